@@ -1,0 +1,189 @@
+//! The one error type: what is wrong, where, and what to do about it.
+
+use std::fmt;
+
+/// What kind of failure it is; decides the exit code of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Failed while running: a file that can't be written, a lost device, a failed check.
+    Failed,
+    /// Wrong usage or configuration.
+    Usage,
+    /// Bad data: unreadable, truncated, out of range.
+    Data,
+    /// No suitable device, or a net that the device can't hold.
+    Device,
+    /// Training diverged: the loss is NaN or infinite.
+    Diverged,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The process exit code of this kind of failure.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            ErrorKind::Failed => 1,
+            ErrorKind::Usage => 2,
+            ErrorKind::Data => 3,
+            ErrorKind::Device => 4,
+            ErrorKind::Diverged => 5,
+            ErrorKind::Interrupted => 130,
+        }
+    }
+}
+
+/// An error that a user can act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    kind: ErrorKind,
+    what: String,
+    place: Option<String>,
+    help: Option<String>,
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of `kind` that says `what` is wrong.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Error(Box::new(Parts { kind, what: what.into(), place: None, help: None }))
+    }
+
+    /// A failure while running (exit code 1).
+    pub fn failed(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Failed, what)
+    }
+
+    /// Wrong usage or configuration (exit code 2).
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, what)
+    }
+
+    /// Bad data (exit code 3).
+    pub fn data(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Data, what)
+    }
+
+    /// No suitable device (exit code 4).
+    pub fn device(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Device, what)
+    }
+
+    /// Says where: a file with line and column, a row and feature, a layer and step.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.0.place = Some(match self.0.place.take() {
+            Some(inner) => format!("{place}, {inner}"),
+            None => place.to_string(),
+        });
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = Some(help.into());
+        self
+    }
+
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// An error for a file operation that the system refused.
+    #[must_use]
+    pub fn io(verb: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData => ErrorKind::Data,
+            _ => ErrorKind::Failed,
+        };
+        Self::new(kind, format!("cannot {verb} {}: {error}", path.display()))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.what)?;
+        if let Some(place) = &self.0.place {
+            write!(f, "\n  where: {place}")?;
+        }
+        if let Some(help) = &self.0.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The error for a name that is none of the `known` ones, with the nearest suggested.
+#[must_use]
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
+    let hint = nearest(name, known.iter().copied())
+        .map(|n| format!("did you mean {n}? "))
+        .unwrap_or_default();
+    Error::usage(format!("unknown {what} {name:?}"))
+        .help(format!("{hint}known: {}", known.join(", ")))
+}
+
+/// Serialises types as the text that they display as and parse from.
+macro_rules! serde_as_text {
+    ($($type:ty),+) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+pub(crate) use serde_as_text;
+
+/// The candidate nearest to a mistyped `name`, if one is near enough to suggest.
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|c| (strsim::jaro_winkler(&name.to_lowercase(), c), c))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, c)| c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_where_and_what_to_do() {
+        let error = Error::data("label 12 is out of range")
+            .at("column 3")
+            .at("points.csv, line 7")
+            .help("labels are 0 to 9");
+        assert_eq!(
+            error.to_string(),
+            "label 12 is out of range\n  where: points.csv, line 7, column 3\n  help: labels are 0 to 9"
+        );
+        assert_eq!(error.kind().exit_code(), 3);
+    }
+
+    #[test]
+    fn suggests_only_a_name_that_is_near() {
+        let names = ["digits", "spiral", "moons"];
+        assert_eq!(nearest("digit", names), Some("digits"));
+        assert_eq!(nearest("housing.csv", names), None);
+    }
+}

@@ -1,0 +1,435 @@
+//! What to train, as plain data: the net, the objective, the optimiser, the run.
+
+use crate::activation::Activation;
+use crate::error::{Error, Result, serde_as_text, unknown};
+use crate::init::Init;
+use crate::loss::{Loss, Objective};
+use crate::optim::Optimizer;
+use crate::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The sign with which a layer's bias enters: Z = A Wᵀ ± b.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bias {
+    /// Z = A Wᵀ + b (sources 001, 002; 003 writes it as one more weight).
+    #[default]
+    Add,
+    /// Z = A Wᵀ − b (source 004).
+    Subtract,
+    /// Z = A Wᵀ (source 000).
+    None,
+}
+
+impl Bias {
+    /// Every convention once.
+    pub const ALL: [Bias; 3] = [Bias::Add, Bias::Subtract, Bias::None];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Bias::Add => "add",
+            Bias::Subtract => "subtract",
+            Bias::None => "none",
+        }
+    }
+
+    /// +1, −1, or 0 without a bias.
+    #[must_use]
+    pub fn sign(self) -> f32 {
+        match self {
+            Bias::Add => 1.0,
+            Bias::Subtract => -1.0,
+            Bias::None => 0.0,
+        }
+    }
+}
+
+/// The activation of a layer's units.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Units {
+    /// One function for every unit (source 002).
+    Same(Activation),
+    /// A function for each unit (source 004).
+    Each(Vec<Activation>),
+    /// Softmax over the layer: only as the output layer.
+    Softmax,
+}
+
+impl From<Activation> for Units {
+    fn from(activation: Activation) -> Self {
+        Units::Same(activation)
+    }
+}
+
+/// A dense layer: A_l = σ(A_{l−1} Wᵀ ± b), W: (units, inputs).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    /// The number of outputs, n_l.
+    pub units: usize,
+    /// σ.
+    pub activation: Units,
+    /// The bias convention.
+    pub bias: Bias,
+    /// How W is drawn.
+    pub weight_init: Init,
+    /// How b is drawn.
+    pub bias_init: Init,
+}
+
+impl Layer {
+    /// A layer of `units` units with an added bias of zero and weights drawn as suits `activation`.
+    pub fn new(units: usize, activation: impl Into<Units>) -> Self {
+        let activation = activation.into();
+        let rectifier = match &activation {
+            Units::Same(a) => a.is_rectifier(),
+            Units::Each(each) => each.iter().any(|a| a.is_rectifier()),
+            Units::Softmax => false,
+        };
+        let selu = activation == Units::Same(Activation::Selu);
+        Layer {
+            units,
+            bias: Bias::Add,
+            weight_init: match () {
+                () if selu => Init::LecunNormal,
+                () if rectifier => Init::KaimingUniform,
+                () => Init::XavierUniform,
+            },
+            bias_init: Init::Zeros,
+            activation,
+        }
+    }
+}
+
+/// A feed-forward net: input width and layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Net {
+    /// The width of the input, n_0.
+    pub inputs: usize,
+    /// The layers 1…L in order; the last one is the output.
+    pub layers: Vec<Layer>,
+}
+
+impl Net {
+    /// A net without layers yet.
+    #[must_use]
+    pub fn new(inputs: usize) -> Self {
+        Net { inputs, layers: Vec::new() }
+    }
+
+    /// The net with one more layer behind.
+    #[must_use]
+    pub fn layer(mut self, units: usize, activation: impl Into<Units>) -> Self {
+        self.layers.push(Layer::new(units, activation));
+        self
+    }
+
+    /// The net with every layer's bias as `bias`.
+    #[must_use]
+    pub fn bias(mut self, bias: Bias) -> Self {
+        self.layers.iter_mut().for_each(|l| l.bias = bias);
+        self
+    }
+
+    /// The width of the output, n_L; the input's where there are no layers.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.layers.last().map_or(self.inputs, |l| l.units)
+    }
+
+    /// (n_l, n_{l−1}) of each layer.
+    pub fn shapes(&self) -> impl Iterator<Item = (usize, usize)> {
+        let inputs = std::iter::once(self.inputs).chain(self.layers.iter().map(|l| l.units));
+        self.layers.iter().zip(inputs).map(|(layer, cols)| (layer.units, cols))
+    }
+
+    /// The number of weights and biases.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.layers
+            .iter()
+            .zip(self.shapes())
+            .map(|(layer, (out, cols))| out * cols + if layer.bias == Bias::None { 0 } else { out })
+            .sum()
+    }
+
+    /// Checks everything about the net that can be checked without data.
+    ///
+    /// # Errors
+    /// For a net without layers, a width of zero or beyond 2³¹, softmax in a hidden layer, and a
+    /// list of activations that doesn't fit its layer.
+    pub fn check(&self) -> Result<()> {
+        if self.layers.is_empty() {
+            return Err(
+                Error::usage("the net has no layers").help("give it at least an output layer")
+            );
+        }
+        if self.inputs == 0 {
+            return Err(Error::usage("the net has an input width of 0")
+                .help("the data need at least one feature column"));
+        }
+        let last = self.layers.len() - 1;
+        for (l, layer) in self.layers.iter().enumerate() {
+            let fail = |what: String, help: &str| {
+                Err(Error::usage(what).at(format!("layer {}", l + 1)).help(help))
+            };
+            if layer.units == 0 {
+                return fail("a layer of width 0".into(), "every layer needs at least one unit");
+            }
+            if layer.units > 1 << 31 {
+                return fail(format!("a layer of width {}", layer.units), "widths end at 2³¹");
+            }
+            match &layer.activation {
+                Units::Softmax if l != last => {
+                    return fail(
+                        "softmax in a hidden layer".into(),
+                        "softmax is for the output layer; choose another activation here",
+                    );
+                }
+                Units::Each(each) if each.len() != layer.units => {
+                    return fail(
+                        format!("{} activations for {} units", each.len(), layer.units),
+                        "give one for every unit, as in 8:relu*4+tanh*4",
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that decides what a training run computes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The net.
+    pub net: Net,
+    /// What is made small.
+    pub objective: Objective,
+    /// How.
+    pub optimizer: Optimizer,
+    /// η before the schedule.
+    pub lr: f32,
+    /// λ.
+    pub weight_decay: f32,
+    /// The schedule of η.
+    pub schedule: Schedule,
+    /// B; the full batch where it exceeds the number of rows.
+    pub batch_size: usize,
+    /// How often all rows are seen.
+    pub epochs: usize,
+    /// What weights, order and splits are drawn from.
+    pub seed: u64,
+    /// Whether each epoch has its own order of rows.
+    pub shuffle: bool,
+}
+
+impl Spec {
+    /// A run of 10 epochs with Adam and batches of 64; change the fields at will.
+    pub fn new(net: Net, objective: impl Into<Objective>) -> Self {
+        let optimizer = Optimizer::ALL[3];
+        Spec {
+            net,
+            objective: objective.into(),
+            optimizer,
+            lr: optimizer.default_lr(),
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            batch_size: 64,
+            epochs: 10,
+            seed: 0,
+            shuffle: true,
+        }
+    }
+
+    /// The same run with another optimiser, at its default learning rate.
+    #[must_use]
+    pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
+        self.optimizer = optimizer;
+        self.lr = optimizer.default_lr();
+        self
+    }
+
+    /// The same run with another number of epochs.
+    #[must_use]
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Checks the net, and the run's settings.
+    ///
+    /// # Errors
+    /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
+    /// negative or not a number; cross-entropy on probabilities over outputs that are none.
+    pub fn check(&self) -> Result<()> {
+        self.net.check()?;
+        if self.batch_size == 0 {
+            return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+        }
+        for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(
+                    Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
+                );
+            }
+        }
+        let output = self.net.layers.last().map(|l| &l.activation);
+        let logits = matches!(self.objective.loss, Loss::CrossEntropy | Loss::BinaryCrossEntropy);
+        if logits && output == Some(&Units::Softmax) {
+            return Err(Error::usage(format!(
+                "{} takes logits, the output layer gives softmax",
+                self.objective.loss.name()
+            ))
+            .help("leave the output layer linear, or take cross-entropy-probabilities"));
+        }
+        if self.objective.loss == Loss::CrossEntropyProbabilities
+            && !matches!(
+                output,
+                Some(
+                    Units::Softmax
+                        | Units::Same(
+                            Activation::Sigmoid | Activation::HardSigmoid | Activation::Gaussian
+                        )
+                )
+            )
+        {
+            return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
+                .at("the output layer")
+                .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+        }
+        Ok(())
+    }
+}
+
+serde_as_text!(Bias, Units);
+
+impl fmt::Display for Bias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Bias {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|b| b.name() == name)
+            .ok_or_else(|| unknown("bias convention", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Units::Same(activation) => write!(f, "{activation}"),
+            Units::Softmax => f.write_str("softmax"),
+            Units::Each(each) => {
+                for (i, run) in each.chunk_by(|a, b| a == b).enumerate() {
+                    write!(f, "{}{}*{}", if i > 0 { "+" } else { "" }, run[0], run.len())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl FromStr for Units {
+    type Err = Error;
+
+    /// Reads `relu`, `softmax`, or a list over the units such as `relu*4+tanh*3+sine`.
+    fn from_str(text: &str) -> Result<Self> {
+        if text.trim() == "softmax" {
+            return Ok(Units::Softmax);
+        }
+        if !text.contains(['*', '+']) {
+            return text.parse().map(Units::Same);
+        }
+        let mut each = Vec::new();
+        for part in text.split('+') {
+            let (name, count) = part.split_once('*').unwrap_or((part, "1"));
+            let count =
+                count.trim().parse::<usize>().ok().filter(|&c| c <= 1 << 24).ok_or_else(|| {
+                    Error::usage(format!("{count:?} is not a number of units"))
+                        .help("write for example relu*4+tanh*4")
+                })?;
+            each.extend(std::iter::repeat_n(name.parse::<Activation>()?, count));
+        }
+        Ok(Units::Each(each))
+    }
+}
+
+/// Reads hidden layers as `128:relu,64:tanh`; without an activation `default` stands in.
+///
+/// # Errors
+/// For a width that isn't a number and an unknown activation.
+pub fn parse_layers(text: &str, default: &Units) -> Result<Vec<Layer>> {
+    if matches!(text.trim(), "" | "none") {
+        return Ok(Vec::new());
+    }
+    let mut layers = Vec::new();
+    for (l, part) in text.split(',').enumerate() {
+        let (units, activation) = match part.split_once(':') {
+            Some((units, activation)) => (units, activation.parse()),
+            None => (part, Ok(default.clone())),
+        };
+        let place = |e: Error| e.at(format!("layer {} of {text:?}", l + 1));
+        let units = units.trim().parse::<usize>().map_err(|_| {
+            place(
+                Error::usage(format!("{units:?} is not a number of units"))
+                    .help("write layers as 128:relu,64:tanh"),
+            )
+        })?;
+        layers.push(Layer::new(units, activation.map_err(place)?));
+    }
+    Ok(layers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_read_back() {
+        let text = "128:relu,3:tanh*2+sine,64:leaky-relu(0.2)";
+        let layers = parse_layers(text, &Activation::Relu.into()).unwrap();
+        assert_eq!(
+            layers[1].activation,
+            Units::Each(vec![Activation::Tanh, Activation::Tanh, Activation::Sine])
+        );
+        for layer in &layers {
+            assert_eq!(layer.activation.to_string().parse(), Ok(layer.activation.clone()));
+        }
+        assert_eq!(
+            parse_layers("7", &Units::Same(Activation::Tanh)).unwrap()[0],
+            Layer::new(7, Activation::Tanh)
+        );
+    }
+
+    #[test]
+    fn nets_that_make_no_sense_are_refused_with_the_layer() {
+        let hidden_softmax = Net::new(2).layer(3, Units::Softmax).layer(1, Activation::Identity);
+        let message = hidden_softmax.check().unwrap_err().to_string();
+        assert!(
+            message.contains("softmax in a hidden layer") && message.contains("layer 1"),
+            "{message}"
+        );
+        assert!(Net::new(2).layer(0, Activation::Relu).check().is_err());
+        assert!(Net::new(0).layer(1, Activation::Relu).check().is_err());
+        assert!(Net::new(2).check().is_err());
+        assert!(Net::new(2).layer(3, Units::Each(vec![Activation::Tanh])).check().is_err());
+    }
+
+    #[test]
+    fn parameters_are_counted() {
+        let net = Net::new(784).layer(128, Activation::Relu).layer(10, Activation::Identity);
+        assert_eq!(net.parameters(), 784 * 128 + 128 + 128 * 10 + 10);
+        assert_eq!(net.bias(Bias::None).parameters(), 784 * 128 + 128 * 10);
+    }
+}

@@ -1,0 +1,521 @@
+"""Golden numbers from PyTorch for wgrad's tests.
+
+Writes activations.json, losses.json, optimizers.json and nets.json into the
+folder that holds this script. Rerun it with
+
+    python3 -m venv venv
+    venv/bin/pip install torch==2.15.0
+    venv/bin/python tests/golden/make_golden.py
+
+Made with Python 3.11 and torch 2.15.0, on the CPU. All arithmetic is float64.
+Every input (weights, data, targets) is a multiple of 1/64 or another exact
+binary fraction, so float32 code starts from the same numbers. Inputs come from
+Python's own `random` with fixed seeds, so a rerun gives the same files; another
+version of torch may round the last digit differently.
+
+Matrices are lists of rows: a batch is (rows, columns), a weight (out, in).
+Every derivative is checked here against central differences before it is
+written.
+"""
+
+import json
+import math
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+FOLDER = Path(__file__).resolve().parent
+GRID = 64
+VERSION = torch.__version__.split("+")[0]
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
+
+
+# Inputs that float32 holds exactly.
+
+
+def matrix(rng, rows, columns, low, high):
+    """(rows, columns) multiples of 1/64 in [low, high]."""
+    return torch.tensor(
+        [[rng.randint(round(low * GRID), round(high * GRID)) / GRID for _ in range(columns)] for _ in range(rows)]
+    )
+
+
+def one_hot(labels, classes):
+    """(rows, classes) with a single 1 in each row."""
+    return F.one_hot(torch.tensor(labels), classes).double()
+
+
+def distributions(rng, rows, columns):
+    """(rows, columns) positive multiples of 1/64, each row summing to exactly 1."""
+    result = []
+    for _ in range(rows):
+        cuts = [0, *sorted(rng.sample(range(1, GRID), columns - 1)), GRID]
+        result.append([(b - a) / GRID for a, b in pairwise(cuts)])
+    return torch.tensor(result)
+
+
+def assert_float32_exact(tensor):
+    assert torch.equal(tensor, tensor.float().double()), "an input that float32 cannot hold"
+
+
+def assert_gradient(function, tensor, gradient, step=1e-5, tolerance=1e-6):
+    """Central differences of the scalar `function` agree with `gradient`."""
+    with torch.no_grad():
+        flat = tensor.view(-1)
+        for i, expected in enumerate(gradient.reshape(-1).tolist()):
+            kept = flat[i].item()
+            flat[i] = kept + step
+            above = function().item()
+            flat[i] = kept - step
+            below = function().item()
+            flat[i] = kept
+            numerical = (above - below) / (2 * step)
+            assert abs(numerical - expected) <= tolerance * max(1, abs(expected)), (numerical, expected)
+
+
+# Activations.
+
+ACTIVATIONS = {
+    "identity": lambda z: z * 1,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky_relu": lambda z: F.leaky_relu(z, negative_slope=0.01),
+    "elu": lambda z: F.elu(z, alpha=1.0),
+    "selu": F.selu,
+    "gelu": lambda z: F.gelu(z, approximate="none"),
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "silu": F.silu,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "mish": F.mish,
+    # Not F.hardsigmoid and F.hardswish: their float64 backward multiplies by a
+    # float32 1/6, which is wrong in the ninth digit.
+    "hard_sigmoid": lambda z: F.relu6(z + 3) / 6,
+    "hard_swish": lambda z: z * F.relu6(z + 3) / 6,
+    "sine": torch.sin,
+    "gaussian": lambda z: torch.exp(-z * z),
+}
+
+# Where a derivative jumps: golden points keep away from these.
+KINKS = {
+    "relu": [0],
+    "relu6": [0, 6],
+    "leaky_relu": [0],
+    "selu": [0],
+    "hard_sigmoid": [-3, 3],
+    "hard_swish": [-3, 3],
+}
+
+
+def activation_points():
+    """41 points in [-12, 12]: zero, and 20 magnitudes with both signs."""
+    magnitudes = [
+        2**-20, 2**-10, 1 / 64, 0.125, 0.25, 0.5, 0.75, 1, 1.25, 1.5,
+        2, 2.5, 2.984375, 3.015625, 4, 5, 5.984375, 6.015625, 9, 12,
+    ]  # fmt: skip
+    return [-m for m in reversed(magnitudes)] + [0.0] + magnitudes
+
+
+def activations():
+    cases = []
+    z = torch.tensor(activation_points())
+    torch.testing.assert_close(ACTIVATIONS["hard_sigmoid"](z), F.hardsigmoid(z), rtol=0, atol=1e-7)
+    torch.testing.assert_close(ACTIVATIONS["hard_swish"](z), F.hardswish(z), rtol=0, atol=1e-6)
+    for name, function in ACTIVATIONS.items():
+        z = torch.tensor([p for p in activation_points() if p not in KINKS.get(name, [])], requires_grad=True)
+        assert_float32_exact(z.detach())
+        a = function(z)
+        (derivative,) = torch.autograd.grad(a.sum(), z)
+        probe = z.detach().clone()
+        # Steps below the smallest point, so that no difference straddles a kink.
+        assert_gradient(lambda: function(probe).sum(), probe, derivative, step=2**-21, tolerance=1e-6)
+        cases.append({"name": name, "z": z, "a": a, "derivative": derivative})
+    return {"torch": VERSION, "cases": cases}
+
+
+# Losses. Each takes (output, targets) and returns the sum over rows and outputs.
+
+LOSSES = {
+    "squared_error": lambda y, t: F.mse_loss(y, t, reduction="sum"),
+    "absolute_error": lambda y, t: F.l1_loss(y, t, reduction="sum"),
+    "huber": lambda y, t: F.huber_loss(y, t, reduction="sum", delta=1.0),
+    "log_cosh": lambda y, t: (torch.logaddexp(y - t, t - y) - math.log(2)).sum(),
+    "cross_entropy": lambda z, t: F.cross_entropy(z, t, reduction="sum"),
+    "cross_entropy_probabilities": lambda y, t: -(t * torch.log(y)).sum(),
+    "binary_cross_entropy": lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="sum"),
+    "poisson": lambda z, t: F.poisson_nll_loss(z, t, log_input=True, full=False, reduction="sum"),
+}
+
+# torch's own reduction="mean", and which of our reductions it must equal.
+TORCH_MEANS = {
+    "squared_error": ("mean", F.mse_loss),
+    "absolute_error": ("mean", F.l1_loss),
+    "huber": ("mean", F.huber_loss),
+    "cross_entropy": ("mean_batch", F.cross_entropy),
+    "binary_cross_entropy": ("mean", F.binary_cross_entropy_with_logits),
+    "poisson": ("mean", lambda z, t: F.poisson_nll_loss(z, t, log_input=True, full=False)),
+}
+
+REDUCTIONS = {
+    "total": lambda rows, outputs: 1,
+    "mean_batch": lambda rows, outputs: rows,
+    "mean": lambda rows, outputs: rows * outputs,
+}
+
+
+def loss_value(loss, reduction, output, targets):
+    return LOSSES[loss](output, targets) / REDUCTIONS[reduction](*output.shape)
+
+
+def assert_clear_of_loss_kinks(loss, outputs, targets):
+    residual = (outputs - targets).abs()
+    for kink in {"absolute_error": [0], "huber": [1]}.get(loss, []):
+        assert (residual - kink).abs().min() > 1e-3, f"{loss} too near its kink: choose another seed"
+
+
+def loss_case(loss, case, output, targets):
+    assert_float32_exact(output)
+    assert_float32_exact(targets)
+    assert_clear_of_loss_kinks(loss, output, targets)
+    reductions = []
+    for reduction in REDUCTIONS:
+        y = output.clone().requires_grad_()
+        value = loss_value(loss, reduction, y, targets)
+        (gradient,) = torch.autograd.grad(value, y)
+        probe = output.clone()
+        assert_gradient(lambda: loss_value(loss, reduction, probe, targets), probe, gradient)
+        if loss in TORCH_MEANS and TORCH_MEANS[loss][0] == reduction:
+            torch.testing.assert_close(TORCH_MEANS[loss][1](output, targets), value, rtol=1e-14, atol=0)
+        reductions.append({"reduction": reduction, "value": value, "gradient": gradient})
+    return {"loss": loss, "case": case, "output": output, "targets": targets, "reductions": reductions}
+
+
+def losses():
+    rng = random.Random(1)
+    rows, columns = 5, 3
+    cases = []
+
+    output = matrix(rng, rows, columns, -3, 3)
+    targets = matrix(rng, rows, columns, -3, 3)
+    assert 3 <= ((output - targets).abs() < 1).sum() <= 12, "both branches of Huber"
+    for loss in ("squared_error", "absolute_error", "huber", "log_cosh"):
+        cases.append(loss_case(loss, "ordinary", output, targets))
+    far = output * 16
+    for loss in ("huber", "log_cosh"):
+        cases.append(loss_case(loss, "far", far, targets))
+
+    logits = matrix(rng, rows, columns, -4, 4)
+    labels = one_hot([2, 0, 1, 1, 0], columns)
+    soft = distributions(rng, rows, columns)
+    cases.append(loss_case("cross_entropy", "one_hot", logits, labels))
+    cases.append(loss_case("cross_entropy", "soft", logits, soft))
+    cases.append(loss_case("cross_entropy", "large_logits", logits * 64, labels))
+
+    probabilities = distributions(rng, rows, columns)
+    arbitrary = matrix(rng, rows, columns, 1 / 64, 1)
+    arbitrary[0, 0], arbitrary[1, 1] = 1.0, 2**-7
+    cases.append(loss_case("cross_entropy_probabilities", "one_hot", probabilities, labels))
+    cases.append(loss_case("cross_entropy_probabilities", "soft", probabilities, soft))
+    cases.append(loss_case("cross_entropy_probabilities", "arbitrary", arbitrary, soft))
+
+    bits = (matrix(rng, rows, columns, -1, 1) > 0).double()
+    fractions = matrix(rng, rows, columns, 0, 1)
+    cases.append(loss_case("binary_cross_entropy", "bits", logits, bits))
+    cases.append(loss_case("binary_cross_entropy", "fractions", logits, fractions))
+    cases.append(loss_case("binary_cross_entropy", "large_logits", logits * 64, bits))
+
+    counts = torch.tensor([[float(rng.randint(0, 9)) for _ in range(columns)] for _ in range(rows)])
+    cases.append(loss_case("poisson", "counts", logits, counts))
+
+    return {"torch": VERSION, "cases": cases}
+
+
+# Nets. A layer is (outputs, activations, bias convention): one activation for
+# the whole layer, or one for each of its units.
+
+
+def apply_activations(names, z):
+    if names == ["softmax"]:
+        return torch.softmax(z, dim=1)
+    if len(names) == 1:
+        return ACTIVATIONS[names[0]](z)
+    assert len(names) == z.shape[1]
+    return torch.stack([ACTIVATIONS[name](z[:, unit]) for unit, name in enumerate(names)], dim=1)
+
+
+def assert_clear_of_kinks(names, z):
+    for unit in range(z.shape[1]):
+        name = names[unit if len(names) > 1 else 0]
+        for kink in KINKS.get(name, []):
+            assert (z[:, unit] - kink).abs().min() > 1e-3, f"{name} too near its kink at {kink}"
+
+
+def forward(layers, parameters, inputs):
+    """A_L = f(A_{L-1} W^T +- b), batch first."""
+    a = inputs
+    for (_, names, bias), (weight, b) in zip(layers, parameters):
+        z = a @ weight.T
+        if bias == "add":
+            z = z + b
+        elif bias == "subtract":
+            z = z - b
+        assert_clear_of_kinks(names, z)
+        a = apply_activations(names, z)
+    return a
+
+
+def random_parameters(rng, inputs, layers):
+    parameters = []
+    for outputs, _, bias in layers:
+        weight = matrix(rng, outputs, inputs, -1, 1)
+        b = None if bias == "none" else matrix(rng, 1, outputs, -0.5, 0.5)[0]
+        parameters.append((weight, b))
+        inputs = outputs
+    return parameters
+
+
+def tensors_of(parameters):
+    return [tensor for layer in parameters for tensor in layer if tensor is not None]
+
+
+def parameter_record(parameters):
+    """[{weight: (out, in), bias: (out) or null}], a copy."""
+    return [
+        {"weight": weight.detach().clone(), "bias": None if b is None else b.detach().clone()}
+        for weight, b in parameters
+    ]
+
+
+def gradient_record(parameters):
+    return [{"weight": weight.grad.clone(), "bias": None if b is None else b.grad.clone()} for weight, b in parameters]
+
+
+def net_case(name, seed, inputs, layers, loss, reduction, make_targets):
+    rng = random.Random(seed)
+    rows = 6
+    parameters = random_parameters(rng, inputs, layers)
+    x = matrix(rng, rows, inputs, -2, 2)
+    targets = make_targets(rng, rows, layers[-1][0])
+    for tensor in [*tensors_of(parameters), x, targets]:
+        assert_float32_exact(tensor)
+
+    assert_clear_of_loss_kinks(loss, forward(layers, parameters, x), targets)
+
+    def value():
+        return loss_value(loss, reduction, forward(layers, parameters, x), targets)
+
+    for tensor in tensors_of(parameters):
+        tensor.requires_grad_()
+    result = value()
+    result.backward()
+    for tensor in tensors_of(parameters):
+        assert_gradient(value, tensor, tensor.grad)
+        assert (tensor.grad != 0).all(), "a dead unit proves nothing: choose another seed"
+
+    return {
+        "name": name,
+        "layers": [{"outputs": n, "activations": names, "bias": bias} for n, names, bias in layers],
+        "loss": loss,
+        "reduction": reduction,
+        "inputs": x,
+        "targets": targets,
+        "parameters": parameter_record(parameters),
+        "outputs": forward(layers, parameters, x),
+        "value": result,
+        "gradients": gradient_record(parameters),
+    }
+
+
+def nets():
+    def numbers(rng, rows, columns):
+        return matrix(rng, rows, columns, -1, 1)
+
+    def labels(rng, rows, columns):
+        return one_hot([rng.randrange(columns) for _ in range(rows)], columns)
+
+    def bits(rng, rows, columns):
+        return torch.tensor([[float(rng.randrange(2)) for _ in range(columns)] for _ in range(rows)])
+
+    def counts(rng, rows, columns):
+        return torch.tensor([[float(rng.randint(0, 5)) for _ in range(columns)] for _ in range(rows)])
+
+    cases = [
+        net_case(
+            "activation_per_layer", 10, 5,
+            [(6, ["gelu"], "add"), (4, ["softsign"], "add"), (3, ["identity"], "add")],
+            "squared_error", "mean", numbers,
+        ),
+        net_case(
+            "softmax_squared_error", 11, 4,
+            [(5, ["sigmoid"], "add"), (3, ["softmax"], "add")],
+            "squared_error", "mean_batch", labels,
+        ),
+        net_case(
+            "softmax_cross_entropy_probabilities", 12, 4,
+            [(6, ["silu"], "add"), (4, ["softmax"], "add")],
+            "cross_entropy_probabilities", "total", distributions,
+        ),
+        net_case(
+            "three_hidden_layers", 13, 6,
+            [(7, ["tanh"], "add"), (5, ["elu"], "add"), (4, ["mish"], "add"), (3, ["identity"], "add")],
+            "cross_entropy", "mean_batch", labels,
+        ),
+        net_case(
+            "no_bias", 14, 3,
+            [(4, ["sine"], "none"), (5, ["gaussian"], "none"), (2, ["tanh"], "none")],
+            "log_cosh", "total", numbers,
+        ),
+        net_case(
+            "subtracted_bias", 15, 4,
+            [(5, ["softplus"], "subtract"), (3, ["selu"], "subtract"), (2, ["sigmoid"], "subtract")],
+            "huber", "mean", numbers,
+        ),
+        net_case(
+            "binary", 26, 3,
+            [(6, ["relu"], "add"), (4, ["hard_swish"], "add"), (1, ["identity"], "add")],
+            "binary_cross_entropy", "mean", bits,
+        ),
+        net_case(
+            "poisson", 17, 4,
+            [(5, ["gelu_tanh"], "add"), (2, ["identity"], "add")],
+            "poisson", "mean", counts,
+        ),
+        net_case(
+            "activation_per_unit", 38, 4,
+            [
+                (6, ["leaky_relu", "tanh", "hard_sigmoid", "gaussian", "relu6", "gelu"], "add"),
+                (3, ["identity", "sine", "sigmoid"], "subtract"),
+            ],
+            "absolute_error", "mean_batch", numbers,
+        ),
+    ]  # fmt: skip
+
+    used = {name for case in cases for layer in case["layers"] for name in layer["activations"]}
+    assert used == {*ACTIVATIONS, "softmax"}, "every activation appears in some net"
+    assert {case["loss"] for case in cases} == {*LOSSES}, "every loss appears in some net"
+    assert {case["reduction"] for case in cases} == {*REDUCTIONS}
+    return {"torch": VERSION, "cases": cases}
+
+
+# Optimizers: ten full-batch steps of one small classifier.
+
+SGD = {"lr": 0.1, "weight_decay": 0.0}
+MOMENTUM = {**SGD, "momentum": 0.9}
+ADAM = {"lr": 0.01, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+L2 = {"weight_decay": 0.01}
+
+OPTIMIZERS = {
+    "sgd": ("sgd", SGD),
+    "momentum": ("momentum", MOMENTUM),
+    "nesterov": ("nesterov", MOMENTUM),
+    "adam": ("adam", ADAM),
+    "adamw": ("adamw", {**ADAM, "weight_decay": 0.01}),
+    "sgd_l2": ("sgd", {**SGD, **L2}),
+    "momentum_l2": ("momentum", {**MOMENTUM, **L2}),
+    "adam_l2": ("adam", {**ADAM, **L2}),
+}
+
+
+def make_optimizer(kind, hyper, tensors):
+    common = {"lr": hyper["lr"], "weight_decay": hyper["weight_decay"], "foreach": False}
+    if kind in ("sgd", "momentum", "nesterov"):
+        return torch.optim.SGD(tensors, momentum=hyper.get("momentum", 0.0), nesterov=kind == "nesterov", **common)
+    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
+    return adam(tensors, betas=(hyper["beta1"], hyper["beta2"]), eps=hyper["epsilon"], **common)
+
+
+def optimizer_case(name, layers, initial, inputs, labels, steps):
+    kind, hyper = OPTIMIZERS[name]
+    parameters = [(w.clone().requires_grad_(), b.clone().requires_grad_()) for w, b in initial]
+    optimizer = make_optimizer(kind, hyper, tensors_of(parameters))
+    values = []
+    for step in range(steps):
+        optimizer.zero_grad()
+        value = F.cross_entropy(forward(layers, parameters, inputs), labels)
+        value.backward()
+        values.append(value.item())
+        if step == 0:
+            first_gradients = gradient_record(parameters)
+        optimizer.step()
+        if step == 0:
+            after_1 = parameter_record(parameters)
+    assert values[-1] < values[0]
+    absent = {"momentum": None, "beta1": None, "beta2": None, "epsilon": None}
+    record = {
+        "name": name,
+        "optimizer": kind,
+        **absent,
+        **hyper,
+        "losses": torch.tensor(values),
+        "after_1": after_1,
+        "after_10": parameter_record(parameters),
+    }
+    return record, first_gradients
+
+
+def optimizers():
+    rng = random.Random(20)
+    layers = [(5, ["tanh"], "add"), (3, ["identity"], "add")]
+    initial = random_parameters(rng, 4, layers)
+    inputs = matrix(rng, 6, 4, -2, 2)
+    labels = torch.tensor([0, 2, 1, 1, 0, 2])
+    for tensor in [*tensors_of(initial), inputs]:
+        assert_float32_exact(tensor)
+
+    cases, gradients = zip(*(optimizer_case(name, layers, initial, inputs, labels, steps=10) for name in OPTIMIZERS))
+    # The loss gradient, before any weight decay, is one and the same for all.
+    for other in gradients[1:]:
+        for one, two in zip(gradients[0], other):
+            assert torch.equal(one["weight"], two["weight"]) and torch.equal(one["bias"], two["bias"])
+    return {
+        "torch": VERSION,
+        "layers": [{"outputs": n, "activations": names, "bias": bias} for n, names, bias in layers],
+        "loss": "cross_entropy",
+        "reduction": "mean_batch",
+        "inputs": inputs,
+        "labels": labels,
+        "initial": parameter_record(initial),
+        "first_gradients": gradients[0],
+        "cases": cases,
+    }
+
+
+# JSON with one vector per line.
+
+
+def text(value, indent=0):
+    """JSON in which a list of scalars takes one line and all else is indented.
+
+    Floats print in Python's shortest form that reads back exactly (at most 17
+    significant digits)."""
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
+    if isinstance(value, float):
+        assert math.isfinite(value)
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {text(item, indent + 1)}" for key, item in value.items()]
+    elif isinstance(value, (list, tuple)) and not all(isinstance(item, (int, float, str)) for item in value):
+        items = [text(item, indent + 1) for item in value]
+    else:
+        return json.dumps(value)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    inner, outer = "\n" + " " * (indent + 1), "\n" + " " * indent
+    return opening + inner + f",{inner}".join(items) + outer + closing
+
+
+def main():
+    for make in (activations, losses, optimizers, nets):
+        path = FOLDER / f"{make.__name__}.json"
+        path.write_text(text(make()) + "\n")
+        print(f"{path.name}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
