@@ -1,12 +1,22 @@
 //! wgrad trains feed-forward neural nets with WGSL compute shaders, and on the CPU.
 pub mod activation;
+pub mod backend;
 pub mod data;
 pub mod error;
+pub mod event;
 pub mod init;
+pub mod kernels;
 pub mod loss;
 pub mod matrix;
+pub mod metrics;
+pub mod model;
 pub mod optim;
+pub mod plan;
+pub mod program;
 pub mod random;
 pub mod real;
 pub mod schedule;
+pub mod session;
 pub mod spec;
+pub mod tensor;
+pub mod train;

@@ -1,4 +1,4 @@
-//! Counter-based random numbers and permutations, bit-equal to `shaders/random.wgsl`.
+//! Counter-based random numbers and permutations, bit-equal to `shaders/random_functions.wgsl`.
 //!
 //! A number is a function of (key, counter), so any of them can be had without the ones before
 //! it: on any device, in any order, and again when a run is resumed.

@@ -12,7 +12,7 @@ pub trait Real:
     /// The nearest value to `x`.
     fn of(x: f64) -> Self;
     /// The same value in double precision.
-    fn to_f64(self) -> f64;
+    fn double(self) -> f64;
     /// The error function, 2/√π ∫₀ˣ exp(−t²) dt.
     fn erf(self) -> Self;
 }
@@ -21,7 +21,7 @@ impl Real for f32 {
     fn of(x: f64) -> Self {
         x as f32
     }
-    fn to_f64(self) -> f64 {
+    fn double(self) -> f64 {
         f64::from(self)
     }
     fn erf(self) -> Self {
@@ -33,7 +33,7 @@ impl Real for f64 {
     fn of(x: f64) -> Self {
         x
     }
-    fn to_f64(self) -> f64 {
+    fn double(self) -> f64 {
         self
     }
     fn erf(self) -> Self {

@@ -1,11 +1,14 @@
 //! Data sets in host memory, each in its own storage type: bytes stay bytes.
 
+mod samples;
 mod scaling;
+pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::random::{Permutation, Stream, stream_key};
+use std::sync::Arc;
 
 /// The feature columns of a data set: (rows, features).
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +94,7 @@ impl Targets {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     name: String,
-    features: Features,
+    features: Arc<Features>,
     targets: Targets,
     is_image: bool,
 }
@@ -139,7 +142,7 @@ impl Dataset {
         if let Features::F32(m) = &features {
             check_finite(m, "feature").map_err(|e| e.at(&name))?;
         }
-        Ok(Dataset { name, features, targets, is_image: false })
+        Ok(Dataset { name, features: Arc::new(features), targets, is_image: false })
     }
 
     /// The same data, whose columns are the pixels of one image and are scaled together.
@@ -159,6 +162,12 @@ impl Dataset {
     #[must_use]
     pub fn features(&self) -> &Features {
         &self.features
+    }
+
+    /// The features, shared rather than copied.
+    #[must_use]
+    pub fn features_shared(&self) -> Arc<Features> {
+        self.features.clone()
     }
 
     /// The targets, one for every row.
@@ -202,7 +211,7 @@ impl Dataset {
     pub fn select(&self, rows: &[usize]) -> Self {
         Dataset {
             name: self.name.clone(),
-            features: self.features.select_rows(rows),
+            features: Arc::new(self.features.select_rows(rows)),
             targets: self.targets.select_rows(rows),
             is_image: self.is_image,
         }

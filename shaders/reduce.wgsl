@@ -1,0 +1,36 @@
+// Sums and maxima over a workgroup of 64, in a fixed order.
+
+var<workgroup> partial: array<vec4<f32>, 64>;
+
+fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
+    partial[lane] = value;
+    workgroupBarrier();
+    for (var half = 32u; half > 0u; half /= 2u) {
+        if (lane < half) {
+            partial[lane] += partial[lane + half];
+        }
+        workgroupBarrier();
+    }
+    let total = partial[0];
+    workgroupBarrier();
+    return total;
+}
+
+// The largest value and the lowest index at which it stands.
+fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
+    partial[lane] = vec4<f32>(value, f32(index), 0.0, 0.0);
+    workgroupBarrier();
+    for (var half = 32u; half > 0u; half /= 2u) {
+        if (lane < half) {
+            let other = partial[lane + half];
+            let mine = partial[lane];
+            if (other.x > mine.x || (other.x == mine.x && other.y < mine.y)) {
+                partial[lane] = other;
+            }
+        }
+        workgroupBarrier();
+    }
+    let best = partial[0].xy;
+    workgroupBarrier();
+    return best;
+}

@@ -1,0 +1,108 @@
+//! Which device to run on: the user's choice, and why it was taken.
+
+use super::Backend;
+use super::cpu::Cpu;
+use super::gpu::{self, Gpu};
+use crate::error::{Error, Result, serde_as_text};
+use std::fmt;
+use std::str::FromStr;
+
+/// A device as a user names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// A real GPU if there is one, otherwise the CPU backend.
+    #[default]
+    Auto,
+    /// The CPU backend.
+    Cpu,
+    /// The best adapter, a software one too.
+    Gpu,
+    /// The adapter with this number in the list of `wgrad devices`.
+    Index(usize),
+    /// The adapter whose name contains this.
+    Name(String),
+}
+
+/// An opened device.
+pub struct Opened {
+    /// The backend on it.
+    pub backend: Box<dyn Backend>,
+    /// Why it was taken, as a sentence for users.
+    pub why: String,
+}
+
+/// Opens the chosen device; `threads` are those of the CPU backend.
+///
+/// # Errors
+/// When there is no such device, with those that exist, or it can't be opened.
+pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
+    let cpu = |why: &str| -> Result<Opened> {
+        Ok(Opened { backend: Box::new(Cpu::<f32>::new(threads)?), why: why.into() })
+    };
+    let gpu = |index: usize, why: String| -> Result<Opened> {
+        Ok(Opened { backend: Box::new(Gpu::open(index)?), why })
+    };
+    if *choice == Choice::Cpu {
+        return cpu("asked for");
+    }
+    let adapters = gpu::adapters();
+    let known = || {
+        let list: Vec<_> = adapters.iter().map(|a| format!("{} {}", a.index, a.name)).collect();
+        let adapters = if list.is_empty() { "no GPU adapters".into() } else { list.join(", ") };
+        format!("devices here: cpu, {adapters}")
+    };
+    match choice {
+        Choice::Cpu => cpu("asked for"),
+        Choice::Auto => match adapters.iter().find(|a| !a.is_software) {
+            Some(a) => gpu(a.index, format!("the first of {} GPU adapters", adapters.len())),
+            None if adapters.is_empty() => cpu("no GPU adapter was found"),
+            None => cpu("only a software adapter was found, which --device gpu would use"),
+        },
+        Choice::Gpu => match adapters.first() {
+            Some(a) if a.is_software => gpu(a.index, "asked for; a software adapter, no GPU was found".into()),
+            Some(a) => gpu(a.index, "asked for".into()),
+            None => Err(Error::device("no GPU adapter was found").help(
+                "install a Vulkan driver (on Debian and Ubuntu mesa-vulkan-drivers), or take --device cpu",
+            )),
+        },
+        Choice::Index(index) if *index < adapters.len() => gpu(*index, "asked for by number".into()),
+        Choice::Index(index) => {
+            Err(Error::device(format!("there is no adapter {index}")).help(known()))
+        }
+        Choice::Name(name) => {
+            let wanted = name.to_lowercase();
+            match adapters.iter().find(|a| a.name.to_lowercase().contains(&wanted)) {
+                Some(a) => gpu(a.index, format!("its name contains {name:?}")),
+                None => Err(Error::device(format!("no device is called {name:?}")).help(known())),
+            }
+        }
+    }
+}
+
+serde_as_text!(Choice);
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Auto => f.write_str("auto"),
+            Choice::Cpu => f.write_str("cpu"),
+            Choice::Gpu => f.write_str("gpu"),
+            Choice::Index(index) => write!(f, "{index}"),
+            Choice::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl FromStr for Choice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(match text {
+            "auto" => Choice::Auto,
+            "cpu" => Choice::Cpu,
+            "gpu" => Choice::Gpu,
+            "" => return Err(Error::usage("no device is named").help("auto, cpu, gpu, a number or a name")),
+            _ => text.parse().map_or_else(|_| Choice::Name(text.into()), Choice::Index),
+        })
+    }
+}

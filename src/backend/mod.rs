@@ -1,0 +1,148 @@
+//! Backends run programs: `gpu` on wgpu, `cpu` in f32 or f64.
+
+pub mod cpu;
+pub mod gpu;
+
+use crate::data::Samples;
+use crate::error::{Error, Result};
+use crate::kernels::Step;
+use crate::program::Program;
+use crate::tensor::TensorId;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows that were uploaded to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DataId(pub usize);
+
+/// Host values that a backend reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Double precision; rounded by a backend that computes in single.
+    F64(&'a [f64]),
+}
+
+impl Values<'_> {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F32(v) => v.len(),
+            Values::F64(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Host values that a backend writes.
+#[derive(Debug)]
+pub enum ValuesMut<'a> {
+    /// Single precision.
+    F32(&'a mut [f32]),
+    /// Double precision.
+    F64(&'a mut [f64]),
+}
+
+impl ValuesMut<'_> {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            ValuesMut::F32(v) => v.len(),
+            ValuesMut::F64(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a backend runs on, as shown to users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its name: the processor's, or the adapter's.
+    pub name: String,
+    /// `cpu`, `vulkan`, `metal`, `dx12`, `gl`.
+    pub backend: String,
+    /// Driver and version; or the threads of the CPU backend.
+    pub detail: String,
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.backend, self.detail)
+    }
+}
+
+/// What went between host and device since the backend was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes read back by the host.
+    pub bytes_read: u64,
+    /// Kernel launches.
+    pub dispatches: u64,
+    /// Submissions to the device's queue.
+    pub submissions: u64,
+}
+
+/// Runs programs.
+pub trait Backend {
+    /// What it runs on.
+    fn info(&self) -> &DeviceInfo;
+
+    /// Takes a program in: allocates its tensors, all zero but for the constants.
+    ///
+    /// # Errors
+    /// When the device can't hold it.
+    fn load(&mut self, program: Arc<Program>) -> Result<()>;
+
+    /// Takes rows in, which stay there until the backend goes.
+    ///
+    /// # Errors
+    /// When the device can't hold them.
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId>;
+
+    /// Writes the first `values.len()` elements of a tensor.
+    ///
+    /// # Errors
+    /// When there are more values than the tensor has elements, or the device was lost.
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()>;
+
+    /// Runs a stretch of the program's ops once for each step. It may return before they are done.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()>;
+
+    /// Reads the first `values.len()` elements of a tensor, when everything before is done.
+    ///
+    /// # Errors
+    /// When there are more values than the tensor has elements, or the device was lost.
+    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()>;
+
+    /// What went between host and device so far.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+}
+
+/// Refuses a transfer that is longer than its tensor.
+fn check_length(program: &Program, tensor: TensorId, len: usize) -> Result<()> {
+    let capacity = program.len(tensor);
+    if len <= capacity {
+        return Ok(());
+    }
+    let t = program.tensor(tensor);
+    Err(Error::usage(format!("{len} values for {}, which has {capacity}", t.name)))
+}

@@ -1,0 +1,171 @@
+//! From a data set to rows that a backend takes, by what was fitted on the training rows.
+
+use super::{Affine, Dataset, Features, Scaling, Targets};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Rows as a backend keeps them: features with their scaling, and targets ready for the loss.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// (N, n_0), in their own storage type.
+    pub features: Arc<Features>,
+    /// The scaling of the feature columns.
+    pub affine: Affine,
+    /// (N) classes or (N, n_L) numbers; none where only predictions are wanted.
+    pub targets: Option<Targets>,
+}
+
+impl Samples {
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.features.rows()
+    }
+
+    /// How the rows are stored on a device.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        Storage {
+            bytes: matches!(*self.features, Features::U8(_)),
+            classes: matches!(self.targets, Some(Targets::Classes { .. })),
+        }
+    }
+}
+
+/// How a data set is stored on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Storage {
+    /// Whether the features are bytes; else they are f32.
+    pub bytes: bool,
+    /// Whether the targets are classes; else they are f32.
+    pub classes: bool,
+}
+
+/// What is done to features and targets before they meet the net, fitted on the training rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// The scaling of the feature columns.
+    pub features: Affine,
+    /// The scaling of the targets; the identity for classes.
+    pub targets: Affine,
+    /// The names of the classes; none where the targets are numbers.
+    pub classes: Option<Vec<String>>,
+}
+
+impl Preprocessing {
+    /// Fits the scaling of `training`'s features, and with any scaling but `None` that of numeric
+    /// targets, which are then standardised.
+    #[must_use]
+    pub fn fit(training: &Dataset, scaling: Scaling) -> Self {
+        let together = scaling == Scaling::Minmax && training.is_image();
+        let targets = match training.targets() {
+            Targets::Numbers(m) if scaling != Scaling::None => {
+                Scaling::Standard.fit(&Features::F32(m.clone()), false)
+            }
+            _ => Affine::identity(training.outputs()),
+        };
+        Preprocessing {
+            features: scaling.fit(training.features(), together),
+            targets,
+            classes: training.class_names().map(<[String]>::to_vec),
+        }
+    }
+
+    /// What changes nothing: for data that fit the net as they are.
+    #[must_use]
+    pub fn none(data: &Dataset) -> Self {
+        Self::fit(data, Scaling::None)
+    }
+
+    /// Features alone, for predictions.
+    ///
+    /// # Errors
+    /// When the number of columns is not that of the training rows.
+    pub fn features(&self, features: Arc<Features>) -> Result<Samples> {
+        let (expected, found) = (self.features.cols(), features.cols());
+        if found != expected {
+            return Err(Error::data(format!(
+                "{found} feature columns, but the net was trained on {expected}"
+            ))
+            .help("give the columns of the training data, in the same order"));
+        }
+        Ok(Samples { features, affine: self.features.clone(), targets: None })
+    }
+
+    /// Features and targets.
+    ///
+    /// # Errors
+    /// When the columns, classes or outputs are not those of the training rows.
+    pub fn samples(&self, data: &Dataset) -> Result<Samples> {
+        let samples = self.features(data.features_shared()).map_err(|e| e.at(data.name()))?;
+        let targets = match (data.targets(), &self.classes) {
+            (Targets::Classes { labels, names }, Some(classes)) => {
+                Targets::Classes { labels: relabel(data.name(), labels, names, classes)?, names: classes.clone() }
+            }
+            (Targets::Numbers(m), None) if m.cols() == self.targets.cols() => {
+                Targets::Numbers(self.targets.apply(m))
+            }
+            (found, _) => {
+                let kind = |classes: bool| if classes { "classes" } else { "numbers" };
+                let found = matches!(found, Targets::Classes { .. });
+                return Err(Error::data(format!(
+                    "the targets are {} with {} outputs, but the net was trained on {} with {}",
+                    kind(found),
+                    data.outputs(),
+                    kind(self.classes.is_some()),
+                    self.targets.cols()
+                ))
+                .at(data.name())
+                .help("give data of the same kind as the training data"));
+            }
+        };
+        Ok(Samples { targets: Some(targets), ..samples })
+    }
+}
+
+/// Labels that count in `names`, counted in `classes` instead.
+fn relabel(place: &str, labels: &[u32], names: &[String], classes: &[String]) -> Result<Vec<u32>> {
+    if names == classes {
+        return Ok(labels.to_vec());
+    }
+    let places: Vec<Option<u32>> =
+        names.iter().map(|n| classes.iter().position(|c| c == n).map(|i| i as u32)).collect();
+    let relabelled = labels.iter().enumerate().map(|(row, &label)| {
+        places[label as usize].ok_or_else(|| {
+            Error::data(format!("class {:?} was not in the training data", names[label as usize]))
+                .at(format!("{place}, row {}", row + 1))
+                .help(format!("the net knows: {}", classes.join(", ")))
+        })
+    });
+    relabelled.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Matrix;
+
+    fn classes(names: &[&str], labels: Vec<u32>) -> Dataset {
+        let features = Features::F32(Matrix::from_fn(labels.len(), 1, |r, _| r as f32));
+        let names = names.iter().map(|n| (*n).to_string()).collect();
+        Dataset::new("set", features, Targets::Classes { labels, names }).unwrap()
+    }
+
+    #[test]
+    fn classes_are_matched_by_name() {
+        let preprocessing = Preprocessing::fit(&classes(&["a", "b"], vec![0, 1]), Scaling::None);
+        let samples = preprocessing.samples(&classes(&["b", "a"], vec![0, 1])).unwrap();
+        assert!(matches!(samples.targets, Some(Targets::Classes { labels, .. }) if labels == [1, 0]));
+        let error = preprocessing.samples(&classes(&["a", "c"], vec![0, 1])).unwrap_err();
+        assert!(error.to_string().contains("\"c\"") && error.to_string().contains("row 2"), "{error}");
+    }
+
+    #[test]
+    fn another_number_of_columns_is_refused() {
+        let preprocessing = Preprocessing::fit(&classes(&["a", "b"], vec![0, 1]), Scaling::None);
+        let features = Features::F32(Matrix::from_fn(1, 3, |_, _| 0.0));
+        assert!(preprocessing.features(Arc::new(features)).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! The bytes of a file, decompressed where they are gzip, and what kind of file they are.
+
+use crate::error::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+/// How much of the beginning is held for finding out what the file is.
+const HEAD: u64 = 1 << 16;
+
+/// Deflate makes nothing smaller than this fraction (a run of 258 bytes in 2 bits).
+const DEFLATE_RATIO: u64 = 1032;
+
+/// An open file: its beginning, and the rest still to be read, both decompressed.
+pub(super) struct ByteStream {
+    path: PathBuf,
+    head: Vec<u8>,
+    rest: Box<dyn Read>,
+    /// The number of bytes, where it is known without reading them.
+    exact: Option<u64>,
+    /// A number of bytes that there can't be more of, where one is known.
+    most: Option<u64>,
+}
+
+impl ByteStream {
+    /// Opens a file; gzip is recognised by its first two bytes, not by the name.
+    ///
+    /// # Errors
+    /// When there is no such file, it is a directory, or its beginning can't be read.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let metadata = file.metadata().map_err(|e| Error::io("open", path, &e))?;
+        if metadata.is_dir() {
+            return Err(Error::data(format!("{} is a directory", path.display()))
+                .help("name a file in it"));
+        }
+        // A pipe has no length to go by.
+        Self::new(path, file, metadata.is_file().then_some(metadata.len()))
+    }
+
+    /// The stream of `raw`, of `len` bytes where that is known; `path` is for errors.
+    fn new(path: &Path, mut raw: impl Read + 'static, len: Option<u64>) -> Result<Self> {
+        let mut magic = Vec::new();
+        raw.by_ref()
+            .take(2)
+            .read_to_end(&mut magic)
+            .map_err(|e| Error::io("read", path, &e))?;
+        let is_gzip = magic == [0x1F, 0x8B];
+        let raw = Cursor::new(magic).chain(raw);
+        let mut stream = ByteStream {
+            path: path.to_path_buf(),
+            head: Vec::new(),
+            rest: if is_gzip { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) },
+            exact: len.filter(|_| !is_gzip),
+            most: len.map(|n| if is_gzip { n.saturating_mul(DEFLATE_RATIO) } else { n }),
+        };
+        let mut head = Vec::new();
+        (&mut stream.rest).take(HEAD).read_to_end(&mut head).map_err(|e| stream.error(&e))?;
+        stream.head = head;
+        Ok(stream)
+    }
+
+    /// The path, for errors.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first bytes: the whole file where it is short.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The number of bytes, where it is known without reading them.
+    pub(super) fn exact_len(&self) -> Option<u64> {
+        self.exact
+    }
+
+    /// A number of bytes that there can't be more of, where one is known.
+    pub(super) fn most_bytes(&self) -> Option<u64> {
+        self.most
+    }
+
+    /// All the bytes from the first one on.
+    pub(super) fn into_reader(self) -> impl Read {
+        Cursor::new(self.head).chain(self.rest)
+    }
+
+    fn error(&self, error: &io::Error) -> Error {
+        read_error(&self.path, error)
+    }
+}
+
+/// The error for a file whose bytes couldn't be read or decompressed.
+pub(super) fn read_error(path: &Path, error: &io::Error) -> Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    // These three are how the decompressor says that the compressed bytes are wrong.
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof => {
+            Error::data("the compressed file is cut short or damaged")
+                .at(format!("{} ({error})", path.display()))
+                .help("copy or download it again; `gzip -t` tests it")
+        }
+        _ => Error::io("read", path, error),
+    }
+}
+
+/// The name of a data set that comes from `path`: the file name without its endings.
+pub(super) fn set_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    match name.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem.to_string(),
+        _ => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    /// The stream of bytes in memory, as if they stood in a file of that name.
+    pub(in crate::data) fn of_bytes(name: &str, bytes: &[u8]) -> Result<ByteStream> {
+        ByteStream::new(Path::new(name), Cursor::new(bytes.to_vec()), Some(bytes.len() as u64))
+    }
+
+    pub(in crate::data) fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn content(stream: ByteStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        stream.into_reader().read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn gzip_is_told_by_its_bytes_whatever_the_name() {
+        let text = b"some text ".repeat(20_000);
+        let zipped = of_bytes("text", &gzip(&text)).unwrap();
+        assert_eq!(zipped.exact_len(), None);
+        assert!(zipped.most_bytes().unwrap() >= text.len() as u64);
+        assert_eq!(content(zipped), text);
+        let plain = of_bytes("text.gz", &text).unwrap();
+        assert_eq!(plain.exact_len(), Some(200_000));
+        assert_eq!(content(plain), text);
+        assert_eq!(content(of_bytes("short", b"x").unwrap()), b"x");
+        assert_eq!(content(of_bytes("none", b"").unwrap()), b"");
+    }
+
+    #[test]
+    fn gzip_that_is_cut_or_damaged_is_bad_data() {
+        let zipped = gzip(b"some text");
+        let mut damaged = zipped.clone();
+        damaged[12] ^= 0xFF;
+        for bytes in [&zipped[..zipped.len() - 3], &damaged, &zipped[..2]] {
+            let error = of_bytes("text.gz", bytes).err().unwrap();
+            assert_eq!(error.kind().exit_code(), 3, "{error}");
+            assert!(error.to_string().contains("where: text.gz"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_named_after_its_file_without_endings() {
+        for (path, name) in
+            [("a/houses.csv.gz", "houses"), ("b.c.tsv", "b.c"), (".csv", ".csv"), ("plain", "plain")]
+        {
+            assert_eq!(set_name(Path::new(path)), name);
+        }
+    }
+}

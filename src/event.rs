@@ -1,0 +1,139 @@
+//! What observers of a run see.
+
+use crate::error::Result;
+use crate::metrics::Metrics;
+use serde::Serialize;
+
+/// How a run begins.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Start {
+    /// The device, as shown to users.
+    pub device: String,
+    /// `cpu`, `vulkan`, `metal`, `dx12`.
+    pub backend: String,
+    /// Weights and biases.
+    pub parameters: usize,
+    /// Training rows.
+    pub rows: usize,
+    /// Rows held out.
+    pub validation_rows: usize,
+    /// Rows of a batch.
+    pub batch_size: usize,
+    /// How often all rows will be seen.
+    pub epochs: usize,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Progress {
+    /// The current epoch, from 1.
+    pub epoch: usize,
+    /// All epochs.
+    pub epochs: usize,
+    /// Steps done since the run began: the one step counter.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// The training loss of this epoch so far, where it was read.
+    pub loss: Option<f64>,
+    /// Training rows a second in this epoch.
+    pub samples_per_second: f64,
+    /// Seconds that the rest will take at this pace.
+    pub seconds_left: f64,
+}
+
+/// An epoch's result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Epoch {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done since the run began.
+    pub step: u64,
+    /// The mean training loss while the epoch ran.
+    pub train_loss: f64,
+    /// The loss on the validation rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
+    /// The metrics on the validation rows, by name.
+    #[serde(flatten, serialize_with = "by_name")]
+    pub metrics: Vec<(&'static str, f64)>,
+    /// The learning rate of the last step.
+    pub lr: f32,
+    /// Seconds since the run began.
+    pub seconds: f64,
+    /// Training rows a second.
+    pub samples_per_second: f64,
+}
+
+fn by_name<S: serde::Serializer>(values: &[(&'static str, f64)], s: S) -> std::result::Result<S::Ok, S::Error> {
+    s.collect_map(values.iter().copied())
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All epochs are done.
+    Done,
+    /// An observer asked for it, satisfied.
+    Stopped,
+    /// The user asked for it.
+    Interrupted,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// Why.
+    pub ending: Ending,
+    /// Epochs done.
+    pub epochs: usize,
+    /// Steps done.
+    pub steps: u64,
+    /// Seconds since the run began.
+    pub seconds: f64,
+    /// Loss and metrics on the validation rows, after the last step.
+    pub valid: Option<Metrics>,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End after this step; the run is complete.
+    Stop,
+    /// End after this step; the run is not complete.
+    Interrupt,
+}
+
+/// Sees the events of a run, and may end it. Every method does nothing by default.
+pub trait Observer {
+    /// The run begins.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn start(&mut self, start: &Start) -> Result<()> {
+        let _ = start;
+        Ok(())
+    }
+
+    /// Some steps are done; called several times a second.
+    fn progress(&mut self, progress: &Progress) -> Flow {
+        let _ = progress;
+        Flow::Continue
+    }
+
+    /// An epoch is done.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
+        let _ = epoch;
+        Ok(Flow::Continue)
+    }
+}
+
+impl Observer for () {}

@@ -1,0 +1,108 @@
+//! The loss of each row with its gradient, what counts as right, and the running sums.
+//! The equations of the losses stand in [`crate::loss`].
+
+use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, Step, read, read_write, uniform};
+use crate::loss::{Link, Loss};
+use crate::real::Real;
+use crate::tensor::{Extent, TensorId};
+
+uniform! {
+    /// The shape, `rows` 0 standing for the batch at hand, the loss's parameter, and the value
+    /// above which a single output says yes.
+    Uniform { rows: u32, cols: u32, parameter: f32, threshold: f32 }
+}
+
+uniform! {
+    /// The rows to add up; 0 stands for the batch at hand.
+    AccumulateUniform { rows: u32 }
+}
+
+/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
+pub static LOSS: Kernel = Kernel {
+    entry: "loss",
+    source: &[COMMON, FUNCTIONS, REDUCE, include_str!("../../shaders/loss.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("y"), read("t"), read("unit"), read_write("gradient"), read_write("scores")],
+    workgroup_size: 64,
+};
+
+/// sums += Σ_rows scores: (4).
+pub static ACCUMULATE: Kernel = Kernel {
+    entry: "accumulate",
+    source: &[COMMON, REDUCE, include_str!("../../shaders/accumulate.wgsl")],
+    uniform: AccumulateUniform::FIELDS,
+    bindings: &[read("scores"), read_write("sums")],
+    workgroup_size: 64,
+};
+
+/// What is counted for each row: its loss, whether the prediction is right, and in the units of
+/// the targets Σ d² and Σ |d|.
+pub const SCORES: usize = 4;
+
+/// Above this, a single output with that loss says yes.
+fn threshold(loss: Loss) -> f32 {
+    if loss.link() == Link::Sigmoid { 0.0 } else { 0.5 }
+}
+
+/// Launches [`LOSS`]: y, t, gradient: (B, cols), unit: (cols), scores: (B, 4).
+#[must_use]
+pub fn launch(loss: Loss, [y, t, unit, gradient, scores]: [TensorId; 5], cols: usize) -> Launch {
+    Launch {
+        kernel: &LOSS,
+        overrides: vec![("LOSS", f64::from(loss.code()))],
+        uniform: Uniform {
+            rows: 0,
+            cols: cols as u32,
+            parameter: loss.parameter(),
+            threshold: threshold(loss),
+        }
+        .bytes(),
+        args: [y, t, unit, gradient, scores].map(Arg::Tensor).to_vec(),
+        grid: Grid::Rows(Extent::Batch),
+    }
+}
+
+/// Launches [`ACCUMULATE`]: scores: (B, 4), sums: (4).
+#[must_use]
+pub fn launch_accumulate(scores: TensorId, sums: TensorId) -> Launch {
+    Launch {
+        kernel: &ACCUMULATE,
+        overrides: vec![],
+        uniform: AccumulateUniform { rows: 0 }.bytes(),
+        args: vec![Arg::Tensor(scores), Arg::Tensor(sums)],
+        grid: Grid::Rows(Extent::Fixed(1)),
+    }
+}
+
+/// The CPU reference of [`LOSS`] for one row: y, t, unit, gradient: (cols), scores: (4).
+pub fn row<T: Real>(loss: Loss, step: &Step, y: &[T], t: &[T], unit: &[T], gradient: &mut [T], scores: &mut [T]) {
+    loss.gradient(y, t, T::of(step.loss_scale.into()), gradient);
+    let right = if y.len() == 1 {
+        (y[0] > T::of(threshold(loss).into())) == (t[0] > T::of(0.5))
+    } else {
+        index_of_max(y) == index_of_max(t)
+    };
+    let errors = || y.iter().zip(t).zip(unit).map(|((&y, &t), &u)| (y - t) * u);
+    scores[0] = loss.value(y, t);
+    scores[1] = if right { T::one() } else { T::zero() };
+    scores[2] = errors().map(|d| d * d).sum();
+    scores[3] = errors().map(num_traits::Float::abs).sum();
+}
+
+/// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4).
+pub fn accumulate<T: Real>(scores: &[T], sums: &mut [T]) {
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum += scores.iter().skip(i).step_by(SCORES).copied().sum();
+    }
+}
+
+/// The lowest index at which the largest element stands.
+pub fn index_of_max<T: Real>(row: &[T]) -> usize {
+    let mut best = 0;
+    for (i, &x) in row.iter().enumerate() {
+        if x > row[best] {
+            best = i;
+        }
+    }
+    best
+}

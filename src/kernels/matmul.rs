@@ -1,0 +1,240 @@
+//! Matrix products C = A·B, A·Bᵀ and Aᵀ·B, with ± bias where a layer has one.
+//!
+//! Forward: Z_l = A_{l−1} W_lᵀ ± b_l. Backward: ∂E/∂A_{l−1} = δ_l W_l, and ∂E/∂W_l = δ_lᵀ A_{l−1},
+//! the outer products of each row's δ and activations, accumulated over the batch.
+
+use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
+use crate::real::Real;
+use crate::tensor::{Extent, TensorId};
+
+/// Which operand is stored transposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// C = A·B; A: (m, k), B: (k, n).
+    Nn,
+    /// C = A·Bᵀ; A: (m, k), B: (n, k).
+    Nt,
+    /// C = Aᵀ·B; A: (k, m), B: (k, n).
+    Tn,
+}
+
+uniform! {
+    /// C: (m, n), inner dimension k; m or k 0 stands for the rows of the batch at hand.
+    Uniform { m: u32, n: u32, k: u32, bias_sign: f32 }
+}
+
+/// The matrix product on the device.
+pub static MATMUL: Kernel = Kernel {
+    entry: "matmul",
+    source: &[COMMON, include_str!("../../shaders/matmul.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("a"), read("b"), read("bias"), read_write("c")],
+    workgroup_size: 64,
+};
+
+/// Rows and columns of C that one workgroup computes.
+const TILE: usize = 32;
+
+/// The shape of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Which operand is transposed.
+    pub form: Form,
+    /// Rows of C.
+    pub m: Extent,
+    /// Columns of C.
+    pub n: usize,
+    /// The inner dimension.
+    pub k: Extent,
+}
+
+/// Launches [`MATMUL`]: c = a·b ± bias.
+#[must_use]
+pub fn launch(shape: Shape, [a, b, c]: [TensorId; 3], bias: Option<(TensorId, f32)>) -> Launch {
+    let flag = |set: bool| f64::from(u8::from(set));
+    let Shape { form, m, n, k } = shape;
+    Launch {
+        kernel: &MATMUL,
+        overrides: vec![
+            ("TRANSPOSE_A", flag(form == Form::Tn)),
+            ("TRANSPOSE_B", flag(form == Form::Nt)),
+            ("BIAS", flag(bias.is_some())),
+        ],
+        uniform: Uniform {
+            m: m.word(),
+            n: n as u32,
+            k: k.word(),
+            bias_sign: bias.map_or(0.0, |(_, sign)| sign),
+        }
+        .bytes(),
+        args: vec![
+            Arg::Tensor(a),
+            Arg::Tensor(b),
+            bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
+            Arg::Tensor(c),
+        ],
+        grid: Grid::Tiles(m, TILE, n.div_ceil(TILE)),
+    }
+}
+
+/// The CPU reference of [`MATMUL`] for rows `start..` of C, as many as `c` holds.
+///
+/// a, b: as [`Form`] says for an (m, n) product with inner dimension k; c: (some rows of m, n).
+pub fn reference<T: Gemm>(form: Form, [m, n, k]: [usize; 3], a: &[T], b: &[T], bias: Option<(&[T], T)>, start: usize, c: &mut [T]) {
+    assert!(a.len() >= m * k && b.len() >= k * n, "operands of a product are too short");
+    let rows = c.len() / n;
+    assert!(start + rows <= m && rows * n == c.len(), "rows of a product out of range");
+    // (row stride, column stride) of A as (m, k) and of B as (k, n)
+    let a_strides = if form == Form::Tn { (1, m) } else { (k, 1) };
+    let b_strides = if form == Form::Nt { (1, k) } else { (n, 1) };
+    T::gemm([rows, n, k], &a[(start * a_strides.0).min(a.len())..], a_strides, b, b_strides, c);
+    if let Some((bias, sign)) = bias {
+        for row in c.chunks_exact_mut(n) {
+            row.iter_mut().zip(bias).for_each(|(c, &b)| *c += sign * b);
+        }
+    }
+}
+
+/// Rows of C that are computed as one piece of work. It depends on the shape alone, so that
+/// neither the number of threads nor their timing changes a result.
+#[must_use]
+pub fn block_rows(m: usize) -> usize {
+    m.div_ceil(64).clamp(32, 512)
+}
+
+/// A precision with a matrix product from a library.
+pub trait Gemm: Real {
+    /// c = a·b for the strides given; c: (m, n), contiguous. On one thread.
+    fn gemm(shape: [usize; 3], a: &[Self], a_strides: (usize, usize), b: &[Self], b_strides: (usize, usize), c: &mut [Self]);
+}
+
+macro_rules! gemm {
+    ($type:ty, $dtype:ident, $fallback:ident) => {
+        impl Gemm for $type {
+            fn gemm(
+                [m, n, k]: [usize; 3],
+                a: &[Self],
+                (a_rows, a_cols): (usize, usize),
+                b: &[Self],
+                (b_rows, b_cols): (usize, usize),
+                c: &mut [Self],
+            ) {
+                if m == 0 || n == 0 || k == 0 {
+                    c.fill(0.0);
+                    return;
+                }
+                assert!(a.len() > (m - 1) * a_rows + (k - 1) * a_cols);
+                assert!(b.len() > (k - 1) * b_rows + (n - 1) * b_cols);
+                assert!(c.len() >= m * n);
+                #[cfg(target_arch = "x86_64")]
+                if let Some(instructions) = instruction_set() {
+                    use private_gemm_x86::{Accum, DType, DstKind, IType, gemm};
+                    // SAFETY: the asserts above bound every element that the strides reach, c is
+                    // borrowed exclusively, and the instruction set was detected.
+                    unsafe {
+                        gemm(
+                            DType::$dtype,
+                            IType::U64,
+                            instructions,
+                            m,
+                            n,
+                            k,
+                            c.as_mut_ptr().cast(),
+                            n as isize,
+                            1,
+                            std::ptr::null(),
+                            std::ptr::null(),
+                            DstKind::Full,
+                            Accum::Replace,
+                            a.as_ptr().cast(),
+                            a_rows as isize,
+                            a_cols as isize,
+                            false,
+                            std::ptr::null(),
+                            0,
+                            b.as_ptr().cast(),
+                            b_rows as isize,
+                            b_cols as isize,
+                            false,
+                            (&raw const ONE.$fallback).cast(),
+                            1,
+                        );
+                    }
+                    return;
+                }
+                // SAFETY: as above.
+                unsafe {
+                    matrixmultiply::$fallback(
+                        m,
+                        k,
+                        n,
+                        1.0,
+                        a.as_ptr(),
+                        a_rows as isize,
+                        a_cols as isize,
+                        b.as_ptr(),
+                        b_rows as isize,
+                        b_cols as isize,
+                        0.0,
+                        c.as_mut_ptr(),
+                        n as isize,
+                        1,
+                    );
+                }
+            }
+        }
+    };
+}
+
+/// α = 1 in both precisions, named after the product that takes it.
+#[cfg(target_arch = "x86_64")]
+struct One {
+    sgemm: f32,
+    dgemm: f64,
+}
+#[cfg(target_arch = "x86_64")]
+static ONE: One = One { sgemm: 1.0, dgemm: 1.0 };
+
+gemm!(f32, F32, sgemm);
+gemm!(f64, F64, dgemm);
+
+/// The widest instruction set of this processor that the product has kernels for.
+#[cfg(target_arch = "x86_64")]
+fn instruction_set() -> Option<private_gemm_x86::InstrSet> {
+    use private_gemm_x86::InstrSet;
+    if is_x86_feature_detected!("avx512f") {
+        Some(InstrSet::Avx512)
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        Some(InstrSet::Avx256)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Random, Stream};
+
+    #[test]
+    fn products_of_ragged_shapes_equal_the_triple_loop() {
+        let mut random = Random::new(1, Stream::Check, 0);
+        for [m, n, k] in [[1, 1, 1], [3, 7, 5], [33, 31, 97], [130, 10, 64], [2, 300, 0]] {
+            let a: Vec<f64> = (0..m * k).map(|_| random.normal()).collect();
+            let b: Vec<f64> = (0..k * n).map(|_| random.normal()).collect();
+            for form in [Form::Nn, Form::Nt, Form::Tn] {
+                let mut c = vec![f64::NAN; m * n];
+                for (block, c) in c.chunks_mut(32 * n).enumerate() {
+                    reference(form, [m, n, k], &a, &b, None, 32 * block, c);
+                }
+                for (i, &c) in c.iter().enumerate() {
+                    let (r, s) = (i / n, i % n);
+                    let at = |i| if form == Form::Tn { a[i * m + r] } else { a[r * k + i] };
+                    let bt = |i| if form == Form::Nt { b[s * k + i] } else { b[i * n + s] };
+                    let sum: f64 = (0..k).map(|i| at(i) * bt(i)).sum();
+                    assert!((c - sum).abs() < 1e-12, "{form:?} {m} {n} {k}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The kernels: for each family its equations, parameter struct, CPU reference and declaration.
+//!
+//! The WGSL of `kernels/<family>.rs` stands in `shaders/<family>.wgsl`. A test parses every
+//! composed shader and holds it against the declarations here.
+
+pub mod activation;
+pub mod gather;
+pub mod loss;
+pub mod matmul;
+pub mod optimizer;
+pub mod random;
+pub mod softmax;
+pub mod sums;
+
+use crate::tensor::{Extent, TensorId};
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    ReadWrite,
+}
+
+/// A storage binding: its name in the shader and its access. Binding numbers count from 1 in the
+/// order of the declaration; binding 0 of the group is the kernel's uniform.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// The variable's name.
+    pub name: &'static str,
+    /// Read or read and write.
+    pub access: Access,
+}
+
+/// A binding that is read.
+#[must_use]
+pub const fn read(name: &'static str) -> Binding {
+    Binding { name, access: Access::Read }
+}
+
+/// A binding that is read and written.
+#[must_use]
+pub const fn read_write(name: &'static str) -> Binding {
+    Binding { name, access: Access::ReadWrite }
+}
+
+/// A kernel's declaration.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The entry point; unique among all kernels.
+    pub entry: &'static str,
+    /// The WGSL texts that make up its module, in order.
+    pub source: &'static [&'static str],
+    /// The fields of its uniform with their byte offsets.
+    pub uniform: &'static [(&'static str, usize)],
+    /// Its storage bindings.
+    pub bindings: &'static [Binding],
+    /// Invocations of a workgroup.
+    pub workgroup_size: u32,
+}
+
+impl Kernel {
+    /// The composed WGSL module.
+    #[must_use]
+    pub fn wgsl(&self) -> String {
+        self.source.join("\n")
+    }
+}
+
+/// Every kernel.
+pub static ALL: [&Kernel; 13] = [
+    &gather::GATHER,
+    &gather::TARGETS,
+    &matmul::MATMUL,
+    &activation::ACTIVATION,
+    &activation::ACTIVATION_GRADIENT,
+    &softmax::SOFTMAX,
+    &softmax::SOFTMAX_GRADIENT,
+    &loss::LOSS,
+    &loss::ACCUMULATE,
+    &sums::COLUMN_SUMS,
+    &optimizer::OPTIMIZER,
+    &random::UNIFORM,
+    &random::PERMUTATION,
+];
+
+/// The text in front of every kernel: the step's uniform and the flat workgroup index.
+pub const COMMON: &str = include_str!("../../shaders/common.wgsl");
+/// Elementary functions that are accurate on every device.
+pub const FUNCTIONS: &str = include_str!("../../shaders/functions.wgsl");
+
+/// Random numbers and permutations.
+pub const RANDOM_FUNCTIONS: &str = include_str!("../../shaders/random_functions.wgsl");
+/// Sums and maxima over a workgroup of 64.
+pub const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
+
+/// What differs from step to step; the uniform of bind group 0, `now` in the shaders.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Step {
+    /// The rows of this batch.
+    pub rows: u32,
+    /// The position of its first row in the epoch's order.
+    pub first: u32,
+    /// The epoch's order: [`crate::random::Permutation::words`].
+    pub order: [u32; 5],
+    /// η.
+    pub lr: f32,
+    /// What the gradient of the sum over rows and outputs is multiplied by.
+    pub loss_scale: f32,
+    /// 1 − β₁ᵗ and 1 − β₂ᵗ.
+    pub corrections: [f32; 2],
+    /// Pads to 16 bytes.
+    pub padding: u32,
+}
+
+/// A binding's argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arg {
+    /// A whole tensor.
+    Tensor(TensorId),
+    /// Elements `start..start + len` of a tensor.
+    Part(TensorId, usize, usize),
+    /// The feature rows of the data set at hand.
+    Features,
+    /// The shift and scale of its columns.
+    Affine,
+    /// Its targets.
+    Targets,
+    /// Nothing: the kernel doesn't touch this binding in this variant.
+    Unused,
+}
+
+/// How many workgroups a launch needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grid {
+    /// An invocation for each element of a (rows, cols) tensor.
+    Elements(Extent, usize),
+    /// A workgroup for each row.
+    Rows(Extent),
+    /// A workgroup for each tile of `tile` rows, times `across`.
+    Tiles(Extent, usize, usize),
+}
+
+impl Grid {
+    /// The number of workgroups of `workgroup_size` when the batch has `batch` rows.
+    #[must_use]
+    pub fn groups(self, batch: usize, workgroup_size: u32) -> usize {
+        match self {
+            Grid::Elements(rows, cols) => (rows.rows(batch) * cols).div_ceil(workgroup_size as usize),
+            Grid::Rows(rows) => rows.rows(batch),
+            Grid::Tiles(rows, tile, across) => rows.rows(batch).div_ceil(tile) * across,
+        }
+    }
+}
+
+/// A kernel with its constants and arguments: what a GPU runs for an op.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// The kernel, one of [`ALL`].
+    pub kernel: &'static Kernel,
+    /// `override` constants: the variant of the kernel.
+    pub overrides: Vec<(&'static str, f64)>,
+    /// The bytes of its uniform.
+    pub uniform: Vec<u8>,
+    /// An argument for each of its bindings.
+    pub args: Vec<Arg>,
+    /// How many workgroups.
+    pub grid: Grid,
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry == other.entry
+    }
+}
+
+/// Defines a kernel's uniform: a `repr(C)` struct of 4-byte fields, padded to 16 bytes, and the
+/// table of its fields that a test holds against the shader's.
+macro_rules! uniform {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name { $(#[allow(missing_docs, reason = "named as in the equations")] pub $field: $type),+ }
+        impl $name {
+            /// The fields and their byte offsets.
+            pub const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field))),+];
+            /// The bytes as a device gets them, padded to 16.
+            #[must_use]
+            pub fn bytes(&self) -> Vec<u8> {
+                let mut bytes = bytemuck::bytes_of(self).to_vec();
+                bytes.resize(bytes.len().next_multiple_of(16), 0);
+                bytes
+            }
+        }
+    };
+}
+pub(crate) use uniform;

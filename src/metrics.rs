@@ -1,0 +1,109 @@
+//! What a run is judged by: the loss, and accuracy or RMSE, MAE and R².
+
+use crate::data::{Preprocessing, Samples, Targets};
+use crate::loss::Objective;
+use serde::Serialize;
+use serde::ser::SerializeMap;
+
+/// Loss and metrics over a set of rows. Serialises as one flat map, metrics by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// The objective: for a mean its mean over all rows, for a total its total.
+    pub loss: f64,
+    /// `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, in the units of the targets.
+    pub values: Vec<(&'static str, f64)>,
+}
+
+/// What metrics need to know of the targets besides the sums over rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TargetSummary {
+    /// Whether they are classes.
+    classes: bool,
+    /// The width of the net's output.
+    outputs: usize,
+    /// Σ (t − mean t)² over rows and outputs, in the units of the targets.
+    variation: f64,
+}
+
+impl TargetSummary {
+    /// Summarises the targets of `samples`, which `preprocessing` made.
+    #[must_use]
+    pub fn new(samples: &Samples, preprocessing: &Preprocessing, outputs: usize) -> Self {
+        let variation = match &samples.targets {
+            Some(Targets::Numbers(m)) => (0..m.cols())
+                .map(|c| {
+                    let unit = 1.0 / f64::from(preprocessing.targets.scale[c]);
+                    let column = || m.iter_rows().map(|r| f64::from(r[c]));
+                    let mean = column().sum::<f64>() / m.rows().max(1) as f64;
+                    column().map(|t| ((t - mean) * unit).powi(2)).sum::<f64>()
+                })
+                .sum(),
+            _ => 0.0,
+        };
+        TargetSummary { classes: preprocessing.classes.is_some(), outputs, variation }
+    }
+}
+
+impl Metrics {
+    /// From the sums of `rows` rows' scores: loss, right, Σ d², Σ |d|.
+    ///
+    /// R² over several outputs weights each by its variance.
+    #[must_use]
+    pub fn from_sums(sums: [f64; 4], rows: usize, objective: Objective, targets: &TargetSummary) -> Self {
+        let [loss, right, squares, absolutes] = sums;
+        let values = if targets.classes {
+            vec![("accuracy", right / rows as f64)]
+        } else {
+            let count = (rows * targets.outputs) as f64;
+            vec![
+                ("rmse", (squares / count).sqrt()),
+                ("mae", absolutes / count),
+                ("r2", 1.0 - squares / targets.variation),
+            ]
+        };
+        Metrics { loss: loss / objective.reduction.divisor(rows, targets.outputs), values }
+    }
+
+    /// The metric called `name`; `loss` among them.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        if name == "loss" {
+            return Some(self.loss);
+        }
+        self.values.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
+    /// Whether a larger value of the metric `name` is better.
+    #[must_use]
+    pub fn larger_is_better(name: &str) -> bool {
+        matches!(name, "accuracy" | "r2")
+    }
+}
+
+impl Serialize for Metrics {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.values.len() + 1))?;
+        map.serialize_entry("loss", &self.loss)?;
+        for (name, value) in &self.values {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::{Loss, Reduction};
+
+    #[test]
+    fn metrics_follow_from_the_sums() {
+        let targets = TargetSummary { classes: false, outputs: 2, variation: 40.0 };
+        let objective = Objective { loss: Loss::SquaredError, reduction: Reduction::Mean };
+        let metrics = Metrics::from_sums([8.0, 0.0, 10.0, 6.0], 5, objective, &targets);
+        assert_eq!(metrics.loss, 0.8);
+        assert_eq!(metrics.values, [("rmse", 1.0), ("mae", 0.6), ("r2", 0.75)]);
+        let classes = TargetSummary { classes: true, ..targets };
+        assert_eq!(Metrics::from_sums([8.0, 3.0, 0.0, 0.0], 4, objective, &classes).get("accuracy"), Some(0.75));
+    }
+}

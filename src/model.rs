@@ -1,0 +1,137 @@
+//! A trained net with its preprocessing, in memory and in a safetensors file.
+
+use crate::backend::Backend;
+use crate::data::{Affine, Dataset, Features, Preprocessing};
+use crate::error::{Error, Result};
+use crate::loss::{Link, Objective};
+use crate::matrix::Matrix;
+use crate::metrics::Metrics;
+use crate::plan::{self, Purpose};
+use crate::session::{LayerWeights, Session};
+use crate::spec::{Net, Spec};
+use std::sync::Arc;
+
+/// Rows that predictions take at a time.
+const PREDICTION_BATCH: usize = 1024;
+
+/// A trained net: everything that predictions need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The net.
+    pub net: Net,
+    /// What it was trained on; decides what turns outputs into predictions.
+    pub objective: Objective,
+    /// What is done to the data before they meet the net.
+    pub preprocessing: Preprocessing,
+    /// The parameters of each layer.
+    pub weights: Vec<LayerWeights>,
+}
+
+impl Model {
+    /// Predictions for each row of `features`, in order: probabilities of the classes (N, classes),
+    /// or values in the units of the targets (N, outputs).
+    ///
+    /// # Errors
+    /// When the columns are not those of the training data, or the device was lost.
+    pub fn predict(&self, features: Arc<Features>, backend: Box<dyn Backend>) -> Result<Matrix<f32>> {
+        let (rows, cols) = (features.rows(), self.predicted_columns());
+        let mut all = Vec::with_capacity(rows * cols);
+        self.predict_batches(features, backend, |_, batch| {
+            all.extend_from_slice(batch.data());
+            Ok(())
+        })?;
+        Matrix::new(rows, cols, all)
+    }
+
+    /// As [`Model::predict`], a batch at a time: calls `take` with (first row, predictions).
+    ///
+    /// # Errors
+    /// As [`Model::predict`], and what `take` returns.
+    pub fn predict_batches(
+        &self,
+        features: Arc<Features>,
+        backend: Box<dyn Backend>,
+        mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>,
+    ) -> Result<()> {
+        let samples = self.preprocessing.features(features)?;
+        let mut session = self.session(backend)?;
+        let data = session.upload(samples, &self.preprocessing)?;
+        session.outputs(&data, |first, outputs| take(first, self.predictions(outputs)))
+    }
+
+    /// Loss and metrics on `data`.
+    ///
+    /// # Errors
+    /// When the data are not like the training data, or the device was lost.
+    pub fn evaluate(&self, data: &Dataset, backend: Box<dyn Backend>) -> Result<Metrics> {
+        let samples = self.preprocessing.samples(data)?;
+        let mut session = self.session(backend)?;
+        let data = session.upload(samples, &self.preprocessing)?;
+        session.evaluate(&data)
+    }
+
+    /// The class that a row of predictions says, as a place in the class names.
+    #[must_use]
+    pub fn class(&self, predictions: &[f32]) -> usize {
+        crate::kernels::loss::index_of_max(predictions)
+    }
+
+    /// The columns of a prediction: classes, or outputs.
+    #[must_use]
+    pub fn predicted_columns(&self) -> usize {
+        self.preprocessing.classes.as_ref().map_or(self.net.outputs(), Vec::len)
+    }
+
+    /// The loaded net on `backend`, without what only training needs.
+    ///
+    /// # Errors
+    /// When the weights don't fit the net, or the net the device.
+    pub fn session(&self, backend: Box<dyn Backend>) -> Result<Session> {
+        let spec = Spec::new(self.net.clone(), self.objective);
+        spec.net.check()?;
+        let plan = plan::plain(&spec, PREDICTION_BATCH, Purpose::Evaluate);
+        let mut session = Session::new(backend, plan, self.objective)?;
+        session.set_weights(&self.net, &self.weights)?;
+        Ok(session)
+    }
+
+    /// Turns the net's outputs into predictions.
+    fn predictions(&self, mut outputs: Matrix<f32>) -> Matrix<f32> {
+        let (rows, cols, classes) = (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
+        for row in outputs.data_mut().chunks_exact_mut(cols) {
+            self.objective.loss.link().apply(row);
+            if classes.is_none() {
+                self.preprocessing.targets.undo(row);
+            }
+        }
+        if cols == 1 && classes.is_some() {
+            // A single output says how likely the second class is.
+            return Matrix::from_fn(rows, 2, |r, c| {
+                let p = outputs.row(r)[0];
+                if c == 1 { p } else { 1.0 - p }
+            });
+        }
+        outputs
+    }
+
+    /// Checks that everything fits together, as after reading from a file.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    pub fn check(&self) -> Result<()> {
+        self.net.check()?;
+        let Affine { shift, scale } = &self.preprocessing.features;
+        let outputs = self.predicted_columns();
+        let targets = &self.preprocessing.targets;
+        let fits = shift.len() == self.net.inputs
+            && scale.len() == self.net.inputs
+            && targets.shift.len() == targets.scale.len()
+            && targets.cols() == outputs
+            && (outputs == self.net.outputs() || (outputs == 2 && self.net.outputs() == 1));
+        if fits && !(self.objective.loss.link() == Link::Softmax && self.net.outputs() == 1) {
+            return Ok(());
+        }
+        Err(Error::data("the preprocessing of the model doesn't fit its net")
+            .help("the file was changed: train again"))
+    }
+}

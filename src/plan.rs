@@ -1,0 +1,194 @@
+//! From a spec to a program: the only file that knows the order of backpropagation.
+
+use crate::activation::Activation;
+use crate::kernels::activation::{UnitFunctions, unit_table};
+use crate::kernels::loss::SCORES;
+use crate::kernels::matmul::Form;
+use crate::program::{LayerGradients, LayerTensors, Op, Program, Routines};
+use crate::spec::{Bias, Layer, Spec, Units};
+use crate::tensor::{Extent, Role, TensorId};
+
+/// A program for a spec, and where its tensors are.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The ops.
+    pub program: Program,
+    /// The tensors of each layer.
+    pub layers: Vec<LayerTensors>,
+    /// The net's output: (B, n_L).
+    pub output: TensorId,
+    /// The running sums of losses and scores: (1, 4).
+    pub sums: TensorId,
+    /// Users' units in one of ours, for each output: (1, n_L).
+    pub unit: TensorId,
+    /// All parameters in one row.
+    pub parameters: TensorId,
+}
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Training: with gradients and optimiser state.
+    Train,
+    /// Predictions and losses only.
+    Evaluate,
+}
+
+/// The plain program: the kernels that the mathematics names, one after the other.
+///
+/// Forward, for l = 1…L:    Z_l = A_{l−1} W_lᵀ ± b_l,  A_l = σ_l(Z_l)
+/// Loss:                    ∂E/∂A_L
+/// Backward, for l = L…1:   δ_l = ∂E/∂A_l ⊙ σ_l′(Z_l)   (for softmax Jᵀ ∂E/∂A_L)
+///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
+///                          ∂E/∂A_{l−1} = δ_l W_l
+/// Update:                  all W, b by the optimiser
+#[must_use]
+pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
+    let mut tensors = allocate(spec, batch, purpose);
+    let p = &mut tensors.plan.program;
+    let mut ops = Vec::new();
+
+    ops.push(Op::Gather { x: tensors.x });
+    let mut input = tensors.x;
+    for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
+        let bias = t.bias.map(|bias| (bias, layer.bias.sign()));
+        ops.push(Op::Matmul { form: Form::Nt, a: input, b: t.weight, bias, c: t.z });
+        if layer.activation == Units::Softmax {
+            ops.push(Op::Softmax { z: t.z, y: t.a });
+        } else if t.a != t.z {
+            let functions = functions(p, layer, t.z);
+            ops.push(Op::Activation { functions, z: t.z, a: t.a });
+        }
+        input = t.a;
+    }
+    let predict = 0..ops.len();
+
+    let (y, t) = (tensors.plan.output, tensors.t);
+    ops.push(Op::Targets { t });
+    ops.push(Op::Loss {
+        loss: spec.objective.loss,
+        y,
+        t,
+        unit: tensors.plan.unit,
+        gradient: tensors.output_gradient,
+        scores: tensors.scores,
+    });
+    ops.push(Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums });
+    let evaluate = 0..ops.len();
+
+    let layers = &tensors.plan.layers;
+    for (l, layer) in spec.net.layers.iter().enumerate().rev() {
+        let (t, Some(g)) = (layers[l], layers[l].training) else { break };
+        if layer.activation == Units::Softmax {
+            ops.push(Op::SoftmaxGradient { y: t.a, delta: g.delta });
+        } else if t.a != t.z {
+            let functions = functions(p, layer, t.z);
+            ops.push(Op::ActivationGradient { functions, z: t.z, delta: g.delta });
+        }
+        let input = if l == 0 { tensors.x } else { layers[l - 1].a };
+        ops.push(Op::Matmul { form: Form::Tn, a: g.delta, b: input, bias: None, c: g.weight });
+        if let Some(out) = g.bias {
+            ops.push(Op::ColumnSums { delta: g.delta, sign: layer.bias.sign(), out });
+        }
+        if let Some(below) = l.checked_sub(1).and_then(|l| layers[l].training) {
+            let (a, b, c) = (g.delta, t.weight, below.delta);
+            ops.push(Op::Matmul { form: Form::Nn, a, b, bias: None, c });
+        }
+    }
+    let gradient = 0..ops.len();
+
+    if let Some([g, first, second]) = tensors.optimizer {
+        let (optimizer, decay, w) = (spec.optimizer, spec.weight_decay, tensors.plan.parameters);
+        ops.push(Op::Update { optimizer, decay, w, g, first, second });
+    }
+    let step = 0..ops.len();
+
+    p.ops = ops;
+    p.routines = Routines { predict, evaluate, gradient, step };
+    tensors.plan
+}
+
+/// The tensors of a spec before there are ops.
+struct Tensors {
+    plan: Plan,
+    x: TensorId,
+    t: TensorId,
+    /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
+    output_gradient: TensorId,
+    scores: TensorId,
+    /// All gradients, and the two states of the optimiser.
+    optimizer: Option<[TensorId; 3]>,
+}
+
+/// Parameters lie in one buffer, gradients in another, in the same places, so that one op updates
+/// them all; everything else has a buffer of its own.
+fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
+    let net = &spec.net;
+    let training = purpose == Purpose::Train;
+    let mut p = Program::new(batch);
+    let (parameters, gradients) = (0, 1);
+    p.buffers = vec![0; if training { 2 } else { 1 }];
+
+    let x = p.add("input", Role::Transient, Extent::Batch, net.inputs);
+    let mut layers = Vec::new();
+    for (l, (layer, (out, cols))) in net.layers.iter().zip(net.shapes()).enumerate() {
+        let biased = layer.bias != Bias::None;
+        let name = |what: &str| format!("layers.{l}.{what}");
+        let mut pair = |buffer, role, suffix: &str| {
+            let weight =
+                p.add_to(buffer, name(&format!("weight{suffix}")), role, Extent::Fixed(out), cols);
+            let bias = biased
+                .then(|| p.add_to(buffer, name(&format!("bias{suffix}")), role, Extent::Fixed(1), out));
+            (weight, bias)
+        };
+        let (weight, bias) = pair(parameters, Role::Parameter, "");
+        let gradient = training.then(|| pair(gradients, Role::Gradient, ".gradient"));
+        let mut transient = |what| p.add(name(what), Role::Transient, Extent::Batch, out);
+        let z = transient("z");
+        let identity = layer.activation == Units::Same(Activation::Identity);
+        let a = if identity { z } else { transient("a") };
+        let training = gradient.map(|(weight, bias)| LayerGradients { weight, bias, delta: transient("delta") });
+        layers.push(LayerTensors { weight, bias, z, a, training });
+    }
+
+    let outputs = net.outputs();
+    let output = layers.last().map_or(x, |t| t.a);
+    let t = p.add("target", Role::Transient, Extent::Batch, outputs);
+    let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
+    let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
+    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
+    p.constants.push((unit, vec![1.0; outputs]));
+    let output_gradient = match layers.last().and_then(|t| t.training) {
+        Some(last) => last.delta,
+        None => p.add("output.gradient", Role::Transient, Extent::Batch, outputs),
+    };
+    let whole = p.add_whole(parameters, "parameters", Role::Parameter);
+    let optimizer = training.then(|| {
+        let len = p.len(whole);
+        let slots = spec.optimizer.state_slots();
+        let mut state = |name, used: bool| {
+            p.add(name, Role::State, Extent::Fixed(1), if used { len } else { 1 })
+        };
+        let (first, second) = (state("optimizer.first", slots > 0), state("optimizer.second", slots > 1));
+        [p.add_whole(gradients, "gradients", Role::Gradient), first, second]
+    });
+    let plan = Plan { program: p, layers, output, sums, unit, parameters: whole };
+    Tensors { plan, x, t, output_gradient, scores, optimizer }
+}
+
+/// The functions of a layer's units, with their table on the device where they differ.
+fn functions(p: &mut Program, layer: &Layer, z: TensorId) -> UnitFunctions {
+    match &layer.activation {
+        Units::Same(activation) => UnitFunctions::Same(*activation),
+        Units::Each(each) => {
+            let name = p.tensor(z).name.replace(".z", ".units");
+            let table = p.find(&name).unwrap_or_else(|| {
+                let table = p.add(name, Role::Constant, Extent::Fixed(each.len()), 2);
+                p.constants.push((table, unit_table(each)));
+                table
+            });
+            UnitFunctions::Each(each.clone(), table)
+        }
+        Units::Softmax => UnitFunctions::Same(Activation::Identity),
+    }
+}

@@ -1,0 +1,311 @@
+//! A training step as a list of ops over tensors. Backends run it, `inspect` prints it, parity
+//! replays it op by op.
+
+use crate::data::Storage;
+use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::matmul::{self, Form};
+use crate::kernels::random::{PERMUTATION, UNIFORM};
+use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
+use crate::kernels::{Access, Arg, Launch, gather, loss, optimizer, random, softmax, sums};
+use crate::loss::Loss;
+use crate::optim::Optimizer;
+use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
+use std::fmt;
+use std::ops::Range;
+
+/// One operation of a program.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the fields are named as in the equation above each op")]
+pub enum Op {
+    /// x = the features of the batch's rows, scaled: (B, n_0).
+    Gather { x: TensorId },
+    /// t = the targets of the batch's rows: (B, n_L).
+    Targets { t: TensorId },
+    /// c = a·b, a·bᵀ or aᵀ·b, ± bias.
+    Matmul { form: Form, a: TensorId, b: TensorId, bias: Option<(TensorId, f32)>, c: TensorId },
+    /// a = σ(z): (B, n_l).
+    Activation { functions: UnitFunctions, z: TensorId, a: TensorId },
+    /// δ ← δ ⊙ σ′(z): (B, n_l).
+    ActivationGradient { functions: UnitFunctions, z: TensorId, delta: TensorId },
+    /// y = softmax(z): (B, n_L).
+    Softmax { z: TensorId, y: TensorId },
+    /// δ ← Jᵀ δ with the Jacobian of softmax at y: (B, n_L).
+    SoftmaxGradient { y: TensorId, delta: TensorId },
+    /// gradient = ∂E/∂y: (B, n_L), and the scores of each row: (B, 4).
+    Loss { loss: Loss, y: TensorId, t: TensorId, unit: TensorId, gradient: TensorId, scores: TensorId },
+    /// sums += Σ_rows scores: (1, 4).
+    Accumulate { scores: TensorId, sums: TensorId },
+    /// out = ± Σ_rows δ: (1, n_l).
+    ColumnSums { delta: TensorId, sign: f32, out: TensorId },
+    /// The optimiser's step on every parameter.
+    Update { optimizer: Optimizer, decay: f32, w: TensorId, g: TensorId, first: TensorId, second: TensorId },
+    /// out = uniform random numbers in [0, 1).
+    Uniform { key: [u32; 2], out: TensorId },
+    /// out = the rows of the data set at the batch's positions: (B, 1).
+    Permutation { out: TensorId },
+}
+
+/// The tensors of a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerTensors {
+    /// W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// b: (1, n_l).
+    pub bias: Option<TensorId>,
+    /// Z: (B, n_l).
+    pub z: TensorId,
+    /// A: (B, n_l); the same tensor as Z under the identity.
+    pub a: TensorId,
+    /// What only training needs.
+    pub training: Option<LayerGradients>,
+}
+
+/// The tensors of a layer's gradients.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerGradients {
+    /// ∂E/∂W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// ∂E/∂b: (1, n_l).
+    pub bias: Option<TensorId>,
+    /// δ: (B, n_l).
+    pub delta: TensorId,
+}
+
+/// Stretches of a program's ops that are run as one.
+#[derive(Debug, Clone, Default)]
+pub struct Routines {
+    /// Features to outputs.
+    pub predict: Range<usize>,
+    /// The same, then the loss and the sums.
+    pub evaluate: Range<usize>,
+    /// The same, then back to the gradients of all parameters.
+    pub gradient: Range<usize>,
+    /// The gradients and the update.
+    pub step: Range<usize>,
+}
+
+/// Ops over tensors, with the buffers that these lie in.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// The most rows of a batch.
+    pub batch: usize,
+    /// The tensors, by [`TensorId`].
+    pub tensors: Vec<Tensor>,
+    /// The length of each buffer in elements, for a full batch.
+    pub buffers: Vec<usize>,
+    /// The ops, in order.
+    pub ops: Vec<Op>,
+    /// Which ops do what.
+    pub routines: Routines,
+    /// Tensors that are written once, when the program is loaded.
+    pub constants: Vec<(TensorId, Vec<f32>)>,
+}
+
+impl Program {
+    /// An empty program for batches of up to `batch` rows.
+    #[must_use]
+    pub fn new(batch: usize) -> Self {
+        Program { batch, ..Program::default() }
+    }
+
+    /// The tensor `id`.
+    #[must_use]
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// The tensor called `name`.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.name == name).map(TensorId)
+    }
+
+    /// The elements that `id` takes up when the batch has `batch` rows.
+    #[must_use]
+    pub fn range(&self, id: TensorId, batch: usize) -> Range<usize> {
+        let t = self.tensor(id);
+        t.offset..t.offset + t.rows.rows(batch) * t.cols
+    }
+
+    /// The number of elements of `id` in a full batch.
+    #[must_use]
+    pub fn len(&self, id: TensorId) -> usize {
+        self.range(id, self.batch).len()
+    }
+
+    /// A new tensor in a buffer of its own.
+    pub fn add(&mut self, name: impl Into<String>, role: Role, rows: Extent, cols: usize) -> TensorId {
+        self.buffers.push(0);
+        self.add_to(self.buffers.len() - 1, name, role, rows, cols)
+    }
+
+    /// A new tensor behind those that are in `buffer` already.
+    pub fn add_to(&mut self, buffer: usize, name: impl Into<String>, role: Role, rows: Extent, cols: usize) -> TensorId {
+        let offset = self.buffers[buffer];
+        let len = rows.rows(self.batch) * cols;
+        self.buffers[buffer] = offset + len.next_multiple_of(ALIGNMENT);
+        self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// All of `buffer` as one row.
+    pub fn add_whole(&mut self, buffer: usize, name: impl Into<String>, role: Role) -> TensorId {
+        let cols = self.buffers[buffer];
+        let rows = Extent::Fixed(1);
+        self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset: 0 });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// The shape (m, n, k) of a product, of which C and one operand tell all.
+    #[must_use]
+    pub fn matmul_shape(&self, form: Form, a: TensorId, c: TensorId) -> matmul::Shape {
+        let (a, c) = (self.tensor(a), self.tensor(c));
+        let k = if form == Form::Tn { a.rows } else { Extent::Fixed(a.cols) };
+        matmul::Shape { form, m: c.rows, n: c.cols, k }
+    }
+
+    /// What a GPU launches for `op`; `largest` is the most elements that one binding may have.
+    #[must_use]
+    pub fn launches(&self, op: &Op, storage: Storage, largest: usize) -> Vec<Launch> {
+        let cols = |t: TensorId| self.tensor(t).cols;
+        vec![match op {
+            Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
+            Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
+            Op::Matmul { form, a, b, bias, c } => {
+                matmul::launch(self.matmul_shape(*form, *a, *c), [*a, *b, *c], *bias)
+            }
+            Op::Activation { functions, z, a } => {
+                activation::launch(&ACTIVATION, functions, *z, *a, cols(*z))
+            }
+            Op::ActivationGradient { functions, z, delta } => {
+                activation::launch(&ACTIVATION_GRADIENT, functions, *z, *delta, cols(*z))
+            }
+            Op::Softmax { z, y } => softmax::launch(&SOFTMAX, *z, *y, cols(*z)),
+            Op::SoftmaxGradient { y, delta } => {
+                softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
+            }
+            Op::Loss { loss, y, t, unit, gradient, scores } => {
+                loss::launch(*loss, [*y, *t, *unit, *gradient, *scores], cols(*y))
+            }
+            Op::Accumulate { scores, sums } => loss::launch_accumulate(*scores, *sums),
+            Op::ColumnSums { delta, sign, out } => sums::launch(*delta, *out, cols(*delta), *sign),
+            Op::Update { optimizer, decay, w, g, first, second } => {
+                let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
+                return (0..len)
+                    .step_by(part)
+                    .map(|start| {
+                        let tensors = [*w, *g, *first, *second];
+                        optimizer::launch(*optimizer, *decay, tensors, start, part.min(len - start))
+                    })
+                    .collect();
+            }
+            Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
+            Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
+        }]
+    }
+
+    /// The tensors that `op` uses, with how.
+    #[must_use]
+    pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
+        let storage = Storage { bytes: false, classes: false };
+        let mut uses = Vec::new();
+        for launch in self.launches(op, storage, usize::MAX) {
+            for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
+                if let Arg::Tensor(t) | Arg::Part(t, ..) = arg {
+                    uses.push((*t, binding.access));
+                }
+            }
+        }
+        uses
+    }
+
+    /// Floating-point operations of `op` on a batch of `batch` rows, a multiply-add counting two.
+    #[must_use]
+    pub fn flops(&self, op: &Op, batch: usize) -> f64 {
+        let elements = |t: TensorId| self.range(t, batch).len() as f64;
+        match op {
+            Op::Matmul { form, a, c, .. } => {
+                let shape = self.matmul_shape(*form, *a, *c);
+                2.0 * elements(*c) * shape.k.rows(batch) as f64
+            }
+            Op::Update { w, .. } => 10.0 * elements(*w),
+            _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),
+        }
+    }
+
+    /// `op` as a line to read: what it computes, with shapes.
+    #[must_use]
+    pub fn describe(&self, op: &Op) -> String {
+        OpText { program: self, op }.to_string()
+    }
+}
+
+struct OpText<'a> {
+    program: &'a Program,
+    op: &'a Op,
+}
+
+impl OpText<'_> {
+    /// Name and shape: `layers.0.weight (128, 784)`.
+    fn tensor(&self, id: TensorId) -> String {
+        let t = self.program.tensor(id);
+        match t.rows {
+            Extent::Batch => format!("{} (B, {})", t.name, t.cols),
+            Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
+        }
+    }
+}
+
+impl fmt::Display for OpText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let t = |id: &TensorId| self.tensor(*id);
+        match self.op {
+            Op::Gather { x } => write!(f, "gather               {} = scaled feature rows", t(x)),
+            Op::Targets { t: out } => write!(f, "targets              {} = target rows", t(out)),
+            Op::Matmul { form, a, b, bias, c } => {
+                let (name, left, right) = match form {
+                    Form::Nn => ("matmul", "", ""),
+                    Form::Nt => ("matmul", "", "ᵀ"),
+                    Form::Tn => ("outer product", "ᵀ", ""),
+                };
+                write!(f, "{name:<20} {} = {}{left} · {}{right}", t(c), t(a), t(b))?;
+                match bias {
+                    Some((bias, sign)) if *sign < 0.0 => write!(f, " − {}", t(bias)),
+                    Some((bias, _)) => write!(f, " + {}", t(bias)),
+                    None => Ok(()),
+                }
+            }
+            Op::Activation { functions, z, a } => {
+                write!(f, "activation           {} = {}({})", t(a), functions.units(), t(z))
+            }
+            Op::ActivationGradient { functions, z, delta } => {
+                write!(f, "δ ⊙ σ′               {} ⊙= {}′({})", t(delta), functions.units(), t(z))
+            }
+            Op::Softmax { z, y } => write!(f, "softmax              {} = softmax({})", t(y), t(z)),
+            Op::SoftmaxGradient { y, delta } => {
+                write!(f, "softmax gradient     {} ← Jᵀ {0} at {}", t(delta), t(y))
+            }
+            Op::Loss { loss, y, t: target, gradient, scores, .. } => write!(
+                f,
+                "loss                 {}, {} = {}({}, {}) and its gradient",
+                t(gradient),
+                t(scores),
+                loss.name(),
+                t(y),
+                t(target)
+            ),
+            Op::Accumulate { scores, sums } => {
+                write!(f, "accumulate           {} += Σ {}", t(sums), t(scores))
+            }
+            Op::ColumnSums { delta, sign, out } => {
+                let sign = if *sign < 0.0 { "−" } else { "" };
+                write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
+            }
+            Op::Update { optimizer, w, g, .. } => {
+                write!(f, "update               {} by {} with {}", t(w), optimizer, t(g))
+            }
+            Op::Uniform { out, .. } => write!(f, "uniform              {} = random numbers", t(out)),
+            Op::Permutation { out } => write!(f, "permutation          {} = shuffled rows", t(out)),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A loaded program with its parameters: predictions and losses over whole data sets.
+
+use crate::backend::{Backend, DataId, Values, ValuesMut};
+use crate::data::{Preprocessing, Samples};
+use crate::error::{Error, Result};
+use crate::kernels::Step;
+use crate::loss::Objective;
+use crate::matrix::Matrix;
+use crate::metrics::{Metrics, TargetSummary};
+use crate::plan::Plan;
+use crate::spec::Net;
+use crate::tensor::TensorId;
+use std::sync::Arc;
+
+/// The parameters of a layer in host memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerWeights {
+    /// W: (out, in).
+    pub weight: Matrix<f32>,
+    /// b: (out).
+    pub bias: Option<Vec<f32>>,
+}
+
+/// A program on a backend.
+pub struct Session {
+    backend: Box<dyn Backend>,
+    plan: Plan,
+    objective: Objective,
+}
+
+/// Rows on a backend, with what metrics need to know of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded {
+    /// The rows on the backend.
+    pub id: DataId,
+    /// How many.
+    pub rows: usize,
+    targets: TargetSummary,
+}
+
+impl Session {
+    /// Loads `plan` onto `backend`; all parameters are zero.
+    ///
+    /// # Errors
+    /// When the device can't hold it.
+    pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
+        backend.load(Arc::new(plan.program.clone()))?;
+        Ok(Session { backend, plan, objective })
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
+    /// The backend, to run and read at will.
+    pub fn backend_mut(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Uploads samples that `preprocessing` made.
+    ///
+    /// # Errors
+    /// When the device can't hold them.
+    pub fn upload(&mut self, samples: Samples, preprocessing: &Preprocessing) -> Result<Loaded> {
+        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        let targets = TargetSummary::new(&samples, preprocessing, outputs);
+        let rows = samples.rows();
+        let unit: Vec<f32> = match preprocessing.classes {
+            Some(_) => vec![1.0; outputs],
+            None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
+        };
+        self.backend.write(self.plan.unit, Values::F32(&unit))?;
+        let id = self.backend.upload(Arc::new(samples))?;
+        Ok(Loaded { id, rows, targets })
+    }
+
+    /// Writes the parameters of all layers.
+    ///
+    /// # Errors
+    /// When their shapes are not those of the net: the layer, its shape and the expected one.
+    pub fn set_weights(&mut self, net: &Net, weights: &[LayerWeights]) -> Result<()> {
+        check_shapes(net, weights)?;
+        for (tensors, layer) in self.plan.layers.iter().zip(weights) {
+            self.backend.write(tensors.weight, Values::F32(layer.weight.data()))?;
+            if let (Some(tensor), Some(bias)) = (tensors.bias, &layer.bias) {
+                self.backend.write(tensor, Values::F32(bias))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the parameters of all layers.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn weights(&mut self) -> Result<Vec<LayerWeights>> {
+        let layers = self.plan.layers.clone();
+        let mut weights = Vec::with_capacity(layers.len());
+        for tensors in layers {
+            let weight = self.read(tensors.weight)?;
+            let bias = tensors.bias.map(|bias| self.read(bias)).transpose()?.map(Matrix::into_data);
+            weights.push(LayerWeights { weight, bias });
+        }
+        Ok(weights)
+    }
+
+    /// Reads a tensor of a fixed shape.
+    fn read(&mut self, id: TensorId) -> Result<Matrix<f32>> {
+        let t = self.plan.program.tensor(id);
+        let (rows, cols) = (t.rows.rows(self.plan.program.batch), t.cols);
+        let mut values = vec![0.0; rows * cols];
+        self.backend.read(id, ValuesMut::F32(&mut values))?;
+        Matrix::new(rows, cols, values)
+    }
+
+    /// Sets the running sums to zero.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn clear_sums(&mut self) -> Result<()> {
+        self.backend.write(self.plan.sums, Values::F32(&[0.0; 4]))
+    }
+
+    /// Loss and metrics from the running sums over the last `rows` rows of `data`.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn metrics(&mut self, data: &Loaded, rows: usize) -> Result<Metrics> {
+        let mut sums = [0.0; 4];
+        self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums))?;
+        Ok(Metrics::from_sums(sums, rows, self.objective, &data.targets))
+    }
+
+    /// Loss and metrics over all of `data`.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn evaluate(&mut self, data: &Loaded) -> Result<Metrics> {
+        self.clear_sums()?;
+        let steps: Vec<Step> = self.batches(data.rows).collect();
+        self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps)?;
+        self.metrics(data, data.rows)
+    }
+
+    /// The net's outputs for all of `data`, in order: calls `take` with (first row, (rows, n_L)).
+    ///
+    /// # Errors
+    /// When the device was lost, or what `take` returns.
+    pub fn outputs(&mut self, data: &Loaded, mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>) -> Result<()> {
+        let cols = self.plan.program.tensor(self.plan.output).cols;
+        for step in self.batches(data.rows).collect::<Vec<_>>() {
+            self.backend.run(self.plan.program.routines.predict.clone(), data.id, &[step])?;
+            let mut values = vec![0.0; step.rows as usize * cols];
+            self.backend.read(self.plan.output, ValuesMut::F32(&mut values))?;
+            take(step.first as usize, Matrix::new(step.rows as usize, cols, values)?)?;
+        }
+        Ok(())
+    }
+
+    /// Steps over `rows` rows in order, in batches as large as the program takes.
+    fn batches(&self, rows: usize) -> impl Iterator<Item = Step> + use<> {
+        let batch = self.plan.program.batch;
+        (0..rows).step_by(batch).map(move |first| Step {
+            rows: batch.min(rows - first) as u32,
+            first: first as u32,
+            ..Step::default()
+        })
+    }
+}
+
+/// The dimension check (source 002): every layer's parameters against the net's shapes.
+fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
+    if weights.len() != net.layers.len() {
+        return Err(Error::usage(format!(
+            "weights of {} layers for a net of {}",
+            weights.len(),
+            net.layers.len()
+        ))
+        .help("give as many layers with --layers as the weights have, the output layer included"));
+    }
+    for (l, (layer, (out, cols))) in weights.iter().zip(net.shapes()).enumerate() {
+        let found = (layer.weight.rows(), layer.weight.cols());
+        if found != (out, cols) {
+            return Err(Error::usage(format!(
+                "layers.{l}.weight is ({}, {}), but the net needs (out, in) = ({out}, {cols})",
+                found.0, found.1
+            ))
+            .at(format!("layer {}", l + 1))
+            .help("A_l = A_{l-1} Wᵀ needs as many columns in W as layer l − 1 has units"));
+        }
+        let biases = layer.bias.as_ref().map_or(0, Vec::len);
+        let expected = if net.layers[l].bias == crate::spec::Bias::None { 0 } else { out };
+        if biases != expected {
+            return Err(Error::usage(format!(
+                "layers.{l}.bias has {biases} values, but the net needs {expected}"
+            ))
+            .at(format!("layer {}", l + 1))
+            .help("a net without biases is made with --bias none"));
+        }
+    }
+    Ok(())
+}

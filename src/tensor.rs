@@ -1,0 +1,69 @@
+//! Tensors of a program: what they are called, their shape, and where they lie.
+
+/// A tensor of a program, by its place in [`crate::program::Program::tensors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// A number of rows that is either fixed or that of the batch at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// The rows of the batch, different for a ragged last one.
+    Batch,
+    /// Always as many.
+    Fixed(usize),
+}
+
+impl Extent {
+    /// The number of rows when the batch has `batch`.
+    #[must_use]
+    pub fn rows(self, batch: usize) -> usize {
+        match self {
+            Extent::Batch => batch,
+            Extent::Fixed(rows) => rows,
+        }
+    }
+
+    /// As the shaders get it: 0 stands for the batch.
+    #[must_use]
+    pub fn word(self) -> u32 {
+        self.rows(0) as u32
+    }
+}
+
+/// What a tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Weights and biases.
+    Parameter,
+    /// Their gradients.
+    Gradient,
+    /// What the optimiser keeps.
+    State,
+    /// What a step computes on its way: inputs, pre-activations, activations, δ.
+    Transient,
+    /// What is read by the host: sums of losses.
+    Metric,
+    /// What the host writes once.
+    Constant,
+}
+
+/// A row-major tensor of floats of shape (rows, cols), lying in a buffer from `offset` on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name, as in `layers.0.weight`.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The number of rows.
+    pub rows: Extent,
+    /// The number of columns.
+    pub cols: usize,
+    /// The buffer it lies in.
+    pub buffer: usize,
+    /// Its first element in that buffer, a multiple of [`ALIGNMENT`].
+    pub offset: usize,
+}
+
+/// Tensors in a shared buffer start at multiples of this many elements: 256 bytes on a GPU, the
+/// alignment that every adapter accepts.
+pub const ALIGNMENT: usize = 64;
