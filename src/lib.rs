@@ -20,3 +20,11 @@ pub mod session;
 pub mod spec;
 pub mod tensor;
 pub mod train;
+
+pub use activation::Activation;
+pub use error::{Error, Result};
+pub use loss::Loss;
+pub use model::Model;
+pub use optim::Optimizer;
+pub use spec::{Net, Spec};
+pub use train::Trainer;

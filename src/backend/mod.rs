@@ -1,6 +1,7 @@
 //! Backends run programs: `gpu` on wgpu, `cpu` in f32 or f64.
 
 pub mod cpu;
+pub mod device;
 pub mod gpu;
 
 use crate::data::Samples;

@@ -200,8 +200,8 @@ fn features_beside(cols: usize, targets: &[usize]) -> Vec<Role> {
 /// Whether the first row of a file names the columns.
 ///
 /// It does if a feature cell in it is text. Where only the target is text, it names the column if
-/// the next row has a number there, or the features are called 0, 1, 2… or 1, 2, 3…; else it is
-/// the class of the first row.
+/// the next row has a number there, or four features or more are called 0, 1, 2… or 1, 2, 3…;
+/// else it is the class of the first row.
 pub(super) fn is_header(
     first: &[&[u8]],
     second: Option<&[&[u8]]>,
@@ -219,7 +219,7 @@ pub(super) fn is_header(
     let features: Vec<&[u8]> =
         (0..first.len()).filter(|i| !targets.contains(i)).map(|i| first[i]).collect();
     let counts_from = |start: usize| {
-        features.len() > 1
+        features.len() > 3
             && features.iter().zip(start..).all(|(cell, n)| *cell == n.to_string().as_bytes())
     };
     numbers_follow || counts_from(0) || counts_from(1)
@@ -278,7 +278,10 @@ mod tests {
         assert!(!header(&["5.1", "setosa"], &["4.9", "setosa"], &[]), "a class in the last column");
         assert!(!header(&["setosa", "5.1"], &["setosa", "4.9"], &["1"]));
         assert!(header(&["7", "label"], &["4.9", "1"], &[]), "a number follows");
-        assert!(header(&["0", "1", "label"], &["5.1", "4.9", "setosa"], &[]), "counted names");
+        assert!(
+            header(&["0", "1", "2", "3", "is"], &["5", "4", "1", "0", "cat"], &[]),
+            "counted names"
+        );
         assert!(!header(&["", "2", "3"], &["1", "2", "3"], &[]), "a missing value is no name");
         assert!(!header(&["inf", "2"], &["1", "2"], &[]));
         assert!(header(&["1", "2"], &["1", "2"], &["price"]), "the target is named");

@@ -3,8 +3,10 @@
 use super::stream::{ByteStream, read_error};
 use crate::error::{Error, Result};
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Terminator};
+use std::cell::Cell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// A record and the line that it begins on.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Records {
     path: PathBuf,
     reader: Reader<Box<dyn Read>>,
     terminator: u8,
+    /// Whether the reader has met the end of the file.
+    ended: Rc<Cell<bool>>,
 }
 
 impl Records {
@@ -40,15 +44,17 @@ impl Records {
         let has_line_feeds = head.contains(&b'\n') || !head.contains(&b'\r');
         let terminator = if has_line_feeds { b'\n' } else { b'\r' };
         let delimiter = delimiter(head, terminator);
-        // With a terminator after the last record too, lines are counted alike for all of them.
-        let bytes: Box<dyn Read> = Box::new(stream.into_reader().chain(OneByte(Some(terminator))));
+        // With a terminator after the last record too, all of them end alike.
+        let ended = Rc::new(Cell::new(false));
+        let last = Last { terminator: Some(terminator), ended: ended.clone() };
+        let bytes: Box<dyn Read> = Box::new(stream.into_reader().chain(last));
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(delimiter)
             .terminator(Terminator::Any(terminator))
             .from_reader(bytes);
-        Ok(Records { path, reader, terminator })
+        Ok(Records { path, reader, terminator, ended })
     }
 
     /// The path, for errors.
@@ -59,7 +65,7 @@ impl Records {
     /// Reads the next record that isn't blank; false at the end.
     ///
     /// # Errors
-    /// When the file can't be read or decompressed.
+    /// When the file can't be read or decompressed, or a quote is never closed.
     pub(super) fn read(&mut self, record: &mut Record) -> Result<bool> {
         loop {
             let more = self.reader.read_byte_record(&mut record.cells).map_err(|e| {
@@ -71,10 +77,16 @@ impl Records {
             if !more {
                 return Ok(false);
             }
+            record.line = self.line_of(&record.cells);
+            // Only a quote keeps a record from ending at the terminator.
+            if self.ended.get() {
+                return Err(Error::data("a quote is opened, but never closed")
+                    .at(format!("{}, line {}", self.path.display(), record.line))
+                    .help("close it, or write a quote inside of quotes twice"));
+            }
             let is_blank =
                 record.cells.len() == 1 && record.cells[0].iter().all(u8::is_ascii_whitespace);
             if !is_blank {
-                record.line = self.line_of(&record.cells);
                 return Ok(true);
             }
         }
@@ -86,21 +98,30 @@ impl Records {
     /// counted back from the end of the record.
     fn line_of(&self, cells: &ByteRecord) -> u64 {
         let inside = cells.as_slice().iter().filter(|&&b| b == self.terminator).count() as u64;
-        // Only a quote that was never closed reaches the end without a terminator of its own.
-        let unclosed = self.reader.is_done() && cells.as_slice().last() == Some(&self.terminator);
         let lines = if self.terminator == b'\n' { self.reader.position().line() } else { 0 };
-        lines.saturating_sub(inside + u64::from(!unclosed)).max(1)
+        let own = if self.ended.get() { 0 } else { 1 };
+        lines.saturating_sub(inside + own).max(1)
     }
 }
 
-/// A reader of one byte.
-struct OneByte(Option<u8>);
+/// The terminator after the last record; then it notes that the end has been asked for.
+struct Last {
+    terminator: Option<u8>,
+    ended: Rc<Cell<bool>>,
+}
 
-impl Read for OneByte {
+impl Read for Last {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match buffer.first_mut() {
-            Some(first) => Ok(self.0.take().map(|byte| *first = byte).map_or(0, |()| 1)),
-            None => Ok(0),
+        let Some(first) = buffer.first_mut() else { return Ok(0) };
+        match self.terminator.take() {
+            Some(byte) => {
+                *first = byte;
+                Ok(1)
+            }
+            None => {
+                self.ended.set(true);
+                Ok(0)
+            }
         }
     }
 }
@@ -174,6 +195,22 @@ mod tests {
         assert_eq!(delimiter(b"1,5;2,5\n3,5;4,5\n", b'\n'), b';');
         assert_eq!(delimiter(b"\"a;b\",c\n1,2\n", b'\n'), b',');
         assert_eq!(delimiter(b"a;b,c\nd,e\nf;;,g\n", b'\n'), b',');
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_found_where_it_opens() {
+        for (text, line) in [("a,b\n1,\"2\n3,4\n5,6\n", 2), ("a\n\n\"", 3), ("\"a\n\"\n\"b\"\"", 3)]
+        {
+            let mut records = Records::new(of_bytes("t.csv", text.as_bytes()).unwrap()).unwrap();
+            let mut record = Record::default();
+            let error = loop {
+                match records.read(&mut record) {
+                    Ok(more) => assert!(more, "{text:?}"),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            assert!(error.contains(&format!("t.csv, line {line}\n")), "{error}");
+        }
     }
 
     #[test]

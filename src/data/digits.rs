@@ -7,6 +7,7 @@ use super::{Dataset, Features, Targets};
 use crate::matrix::Matrix;
 use flate2::read::ZlibDecoder;
 use std::io::Read;
+use std::sync::Arc;
 
 static FILE: &[u8] = include_bytes!("../../assets/digits.bin");
 const HEADER: usize = 12;
@@ -25,7 +26,7 @@ pub fn digits() -> Dataset {
     let features = Matrix::from_fn(rows, pixels, |r, c| bytes[r * pixels + c]);
     Dataset {
         name: "digits".to_string(),
-        features: Features::U8(features),
+        features: Arc::new(Features::U8(features)),
         targets: Targets::Classes { labels, names: (0..10).map(|d| d.to_string()).collect() },
         is_image: true,
     }

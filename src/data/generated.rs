@@ -4,6 +4,7 @@ use super::{Dataset, Features, Targets};
 use crate::matrix::Matrix;
 use crate::random::{Random, Stream};
 use std::f64::consts::{PI, TAU};
+use std::sync::Arc;
 
 /// Three arms of a spiral around the origin, each a class, within about the unit circle.
 ///
@@ -55,9 +56,10 @@ fn generate(
     let rows = rows.max(classes);
     let mut random = Random::new(seed, Stream::Data, 0);
     let points: Vec<[f64; 2]> = (0..rows).map(|row| point(row % classes, &mut random)).collect();
+    let points = Matrix::from_fn(rows, 2, |r, c| points[r][c] as f32);
     Dataset {
         name: name.to_string(),
-        features: Features::F32(Matrix::from_fn(rows, 2, |r, c| points[r][c] as f32)),
+        features: Arc::new(Features::F32(points)),
         targets: Targets::Classes {
             labels: (0..rows).map(|row| (row % classes) as u32).collect(),
             names: (0..classes).map(|class| class.to_string()).collect(),

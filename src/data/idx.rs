@@ -69,7 +69,9 @@ fn read(stream: ByteStream) -> Result<IdxArray> {
     if !is_idx(head) {
         let start = head.iter().take(4).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
         return Err(Error::data(format!("not an IDX file: it begins with the bytes [{start}]"))
-            .help("IDX begins with 00 00, then a type (08 for bytes) and the number of dimensions"));
+            .help(
+                "IDX begins with 00 00, then a type (08 for bytes) and the number of dimensions",
+            ));
     }
     let (code, rank) = (head[2], usize::from(head[3]));
     let header = 4 + 4 * rank;

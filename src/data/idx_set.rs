@@ -16,7 +16,17 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When a file can't be read, the two are swapped, or their numbers of rows differ.
 pub fn read_idx_pair(images: &Path, labels: &Path) -> Result<Dataset> {
-    pair(ByteStream::open(images)?, ByteStream::open(labels)?, None)
+    several_classes(pair(ByteStream::open(images)?, ByteStream::open(labels)?, None)?)
+        .map_err(|e| e.at(labels.display()))
+}
+
+/// The same data, unless there is nothing to tell apart in them.
+pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
+    if data.class_names().is_some_and(|names| names.len() < 2) {
+        return Err(Error::data("every label is 0: there is one class only")
+            .help("give rows of at least two classes"));
+    }
+    Ok(data)
 }
 
 /// Reads a directory of IDX files named as those of MNIST: `train-images-idx3-ubyte` and
@@ -33,6 +43,7 @@ pub fn read_idx_directory(dir: &Path) -> Result<TrainTest> {
 pub(super) fn read_directory(dir: &Path, classes: Option<usize>) -> Result<TrainTest> {
     let [images, labels] = files(dir, "train");
     let train = read_part(dir, images, labels, classes)?;
+    let train = several_classes(train).map_err(|e| e.at(dir.display()))?;
     let [images, labels] = files(dir, "t10k");
     if images.iter().chain(&labels).all(|f| !f.is_file()) {
         return Ok(TrainTest { train, test: None, columns: None });
@@ -175,10 +186,6 @@ fn targets(labels: IdxArray, classes: Option<usize>) -> Result<Targets> {
     }
     let most = integers.iter().max().map_or(0, |&l| l as usize + 1);
     let count = classes.unwrap_or(most);
-    if count < 2 {
-        return Err(Error::data("every label is 0: there is one class only")
-            .help("give rows of at least two classes"));
-    }
     Ok(Targets::Classes {
         labels: integers.into_iter().map(|l| l as u32).collect(),
         names: (0..count).map(|class| class.to_string()).collect(),
@@ -205,7 +212,7 @@ pub(super) mod tests {
     }
 
     fn pair_of(images: &[u8], labels: &[u8]) -> Result<Dataset> {
-        pair(of_bytes("images", images)?, of_bytes("labels", labels)?, None)
+        several_classes(pair(of_bytes("images", images)?, of_bytes("labels", labels)?, None)?)
     }
 
     fn refusal(images: &[u8], labels: &[u8]) -> String {

@@ -1,7 +1,9 @@
 //! Data sets in host memory, each in its own storage type: bytes stay bytes.
 
+mod digits;
 mod samples;
 mod scaling;
+pub use digits::digits;
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 

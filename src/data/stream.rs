@@ -32,8 +32,9 @@ impl ByteStream {
         let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
         let metadata = file.metadata().map_err(|e| Error::io("open", path, &e))?;
         if metadata.is_dir() {
-            return Err(Error::data(format!("{} is a directory", path.display()))
-                .help("name a file in it"));
+            return Err(
+                Error::data(format!("{} is a directory", path.display())).help("name a file in it")
+            );
         }
         // A pipe has no length to go by.
         Self::new(path, file, metadata.is_file().then_some(metadata.len()))
@@ -42,10 +43,7 @@ impl ByteStream {
     /// The stream of `raw`, of `len` bytes where that is known; `path` is for errors.
     fn new(path: &Path, mut raw: impl Read + 'static, len: Option<u64>) -> Result<Self> {
         let mut magic = Vec::new();
-        raw.by_ref()
-            .take(2)
-            .read_to_end(&mut magic)
-            .map_err(|e| Error::io("read", path, &e))?;
+        raw.by_ref().take(2).read_to_end(&mut magic).map_err(|e| Error::io("read", path, &e))?;
         let is_gzip = magic == [0x1F, 0x8B];
         let raw = Cursor::new(magic).chain(raw);
         let mut stream = ByteStream {
@@ -167,9 +165,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_set_is_named_after_its_file_without_endings() {
-        for (path, name) in
-            [("a/houses.csv.gz", "houses"), ("b.c.tsv", "b.c"), (".csv", ".csv"), ("plain", "plain")]
-        {
+        for (path, name) in [
+            ("a/houses.csv.gz", "houses"),
+            ("b.c.tsv", "b.c"),
+            (".csv", ".csv"),
+            ("plain", "plain"),
+        ] {
             assert_eq!(set_name(Path::new(path)), name);
         }
     }

@@ -264,11 +264,8 @@ fn target_columns(count: usize, options: &TableOptions) -> Result<Vec<TargetColu
 
 fn ragged(record: &Record, expected: usize) -> Error {
     let found = record.cells.len();
-    let error = Error::data(format!("a row of {found} cells, where the first row has {expected}"));
-    if record.cells.iter().any(|cell| cell.contains(&b'\n')) {
-        return error.help("a quote opened here is probably never closed");
-    }
-    error.help("give every row as many cells; quote a cell that has a separator in it")
+    Error::data(format!("a row of {found} cells, where the first row has {expected}"))
+        .help("give every row as many cells, and quote a cell that has a separator in it")
 }
 
 /// The columns of several targets, which are numbers, as one matrix; one target as it is.

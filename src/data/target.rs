@@ -85,7 +85,7 @@ fn not_a_number(text: &str) -> Error {
     let shown: String = text.chars().take(40).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
     let help = if text.contains('\n') {
-        "a quote opened here is probably never closed"
+        "a quote opened here is closed only on a later line"
     } else if text.replace(',', ".").parse::<f32>().is_ok() {
         "write decimals with a point"
     } else if text.contains([' ', '|']) {
@@ -137,7 +137,7 @@ impl TargetColumn {
 }
 
 /// The error for a class that a trained model doesn't have.
-pub(super) fn no_such_class(name: &str, names: &[String]) -> Error {
+fn no_such_class(name: &str, names: &[String]) -> Error {
     let hint = nearest(name, names.iter().map(String::as_str))
         .map(|n| format!("did you mean {n}? "))
         .unwrap_or_default();
@@ -154,8 +154,7 @@ fn text(cell: &[u8]) -> Result<&str> {
     })?;
     let text = text.trim();
     if text.is_empty() || text.eq_ignore_ascii_case("nan") {
-        return Err(Error::data("the target is missing")
-            .help("fill it in, or leave the row out"));
+        return Err(Error::data("the target is missing").help("fill it in, or leave the row out"));
     }
     Ok(text)
 }
@@ -281,8 +280,7 @@ impl OpenColumn {
             return Err(Error::data(format!("the only class is {:?}", names.concat()))
                 .help("give rows of at least two classes, or name another target with --target"));
         }
-        let class_of: Vec<u32> =
-            keys.iter().map(|k| k.as_ref().map_or(0, |k| order[k])).collect();
+        let class_of: Vec<u32> = keys.iter().map(|k| k.as_ref().map_or(0, |k| order[k])).collect();
         let labels = self.codes.iter().map(|&code| class_of[code as usize]).collect();
         Ok(Targets::Classes { labels, names })
     }

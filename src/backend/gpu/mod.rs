@@ -1,1 +1,364 @@
+//! The GPU backend on wgpu: Vulkan, Metal and DX12.
+//!
+//! Programs, data sets and parameters live on the device. Many steps are encoded into one compute
+//! pass and one submission; what differs between them lies in a buffer of steps, one slot each,
+//! chosen by a dynamic offset. Nothing is read back unless [`Backend::read`] asks for it.
 
+mod adapter;
+mod memory;
+mod pipeline;
+
+pub use adapter::{AdapterSummary, adapters};
+
+use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length};
+use crate::data::{Features, Samples, Storage, Targets};
+use crate::error::Result;
+use crate::kernels::{Arg, Step};
+use crate::program::Program;
+use crate::tensor::{Extent, TensorId};
+use adapter::Health;
+use pipeline::{Bound, Pipelines};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
+const SLOT: usize = 256;
+/// Steps that the buffer holds: the most in one submission.
+const SLOTS: usize = 256;
+/// Submissions that may be under way.
+const IN_FLIGHT: usize = 3;
+/// What a submission should take, in seconds: far from the two after which Windows resets a GPU.
+const SUBMISSION_SECONDS: f64 = 0.1;
+/// Words that are written at a time.
+const PIECE_WORDS: usize = 1 << 24;
+/// The work of the first submissions, in floating-point operations, unless a step has more.
+const FIRST_SUBMISSION: f64 = 4e9;
+
+/// Runs programs on a wgpu device.
+pub struct Gpu {
+    info: DeviceInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    health: Health,
+    pipelines: Pipelines,
+    steps: wgpu::Buffer,
+    steps_bound: wgpu::BindGroup,
+    /// What bindings that a variant doesn't touch refer to.
+    unused: wgpu::Buffer,
+    program: Arc<Program>,
+    buffers: Vec<wgpu::Buffer>,
+    data: Vec<DeviceData>,
+    /// The launches of an op on a data set.
+    bound: HashMap<(usize, DataId), Vec<Bound>>,
+    /// Submissions that may not be done yet, with their steps.
+    under_way: VecDeque<(wgpu::SubmissionIndex, usize)>,
+    last_done: Option<Instant>,
+    /// Steps in a submission; follows the time that they take.
+    steps_per_submission: usize,
+    traffic: Traffic,
+}
+
+/// A data set on the device.
+struct DeviceData {
+    storage: Storage,
+    features: wgpu::Buffer,
+    affine: wgpu::Buffer,
+    targets: wgpu::Buffer,
+}
+
+impl Gpu {
+    /// Opens adapter `index` of [`adapters`].
+    ///
+    /// # Errors
+    /// When there is no such adapter, or it can't be opened.
+    pub fn open(index: usize) -> Result<Self> {
+        let (device, queue, adapter) = adapter::open(index)?;
+        let info = DeviceInfo {
+            backend: adapter.backend.to_string(),
+            detail: adapter::driver(&adapter),
+            name: adapter.name,
+        };
+        Self::new(device, queue, info)
+    }
+
+    /// A backend on a device that the program has already; `name` is what users are shown.
+    ///
+    /// The device is used within its own limits and needs no optional feature. Its handlers for
+    /// uncaptured errors and for the loss of the device are replaced.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, name: &str) -> Result<Self> {
+        let info = DeviceInfo {
+            name: name.into(),
+            backend: "wgpu".into(),
+            detail: "a device handed in".into(),
+        };
+        Self::new(device, queue, info)
+    }
+
+    fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Result<Self> {
+        let usage = wgpu::BufferUsages::COPY_DST;
+        let slots = (SLOT * SLOTS) as u64;
+        let steps = memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM)?;
+        let unused = memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE)?;
+        let pipelines = Pipelines::new(&device);
+        let steps_bound = pipelines.bind_steps(&device, &steps);
+        Ok(Gpu {
+            info,
+            limits: device.limits(),
+            health: Health::watch(&device),
+            pipelines,
+            steps,
+            steps_bound,
+            unused,
+            program: Arc::default(),
+            buffers: Vec::new(),
+            data: Vec::new(),
+            bound: HashMap::new(),
+            under_way: VecDeque::new(),
+            last_done: None,
+            steps_per_submission: 1,
+            traffic: Traffic::default(),
+            device,
+            queue,
+        })
+    }
+
+    /// The most bytes that one binding may have.
+    fn largest_binding(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
+    /// A buffer of the data set with these bytes in it.
+    fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let size = bytes.len() as u64;
+        memory::check("max_storage_buffer_binding_size", what, size, self.largest_binding())?;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let buffer = memory::create(&self.device, what, size, usage)?;
+        let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        // In pieces, so that no second copy of the data set waits in host memory.
+        for (i, piece) in whole.chunks(4 * PIECE_WORDS).enumerate() {
+            self.queue.write_buffer(&buffer, (4 * i * PIECE_WORDS) as u64, piece);
+            self.queue.submit([]);
+        }
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            self.queue.write_buffer(&buffer, whole.len() as u64, &word);
+        }
+        Ok(buffer)
+    }
+
+    /// What a binding refers to.
+    fn argument(&self, arg: Arg, data: DataId) -> Argument {
+        let part = |tensor: TensorId, start: usize, len: usize| {
+            let t = self.program.tensor(tensor);
+            Argument {
+                buffer: self.buffers[t.buffer].clone(),
+                offset: 4 * (t.offset + start) as u64,
+                // Tensors are padded, and a vec4 is the largest element.
+                size: wgpu::BufferSize::new(4 * len.next_multiple_of(4) as u64),
+            }
+        };
+        let whole = |buffer: &wgpu::Buffer| Argument { buffer: buffer.clone(), offset: 0, size: None };
+        let data = &self.data[data.0];
+        match arg {
+            Arg::Tensor(tensor) => part(tensor, 0, self.program.len(tensor)),
+            Arg::Part(tensor, start, len) => part(tensor, start, len),
+            Arg::Features => whole(&data.features),
+            Arg::Affine => whole(&data.affine),
+            Arg::Targets => whole(&data.targets),
+            Arg::Unused => whole(&self.unused),
+        }
+    }
+
+    /// Makes the launches of `ops` on `data` ready, once.
+    fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
+        let program = self.program.clone();
+        let storage = self.data[data.0].storage;
+        let largest = (self.largest_binding() / 4) as usize;
+        for op in ops {
+            if self.bound.contains_key(&(op, data)) {
+                continue;
+            }
+            let mut bound = Vec::new();
+            for launch in program.launches(&program.ops[op], storage, largest) {
+                let arguments: Vec<_> = launch.args.iter().map(|arg| self.argument(*arg, data)).collect();
+                bound.push(self.pipelines.bind(&self.device, &launch, &arguments)?);
+            }
+            self.bound.insert((op, data), bound);
+        }
+        Ok(())
+    }
+
+    /// Encodes and submits as many steps as fit into one submission.
+    fn submit(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) {
+        let mut slots = vec![0; SLOT * steps.len()];
+        for (slot, step) in slots.chunks_exact_mut(SLOT).zip(steps) {
+            slot[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(step));
+        }
+        self.queue.write_buffer(&self.steps, 0, &slots);
+        let launches: Vec<&Bound> =
+            ops.filter_map(|op| self.bound.get(&(op, data))).flatten().collect();
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let limit = self.limits.max_compute_workgroups_per_dimension;
+        for (i, step) in steps.iter().enumerate() {
+            pass.set_bind_group(0, &self.steps_bound, &[(i * SLOT) as u32]);
+            for launch in &launches {
+                let launched = launch.encode(&mut pass, step.rows as usize, limit);
+                self.traffic.dispatches += u64::from(launched);
+            }
+        }
+        drop(pass);
+        let submission = self.queue.submit([encoder.finish()]);
+        self.traffic.submissions += 1;
+        self.under_way.push_back((submission, steps.len()));
+    }
+
+    /// Waits until few enough submissions are under way, and fits their size to the time they take.
+    fn throttle(&mut self) -> Result<()> {
+        while self.under_way.len() > IN_FLIGHT {
+            let Some((submission, steps)) = self.under_way.pop_front() else { break };
+            let asked = Instant::now();
+            memory::wait(&self.device, Some(submission))?;
+            self.health.check()?;
+            // The device works on one submission while the others wait, so that what it takes for
+            // this one shows as the time since the last was done.
+            let done = Instant::now();
+            let since = self.last_done.map_or(done - asked, |last| done - last).as_secs_f64();
+            self.last_done = Some(done);
+            let per_step = since / steps as f64;
+            let fitting = (SUBMISSION_SECONDS / per_step.max(1e-6)) as usize;
+            let now = self.steps_per_submission;
+            self.steps_per_submission = fitting.clamp(now.div_ceil(2), 2 * now).min(SLOTS);
+        }
+        Ok(())
+    }
+}
+
+/// What a binding refers to: all of a buffer, or `size` bytes from `offset` on.
+struct Argument {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    size: Option<wgpu::BufferSize>,
+}
+
+impl Backend for Gpu {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        let all = Storage { bytes: false, classes: false };
+        let largest = self.largest_binding();
+        for op in &program.ops {
+            for launch in program.launches(op, all, (largest / 4) as usize) {
+                for arg in &launch.args {
+                    if let Arg::Tensor(id) = arg {
+                        let t = program.tensor(*id);
+                        let what = match t.rows {
+                            Extent::Batch => format!("{} for {} rows", t.name, program.batch),
+                            Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
+                        };
+                        let bytes = 4 * program.len(*id) as u64;
+                        memory::check("max_storage_buffer_binding_size", &what, bytes, largest)?;
+                    }
+                }
+            }
+        }
+        let flops: f64 = program.ops.iter().map(|op| program.flops(op, program.batch)).sum();
+        self.steps_per_submission = (FIRST_SUBMISSION / flops.max(1.0)).clamp(1.0, 16.0) as usize;
+        self.bound.clear();
+        self.buffers.clear();
+        for (i, &len) in program.buffers.iter().enumerate() {
+            let first = program.tensors.iter().find(|t| t.buffer == i);
+            let what = first.map_or("an empty buffer", |t| t.name.as_str());
+            let usage = wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_DST
+                | wgpu::BufferUsages::COPY_SRC;
+            self.buffers.push(memory::create(&self.device, what, 4 * len as u64, usage)?);
+        }
+        self.program = program.clone();
+        program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
+    }
+
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        let features = match &*samples.features {
+            Features::U8(m) => self.upload_bytes("the feature rows", m.data()),
+            Features::F32(m) => self.upload_bytes("the feature rows", bytemuck::cast_slice(m.data())),
+        }?;
+        let (shift, scale) = (&samples.affine.shift, &samples.affine.scale);
+        let affine: Vec<[f32; 2]> = shift.iter().zip(scale).map(|(&a, &b)| [a, b]).collect();
+        let affine = self.upload_bytes("the scaling", bytemuck::cast_slice(&affine))?;
+        let targets = match &samples.targets {
+            Some(Targets::Classes { labels, .. }) => bytemuck::cast_slice(labels),
+            Some(Targets::Numbers(m)) => bytemuck::cast_slice(m.data()),
+            None => &[],
+        };
+        let targets = self.upload_bytes("the targets", targets)?;
+        self.data.push(DeviceData { storage: samples.storage(), features, affine, targets });
+        Ok(DataId(self.data.len() - 1))
+    }
+
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        check_length(&self.program, tensor, values.len())?;
+        let t = self.program.tensor(tensor);
+        let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
+        let mut rounded = Vec::new();
+        let values = match values {
+            Values::F32(values) => values,
+            Values::F64(values) => {
+                rounded.extend(values.iter().map(|&x| x as f32));
+                &rounded
+            }
+        };
+        for (i, piece) in values.chunks(PIECE_WORDS).enumerate() {
+            let offset = offset + 4 * (i * PIECE_WORDS) as u64;
+            self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(piece));
+            if values.len() > PIECE_WORDS {
+                self.queue.submit([]);
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        self.bind(ops.clone(), data)?;
+        let mut rest = steps;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(self.steps_per_submission));
+            self.submit(ops.clone(), data, now);
+            self.throttle()?;
+            rest = later;
+        }
+        self.health.check()
+    }
+
+    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        let len = values.len();
+        check_length(&self.program, tensor, len)?;
+        let t = self.program.tensor(tensor);
+        let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
+        match values {
+            ValuesMut::F32(values) => memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                values[first..first + piece.len()].copy_from_slice(piece);
+            }),
+            ValuesMut::F64(values) => memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
+            }),
+        }?;
+        self.traffic.bytes_read += 4 * len as u64;
+        self.under_way.clear();
+        self.last_done = None;
+        self.health.check()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+}

@@ -1,0 +1,198 @@
+//! Pipelines and bind groups: a launch made ready to be encoded.
+
+use super::Argument;
+use crate::error::{Error, Result};
+use crate::kernels::{Access, Grid, Kernel, Launch, Step};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use wgpu::util::DeviceExt;
+
+/// A compiled variant of a kernel.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    arguments: wgpu::BindGroupLayout,
+}
+
+/// A launch with its pipeline and arguments bound: what is encoded for every step.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pipeline: Arc<Pipeline>,
+    arguments: wgpu::BindGroup,
+    grid: Grid,
+    workgroup_size: u32,
+}
+
+impl Bound {
+    /// Encodes the launch for a batch of `batch` rows; whether there was anything to do.
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, batch: usize, limit: u32) -> bool {
+        let groups = self.grid.groups(batch, self.workgroup_size);
+        if groups == 0 {
+            return false;
+        }
+        let [x, y] = fold(groups, limit);
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(1, &self.arguments, &[]);
+        pass.dispatch_workgroups(x, y, 1);
+        true
+    }
+}
+
+/// A grid of `groups` workgroups, folded into two dimensions where it exceeds `limit` in one.
+fn fold(groups: usize, limit: u32) -> [u32; 2] {
+    let x = groups.min(limit as usize);
+    [x as u32, groups.div_ceil(x) as u32]
+}
+
+/// The name of a kernel with the constants of its variant, as bits.
+type Variant = (&'static str, Vec<(&'static str, u64)>);
+
+/// The pipelines of a device, each variant compiled once.
+#[derive(Debug)]
+pub(super) struct Pipelines {
+    steps: wgpu::BindGroupLayout,
+    compiled: HashMap<Variant, Arc<Pipeline>>,
+}
+
+impl Pipelines {
+    pub(super) fn new(device: &wgpu::Device) -> Self {
+        let steps = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("step"),
+            entries: &[entry(
+                0,
+                wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: true,
+                    min_binding_size: wgpu::BufferSize::new(size_of::<Step>() as u64),
+                },
+            )],
+        });
+        Pipelines { steps, compiled: HashMap::new() }
+    }
+
+    /// The bind group of the steps that lie in `buffer`, each in a slot of its own.
+    pub(super) fn bind_steps(&self, device: &wgpu::Device, buffer: &wgpu::Buffer) -> wgpu::BindGroup {
+        device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("step"),
+            layout: &self.steps,
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(size_of::<Step>() as u64),
+                }),
+            }],
+        })
+    }
+
+    /// Makes a launch ready; `arguments` are what its bindings refer to.
+    pub(super) fn bind(
+        &mut self,
+        device: &wgpu::Device,
+        launch: &Launch,
+        arguments: &[Argument],
+    ) -> Result<Bound> {
+        let pipeline = self.pipeline(device, launch)?;
+        let uniform = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some(launch.kernel.entry),
+            contents: &launch.uniform,
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
+        let storage = arguments.iter().map(|a| {
+            let (buffer, offset, size) = (&a.buffer, a.offset, a.size);
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+        });
+        let resources = std::iter::once(uniform.as_entire_binding()).chain(storage);
+        let entries: Vec<_> = (0u32..)
+            .zip(resources)
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        let arguments = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(launch.kernel.entry),
+            layout: &pipeline.arguments,
+            entries: &entries,
+        });
+        Ok(Bound {
+            pipeline,
+            arguments,
+            grid: launch.grid,
+            workgroup_size: launch.kernel.workgroup_size,
+        })
+    }
+
+    fn pipeline(&mut self, device: &wgpu::Device, launch: &Launch) -> Result<Arc<Pipeline>> {
+        let constants = launch.overrides.iter().map(|(name, value)| (*name, value.to_bits()));
+        match self.compiled.entry((launch.kernel.entry, constants.collect())) {
+            Entry::Occupied(found) => Ok(found.get().clone()),
+            Entry::Vacant(place) => {
+                let pipeline = compile(device, &self.steps, launch.kernel, &launch.overrides)?;
+                Ok(place.insert(Arc::new(pipeline)).clone())
+            }
+        }
+    }
+}
+
+/// Compiles a kernel with its constants.
+fn compile(
+    device: &wgpu::Device,
+    steps: &wgpu::BindGroupLayout,
+    kernel: &'static Kernel,
+    constants: &[(&str, f64)],
+) -> Result<Pipeline> {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(kernel.entry),
+        source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
+    });
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    let storage = kernel.bindings.iter().map(|binding| {
+        buffer(wgpu::BufferBindingType::Storage { read_only: binding.access == Access::Read })
+    });
+    let types = std::iter::once(buffer(wgpu::BufferBindingType::Uniform)).chain(storage);
+    let entries: Vec<_> = (0u32..).zip(types).map(|(binding, ty)| entry(binding, ty)).collect();
+    let arguments = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(kernel.entry),
+        entries: &entries,
+    });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.entry),
+        bind_group_layouts: &[Some(steps), Some(&arguments)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(kernel.entry),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some(kernel.entry),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants,
+            // Every kernel writes its workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    });
+    match pollster::block_on(scope.pop()) {
+        None => Ok(Pipeline { pipeline, arguments }),
+        Some(e) => Err(Error::device(format!("the device can't compile the kernel {}: {e}", kernel.entry))
+            .help("choose another device with --device, or the CPU with --device cpu; please report it")),
+    }
+}
+
+fn entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_beyond_the_limit_are_folded_and_cover_all_groups() {
+        assert_eq!(fold(7, 65_535), [7, 1]);
+        assert_eq!(fold(65_535, 65_535), [65_535, 1]);
+        let [x, y] = fold(200_000, 65_535);
+        assert!(x <= 65_535 && y <= 65_535 && x as usize * y as usize >= 200_000);
+    }
+}

@@ -1,0 +1,295 @@
+//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing.
+
+use crate::data::Columns;
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+use crate::model::Model;
+use crate::session::LayerWeights;
+use crate::spec::{Bias, Net};
+use safetensors::{Dtype, SafeTensors};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// What a model file says of where the model came from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Provenance {
+    /// The version of this program that wrote it.
+    pub version: String,
+    /// The name of the training data.
+    pub data: Option<String>,
+    /// The columns, where the training data were a table.
+    pub columns: Option<Columns>,
+    /// The resolved configuration of the run, as TOML.
+    pub config: Option<String>,
+}
+
+/// Writes a model to a safetensors file: `layers.<i>.weight` (out, in) and `layers.<i>.bias` in
+/// f32, and in the metadata all else that predictions need. The same model gives the same bytes.
+///
+/// # Errors
+/// When the file can't be written; then no file, or the one before, is there.
+pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+    save_model_with(model, &Provenance::default(), path)
+}
+
+/// As [`save_model`], with where the model came from; its version is this program's.
+///
+/// # Errors
+/// As [`save_model`].
+pub fn save_model_with(model: &Model, provenance: &Provenance, path: &Path) -> Result<()> {
+    let header = header(model, provenance)?;
+    write_atomically(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        for layer in &model.weights {
+            let biases = layer.bias.iter().flatten();
+            for x in layer.weight.data().iter().chain(biases) {
+                out.write_all(&x.to_le_bytes())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads a model that [`save_model`] wrote.
+///
+/// # Errors
+/// When there is no such file, or it is not a model: what is missing, or which tensor is wrong.
+pub fn load_model(path: &Path) -> Result<Model> {
+    load_model_with(path).map(|(model, _)| model)
+}
+
+/// As [`load_model`], with where the model came from.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_with(path: &Path) -> Result<(Model, Provenance)> {
+    let bytes = read(path)?;
+    parse_model(&bytes).map_err(|e| e.at(path.display()))
+}
+
+/// Reads weights for `net` from any safetensors file with tensors `layers.<i>.weight` (out, in)
+/// and, where the net has biases, `layers.<i>.bias` (out), in F32 or F64.
+///
+/// # Errors
+/// When there is no such file, a tensor is missing, or has another shape or type.
+pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
+    let bytes = read(path)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&e));
+    let weights = tensors.and_then(|tensors| Weights { tensors, in_model: false }.of(net));
+    weights.map_err(|e| e.at(path.display()))
+}
+
+/// Writes a file so that no reader ever sees half of it, and a failure leaves the one before: to
+/// a temporary file beside it, synchronised, then renamed. What isn't a regular file, such as a
+/// pipe, is written directly.
+///
+/// # Errors
+/// When that fails.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let fail = |e: io::Error| Error::io("write", path, &e);
+    // Behind a link the file itself is replaced, not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        let mut out = BufWriter::new(File::options().write(true).open(&target).map_err(fail)?);
+        return write(&mut out).and_then(|()| out.flush()).map_err(fail);
+    }
+    let temporary = temporary(&target);
+    let written = (|| {
+        let mut out = BufWriter::with_capacity(1 << 18, File::create(&temporary)?);
+        write(&mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&temporary, &target)
+    })();
+    if let Err(error) = written {
+        // It may not even be there, and the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        return Err(fail(error));
+    }
+    if let (true, Some(parent)) = (cfg!(unix), target.parent())
+        && let Ok(directory) = File::open(parent)
+    {
+        // Not every file system can synchronise a directory.
+        let _ = directory.sync_all();
+    }
+    Ok(())
+}
+
+fn temporary(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let io = |e: io::Error| Error::io("read", path, &e);
+    if !fs::metadata(path).map_err(io)?.is_file() {
+        return Err(Error::data(format!("{} is not a file", path.display()))
+            .help("give a safetensors file"));
+    }
+    fs::read(path).map_err(io)
+}
+
+/// The header of a model file, padded to a multiple of 8 bytes.
+///
+/// Written here rather than by the safetensors crate, which puts the metadata into another order
+/// each time.
+fn header(model: &Model, provenance: &Provenance) -> Result<String> {
+    fn json(value: &impl Serialize) -> Result<String> {
+        serde_json::to_string(value)
+            .map_err(|e| Error::failed(format!("cannot write the model's metadata: {e}")))
+    }
+    let mut metadata = serde_json::Map::new();
+    let mut note = |key: &str, value: String| metadata.insert(key.into(), value.into());
+    note("wgrad.version", env!("CARGO_PKG_VERSION").into());
+    note("wgrad.net", json(&model.net)?);
+    note("wgrad.objective", json(&model.objective)?);
+    note("wgrad.preprocessing", json(&model.preprocessing)?);
+    provenance.data.iter().for_each(|data| drop(note("wgrad.data", data.clone())));
+    provenance.config.iter().for_each(|config| drop(note("wgrad.config", config.clone())));
+    if let Some(columns) = &provenance.columns {
+        note("wgrad.columns", json(columns)?);
+    }
+
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), metadata.into());
+    let mut offset = 0;
+    let mut tensor = |name: String, shape: Vec<usize>| {
+        let begin = offset;
+        offset += shape.iter().product::<usize>() * 4;
+        let info = serde_json::json!({
+            "dtype": "F32", "shape": shape, "data_offsets": [begin, offset],
+        });
+        header.insert(name, info);
+    };
+    for (l, layer) in model.weights.iter().enumerate() {
+        tensor(format!("layers.{l}.weight"), vec![layer.weight.rows(), layer.weight.cols()]);
+        if let Some(bias) = &layer.bias {
+            tensor(format!("layers.{l}.bias"), vec![bias.len()]);
+        }
+    }
+    let mut text = json(&header)?;
+    text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
+    Ok(text)
+}
+
+fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| not_safetensors(&e))?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
+    let net: Net = required(&metadata, "wgrad.net")?;
+    net.check().map_err(|e| Error::data(e.to_string()).at("wgrad.net in the metadata"))?;
+    let model = Model {
+        objective: required(&metadata, "wgrad.objective")?,
+        preprocessing: required(&metadata, "wgrad.preprocessing")?,
+        weights: Weights { tensors, in_model: true }.of(&net)?,
+        net,
+    };
+    model.check()?;
+    let text = |key: &str| metadata.get(key).cloned();
+    let provenance = Provenance {
+        version: text("wgrad.version").unwrap_or_default(),
+        data: text("wgrad.data"),
+        columns: match metadata.contains_key("wgrad.columns") {
+            true => Some(required(&metadata, "wgrad.columns")?),
+            false => None,
+        },
+        config: text("wgrad.config"),
+    };
+    Ok((model, provenance))
+}
+
+/// What stands in the metadata under `key`, as JSON.
+fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T> {
+    let text = metadata.get(key).ok_or_else(|| {
+        Error::data(format!("not a model of wgrad: its metadata have no {key}"))
+            .help("give a file that wgrad train wrote; weights from elsewhere go in with --init")
+    })?;
+    serde_json::from_str(text).map_err(|e| {
+        Error::data(format!("{key} in the metadata can't be read: {e}"))
+            .help("the file was changed, or written by another version: train again")
+    })
+}
+
+fn not_safetensors(error: &safetensors::SafeTensorError) -> Error {
+    Error::data(format!("not a whole safetensors file: {error}"))
+        .help("give a model.safetensors that is complete")
+}
+
+/// The tensors of a file, to be read as the weights of a net.
+struct Weights<'a> {
+    tensors: SafeTensors<'a>,
+    /// Whether the net comes from the same file: a wrong shape is then bad data, not wrong usage.
+    in_model: bool,
+}
+
+impl Weights<'_> {
+    fn of(&self, net: &Net) -> Result<Vec<LayerWeights>> {
+        let extra = format!("layers.{}.weight", net.layers.len());
+        if self.tensors.tensor(&extra).is_ok() {
+            let layers = net.layers.len();
+            return Err(self.misfit(format!("it has a tensor {extra}, the net {layers} layers")));
+        }
+        let layers = net.layers.iter().zip(net.shapes()).enumerate();
+        layers
+            .map(|(l, (layer, (out, cols)))| {
+                let weight = self.values(&format!("layers.{l}.weight"), &[out, cols])?;
+                let biased = layer.bias != Bias::None;
+                let bias = biased.then(|| self.values(&format!("layers.{l}.bias"), &[out]));
+                Ok(LayerWeights { weight: Matrix::new(out, cols, weight)?, bias: bias.transpose()? })
+            })
+            .collect()
+    }
+
+    fn misfit(&self, what: String) -> Error {
+        match self.in_model {
+            true => Error::data(what).help("the file was changed: train again"),
+            false => Error::usage(what).help(
+                "make the net as the weights are, with --layers and --bias; matrices are (out, in)",
+            ),
+        }
+    }
+
+    /// The finite values of a tensor of that shape.
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.tensors.tensor(name).map_err(|_| {
+            let mut names = self.tensors.names();
+            names.sort_unstable();
+            names.truncate(12);
+            let has = format!("there is no tensor {name}; the first of those in it: {}", names.join(", "));
+            self.misfit(has)
+        })?;
+        if tensor.shape() != shape {
+            let what = format!("{name} is {:?}, but the net needs {shape:?}", tensor.shape());
+            return Err(self.misfit(what));
+        }
+        let values: Vec<f32> = match tensor.dtype() {
+            Dtype::F32 => bytes_of(tensor.data()).map(f32::from_le_bytes).collect(),
+            Dtype::F64 => bytes_of(tensor.data()).map(|b| f64::from_le_bytes(b) as f32).collect(),
+            other => {
+                return Err(Error::data(format!("{name} is of type {other}"))
+                    .help("write weights as F32 or F64"));
+            }
+        };
+        match values.iter().position(|x| !x.is_finite()) {
+            None => Ok(values),
+            Some(i) => {
+                let cols = shape.get(1).copied().unwrap_or(1).max(1);
+                Err(Error::data(format!("{name} holds {}", values[i]))
+                    .at(format!("row {}, column {}", i / cols + 1, i % cols + 1))
+                    .help("the training that wrote it diverged: train again with a lower --lr"))
+            }
+        }
+    }
+}
+
+/// The bytes of each element.
+fn bytes_of<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    data.chunks_exact(N).filter_map(|chunk| chunk.try_into().ok())
+}
