@@ -1,5 +1,10 @@
 //! Model files: safetensors that hold the net, what it was trained on, and its preprocessing.
 
+mod atomic;
+#[cfg(test)]
+mod tests;
+pub use atomic::write_atomically;
+
 use crate::data::Columns;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -10,9 +15,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 /// What a model file says of where the model came from.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,49 +87,6 @@ pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&e));
     let weights = tensors.and_then(|tensors| Weights { tensors, in_model: false }.of(net));
     weights.map_err(|e| e.at(path.display()))
-}
-
-/// Writes a file so that no reader ever sees half of it, and a failure leaves the one before: to
-/// a temporary file beside it, synchronised, then renamed. What isn't a regular file, such as a
-/// pipe, is written directly.
-///
-/// # Errors
-/// When that fails.
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<()> {
-    let fail = |e: io::Error| Error::io("write", path, &e);
-    // Behind a link the file itself is replaced, not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        let mut out = BufWriter::new(File::options().write(true).open(&target).map_err(fail)?);
-        return write(&mut out).and_then(|()| out.flush()).map_err(fail);
-    }
-    let temporary = temporary(&target);
-    let written = (|| {
-        let mut out = BufWriter::with_capacity(1 << 18, File::create(&temporary)?);
-        write(&mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, &target)
-    })();
-    if let Err(error) = written {
-        // It may not even be there, and the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        return Err(fail(error));
-    }
-    if let (true, Some(parent)) = (cfg!(unix), target.parent())
-        && let Ok(directory) = File::open(parent)
-    {
-        // Not every file system can synchronise a directory.
-        let _ = directory.sync_all();
-    }
-    Ok(())
-}
-
-fn temporary(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -1,0 +1,129 @@
+use super::*;
+use crate::activation::Activation;
+use crate::data::{Dataset, Features, Preprocessing, Scaling, Targets};
+use crate::loss::Loss;
+use crate::spec::{Net, Spec};
+use crate::train::initial_weights;
+use std::path::PathBuf;
+
+fn model() -> Model {
+    let features = Features::F32(Matrix::from_fn(4, 2, |r, c| (r * 3 + c) as f32 / 7.0));
+    let targets = Targets::Numbers(Matrix::from_fn(4, 1, |r, _| r as f32));
+    let data = Dataset::new("set", features, targets).unwrap();
+    let net = Net::new(2).layer(3, Activation::LeakyRelu(0.2)).layer(1, Activation::Identity);
+    let spec = Spec::new(net.clone(), Loss::Huber(0.5));
+    Model {
+        net,
+        objective: spec.objective,
+        preprocessing: Preprocessing::fit(&data, Scaling::Standard),
+        weights: initial_weights(&spec),
+    }
+}
+
+/// Saves a model that `change` was done to, and loads it.
+fn reload(change: impl FnOnce(&mut Model)) -> Result<Model> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let mut model = model();
+    change(&mut model);
+    save_model(&model, &path).unwrap();
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+    load_model(&path)
+}
+
+/// A safetensors file of tensors in F64.
+fn foreign(tensors: &[(&str, &[usize], &[f64])]) -> (tempfile::TempDir, PathBuf) {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|t| t.2.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        let view = safetensors::tensor::TensorView::new(Dtype::F64, shape.to_vec(), bytes);
+        ((*name).to_string(), view.unwrap())
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weights.safetensors");
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    (directory, path)
+}
+
+#[test]
+fn a_saved_model_reads_back_equal_with_its_provenance() {
+    assert_eq!(reload(|_| ()).unwrap(), model());
+    let directory = tempfile::tempdir().unwrap();
+    let [first, second] = ["a", "b"].map(|name| directory.path().join(name));
+    let provenance = Provenance {
+        data: Some("houses".into()),
+        config: Some("epochs = 3\n".into()),
+        ..Provenance::default()
+    };
+    for path in [&first, &second] {
+        save_model_with(&model(), &provenance, path).unwrap();
+    }
+    assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap(), "the bytes are the same");
+    let found = load_model_with(&first).unwrap().1;
+    assert_eq!(found.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!((found.data, found.config), (provenance.data, provenance.config));
+}
+
+#[test]
+fn a_model_that_does_not_fit_itself_is_refused_with_the_tensor() {
+    let wrong = reload(|m| m.weights[1].weight = Matrix::from_fn(1, 2, |_, _| 0.0)).unwrap_err();
+    assert_eq!(wrong.kind().exit_code(), 3);
+    assert!(wrong.to_string().contains("layers.1.weight is [1, 2]"), "{wrong}");
+    let nan = reload(|m| m.weights[0].weight.data_mut()[3] = f32::NAN).unwrap_err().to_string();
+    assert!(nan.contains("layers.0.weight holds NaN") && nan.contains("row 2, column 2"), "{nan}");
+    let columns = reload(|m| m.preprocessing.features.shift.push(0.0)).unwrap_err();
+    assert!(columns.to_string().contains("doesn't fit"), "{columns}");
+}
+
+#[test]
+fn a_file_cut_short_anywhere_is_refused_and_never_panics() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    save_model(&model(), &path).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    for len in (0..bytes.len()).step_by(7) {
+        fs::write(&path, &bytes[..len]).unwrap();
+        let error = load_model(&path).unwrap_err();
+        assert_eq!(error.kind().exit_code(), 3);
+        assert!(error.to_string().contains("model.safetensors"), "{error}");
+    }
+    assert!(load_model(directory.path()).unwrap_err().to_string().contains("not a file"));
+    assert_eq!(load_model(&directory.path().join("none")).unwrap_err().kind().exit_code(), 3);
+}
+
+#[test]
+fn weights_from_elsewhere_need_the_names_and_shapes_of_the_net() {
+    let net = Net::new(2).layer(1, Activation::Identity);
+    let weight: (&str, &[usize], &[f64]) = ("layers.0.weight", &[1, 2], &[0.5, -1.5]);
+    let bias: (&str, &[usize], &[f64]) = ("layers.0.bias", &[1], &[2.0]);
+    let (_directory, path) = foreign(&[weight, bias]);
+    let weights = load_weights(&path, &net).unwrap();
+    assert_eq!(weights[0].weight.data(), [0.5, -1.5]);
+    assert_eq!(weights[0].bias.as_deref(), Some(&[2.0][..]));
+    let error = load_model(&path).unwrap_err().to_string();
+    assert!(error.contains("no wgrad.net") && error.contains("--init"), "{error}");
+
+    let (_directory, path) = foreign(&[weight]);
+    assert!(load_weights(&path, &net.clone().bias(Bias::None)).is_ok());
+    let error = load_weights(&path, &net).unwrap_err().to_string();
+    assert!(error.contains("no tensor layers.0.bias"), "{error}");
+    let error = load_weights(&path, &Net::new(3).layer(1, Activation::Identity)).unwrap_err();
+    assert_eq!(error.kind().exit_code(), 2);
+    assert!(error.to_string().contains("is [1, 2], but the net needs [1, 3]"), "{error}");
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_file_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    write_atomically(&path, |out| out.write_all(b"before")).unwrap();
+    let failed = write_atomically(&path, |out| {
+        out.write_all(b"half")?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
+    assert_eq!(failed.unwrap_err().kind().exit_code(), 1);
+    assert_eq!(fs::read(&path).unwrap(), b"before");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(write_atomically(Path::new("/dev/null"), |out| out.write_all(b"x")).is_ok());
+    assert!(!fs::metadata("/dev/null").unwrap().is_file(), "a device is not replaced");
+}
