@@ -92,7 +92,9 @@ pub(super) fn roles(
     }
     if cols == expected.features + targets {
         let trained = expected.columns.as_ref().map(|c| c.targets.clone());
-        let trained = trained.filter(|t| t.len() == targets && t.iter().all(|&i| i < cols));
+        let is_distinct = |t: &[usize]| (1..t.len()).all(|i| !t[..i].contains(&t[i]));
+        let trained =
+            trained.filter(|t| t.len() == targets && t.iter().all(|&i| i < cols) && is_distinct(t));
         let last = || (expected.features..cols).collect();
         let targets = chosen(columns, target)?.or(trained).unwrap_or_else(last);
         return Ok(features_beside(cols, &targets));
@@ -168,6 +170,10 @@ fn by_name(columns: &Columns, target: &[String], trained: &Columns) -> Result<Ve
             Error::data(format!("the column {name:?}, which the model needs, is missing"))
                 .help(suggestion(name, &columns.names))
         })?;
+        if roles[place] != Role::Ignored {
+            return Err(Error::data(format!("the model has two features called {name:?}"))
+                .help("its file was changed: train it again"));
+        }
         roles[place] = Role::Feature(k);
     }
     let targets = match chosen(columns, target)? {
@@ -321,6 +327,8 @@ mod tests {
         let error = of(&["a", "y", "c"]).unwrap_err().to_string();
         assert!(error.contains("column \"b\", which the model needs, is missing"), "{error}");
         assert_eq!(trained.features().collect::<Vec<_>>(), ["a", "b"]);
+        let twice = Expected { columns: Some(named(&["a", "a"])), ..expected.clone() };
+        assert!(roles(&named(&["a", "b"]), &[], Some(&twice)).is_err());
         assert_eq!(trained.target_names().collect::<Vec<_>>(), ["y"]);
     }
 
@@ -331,6 +339,10 @@ mod tests {
         let of = |names: &[&str]| roles(&named(names), &[], Some(&expected));
         assert_eq!(of(&["a", "b"]).unwrap(), [Feature(0), Feature(1)]);
         assert_eq!(of(&["y", "a", "b"]).unwrap(), [Target(0), Feature(0), Feature(1)]);
+        let twice = Columns { header: false, targets: vec![0, 0], ..named(&["1", "2", "3"]) };
+        let changed = Expected { outputs: 2, features: 1, columns: Some(twice), classes: None };
+        let roles = roles(&named(&["a", "b", "c"]), &[], Some(&changed)).unwrap();
+        assert_eq!(roles, [Feature(0), Target(0), Target(1)]);
         let error = of(&["a", "b", "c", "d"]).unwrap_err().to_string();
         assert!(error.contains("4 columns, but the model takes 2 features"), "{error}");
     }

@@ -99,7 +99,7 @@ impl Records {
     fn line_of(&self, cells: &ByteRecord) -> u64 {
         let inside = cells.as_slice().iter().filter(|&&b| b == self.terminator).count() as u64;
         let lines = if self.terminator == b'\n' { self.reader.position().line() } else { 0 };
-        let own = if self.ended.get() { 0 } else { 1 };
+        let own = u64::from(!self.ended.get());
         lines.saturating_sub(inside + own).max(1)
     }
 }
@@ -113,16 +113,12 @@ struct Last {
 impl Read for Last {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
-        match self.terminator.take() {
-            Some(byte) => {
-                *first = byte;
-                Ok(1)
-            }
-            None => {
-                self.ended.set(true);
-                Ok(0)
-            }
-        }
+        let Some(terminator) = self.terminator.take() else {
+            self.ended.set(true);
+            return Ok(0);
+        };
+        *first = terminator;
+        Ok(1)
     }
 }
 

@@ -76,7 +76,7 @@ fn read(stream: ByteStream) -> Result<IdxArray> {
     let (code, rank) = (head[2], usize::from(head[3]));
     let header = 4 + 4 * rank;
     let Some(sizes) = head.get(4..header) else {
-        return Err(truncated(format!("a header of {header} bytes"), head.len() as u64));
+        return Err(truncated(&format!("a header of {header} bytes"), head.len() as u64));
     };
     let shape: Vec<u32> =
         sizes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
@@ -93,12 +93,12 @@ fn read(stream: ByteStream) -> Result<IdxArray> {
     let present = stream.most_bytes().map(|n| n.saturating_sub(header as u64));
     let declared = match declared {
         Some(n) if present.is_none_or(|most| n <= most) => n,
-        _ => return Err(truncated(what, present.unwrap_or(0))),
+        _ => return Err(truncated(&what, present.unwrap_or(0))),
     };
     if let Some(exact) = stream.exact_len()
         && exact > header as u64 + declared
     {
-        return Err(trailing(what, &(exact - header as u64 - declared).to_string()));
+        return Err(trailing(&what, &(exact - header as u64 - declared).to_string()));
     }
     let bytes = read_declared(stream, header, declared, &what)?;
     Ok(IdxArray {
@@ -126,18 +126,18 @@ fn read_declared(stream: ByteStream, header: usize, declared: u64, what: &str) -
     let found = reader.take(declared.saturating_add(1)).read_to_end(&mut bytes);
     let found = found.map_err(|e| read_error(&path, &e))? as u64;
     match found {
-        n if n < declared => Err(truncated(what.to_string(), n)),
-        n if n > declared => Err(trailing(what.to_string(), "more")),
+        n if n < declared => Err(truncated(what, n)),
+        n if n > declared => Err(trailing(what, "more")),
         _ => Ok(bytes),
     }
 }
 
-fn truncated(declared: String, present: u64) -> Error {
+fn truncated(declared: &str, present: u64) -> Error {
     Error::data(format!("the file declares {declared}, but has room for {present} bytes of them"))
         .help("the file is cut short or its header is wrong: copy or download it again")
 }
 
-fn trailing(declared: String, extra: &str) -> Error {
+fn trailing(declared: &str, extra: &str) -> Error {
     Error::data(format!("the file declares {declared}, but {extra} bytes follow them"))
         .help("the header is wrong or something was appended: copy or download it again")
 }

@@ -111,9 +111,14 @@ fn directory_name(dir: &Path) -> String {
 pub(super) fn labels_of(images: &Path) -> Result<PathBuf> {
     let name = images.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains("images") {
-        return Err(Error::data("which file holds the labels of these images?")
+        let help = if name.contains("labels") {
+            "this is a file of labels: name the one of images"
+        } else {
+            "call the two files …images-idx3-ubyte and …labels-idx1-ubyte"
+        };
+        return Err(Error::data("the file doesn't say where the labels of its images are")
             .at(images.display())
-            .help("call the two files …images-idx3-ubyte and …labels-idx1-ubyte"));
+            .help(help));
     }
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
     let bare = labels.strip_suffix(".gz").unwrap_or(&labels);
@@ -149,7 +154,7 @@ pub(super) fn pair(
         .at(format!("{} and {}", images_path.display(), labels_path.display()))
         .help("give two files that belong together"));
     }
-    let targets = targets(labels, classes).map_err(|e| e.at(labels_path.display()))?;
+    let targets = targets(&labels, classes).map_err(|e| e.at(labels_path.display()))?;
     let data = Dataset::new(set_name(&images_path), features, targets)
         .map_err(|e| e.at(images_path.display()))?;
     Ok(if is_image { data.image() } else { data })
@@ -174,7 +179,7 @@ pub(super) fn features(images: ByteStream) -> Result<(Features, bool)> {
 }
 
 /// The targets in an array of one dimension.
-fn targets(labels: IdxArray, classes: Option<usize>) -> Result<Targets> {
+fn targets(labels: &IdxArray, classes: Option<usize>) -> Result<Targets> {
     let Some(integers) = labels.values.to_integers() else {
         return Ok(Targets::Numbers(Matrix::new(labels.shape[0], 1, labels.values.to_f32())?));
     };

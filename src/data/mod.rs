@@ -1,11 +1,30 @@
 //! Data sets in host memory, each in its own storage type: bytes stay bytes.
 
+mod columns;
+mod delimited;
 mod digits;
+mod download;
+mod generated;
+mod idx;
+mod idx_set;
+mod known;
 mod samples;
 mod scaling;
+mod source;
+mod stream;
+mod table;
+mod target;
+mod task;
+pub use columns::{Columns, Expected};
 pub use digits::digits;
+pub use generated::{moons, spiral, xor};
+pub use idx::{IdxArray, IdxValues, read_idx};
+pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
+pub use source::{DataOptions, Inputs, NAMES, TrainTest, open, open_inputs};
+pub use table::{Table, TableOptions, read_table};
+pub use task::Task;
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;

@@ -6,8 +6,7 @@ use super::idx_set::{self, has_any_file, read_idx_directory, several_classes};
 use super::known::{self, FASHION_MNIST, MNIST};
 use super::stream::{ByteStream, set_name};
 use super::table::{self, Table, TableOptions};
-use super::target::Task;
-use super::{Dataset, Features, digits, moons, spiral, xor};
+use super::{Dataset, Features, Task, digits, moons, spiral, xor};
 use crate::error::{Error, Result, nearest};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,14 +145,10 @@ fn directory(dir: &Path) -> Result<TrainTest> {
     if has_any_file(dir) {
         return read_idx_directory(dir);
     }
-    let entries = fs::read_dir(dir).map_err(|e| Error::io("read", dir, &e))?;
-    let has_folders = entries.flatten().any(|entry| entry.path().is_dir());
-    let help = if has_folders {
-        "folders of images can't be read yet: convert them to IDX or CSV"
-    } else {
-        "give the directory of train-images-idx3-ubyte and its companions, or name a file"
-    };
-    Err(Error::data("there is no data set in this directory").at(dir.display()).help(help))
+    Err(Error::data("there is no data set in this directory").at(dir.display()).help(
+        "name a file in it, or a directory with train-images-idx3-ubyte and its companions; \
+         folders of images can't be read yet",
+    ))
 }
 
 /// The name of a format that is recognised, but can't be read.
@@ -218,7 +213,7 @@ fn read_table(stream: ByteStream, options: &DataOptions, features_only: bool) ->
 fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let has_classes = data.class_names().is_some();
     let error = match options.task {
-        _ if !options.target.is_empty() => format!("the target of {} is given", data.name()),
+        _ if !options.target.is_empty() => format!("the target of {} can't be chosen", data.name()),
         Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
         Task::Classification if !has_classes => {
             format!("the target of {} is a number", data.name())
@@ -294,9 +289,6 @@ mod tests {
             let error = plain(&write(dir.path(), "file.csv", bytes)).unwrap_err();
             assert!(error.kind().exit_code() == 3 && error.to_string().contains(format), "{error}");
         }
-        let error = plain(&dir.path().to_string_lossy()).unwrap_err().to_string();
-        assert!(error.contains("no data set in this directory"), "{error}");
-        fs::create_dir(dir.path().join("cats")).unwrap();
         let error = plain(&dir.path().to_string_lossy()).unwrap_err().to_string();
         assert!(error.contains("folders of images"), "{error}");
     }

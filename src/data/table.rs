@@ -3,8 +3,8 @@
 use super::columns::{Columns, Expected, Role, is_header, roles};
 use super::delimited::{Record, Records};
 use super::stream::{ByteStream, set_name};
-use super::target::{OpenColumn, TargetColumn, Task, number};
-use super::{Dataset, Features, Targets};
+use super::target::{OpenColumn, TargetColumn, number};
+use super::{Dataset, Features, Targets, Task};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use std::path::Path;

@@ -1,64 +1,15 @@
 //! What a target column holds: classes or numbers, found out from its cells.
 
-use super::Targets;
-use crate::error::{Error, Result, nearest, serde_as_text, unknown};
+use super::{Targets, Task};
+use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::str::FromStr;
 
 /// More classes than this are a mistake: an identifier or a measured value taken for a class.
 pub(super) const MAX_CLASSES: usize = 65_536;
 
 /// Whole numbers of at most so many different values are taken for classes.
 const FEW: usize = 50;
-
-/// What is to be learnt: a class or a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Task {
-    /// Classes where the target is text, or whole numbers from 0 on of at most 50 different values
-    /// that come up ten times each on average; else numbers.
-    #[default]
-    Auto,
-    /// Classes.
-    Classification,
-    /// Numbers.
-    Regression,
-}
-
-impl Task {
-    /// Every task once.
-    pub const ALL: [Task; 3] = [Task::Auto, Task::Classification, Task::Regression];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::Auto => "auto",
-            Task::Classification => "classification",
-            Task::Regression => "regression",
-        }
-    }
-}
-
-serde_as_text!(Task);
-
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Task {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|t| t.name() == name)
-            .ok_or_else(|| unknown("task", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 /// The finite f32 that a cell holds.
 pub(super) fn number(cell: &[u8]) -> Result<f32> {
@@ -88,8 +39,6 @@ fn not_a_number(text: &str) -> Error {
         "a quote opened here is closed only on a later line"
     } else if text.replace(',', ".").parse::<f32>().is_ok() {
         "write decimals with a point"
-    } else if text.contains([' ', '|']) {
-        "columns are told apart by commas, semicolons or tabs"
     } else {
         "only numbers can be read yet: leave the column out, or turn its texts into numbers"
     };
@@ -306,14 +255,6 @@ mod tests {
     }
 
     #[test]
-    fn names_parse_back_to_the_same_task() {
-        for task in Task::ALL {
-            assert_eq!(task.to_string().parse::<Task>().unwrap(), task);
-        }
-        assert!("classificaton".parse::<Task>().unwrap_err().to_string().contains("did you mean"));
-    }
-
-    #[test]
     fn few_whole_numbers_are_classes_in_numeric_order() {
         let cells: Vec<&str> = ["10", "9", "2.0", "2"].repeat(10);
         assert_eq!(names(Task::Auto, &cells), ["2", "9", "10"]);
@@ -388,7 +329,6 @@ mod tests {
         assert!(help(b"inf").contains("not a finite number"));
         assert!(help(b"1e60").contains("not a finite number"));
         assert!(help(b"1,5").contains("with a point"));
-        assert!(help(b"1 2 3").contains("semicolons or tabs"));
         assert!(help(b"\xFF").contains("invalid UTF-8"));
         assert_eq!(number(b" -1.5e3 ").unwrap(), -1500.0);
     }

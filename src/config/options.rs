@@ -1,0 +1,187 @@
+//! The options, each under one name: as a flag, in the environment and in a file.
+
+use super::values::{HiddenLayers, PlanChoice, StopAt, Validation, names, text};
+use crate::backend::device::Choice;
+use crate::data::{Scaling, Task};
+use crate::init::Init;
+use crate::loss::Objective;
+use crate::optim::Optimizer;
+use crate::schedule::Schedule;
+use crate::spec::{Bias, Units};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The data, and what is to be learnt from them.
+#[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Data")]
+pub struct DataConfig {
+    /// A set's name, a file or a directory; given as the argument DATA, or by --data.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+
+    /// Where the files of known sets are looked for first
+    #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The target columns of a table, by name or number from 1 on [default: the last column]
+    #[arg(long, env = "WGRAD_TARGET", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Vec<String>>,
+
+    /// classification or regression [default: from the target]
+    #[arg(long, env = "WGRAD_TASK")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+
+    /// standard, minmax or none [default: minmax for images, none for generated sets, else standard]
+    #[arg(long, env = "WGRAD_SCALING")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
+
+    /// What weights, order, split and generated data are drawn from [default: 0]
+    #[arg(long, env = "WGRAD_SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// The net and what is made small.
+#[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Net")]
+pub struct NetConfig {
+    /// The hidden layers, as in 128:relu,64:tanh, or none; 8:relu*4+tanh*4 mixes units [default: 128]
+    #[arg(long, env = "WGRAD_LAYERS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<HiddenLayers>,
+
+    /// The activation of hidden layers that --layers gives none [default: relu]
+    #[arg(long, env = "WGRAD_ACTIVATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Units>,
+
+    /// The activation of the output layer [default: as the loss needs it, mostly identity]
+    #[arg(long, env = "WGRAD_OUTPUT_ACTIVATION", value_name = "ACTIVATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_activation: Option<Units>,
+
+    /// add, subtract or none [default: add]
+    #[arg(long, env = "WGRAD_BIAS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bias: Option<Bias>,
+
+    /// How weights are drawn, as in xavier-normal or uniform(0.1) [default: as suits the activation]
+    #[arg(long, env = "WGRAD_INITIALIZER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initializer: Option<Init>,
+
+    /// The loss, with :total, :mean-batch or :mean [default: cross-entropy or squared-error]
+    #[arg(long, env = "WGRAD_LOSS", value_name = "LOSS[:REDUCTION]")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Objective>,
+}
+
+/// How the net is trained.
+#[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Training")]
+pub struct StepConfig {
+    /// sgd, momentum, nesterov, adam or adamw [default: adam]
+    #[arg(long, env = "WGRAD_OPTIMIZER")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Optimizer>,
+
+    /// The learning rate [default: 0.001 for adam and adamw, 0.02 with momentum, 0.1 for sgd]
+    #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f32>,
+
+    /// constant, linear or cosine [default: constant]
+    #[arg(long, env = "WGRAD_SCHEDULE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+
+    /// The momentum; β₁ for adam and adamw [default: 0.9]
+    #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f32>,
+
+    /// The weight decay [default: 0]
+    #[arg(long, env = "WGRAD_WEIGHT_DECAY", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f32>,
+
+    /// Rows of a batch [default: 64]
+    #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
+}
+
+/// How long, where, and to what end.
+#[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Training")]
+pub struct RunConfig {
+    /// The part of the rows that is held out, or the path of other data; 0 for none [default: 0.1]
+    #[arg(long, env = "WGRAD_VALIDATION", value_name = "FRACTION|PATH")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
+
+    /// Data that the trained net is measured on [default: the test part of a known set]
+    #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+
+    /// A safetensors file of weights to start from
+    #[arg(long, env = "WGRAD_INIT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+
+    /// How often all rows are seen [default: 10; 30 for digits]
+    #[arg(long, env = "WGRAD_EPOCHS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+
+    /// Take the rows in the order of the data in every epoch
+    #[arg(
+        long, env = "WGRAD_NO_SHUFFLE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(),
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_shuffle: Option<bool>,
+
+    /// End the run as soon as a metric is this good, as in accuracy=0.98
+    #[arg(long, env = "WGRAD_STOP_AT", value_name = "METRIC=VALUE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_at: Option<StopAt>,
+
+    /// The run directory [default: runs/<data>-<n>]
+    #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+
+    /// The training program: plain, one kernel for each operation [default: plain]
+    #[arg(long, env = "WGRAD_PLAN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanChoice>,
+}
+
+/// What it runs on.
+#[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Device")]
+pub struct DeviceConfig {
+    /// auto, cpu, gpu, or an adapter's number or name, see wgrad devices [default: auto]
+    #[arg(long, env = "WGRAD_DEVICE")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Choice>,
+
+    /// Threads of the CPU backend, which change no result [default: one for each processor]
+    #[arg(long, env = "WGRAD_THREADS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+}

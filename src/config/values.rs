@@ -1,0 +1,232 @@
+//! Values of options that have no type elsewhere, and how options are written in TOML.
+
+use crate::activation::Activation;
+use crate::error::{Error, Result, serde_as_text, unknown};
+use crate::metrics::Metrics;
+use crate::spec::{Layer, Units, parse_layers};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What is held out for validation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Validation {
+    /// A seeded random part of the training rows; 0 for none.
+    Fraction(f64),
+    /// Data of their own.
+    Path(PathBuf),
+}
+
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Validation::Fraction(fraction) => write!(f, "{fraction}"),
+            Validation::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Validation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().parse::<f64>() {
+            Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(Validation::Fraction(fraction)),
+            Ok(_) => Err(Error::usage(format!("{text} is no part of the rows"))
+                .help("give a fraction from 0 to below 1, or the path of other data")),
+            Err(_) if text.is_empty() => Err(Error::usage("no validation data are named")),
+            Err(_) => Ok(Validation::Path(text.into())),
+        }
+    }
+}
+
+/// The hidden layers as text, known to be well formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenLayers(String);
+
+impl HiddenLayers {
+    /// The layers, `default` where none is given.
+    ///
+    /// # Errors
+    /// None that weren't found when the text was read.
+    pub fn layers(&self, default: &Units) -> Result<Vec<Layer>> {
+        parse_layers(&self.0, default)
+    }
+
+    /// The text that reads as these layers.
+    #[must_use]
+    pub fn of(layers: &[Layer]) -> Self {
+        let parts: Vec<_> = layers.iter().map(|l| format!("{}:{}", l.units, l.activation)).collect();
+        HiddenLayers(if parts.is_empty() { "none".into() } else { parts.join(",") })
+    }
+}
+
+impl fmt::Display for HiddenLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for HiddenLayers {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse_layers(text, &Activation::Relu.into())?;
+        Ok(HiddenLayers(text.to_string()))
+    }
+}
+
+/// Which program trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlanChoice {
+    /// One kernel for each operation of the mathematics.
+    #[default]
+    Plain,
+}
+
+impl fmt::Display for PlanChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("plain")
+    }
+}
+
+impl FromStr for PlanChoice {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "plain" => Ok(PlanChoice::Plain),
+            "fused" => Err(Error::usage("the fused plan isn't built yet").help("take plain")),
+            _ => Err(unknown("plan", name, &["plain"])),
+        }
+    }
+}
+
+/// A metric, and the value at which a run may end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StopAt {
+    /// The name of the metric, `loss` among them.
+    pub metric: String,
+    /// Good enough.
+    pub value: f64,
+}
+
+impl StopAt {
+    const METRICS: [&str; 5] = ["loss", "accuracy", "rmse", "mae", "r2"];
+
+    /// Whether a metric of `found` is good enough.
+    #[must_use]
+    pub fn is_met(&self, found: f64) -> bool {
+        match Metrics::larger_is_better(&self.metric) {
+            true => found >= self.value,
+            false => found <= self.value,
+        }
+    }
+}
+
+impl fmt::Display for StopAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.metric, self.value)
+    }
+}
+
+impl FromStr for StopAt {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let help = "write for example accuracy=0.98";
+        let (metric, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::usage(format!("{text:?} is not METRIC=VALUE")).help(help))?;
+        let metric = metric.trim();
+        if !Self::METRICS.contains(&metric) {
+            return Err(unknown("metric", metric, &Self::METRICS));
+        }
+        match value.trim().parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(StopAt { metric: metric.into(), value }),
+            _ => Err(Error::usage(format!("{value:?} is not a number")).help(help)),
+        }
+    }
+}
+
+serde_as_text!(HiddenLayers, PlanChoice, StopAt);
+
+/// An option that is read from its text, or from a number in its place.
+pub(super) mod text {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use std::fmt::{self, Display};
+    use std::marker::PhantomData;
+    use std::str::FromStr;
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Some(value) = value else { return s.serialize_none() };
+        let text = value.to_string();
+        match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(number), _) => s.serialize_i64(number),
+            (_, Ok(number)) => s.serialize_f64(number),
+            _ => s.serialize_str(&text),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(d: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err = crate::error::Error>,
+        D: Deserializer<'de>,
+    {
+        d.deserialize_any(TextOrNumber(PhantomData)).map(Some)
+    }
+
+    struct TextOrNumber<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err = crate::error::Error>> Visitor<'_> for TextOrNumber<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a number")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+    }
+}
+
+/// A list of names, or one text in which commas separate them.
+pub(super) mod names {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a name or a list of names")]
+    enum Names {
+        One(String),
+        Several(Vec<String>),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        names: &Option<Vec<String>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        names.serialize(s)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Vec<String>>, D::Error> {
+        Ok(Some(match Names::deserialize(d)? {
+            Names::One(text) => text.split(',').map(str::to_string).collect(),
+            Names::Several(names) => names,
+        }))
+    }
+}

@@ -1,0 +1,210 @@
+//! What golden, gradients and determinism share: backends to run on, random data, comparisons.
+
+#![allow(dead_code, reason = "every test file is a crate of its own and uses its own part")]
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use wgrad::Result;
+use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::{self, Gpu};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
+use wgrad::kernels::Step;
+use wgrad::loss::Loss;
+use wgrad::matrix::Matrix;
+use wgrad::plan::{self, Plan, Purpose};
+use wgrad::program::Program;
+use wgrad::random::{Random, Stream};
+use wgrad::session::LayerWeights;
+use wgrad::spec::Spec;
+use wgrad::tensor::TensorId;
+use wgrad::train::initial_weights;
+
+/// The best adapter, or none, which is said and with `WGRAD_REQUIRE_GPU=1` is a failure.
+pub fn gpu(test: &str) -> Option<Shared> {
+    if gpu::adapters().is_empty() {
+        let required = std::env::var("WGRAD_REQUIRE_GPU").is_ok_and(|value| value == "1");
+        assert!(!required, "no Vulkan adapter: {test}");
+        eprintln!("skipped: no Vulkan adapter: {test}");
+        return None;
+    }
+    Some(Shared::new(Gpu::open(0).unwrap()))
+}
+
+/// The CPU in f32.
+pub fn cpu32(threads: usize) -> Shared {
+    Shared::new(Cpu::<f32>::new(Some(threads)).unwrap())
+}
+
+/// The CPU in f64.
+pub fn cpu64(threads: usize) -> Shared {
+    Shared::new(Cpu::<f64>::new(Some(threads)).unwrap())
+}
+
+/// A backend that outlives the trainer that it is handed to, so that a test can look into it
+/// while it trains, and need not compile its kernels again for the next trainer.
+#[derive(Clone)]
+pub struct Shared {
+    info: DeviceInfo,
+    backend: Rc<RefCell<dyn Backend>>,
+}
+
+impl Shared {
+    fn new(backend: impl Backend + 'static) -> Self {
+        Shared { info: backend.info().clone(), backend: Rc::new(RefCell::new(backend)) }
+    }
+
+    /// For whom a trainer is to own it.
+    pub fn boxed(&self) -> Box<dyn Backend> {
+        Box::new(self.clone())
+    }
+
+    /// Loads a program with its samples.
+    pub fn start(&mut self, program: &Program, samples: &Samples) -> DataId {
+        self.load(Arc::new(program.clone())).unwrap();
+        self.upload(Arc::new(samples.clone())).unwrap()
+    }
+
+    /// All elements of a tensor, in a batch of `rows`.
+    pub fn get(&self, program: &Program, tensor: TensorId, rows: usize) -> Vec<f64> {
+        let mut values = vec![f64::NAN; program.range(tensor, rows).len()];
+        self.backend.borrow_mut().read(tensor, ValuesMut::F64(&mut values)).unwrap();
+        values
+    }
+
+    /// Writes the parameters of all layers.
+    pub fn set_weights(&mut self, plan: &Plan, weights: &[LayerWeights]) {
+        for (tensors, layer) in plan.layers.iter().zip(weights) {
+            self.write(tensors.weight, Values::F32(layer.weight.data())).unwrap();
+            if let (Some(tensor), Some(bias)) = (tensors.bias, &layer.bias) {
+                self.write(tensor, Values::F32(bias)).unwrap();
+            }
+        }
+    }
+}
+
+impl Backend for Shared {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        self.backend.borrow_mut().load(program)
+    }
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        self.backend.borrow_mut().upload(samples)
+    }
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        self.backend.borrow_mut().write(tensor, values)
+    }
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        self.backend.borrow_mut().run(ops, data, steps)
+    }
+    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        self.backend.borrow_mut().read(tensor, values)
+    }
+    fn traffic(&self) -> Traffic {
+        self.backend.borrow().traffic()
+    }
+}
+
+/// A step over the first `rows` rows in order.
+pub fn first_rows(spec: &Spec, rows: usize) -> Step {
+    let divisor = spec.objective.reduction.divisor(rows, spec.net.outputs());
+    Step {
+        rows: rows as u32,
+        lr: spec.lr,
+        loss_scale: (1.0 / divisor) as f32,
+        corrections: spec.optimizer.corrections(1),
+        ..Step::default()
+    }
+}
+
+/// The gradient of every parameter of a layer, by the program's own names: `layers.0.weight`.
+pub fn gradients(
+    backend: &mut Shared,
+    spec: &Spec,
+    samples: &Samples,
+    weights: &[LayerWeights],
+) -> Vec<(String, Vec<f64>)> {
+    let rows = samples.rows();
+    let plan = plan::plain(spec, rows, Purpose::Train);
+    let data = backend.start(&plan.program, samples);
+    backend.set_weights(&plan, weights);
+    let routine = plan.program.routines.gradient.clone();
+    backend.run(routine, data, &[first_rows(spec, rows)]).unwrap();
+    read_gradients(backend, &plan)
+}
+
+/// The gradients as they stand on the backend.
+pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> {
+    let mut all = Vec::new();
+    for layer in &plan.layers {
+        let gradient = layer.training.unwrap();
+        let pairs = [(Some(layer.weight), Some(gradient.weight)), (layer.bias, gradient.bias)];
+        for (parameter, gradient) in pairs {
+            if let (Some(parameter), Some(gradient)) = (parameter, gradient) {
+                let name = plan.program.tensor(parameter).name.clone();
+                all.push((name, backend.get(&plan.program, gradient, 0)));
+            }
+        }
+    }
+    all
+}
+
+/// Normal features and targets that suit `loss`: (rows, inputs), (rows, outputs).
+pub fn random_data(loss: Loss, rows: usize, inputs: usize, outputs: usize, seed: u64) -> Dataset {
+    let mut random = Random::new(seed, Stream::Check, 0);
+    let features = Matrix::from_fn(rows, inputs, |_, _| random.normal() as f32);
+    let mut targets = Matrix::from_fn(rows, outputs, |_, _| match loss {
+        Loss::CrossEntropy | Loss::CrossEntropyProbabilities => (0.1 + random.uniform()) as f32,
+        Loss::BinaryCrossEntropy => random.uniform() as f32,
+        Loss::Poisson => (5.0 * random.uniform()).floor() as f32,
+        _ => random.normal() as f32,
+    });
+    if matches!(loss, Loss::CrossEntropy | Loss::CrossEntropyProbabilities) {
+        for row in targets.data_mut().chunks_exact_mut(outputs) {
+            let total: f32 = row.iter().sum();
+            row.iter_mut().for_each(|t| *t /= total);
+        }
+    }
+    Dataset::new("random", Features::F32(features), Targets::Numbers(targets)).unwrap()
+}
+
+/// Normal features and seeded classes.
+pub fn random_classes(rows: usize, inputs: usize, classes: usize, seed: u64) -> Dataset {
+    let mut random = Random::new(seed, Stream::Check, 1);
+    let features = Matrix::from_fn(rows, inputs, |_, _| random.normal() as f32);
+    let labels = (0..rows).map(|_| (random.uniform() * classes as f64) as u32).collect();
+    let names = (0..classes).map(|class| class.to_string()).collect();
+    let targets = Targets::Classes { labels, names };
+    Dataset::new("random classes", Features::F32(features), targets).unwrap()
+}
+
+/// The rows of a data set as they are.
+pub fn unscaled(data: &Dataset) -> Samples {
+    Preprocessing::none(data).samples(data).unwrap()
+}
+
+/// The weights that the seed draws, and biases that are not zero.
+pub fn random_weights(spec: &Spec) -> Vec<LayerWeights> {
+    let mut random = Random::new(spec.seed, Stream::Check, 2);
+    let mut weights = initial_weights(spec);
+    for bias in weights.iter_mut().filter_map(|layer| layer.bias.as_mut()) {
+        bias.iter_mut().for_each(|b| *b = 0.5 * random.normal() as f32);
+    }
+    weights
+}
+
+/// The largest magnitude.
+pub fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |m, x| m.max(x.abs()))
+}
+
+/// The largest difference; NaN where either side has one.
+pub fn largest_error(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let errors = found.iter().zip(expected).map(|(f, e)| (f - e).abs());
+    errors.fold(0.0, |m: f64, e| if e.is_nan() || m.is_nan() { f64::NAN } else { m.max(e) })
+}
