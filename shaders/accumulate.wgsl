@@ -2,6 +2,8 @@
 
 struct Accumulate {
     rows: u32,
+    first: u32, // this part: rows first … first + count
+    count: u32,
 }
 
 @group(1) @binding(0) var<uniform> p: Accumulate;
@@ -11,8 +13,14 @@ struct Accumulate {
 @compute @workgroup_size(64)
 fn accumulate(@builtin(local_invocation_index) lane: u32) {
     var mine = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-    for (var row = lane; row < extent(p.rows); row += 64u) {
-        mine += scores[row];
+    let end = min(p.first + p.count, extent(p.rows));
+    // In stretches of 64, so that the rounding errors of a long sum don't grow with its length.
+    for (var start = p.first + lane; start < end; start += 4096u) {
+        var stretch = vec4<f32>(0.0, 0.0, 0.0, 0.0);
+        for (var row = start; row < min(start + 4096u, end); row += 64u) {
+            stretch += scores[row];
+        }
+        mine += stretch;
     }
     let total = workgroup_sum(lane, mine);
     if (lane == 0u) {

@@ -2,17 +2,26 @@
 //
 // A workgroup computes a 32 × 32 tile of C in steps of 16 along k; each of its 8 × 8 invocations
 // computes 4 × 4 elements. What lies outside a ragged matrix is read as 0 and not written.
+//
+// A product with a large inner dimension is computed in parts, one launch after the other, each
+// adding its part to C: some drivers end a loop after 65,535 rounds without a word.
+//
+// Long sums are added up in stretches of 256: the rounding errors of a sum of k terms then grow
+// with k / 256 + 256 and not with k.
 
 struct Matmul {
     m: u32,
     n: u32,
     k: u32,
+    k_first: u32,     // this part: k_first … k_first + k_count
+    k_count: u32,
     bias_sign: f32,
 }
 
 override TRANSPOSE_A: bool = false; // A is stored as (k, m)
 override TRANSPOSE_B: bool = false; // B is stored as (n, k)
 override BIAS: bool = false;
+override ADD: bool = false; // C += A·B
 
 @group(1) @binding(0) var<uniform> p: Matmul;
 @group(1) @binding(1) var<storage, read> a: array<f32>;
@@ -22,6 +31,7 @@ override BIAS: bool = false;
 
 const TILE = 32u;
 const DEPTH = 16u;
+const STRETCH = 256u; // a multiple of DEPTH
 
 var<workgroup> tile_a: array<f32, 512>; // (DEPTH, TILE)
 var<workgroup> tile_b: array<f32, 512>; // (DEPTH, TILE)
@@ -35,6 +45,7 @@ fn matmul(
     let m = extent(p.m);
     let n = p.n;
     let depth = extent(p.k);
+    let end = min(p.k_first + p.k_count, depth);
     let across = (n + TILE - 1u) / TILE;
     let tile = flat(group, groups);
     let top = tile / across * TILE;
@@ -46,7 +57,8 @@ fn matmul(
     let col = lane % 8u * 4u;
 
     var sum: array<vec4<f32>, 4>;
-    for (var start = 0u; start < depth; start += DEPTH) {
+    var total: array<vec4<f32>, 4>;
+    for (var start = p.k_first; start < end; start += DEPTH) {
         for (var i = lane; i < TILE * DEPTH; i += 64u) {
             // Neighbouring invocations read neighbouring addresses, whichever way A and B lie.
             let along_a = select(i % DEPTH, i / TILE, TRANSPOSE_A);
@@ -58,11 +70,11 @@ fn matmul(
             let ra = top + across_a;
             let cb = left + across_b;
             var value_a = 0.0;
-            if (ka < depth && ra < m) {
+            if (ka < end && ra < m) {
                 value_a = a[select(ra * depth + ka, ka * m + ra, TRANSPOSE_A)];
             }
             var value_b = 0.0;
-            if (kb < depth && cb < n) {
+            if (kb < end && cb < n) {
                 value_b = b[select(kb * n + cb, cb * depth + kb, TRANSPOSE_B)];
             }
             tile_a[along_a * TILE + across_a] = value_a;
@@ -79,6 +91,12 @@ fn matmul(
             sum[3] += tile_a[at_a + 3u] * right;
         }
         workgroupBarrier();
+        if ((start + DEPTH) % STRETCH == 0u || start + DEPTH >= end) {
+            for (var i = 0u; i < 4u; i++) {
+                total[i] += sum[i];
+                sum[i] = vec4<f32>();
+            }
+        }
     }
 
     for (var i = 0u; i < 4u; i++) {
@@ -86,9 +104,12 @@ fn matmul(
             let r = top + row + i;
             let s = left + col + j;
             if (r < m && s < n) {
-                var value = sum[i][j];
+                var value = total[i][j];
                 if (BIAS) {
                     value += p.bias_sign * bias[s];
+                }
+                if (ADD) {
+                    value += c[r * n + s];
                 }
                 c[r * n + s] = value;
             }

@@ -4,7 +4,11 @@ struct Sums {
     rows: u32,
     cols: u32,
     sign: f32,
+    first: u32, // this part: rows first … first + count
+    count: u32,
 }
+
+override ADD: bool = false; // add to what the parts before summed
 
 @group(1) @binding(0) var<uniform> p: Sums;
 @group(1) @binding(1) var<storage, read> delta: array<f32>;     // (rows, cols)
@@ -23,8 +27,14 @@ fn column_sums(
     let strip = lane / 16u;
     var sum = 0.0;
     if (col < p.cols) {
-        for (var row = strip; row < extent(p.rows); row += 16u) {
-            sum += delta[row * p.cols + col];
+        let end = min(p.first + p.count, extent(p.rows));
+        // In stretches of 64, so that the rounding errors of a long sum don't grow with its length.
+        for (var start = p.first + strip; start < end; start += 1024u) {
+            var stretch = 0.0;
+            for (var row = start; row < min(start + 1024u, end); row += 16u) {
+                stretch += delta[row * p.cols + col];
+            }
+            sum += stretch;
         }
     }
     strips[lane] = sum;
@@ -33,6 +43,7 @@ fn column_sums(
         for (var s = 1u; s < 16u; s++) {
             sum += strips[s * 16u + lane];
         }
-        out[col] = p.sign * sum;
+        let before = select(0.0, out[col], ADD);
+        out[col] = before + p.sign * sum;
     }
 }

@@ -124,13 +124,20 @@ impl Program {
     #[must_use]
     pub fn range(&self, id: TensorId, batch: usize) -> Range<usize> {
         let t = self.tensor(id);
-        t.offset..t.offset + t.rows.rows(batch) * t.cols
+        t.offset..t.offset.saturating_add(t.rows.rows(batch).saturating_mul(t.cols))
     }
 
     /// The number of elements of `id` in a full batch.
     #[must_use]
     pub fn len(&self, id: TensorId) -> usize {
         self.range(id, self.batch).len()
+    }
+
+    /// The bytes of all buffers, with elements of `element` bytes.
+    #[must_use]
+    pub fn bytes(&self, element: usize) -> u64 {
+        let bytes = self.buffers.iter().map(|&len| (len as u64).saturating_mul(element as u64));
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// A new tensor in a buffer of its own.
@@ -142,8 +149,10 @@ impl Program {
     /// A new tensor behind those that are in `buffer` already.
     pub fn add_to(&mut self, buffer: usize, name: impl Into<String>, role: Role, rows: Extent, cols: usize) -> TensorId {
         let offset = self.buffers[buffer];
-        let len = rows.rows(self.batch) * cols;
-        self.buffers[buffer] = offset + len.next_multiple_of(ALIGNMENT);
+        // Saturates, so that a device refuses what no machine could count.
+        let len = rows.rows(self.batch).saturating_mul(cols);
+        let padded = len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
+        self.buffers[buffer] = offset.saturating_add(padded);
         self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset });
         TensorId(self.tensors.len() - 1)
     }
@@ -168,11 +177,12 @@ impl Program {
     #[must_use]
     pub fn launches(&self, op: &Op, storage: Storage, largest: usize) -> Vec<Launch> {
         let cols = |t: TensorId| self.tensor(t).cols;
-        vec![match op {
+        let launch = match op {
             Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
             Op::Matmul { form, a, b, bias, c } => {
-                matmul::launch(self.matmul_shape(*form, *a, *c), [*a, *b, *c], *bias)
+                let shape = self.matmul_shape(*form, *a, *c);
+                return matmul::launches(shape, self.batch, [*a, *b, *c], *bias);
             }
             Op::Activation { functions, z, a } => {
                 activation::launch(&ACTIVATION, functions, *z, *a, cols(*z))
@@ -187,8 +197,12 @@ impl Program {
             Op::Loss { loss, y, t, unit, gradient, scores } => {
                 loss::launch(*loss, [*y, *t, *unit, *gradient, *scores], cols(*y))
             }
-            Op::Accumulate { scores, sums } => loss::launch_accumulate(*scores, *sums),
-            Op::ColumnSums { delta, sign, out } => sums::launch(*delta, *out, cols(*delta), *sign),
+            Op::Accumulate { scores, sums } => {
+                return loss::launches_accumulate(*scores, *sums, self.batch);
+            }
+            Op::ColumnSums { delta, sign, out } => {
+                return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
+            }
             Op::Update { optimizer, decay, w, g, first, second } => {
                 let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
                 return (0..len)
@@ -201,7 +215,8 @@ impl Program {
             }
             Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
             Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
-        }]
+        };
+        vec![launch]
     }
 
     /// The tensors that `op` uses, with how.
@@ -211,7 +226,9 @@ impl Program {
         let mut uses = Vec::new();
         for launch in self.launches(op, storage, usize::MAX) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
-                if let Arg::Tensor(t) | Arg::Part(t, ..) = arg {
+                if let Arg::Tensor(t) | Arg::Part(t, ..) = arg
+                    && !uses.contains(&(*t, binding.access))
+                {
                     uses.push((*t, binding.access));
                 }
             }

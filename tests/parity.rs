@@ -128,6 +128,39 @@ fn matrix_products_of_every_form_agree() {
     }
 }
 
+/// Mesa's llvmpipe ends loops after 65,535 rounds without a word; sums over that many terms must
+/// not be cut short, nor lose digits when all terms have one sign.
+#[test]
+fn very_long_sums_agree() {
+    let (rows, cols) = (70_001, 5);
+    let positive = |n: usize| (0..n).map(|i| 0.5 + (i % 11) as f32 / 11.0).collect::<Vec<_>>();
+    for form in [Form::Tn, Form::Nt] {
+        let Some(device) = gpu("very long sums") else { return };
+        let mut case = Case::new(if form == Form::Tn { rows } else { 3 });
+        let (a, b, c) = if form == Form::Tn {
+            let a = case.batch("a", 3, positive(rows * 3));
+            (a, case.batch("b", cols, positive(rows * cols)), case.tensor("c", Extent::Fixed(3), cols, vec![]))
+        } else {
+            let a = case.batch("a", rows, positive(3 * rows));
+            (a, case.tensor("b", Extent::Fixed(cols), rows, positive(rows * cols)), case.batch("c", cols, vec![]))
+        };
+        let bias = (form == Form::Nt).then(|| (case.tensor("bias", Extent::Fixed(1), cols, positive(cols)), -1.0));
+        case.check(Op::Matmul { form, a, b, bias, c }, Step::default(), None, device);
+    }
+    let rows = 1_100_000;
+    let Some(device) = gpu("very long sums") else { return };
+    let mut case = Case::new(rows);
+    let delta = case.batch("delta", 1, positive(rows));
+    let out = case.tensor("out", Extent::Fixed(1), 1, vec![7.0]);
+    case.check(Op::ColumnSums { delta, sign: -1.0, out }, Step::default(), None, device);
+    let rows = 4_300_000;
+    let Some(device) = gpu("very long sums") else { return };
+    let mut case = Case::new(rows);
+    let scores = case.batch("scores", 4, positive(4 * rows));
+    let sums = case.tensor("sums", Extent::Fixed(1), 4, vec![7.0; 4]);
+    case.check(Op::Accumulate { scores, sums }, Step::default(), None, device);
+}
+
 #[test]
 fn activations_and_their_derivatives_agree_over_a_wide_range() {
     let mut random = random(2);

@@ -1,6 +1,6 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
-use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length};
+use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, mebibytes};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::loss::SCORES;
@@ -195,6 +195,15 @@ impl<T: Gemm> Cpu<T> {
     }
 }
 
+/// The memory that this machine can give, as far as it tells.
+fn available_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    });
+    told.map_or(isize::MAX as u64, |kibibytes| kibibytes * 1024)
+}
+
 /// Rows of `cols` elements that make up a piece of element-wise work.
 fn piece_rows(cols: usize) -> usize {
     (PIECE / cols).max(1)
@@ -206,6 +215,12 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
+        if needed > available {
+            let (needed, available) = (mebibytes(needed), mebibytes(available));
+            return Err(Error::device(format!("the run needs {needed}, the memory available is {available}"))
+                .help("choose a smaller --batch-size or smaller --layers"));
+        }
         self.buffers = program.buffers.iter().map(|&len| vec![T::zero(); len]).collect();
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))

@@ -138,6 +138,11 @@ pub trait Backend {
     }
 }
 
+/// Bytes as people read them.
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// Refuses a transfer that is longer than its tensor.
 fn check_length(program: &Program, tensor: TensorId, len: usize) -> Result<()> {
     let capacity = program.len(tensor);

@@ -13,8 +13,8 @@ uniform! {
 }
 
 uniform! {
-    /// The rows to add up; 0 stands for the batch at hand.
-    AccumulateUniform { rows: u32 }
+    /// The rows to add up, 0 standing for the batch at hand, and those of this part.
+    AccumulateUniform { rows: u32, first: u32, count: u32 }
 }
 
 /// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
@@ -62,16 +62,19 @@ pub fn launch(loss: Loss, [y, t, unit, gradient, scores]: [TensorId; 5], cols: u
     }
 }
 
-/// Launches [`ACCUMULATE`]: scores: (B, 4), sums: (4).
+/// Launches [`ACCUMULATE`]: scores: (B, 4), sums: (4), in parts for a batch of `batch` rows.
 #[must_use]
-pub fn launch_accumulate(scores: TensorId, sums: TensorId) -> Launch {
-    Launch {
+pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Vec<Launch> {
+    // 64 rows in a round of its loop: some drivers end a loop after 65,535 rounds without a word.
+    const ROWS: usize = 1 << 21;
+    let part = |first: usize| Launch {
         kernel: &ACCUMULATE,
         overrides: vec![],
-        uniform: AccumulateUniform { rows: 0 }.bytes(),
+        uniform: AccumulateUniform { rows: 0, first: first as u32, count: ROWS as u32 }.bytes(),
         args: vec![Arg::Tensor(scores), Arg::Tensor(sums)],
         grid: Grid::Rows(Extent::Fixed(1)),
-    }
+    };
+    (0..batch).step_by(ROWS).map(part).collect()
 }
 
 /// The CPU reference of [`LOSS`] for one row: y, t, unit, gradient: (cols), scores: (4).
@@ -89,10 +92,13 @@ pub fn row<T: Real>(loss: Loss, step: &Step, y: &[T], t: &[T], unit: &[T], gradi
     scores[3] = errors().map(num_traits::Float::abs).sum();
 }
 
-/// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4).
+/// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4). In stretches, as on the
+/// device.
 pub fn accumulate<T: Real>(scores: &[T], sums: &mut [T]) {
-    for (i, sum) in sums.iter_mut().enumerate() {
-        *sum += scores.iter().skip(i).step_by(SCORES).copied().sum();
+    for stretch in scores.chunks(64 * SCORES) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum += stretch.iter().skip(i).step_by(SCORES).copied().sum();
+        }
     }
 }
 

@@ -19,8 +19,9 @@ pub enum Form {
 }
 
 uniform! {
-    /// C: (m, n), inner dimension k; m or k 0 stands for the rows of the batch at hand.
-    Uniform { m: u32, n: u32, k: u32, bias_sign: f32 }
+    /// C: (m, n), inner dimension k, of which k_first … k_first + k_count; m or k 0 stands for the
+    /// rows of the batch at hand.
+    Uniform { m: u32, n: u32, k: u32, k_first: u32, k_count: u32, bias_sign: f32 }
 }
 
 /// The matrix product on the device.
@@ -35,6 +36,12 @@ pub static MATMUL: Kernel = Kernel {
 /// Rows and columns of C that one workgroup computes.
 const TILE: usize = 32;
 
+/// The most of the inner dimension that one launch adds up.
+///
+/// Mesa's llvmpipe ends loops silently after 65,535 rounds in one invocation, all loops together;
+/// the kernel takes 25 for 16 of the inner dimension.
+const DEPTH_PER_LAUNCH: usize = 16_384;
+
 /// The shape of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -48,33 +55,46 @@ pub struct Shape {
     pub k: Extent,
 }
 
-/// Launches [`MATMUL`]: c = a·b ± bias.
+/// Launches [`MATMUL`]: c = a·b ± bias, in parts where the inner dimension is large for a batch of
+/// `batch` rows.
 #[must_use]
-pub fn launch(shape: Shape, [a, b, c]: [TensorId; 3], bias: Option<(TensorId, f32)>) -> Launch {
+pub fn launches(
+    shape: Shape,
+    batch: usize,
+    [a, b, c]: [TensorId; 3],
+    bias: Option<(TensorId, f32)>,
+) -> Vec<Launch> {
     let flag = |set: bool| f64::from(u8::from(set));
     let Shape { form, m, n, k } = shape;
-    Launch {
-        kernel: &MATMUL,
-        overrides: vec![
-            ("TRANSPOSE_A", flag(form == Form::Tn)),
-            ("TRANSPOSE_B", flag(form == Form::Nt)),
-            ("BIAS", flag(bias.is_some())),
-        ],
-        uniform: Uniform {
-            m: m.word(),
-            n: n as u32,
-            k: k.word(),
-            bias_sign: bias.map_or(0.0, |(_, sign)| sign),
+    let part = |first: usize| {
+        let bias = bias.filter(|_| first == 0);
+        Launch {
+            kernel: &MATMUL,
+            overrides: vec![
+                ("TRANSPOSE_A", flag(form == Form::Tn)),
+                ("TRANSPOSE_B", flag(form == Form::Nt)),
+                ("BIAS", flag(bias.is_some())),
+                ("ADD", flag(first > 0)),
+            ],
+            uniform: Uniform {
+                m: m.word(),
+                n: n as u32,
+                k: k.word(),
+                k_first: first as u32,
+                k_count: DEPTH_PER_LAUNCH as u32,
+                bias_sign: bias.map_or(0.0, |(_, sign)| sign),
+            }
+            .bytes(),
+            args: vec![
+                Arg::Tensor(a),
+                Arg::Tensor(b),
+                bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
+                Arg::Tensor(c),
+            ],
+            grid: Grid::Tiles(m, TILE, n.div_ceil(TILE)),
         }
-        .bytes(),
-        args: vec![
-            Arg::Tensor(a),
-            Arg::Tensor(b),
-            bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
-            Arg::Tensor(c),
-        ],
-        grid: Grid::Tiles(m, TILE, n.div_ceil(TILE)),
-    }
+    };
+    (0..k.rows(batch)).step_by(DEPTH_PER_LAUNCH).map(part).collect()
 }
 
 /// The CPU reference of [`MATMUL`] for rows `start..` of C, as many as `c` holds.

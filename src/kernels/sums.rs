@@ -5,8 +5,8 @@ use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
 
 uniform! {
-    /// The shape of δ, `rows` 0 standing for the batch at hand, and the sign.
-    Uniform { rows: u32, cols: u32, sign: f32 }
+    /// The shape of δ, `rows` 0 standing for the batch at hand, the sign, and the rows of this part.
+    Uniform { rows: u32, cols: u32, sign: f32, first: u32, count: u32 }
 }
 
 /// The sums of the columns of δ: (B, n_l) → (n_l).
@@ -21,23 +21,46 @@ pub static COLUMN_SUMS: Kernel = Kernel {
 /// Columns that one workgroup sums.
 const COLUMNS: usize = 16;
 
-/// Launches [`COLUMN_SUMS`]: delta: (B, cols), out: (cols).
+/// The most rows that one launch sums, 16 in a round of its loop: some drivers end a loop after
+/// 65,535 rounds without a word.
+const ROWS_PER_LAUNCH: usize = 1 << 19;
+
+/// Launches [`COLUMN_SUMS`]: delta: (B, cols), out: (cols), in parts of [`ROWS_PER_LAUNCH`] rows
+/// for a batch of `batch`.
 #[must_use]
-pub fn launch(delta: TensorId, out: TensorId, cols: usize, sign: f32) -> Launch {
-    Launch {
+pub fn launches(delta: TensorId, out: TensorId, cols: usize, sign: f32, batch: usize) -> Vec<Launch> {
+    let part = |first: usize| Launch {
         kernel: &COLUMN_SUMS,
-        overrides: vec![],
-        uniform: Uniform { rows: 0, cols: cols as u32, sign }.bytes(),
+        overrides: vec![("ADD", f64::from(u8::from(first > 0)))],
+        uniform: Uniform {
+            rows: 0,
+            cols: cols as u32,
+            sign,
+            first: first as u32,
+            count: ROWS_PER_LAUNCH as u32,
+        }
+        .bytes(),
         args: vec![Arg::Tensor(delta), Arg::Tensor(out)],
         grid: Grid::Rows(Extent::Fixed(cols.div_ceil(COLUMNS))),
-    }
+    };
+    (0..batch).step_by(ROWS_PER_LAUNCH).map(part).collect()
 }
 
 /// The CPU reference of [`COLUMN_SUMS`]: delta: (rows, cols), out: (cols).
+///
+/// Rows are summed in stretches, so that the rounding errors of a long sum don't grow with its
+/// length.
 pub fn reference<T: Real>(cols: usize, sign: T, delta: &[T], out: &mut [T]) {
+    const STRETCH: usize = 64;
+    const BLOCK: usize = 64;
     out.fill(T::zero());
-    for row in delta.chunks_exact(cols) {
-        out.iter_mut().zip(row).for_each(|(o, &d)| *o += d);
+    for stretch in delta.chunks(STRETCH * cols) {
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            let mut sums = [T::zero(); BLOCK];
+            for row in stretch.chunks_exact(cols) {
+                sums.iter_mut().zip(&row[block * BLOCK..]).for_each(|(s, &d)| *s += d);
+            }
+            out.iter_mut().zip(sums).for_each(|(o, s)| *o += sign * s);
+        }
     }
-    out.iter_mut().for_each(|o| *o = sign * *o);
 }

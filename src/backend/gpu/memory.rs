@@ -1,5 +1,6 @@
 //! Device memory: buffers within the limits, and transfers.
 
+use crate::backend::mebibytes;
 use crate::error::{Error, Result};
 
 /// Creates a buffer, or says which limit or memory it exceeds.
@@ -20,7 +21,7 @@ pub(super) fn create(
     });
     match pollster::block_on(scope.pop()) {
         None => Ok(buffer),
-        Some(_) => Err(Error::device(format!("the device has no {} for {what}", megabytes(bytes)))
+        Some(_) => Err(Error::device(format!("the device has no {} for {what}", mebibytes(bytes)))
             .help("choose a smaller --batch-size, smaller --layers, or --device cpu")),
     }
 }
@@ -30,13 +31,9 @@ pub(super) fn check(limit: &str, what: &str, bytes: u64, largest: u64) -> Result
     if bytes <= largest {
         return Ok(());
     }
-    let (needed, largest) = (megabytes(bytes), megabytes(largest));
+    let (needed, largest) = (mebibytes(bytes), mebibytes(largest));
     Err(Error::device(format!("{what} needs {needed}, the device's {limit} is {largest}"))
         .help("choose a smaller --batch-size, smaller --layers, fewer rows, or --device cpu"))
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// Words that are read back at a time.

@@ -22,6 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
+use wgpu::Limits;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
 const SLOT: usize = 256;
@@ -41,7 +42,7 @@ pub struct Gpu {
     info: DeviceInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    limits: wgpu::Limits,
+    limits: Limits,
     health: Health,
     pipelines: Pipelines,
     steps: wgpu::Buffer,
@@ -128,9 +129,10 @@ impl Gpu {
         })
     }
 
-    /// The most bytes that one binding may have.
+    /// The most bytes that one binding may have; the shaders count them in 32 bits.
     fn largest_binding(&self) -> u64 {
-        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+        let Limits { max_storage_buffer_binding_size, max_buffer_size, .. } = self.limits;
+        max_storage_buffer_binding_size.min(max_buffer_size).min(u32::MAX.into())
     }
 
     /// A buffer of the data set with these bytes in it.
@@ -265,7 +267,7 @@ impl Backend for Gpu {
                             Extent::Batch => format!("{} for {} rows", t.name, program.batch),
                             Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
                         };
-                        let bytes = 4 * program.len(*id) as u64;
+                        let bytes = (program.len(*id) as u64).saturating_mul(4);
                         memory::check("max_storage_buffer_binding_size", &what, bytes, largest)?;
                     }
                 }
@@ -281,7 +283,7 @@ impl Backend for Gpu {
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            self.buffers.push(memory::create(&self.device, what, 4 * len as u64, usage)?);
+            self.buffers.push(memory::create(&self.device, what, (len as u64).saturating_mul(4), usage)?);
         }
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
