@@ -89,7 +89,8 @@ pub struct Lcg(pub u64);
 impl Lcg {
     /// A multiple of 1/64 in [−1, 1].
     pub fn number(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % 129) as f64 / 64.0 - 1.0
     }
 

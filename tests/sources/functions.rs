@@ -41,7 +41,13 @@ pub fn sigma_prime(activation: Activation, z: f64) -> f64 {
         Activation::Sigmoid => value * (1.0 - value),
         Activation::Tanh => 1.0 - value * value,
         Activation::Relu => f64::from(u8::from(z > 0.0)),
-        Activation::LeakyRelu(slope) => if z > 0.0 { 1.0 } else { slope.into() },
+        Activation::LeakyRelu(slope) => {
+            if z > 0.0 {
+                1.0
+            } else {
+                slope.into()
+            }
+        }
         Activation::Softplus => 1.0 / (1.0 + (-z).exp()),
         Activation::Softsign => (1.0 + z.abs()).powi(-2),
         Activation::Sine => z.cos(),
@@ -50,10 +56,13 @@ pub fn sigma_prime(activation: Activation, z: f64) -> f64 {
     }
 }
 
-/// Where σ has kinks, at which a difference quotient says nothing.
+/// Where σ or σ′ has kinks, near which a difference quotient says nothing.
 pub fn kinks(activation: Activation) -> &'static [f64] {
     match activation {
-        Activation::Relu | Activation::LeakyRelu(_) | Activation::Elu(_) | Activation::Selu => &[0.0],
+        Activation::Relu | Activation::LeakyRelu(_) | Activation::Elu(_) | Activation::Selu => {
+            &[0.0]
+        }
+        Activation::Softsign => &[0.0],
         Activation::Relu6 => &[0.0, 6.0],
         Activation::HardSigmoid | Activation::HardSwish => &[-3.0, 3.0],
         _ => &[],
@@ -62,7 +71,8 @@ pub fn kinks(activation: Activation) -> &'static [f64] {
 
 /// E of one row of outputs y and targets t, summed over the outputs.
 pub fn error(loss: Loss, y: &[f64], t: &[f64]) -> f64 {
-    let sum = |term: &dyn Fn(f64, f64) -> f64| y.iter().zip(t).map(|(&y, &t)| term(y, t)).sum::<f64>();
+    let sum =
+        |term: &dyn Fn(f64, f64) -> f64| y.iter().zip(t).map(|(&y, &t)| term(y, t)).sum::<f64>();
     match loss {
         Loss::SquaredError => sum(&|y, t| (t - y).powi(2)),
         Loss::AbsoluteError => sum(&|y, t| (t - y).abs()),
@@ -87,9 +97,13 @@ pub fn error(loss: Loss, y: &[f64], t: &[f64]) -> f64 {
     }
 }
 
-/// Where E has kinks as a function of y − t.
-pub fn error_kinks(loss: Loss) -> &'static [f64] {
-    if loss == Loss::AbsoluteError { &[0.0] } else { &[] }
+/// Where E or its derivative has kinks, as a function of |y − t|.
+pub fn error_kink(loss: Loss) -> Option<f64> {
+    match loss {
+        Loss::AbsoluteError => Some(0.0),
+        Loss::Huber(delta) => Some(delta.into()),
+        _ => None,
+    }
 }
 
 /// e^{y_j} / Σ e^{y_i}.

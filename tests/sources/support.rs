@@ -103,23 +103,32 @@ impl Device {
     }
 }
 
-/// Holds `found` against `expected`: the largest error over the largest magnitude of `expected`.
+/// Holds `found` against `expected`, relative to the largest magnitude of `expected`.
 #[track_caller]
 pub fn agree_within(tolerance: f64, what: &str, found: &Rows, expected: &Rows) {
+    agree_to(tolerance * largest(expected), what, found, expected);
+}
+
+/// Holds `found` against `expected`, each element to within `allowed`.
+#[track_caller]
+pub fn agree_to(allowed: f64, what: &str, found: &Rows, expected: &Rows) {
     let shape = |m: &Rows| (m.len(), m.first().map_or(0, Vec::len));
     assert_eq!(shape(found), shape(expected), "the shape of {what}");
-    let largest = expected.iter().flatten().fold(0.0, |m: f64, x| m.max(x.abs()));
     for (r, (found, expected)) in found.iter().zip(expected).enumerate() {
         for (c, (found, expected)) in found.iter().zip(expected).enumerate() {
             let error = (found - expected).abs();
             // Written so that a NaN doesn't pass.
             assert!(
-                error <= tolerance * largest,
-                "{what} at ({r}, {c}): {found}, not {expected}: {:.1e} of the largest magnitude",
-                error / largest
+                error <= allowed,
+                "{what} at ({r}, {c}): {found}, not {expected}: {error:.1e} is more than {allowed:.1e}"
             );
         }
     }
+}
+
+/// The largest magnitude.
+pub fn largest(m: &Rows) -> f64 {
+    m.iter().flatten().fold(0.0, |largest, x| x.abs().max(largest))
 }
 
 /// Writes all of a tensor.
@@ -151,7 +160,13 @@ pub struct Case {
 
 impl Case {
     /// Plain gradient descent at the rate [`ETA`] on these rows.
-    pub fn new(net: Net, loss: Loss, reduction: Reduction, layers: &[Parameters], samples: Samples) -> Self {
+    pub fn new(
+        net: Net,
+        loss: Loss,
+        reduction: Reduction,
+        layers: &[Parameters],
+        samples: Samples,
+    ) -> Self {
         let mut spec = Spec::new(net, Objective { loss, reduction }).optimizer(Optimizer::Sgd);
         spec.lr = ETA as f32;
         Case { spec, layers: layers.to_vec(), samples }
