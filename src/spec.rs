@@ -279,14 +279,6 @@ impl Spec {
             }
         }
         let output = self.net.layers.last().map(|l| &l.activation);
-        let logits = matches!(self.objective.loss, Loss::CrossEntropy | Loss::BinaryCrossEntropy);
-        if logits && output == Some(&Units::Softmax) {
-            return Err(Error::usage(format!(
-                "{} takes logits, the output layer gives softmax",
-                self.objective.loss.name()
-            ))
-            .help("leave the output layer linear, or take cross-entropy-probabilities"));
-        }
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(
                 output,

@@ -56,7 +56,7 @@ impl Shared {
         Shared { info: backend.info().clone(), backend: Rc::new(RefCell::new(backend)) }
     }
 
-    /// For whom a trainer is to own it.
+    /// Itself, for a trainer to own.
     pub fn boxed(&self) -> Box<dyn Backend> {
         Box::new(self.clone())
     }

@@ -1,0 +1,208 @@
+//! What goes wrong is said with what, where and what to do, and by the exit code.
+
+mod cli_support;
+use cli_support::{Place, idx, plane};
+
+/// Runs it, and expects an exit code and each of the texts in the message.
+fn fails(place: &Place, args: &str, code: i32, texts: &[&str]) {
+    let ran = place.run(args);
+    assert_eq!(ran.code, code, "wgrad {args}\n{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.is_empty(), "wgrad {args} printed results: {}", ran.stdout);
+    assert!(ran.stderr.contains("error: "), "wgrad {args}\n{}", ran.stderr);
+    for text in texts {
+        assert!(ran.stderr.contains(text), "wgrad {args}: no {text:?} in\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    for (args, texts) in [
+        ("train --epoch 3", &["--epochs"][..]),
+        ("train --layers 12:rellu", &["layer 1", "did you mean relu?"]),
+        ("train --layers 12,0", &["a layer of width 0", "where: layer 2", "help: "]),
+        ("train --layers 8:softmax", &["softmax in a hidden layer", "where: layer 1"]),
+        ("train --layers 8:relu*3", &["3 activations for 8 units", "where: layer 1"]),
+        ("train --batch-size 0", &["a batch of 0 rows", "--batch-size"]),
+        ("train --lr -0.5", &["a learning rate of -0.5", "help: "]),
+        ("train --lr nan", &["a learning rate of NaN"]),
+        ("train --loss crossentropy", &["did you mean cross-entropy?"]),
+        ("train --loss huber(-1)", &["not positive"]),
+        ("train --optimizer adm", &["did you mean adam?"]),
+        ("train --optimizer sgd --momentum 0.9", &["sgd has no momentum", "help: "]),
+        ("train --optimizer adam --momentum 1", &["not in [0, 1)"]),
+        ("train --plan fused", &["isn't built yet"]),
+        ("train --threads 0", &["0 threads", "help: "]),
+        ("train --epochs 99999999999", &["99999999999 epochs"]),
+        ("train --seed -1", &["--seed"]),
+        ("train --validation 1.5", &["no part of the rows", "help: "]),
+        ("train --validation 0.0001", &["of 1797 rows", "help: "]),
+        ("train --stop-at acc", &["METRIC=VALUE"]),
+        ("train --stop-at rmse=1", &["no metric of these data", "where: --stop-at", "accuracy"]),
+        ("train --stop-at loss=1 --validation 0", &["without validation", "help: "]),
+        ("train --output-activation softmax", &["cross-entropy takes logits", "help: "]),
+        ("train --target y", &["help: "]),
+        ("train plane.csv --target z", &["no target column \"z\"", "plane.csv", "a, b, y"]),
+        ("train plane.csv --loss cross-entropy", &["cross-entropy on a regression target"]),
+        ("train --config none.toml", &["no file none.toml", "help: "]),
+        ("train --device cpu --out plane.csv", &["exists already"]),
+        ("train --device cpu --out plane.csv --force", &["not a directory"]),
+        ("check-gradients --threshold 0", &["--threshold 0"]),
+        ("completions tcsh", &["tcsh"]),
+    ] {
+        fails(&place, args, 2, texts);
+    }
+    let bare = place.run("");
+    assert!(bare.code == 2 && bare.stderr.contains("Usage: wgrad <COMMAND>"), "{}", bare.stderr);
+    assert_eq!(place.names(""), ["plane.csv"], "no run directory was left behind");
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_line_and_column() {
+    let place = Place::new();
+    for (text, texts) in [
+        (
+            "epochs = 3\nbatch_size = 4\n",
+            &["\"batch_size\"", "line 2, column 1", "batch-size?"][..],
+        ),
+        ("epochs = 3\n\n  lr = 'fast'\n", &["line 3, column 8", "expected f32"]),
+        ("layers = '3:tan'\n", &["line 1, column 10", "did you mean tanh?"]),
+        ("epochs = 3 4\n", &["line 1, column 10", "help: "]),
+        ("[training]\nepochs = 3\n", &["\"training\"", "line 1, column 2"]),
+        ("no-shuffle = 'x'\n", &["line 1, column 14"]),
+    ] {
+        place.write("run.toml", text);
+        fails(&place, "train --config run.toml", 2, texts);
+        fails(&place, "train --config run.toml", 2, &["where: run.toml, line "]);
+    }
+    place.write("run.toml", b"epochs = \xFF");
+    fails(&place, "train --config run.toml", 2, &["run.toml"]);
+    fails(&place, "train --config .", 2, &["cannot read"]);
+}
+
+#[test]
+fn bad_data_exit_with_3() {
+    let place = Place::new();
+    place.write("empty.csv", "");
+    place.write("header.csv", "a,b,y\n");
+    place.write("ragged.csv", "a,b,y\n1,2,0\n3,4\n");
+    place.write("text.csv", "a,b,y\n1,2,0\n3,four,1\n");
+    place.write("nan.csv", "a,b,y\n1,nan,0\n3,4,1\n");
+    place.write("inf.csv", "a,b,y\n1,2,0\n3,1e999,1\n");
+    place.write("latin.csv", b"a,b,y\n1,\xE4,0\n");
+    place.write("quote.csv", "a,b,y\n1,\"2,0\n3,4,1\n");
+    place.write("zeros.bin", vec![0u8; 100]);
+    place.write("short/train-images-idx3-ubyte", idx(&[2, 2, 2], &[1; 7]));
+    place.write("short/train-labels-idx1-ubyte", idx(&[2], &[0, 1]));
+    place.write("huge/train-images-idx3-ubyte", idx(&[u32::MAX; 3], &[1; 7]));
+    place.write("huge/train-labels-idx1-ubyte", idx(&[2], &[0, 1]));
+    place.write("uneven/train-images-idx3-ubyte", idx(&[2, 2, 2], &[1; 8]));
+    place.write("uneven/train-labels-idx1-ubyte", idx(&[3], &[0, 1, 0]));
+    place.write("alone/train-images-idx3-ubyte", idx(&[2, 2, 2], &[1; 8]));
+    for (data, texts) in [
+        ("digit", &["did you mean digits?"][..]),
+        ("./none.csv", &["no data set and no file", "help: "]),
+        ("empty.csv", &["the file is empty", "where: empty.csv", "help: "]),
+        ("header.csv", &["no rows", "where: header.csv"]),
+        ("ragged.csv", &["where: ragged.csv, line 3", "help: "]),
+        ("text.csv", &["\"four\"", "where: text.csv, line 3, column 2", "help: "]),
+        ("nan.csv", &["where: nan.csv, line 2, column 2"]),
+        ("inf.csv", &["where: inf.csv, line 3, column 2"]),
+        ("latin.csv", &["UTF-8", "where: latin.csv, line 2, column 2"]),
+        ("quote.csv", &["where: quote.csv, line 2"]),
+        ("zeros.bin", &["where: zeros.bin"]),
+        ("short", &["where: short/train-images-idx3-ubyte", "help: "]),
+        ("huge", &["where: huge/train-images-idx3-ubyte", "help: "]),
+        ("uneven", &["2 images, but 3 labels"]),
+        ("alone", &["train-labels-idx1-ubyte is missing"]),
+    ] {
+        fails(&place, &format!("train {data} --device cpu"), 3, texts);
+    }
+    place.write("elsewhere", "");
+    fails(&place, "train mnist --data-dir elsewhere", 3, &["elsewhere", "--data-dir"]);
+    assert!(!place.path("runs").exists(), "no run directory was left behind");
+}
+
+#[test]
+fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    place.write("missing.csv", "a,c\n1,2\n");
+    place.ok("train plane.csv --device cpu --quiet --epochs 1 --out run");
+    for (args, texts) in [
+        ("evaluate nowhere digits", &["no model nowhere", "help: "][..]),
+        ("inspect plane.csv", &["safetensors", "where: plane.csv"]),
+        ("predict run missing.csv", &["\"b\"", "missing.csv, line 1", "help: "]),
+        ("predict run digits", &["64 feature columns", "where: digits"]),
+        ("evaluate run digits", &["64 feature columns", "where: digits"]),
+        ("evaluate run missing.csv", &["missing.csv"]),
+        ("train --init plane.csv", &["safetensors", "where: plane.csv"]),
+    ] {
+        fails(&place, args, 3, texts);
+    }
+    fails(
+        &place,
+        "train plane.csv --init run/model.safetensors --layers 5",
+        2,
+        &[
+            "layers.0.weight is [128, 2], but the net needs [5, 2]",
+            "where: run/model.safetensors",
+            "--layers",
+        ],
+    );
+    let bytes = std::fs::read(place.path("run/model.safetensors")).unwrap();
+    for len in [0, 7, 100, bytes.len() - 1] {
+        place.write("cut/model.safetensors", &bytes[..len]);
+        fails(&place, "inspect cut", 3, &["safetensors", "where: cut/model.safetensors"]);
+    }
+    std::fs::remove_file(place.path("cut/model.safetensors")).unwrap();
+    fails(&place, "inspect cut", 3, &["no model cut/model.safetensors", "help: "]);
+}
+
+#[test]
+fn a_device_that_is_not_there_or_too_small_exits_with_4() {
+    let place = Place::new();
+    fails(&place, "train --device 999", 4, &["no adapter 999", "devices here: cpu"]);
+    fails(&place, "train --device voodoo2", 4, &["no device is called \"voodoo2\"", "cpu"]);
+    if cfg!(target_os = "linux") {
+        fails(
+            &place,
+            "train --layers 2147483648,2147483648,2147483648",
+            4,
+            &["of memory", "help: "],
+        );
+    }
+}
+
+#[test]
+fn a_run_that_diverges_exits_with_5_and_keeps_what_was_written() {
+    let place = Place::new();
+    let args = "train --device cpu --quiet --lr 1e30 --optimizer sgd --out run";
+    fails(
+        &place,
+        args,
+        5,
+        &["training diverged", "where: epoch 1", "--lr", "run keeps config.toml"],
+    );
+    assert_eq!(place.names("run"), ["config.toml", "metrics.jsonl"]);
+    let metrics = place.read("run/metrics.jsonl");
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &5.into()));
+    fails(&place, "predict run digits", 3, &["no model run/model.safetensors", "diverged"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_exits_with_1() {
+    let place = Place::new();
+    place.ok("train xor --device cpu --quiet --epochs 1 --out run");
+    fails(
+        &place,
+        "predict run xor --device cpu -o none/out.csv",
+        1,
+        &["cannot write none/out.csv"],
+    );
+    fails(&place, "predict run xor --device cpu -o /dev/full", 1, &["cannot write /dev/full"]);
+    fails(&place, "train xor --device cpu --out /proc/none/run", 1, &["cannot create", "--out"]);
+}
