@@ -1,6 +1,38 @@
-//! wgrad trains feed-forward neural nets with WGSL compute shaders, and on the CPU.
+//! wgrad trains feed-forward neural nets with WGSL compute shaders on any Vulkan, Metal or DX12
+//! adapter, and on the CPU, which is both the fallback and the numerical reference.
+//!
+//! ```
+//! use wgrad::backend::device::{self, Choice};
+//! use wgrad::data::{Preprocessing, Scaling, digits};
+//! use wgrad::{Activation, Loss, Net, Spec, Trainer};
+//!
+//! let (training, validation) = digits().split(0.1, 0)?;
+//! let net = Net::new(64).layer(32, Activation::Relu).layer(10, Activation::Identity);
+//! let spec = Spec::new(net, Loss::CrossEntropy).epochs(5);
+//! let scaling = Preprocessing::fit(&training, Scaling::Minmax);
+//! let backend = device::open(&Choice::Cpu, None)?.backend;
+//! let mut trainer = Trainer::new(&spec, &training, scaling, backend)?;
+//! trainer.fit(Some(&validation), &mut ())?;
+//! let model = trainer.model()?;
+//! let backend = device::open(&Choice::Cpu, None)?.backend;
+//! let predictions = model.predict(validation.features_shared(), backend)?;
+//! println!("the first digit is a {}", model.class(predictions.row(0)));
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! A [`Spec`] says what to train, [`plan`] turns it into a [`program::Program`], a
+//! [`backend::Backend`] runs that, a [`Trainer`] holds the loop, and an [`event::Observer`] sees
+//! what happens. A program that has a `wgpu::Device` hands it in with
+//! [`backend::gpu::Gpu::from_device`].
+//!
+//! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
+
 pub mod activation;
 pub mod backend;
+pub mod checkpoint;
+#[doc(hidden)]
+pub mod cli;
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod event;
@@ -11,6 +43,7 @@ pub mod loss;
 pub mod matrix;
 pub mod metrics;
 pub mod model;
+pub mod observe;
 pub mod optim;
 pub mod parity;
 pub mod plan;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line of wgrad; see `wgrad --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wgrad::cli::main()
+}

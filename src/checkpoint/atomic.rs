@@ -15,7 +15,7 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let fail = |e: io::Error| Error::io("write", path, &e);
+    let fail = |e: io::Error| Error::failed(format!("cannot write {}: {e}", path.display()));
     // Behind a link the file itself is replaced, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
@@ -47,4 +47,3 @@ fn temporary(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
-

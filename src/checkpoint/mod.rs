@@ -204,7 +204,10 @@ impl Weights<'_> {
                 let weight = self.values(&format!("layers.{l}.weight"), &[out, cols])?;
                 let biased = layer.bias != Bias::None;
                 let bias = biased.then(|| self.values(&format!("layers.{l}.bias"), &[out]));
-                Ok(LayerWeights { weight: Matrix::new(out, cols, weight)?, bias: bias.transpose()? })
+                Ok(LayerWeights {
+                    weight: Matrix::new(out, cols, weight)?,
+                    bias: bias.transpose()?,
+                })
             })
             .collect()
     }
@@ -224,7 +227,10 @@ impl Weights<'_> {
             let mut names = self.tensors.names();
             names.sort_unstable();
             names.truncate(12);
-            let has = format!("there is no tensor {name}; the first of those in it: {}", names.join(", "));
+            let has = format!(
+                "there is no tensor {name}; the first of those in it: {}",
+                names.join(", ")
+            );
             self.misfit(has)
         })?;
         if tensor.shape() != shape {

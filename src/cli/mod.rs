@@ -1,0 +1,105 @@
+//! The command line: raw arguments, then resolved ones, once; results to standard output, all else
+//! to standard error.
+
+mod args;
+mod check_gradients;
+mod completions;
+mod devices;
+mod evaluate;
+mod inspect;
+mod job;
+mod memory;
+mod open;
+mod plan_ahead;
+mod predict;
+mod run_directory;
+mod train;
+mod verify;
+
+use crate::error::{Error, Result};
+use args::{Cli, Command};
+use clap::{CommandFactory, FromArgMatches};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// Runs the command that the arguments of the process name: its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let done = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => run(cli.command),
+        Err(error) => error.exit(),
+    };
+    done.unwrap_or_else(|error| {
+        say(format_args!("error: {error}"));
+        ExitCode::from(error.kind().exit_code())
+    })
+}
+
+/// The command line as clap takes it. That options may stand in the environment is said once, not
+/// at each of them.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|c| c.mut_args(|a| a.hide_env(true)))
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(args) => train::train(args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Predict(args) => predict::predict(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::CheckGradients(args) => check_gradients::check_gradients(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Devices(args) => devices::devices(&args),
+        Command::Completions(args) => completions::completions(&args),
+    }
+}
+
+/// Writes a line to standard error. Where nobody reads it any more, the work goes on.
+fn say(message: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// Writes results to standard output. Where nobody reads them any more, the process ends.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// As [`print()`], a value as a line of JSON.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    match serde_json::to_string(value) {
+        Ok(line) => print(&format!("{line}\n")),
+        Err(e) => Err(Error::failed(format!("cannot write the result as JSON: {e}"))),
+    }
+}
+
+/// What came of writing to standard output.
+fn printed(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        written => {
+            written.map_err(|e| Error::failed(format!("cannot write to standard output: {e}")))
+        }
+    }
+}
+
+/// `1 row`, `2 rows`.
+fn count(n: usize, what: &str) -> String {
+    let plural = match what {
+        _ if n == 1 => "",
+        what if what.ends_with("ss") => "es",
+        _ => "s",
+    };
+    format!("{} {what}{plural}", crate::observe::thousands(n as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_well_formed() {
+        super::command().debug_assert();
+    }
+}

@@ -165,7 +165,8 @@ fn unknown_key(name: &str, known: &[&str]) -> Error {
 fn value_error(message: &str) -> Error {
     match message.trim_end().split_once("\n  help: ") {
         Some((what, help)) => Error::usage(what.replace("\n  where: ", " in ")).help(help),
-        None => Error::usage(message.trim_end().replace('\n', ", ")),
+        None => Error::usage(message.trim_end().replace('\n', ", "))
+            .help("write lines such as epochs = 10 and layers = \"128:relu\""),
     }
 }
 
@@ -232,7 +233,10 @@ mod tests {
         };
         let key = error("epochs = 3\n  batch_size = 4\n");
         assert!(key.contains("unknown option \"batch_size\""), "{key}");
-        assert!(key.contains("line 2, column 3") && key.contains("did you mean batch-size?"), "{key}");
+        assert!(
+            key.contains("line 2, column 3") && key.contains("did you mean batch-size?"),
+            "{key}"
+        );
         let value = error("# a comment\nloss = \"crossentropy\"");
         assert!(value.contains("line 2, column 8") && value.contains("cross-entropy"), "{value}");
         assert!(value.contains("unknown loss \"crossentropy\"\n"), "{value}");

@@ -44,7 +44,7 @@ pub struct DataConfig {
     pub scaling: Option<Scaling>,
 
     /// What weights, order, split and generated data are drawn from [default: 0]
-    #[arg(long, env = "WGRAD_SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, env = "WGRAD_SEED", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }
@@ -95,7 +95,8 @@ pub struct StepConfig {
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
-    /// The learning rate [default: 0.001 for adam and adamw, 0.02 with momentum, 0.1 for sgd]
+    /// The learning rate [default: 0.001 for adam and adamw (digits: 0.007), 0.02 with momentum, 0.1
+    /// for sgd]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
@@ -116,7 +117,7 @@ pub struct StepConfig {
     pub weight_decay: Option<f32>,
 
     /// Rows of a batch [default: 64]
-    #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS")]
+    #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
 }
@@ -127,7 +128,12 @@ pub struct StepConfig {
 #[command(next_help_heading = "Training")]
 pub struct RunConfig {
     /// The part of the rows that is held out, or the path of other data; 0 for none [default: 0.1]
-    #[arg(long, env = "WGRAD_VALIDATION", value_name = "FRACTION|PATH")]
+    #[arg(
+        long,
+        env = "WGRAD_VALIDATION",
+        value_name = "FRACTION|PATH",
+        allow_negative_numbers = true
+    )]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
 
@@ -142,7 +148,7 @@ pub struct RunConfig {
     pub init: Option<PathBuf>,
 
     /// How often all rows are seen [default: 10; 30 for digits]
-    #[arg(long, env = "WGRAD_EPOCHS")]
+    #[arg(long, env = "WGRAD_EPOCHS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
 
@@ -150,6 +156,7 @@ pub struct RunConfig {
     #[arg(
         long, env = "WGRAD_NO_SHUFFLE", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(),
+        hide_possible_values = true,
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_shuffle: Option<bool>,
@@ -181,7 +188,7 @@ pub struct DeviceConfig {
     pub device: Option<Choice>,
 
     /// Threads of the CPU backend, which change no result [default: one for each processor]
-    #[arg(long, env = "WGRAD_THREADS")]
+    #[arg(long, env = "WGRAD_THREADS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 }

@@ -56,7 +56,8 @@ impl HiddenLayers {
     /// The text that reads as these layers.
     #[must_use]
     pub fn of(layers: &[Layer]) -> Self {
-        let parts: Vec<_> = layers.iter().map(|l| format!("{}:{}", l.units, l.activation)).collect();
+        let parts: Vec<_> =
+            layers.iter().map(|l| format!("{}:{}", l.units, l.activation)).collect();
         HiddenLayers(if parts.is_empty() { "none".into() } else { parts.join(",") })
     }
 }

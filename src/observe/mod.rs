@@ -72,8 +72,8 @@ pub fn duration(seconds: f64) -> String {
         s if s.is_nan() => "?".into(),
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 60.0 => format!("{s:.0} s"),
-        s if s < 3600.0 => format!("{}:{:02} min", whole / 60, whole % 60),
-        _ => format!("{}:{:02} h", whole / 3600, whole / 60 % 60),
+        s if s < 3600.0 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
     }
 }
 
@@ -84,11 +84,14 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let all = [0.0, 0.97777, 12.3456, 54321.6, 0.000_123_4, 1.5e9, -2.5, f64::NAN].map(short);
-        assert_eq!(all, ["0.0000", "0.9778", "12.346", "54322", "1.234e-4", "1.500e9", "-2.5000", "NaN"]);
+        assert_eq!(
+            all,
+            ["0.0000", "0.9778", "12.346", "54322", "1.234e-4", "1.500e9", "-2.5000", "NaN"]
+        );
         assert_eq!([0.0, 999.6, 1234567.0].map(thousands), ["0", "1,000", "1,234,567"]);
         assert_eq!(
             [0.25, 42.0, 61.0, 7320.0, f64::INFINITY].map(duration)[..4],
-            ["0.2 s", "42 s", "1:01 min", "2:02 h"]
+            ["0.2 s", "42 s", "1m01s", "2h02m"]
         );
     }
 

@@ -9,18 +9,23 @@ use std::io::Write;
 /// A bar on the terminal behind standard error, with loss, samples per second and time left.
 pub struct Bar {
     bar: ProgressBar,
-    held_out: HeldOut,
     /// The last loss that was read.
     loss: Option<f64>,
-    /// The metrics of the last epoch.
+    /// A metric of the last epoch.
     metrics: String,
+}
+
+impl Default for Bar {
+    fn default() -> Self {
+        Bar::new()
+    }
 }
 
 impl Bar {
     /// A bar that is shown as soon as the run begins.
     #[must_use]
-    pub fn new(held_out: HeldOut) -> Self {
-        Bar { bar: ProgressBar::hidden(), held_out, loss: None, metrics: String::new() }
+    pub fn new() -> Self {
+        Bar { bar: ProgressBar::hidden(), loss: None, metrics: String::new() }
     }
 
     /// A handle with which to write between redraws.
@@ -37,7 +42,7 @@ impl Bar {
 
 impl Observer for Bar {
     fn start(&mut self, start: &Start) -> Result<()> {
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:8}] {msg}") {
             self.bar.set_style(style.progress_chars("=> "));
         }
         self.bar.set_length((start.epochs * start.steps_per_epoch) as u64);
@@ -62,7 +67,9 @@ impl Observer for Bar {
 
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         self.loss = Some(epoch.train_loss);
-        self.metrics = metrics(epoch, self.held_out);
+        // The first one says enough for a line that should fit 80 columns.
+        let first = epoch.metrics.first();
+        self.metrics = first.map(|(n, x)| format!("{n} {}  ", short(*x))).unwrap_or_default();
         Ok(Flow::Continue)
     }
 }

@@ -30,7 +30,12 @@ pub struct Record<W> {
 impl<W: Write> Record<W> {
     /// A record that goes to `out`, called `place` in errors. The line `start` gets the entries
     /// of `about` too.
-    pub fn new(out: W, place: impl Into<String>, about: Map<String, Value>, held_out: HeldOut) -> Self {
+    pub fn new(
+        out: W,
+        place: impl Into<String>,
+        about: Map<String, Value>,
+        held_out: HeldOut,
+    ) -> Self {
         Record { out, place: place.into(), about, held_out, closed: false }
     }
 
@@ -131,7 +136,9 @@ pub(super) mod tests {
     #[test]
     fn each_event_is_a_line_of_json_that_says_which() {
         let mut out = Vec::new();
-        Record::new(&mut out, "metrics.jsonl", Map::new(), HeldOut::Validation).epoch(&epoch()).unwrap();
+        Record::new(&mut out, "metrics.jsonl", Map::new(), HeldOut::Validation)
+            .epoch(&epoch())
+            .unwrap();
         let line: Value = serde_json::from_slice(&out).unwrap();
         assert!(out.starts_with(b"{\"event\":\"epoch\",") && out.ends_with(b"}\n"));
         let expected = serde_json::json!({
@@ -157,10 +164,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_reader_that_goes_away_interrupts_and_a_full_disk_is_an_error() {
-        let mut record = Record::new(Fails(ErrorKind::BrokenPipe), "stdout", Map::new(), HeldOut::Test);
+        let mut record =
+            Record::new(Fails(ErrorKind::BrokenPipe), "stdout", Map::new(), HeldOut::Test);
         assert_eq!(record.epoch(&epoch()), Ok(Flow::Interrupt));
         assert!(record.is_closed());
-        let mut record = Record::new(Fails(ErrorKind::StorageFull), "x.jsonl", Map::new(), HeldOut::Test);
+        let mut record =
+            Record::new(Fails(ErrorKind::StorageFull), "x.jsonl", Map::new(), HeldOut::Test);
         let error = record.epoch(&epoch()).unwrap_err();
         assert!(error.to_string().contains("cannot write x.jsonl"), "{error}");
     }

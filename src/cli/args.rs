@@ -1,0 +1,209 @@
+//! The arguments as they are given.
+
+use crate::config::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TrainConfig};
+use crate::error::Result;
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::{Path, PathBuf};
+
+/// Trains feed-forward neural nets on any GPU, and on the CPU, and proves that both are right.
+#[derive(Debug, Parser)]
+#[command(name = "wgrad", bin_name = "wgrad", version, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Train a net
+    Train(Box<TrainArgs>),
+    /// Measure a trained net on data
+    Evaluate(EvaluateArgs),
+    /// Predict, one line for each row of the data
+    Predict(PredictArgs),
+    /// Show a trained net: layers, parameters, settings, the training step, where it came from
+    Inspect(InspectArgs),
+    /// Compare a net's gradients with numerical ones; exit code 1 if they differ
+    CheckGradients(Box<CheckGradientsArgs>),
+    /// Run every kernel of a training step on this device and compare it with the CPU
+    Verify(Box<VerifyArgs>),
+    /// List the devices to train on
+    Devices(DevicesArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+const DATA_HELP: &str = "digits, spiral, moons, xor, mnist, fashion-mnist, or the path of a CSV, TSV \
+    or IDX file (.gz too) or of a directory of IDX files";
+
+const TRAIN_HELP: &str = "Every option may also stand in the environment, as WGRAD_BATCH_SIZE for \
+    --batch-size, or in the file of --config. A flag goes before the environment, that before the \
+    file.\n\nExamples:\n  wgrad train\n  wgrad train mnist --layers 128:relu --epochs 5\n  \
+    wgrad train houses.csv --target price --layers 64,32 --lr 0.003";
+
+#[derive(Debug, Args)]
+#[command(after_help = TRAIN_HELP)]
+pub(super) struct TrainArgs {
+    #[arg(env = "WGRAD_DATA", help = format!("{DATA_HELP} [default: digits]"))]
+    pub data: Option<String>,
+    /// Take options from a TOML file, such as config.toml of another run
+    #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Replace the run directory of --out if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Show what would be trained, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write events as JSON lines to standard output
+    #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, env = "WGRAD_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub options: TrainConfig,
+}
+
+impl TrainArgs {
+    /// The options, with those of the file behind them.
+    pub fn resolve(&self) -> Result<TrainConfig> {
+        let mut options = self.options.clone();
+        options.data.data = self.data.clone();
+        with_file(options, self.config.as_deref())
+    }
+}
+
+fn with_file(options: TrainConfig, file: Option<&Path>) -> Result<TrainConfig> {
+    Ok(match file {
+        Some(path) => options.or(TrainConfig::read(path)?),
+        None => options,
+    })
+}
+
+/// A trained net, the data for it, and the device.
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    /// A run directory or a model file
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    #[arg(help = format!("{DATA_HELP}; of a set with a test part that is taken"))]
+    pub data: String,
+    /// Where the files of known sets are looked for first
+    #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The seed of generated sets [default: 0, the rows that are trained on by default]
+    #[arg(long, env = "WGRAD_SEED")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub device: DeviceConfig,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArgs {
+    /// Write the metrics as one JSON object
+    #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// The target columns, by name or number from 1 on [default: as in training]
+    #[arg(long, env = "WGRAD_TARGET", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    pub target: Vec<String>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PredictArgs {
+    /// Where the predictions go, as CSV [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// A run directory or a model file
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Write one JSON object
+    #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckGradientsArgs {
+    /// A run directory or a model file whose weights are taken [default: drawn ones]
+    #[arg(value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// The largest relative error that passes
+    #[arg(long, default_value_t = crate::gradcheck::Options::default().threshold)]
+    pub threshold: f64,
+    /// The step of the differences, relative to max(1, |parameter|)
+    #[arg(long, default_value_t = crate::gradcheck::Options::default().step)]
+    pub step: f64,
+    /// The most parameters that are checked
+    #[arg(long, default_value_t = crate::gradcheck::Options::default().limit, value_name = "N")]
+    pub limit: usize,
+    /// Rows of the batch
+    #[arg(long, default_value_t = crate::gradcheck::Options::default().rows, value_name = "N")]
+    pub rows: usize,
+    #[command(flatten)]
+    pub common: CheckArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub common: CheckArgs,
+    #[command(flatten)]
+    pub step: StepConfig,
+    #[command(flatten)]
+    pub device: DeviceConfig,
+}
+
+/// The options of a net and its data, for checks.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[arg(long, env = "WGRAD_DATA", help = format!("{DATA_HELP} [default: digits]"))]
+    pub data: Option<String>,
+    /// Take options from a TOML file, such as config.toml of a run
+    #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write one JSON object
+    #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: DataConfig,
+    #[command(flatten)]
+    pub net: NetConfig,
+}
+
+impl CheckArgs {
+    /// The options of a run without held-out data, with those of the file behind them.
+    pub fn resolve(&self, step: StepConfig, device: DeviceConfig) -> Result<TrainConfig> {
+        let data = DataConfig { data: self.data.clone(), ..self.options.clone() };
+        let run = RunConfig::default();
+        let options = TrainConfig { data, net: self.net.clone(), step, run, device };
+        let options = with_file(options, self.config.as_deref())?;
+        let run = RunConfig {
+            validation: Some(crate::config::Validation::Fraction(0.0)),
+            ..RunConfig::default()
+        };
+        Ok(TrainConfig { run, ..options })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DevicesArgs {
+    /// Write one JSON object
+    #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}

@@ -1,0 +1,104 @@
+//! `wgrad check-gradients`.
+
+use super::args::CheckGradientsArgs;
+use super::job::Job;
+use super::open::Trained;
+use super::{count, print, print_json};
+use crate::config::{DeviceConfig, NetConfig, StepConfig, TrainConfig};
+use crate::data;
+use crate::error::{Error, Result};
+use crate::gradcheck::{self, Options, Report};
+use crate::spec::Spec;
+use crate::train::initial_weights;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(super) fn check_gradients(args: Box<CheckGradientsArgs>) -> Result<ExitCode> {
+    let options = Options {
+        threshold: positive("--threshold", args.threshold)?,
+        step: positive("--step", args.step)?,
+        limit: args.limit.max(1),
+        rows: args.rows.max(1),
+    };
+    let config = args.common.resolve(StepConfig::default(), DeviceConfig::default())?;
+    let report = match &args.run {
+        Some(run) => of_run(run, config, &options)?,
+        None => {
+            let job = Job::new(config)?;
+            let weights = job.init.unwrap_or_else(|| initial_weights(&job.spec));
+            gradcheck::check(&job.spec, &weights, &job.preprocessing, &job.training, &options)?
+        }
+    };
+    match args.common.json {
+        true => print_json(&Line { event: "check-gradients", report: &report })?,
+        false => print(&describe(&report))?,
+    }
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// Checks a trained net on the data of its run, unless others are given.
+fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
+    if given.net != NetConfig::default() {
+        return Err(Error::usage("options of a net beside a trained one")
+            .at(run.display())
+            .help("leave out the net's options, or RUN"));
+    }
+    let trained = Trained::open(run)?;
+    let config = given.or(trained.config()?.unwrap_or_default());
+    let source = config.data.data.clone().ok_or_else(|| {
+        Error::usage("the model doesn't say on which data to check it")
+            .help("name them with --data")
+    })?;
+    let found = data::open(
+        &source,
+        &data::DataOptions {
+            data_dir: config.data.data_dir.clone(),
+            seed: config.data.seed.unwrap_or(0),
+            expected: Some(trained.expected()),
+            notify: Some(|message| super::say(message)),
+            ..data::DataOptions::default()
+        },
+    )?;
+    let model = trained.model;
+    let spec = Spec::new(model.net, model.objective);
+    gradcheck::check(&spec, &model.weights, &model.preprocessing, &found.train, options)
+}
+
+fn positive(option: &str, value: f64) -> Result<f64> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(Error::usage(format!("{option} {value}")).help("it must be a number above 0"))
+}
+
+fn describe(report: &Report) -> String {
+    let mut text = format!("checked     {}", count(report.checked, "parameter"));
+    if report.kinks > 0 {
+        text += &format!(", {} passed over for a kink nearby", report.kinks);
+    }
+    text.push('\n');
+    if let Some(worst) = &report.worst {
+        text += &format!(
+            "worst       {}[{}, {}]\nanalytic    {:e}\nnumerical   {:e}\nerror       {:.3e}, allowed are {:e}\n",
+            worst.tensor,
+            worst.row,
+            worst.col,
+            worst.analytic,
+            worst.numerical,
+            worst.error,
+            report.threshold
+        );
+    }
+    text + match report {
+        Report { passed: true, .. } => "passed\n",
+        Report { checked: 0, .. } => "FAILED: nothing could be compared; choose a smaller --step\n",
+        _ => "FAILED: the gradients differ\n",
+    }
+}

@@ -1,0 +1,52 @@
+//! `wgrad devices`.
+
+use super::args::DevicesArgs;
+use super::{print, print_json};
+use crate::backend::Backend;
+use crate::backend::cpu::Cpu;
+use crate::backend::gpu::{self, AdapterSummary};
+use crate::error::Result;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+pub(super) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
+    let adapters = gpu::adapters();
+    let cpu = Cpu::<f32>::new(None)?.info().clone();
+    let auto = adapters.iter().find(|a| !a.is_software);
+    if args.json {
+        let json = serde_json::json!({
+            "event": "devices",
+            "cpu": { "name": cpu.name, "detail": cpu.detail },
+            "adapters": adapters,
+            "auto": auto.map_or("cpu".to_string(), |a| a.index.to_string()),
+        });
+        print_json(&json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!("cpu  {}, {}\n", cpu.name, cpu.detail);
+    for adapter in &adapters {
+        text += &describe(adapter);
+    }
+    if adapters.is_empty() {
+        text += "     no GPU adapter was found\n";
+    }
+    let taken = auto.map_or("cpu".to_string(), |a| format!("{}, {}", a.index, a.name));
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "\n--device auto takes {taken}");
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(adapter: &AdapterSummary) -> String {
+    let AdapterSummary { index, name, backend, device_type, driver, .. } = adapter;
+    let mut text = format!("{index:<4} {name}\n     {device_type}, {backend}, {driver}\n");
+    let features = match adapter.features.is_empty() {
+        true => "none".to_string(),
+        false => adapter.features.join(", "),
+    };
+    let _ = writeln!(text, "     optional features: {features}");
+    for (limit, value) in &adapter.limits {
+        let _ = writeln!(text, "     {limit:<40} {value}");
+    }
+    text
+}

@@ -1,0 +1,123 @@
+//! `wgrad inspect`.
+
+use super::args::InspectArgs;
+use super::open::Trained;
+use super::{count, print, print_json};
+use crate::error::Result;
+use crate::plan::{self, Plan, Purpose};
+use crate::spec::{Bias, Net, Spec};
+use serde::Serialize;
+use std::process::ExitCode;
+
+#[derive(Serialize)]
+struct LayerReport {
+    units: usize,
+    inputs: usize,
+    activation: String,
+    bias: String,
+    initializer: String,
+    parameters: usize,
+}
+
+pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
+    let trained = Trained::open(&args.run)?;
+    let model = &trained.model;
+    let (title, plan) = program(&trained)?;
+    let ops: Vec<String> = plan.program.ops.iter().map(|op| plan.program.describe(op)).collect();
+    let layers = layers(&model.net);
+    let provenance = &trained.provenance;
+    if args.json {
+        let columns = provenance.columns.as_ref();
+        print_json(&serde_json::json!({
+            "event": "inspect",
+            "run": args.run,
+            "layers": layers,
+            "parameters": model.net.parameters(),
+            "loss": model.objective,
+            "classes": model.preprocessing.classes,
+            "features": columns.map(|c| c.features().collect::<Vec<_>>()),
+            "targets": columns.map(|c| c.target_names().collect::<Vec<_>>()),
+            "config": provenance.config,
+            "program": ops,
+            "data": provenance.data,
+            "version": provenance.version,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!("{}: {}\n\nlayers\n", args.run.display(), describe_net(&model.net));
+    for (l, layer) in layers.iter().enumerate() {
+        text += &format!(
+            "  {:<3} {:>6} → {:<6} {:<20} bias {:<9} {:<16} {}\n",
+            l + 1,
+            layer.inputs,
+            layer.units,
+            layer.activation,
+            layer.bias,
+            layer.initializer,
+            count(layer.parameters, "parameter")
+        );
+    }
+    text += &format!("  in all {}\n", count(model.net.parameters(), "parameter"));
+    text += &format!("\n{title}\n");
+    ops.iter().for_each(|op| text += &format!("  {op}\n"));
+    text += "\nsettings\n";
+    match &provenance.config {
+        Some(config) => {
+            let lines = config.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+            lines.for_each(|line| text += &format!("  {line}\n"));
+        }
+        None => text += &format!("  loss = {}\n  all others are unknown\n", model.objective),
+    }
+    text += &format!("\nmade by wgrad {}", provenance.version);
+    if let Some(data) = &provenance.data {
+        text += &format!(" from {data}");
+    }
+    if let Some(classes) = &model.preprocessing.classes {
+        text += &format!(", classes {}", list(classes));
+    }
+    if let Some(columns) = &provenance.columns {
+        let features: Vec<String> = columns.features().map(str::to_string).collect();
+        text += &format!(", features {}", list(&features));
+    }
+    print(&(text + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The program of the run where its settings are known, else that of predictions.
+fn program(trained: &Trained) -> Result<(&'static str, Plan)> {
+    let (net, objective) = (trained.model.net.clone(), trained.model.objective);
+    match trained.config()? {
+        Some(mut config) => {
+            let spec = super::job::spec(net, objective, &mut config)?;
+            let plan = plan::plain(&spec, spec.batch_size, Purpose::Train);
+            Ok(("one training step, B rows at a time", plan))
+        }
+        None => {
+            let plan = plan::plain(&Spec::new(net, objective), 1, Purpose::Evaluate);
+            Ok(("evaluation, B rows at a time", plan))
+        }
+    }
+}
+
+fn layers(net: &Net) -> Vec<LayerReport> {
+    let report = |(layer, (units, inputs)): (&crate::spec::Layer, (usize, usize))| LayerReport {
+        units,
+        inputs,
+        activation: layer.activation.to_string(),
+        bias: layer.bias.to_string(),
+        initializer: layer.weight_init.to_string(),
+        parameters: units * inputs + if layer.bias == Bias::None { 0 } else { units },
+    };
+    net.layers.iter().zip(net.shapes()).map(report).collect()
+}
+
+/// `64 → 128 relu → 10 identity`.
+pub(super) fn describe_net(net: &Net) -> String {
+    let layers = net.layers.iter().map(|l| format!(" → {} {}", l.units, l.activation));
+    std::iter::once(net.inputs.to_string()).chain(layers).collect()
+}
+
+fn list(names: &[String]) -> String {
+    let more = if names.len() > 20 { ", …" } else { "" };
+    names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+}

@@ -1,0 +1,243 @@
+//! From options to everything that a run needs, once: data, split, net and settings.
+
+use super::say;
+use crate::activation::Activation;
+use crate::backend::device::Choice;
+use crate::checkpoint::load_weights;
+use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
+use crate::data::{
+    self, Affine, Columns, DataOptions, Dataset, Expected, NAMES, Preprocessing, Scaling, TrainTest,
+};
+use crate::error::{Error, Result};
+use crate::loss::{Loss, Objective};
+use crate::optim::Optimizer;
+use crate::session::LayerWeights;
+use crate::spec::{Layer, Net, Spec, Units};
+use std::path::{Path, PathBuf, absolute};
+
+/// The part of the rows that is held out unless something else is asked for.
+const VALIDATION: f64 = 0.1;
+/// More epochs than this are a mistake.
+const MAX_EPOCHS: usize = 100_000_000;
+
+/// A run, ready for a device.
+pub(super) struct Job {
+    /// The options, those included that were not given. The run directory and the device are left
+    /// as they were.
+    pub config: TrainConfig,
+    pub spec: Spec,
+    pub scaling: Scaling,
+    pub preprocessing: Preprocessing,
+    pub training: Dataset,
+    pub validation: Option<Dataset>,
+    pub test: Option<Dataset>,
+    /// The columns, where the data are a table.
+    pub columns: Option<Columns>,
+    /// The weights to start from instead of drawn ones.
+    pub init: Option<Vec<LayerWeights>>,
+}
+
+impl Job {
+    /// Opens the data and resolves what follows from them.
+    ///
+    /// # Errors
+    /// For data that can't be read and options that make no sense together.
+    pub fn new(given: TrainConfig) -> Result<Self> {
+        let mut config = given;
+        let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
+        let seed = *config.data.seed.get_or_insert(0);
+        let options = DataOptions {
+            data_dir: config.data.data_dir.clone(),
+            target: config.data.target.clone().unwrap_or_default(),
+            task: config.data.task.unwrap_or_default(),
+            seed,
+            expected: None,
+            notify: Some(|message| say(message)),
+        };
+        let TrainTest { train, test, columns } = data::open(&source, &options)?;
+        let expected = Expected {
+            features: train.features().cols(),
+            outputs: train.outputs(),
+            classes: train.class_names().map(<[String]>::to_vec),
+            columns: columns.clone(),
+        };
+        let held_out = |name: &str| -> Result<Dataset> {
+            let options = DataOptions { expected: Some(expected.clone()), ..options.clone() };
+            data::open(name, &options).map(super::open::measured)
+        };
+        let test = config.run.test.as_deref().map(held_out).transpose()?.or(test);
+        let validation = config.run.validation.clone();
+        let (training, validation) = match validation {
+            Some(Validation::Path(path)) => (train, Some(held_out(&path.to_string_lossy())?)),
+            given => split(train, given, seed)?,
+        };
+
+        let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
+            "spiral" | "moons" | "xor" => Scaling::None,
+            _ if training.is_image() => Scaling::Minmax,
+            _ => Scaling::Standard,
+        });
+        let objective = *config.net.loss.get_or_insert_with(|| {
+            let classes = training.class_names().is_some();
+            Objective::from(if classes { Loss::CrossEntropy } else { Loss::SquaredError })
+        });
+        let mut preprocessing = Preprocessing::fit(&training, scaling);
+        if objective.loss == Loss::Poisson {
+            // Counts must stay counts.
+            preprocessing.targets = Affine::identity(training.outputs());
+        }
+        let net = net(&mut config, &training, objective.loss)?;
+        if source == "digits" {
+            for_digits(&mut config);
+        }
+        config.run.epochs.get_or_insert(10);
+        let spec = spec(net, objective, &mut config)?;
+        super::memory::Estimate::new(&spec, [&training]).check()?;
+        for data in validation.iter().chain(&test) {
+            preprocessing.samples(data)?;
+        }
+        let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
+        let (init, columns) = (init.transpose()?, columns);
+        check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
+        make_absolute(&mut config)?;
+        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, columns, init })
+    }
+
+    /// The resolved options as they are written: training again from them gives the same model,
+    /// in a run directory of its own.
+    pub fn resolved(&self, device: &str) -> TrainConfig {
+        let mut config = self.config.clone();
+        config.run.out = None;
+        config.device.device = Some(match device {
+            "cpu" => Choice::Cpu,
+            name => Choice::Name(name.into()),
+        });
+        config
+    }
+}
+
+/// What suits the bundled digits, of which there are few, better than the general defaults.
+fn for_digits(config: &mut TrainConfig) {
+    config.run.epochs.get_or_insert(30);
+    if matches!(
+        config.step.optimizer,
+        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
+    ) {
+        config.step.lr.get_or_insert(0.007);
+    }
+}
+
+/// Splits the validation rows off: (training, validation).
+fn split(
+    data: Dataset,
+    given: Option<Validation>,
+    seed: u64,
+) -> Result<(Dataset, Option<Dataset>)> {
+    let fraction = match given {
+        Some(Validation::Fraction(fraction)) => fraction,
+        _ if data.rows() as f64 * VALIDATION < 1.0 => {
+            say(format_args!(
+                "note: {} rows are too few to hold some out for validation",
+                data.rows()
+            ));
+            0.0
+        }
+        _ => VALIDATION,
+    };
+    if fraction == 0.0 {
+        return Ok((data, None));
+    }
+    let (training, validation) = data.split(fraction, seed)?;
+    Ok((training, Some(validation)))
+}
+
+/// The net of the options for these data.
+fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> {
+    let options = &mut config.net;
+    let hidden = options.activation.take().unwrap_or(Units::Same(Activation::Relu));
+    let mut layers = match &options.layers {
+        Some(text) => text.layers(&hidden)?,
+        None => vec![Layer::new(128, hidden)],
+    };
+    options.layers = Some(HiddenLayers::of(&layers));
+    let outputs = match training.class_names() {
+        Some(classes) if loss == Loss::BinaryCrossEntropy && classes.len() == 2 => 1,
+        _ => training.outputs(),
+    };
+    let activation = options.output_activation.get_or_insert(match loss {
+        Loss::CrossEntropyProbabilities => Units::Softmax,
+        _ => Units::Same(Activation::Identity),
+    });
+    layers.push(Layer::new(outputs, activation.clone()));
+    let bias = *options.bias.get_or_insert_default();
+    let mut net = Net { inputs: training.features().cols(), layers }.bias(bias);
+    if let Some(init) = options.initializer {
+        net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
+    }
+    Ok(net)
+}
+
+/// The spec of a net under the options, whose settings are completed.
+pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
+    let mut spec = Spec::new(net, objective);
+    let StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size } =
+        &mut config.step;
+    spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
+    if let Some(momentum) = momentum {
+        spec.optimizer = spec.optimizer.with_momentum(*momentum)?;
+    }
+    spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
+    spec.schedule = *schedule.get_or_insert_default();
+    spec.weight_decay = *weight_decay.get_or_insert(0.0);
+    spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
+    spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
+    spec.seed = *config.data.seed.get_or_insert(0);
+    spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);
+    config.run.plan.get_or_insert_default();
+    if spec.epochs > MAX_EPOCHS {
+        return Err(Error::usage(format!("{} epochs", spec.epochs))
+            .help(format!("--epochs is a number up to {MAX_EPOCHS}")));
+    }
+    spec.check()?;
+    Ok(spec)
+}
+
+/// Refuses a --stop-at that could never be met.
+fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Result<()> {
+    let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
+    if !held_out {
+        return Err(Error::usage("--stop-at without validation or test data")
+            .help("give --validation or --test: what is learnt by heart proves nothing"));
+    }
+    let metrics: &[&str] = match training.class_names() {
+        Some(_) => &["loss", "accuracy"],
+        None => &["loss", "rmse", "mae", "r2"],
+    };
+    if metrics.contains(&stop_at.metric.as_str()) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{} is no metric of these data", stop_at.metric))
+        .at(format!("--stop-at {stop_at}"))
+        .help(format!("they have {}", metrics.join(", "))))
+}
+
+/// Makes paths absolute, so that the options mean the same from everywhere.
+fn make_absolute(config: &mut TrainConfig) -> Result<()> {
+    let full = |path: &Path| -> Result<PathBuf> {
+        absolute(path).map_err(|e| Error::io("find", path, &e))
+    };
+    for name in config.data.data.iter_mut().chain(&mut config.run.test) {
+        if !NAMES.contains(&name.as_str()) {
+            *name = full(Path::new(name))?.to_string_lossy().into_owned();
+        }
+    }
+    for path in config.data.data_dir.iter_mut().chain(&mut config.run.init) {
+        *path = full(path)?;
+    }
+    if let Some(Validation::Path(path)) = &mut config.run.validation
+        && !path.to_str().is_some_and(|name| NAMES.contains(&name))
+    {
+        *path = full(path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Opening what a command names: the device, a trained model, data for it.
+
+use super::args::ModelArgs;
+use super::say;
+use crate::backend::device::{self, Opened};
+use crate::checkpoint::{Provenance, load_model_with};
+use crate::config::{DataConfig, DeviceConfig, TrainConfig};
+use crate::data::{DataOptions, Dataset, Expected, TrainTest};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use std::path::{Path, absolute};
+
+/// More threads than this are a mistake.
+const MAX_THREADS: usize = 1024;
+
+/// Opens the device, and says which it is and why.
+pub(super) fn open_device(config: &DeviceConfig) -> Result<Opened> {
+    if let Some(threads) = config.threads
+        && !(1..=MAX_THREADS).contains(&threads)
+    {
+        return Err(Error::usage(format!("{threads} threads"))
+            .help(format!("--threads is a number from 1 to {MAX_THREADS}")));
+    }
+    let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
+    say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
+    Ok(opened)
+}
+
+/// A trained model, with what its file says of where it came from.
+pub(super) struct Trained {
+    pub model: Model,
+    pub provenance: Provenance,
+}
+
+impl Trained {
+    /// Reads the model of a run directory, or a model file.
+    pub fn open(run: &Path) -> Result<Self> {
+        let file = if run.is_dir() { run.join("model.safetensors") } else { run.to_path_buf() };
+        if !file.exists() {
+            let error = Error::data(format!("there is no model {}", file.display()));
+            return Err(error.help(match run.is_dir() {
+                true => "a run has one once it has ended, unless it diverged; name another run",
+                false => "name a run directory, such as runs/digits-1, or a model file",
+            }));
+        }
+        let (model, provenance) = load_model_with(&file)?;
+        Ok(Trained { model, provenance })
+    }
+
+    /// What the model needs of data.
+    pub fn expected(&self) -> Expected {
+        let preprocessing = &self.model.preprocessing;
+        Expected {
+            features: preprocessing.features.cols(),
+            outputs: preprocessing.targets.cols(),
+            classes: preprocessing.classes.clone(),
+            columns: self.provenance.columns.clone(),
+        }
+    }
+
+    /// The options of the run that made the model, as far as its file tells.
+    pub fn config(&self) -> Result<Option<TrainConfig>> {
+        let config = self.provenance.config.as_deref().map(TrainConfig::from_toml).transpose();
+        config.map_err(|e| e.at("wgrad.config in the metadata"))
+    }
+
+    /// Whether the model was trained on the data that `args` name.
+    pub fn is_of(&self, args: &ModelArgs) -> bool {
+        let Ok(Some(DataConfig { data: Some(data), seed, .. })) =
+            self.config().map(|c| c.map(|c| c.data))
+        else {
+            return false;
+        };
+        let is_generated = matches!(args.data.as_str(), "spiral" | "moons" | "xor");
+        let same_path = absolute(&args.data).is_ok_and(|path| path == Path::new(&data));
+        (data == args.data && !(is_generated && seed != args.seed.or(Some(0)))) || same_path
+    }
+
+    /// How data for the model are opened.
+    pub fn data_options(&self, args: &ModelArgs, target: &[String]) -> DataOptions {
+        DataOptions {
+            data_dir: args.data_dir.clone(),
+            target: target.to_vec(),
+            seed: args.seed.unwrap_or(0),
+            expected: Some(self.expected()),
+            notify: Some(|message| say(message)),
+            ..DataOptions::default()
+        }
+    }
+}
+
+/// The part of opened data that is measured on: the test part, where there is one.
+pub(super) fn measured(data: TrainTest) -> Dataset {
+    data.test.unwrap_or(data.train)
+}

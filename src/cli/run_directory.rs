@@ -1,0 +1,161 @@
+//! Run directories: made so that no two processes take the same, and nothing else is replaced.
+
+use crate::checkpoint::write_atomically;
+use crate::error::{Error, Result};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a run directory may hold.
+const ENTRIES: [&str; 5] =
+    ["config.toml", "metrics.jsonl", "model.safetensors", "checkpoint", "report.html"];
+
+/// The directory of one run.
+pub(super) struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// Refuses an `out` that couldn't be made, before any work is done.
+    pub fn check(out: Option<&Path>, force: bool) -> Result<()> {
+        match out {
+            Some(out) if out.symlink_metadata().is_ok() => replaceable(out, force),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `out`, or the first `runs/<name>-<n>` that is free. With `force` a run that is in
+    /// `out` is replaced.
+    pub fn create(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
+        let Some(out) = out else { return Self::numbered(Path::new("runs"), name) };
+        let fail = |e: io::Error| cannot_create(out, &e);
+        if let Some(parent) = out.parent() {
+            fs::create_dir_all(parent).map_err(fail)?;
+        }
+        match fs::create_dir(out) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                replaceable(out, force)?;
+                replace(out).map_err(fail)?;
+            }
+            made => made.map_err(fail)?,
+        }
+        Ok(RunDirectory { path: out.to_path_buf() })
+    }
+
+    fn numbered(parent: &Path, name: &str) -> Result<Self> {
+        let keep = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        let name: String = name.trim_start_matches('.').chars().map(keep).take(100).collect();
+        let name = if name.is_empty() { "run" } else { &name };
+        fs::create_dir_all(parent).map_err(|e| cannot_create(parent, &e))?;
+        let mut n = 1u64;
+        loop {
+            let path = parent.join(format!("{name}-{n}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(RunDirectory { path }),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => n += 1,
+                Err(e) => return Err(cannot_create(&path, &e)),
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the model is, or will be.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// Writes the configuration.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        write_atomically(&self.path.join("config.toml"), |out| out.write_all(text.as_bytes()))
+    }
+
+    /// The new file of events, and what it is called.
+    pub fn metrics(&self) -> Result<(File, String)> {
+        let path = self.path.join("metrics.jsonl");
+        let file = File::options().create_new(true).append(true).open(&path);
+        let file = file.map_err(|e| cannot_create(&path, &e))?;
+        Ok((file, path.display().to_string()))
+    }
+}
+
+fn cannot_create(path: &Path, error: &io::Error) -> Error {
+    Error::failed(format!("cannot create {}: {error}", path.display()))
+        .help("choose another place with --out")
+}
+
+/// Refuses to replace what isn't a run, or a run without `force`.
+fn replaceable(out: &Path, force: bool) -> Result<()> {
+    let exists = |what: &str| Error::usage(format!("{} exists{what}", out.display()));
+    if !force {
+        return Err(exists(" already")
+            .help("choose another --out, or replace the run that is there with --force"));
+    }
+    let no_run = |what: String| {
+        Err(exists(&format!(", and it is not a run: {what}")).help("choose another --out"))
+    };
+    if !out.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        return no_run("it is not a directory".into());
+    }
+    let entries = fs::read_dir(out).map_err(|e| Error::io("read", out, &e))?;
+    let names: Vec<String> =
+        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let temporary = |n: &str| n.starts_with('.') && n.ends_with(".tmp");
+    match names.iter().find(|n| !ENTRIES.contains(&n.as_str()) && !temporary(n)) {
+        Some(other) => no_run(format!("it holds {other}")),
+        None if names.is_empty() || names.iter().any(|n| n == "config.toml") => Ok(()),
+        None => no_run("it holds no config.toml".into()),
+    }
+}
+
+/// An empty directory in place of the one before, which is gone only when the new one is there.
+fn replace(out: &Path) -> io::Result<()> {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let aside = out.with_file_name(format!(".{name}.{}.old", std::process::id()));
+    fs::rename(out, &aside)?;
+    if let Err(error) = fs::create_dir(out) {
+        fs::rename(&aside, out)?;
+        return Err(error);
+    }
+    fs::remove_dir_all(&aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_directories_are_never_taken_twice() {
+        let parent = tempfile::tempdir().unwrap();
+        let make = || RunDirectory::numbered(parent.path(), "../a b").unwrap().path;
+        let threads: Vec<_> = std::thread::scope(|s| {
+            let handles: Vec<_> = (0..8).map(|_| s.spawn(make)).collect();
+            handles.into_iter().map(|h| h.join().unwrap()).collect()
+        });
+        let mut names: Vec<_> =
+            threads.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_string()).collect();
+        names.sort();
+        assert_eq!(names, (1..=8).map(|n| format!("-a-b-{n}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_a_run_is_replaced_and_only_by_force() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("deep/run");
+        let create = |force| RunDirectory::create(Some(&out), "x", force);
+        create(false).unwrap().write_config("epochs = 1\n").unwrap();
+        let error = create(false).err().unwrap();
+        assert_eq!(error.kind().exit_code(), 2);
+        assert!(error.to_string().contains("--force"), "{error}");
+        assert_eq!(RunDirectory::check(Some(&out), false).err(), Some(error));
+        create(true).unwrap();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(out.parent().unwrap()).unwrap().count(), 1);
+        fs::write(out.join("config.toml"), "").unwrap();
+        fs::write(out.join("thesis.tex"), "").unwrap();
+        let error = create(true).err().unwrap().to_string();
+        assert!(error.contains("thesis.tex") && out.join("thesis.tex").exists(), "{error}");
+    }
+}

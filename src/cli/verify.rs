@@ -1,0 +1,53 @@
+//! `wgrad verify`.
+
+use super::args::VerifyArgs;
+use super::job::Job;
+use super::open::open_device;
+use super::{count, print, print_json};
+use crate::error::Result;
+use crate::parity::{self, OpReport, Report};
+use std::process::ExitCode;
+
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    device: String,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+pub(super) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
+    let config = args.common.resolve(args.step.clone(), args.device.clone())?;
+    let job = Job::new(config)?;
+    let backend = open_device(&job.config.device)?.backend;
+    let device = backend.info().to_string();
+    let report = parity::verify(&job.spec, &job.preprocessing, &job.training, backend)?;
+    match args.common.json {
+        true => print_json(&Line { event: "verify", device, report: &report })?,
+        false => print(&describe(&report, &device))?,
+    }
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe(report: &Report, device: &str) -> String {
+    let mut text = format!(
+        "{:<6} {:<24} {:>5} {:>11} {:>11} {:>11}\n",
+        "", "tensor", "rows", "device", "CPU f32", "allowed"
+    );
+    for op in &report.ops {
+        let OpReport { tensor, rows, device_error, cpu_error, allowed, passed, .. } = op;
+        let mark = if *passed { "ok" } else { "FAILED" };
+        text += &format!(
+            "{mark:<6} {tensor:<24} {rows:>5} {device_error:>11.3e} {cpu_error:>11.3e} {allowed:>11.3e}\n"
+        );
+    }
+    match report.ops.iter().find(|op| !op.passed) {
+        None => {
+            text + &format!(
+                "passed: {} on {device}, errors against f64\n",
+                count(report.ops.len(), "result")
+            )
+        }
+        Some(op) => text + &format!("FAILED on {device}, first in {} of\n  {}\n", op.tensor, op.op),
+    }
+}
