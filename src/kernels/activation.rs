@@ -95,15 +95,22 @@ pub fn launch(kernel: &'static Kernel, functions: &UnitFunctions, z: TensorId, o
 
 /// The CPU reference of [`ACTIVATION`]: z, a: (rows, cols).
 pub fn value<T: Real>(functions: &UnitFunctions, cols: usize, z: &[T], a: &mut [T]) {
+    a.copy_from_slice(z);
+    value_in_place(functions, cols, a);
+}
+
+/// a ← σ(a): (rows, cols).
+pub fn value_in_place<T: Real>(functions: &UnitFunctions, cols: usize, a: &mut [T]) {
     match functions {
+        UnitFunctions::Same(Activation::Identity) => {}
         // The one that matters for speed, in a loop that the compiler vectorises.
         UnitFunctions::Same(Activation::Relu) => {
-            a.iter_mut().zip(z).for_each(|(a, &z)| *a = Activation::Relu.value(z));
+            a.iter_mut().for_each(|a| *a = Activation::Relu.value(*a));
         }
-        UnitFunctions::Same(f) => a.iter_mut().zip(z).for_each(|(a, &z)| *a = f.value(z)),
+        UnitFunctions::Same(f) => a.iter_mut().for_each(|a| *a = f.value(*a)),
         UnitFunctions::Each(each, _) => {
-            for (a, z) in a.chunks_exact_mut(cols).zip(z.chunks_exact(cols)) {
-                a.iter_mut().zip(z).zip(each).for_each(|((a, &z), f)| *a = f.value(z));
+            for a in a.chunks_exact_mut(cols) {
+                a.iter_mut().zip(each).for_each(|(a, f)| *a = f.value(*a));
             }
         }
     }
@@ -112,6 +119,7 @@ pub fn value<T: Real>(functions: &UnitFunctions, cols: usize, z: &[T], a: &mut [
 /// The CPU reference of [`ACTIVATION_GRADIENT`]: z, delta: (rows, cols).
 pub fn gradient<T: Real>(functions: &UnitFunctions, cols: usize, z: &[T], delta: &mut [T]) {
     match functions {
+        UnitFunctions::Same(Activation::Identity) => {}
         UnitFunctions::Same(Activation::Relu) => {
             delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= Activation::Relu.derivative(z));
         }

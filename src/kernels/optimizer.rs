@@ -40,20 +40,69 @@ pub fn launch(optimizer: Optimizer, decay: f32, [w, g, first, second]: [TensorId
 }
 
 /// The CPU reference of [`OPTIMIZER`]: w, g: (len), states: (len) where the rule has them.
-pub fn reference<T: Real>(optimizer: Optimizer, decay: f32, step: &Step, w: &mut [T], g: &[T], [first, second]: [&mut [T]; 2]) {
+pub fn reference<T: Update>(
+    optimizer: Optimizer,
+    decay: f32,
+    step: &Step,
+    w: &mut [T],
+    g: &[T],
+    state: [&mut [T]; 2],
+) {
     let scalars = Scalars {
         lr: T::of(step.lr.into()),
         decay: T::of(decay.into()),
         constants: optimizer.constants().map(|c| T::of(c.into())),
         corrections: step.corrections.map(|c| T::of(c.into())),
     };
-    let (mut none, mut neither) = (T::zero(), T::zero());
-    for (i, (w, &g)) in w.iter_mut().zip(g).enumerate() {
-        let state = match optimizer.state_slots() {
-            0 => [&mut none, &mut neither],
-            1 => [&mut first[i], &mut none],
-            _ => [&mut first[i], &mut second[i]],
-        };
-        optimizer.update(w, g, state, &scalars);
-    }
+    T::update(optimizer, &scalars, w, g, state);
 }
+
+/// A precision whose updates are compiled for the widest vectors of the processor at hand.
+pub trait Update: Real {
+    /// The update of every parameter.
+    fn update(optimizer: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]);
+}
+
+macro_rules! update {
+    ($type:ty, $name:ident) => {
+        #[multiversion::multiversion(targets(
+            "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+            "x86_64+avx2+fma"
+        ))]
+        fn $name(optimizer: Optimizer, s: &Scalars<$type>, w: &mut [$type], g: &[$type], [first, second]: [&mut [$type]; 2]) {
+            let (mut none, mut neither) = (0.0, 0.0);
+            // A loop for each rule, so that none has a branch inside.
+            let rule = optimizer;
+            match optimizer {
+                Optimizer::Sgd => {
+                    for (w, &g) in w.iter_mut().zip(g) {
+                        rule.update(w, g, [&mut none, &mut neither], s);
+                    }
+                }
+                Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => {
+                    for ((w, &g), v) in w.iter_mut().zip(g).zip(first) {
+                        rule.update(w, g, [v, &mut none], s);
+                    }
+                }
+                Optimizer::Adam { .. } => {
+                    for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
+                        rule.update(w, g, [m, v], s);
+                    }
+                }
+                Optimizer::AdamW { .. } => {
+                    for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
+                        rule.update(w, g, [m, v], s);
+                    }
+                }
+            }
+        }
+        impl Update for $type {
+            fn update(optimizer: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]) {
+                $name(optimizer, s, w, g, state);
+            }
+        }
+    };
+}
+
+update!(f32, update_f32);
+update!(f64, update_f64);
