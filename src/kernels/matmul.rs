@@ -5,6 +5,7 @@
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 use std::ops::Range;
 
 /// Which operand is stored transposed.
@@ -116,7 +117,7 @@ pub fn reference<T: Gemm>(
     unsafe { product(form, [m, n, k], a, b, &tile, false, c.as_mut_ptr(), n) };
     if let Some((bias, sign)) = bias {
         for row in c.chunks_exact_mut(n) {
-            row.iter_mut().zip(bias).for_each(|(c, &b)| *c += sign * b);
+            T::add_scaled(sign, bias, row);
         }
     }
 }
@@ -165,7 +166,7 @@ pub fn block_rows(m: usize) -> usize {
 }
 
 /// A precision with a matrix product from a library.
-pub trait Gemm: super::optimizer::Update {
+pub trait Gemm: Vector {
     /// c = a·b, or c += a·b, for the strides given; c: (m, n), rows `c_stride` apart. One thread.
     ///
     /// # Safety

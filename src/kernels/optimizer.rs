@@ -2,8 +2,9 @@
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
 use crate::optim::{Optimizer, Scalars};
-use crate::real::Real;
+
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The number of parameters, the weight decay and the rule's constants.
@@ -40,7 +41,7 @@ pub fn launch(optimizer: Optimizer, decay: f32, [w, g, first, second]: [TensorId
 }
 
 /// The CPU reference of [`OPTIMIZER`]: w, g: (len), states: (len) where the rule has them.
-pub fn reference<T: Update>(
+pub fn reference<T: Vector>(
     optimizer: Optimizer,
     decay: f32,
     step: &Step,
@@ -56,53 +57,3 @@ pub fn reference<T: Update>(
     };
     T::update(optimizer, &scalars, w, g, state);
 }
-
-/// A precision whose updates are compiled for the widest vectors of the processor at hand.
-pub trait Update: Real {
-    /// The update of every parameter.
-    fn update(optimizer: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]);
-}
-
-macro_rules! update {
-    ($type:ty, $name:ident) => {
-        #[multiversion::multiversion(targets(
-            "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-            "x86_64+avx2+fma"
-        ))]
-        fn $name(optimizer: Optimizer, s: &Scalars<$type>, w: &mut [$type], g: &[$type], [first, second]: [&mut [$type]; 2]) {
-            let (mut none, mut neither) = (0.0, 0.0);
-            // A loop for each rule, so that none has a branch inside.
-            let rule = optimizer;
-            match optimizer {
-                Optimizer::Sgd => {
-                    for (w, &g) in w.iter_mut().zip(g) {
-                        rule.update(w, g, [&mut none, &mut neither], s);
-                    }
-                }
-                Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => {
-                    for ((w, &g), v) in w.iter_mut().zip(g).zip(first) {
-                        rule.update(w, g, [v, &mut none], s);
-                    }
-                }
-                Optimizer::Adam { .. } => {
-                    for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
-                        rule.update(w, g, [m, v], s);
-                    }
-                }
-                Optimizer::AdamW { .. } => {
-                    for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
-                        rule.update(w, g, [m, v], s);
-                    }
-                }
-            }
-        }
-        impl Update for $type {
-            fn update(optimizer: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]) {
-                $name(optimizer, s, w, g, state);
-            }
-        }
-    };
-}
-
-update!(f32, update_f32);
-update!(f64, update_f64);

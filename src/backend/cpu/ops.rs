@@ -13,6 +13,13 @@ use std::ops::Range;
 
 /// Elements of a piece of element-wise work.
 const PIECE: usize = 1 << 14;
+/// Rows of a piece of work by rows, at most.
+const ROWS: usize = 128;
+
+/// The step whose batch begins at `row` of this one's.
+fn from(step: &Step, row: usize) -> Step {
+    Step { first: step.first + row as u32, ..*step }
+}
 
 /// Runs one op for one step, together with the other threads of the team.
 pub(super) fn run<T: Gemm>(
@@ -26,6 +33,9 @@ pub(super) fn run<T: Gemm>(
     let rows = step.rows as usize;
     let cols = |id: TensorId| program.tensor(id).cols;
     let len = |id: TensorId| program.range(id, rows).len();
+    let each_row_block = |rows: usize, f: &dyn Fn(Range<usize>)| {
+        worker.share(rows.div_ceil(ROWS), |i| f(i * ROWS..((i + 1) * ROWS).min(rows)));
+    };
     // SAFETY, for all of this function: no op of a program writes a tensor that it also reads
     // through `read`, and `each_block` deals out disjoint rows of what it writes.
     let read = |id: TensorId| unsafe { memory.read(id, 0..len(id)) };
@@ -41,14 +51,18 @@ pub(super) fn run<T: Gemm>(
     let each_piece = |cols: usize, f: &dyn Fn(usize, Range<usize>)| {
         each_block(rows, cols, (PIECE / cols).max(1), f);
     };
-    let from = |first: usize| Step { first: step.first + first as u32, ..*step };
     match op {
-        Op::Gather { x } => each_piece(cols(*x), &|first, range| {
-            gather::features(&from(first), &data.features, &data.affine, write(*x, range));
+        Op::Gather { x } => each_row_block(rows, &|range| {
+            let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*x));
+            gather::rows(&from(step, range.start), found);
+            let x = write(*x, range.start * cols..range.end * cols);
+            gather::features(found, &data.features, &data.affine, x);
         }),
-        Op::Targets { t } => each_piece(cols(*t), &|first, range| {
+        Op::Targets { t } => each_row_block(rows, &|range| {
+            let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
+            gather::rows(&from(step, range.start), found);
             if let Some(targets) = &data.targets {
-                gather::targets(&from(first), targets, cols(*t), write(*t, range));
+                gather::targets(found, targets, cols, write(*t, range.start * cols..range.end * cols));
             }
         }),
         Op::Matmul { form, a, b, bias, c } => {
@@ -122,9 +136,9 @@ fn fused_rows<T: Gemm>(op: &Rows, data: &Samples, step: &Step, memory: &Shared<'
     let part = |id: TensorId| unsafe { memory.read(id, span(id)) };
     let write = |id: TensorId| unsafe { memory.write(id, span(id)) };
     let whole = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, 0).len()) };
-    let from = Step { first: step.first + block.start as u32, ..*step };
-
-    gather::features(&from, &data.features, &data.affine, write(op.x));
+    let found = &mut [0; ROWS][..rows];
+    gather::rows(&from(step, block.start), found);
+    gather::features(found, &data.features, &data.affine, write(op.x));
     let mut input = op.x;
     for layer in &op.layers {
         let (n, k) = (cols(layer.z), cols(input));
@@ -145,7 +159,7 @@ fn fused_rows<T: Gemm>(op: &Rows, data: &Samples, step: &Step, memory: &Shared<'
     }
 
     if let Some(targets) = &data.targets {
-        gather::targets(&from, targets, cols(op.t), write(op.t));
+        gather::targets(found, targets, cols(op.t), write(op.t));
     }
     let (y, t, unit) = (part(input), part(op.t), whole(op.unit));
     loss::rows(op.loss, step, y, t, unit, write(op.gradient), write(op.scores));
