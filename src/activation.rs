@@ -129,6 +129,16 @@ impl Activation {
         )
     }
 
+    /// Whether σ′(z) = σ′(σ(z)), so that A serves where Z is wanted.
+    #[must_use]
+    pub fn derivative_follows_from_value(self) -> bool {
+        match self {
+            Activation::Identity | Activation::Relu => true,
+            Activation::LeakyRelu(slope) => slope > 0.0,
+            _ => false,
+        }
+    }
+
     /// σ(z).
     pub fn value<T: Real>(self, z: T) -> T {
         let (zero, one) = (T::zero(), T::one());
@@ -348,6 +358,15 @@ mod tests {
         }
         assert_eq!("leaky_relu(0.2)".parse(), Ok(Activation::LeakyRelu(0.2)));
         assert!("relu(2)".parse::<Activation>().is_err());
+    }
+
+    #[test]
+    fn where_the_value_gives_the_derivative_it_does() {
+        for f in Activation::ALL.into_iter().filter(|f| f.derivative_follows_from_value()) {
+            for z in [-3.0f64, -1e-3, 0.0, 1e-3, 2.5] {
+                assert_eq!(f.derivative(f.value(z)), f.derivative(z), "{f}({z})");
+            }
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub mod session;
 pub mod spec;
 pub mod tensor;
 pub mod train;
+pub mod vector;
 
 pub use activation::Activation;
 pub use error::{Error, Result};

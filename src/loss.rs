@@ -115,27 +115,17 @@ impl Loss {
         }
     }
 
-    /// E of one row: y: (n_L), t: (n_L).
-    pub fn value<T: Real>(self, y: &[T], t: &[T]) -> T {
-        match self {
-            Loss::CrossEntropy => {
-                let log_sum = log_sum_exp(y);
-                sum(y, t, |y, t| t * (log_sum - y))
-            }
-            _ => sum(y, t, |y, t| self.term(y, t)),
-        }
-    }
-
-    /// `scale` · ∂E/∂y of one row into `gradient`: y, t, gradient: (n_L).
-    pub fn gradient<T: Real>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) {
-        let each = gradient.iter_mut().zip(y.iter().zip(t));
+    /// E of one row, and `scale` · ∂E/∂y into `gradient`: y, t, gradient: (n_L).
+    pub fn row<T: Real>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
         if self == Loss::CrossEntropy {
-            let log_sum = log_sum_exp(y);
-            let weight: T = t.iter().copied().sum();
-            each.for_each(|(g, (&y, &t))| *g = scale * ((y - log_sum).exp() * weight - t));
-        } else {
-            each.for_each(|(g, (&y, &t))| *g = scale * self.slope(y, t));
+            return cross_entropy(y, t, scale, gradient);
         }
+        let mut value = T::zero();
+        for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+            value += self.term(y, t);
+            *g = scale * self.slope(y, t);
+        }
+        value
     }
 
     /// One output's term of a loss that is a sum over the outputs.
@@ -223,18 +213,29 @@ pub fn softmax<T: Real>(row: &mut [T]) {
     row.iter_mut().for_each(|y| *y = *y / total);
 }
 
-fn log_sum_exp<T: Real>(row: &[T]) -> T {
-    let max = maximum(row);
-    max + row.iter().map(|&y| (y - max).exp()).sum::<T>().ln()
+/// −Σ t ln softmax(y) and its gradient, from one exponential for each output.
+fn cross_entropy<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    let max = maximum(y);
+    let mut total = T::zero();
+    for (e, &y) in gradient.iter_mut().zip(y) {
+        *e = (y - max).exp();
+        total += *e;
+    }
+    let log_sum = max + total.ln();
+    let weight = t.iter().copied().sum::<T>() / total;
+    let mut value = T::zero();
+    for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+        *g = scale * (*g * weight - t);
+        if t != T::zero() {
+            value += t * (log_sum - y);
+        }
+    }
+    value
 }
 
 /// The largest element; NaN where there is one.
 fn maximum<T: Real>(row: &[T]) -> T {
     row.iter().fold(T::neg_infinity(), |m, &y| if y <= m { m } else { y })
-}
-
-fn sum<T: Real>(y: &[T], t: &[T], f: impl Fn(T, T) -> T) -> T {
-    y.iter().zip(t).map(|(&y, &t)| f(y, t)).sum()
 }
 
 fn positive<T: Real>(y: T) -> T {
@@ -357,9 +358,8 @@ mod tests {
     #[test]
     fn cross_entropy_of_extreme_logits_is_finite() {
         let (y, t) = ([1000.0f32, -1000.0], [0.0, 1.0]);
-        assert_eq!(Loss::CrossEntropy.value(&y, &t), 2000.0);
         let mut gradient = [0.0; 2];
-        Loss::CrossEntropy.gradient(&y, &t, 1.0, &mut gradient);
+        assert_eq!(Loss::CrossEntropy.row(&y, &t, 1.0, &mut gradient), 2000.0);
         assert_eq!(gradient, [1.0, -1.0]);
     }
 }

@@ -156,7 +156,7 @@ impl Optimizer {
     }
 
     /// One parameter's update: w and its state in place, g its gradient.
-    #[inline]
+    #[inline(always)]
     pub fn update<T: Real>(self, w: &mut T, g: T, state: [&mut T; 2], s: &Scalars<T>) {
         let [first, second] = state;
         match self {
@@ -187,7 +187,7 @@ impl Optimizer {
 }
 
 /// The step of Adam from gradient g, after its two moments took g in.
-#[inline]
+#[inline(always)]
 fn adam<T: Real>(g: T, m: &mut T, v: &mut T, s: &Scalars<T>) -> T {
     let [beta1, beta2, epsilon] = s.constants;
     *m = beta1 * *m + (T::one() - beta1) * g;

@@ -2,10 +2,11 @@
 
 use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
+use crate::kernels::fused::{FusedLayer, GradientUpdate, ParameterGradient, Reach, Rows, piece_units};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::Form;
 use crate::program::{LayerGradients, LayerTensors, Op, Program, Routines};
-use crate::spec::{Bias, Layer, Spec, Units};
+use crate::spec::{Bias, Layer, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
 /// A program for a spec, and where its tensors are.
@@ -34,6 +35,15 @@ pub enum Purpose {
     Evaluate,
 }
 
+/// The program that `spec` asks for, plain where the backend doesn't fuse.
+#[must_use]
+pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fuses: bool) -> Plan {
+    match spec.plan {
+        PlanKind::Fused if fuses => fused(spec, batch, purpose),
+        _ => plain(spec, batch, purpose),
+    }
+}
+
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///
 /// Forward, for l = 1…L:    Z_l = A_{l−1} W_lᵀ ± b_l,  A_l = σ_l(Z_l)
@@ -44,7 +54,7 @@ pub enum Purpose {
 /// Update:                  all W, b by the optimiser
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
-    let mut tensors = allocate(spec, batch, purpose);
+    let mut tensors = allocate(spec, batch, purpose, false);
     let p = &mut tensors.plan.program;
     let mut ops = Vec::new();
 
@@ -108,6 +118,78 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     tensors.plan
 }
 
+/// The fused program for the CPU: the same numbers from two ops, of which the first takes a block
+/// of rows through the whole net while it lies in cache, and the second gives each part of the
+/// parameters its gradient and its step.
+#[must_use]
+pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
+    let mut tensors = allocate(spec, batch, purpose, true);
+    let p = &mut tensors.plan.program;
+    let layers: Vec<FusedLayer> = spec
+        .net
+        .layers
+        .iter()
+        .zip(&tensors.plan.layers)
+        .map(|(layer, t)| FusedLayer {
+            weight: t.weight,
+            bias: t.bias.map(|bias| (bias, layer.bias.sign())),
+            functions: (layer.activation != Units::Softmax).then(|| functions(p, layer, t.z)),
+            z: t.z,
+            a: t.a,
+            delta: t.training.map(|g| g.delta),
+        })
+        .collect();
+    let rows = |reach| {
+        Op::Rows(Box::new(Rows {
+            reach,
+            x: tensors.x,
+            layers: layers.clone(),
+            loss: spec.objective.loss,
+            t: tensors.t,
+            unit: tensors.plan.unit,
+            gradient: tensors.output_gradient,
+            scores: tensors.scores,
+            block: block(batch),
+        }))
+    };
+    let accumulate = Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums };
+    p.ops = vec![rows(Reach::Outputs), rows(Reach::Loss), accumulate.clone()];
+    p.routines = Routines { predict: 0..1, evaluate: 1..3, ..Routines::default() };
+    if let Some([_, first, second]) = tensors.optimizer {
+        let mut input = tensors.x;
+        let mut gradients = Vec::new();
+        for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
+            let Some(g) = t.training else { continue };
+            let bias = t.bias.zip(g.bias).map(|(b, g)| ([b, g], layer.bias.sign()));
+            gradients.push(ParameterGradient { delta: g.delta, input, weight: [t.weight, g.weight], bias });
+            input = t.a;
+        }
+        let mut pieces: Vec<(usize, usize)> = Vec::new();
+        for (l, layer) in spec.net.layers.iter().enumerate() {
+            pieces.extend((0..layer.units).step_by(piece_units(layer.units)).map(|unit| (l, unit)));
+        }
+        // A piece's work goes with the width of its layer's input.
+        let inputs: Vec<usize> = spec.net.shapes().map(|(_, cols)| cols).collect();
+        pieces.sort_by_key(|(l, _)| std::cmp::Reverse(inputs[*l]));
+        let update = GradientUpdate {
+            layers: gradients,
+            optimizer: spec.optimizer,
+            decay: spec.weight_decay,
+            state: [first, second],
+            pieces,
+        };
+        p.ops.extend([rows(Reach::Deltas), accumulate, Op::GradientUpdate(Box::new(update))]);
+        p.routines.step = 3..6;
+    }
+    tensors.plan
+}
+
+/// Rows of a block of a fused pass: enough for a matrix product to be fast, few enough to stay in
+/// cache and to occupy all threads.
+fn block(batch: usize) -> usize {
+    batch.div_ceil(16).next_multiple_of(32).clamp(32, 128)
+}
+
 /// The tensors of a spec before there are ops.
 struct Tensors {
     plan: Plan,
@@ -121,8 +203,9 @@ struct Tensors {
 }
 
 /// Parameters lie in one buffer, gradients in another, in the same places, so that one op updates
-/// them all; everything else has a buffer of its own.
-fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
+/// them all; everything else has a buffer of its own. With `in_place`, A takes the place of Z where
+/// the derivative follows from it.
+fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tensors {
     let net = &spec.net;
     let training = purpose == Purpose::Train;
     let mut p = Program::new(batch);
@@ -145,8 +228,12 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
         let gradient = training.then(|| pair(gradients, Role::Gradient, ".gradient"));
         let mut transient = |what| p.add(name(what), Role::Transient, Extent::Batch, out);
         let z = transient("z");
-        let identity = layer.activation == Units::Same(Activation::Identity);
-        let a = if identity { z } else { transient("a") };
+        let same = match layer.activation {
+            Units::Same(Activation::Identity) => true,
+            Units::Same(activation) => in_place && activation.derivative_follows_from_value(),
+            _ => false,
+        };
+        let a = if same { z } else { transient("a") };
         let training = gradient.map(|(weight, bias)| LayerGradients { weight, bias, delta: transient("delta") });
         layers.push(LayerTensors { weight, bias, z, a, training });
     }

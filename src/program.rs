@@ -3,6 +3,7 @@
 
 use crate::data::Storage;
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::fused::{GradientUpdate, Reach, Rows};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
@@ -39,6 +40,10 @@ pub enum Op {
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
     /// The optimiser's step on every parameter.
     Update { optimizer: Optimizer, decay: f32, w: TensorId, g: TensorId, first: TensorId, second: TensorId },
+    /// Gather, forward, loss and backward to all δ, a block of rows at a time.
+    Rows(Box<Rows>),
+    /// All gradients of all parameters, each followed at once by the optimiser's step.
+    GradientUpdate(Box<GradientUpdate>),
     /// out = uniform random numbers in [0, 1).
     Uniform { key: [u32; 2], out: TensorId },
     /// out = the rows of the data set at the batch's positions: (B, 1).
@@ -213,6 +218,7 @@ impl Program {
                     })
                     .collect();
             }
+            Op::Rows(_) | Op::GradientUpdate(_) => return Vec::new(),
             Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
             Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
         };
@@ -246,6 +252,19 @@ impl Program {
                 2.0 * elements(*c) * shape.k.rows(batch) as f64
             }
             Op::Update { w, .. } => 10.0 * elements(*w),
+            Op::Rows(rows) => {
+                let weights = rows.layers.iter().map(|l| elements(l.weight));
+                let forward = 2.0 * batch as f64 * weights.sum::<f64>();
+                let first = rows.layers.first().map_or(0.0, |l| elements(l.weight));
+                match rows.reach {
+                    Reach::Deltas => 2.0 * forward - 2.0 * batch as f64 * first,
+                    _ => forward,
+                }
+            }
+            Op::GradientUpdate(update) => {
+                let weights = update.layers.iter().map(|l| elements(l.weight[0]));
+                (2.0 * batch as f64 + 10.0) * weights.sum::<f64>()
+            }
             _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),
         }
     }
@@ -320,6 +339,17 @@ impl fmt::Display for OpText<'_> {
             }
             Op::Update { optimizer, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), optimizer, t(g))
+            }
+            Op::Rows(rows) => {
+                let reach = match rows.reach {
+                    Reach::Outputs => "",
+                    Reach::Loss => ", loss",
+                    Reach::Deltas => ", loss, δ of all layers",
+                };
+                write!(f, "rows                 gather, {} layers{reach}: {} rows at a time", rows.layers.len(), rows.block)
+            }
+            Op::GradientUpdate(update) => {
+                write!(f, "gradient + update    {} layers by {}", update.layers.len(), update.optimizer)
             }
             Op::Uniform { out, .. } => write!(f, "uniform              {} = random numbers", t(out)),
             Op::Permutation { out } => write!(f, "permutation          {} = shuffled rows", t(out)),

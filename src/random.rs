@@ -161,10 +161,10 @@ pub fn permute([n, a, b, k0, k1]: [u32; 5], position: u32) -> u32 {
         for round in 0..Permutation::ROUNDS {
             let half = if round % 2 == 0 { right } else { left };
             let hash = mix(mix(half ^ k0).wrapping_add(k1) ^ round.wrapping_mul(0x9E37_79B9));
-            if round % 2 == 0 {
-                left = (left + hash % a) % a;
-            } else {
-                right = (right + hash % b) % b;
+            let (part, size) = if round % 2 == 0 { (&mut left, a) } else { (&mut right, b) };
+            *part += hash % size;
+            if *part >= size {
+                *part -= size;
             }
         }
         x = left * b + right;

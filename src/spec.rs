@@ -203,6 +203,30 @@ impl Net {
     }
 }
 
+/// Which program a spec is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlanKind {
+    /// Several ops at once, where the backend has such kernels.
+    #[default]
+    Fused,
+    /// One op after the other, as the mathematics names them.
+    Plain,
+}
+
+impl PlanKind {
+    /// Every kind once.
+    pub const ALL: [PlanKind; 2] = [PlanKind::Fused, PlanKind::Plain];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PlanKind::Fused => "fused",
+            PlanKind::Plain => "plain",
+        }
+    }
+}
+
 /// Everything that decides what a training run computes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
@@ -226,6 +250,8 @@ pub struct Spec {
     pub seed: u64,
     /// Whether each epoch has its own order of rows.
     pub shuffle: bool,
+    /// The program that it is turned into.
+    pub plan: PlanKind,
 }
 
 impl Spec {
@@ -243,6 +269,7 @@ impl Spec {
             epochs: 10,
             seed: 0,
             shuffle: true,
+            plan: PlanKind::Fused,
         }
     }
 
@@ -298,7 +325,24 @@ impl Spec {
     }
 }
 
-serde_as_text!(Bias, Units);
+serde_as_text!(Bias, PlanKind, Units);
+
+impl fmt::Display for PlanKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for PlanKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or_else(|| unknown("plan", name, &Self::ALL.map(Self::name)))
+    }
+}
 
 impl fmt::Display for Bias {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

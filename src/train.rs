@@ -51,8 +51,9 @@ impl Trainer {
         check_task(spec, &preprocessing)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
-        let plan = plan::plain(&spec, spec.batch_size.max(EVALUATION_BATCH), Purpose::Train);
-        let ops = plan.program.ops.iter();
+        let batch = spec.batch_size.max(EVALUATION_BATCH);
+        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fuses());
+        let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
         let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
         let mut session = Session::new(backend, plan, spec.objective)?;

@@ -102,6 +102,11 @@ pub trait Backend {
     /// What it runs on.
     fn info(&self) -> &DeviceInfo;
 
+    /// Whether it runs the ops of a fused program.
+    fn fuses(&self) -> bool {
+        false
+    }
+
     /// Takes a program in: allocates its tensors, all zero but for the constants.
     ///
     /// # Errors

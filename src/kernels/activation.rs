@@ -2,9 +2,9 @@
 
 use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::activation::Activation;
-use crate::real::Real;
 use crate::spec::Units;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape: `rows` 0 stands for the batch at hand.
@@ -94,27 +94,30 @@ pub fn launch(kernel: &'static Kernel, functions: &UnitFunctions, z: TensorId, o
 }
 
 /// The CPU reference of [`ACTIVATION`]: z, a: (rows, cols).
-pub fn value<T: Real>(functions: &UnitFunctions, cols: usize, z: &[T], a: &mut [T]) {
+pub fn value<T: Vector>(functions: &UnitFunctions, cols: usize, z: &[T], a: &mut [T]) {
+    a.copy_from_slice(z);
+    value_in_place(functions, cols, a);
+}
+
+/// a ← σ(a): (rows, cols).
+pub fn value_in_place<T: Vector>(functions: &UnitFunctions, cols: usize, a: &mut [T]) {
     match functions {
-        // The one that matters for speed, in a loop that the compiler vectorises.
-        UnitFunctions::Same(Activation::Relu) => {
-            a.iter_mut().zip(z).for_each(|(a, &z)| *a = Activation::Relu.value(z));
-        }
-        UnitFunctions::Same(f) => a.iter_mut().zip(z).for_each(|(a, &z)| *a = f.value(z)),
+        UnitFunctions::Same(Activation::Identity) => {}
+        UnitFunctions::Same(Activation::Relu) => T::relu(a),
+        UnitFunctions::Same(f) => a.iter_mut().for_each(|a| *a = f.value(*a)),
         UnitFunctions::Each(each, _) => {
-            for (a, z) in a.chunks_exact_mut(cols).zip(z.chunks_exact(cols)) {
-                a.iter_mut().zip(z).zip(each).for_each(|((a, &z), f)| *a = f.value(z));
+            for a in a.chunks_exact_mut(cols) {
+                a.iter_mut().zip(each).for_each(|(a, f)| *a = f.value(*a));
             }
         }
     }
 }
 
 /// The CPU reference of [`ACTIVATION_GRADIENT`]: z, delta: (rows, cols).
-pub fn gradient<T: Real>(functions: &UnitFunctions, cols: usize, z: &[T], delta: &mut [T]) {
+pub fn gradient<T: Vector>(functions: &UnitFunctions, cols: usize, z: &[T], delta: &mut [T]) {
     match functions {
-        UnitFunctions::Same(Activation::Relu) => {
-            delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= Activation::Relu.derivative(z));
-        }
+        UnitFunctions::Same(Activation::Identity) => {}
+        UnitFunctions::Same(Activation::Relu) => T::relu_gradient(z, delta),
         UnitFunctions::Same(f) => {
             delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= f.derivative(z));
         }

@@ -8,6 +8,7 @@ use crate::data::{Affine, Features, Targets};
 use crate::random::permute;
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape of the batch: `rows` 0 stands for the batch at hand.
@@ -58,39 +59,36 @@ pub fn launch_targets(t: TensorId, cols: usize, classes: bool) -> Launch {
     }
 }
 
-/// The CPU reference of [`GATHER`]: x: (rows, cols).
-pub fn features<T: Real>(step: &Step, data: &Features, affine: &Affine, x: &mut [T]) {
-    let cols = data.cols();
-    for (r, x) in x.chunks_exact_mut(cols).enumerate() {
-        let row = permute(step.order, step.first + r as u32) as usize;
-        let scaled = |c: usize, raw: f32| T::of(((raw - affine.shift[c]) * affine.scale[c]).into());
+/// The rows of the data set at the batch's positions: which, from `step.first` on.
+pub fn rows(step: &Step, rows: &mut [u32]) {
+    for (position, row) in (step.first..).zip(rows) {
+        *row = permute(step.order, position);
+    }
+}
+
+/// The CPU reference of [`GATHER`] for the given rows of the data set; x: (rows, cols).
+pub fn features<T: Vector>(rows: &[u32], data: &Features, affine: &Affine, x: &mut [T]) {
+    let (shift, scale) = (&affine.shift, &affine.scale);
+    for (x, &row) in x.chunks_exact_mut(data.cols()).zip(rows) {
         match data {
-            Features::U8(m) => {
-                for (c, (x, &raw)) in x.iter_mut().zip(m.row(row)).enumerate() {
-                    *x = scaled(c, raw.into());
-                }
-            }
-            Features::F32(m) => {
-                for (c, (x, &raw)) in x.iter_mut().zip(m.row(row)).enumerate() {
-                    *x = scaled(c, raw);
-                }
-            }
+            Features::U8(m) => T::scale_bytes(m.row(row as usize), shift, scale, x),
+            Features::F32(m) => T::scale_floats(m.row(row as usize), shift, scale, x),
         }
     }
 }
 
-/// The CPU reference of [`TARGETS`]: t: (rows, cols).
-pub fn targets<T: Real>(step: &Step, targets: &Targets, cols: usize, t: &mut [T]) {
-    for (r, t) in t.chunks_exact_mut(cols).enumerate() {
-        let row = permute(step.order, step.first + r as u32) as usize;
+/// The CPU reference of [`TARGETS`] for the given rows of the data set; t: (rows, cols).
+pub fn targets<T: Real>(rows: &[u32], targets: &Targets, cols: usize, t: &mut [T]) {
+    for (t, &row) in t.chunks_exact_mut(cols).zip(rows) {
         match targets {
-            Targets::Classes { labels, .. } if cols == 1 => t[0] = T::of(labels[row].into()),
+            Targets::Classes { labels, .. } if cols == 1 => t[0] = T::of(labels[row as usize].into()),
             Targets::Classes { labels, .. } => {
                 t.fill(T::zero());
-                t[labels[row] as usize] = T::one();
+                t[labels[row as usize] as usize] = T::one();
             }
             Targets::Numbers(m) => {
-                t.iter_mut().zip(m.row(row)).for_each(|(t, &number)| *t = T::of(number.into()));
+                let numbers = m.row(row as usize);
+                t.iter_mut().zip(numbers).for_each(|(t, &number)| *t = T::of(number.into()));
             }
         }
     }

@@ -77,16 +77,33 @@ pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Ve
     (0..batch).step_by(ROWS).map(part).collect()
 }
 
-/// The CPU reference of [`LOSS`] for one row: y, t, unit, gradient: (cols), scores: (4).
-pub fn row<T: Real>(loss: Loss, step: &Step, y: &[T], t: &[T], unit: &[T], gradient: &mut [T], scores: &mut [T]) {
-    loss.gradient(y, t, T::of(step.loss_scale.into()), gradient);
+/// The CPU reference of [`LOSS`]: y, t, gradient: (rows, cols), unit: (cols), scores: (rows, 4).
+pub fn rows<T: Real>(
+    loss: Loss,
+    step: &Step,
+    y: &[T],
+    t: &[T],
+    unit: &[T],
+    gradient: &mut [T],
+    scores: &mut [T],
+) {
+    let cols = unit.len();
+    for (r, scores) in scores.chunks_exact_mut(SCORES).enumerate() {
+        let row = r * cols..(r + 1) * cols;
+        let gradient = &mut gradient[row.clone()];
+        self::row(loss, step, &y[row.clone()], &t[row], unit, gradient, scores);
+    }
+}
+
+/// One row of [`rows`]: y, t, unit, gradient: (cols), scores: (4).
+fn row<T: Real>(loss: Loss, step: &Step, y: &[T], t: &[T], unit: &[T], gradient: &mut [T], scores: &mut [T]) {
+    scores[0] = loss.row(y, t, T::of(step.loss_scale.into()), gradient);
     let right = if y.len() == 1 {
         (y[0] > T::of(threshold(loss).into())) == (t[0] > T::of(0.5))
     } else {
         index_of_max(y) == index_of_max(t)
     };
     let errors = || y.iter().zip(t).zip(unit).map(|((&y, &t), &u)| (y - t) * u);
-    scores[0] = loss.value(y, t);
     scores[1] = if right { T::one() } else { T::zero() };
     scores[2] = errors().map(|d| d * d).sum();
     scores[3] = errors().map(num_traits::Float::abs).sum();

@@ -4,8 +4,9 @@
 //! the outer products of each row's δ and activations, accumulated over the batch.
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
+use std::ops::Range;
 
 /// Which operand is stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,19 +101,61 @@ pub fn launches(
 /// The CPU reference of [`MATMUL`] for rows `start..` of C, as many as `c` holds.
 ///
 /// a, b: as [`Form`] says for an (m, n) product with inner dimension k; c: (some rows of m, n).
-pub fn reference<T: Gemm>(form: Form, [m, n, k]: [usize; 3], a: &[T], b: &[T], bias: Option<(&[T], T)>, start: usize, c: &mut [T]) {
-    assert!(a.len() >= m * k && b.len() >= k * n, "operands of a product are too short");
+pub fn reference<T: Gemm>(
+    form: Form,
+    [m, n, k]: [usize; 3],
+    a: &[T],
+    b: &[T],
+    bias: Option<(&[T], T)>,
+    start: usize,
+    c: &mut [T],
+) {
     let rows = c.len() / n;
-    assert!(start + rows <= m && rows * n == c.len(), "rows of a product out of range");
+    assert!(rows * n == c.len(), "C has whole rows");
+    let tile = Tile { rows: start..start + rows, cols: 0..n };
+    // SAFETY: c holds the tile's rows, and is borrowed exclusively.
+    unsafe { product(form, [m, n, k], a, b, &tile, false, c.as_mut_ptr(), n) };
+    if let Some((bias, sign)) = bias {
+        for row in c.chunks_exact_mut(n) {
+            T::add_scaled(sign, bias, row);
+        }
+    }
+}
+
+/// A part of C.
+#[derive(Debug, Clone)]
+pub struct Tile {
+    /// Its rows.
+    pub rows: Range<usize>,
+    /// Its columns.
+    pub cols: Range<usize>,
+}
+
+/// One tile of a product: c = a·b, or c += a·b where `add` is set; operands as in [`reference`].
+///
+/// # Safety
+/// `c` points at the tile's first element, the tile's rows lie `c_stride` elements apart in one
+/// allocation, and nothing else accesses them meanwhile.
+#[allow(clippy::too_many_arguments, reason = "a product has three matrices with their shapes")]
+pub unsafe fn product<T: Gemm>(
+    form: Form,
+    [m, n, k]: [usize; 3],
+    a: &[T],
+    b: &[T],
+    tile: &Tile,
+    add: bool,
+    c: *mut T,
+    c_stride: usize,
+) {
+    assert!(a.len() >= m * k && b.len() >= k * n, "operands of a product are too short");
+    assert!(tile.rows.end <= m && tile.cols.end <= n, "a tile outside of its product");
     // (row stride, column stride) of A as (m, k) and of B as (k, n)
     let a_strides = if form == Form::Tn { (1, m) } else { (k, 1) };
     let b_strides = if form == Form::Nt { (1, k) } else { (n, 1) };
-    T::gemm([rows, n, k], &a[(start * a_strides.0).min(a.len())..], a_strides, b, b_strides, c);
-    if let Some((bias, sign)) = bias {
-        for row in c.chunks_exact_mut(n) {
-            row.iter_mut().zip(bias).for_each(|(c, &b)| *c += sign * b);
-        }
-    }
+    let a = &a[(tile.rows.start * a_strides.0).min(a.len())..];
+    let b = &b[(tile.cols.start * b_strides.1).min(b.len())..];
+    // SAFETY: passed on from the caller.
+    unsafe { T::gemm([tile.rows.len(), tile.cols.len(), k], a, a_strides, b, b_strides, add, c, c_stride) };
 }
 
 /// Rows of C that are computed as one piece of work. It depends on the shape alone, so that
@@ -123,82 +166,75 @@ pub fn block_rows(m: usize) -> usize {
 }
 
 /// A precision with a matrix product from a library.
-pub trait Gemm: Real {
-    /// c = a·b for the strides given; c: (m, n), contiguous. On one thread.
-    fn gemm(shape: [usize; 3], a: &[Self], a_strides: (usize, usize), b: &[Self], b_strides: (usize, usize), c: &mut [Self]);
+pub trait Gemm: Vector {
+    /// c = a·b, or c += a·b, for the strides given; c: (m, n), rows `c_stride` apart. One thread.
+    ///
+    /// # Safety
+    /// c's rows lie in one allocation that nothing else accesses meanwhile.
+    #[allow(clippy::too_many_arguments, reason = "a product has three matrices with their shapes")]
+    unsafe fn gemm(
+        shape: [usize; 3],
+        a: &[Self],
+        a_strides: (usize, usize),
+        b: &[Self],
+        b_strides: (usize, usize),
+        add: bool,
+        c: *mut Self,
+        c_stride: usize,
+    );
 }
 
 macro_rules! gemm {
     ($type:ty, $dtype:ident, $fallback:ident) => {
         impl Gemm for $type {
-            fn gemm(
+            unsafe fn gemm(
                 [m, n, k]: [usize; 3],
                 a: &[Self],
                 (a_rows, a_cols): (usize, usize),
                 b: &[Self],
                 (b_rows, b_cols): (usize, usize),
-                c: &mut [Self],
+                add: bool,
+                c: *mut Self,
+                c_stride: usize,
             ) {
-                if m == 0 || n == 0 || k == 0 {
-                    c.fill(0.0);
+                if m == 0 || n == 0 {
+                    return;
+                }
+                if k == 0 {
+                    for row in 0..if add { 0 } else { m } {
+                        // SAFETY: the caller owns m rows of n elements, c_stride apart.
+                        unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride), n) }.fill(0.0);
+                    }
                     return;
                 }
                 assert!(a.len() > (m - 1) * a_rows + (k - 1) * a_cols);
                 assert!(b.len() > (k - 1) * b_rows + (n - 1) * b_cols);
-                assert!(c.len() >= m * n);
+                let (a_rows, a_cols) = (a_rows as isize, a_cols as isize);
+                let (b_rows, b_cols) = (b_rows as isize, b_cols as isize);
                 #[cfg(target_arch = "x86_64")]
                 if let Some(instructions) = instruction_set() {
                     use private_gemm_x86::{Accum, DType, DstKind, IType, gemm};
-                    // SAFETY: the asserts above bound every element that the strides reach, c is
-                    // borrowed exclusively, and the instruction set was detected.
+                    let none = std::ptr::null();
+                    let beta = if add { Accum::Add } else { Accum::Replace };
+                    let (a, b) = (a.as_ptr().cast(), b.as_ptr().cast());
+                    let alpha = (&raw const ONE.$fallback).cast();
+                    // SAFETY: the asserts above bound every element of a and b that the strides
+                    // reach, the caller vouches for c, and the instruction set was detected.
                     unsafe {
                         gemm(
-                            DType::$dtype,
-                            IType::U64,
-                            instructions,
-                            m,
-                            n,
-                            k,
-                            c.as_mut_ptr().cast(),
-                            n as isize,
-                            1,
-                            std::ptr::null(),
-                            std::ptr::null(),
-                            DstKind::Full,
-                            Accum::Replace,
-                            a.as_ptr().cast(),
-                            a_rows as isize,
-                            a_cols as isize,
-                            false,
-                            std::ptr::null(),
-                            0,
-                            b.as_ptr().cast(),
-                            b_rows as isize,
-                            b_cols as isize,
-                            false,
-                            (&raw const ONE.$fallback).cast(),
-                            1,
+                            DType::$dtype, IType::U64, instructions, m, n, k,
+                            c.cast(), c_stride as isize, 1, none, none, DstKind::Full, beta,
+                            a, a_rows, a_cols, false, none, 0, b, b_rows, b_cols, false, alpha, 1,
                         );
                     }
                     return;
                 }
+                let beta = if add { 1.0 } else { 0.0 };
+                let (a, b, stride) = (a.as_ptr(), b.as_ptr(), c_stride as isize);
                 // SAFETY: as above.
                 unsafe {
                     matrixmultiply::$fallback(
-                        m,
-                        k,
-                        n,
-                        1.0,
-                        a.as_ptr(),
-                        a_rows as isize,
-                        a_cols as isize,
-                        b.as_ptr(),
-                        b_rows as isize,
-                        b_cols as isize,
-                        0.0,
-                        c.as_mut_ptr(),
-                        n as isize,
-                        1,
+                        m, k, n, 1.0, a, a_rows, a_cols, b, b_rows, b_cols, beta, c, stride, 1,
                     );
                 }
             }

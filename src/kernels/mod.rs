@@ -4,6 +4,7 @@
 //! composed shader and holds it against the declarations here.
 
 pub mod activation;
+pub mod fused;
 pub mod gather;
 pub mod loss;
 pub mod matmul;

@@ -2,8 +2,9 @@
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
 use crate::optim::{Optimizer, Scalars};
-use crate::real::Real;
+
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The number of parameters, the weight decay and the rule's constants.
@@ -40,20 +41,19 @@ pub fn launch(optimizer: Optimizer, decay: f32, [w, g, first, second]: [TensorId
 }
 
 /// The CPU reference of [`OPTIMIZER`]: w, g: (len), states: (len) where the rule has them.
-pub fn reference<T: Real>(optimizer: Optimizer, decay: f32, step: &Step, w: &mut [T], g: &[T], [first, second]: [&mut [T]; 2]) {
+pub fn reference<T: Vector>(
+    optimizer: Optimizer,
+    decay: f32,
+    step: &Step,
+    w: &mut [T],
+    g: &[T],
+    state: [&mut [T]; 2],
+) {
     let scalars = Scalars {
         lr: T::of(step.lr.into()),
         decay: T::of(decay.into()),
         constants: optimizer.constants().map(|c| T::of(c.into())),
         corrections: step.corrections.map(|c| T::of(c.into())),
     };
-    let (mut none, mut neither) = (T::zero(), T::zero());
-    for (i, (w, &g)) in w.iter_mut().zip(g).enumerate() {
-        let state = match optimizer.state_slots() {
-            0 => [&mut none, &mut neither],
-            1 => [&mut first[i], &mut none],
-            _ => [&mut first[i], &mut second[i]],
-        };
-        optimizer.update(w, g, state, &scalars);
-    }
+    T::update(optimizer, &scalars, w, g, state);
 }

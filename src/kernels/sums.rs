@@ -3,6 +3,7 @@
 use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use std::ops::Range;
 
 uniform! {
     /// The shape of δ, `rows` 0 standing for the batch at hand, the sign, and the rows of this part.
@@ -47,18 +48,25 @@ pub fn launches(delta: TensorId, out: TensorId, cols: usize, sign: f32, batch: u
 }
 
 /// The CPU reference of [`COLUMN_SUMS`]: delta: (rows, cols), out: (cols).
+pub fn reference<T: Real>(cols: usize, sign: T, delta: &[T], out: &mut [T]) {
+    some_columns(cols, 0..cols, sign, delta, out);
+}
+
+/// The sums of columns `which` of delta: (rows, cols); out: as many as `which`.
 ///
 /// Rows are summed in stretches, so that the rounding errors of a long sum don't grow with its
 /// length.
-pub fn reference<T: Real>(cols: usize, sign: T, delta: &[T], out: &mut [T]) {
+pub fn some_columns<T: Real>(cols: usize, which: Range<usize>, sign: T, delta: &[T], out: &mut [T]) {
     const STRETCH: usize = 64;
     const BLOCK: usize = 64;
     out.fill(T::zero());
     for stretch in delta.chunks(STRETCH * cols) {
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let mut sums = [T::zero(); BLOCK];
+            let first = which.start + block * BLOCK;
             for row in stretch.chunks_exact(cols) {
-                sums.iter_mut().zip(&row[block * BLOCK..]).for_each(|(s, &d)| *s += d);
+                let row = &row[first..first + out.len()];
+                sums.iter_mut().zip(row).for_each(|(s, &d)| *s += d);
             }
             out.iter_mut().zip(sums).for_each(|(o, s)| *o += sign * s);
         }

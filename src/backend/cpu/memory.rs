@@ -1,0 +1,62 @@
+//! The buffers of a program, shared by the threads that run it.
+
+use crate::program::Program;
+use crate::tensor::TensorId;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Access to a program's buffers from many threads at once.
+///
+/// The rule that makes it sound: within one op, a piece writes elements that no other piece reads
+/// or writes, and a barrier stands between ops ([`super::team`]).
+pub(super) struct Shared<'a, T> {
+    program: &'a Program,
+    buffers: Vec<(*mut T, usize)>,
+    borrowed: PhantomData<&'a mut [Vec<T>]>,
+}
+
+// SAFETY: all access goes through `read` and `write`, whose callers keep the rule above.
+unsafe impl<T: Send + Sync> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub(super) fn new(program: &'a Program, buffers: &'a mut [Vec<T>]) -> Self {
+        let buffers = buffers.iter_mut().map(|b| (b.as_mut_ptr(), b.len())).collect();
+        Shared { program, buffers, borrowed: PhantomData }
+    }
+
+    /// The program whose buffers these are.
+    pub(super) fn program(&self) -> &'a Program {
+        self.program
+    }
+
+    /// Elements `range` of a tensor.
+    ///
+    /// # Safety
+    /// No piece of the current op writes them.
+    pub(super) unsafe fn read(&self, id: TensorId, range: Range<usize>) -> &[T] {
+        let (at, len) = self.locate(id, &range);
+        // SAFETY: `locate` found the elements inside the buffer; the caller excludes writers.
+        unsafe { std::slice::from_raw_parts(at, len) }
+    }
+
+    /// Elements `range` of a tensor, to be written.
+    ///
+    /// # Safety
+    /// No other piece of the current op reads or writes them, and the caller holds no other
+    /// reference to them.
+    #[allow(clippy::mut_from_ref, reason = "the caller has these elements to itself")]
+    pub(super) unsafe fn write(&self, id: TensorId, range: Range<usize>) -> &mut [T] {
+        let (at, len) = self.locate(id, &range);
+        // SAFETY: as above, and the caller excludes all other access.
+        unsafe { std::slice::from_raw_parts_mut(at, len) }
+    }
+
+    fn locate(&self, id: TensorId, range: &Range<usize>) -> (*mut T, usize) {
+        let t = self.program.tensor(id);
+        let (at, len) = self.buffers[t.buffer];
+        let end = t.offset + range.end;
+        assert!(range.start <= range.end && end <= len, "outside of {}", t.name);
+        // SAFETY: the assert keeps it inside the buffer.
+        (unsafe { at.add(t.offset + range.start) }, range.len())
+    }
+}

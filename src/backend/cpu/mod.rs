@@ -1,0 +1,123 @@
+//! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
+
+mod memory;
+mod ops;
+mod team;
+
+use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, mebibytes};
+use crate::data::Samples;
+use crate::error::{Error, Result};
+use crate::kernels::Step;
+use crate::kernels::matmul::Gemm;
+use crate::program::Program;
+use crate::tensor::TensorId;
+use memory::Shared;
+use std::ops::Range;
+use std::sync::Arc;
+use team::Team;
+
+/// Runs programs on the CPU in precision `T`.
+///
+/// Work is cut into pieces by the shape alone, so that results don't depend on the number of
+/// threads.
+#[derive(Debug)]
+pub struct Cpu<T> {
+    info: DeviceInfo,
+    team: Team,
+    program: Arc<Program>,
+    buffers: Vec<Vec<T>>,
+    data: Vec<Arc<Samples>>,
+}
+
+impl<T: Gemm> Cpu<T> {
+    /// A backend with `threads` threads, by default one for each processor.
+    ///
+    /// # Errors
+    /// When the threads can't be started.
+    pub fn new(threads: Option<usize>) -> Result<Self> {
+        let threads = threads
+            .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+            .unwrap_or(1);
+        let team = Team::new(threads)?;
+        let precision = if size_of::<T>() == 4 { "f32" } else { "f64" };
+        let plural = if threads == 1 { "" } else { "s" };
+        let info = DeviceInfo {
+            name: "CPU".into(),
+            backend: "cpu".into(),
+            detail: format!("{precision}, {} thread{plural}", team.threads()),
+        };
+        Ok(Cpu { info, team, program: Arc::default(), buffers: Vec::new(), data: Vec::new() })
+    }
+
+}
+
+/// The memory that this machine can give, as far as it tells.
+fn available_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    });
+    told.map_or(isize::MAX as u64, |kibibytes| kibibytes * 1024)
+}
+
+impl<T: Gemm> Backend for Cpu<T> {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn fuses(&self) -> bool {
+        true
+    }
+
+    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
+        if needed > available {
+            let (needed, available) = (mebibytes(needed), mebibytes(available));
+            return Err(Error::device(format!("the run needs {needed}, the memory available is {available}"))
+                .help("choose a smaller --batch-size or smaller --layers"));
+        }
+        self.buffers = program.buffers.iter().map(|&len| vec![T::zero(); len]).collect();
+        self.program = program.clone();
+        program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
+    }
+
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        self.data.push(samples);
+        Ok(DataId(self.data.len() - 1))
+    }
+
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        check_length(&self.program, tensor, values.len())?;
+        let t = self.program.tensor(tensor);
+        let to = self.buffers[t.buffer][t.offset..].iter_mut();
+        match values {
+            Values::F32(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x.into())),
+            Values::F64(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x)),
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        let samples = &self.data[data.0];
+        let memory = Shared::new(&self.program, &mut self.buffers);
+        self.team.run(|worker| {
+            for step in steps {
+                for op in &self.program.ops[ops.clone()] {
+                    ops::run(op, samples, step, &memory, worker);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        check_length(&self.program, tensor, values.len())?;
+        let t = self.program.tensor(tensor);
+        let from = self.buffers[t.buffer][t.offset..].iter();
+        match values {
+            ValuesMut::F32(v) => v.iter_mut().zip(from).for_each(|(v, x)| *v = x.double() as f32),
+            ValuesMut::F64(v) => v.iter_mut().zip(from).for_each(|(v, x)| *v = x.double()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! Threads that run a program together: every one runs all of it, each op is cut into pieces that
+//! are dealt out among them, and a barrier stands behind each op.
+//!
+//! Which thread takes a piece is left to chance; what the pieces are depends on the shape alone,
+//! so results depend on neither the number of threads nor their timing.
+
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// A fixed number of threads.
+#[derive(Debug)]
+pub(super) struct Team {
+    pool: Option<rayon::ThreadPool>,
+    threads: usize,
+}
+
+/// A thread at work in a team.
+pub(super) struct Worker<'a> {
+    table: &'a Table,
+}
+
+/// What the threads of a team share while they run.
+struct Table {
+    threads: usize,
+    /// The next piece of the current op.
+    next: AtomicUsize,
+    /// Threads that are done with the current op.
+    arrived: AtomicUsize,
+    /// Ops that all threads are done with.
+    round: AtomicUsize,
+    /// Set when a thread panics, so that the others don't wait for it.
+    broken: AtomicBool,
+}
+
+/// Turns at spinning before a waiting thread gives its processor away.
+const PATIENCE: usize = 4096;
+
+impl Team {
+    /// A team of `threads` threads.
+    pub(super) fn new(threads: usize) -> Result<Self> {
+        let start = || {
+            let name = |i| format!("wgrad-{i}");
+            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()
+        };
+        let pool = (threads > 1).then(start).transpose().map_err(|e| {
+            Error::failed(format!("cannot start {threads} threads: {e}"))
+                .help("choose fewer with --threads")
+        })?;
+        Ok(Team { pool, threads })
+    }
+
+    /// The number of threads.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Runs `work` on all threads at once, and returns when all are done.
+    pub(super) fn run(&self, work: impl Fn(&Worker<'_>) + Sync) {
+        let table = Table {
+            threads: self.threads,
+            next: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+        };
+        let work = || {
+            let guard = Guard(&table);
+            work(&Worker { table: &table });
+            std::mem::forget(guard);
+        };
+        match &self.pool {
+            None => work(),
+            Some(pool) => {
+                pool.broadcast(|_| work());
+            }
+        }
+    }
+}
+
+/// Marks the table broken when it is dropped, which only a panic makes happen.
+struct Guard<'a>(&'a Table);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.broken.store(true, Ordering::Release);
+    }
+}
+
+impl Worker<'_> {
+    /// Does `pieces` pieces of work together with the other threads: each calls `piece` with the
+    /// numbers that it gets. Returns when all are done, on every thread.
+    pub(super) fn share(&self, pieces: usize, piece: impl Fn(usize)) {
+        let table = self.table;
+        if table.threads == 1 {
+            (0..pieces).for_each(piece);
+            return;
+        }
+        loop {
+            let i = table.next.fetch_add(1, Ordering::Relaxed);
+            if i >= pieces {
+                break;
+            }
+            piece(i);
+        }
+        let round = table.round.load(Ordering::Acquire);
+        if table.arrived.fetch_add(1, Ordering::AcqRel) + 1 == table.threads {
+            // The last to arrive opens the next op; nobody deals out pieces meanwhile.
+            table.next.store(0, Ordering::Relaxed);
+            table.arrived.store(0, Ordering::Relaxed);
+            table.round.store(round + 1, Ordering::Release);
+            return;
+        }
+        let mut turns = 0;
+        while table.round.load(Ordering::Acquire) == round {
+            assert!(!table.broken.load(Ordering::Acquire), "another thread of the team panicked");
+            turns += 1;
+            if turns < PATIENCE {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_piece_is_done_once_before_the_next_op_begins() {
+        for threads in 1..5 {
+            let team = Team::new(threads).unwrap();
+            let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+            team.run(|worker| {
+                for round in 0..50 {
+                    worker.share(100, |i| {
+                        assert_eq!(counts[i].fetch_add(1, Ordering::Relaxed), round);
+                        // The op before is over for every piece.
+                        assert!(counts[99 - i].load(Ordering::Relaxed) >= round);
+                    });
+                }
+            });
+            assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 50));
+        }
+    }
+
+    #[test]
+    fn a_panic_on_one_thread_ends_the_others() {
+        let team = Team::new(3).unwrap();
+        let run = std::panic::AssertUnwindSafe(|| {
+            team.run(|worker| worker.share(9, |i| assert_ne!(i, 4)));
+        });
+        assert!(std::panic::catch_unwind(run).is_err());
+    }
+}

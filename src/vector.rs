@@ -1,0 +1,122 @@
+//! The element-wise loops that matter for speed, compiled for the widest vectors of the processor
+//! at hand (AVX-512, AVX2, or what every processor has).
+//!
+//! No variant contracts a·b + c or reorders a sum, so all give the same bits.
+
+use crate::optim::{Optimizer, Scalars};
+use crate::real::Real;
+
+/// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
+pub trait Vector: Real {
+    /// x ← x + sign · y.
+    fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]);
+    /// a ← max(a, 0), NaN staying NaN.
+    fn relu(a: &mut [Self]);
+    /// δ ← δ where z > 0, else 0 · δ.
+    fn relu_gradient(z: &[Self], delta: &mut [Self]);
+    /// x ← (raw − shift) · scale, in f32, then widened.
+    fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]);
+    /// x ← (raw − shift) · scale, in f32, then widened.
+    fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
+    /// The optimiser's step on w from g; states: where the rule has them.
+    fn update(rule: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]);
+}
+
+/// A module of loops for one precision, and the trait on top of it.
+macro_rules! vector {
+    ($type:ty, $module:ident) => {
+        mod $module {
+            use super::{Optimizer, Scalars};
+            use multiversion::multiversion;
+
+            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            pub(super) fn add_scaled(sign: $type, y: &[$type], x: &mut [$type]) {
+                x.iter_mut().zip(y).for_each(|(x, &y)| *x += sign * y);
+            }
+
+            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            pub(super) fn relu(a: &mut [$type]) {
+                a.iter_mut().for_each(|a| *a = if *a <= 0.0 { 0.0 } else { *a });
+            }
+
+            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            pub(super) fn relu_gradient(z: &[$type], delta: &mut [$type]) {
+                delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= if z > 0.0 { 1.0 } else { 0.0 });
+            }
+
+            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            pub(super) fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [$type]) {
+                let columns = shift.iter().zip(scale);
+                for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
+                    *x = <$type>::from((f32::from(raw) - shift) * scale);
+                }
+            }
+
+            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            pub(super) fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [$type]) {
+                let columns = shift.iter().zip(scale);
+                for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
+                    *x = <$type>::from((raw - shift) * scale);
+                }
+            }
+
+            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            pub(super) fn update(
+                rule: Optimizer,
+                s: &Scalars<$type>,
+                w: &mut [$type],
+                g: &[$type],
+                [first, second]: [&mut [$type]; 2],
+            ) {
+                let (mut none, mut neither) = (0.0, 0.0);
+                // A loop for each rule, so that none has a branch inside.
+                match rule {
+                    Optimizer::Sgd => {
+                        for (w, &g) in w.iter_mut().zip(g) {
+                            rule.update(w, g, [&mut none, &mut neither], s);
+                        }
+                    }
+                    Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => {
+                        for ((w, &g), v) in w.iter_mut().zip(g).zip(first) {
+                            rule.update(w, g, [v, &mut none], s);
+                        }
+                    }
+                    Optimizer::Adam { .. } => {
+                        for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
+                            rule.update(w, g, [m, v], s);
+                        }
+                    }
+                    Optimizer::AdamW { .. } => {
+                        for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
+                            rule.update(w, g, [m, v], s);
+                        }
+                    }
+                }
+            }
+        }
+
+        impl Vector for $type {
+            fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]) {
+                $module::add_scaled(sign, y, x);
+            }
+            fn relu(a: &mut [Self]) {
+                $module::relu(a);
+            }
+            fn relu_gradient(z: &[Self], delta: &mut [Self]) {
+                $module::relu_gradient(z, delta);
+            }
+            fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]) {
+                $module::scale_bytes(raw, shift, scale, x);
+            }
+            fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]) {
+                $module::scale_floats(raw, shift, scale, x);
+            }
+            fn update(rule: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]) {
+                $module::update(rule, s, w, g, state);
+            }
+        }
+    };
+}
+
+vector!(f32, single);
+vector!(f64, double);
