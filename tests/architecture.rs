@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The level of each top-level module of `src`.
 const LEVELS: [(u32, &[&str]); 8] = [
     (0, &["error", "matrix", "random", "real"]),
-    (1, &["activation", "data", "event", "init", "loss", "metrics", "optim", "schedule", "spec", "tensor"]),
+    (1, &["activation", "data", "event", "init", "loss", "metrics", "optim", "schedule", "spec", "tensor", "vector"]),
     (2, &["kernels"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),

@@ -41,7 +41,6 @@ fn wrong_usage_exits_with_2() {
         ("train --stop-at acc", &["METRIC=VALUE"]),
         ("train --stop-at rmse=1", &["no metric of these data", "where: --stop-at", "accuracy"]),
         ("train --stop-at loss=1 --validation 0", &["without validation", "help: "]),
-        ("train --output-activation softmax", &["cross-entropy takes logits", "help: "]),
         ("train --target y", &["help: "]),
         ("train plane.csv --target z", &["no target column \"z\"", "plane.csv", "a, b, y"]),
         ("train plane.csv --loss cross-entropy", &["cross-entropy on a regression target"]),

@@ -1,0 +1,87 @@
+//! The fused plan and the plain plan of a spec give the same numbers.
+
+use rand::RngExt;
+use wgrad::backend::cpu::Cpu;
+use wgrad::data::{Dataset, Features, Preprocessing, Targets};
+use wgrad::kernels::matmul::Gemm;
+use wgrad::matrix::Matrix;
+use wgrad::metrics::Metrics;
+use wgrad::random::{Random, Stream};
+use wgrad::session::LayerWeights;
+use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use wgrad::{Activation, Loss, Optimizer, Trainer};
+
+fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
+    let spec = Spec { plan, ..spec.clone() };
+    let backend = Box::new(Cpu::<T>::new(Some(2)).unwrap());
+    let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
+    let end = trainer.fit(Some(data), &mut ()).unwrap();
+    (trainer.weights().unwrap(), end.valid.unwrap())
+}
+
+/// The largest difference between two nets' parameters.
+fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f32 {
+    let all = |w: &[LayerWeights]| -> Vec<f32> {
+        w.iter().flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied()).collect()
+    };
+    all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
+}
+
+/// A net, data for it and a run, all drawn at random.
+fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
+    let (rows, cols) = (random.random_range(30..400), random.random_range(1..70));
+    let mut net = Net::new(cols);
+    for _ in 0..random.random_range(0..4) {
+        let units = random.random_range(1..90);
+        let activation = if round % 4 == 3 {
+            Units::Each((0..units).map(|i| Activation::ALL[(i + round) % 18]).collect())
+        } else {
+            Activation::ALL[random.random_range(0..18)].into()
+        };
+        net.layers.push(Layer::new(units, activation));
+    }
+    let classes = random.random_range(2..12);
+    let softmax = round % 2 == 0;
+    net.layers.push(Layer::new(classes, if softmax { Units::Softmax } else { Activation::Identity.into() }));
+    let loss = [Loss::CrossEntropyProbabilities, Loss::CrossEntropy][round % 2];
+    let mut spec = Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(Optimizer::ALL[round % 5]);
+    spec.batch_size = random.random_range(1..300);
+    spec.epochs = 2;
+    spec.weight_decay = [0.0, 0.01][round % 2];
+    let features = Features::F32(Matrix::from_fn(rows, cols, |_, _| random.normal() as f32));
+    let labels = (0..rows).map(|_| random.random_range(0..classes as u32)).collect();
+    let names = (0..classes).map(|c| c.to_string()).collect();
+    (spec, Dataset::new("random", features, Targets::Classes { labels, names }).unwrap())
+}
+
+#[test]
+fn fused_and_plain_runs_end_with_the_same_weights_and_metrics() {
+    let mut random = Random::new(4, Stream::Check, 0);
+    for round in 0..40 {
+        let (spec, data) = draw(&mut random, round);
+        let (plain, plain_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
+        let (fused, fused_metrics) = run::<f64>(&spec, &data, PlanKind::Fused);
+        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        let off = difference(&plain, &fused);
+        assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
+        let losses = (plain_metrics.loss, fused_metrics.loss);
+        assert!((losses.0 - losses.1).abs() < 1e-9 * losses.0.abs().max(1.0), "round {round}: {losses:?}");
+    }
+}
+
+#[test]
+fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
+    let mut random = Random::new(5, Stream::Check, 0);
+    for round in 0..8 {
+        let (spec, data) = draw(&mut random, round);
+        let runs = [1, 2, 3, 5].map(|threads| {
+            let backend = Box::new(Cpu::<f32>::new(Some(threads)).unwrap());
+            let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+            trainer.fit(None, &mut ()).unwrap();
+            trainer.weights().unwrap()
+        });
+        for other in &runs[1..] {
+            assert!(*other == runs[0], "round {round}: {spec:?}");
+        }
+    }
+}
