@@ -29,6 +29,7 @@
 
 pub mod activation;
 pub mod backend;
+pub mod bench;
 pub mod checkpoint;
 #[doc(hidden)]
 pub mod cli;

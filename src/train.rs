@@ -173,6 +173,28 @@ impl Trainer {
         })
     }
 
+    /// Runs `count` steps from the beginning of the next epoch on, and waits until they are done:
+    /// without observers, to be timed.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn run_steps(&mut self, count: usize) -> Result<()> {
+        let run = Run::new(self.spec.clone(), self.training.rows);
+        let order = self.order(&run);
+        let step = |i: usize| run.step(i % run.steps, self.step + i as u64, &order);
+        let steps: Vec<Step> = (0..count).map(step).collect();
+        let routine = self.session.plan().program.routines.step.clone();
+        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.step += count as u64;
+        self.training_metrics(run.rows).map(|_| ())
+    }
+
+    /// The order of the rows in the next epoch.
+    fn order(&self, run: &Run) -> Permutation {
+        let key = stream_key(self.spec.seed, Stream::Shuffle, self.epoch as u64);
+        Permutation::new(run.rows as u32, self.spec.shuffle.then_some(key))
+    }
+
     /// Runs one epoch, or less where an observer ends it: what it said, and the rows done.
     fn run_epoch(
         &mut self,
@@ -180,8 +202,7 @@ impl Trainer {
         observer: &mut dyn Observer,
         reads: usize,
     ) -> Result<(Flow, usize)> {
-        let key = stream_key(self.spec.seed, Stream::Shuffle, self.epoch as u64);
-        let order = Permutation::new(run.rows as u32, self.spec.shuffle.then_some(key));
+        let order = self.order(run);
         let begin = Instant::now();
         let between_reads = run.steps.div_ceil(reads);
         self.session.clear_sums()?;

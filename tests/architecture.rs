@@ -11,7 +11,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
     (2, &["kernels"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
-    (5, &["train", "gradcheck", "parity", "model"]),
+    (5, &["train", "bench", "gradcheck", "parity", "model"]),
     (6, &["checkpoint", "config", "observe"]),
     (7, &["cli"]),
 ];

@@ -32,7 +32,7 @@ fn wrong_usage_exits_with_2() {
         ("train --optimizer adm", &["did you mean adam?"]),
         ("train --optimizer sgd --momentum 0.9", &["sgd has no momentum", "help: "]),
         ("train --optimizer adam --momentum 1", &["not in [0, 1)"]),
-        ("train --plan fused", &["isn't built yet"]),
+        ("train --plan fuse", &["did you mean fused?"]),
         ("train --threads 0", &["0 threads", "help: "]),
         ("train --epochs 99999999999", &["99999999999 epochs"]),
         ("train --seed -1", &["--seed"]),

@@ -29,6 +29,8 @@ pub(super) enum Command {
     CheckGradients(Box<CheckGradientsArgs>),
     /// Run every kernel of a training step on this device and compare it with the CPU
     Verify(Box<VerifyArgs>),
+    /// Measure how fast a net trains, and what bounds it
+    Bench(Box<BenchArgs>),
     /// List the devices to train on
     Devices(DevicesArgs),
     /// Print completions for a shell
@@ -155,6 +157,25 @@ pub(super) struct CheckGradientsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub common: CheckArgs,
+    #[command(flatten)]
+    pub step: StepConfig,
+    #[command(flatten)]
+    pub device: DeviceConfig,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// A net of this project's own measurements, with random data [default: that of the options]
+    #[arg(long, value_name = "S64|S128|M|T|H|L")]
+    pub case: Option<String>,
+    /// How long to measure
+    #[arg(long, default_value_t = 2.0)]
+    pub seconds: f64,
+    /// The program that the net is turned into, for --case
+    #[arg(long, value_name = "fused|plain")]
+    pub plan: Option<crate::spec::PlanKind>,
     #[command(flatten)]
     pub common: CheckArgs,
     #[command(flatten)]

@@ -90,7 +90,7 @@ fn program(trained: &Trained) -> Result<(&'static str, Plan)> {
         Some(mut config) => {
             let spec = super::job::spec(net, objective, &mut config)?;
             let plan = plan::plain(&spec, spec.batch_size, Purpose::Train);
-            Ok(("one training step, B rows at a time", plan))
+            Ok(("a training step (the plain plan), B rows at a time", plan))
         }
         None => {
             let plan = plan::plain(&Spec::new(net, objective), 1, Purpose::Evaluate);

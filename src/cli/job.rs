@@ -193,7 +193,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);
-    config.run.plan.get_or_insert_default();
+    spec.plan = *config.run.plan.get_or_insert_default();
     if spec.epochs > MAX_EPOCHS {
         return Err(Error::usage(format!("{} epochs", spec.epochs))
             .help(format!("--epochs is a number up to {MAX_EPOCHS}")));

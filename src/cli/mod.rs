@@ -2,6 +2,7 @@
 //! to standard error.
 
 mod args;
+mod bench;
 mod check_gradients;
 mod completions;
 mod devices;
@@ -23,13 +24,15 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Runs the command that the arguments of the process name: its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    let begin = Instant::now();
     let matches = command().get_matches();
     let done = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => run(cli.command),
+        Ok(cli) => run(cli.command, begin),
         Err(error) => error.exit(),
     };
     done.unwrap_or_else(|error| {
@@ -44,7 +47,7 @@ fn command() -> clap::Command {
     Cli::command().mut_subcommands(|c| c.mut_args(|a| a.hide_env(true)))
 }
 
-fn run(command: Command) -> Result<ExitCode> {
+fn run(command: Command, begin: Instant) -> Result<ExitCode> {
     match command {
         Command::Train(args) => train::train(args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
@@ -52,6 +55,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::CheckGradients(args) => check_gradients::check_gradients(args),
         Command::Verify(args) => verify::verify(args),
+        Command::Bench(args) => bench::bench(args, begin),
         Command::Devices(args) => devices::devices(&args),
         Command::Completions(args) => completions::completions(&args),
     }

@@ -3,7 +3,7 @@
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What a run directory may hold.
@@ -73,11 +73,33 @@ impl RunDirectory {
     }
 
     /// The new file of events, and what it is called.
-    pub fn metrics(&self) -> Result<(File, String)> {
+    pub fn metrics(&self) -> Result<(WholeLines, String)> {
         let path = self.path.join("metrics.jsonl");
         let file = File::options().create_new(true).append(true).open(&path);
         let file = file.map_err(|e| cannot_create(&path, &e))?;
-        Ok((file, path.display().to_string()))
+        Ok((WholeLines { file, len: 0 }, path.display().to_string()))
+    }
+}
+
+/// A new file that is only ever a number of whole writes long, when the disk is full too.
+pub(super) struct WholeLines {
+    file: File,
+    len: u64,
+}
+
+impl Write for WholeLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Err(error) = self.file.write_all(line) {
+            // Half a line must not stay; the first error is the one to tell.
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
+        self.len += line.len() as u64;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, PlanChoice, StopAt, Validation};
+pub use values::{HiddenLayers, StopAt, Validation};
 
 use crate::error::{Error, Result, nearest};
 use clap::Args;
@@ -248,7 +248,7 @@ mod tests {
         assert!(error("[net]\nlayers = \"8\"").contains("unknown option \"net\""));
         assert!(error("validation = 1.5").contains("no part of the rows"));
         assert!(error("stop-at = \"acuracy=0.9\"").contains("did you mean accuracy?"));
-        assert!(error("plan = \"fused\"").contains("take plain"));
+        assert!(error("plan = \"fuse\"").contains("did you mean fused?"));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, PlanChoice, StopAt, Validation, names, text};
+use super::values::{HiddenLayers, StopAt, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::{Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
-use crate::spec::{Bias, Units};
+use crate::spec::{Bias, PlanKind, Units};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -171,10 +171,11 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
 
-    /// The training program: plain, one kernel for each operation [default: plain]
+    /// fused, several operations at once where the device has kernels for that, or plain, one kernel
+    /// for each [default: fused]
     #[arg(long, env = "WGRAD_PLAN")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<PlanChoice>,
+    pub plan: Option<PlanKind>,
 }
 
 /// What it runs on.

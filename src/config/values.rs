@@ -77,32 +77,6 @@ impl FromStr for HiddenLayers {
     }
 }
 
-/// Which program trains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PlanChoice {
-    /// One kernel for each operation of the mathematics.
-    #[default]
-    Plain,
-}
-
-impl fmt::Display for PlanChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("plain")
-    }
-}
-
-impl FromStr for PlanChoice {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "plain" => Ok(PlanChoice::Plain),
-            "fused" => Err(Error::usage("the fused plan isn't built yet").help("take plain")),
-            _ => Err(unknown("plan", name, &["plain"])),
-        }
-    }
-}
-
 /// A metric, and the value at which a run may end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StopAt {
@@ -150,7 +124,7 @@ impl FromStr for StopAt {
     }
 }
 
-serde_as_text!(HiddenLayers, PlanChoice, StopAt);
+serde_as_text!(HiddenLayers, StopAt);
 
 /// An option that is read from its text, or from a number in its place.
 pub(super) mod text {
