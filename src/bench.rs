@@ -40,7 +40,13 @@ pub const CASES: [Case; 6] = [
     Case { name: "S64", widths: &[784, 128, 10], batch: 64, rows: 60_000, classes: true },
     Case { name: "S128", widths: &[784, 128, 10], batch: 128, rows: 60_000, classes: true },
     Case { name: "M", widths: &[784, 1024, 1024, 10], batch: 256, rows: 60_000, classes: true },
-    Case { name: "T", widths: &[32, 64, 64, 64, 64, 16], batch: 16_384, rows: 65_536, classes: false },
+    Case {
+        name: "T",
+        widths: &[32, 64, 64, 64, 64, 16],
+        batch: 16_384,
+        rows: 65_536,
+        classes: false,
+    },
     Case { name: "H", widths: &[13, 512, 256, 384, 1], batch: 256, rows: 18_432, classes: false },
     Case { name: "L", widths: &[4096, 4096, 4096, 4096], batch: 512, rows: 1024, classes: false },
 ];
@@ -82,7 +88,8 @@ impl Case {
     pub fn data(&self) -> Result<Dataset> {
         let mut random = Random::new(0, Stream::Data, 0);
         let (inputs, outputs) = (self.widths[0], self.widths[self.widths.len() - 1]);
-        let mut numbers = |cols| Matrix::from_fn(self.rows, cols, |_, _| random.random_range(-1.0..1.0f32));
+        let mut numbers =
+            |cols| Matrix::from_fn(self.rows, cols, |_, _| random.random_range(-1.0..1.0f32));
         let (features, targets) = if self.classes {
             let pixels = numbers(inputs).map(|x| (x.abs() * 255.0) as u8);
             let labels = (0..self.rows as u32).map(|r| r % outputs as u32).collect();
@@ -229,7 +236,11 @@ fn ceilings(open: &dyn Fn() -> Result<Box<dyn Backend>>) -> Result<(f64, f64)> {
 fn time_op(program: Program, output: TensorId, mut backend: Box<dyn Backend>) -> Result<f64> {
     backend.load(Arc::new(program))?;
     let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0])?));
-    let data = backend.upload(Arc::new(Samples { features, affine: Affine::identity(1), targets: None }))?;
+    let data = backend.upload(Arc::new(Samples {
+        features,
+        affine: Affine::identity(1),
+        targets: None,
+    }))?;
     let step = Step { rows: 1, ..Step::default() };
     let mut time = |steps: &[Step], ops: Range<usize>, data: DataId| -> Result<f64> {
         let begin = Instant::now();

@@ -67,7 +67,10 @@ pub struct Epoch {
     pub samples_per_second: f64,
 }
 
-fn by_name<S: serde::Serializer>(values: &[(&'static str, f64)], s: S) -> std::result::Result<S::Ok, S::Error> {
+fn by_name<S: serde::Serializer>(
+    values: &[(&'static str, f64)],
+    s: S,
+) -> std::result::Result<S::Ok, S::Error> {
     s.collect_map(values.iter().copied())
 }
 

@@ -125,7 +125,8 @@ pub fn check_plan(
 
     let total: usize = analytic.iter().map(Vec::len).sum();
     let order = Permutation::new(total as u32, Some(stream_key(spec.seed, Stream::Check, 0)));
-    let mut report = Report { checked: 0, kinks: 0, threshold: options.threshold, worst: None, passed: true };
+    let mut report =
+        Report { checked: 0, kinks: 0, threshold: options.threshold, worst: None, passed: true };
     for i in 0..total.min(options.limit) {
         let mut index = order.at(i as u32) as usize;
         let mut t = 0;
@@ -185,13 +186,23 @@ struct Error {
 
 impl Error {
     /// The slopes at element `index` of `tensor`, which holds `values`, over a step of h.
-    fn slopes(&mut self, tensor: TensorId, values: &mut [f64], index: usize, h: f64) -> Result<Slopes> {
+    fn slopes(
+        &mut self,
+        tensor: TensorId,
+        values: &mut [f64],
+        index: usize,
+        h: f64,
+    ) -> Result<Slopes> {
         let w = values[index];
         let mut at = |x: f64| -> Result<f64> {
             values[index] = x;
             self.backend.write(tensor, Values::F64(values))?;
             self.backend.write(self.plan.sums, Values::F64(&[0.0; 4]))?;
-            self.backend.run(self.plan.program.routines.evaluate.clone(), self.data, &[self.step])?;
+            self.backend.run(
+                self.plan.program.routines.evaluate.clone(),
+                self.data,
+                &[self.step],
+            )?;
             let mut sums = [0.0; 4];
             self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums))?;
             Ok(sums[0] * f64::from(self.step.loss_scale))

@@ -49,7 +49,12 @@ impl Metrics {
     ///
     /// R² over several outputs weights each by its variance.
     #[must_use]
-    pub fn from_sums(sums: [f64; 4], rows: usize, objective: Objective, targets: &TargetSummary) -> Self {
+    pub fn from_sums(
+        sums: [f64; 4],
+        rows: usize,
+        objective: Objective,
+        targets: &TargetSummary,
+    ) -> Self {
         let [loss, right, squares, absolutes] = sums;
         let values = if targets.classes {
             vec![("accuracy", right / rows as f64)]
@@ -104,6 +109,9 @@ mod tests {
         assert_eq!(metrics.loss, 0.8);
         assert_eq!(metrics.values, [("rmse", 1.0), ("mae", 0.6), ("r2", 0.75)]);
         let classes = TargetSummary { classes: true, ..targets };
-        assert_eq!(Metrics::from_sums([8.0, 3.0, 0.0, 0.0], 4, objective, &classes).get("accuracy"), Some(0.75));
+        assert_eq!(
+            Metrics::from_sums([8.0, 3.0, 0.0, 0.0], 4, objective, &classes).get("accuracy"),
+            Some(0.75)
+        );
     }
 }

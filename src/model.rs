@@ -33,7 +33,11 @@ impl Model {
     ///
     /// # Errors
     /// When the columns are not those of the training data, or the device was lost.
-    pub fn predict(&self, features: Arc<Features>, backend: Box<dyn Backend>) -> Result<Matrix<f32>> {
+    pub fn predict(
+        &self,
+        features: Arc<Features>,
+        backend: Box<dyn Backend>,
+    ) -> Result<Matrix<f32>> {
         let (rows, cols) = (features.rows(), self.predicted_columns());
         let mut all = Vec::with_capacity(rows * cols);
         self.predict_batches(features, backend, |_, batch| {
@@ -97,7 +101,8 @@ impl Model {
 
     /// Turns the net's outputs into predictions.
     fn predictions(&self, mut outputs: Matrix<f32>) -> Matrix<f32> {
-        let (rows, cols, classes) = (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
+        let (rows, cols, classes) =
+            (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
         for row in outputs.data_mut().chunks_exact_mut(cols) {
             self.objective.loss.link().apply(row);
             if classes.is_none() {

@@ -184,14 +184,18 @@ impl Replay {
         let mut reports = Vec::new();
         let [device, cpu, exact] = &results[..] else { return Ok(reports) };
         for ((device, cpu), (tensor, exact)) in device.iter().zip(cpu).zip(exact) {
-            let (device_error, cpu_error) = (largest_error(&device.1, exact), largest_error(&cpu.1, exact));
+            let (device_error, cpu_error) =
+                (largest_error(&device.1, exact), largest_error(&cpu.1, exact));
             let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-            let integers = matches!(op, Op::Gather { .. } | Op::Targets { .. } | Op::Uniform { .. } | Op::Permutation { .. });
-            let allowed = if integers {
-                0.0
-            } else {
-                FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest)
-            };
+            let integers = matches!(
+                op,
+                Op::Gather { .. }
+                    | Op::Targets { .. }
+                    | Op::Uniform { .. }
+                    | Op::Permutation { .. }
+            );
+            let allowed =
+                if integers { 0.0 } else { FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest) };
             reports.push(OpReport {
                 op: program.describe(op),
                 tensor: program.tensor(*tensor).name.clone(),
@@ -212,13 +216,20 @@ impl Replay {
 
     /// The largest sum of the magnitudes of the terms, of an op that adds terms up: the op itself
     /// on the magnitudes of its inputs.
-    fn scale(&mut self, i: usize, op: &Op, uses: &[(TensorId, Access)], step: &Step) -> Result<Option<f64>> {
+    fn scale(
+        &mut self,
+        i: usize,
+        op: &Op,
+        uses: &[(TensorId, Access)],
+        step: &Step,
+    ) -> Result<Option<f64>> {
         if !matches!(op, Op::Matmul { .. } | Op::ColumnSums { .. } | Op::Accumulate { .. }) {
             return Ok(None);
         }
         let (backend, data) = &mut self.backends[2];
         for (tensor, _) in uses {
-            let magnitudes: Vec<f32> = self.values.get(tensor).into_iter().flatten().map(|x| x.abs()).collect();
+            let magnitudes: Vec<f32> =
+                self.values.get(tensor).into_iter().flatten().map(|x| x.abs()).collect();
             backend.write(*tensor, Values::F32(&magnitudes))?;
         }
         backend.run(i..i + 1, *data, &[*step])?;
@@ -269,6 +280,9 @@ impl Replay {
 
 /// The largest error; NaN where either side has one that the other hasn't.
 fn largest_error(found: &[f64], exact: &[f64]) -> f64 {
-    let errors = found.iter().zip(exact).map(|(f, e)| if f.to_bits() == e.to_bits() { 0.0 } else { (f - e).abs() });
+    let errors = found
+        .iter()
+        .zip(exact)
+        .map(|(f, e)| if f.to_bits() == e.to_bits() { 0.0 } else { (f - e).abs() });
     errors.fold(0.0, |m: f64, e| if e.is_nan() { e } else { m.max(e) })
 }

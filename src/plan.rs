@@ -2,7 +2,9 @@
 
 use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
-use crate::kernels::fused::{FusedLayer, GradientUpdate, ParameterGradient, Reach, Rows, piece_units};
+use crate::kernels::fused::{
+    FusedLayer, GradientUpdate, ParameterGradient, Reach, Rows, piece_units,
+};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::Form;
 use crate::program::{LayerGradients, LayerTensors, Op, Program, Routines};
@@ -161,7 +163,12 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
             let Some(g) = t.training else { continue };
             let bias = t.bias.zip(g.bias).map(|(b, g)| ([b, g], layer.bias.sign()));
-            gradients.push(ParameterGradient { delta: g.delta, input, weight: [t.weight, g.weight], bias });
+            gradients.push(ParameterGradient {
+                delta: g.delta,
+                input,
+                weight: [t.weight, g.weight],
+                bias,
+            });
             input = t.a;
         }
         let mut pieces: Vec<(usize, usize)> = Vec::new();
@@ -220,8 +227,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tens
         let mut pair = |buffer, role, suffix: &str| {
             let weight =
                 p.add_to(buffer, name(&format!("weight{suffix}")), role, Extent::Fixed(out), cols);
-            let bias = biased
-                .then(|| p.add_to(buffer, name(&format!("bias{suffix}")), role, Extent::Fixed(1), out));
+            let bias = biased.then(|| {
+                p.add_to(buffer, name(&format!("bias{suffix}")), role, Extent::Fixed(1), out)
+            });
             (weight, bias)
         };
         let (weight, bias) = pair(parameters, Role::Parameter, "");
@@ -234,7 +242,11 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tens
             _ => false,
         };
         let a = if same { z } else { transient("a") };
-        let training = gradient.map(|(weight, bias)| LayerGradients { weight, bias, delta: transient("delta") });
+        let training = gradient.map(|(weight, bias)| LayerGradients {
+            weight,
+            bias,
+            delta: transient("delta"),
+        });
         layers.push(LayerTensors { weight, bias, z, a, training });
     }
 
@@ -256,7 +268,8 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tens
         let mut state = |name, used: bool| {
             p.add(name, Role::State, Extent::Fixed(1), if used { len } else { 1 })
         };
-        let (first, second) = (state("optimizer.first", slots > 0), state("optimizer.second", slots > 1));
+        let (first, second) =
+            (state("optimizer.first", slots > 0), state("optimizer.second", slots > 1));
         [p.add_whole(gradients, "gradients", Role::Gradient), first, second]
     });
     let plan = Plan { program: p, layers, output, sums, unit, parameters: whole };

@@ -33,13 +33,27 @@ pub enum Op {
     /// δ ← Jᵀ δ with the Jacobian of softmax at y: (B, n_L).
     SoftmaxGradient { y: TensorId, delta: TensorId },
     /// gradient = ∂E/∂y: (B, n_L), and the scores of each row: (B, 4).
-    Loss { loss: Loss, y: TensorId, t: TensorId, unit: TensorId, gradient: TensorId, scores: TensorId },
+    Loss {
+        loss: Loss,
+        y: TensorId,
+        t: TensorId,
+        unit: TensorId,
+        gradient: TensorId,
+        scores: TensorId,
+    },
     /// sums += Σ_rows scores: (1, 4).
     Accumulate { scores: TensorId, sums: TensorId },
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
     /// The optimiser's step on every parameter.
-    Update { optimizer: Optimizer, decay: f32, w: TensorId, g: TensorId, first: TensorId, second: TensorId },
+    Update {
+        optimizer: Optimizer,
+        decay: f32,
+        w: TensorId,
+        g: TensorId,
+        first: TensorId,
+        second: TensorId,
+    },
     /// Gather, forward, loss and backward to all δ, a block of rows at a time.
     Rows(Box<Rows>),
     /// All gradients of all parameters, each followed at once by the optimiser's step.
@@ -146,13 +160,26 @@ impl Program {
     }
 
     /// A new tensor in a buffer of its own.
-    pub fn add(&mut self, name: impl Into<String>, role: Role, rows: Extent, cols: usize) -> TensorId {
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        role: Role,
+        rows: Extent,
+        cols: usize,
+    ) -> TensorId {
         self.buffers.push(0);
         self.add_to(self.buffers.len() - 1, name, role, rows, cols)
     }
 
     /// A new tensor behind those that are in `buffer` already.
-    pub fn add_to(&mut self, buffer: usize, name: impl Into<String>, role: Role, rows: Extent, cols: usize) -> TensorId {
+    pub fn add_to(
+        &mut self,
+        buffer: usize,
+        name: impl Into<String>,
+        role: Role,
+        rows: Extent,
+        cols: usize,
+    ) -> TensorId {
         let offset = self.buffers[buffer];
         // Saturates, so that a device refuses what no machine could count.
         let len = rows.rows(self.batch).saturating_mul(cols);
@@ -346,12 +373,24 @@ impl fmt::Display for OpText<'_> {
                     Reach::Loss => ", loss",
                     Reach::Deltas => ", loss, δ of all layers",
                 };
-                write!(f, "rows                 gather, {} layers{reach}: {} rows at a time", rows.layers.len(), rows.block)
+                write!(
+                    f,
+                    "rows                 gather, {} layers{reach}: {} rows at a time",
+                    rows.layers.len(),
+                    rows.block
+                )
             }
             Op::GradientUpdate(update) => {
-                write!(f, "gradient + update    {} layers by {}", update.layers.len(), update.optimizer)
+                write!(
+                    f,
+                    "gradient + update    {} layers by {}",
+                    update.layers.len(),
+                    update.optimizer
+                )
             }
-            Op::Uniform { out, .. } => write!(f, "uniform              {} = random numbers", t(out)),
+            Op::Uniform { out, .. } => {
+                write!(f, "uniform              {} = random numbers", t(out))
+            }
             Op::Permutation { out } => write!(f, "permutation          {} = shuffled rows", t(out)),
         }
     }

@@ -154,7 +154,11 @@ impl Session {
     ///
     /// # Errors
     /// When the device was lost, or what `take` returns.
-    pub fn outputs(&mut self, data: &Loaded, mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>) -> Result<()> {
+    pub fn outputs(
+        &mut self,
+        data: &Loaded,
+        mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>,
+    ) -> Result<()> {
         let cols = self.plan.program.tensor(self.plan.output).cols;
         for step in self.batches(data.rows).collect::<Vec<_>>() {
             self.backend.run(self.plan.program.routines.predict.clone(), data.id, &[step])?;

@@ -110,7 +110,11 @@ impl Trainer {
     /// # Errors
     /// When the data don't fit the net, the device was lost, an observer fails, or the loss is no
     /// longer a finite number.
-    pub fn fit(&mut self, validation: Option<&Dataset>, observer: &mut dyn Observer) -> Result<End> {
+    pub fn fit(
+        &mut self,
+        validation: Option<&Dataset>,
+        observer: &mut dyn Observer,
+    ) -> Result<End> {
         let training = self.training;
         let validation = validation.map(|data| self.upload(data)).transpose()?;
         let run = Run::new(self.spec.clone(), training.rows);
@@ -210,7 +214,9 @@ impl Trainer {
         while done < run.steps {
             let to_read = between_reads - done % between_reads;
             let piece = self.piece.min(to_read).min(run.steps - done);
-            let steps: Vec<Step> = (done..done + piece).map(|i| run.step(i, self.step + (i - done) as u64, &order)).collect();
+            let steps: Vec<Step> = (done..done + piece)
+                .map(|i| run.step(i, self.step + (i - done) as u64, &order))
+                .collect();
             let asked = Instant::now();
             let routine = self.session.plan().program.routines.step.clone();
             self.session.backend_mut().run(routine, self.training.id, &steps)?;
@@ -265,9 +271,12 @@ impl Trainer {
         if metrics.loss.is_finite() {
             return Ok(metrics);
         }
-        Err(Error::new(ErrorKind::Diverged, format!("training diverged: the loss is {}", metrics.loss))
-            .at(format!("epoch {}, by step {}", self.epoch + 1, self.step))
-            .help(format!("lower the learning rate, now {}, with --lr", self.spec.lr)))
+        Err(Error::new(
+            ErrorKind::Diverged,
+            format!("training diverged: the loss is {}", metrics.loss),
+        )
+        .at(format!("epoch {}, by step {}", self.epoch + 1, self.step))
+        .help(format!("lower the learning rate, now {}, with --lr", self.spec.lr)))
     }
 }
 
@@ -317,8 +326,10 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
         .map(|(l, (layer, (out, cols)))| {
             let mut random = Random::new(spec.seed, Stream::Weights, l as u64);
             let mut drawn = layer.weight_init.draw(out, cols, &mut random).into_iter();
-            let weight = crate::matrix::Matrix::from_fn(out, cols, |_, _| drawn.next().unwrap_or_default());
-            let bias = (layer.bias != Bias::None).then(|| layer.bias_init.draw(out, 1, &mut random));
+            let weight =
+                crate::matrix::Matrix::from_fn(out, cols, |_, _| drawn.next().unwrap_or_default());
+            let bias =
+                (layer.bias != Bias::None).then(|| layer.bias_init.draw(out, 1, &mut random));
             LayerWeights { weight, bias }
         })
         .collect()
@@ -329,9 +340,12 @@ fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<()> {
     let (loss, outputs) = (spec.objective.loss, spec.net.outputs());
     let inputs = preprocessing.features.cols();
     if spec.net.inputs != inputs {
-        return Err(Error::usage(format!("the net takes {} inputs, the data have {inputs} feature columns", spec.net.inputs))
-            .at("layer 1")
-            .help("give the net the data's number of feature columns"));
+        return Err(Error::usage(format!(
+            "the net takes {} inputs, the data have {inputs} feature columns",
+            spec.net.inputs
+        ))
+        .at("layer 1")
+        .help("give the net the data's number of feature columns"));
     }
     match &preprocessing.classes {
         None if loss.is_for_classes() => Err(Error::usage(format!("{} on a regression target", loss.name()))

@@ -19,7 +19,13 @@ pub trait Vector: Real {
     /// x ← (raw − shift) · scale, in f32, then widened.
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// The optimiser's step on w from g; states: where the rule has them.
-    fn update(rule: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]);
+    fn update(
+        rule: Optimizer,
+        s: &Scalars<Self>,
+        w: &mut [Self],
+        g: &[Self],
+        state: [&mut [Self]; 2],
+    );
 }
 
 /// A module of loops for one precision, and the trait on top of it.
@@ -29,22 +35,34 @@ macro_rules! vector {
             use super::{Optimizer, Scalars};
             use multiversion::multiversion;
 
-            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn add_scaled(sign: $type, y: &[$type], x: &mut [$type]) {
                 x.iter_mut().zip(y).for_each(|(x, &y)| *x += sign * y);
             }
 
-            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn relu(a: &mut [$type]) {
                 a.iter_mut().for_each(|a| *a = if *a <= 0.0 { 0.0 } else { *a });
             }
 
-            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn relu_gradient(z: &[$type], delta: &mut [$type]) {
                 delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= if z > 0.0 { 1.0 } else { 0.0 });
             }
 
-            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [$type]) {
                 let columns = shift.iter().zip(scale);
                 for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
@@ -52,7 +70,10 @@ macro_rules! vector {
                 }
             }
 
-            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [$type]) {
                 let columns = shift.iter().zip(scale);
                 for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
@@ -60,7 +81,10 @@ macro_rules! vector {
                 }
             }
 
-            #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn update(
                 rule: Optimizer,
                 s: &Scalars<$type>,
@@ -82,12 +106,16 @@ macro_rules! vector {
                         }
                     }
                     Optimizer::Adam { .. } => {
-                        for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
+                        for ((w, &g), (m, v)) in
+                            w.iter_mut().zip(g).zip(first.iter_mut().zip(second))
+                        {
                             rule.update(w, g, [m, v], s);
                         }
                     }
                     Optimizer::AdamW { .. } => {
-                        for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(first.iter_mut().zip(second)) {
+                        for ((w, &g), (m, v)) in
+                            w.iter_mut().zip(g).zip(first.iter_mut().zip(second))
+                        {
                             rule.update(w, g, [m, v], s);
                         }
                     }
@@ -111,7 +139,13 @@ macro_rules! vector {
             fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]) {
                 $module::scale_floats(raw, shift, scale, x);
             }
-            fn update(rule: Optimizer, s: &Scalars<Self>, w: &mut [Self], g: &[Self], state: [&mut [Self]; 2]) {
+            fn update(
+                rule: Optimizer,
+                s: &Scalars<Self>,
+                w: &mut [Self],
+                g: &[Self],
+                state: [&mut [Self]; 2],
+            ) {
                 $module::update(rule, s, w, g, state);
             }
         }

@@ -7,7 +7,22 @@ use std::path::{Path, PathBuf};
 /// The level of each top-level module of `src`.
 const LEVELS: [(u32, &[&str]); 8] = [
     (0, &["error", "matrix", "random", "real"]),
-    (1, &["activation", "data", "event", "init", "loss", "metrics", "optim", "schedule", "spec", "tensor", "vector"]),
+    (
+        1,
+        &[
+            "activation",
+            "data",
+            "event",
+            "init",
+            "loss",
+            "metrics",
+            "optim",
+            "schedule",
+            "spec",
+            "tensor",
+            "vector",
+        ],
+    ),
     (2, &["kernels"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
@@ -38,12 +53,17 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 /// The modules that a text names behind `crate::`, those in braces too; tests aside.
 fn imports(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let name = |s: &str| s.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let code: String =
+        code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let name = |s: &str| {
+        s.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
     code.split("crate::")
         .skip(1)
         .flat_map(|rest| match rest.strip_prefix('{') {
-            Some(group) => group.split('}').next().unwrap_or_default().split(',').map(name).collect(),
+            Some(group) => {
+                group.split('}').next().unwrap_or_default().split(',').map(name).collect()
+            }
             None => vec![name(rest)],
         })
         .filter(|n| n.chars().next().is_some_and(char::is_lowercase))
@@ -61,7 +81,11 @@ fn modules_import_lower_levels_only() {
         let own = *level.get(module.as_str()).unwrap_or_else(|| panic!("{module} has no level"));
         for import in imports(&text) {
             let Some(other) = level.get(import.as_str()) else { continue };
-            assert!(*other <= own, "{} (level {own}) imports {import} (level {other})", path.display());
+            assert!(
+                *other <= own,
+                "{} (level {own}) imports {import} (level {other})",
+                path.display()
+            );
         }
     }
 }
@@ -90,7 +114,8 @@ fn the_core_keeps_files_and_terminals_out() {
 #[test]
 fn every_shader_belongs_to_a_kernel_family() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let kernels: String = files(&root.join("src/kernels")).iter().map(|f| fs::read_to_string(f).unwrap()).collect();
+    let kernels: String =
+        files(&root.join("src/kernels")).iter().map(|f| fs::read_to_string(f).unwrap()).collect();
     for shader in files(&root.join("shaders")) {
         let name = shader.file_name().unwrap().to_string_lossy();
         assert!(kernels.contains(&format!("shaders/{name}")), "{name} is used by no kernel");

@@ -18,7 +18,8 @@ fn has_gpu(test: &str) -> bool {
 }
 
 fn train(spec: &Spec, data: &Dataset, backend: Box<dyn Backend>) -> Vec<LayerWeights> {
-    let mut trainer = Trainer::new(spec, data, Preprocessing::fit(data, Scaling::Minmax), backend).unwrap();
+    let mut trainer =
+        Trainer::new(spec, data, Preprocessing::fit(data, Scaling::Minmax), backend).unwrap();
     trainer.fit(None, &mut ()).unwrap();
     trainer.weights().unwrap()
 }
@@ -26,7 +27,9 @@ fn train(spec: &Spec, data: &Dataset, backend: Box<dyn Backend>) -> Vec<LayerWei
 /// The largest difference between two nets' parameters.
 fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f32 {
     let all = |w: &[LayerWeights]| -> Vec<f32> {
-        w.iter().flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied()).collect()
+        w.iter()
+            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
+            .collect()
     };
     all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
 }
@@ -38,8 +41,11 @@ fn parameters_beyond_the_binding_limit_are_updated_in_parts() {
         return;
     }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
-    let limits = wgpu::Limits { max_storage_buffer_binding_size: 1 << 17, ..wgpu::Limits::default() };
+    let adapter =
+        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .unwrap();
+    let limits =
+        wgpu::Limits { max_storage_buffer_binding_size: 1 << 17, ..wgpu::Limits::default() };
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
 
@@ -51,7 +57,8 @@ fn parameters_beyond_the_binding_limit_are_updated_in_parts() {
     spec.batch_size = 97;
     assert!(spec.net.parameters() * 4 > 1 << 17);
     let data = digits().split(0.2, 0).unwrap().1;
-    let gpu = train(&spec, &data, Box::new(Gpu::from_device(device, queue, "with low limits").unwrap()));
+    let gpu =
+        train(&spec, &data, Box::new(Gpu::from_device(device, queue, "with low limits").unwrap()));
     let cpu = train(&spec, &data, Box::new(Cpu::<f32>::new(None).unwrap()));
     assert!(difference(&gpu, &cpu) < 1e-4, "{}", difference(&gpu, &cpu));
 }
@@ -62,7 +69,8 @@ fn a_batch_of_more_rows_than_a_dispatch_has_workgroups_is_folded() {
         return;
     }
     let rows = 66_000;
-    let features = Features::F32(Matrix::from_fn(rows, 2, |r, c| ((r * 7 + c * 3) % 11) as f32 / 11.0));
+    let features =
+        Features::F32(Matrix::from_fn(rows, 2, |r, c| ((r * 7 + c * 3) % 11) as f32 / 11.0));
     let targets = Targets::Numbers(Matrix::from_fn(rows, 1, |r, _| (r % 5) as f32));
     let data = Dataset::new("many rows", features, targets).unwrap();
     let net = Net::new(2).layer(66, Activation::Tanh).layer(1, Activation::Identity);
@@ -106,7 +114,8 @@ fn a_net_beyond_all_memory_is_refused_on_both_backends() {
         backends.push(Box::new(Gpu::open(0).unwrap()));
     }
     for backend in backends {
-        let error = Trainer::new(&spec, &data, preprocessing.clone(), backend).err().expect("refused");
+        let error =
+            Trainer::new(&spec, &data, preprocessing.clone(), backend).err().expect("refused");
         assert_eq!(error.kind(), ErrorKind::Device, "{error}");
     }
 }

@@ -30,7 +30,9 @@ fn gpu(test: &str) -> Option<Box<dyn Backend>> {
 
 /// A seed that is new each day, printed so that a failure can be had again with WGRAD_TEST_SEED.
 fn random(test: u64) -> Random {
-    let today = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 86_400;
+    let today =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+            / 86_400;
     let seed = std::env::var("WGRAD_TEST_SEED").map_or(today, |s| s.parse().unwrap());
     eprintln!("WGRAD_TEST_SEED={seed}");
     Random::new(seed, Stream::Check, test)
@@ -72,7 +74,13 @@ impl Case {
     }
 
     /// Runs `op` alone on all backends, and returns what its last output holds.
-    fn check(mut self, op: Op, step: Step, samples: Option<Samples>, device: Box<dyn Backend>) -> Vec<f32> {
+    fn check(
+        mut self,
+        op: Op,
+        step: Step,
+        samples: Option<Samples>,
+        device: Box<dyn Backend>,
+    ) -> Vec<f32> {
         let output = *self.program.uses(&op).last().map(|(t, _)| t).unwrap();
         let described = self.program.describe(&op);
         self.program.ops.push(op);
@@ -109,7 +117,12 @@ fn matrix_products_of_every_form_agree() {
                     let k = other;
                     let a = case.batch("a", k, normal(&mut random, rows * k));
                     let shape = if form == Form::Nt { (n, k) } else { (k, n) };
-                    let b = case.tensor("b", Extent::Fixed(shape.0), shape.1, normal(&mut random, n * k));
+                    let b = case.tensor(
+                        "b",
+                        Extent::Fixed(shape.0),
+                        shape.1,
+                        normal(&mut random, n * k),
+                    );
                     (a, b, case.batch("c", n, vec![]))
                 }
                 Form::Tn => {
@@ -122,8 +135,12 @@ fn matrix_products_of_every_form_agree() {
             let bias = case.tensor("bias", Extent::Fixed(1), n, normal(&mut random, n));
             let sign = [1.0, -1.0][round % 2];
             let bias = (form == Form::Nt && round % 3 > 0).then_some((bias, sign));
-            let product = case.check(Op::Matmul { form, a, b, bias, c }, Step::default(), None, device);
-            assert!(rows > 0 || product.iter().all(|&x| x == 0.0), "an empty batch has no gradient");
+            let product =
+                case.check(Op::Matmul { form, a, b, bias, c }, Step::default(), None, device);
+            assert!(
+                rows > 0 || product.iter().all(|&x| x == 0.0),
+                "an empty batch has no gradient"
+            );
         }
     }
 }
@@ -139,12 +156,21 @@ fn very_long_sums_agree() {
         let mut case = Case::new(if form == Form::Tn { rows } else { 3 });
         let (a, b, c) = if form == Form::Tn {
             let a = case.batch("a", 3, positive(rows * 3));
-            (a, case.batch("b", cols, positive(rows * cols)), case.tensor("c", Extent::Fixed(3), cols, vec![]))
+            (
+                a,
+                case.batch("b", cols, positive(rows * cols)),
+                case.tensor("c", Extent::Fixed(3), cols, vec![]),
+            )
         } else {
             let a = case.batch("a", rows, positive(3 * rows));
-            (a, case.tensor("b", Extent::Fixed(cols), rows, positive(rows * cols)), case.batch("c", cols, vec![]))
+            (
+                a,
+                case.tensor("b", Extent::Fixed(cols), rows, positive(rows * cols)),
+                case.batch("c", cols, vec![]),
+            )
         };
-        let bias = (form == Form::Nt).then(|| (case.tensor("bias", Extent::Fixed(1), cols, positive(cols)), -1.0));
+        let bias = (form == Form::Nt)
+            .then(|| (case.tensor("bias", Extent::Fixed(1), cols, positive(cols)), -1.0));
         case.check(Op::Matmul { form, a, b, bias, c }, Step::default(), None, device);
     }
     let rows = 1_100_000;
@@ -172,11 +198,17 @@ fn activations_and_their_derivatives_agree_over_a_wide_range() {
         let functions = UnitFunctions::Same(activation);
         let mut case = Case::new(rows);
         let (z_id, a) = (case.batch("z", cols, z.clone()), case.batch("a", cols, vec![]));
-        case.check(Op::Activation { functions: functions.clone(), z: z_id, a }, Step::default(), None, device);
+        case.check(
+            Op::Activation { functions: functions.clone(), z: z_id, a },
+            Step::default(),
+            None,
+            device,
+        );
 
         let Some(device) = gpu("activations") else { return };
         let mut case = Case::new(rows);
-        let (z, delta) = (case.batch("z", cols, z), case.batch("delta", cols, normal(&mut random, rows * cols)));
+        let (z, delta) =
+            (case.batch("z", cols, z), case.batch("delta", cols, normal(&mut random, rows * cols)));
         case.check(Op::ActivationGradient { functions, z, delta }, Step::default(), None, device);
     }
 }
@@ -210,7 +242,10 @@ fn softmax_and_its_jacobian_agree() {
         let input: Vec<f32> = normal(&mut random, rows * cols).iter().map(|z| z * 5.0).collect();
         let Some(device) = gpu("softmax") else { return };
         let mut case = Case::new(rows);
-        let (input, out) = (case.batch("in", cols, input), case.batch("out", cols, normal(&mut random, rows * cols)));
+        let (input, out) = (
+            case.batch("in", cols, input),
+            case.batch("out", cols, normal(&mut random, rows * cols)),
+        );
         let op = if round % 2 == 0 {
             Op::Softmax { z: input, y: out }
         } else {
@@ -229,7 +264,11 @@ fn every_loss_and_its_gradient_agree() {
             let (rows, cols) = (size(&mut random), size(&mut random));
             let len = rows * cols;
             let probabilities = loss == Loss::CrossEntropyProbabilities;
-            let y = (0..len).map(|_| if probabilities { random.uniform() } else { 3.0 * random.normal() } as f32).collect();
+            let y = (0..len)
+                .map(
+                    |_| if probabilities { random.uniform() } else { 3.0 * random.normal() } as f32,
+                )
+                .collect();
             let t = (0..len).map(|_| if loss.is_for_classes() { random.uniform() } else { random.normal() } as f32).collect();
             let mut case = Case::new(rows);
             let y = case.batch("y", cols, y);
@@ -254,7 +293,12 @@ fn sums_over_rows_agree() {
         let mut case = Case::new(rows);
         let delta = case.batch("delta", cols, normal(&mut random, rows * cols));
         let out = case.tensor("out", Extent::Fixed(1), cols, vec![7.0; cols]);
-        case.check(Op::ColumnSums { delta, sign: [1.0, -1.0][round % 2], out }, Step::default(), None, device);
+        case.check(
+            Op::ColumnSums { delta, sign: [1.0, -1.0][round % 2], out },
+            Step::default(),
+            None,
+            device,
+        );
 
         let Some(device) = gpu("sums") else { return };
         let mut case = Case::new(rows);
@@ -304,7 +348,8 @@ fn gathered_rows_are_bit_equal_from_bytes_and_from_floats() {
             Targets::Numbers(Matrix::from_fn(all, cols, |_, _| random.normal() as f32))
         };
         let samples = Samples { features: Arc::new(features), affine, targets: Some(targets) };
-        let order = Permutation::new(all as u32, Some(stream_key(3, Stream::Shuffle, round))).words();
+        let order =
+            Permutation::new(all as u32, Some(stream_key(3, Stream::Shuffle, round))).words();
         let step = Step { first: (all - rows) as u32, order, ..Step::default() };
         let mut case = Case::new(rows);
         let x = case.batch("x", cols, vec![]);
@@ -344,7 +389,8 @@ fn steps_of_random_nets_agree_op_by_op() {
     let mut random = random(10);
     for round in 0..8 {
         let Some(device) = gpu("steps of random nets") else { return };
-        let (rows, cols, classes) = (20 + size(&mut random), size(&mut random), 2 + size(&mut random) / 8);
+        let (rows, cols, classes) =
+            (20 + size(&mut random), size(&mut random), 2 + size(&mut random) / 8);
         let mut net = Net::new(cols);
         for _ in 0..random.random_range(0..3) {
             let units = size(&mut random);
@@ -352,7 +398,10 @@ fn steps_of_random_nets_agree_op_by_op() {
             net.layers.push(Layer::new(units, activation));
         }
         let softmax = round % 2 == 0;
-        net.layers.push(Layer::new(classes, if softmax { Units::Softmax } else { Activation::Identity.into() }));
+        net.layers.push(Layer::new(
+            classes,
+            if softmax { Units::Softmax } else { Activation::Identity.into() },
+        ));
         net = net.bias(Bias::ALL[round % 3]);
         let loss = if softmax { Loss::CrossEntropyProbabilities } else { Loss::CrossEntropy };
         let mut spec = Spec::new(net, loss).optimizer(Optimizer::ALL[round % 5]);

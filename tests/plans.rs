@@ -22,7 +22,9 @@ fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeight
 /// The largest difference between two nets' parameters.
 fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f32 {
     let all = |w: &[LayerWeights]| -> Vec<f32> {
-        w.iter().flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied()).collect()
+        w.iter()
+            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
+            .collect()
     };
     all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
 }
@@ -41,10 +43,14 @@ fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
         net.layers.push(Layer::new(units, activation));
     }
     let classes = random.random_range(2..12);
-    let softmax = round % 2 == 0;
-    net.layers.push(Layer::new(classes, if softmax { Units::Softmax } else { Activation::Identity.into() }));
+    let softmax = round.is_multiple_of(2);
+    net.layers.push(Layer::new(
+        classes,
+        if softmax { Units::Softmax } else { Activation::Identity.into() },
+    ));
     let loss = [Loss::CrossEntropyProbabilities, Loss::CrossEntropy][round % 2];
-    let mut spec = Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(Optimizer::ALL[round % 5]);
+    let mut spec =
+        Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(Optimizer::ALL[round % 5]);
     spec.batch_size = random.random_range(1..300);
     spec.epochs = 2;
     spec.weight_decay = [0.0, 0.01][round % 2];
@@ -65,7 +71,10 @@ fn fused_and_plain_runs_end_with_the_same_weights_and_metrics() {
         let off = difference(&plain, &fused);
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
         let losses = (plain_metrics.loss, fused_metrics.loss);
-        assert!((losses.0 - losses.1).abs() < 1e-9 * losses.0.abs().max(1.0), "round {round}: {losses:?}");
+        assert!(
+            (losses.0 - losses.1).abs() < 1e-9 * losses.0.abs().max(1.0),
+            "round {round}: {losses:?}"
+        );
     }
 }
 
@@ -76,7 +85,8 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
         let (spec, data) = draw(&mut random, round);
         let runs = [1, 2, 3, 5].map(|threads| {
             let backend = Box::new(Cpu::<f32>::new(Some(threads)).unwrap());
-            let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+            let mut trainer =
+                Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
             trainer.fit(None, &mut ()).unwrap();
             trainer.weights().unwrap()
         });

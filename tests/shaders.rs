@@ -19,9 +19,10 @@ fn bound(module: &naga::Module, group: u32, binding: u32) -> Option<&naga::Globa
 /// The name and byte offset of each field of a variable's struct type.
 fn fields(module: &naga::Module, variable: &naga::GlobalVariable) -> Vec<(String, usize)> {
     match &module.types[variable.ty].inner {
-        TypeInner::Struct { members, .. } => {
-            members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset as usize)).collect()
-        }
+        TypeInner::Struct { members, .. } => members
+            .iter()
+            .map(|m| (m.name.clone().unwrap_or_default(), m.offset as usize))
+            .collect(),
         other => panic!("not a struct: {other:?}"),
     }
 }
@@ -29,7 +30,8 @@ fn fields(module: &naga::Module, variable: &naga::GlobalVariable) -> Vec<(String
 #[test]
 fn every_shader_is_valid_without_any_optional_feature() {
     for kernel in ALL {
-        let (flags, core) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+        let (flags, core) =
+            (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
         naga::valid::Validator::new(flags, core)
             .validate(&parse(kernel))
             .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
@@ -59,7 +61,9 @@ fn bindings_have_the_declared_names_and_access() {
                 .unwrap_or_else(|| panic!("{}: no binding {binding}", kernel.entry));
             assert_eq!(variable.name.as_deref(), Some(declared.name), "{}", kernel.entry);
             let access = match variable.space {
-                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::ReadWrite,
+                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                    Access::ReadWrite
+                }
                 AddressSpace::Storage { .. } => Access::Read,
                 other => panic!("{}: {} lies in {other:?}", kernel.entry, declared.name),
             };
@@ -73,7 +77,8 @@ fn bindings_have_the_declared_names_and_access() {
 fn uniforms_have_the_layout_of_their_structs() {
     for kernel in ALL {
         let module = parse(kernel);
-        let uniform = bound(&module, 1, 0).unwrap_or_else(|| panic!("{}: no uniform", kernel.entry));
+        let uniform =
+            bound(&module, 1, 0).unwrap_or_else(|| panic!("{}: no uniform", kernel.entry));
         assert_eq!(uniform.space, AddressSpace::Uniform, "{}", kernel.entry);
         let declared: Vec<_> = kernel.uniform.iter().map(|(n, o)| ((*n).to_string(), *o)).collect();
         assert_eq!(fields(&module, uniform), declared, "{}", kernel.entry);

@@ -101,7 +101,11 @@ impl FromStr for Choice {
             "auto" => Choice::Auto,
             "cpu" => Choice::Cpu,
             "gpu" => Choice::Gpu,
-            "" => return Err(Error::usage("no device is named").help("auto, cpu, gpu, a number or a name")),
+            "" => {
+                return Err(
+                    Error::usage("no device is named").help("auto, cpu, gpu, a number or a name")
+                );
+            }
             _ => text.parse().map_or_else(|_| Choice::Name(text.into()), Choice::Index),
         })
     }

@@ -101,9 +101,10 @@ impl Preprocessing {
     pub fn samples(&self, data: &Dataset) -> Result<Samples> {
         let samples = self.features(data.features_shared()).map_err(|e| e.at(data.name()))?;
         let targets = match (data.targets(), &self.classes) {
-            (Targets::Classes { labels, names }, Some(classes)) => {
-                Targets::Classes { labels: relabel(data.name(), labels, names, classes)?, names: classes.clone() }
-            }
+            (Targets::Classes { labels, names }, Some(classes)) => Targets::Classes {
+                labels: relabel(data.name(), labels, names, classes)?,
+                names: classes.clone(),
+            },
             (Targets::Numbers(m), None) if m.cols() == self.targets.cols() => {
                 Targets::Numbers(self.targets.apply(m))
             }
@@ -157,9 +158,14 @@ mod tests {
     fn classes_are_matched_by_name() {
         let preprocessing = Preprocessing::fit(&classes(&["a", "b"], vec![0, 1]), Scaling::None);
         let samples = preprocessing.samples(&classes(&["b", "a"], vec![0, 1])).unwrap();
-        assert!(matches!(samples.targets, Some(Targets::Classes { labels, .. }) if labels == [1, 0]));
+        assert!(
+            matches!(samples.targets, Some(Targets::Classes { labels, .. }) if labels == [1, 0])
+        );
         let error = preprocessing.samples(&classes(&["a", "c"], vec![0, 1])).unwrap_err();
-        assert!(error.to_string().contains("\"c\"") && error.to_string().contains("row 2"), "{error}");
+        assert!(
+            error.to_string().contains("\"c\"") && error.to_string().contains("row 2"),
+            "{error}"
+        );
     }
 
     #[test]

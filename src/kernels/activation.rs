@@ -72,7 +72,13 @@ pub fn unit_table(each: &[Activation]) -> Vec<f32> {
 
 /// Launches one of the two kernels on z and out: (B, cols).
 #[must_use]
-pub fn launch(kernel: &'static Kernel, functions: &UnitFunctions, z: TensorId, out: TensorId, cols: usize) -> Launch {
+pub fn launch(
+    kernel: &'static Kernel,
+    functions: &UnitFunctions,
+    z: TensorId,
+    out: TensorId,
+    cols: usize,
+) -> Launch {
     let (overrides, table) = match functions {
         UnitFunctions::Same(a) => (
             vec![

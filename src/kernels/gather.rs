@@ -81,7 +81,9 @@ pub fn features<T: Vector>(rows: &[u32], data: &Features, affine: &Affine, x: &m
 pub fn targets<T: Real>(rows: &[u32], targets: &Targets, cols: usize, t: &mut [T]) {
     for (t, &row) in t.chunks_exact_mut(cols).zip(rows) {
         match targets {
-            Targets::Classes { labels, .. } if cols == 1 => t[0] = T::of(labels[row as usize].into()),
+            Targets::Classes { labels, .. } if cols == 1 => {
+                t[0] = T::of(labels[row as usize].into())
+            }
             Targets::Classes { labels, .. } => {
                 t.fill(T::zero());
                 t[labels[row as usize] as usize] = T::one();

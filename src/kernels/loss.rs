@@ -1,7 +1,9 @@
 //! The loss of each row with its gradient, what counts as right, and the running sums.
 //! The equations of the losses stand in [`crate::loss`].
 
-use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, Step, read, read_write, uniform};
+use super::{
+    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, Step, read, read_write, uniform,
+};
 use crate::loss::{Link, Loss};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
@@ -96,7 +98,15 @@ pub fn rows<T: Real>(
 }
 
 /// One row of [`rows`]: y, t, unit, gradient: (cols), scores: (4).
-fn row<T: Real>(loss: Loss, step: &Step, y: &[T], t: &[T], unit: &[T], gradient: &mut [T], scores: &mut [T]) {
+fn row<T: Real>(
+    loss: Loss,
+    step: &Step,
+    y: &[T],
+    t: &[T],
+    unit: &[T],
+    gradient: &mut [T],
+    scores: &mut [T],
+) {
     scores[0] = loss.row(y, t, T::of(step.loss_scale.into()), gradient);
     let right = if y.len() == 1 {
         (y[0] > T::of(threshold(loss).into())) == (t[0] > T::of(0.5))

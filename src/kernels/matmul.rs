@@ -155,7 +155,9 @@ pub unsafe fn product<T: Gemm>(
     let a = &a[(tile.rows.start * a_strides.0).min(a.len())..];
     let b = &b[(tile.cols.start * b_strides.1).min(b.len())..];
     // SAFETY: passed on from the caller.
-    unsafe { T::gemm([tile.rows.len(), tile.cols.len(), k], a, a_strides, b, b_strides, add, c, c_stride) };
+    unsafe {
+        T::gemm([tile.rows.len(), tile.cols.len(), k], a, a_strides, b, b_strides, add, c, c_stride)
+    };
 }
 
 /// Rows of C that are computed as one piece of work. It depends on the shape alone, so that
@@ -203,7 +205,8 @@ macro_rules! gemm {
                 if k == 0 {
                     for row in 0..if add { 0 } else { m } {
                         // SAFETY: the caller owns m rows of n elements, c_stride apart.
-                        unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride), n) }.fill(0.0);
+                        unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride), n) }
+                            .fill(0.0);
                     }
                     return;
                 }
@@ -222,9 +225,31 @@ macro_rules! gemm {
                     // reach, the caller vouches for c, and the instruction set was detected.
                     unsafe {
                         gemm(
-                            DType::$dtype, IType::U64, instructions, m, n, k,
-                            c.cast(), c_stride as isize, 1, none, none, DstKind::Full, beta,
-                            a, a_rows, a_cols, false, none, 0, b, b_rows, b_cols, false, alpha, 1,
+                            DType::$dtype,
+                            IType::U64,
+                            instructions,
+                            m,
+                            n,
+                            k,
+                            c.cast(),
+                            c_stride as isize,
+                            1,
+                            none,
+                            none,
+                            DstKind::Full,
+                            beta,
+                            a,
+                            a_rows,
+                            a_cols,
+                            false,
+                            none,
+                            0,
+                            b,
+                            b_rows,
+                            b_cols,
+                            false,
+                            alpha,
+                            1,
                         );
                     }
                     return;

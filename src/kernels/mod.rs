@@ -149,7 +149,9 @@ impl Grid {
     #[must_use]
     pub fn groups(self, batch: usize, workgroup_size: u32) -> usize {
         match self {
-            Grid::Elements(rows, cols) => (rows.rows(batch) * cols).div_ceil(workgroup_size as usize),
+            Grid::Elements(rows, cols) => {
+                (rows.rows(batch) * cols).div_ceil(workgroup_size as usize)
+            }
             Grid::Rows(rows) => rows.rows(batch),
             Grid::Tiles(rows, tile, across) => rows.rows(batch).div_ceil(tile) * across,
         }

@@ -23,7 +23,13 @@ pub static OPTIMIZER: Kernel = Kernel {
 /// Launches [`OPTIMIZER`] on elements `start..start + len` of w, g and the two states, which the
 /// rule may not use.
 #[must_use]
-pub fn launch(optimizer: Optimizer, decay: f32, [w, g, first, second]: [TensorId; 4], start: usize, len: usize) -> Launch {
+pub fn launch(
+    optimizer: Optimizer,
+    decay: f32,
+    [w, g, first, second]: [TensorId; 4],
+    start: usize,
+    len: usize,
+) -> Launch {
     let part = |used: bool, t| if used { Arg::Part(t, start, len) } else { Arg::Tensor(t) };
     let [constant0, constant1, constant2] = optimizer.constants();
     Launch {

@@ -33,7 +33,12 @@ pub static PERMUTATION: Kernel = Kernel {
 
 /// Launches [`UNIFORM`] or [`PERMUTATION`] into out: (B, cols).
 #[must_use]
-pub fn launch(kernel: &'static Kernel, out: TensorId, cols: usize, [key0, key1]: [u32; 2]) -> Launch {
+pub fn launch(
+    kernel: &'static Kernel,
+    out: TensorId,
+    cols: usize,
+    [key0, key1]: [u32; 2],
+) -> Launch {
     Launch {
         kernel,
         overrides: vec![],

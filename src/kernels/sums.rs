@@ -29,7 +29,13 @@ const ROWS_PER_LAUNCH: usize = 1 << 19;
 /// Launches [`COLUMN_SUMS`]: delta: (B, cols), out: (cols), in parts of [`ROWS_PER_LAUNCH`] rows
 /// for a batch of `batch`.
 #[must_use]
-pub fn launches(delta: TensorId, out: TensorId, cols: usize, sign: f32, batch: usize) -> Vec<Launch> {
+pub fn launches(
+    delta: TensorId,
+    out: TensorId,
+    cols: usize,
+    sign: f32,
+    batch: usize,
+) -> Vec<Launch> {
     let part = |first: usize| Launch {
         kernel: &COLUMN_SUMS,
         overrides: vec![("ADD", f64::from(u8::from(first > 0)))],
@@ -56,7 +62,13 @@ pub fn reference<T: Real>(cols: usize, sign: T, delta: &[T], out: &mut [T]) {
 ///
 /// Rows are summed in stretches, so that the rounding errors of a long sum don't grow with its
 /// length.
-pub fn some_columns<T: Real>(cols: usize, which: Range<usize>, sign: T, delta: &[T], out: &mut [T]) {
+pub fn some_columns<T: Real>(
+    cols: usize,
+    which: Range<usize>,
+    sign: T,
+    delta: &[T],
+    out: &mut [T],
+) {
     const STRETCH: usize = 64;
     const BLOCK: usize = 64;
     out.fill(T::zero());

@@ -48,7 +48,6 @@ impl<T: Gemm> Cpu<T> {
         };
         Ok(Cpu { info, team, program: Arc::default(), buffers: Vec::new(), data: Vec::new() })
     }
-
 }
 
 /// The memory that this machine can give, as far as it tells.
@@ -73,8 +72,10 @@ impl<T: Gemm> Backend for Cpu<T> {
         let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
         if needed > available {
             let (needed, available) = (mebibytes(needed), mebibytes(available));
-            return Err(Error::device(format!("the run needs {needed}, the memory available is {available}"))
-                .help("choose a smaller --batch-size or smaller --layers"));
+            return Err(Error::device(format!(
+                "the run needs {needed}, the memory available is {available}"
+            ))
+            .help("choose a smaller --batch-size or smaller --layers"));
         }
         self.buffers = program.buffers.iter().map(|&len| vec![T::zero(); len]).collect();
         self.program = program.clone();

@@ -62,7 +62,12 @@ pub(super) fn run<T: Gemm>(
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
             gather::rows(&from(step, range.start), found);
             if let Some(targets) = &data.targets {
-                gather::targets(found, targets, cols, write(*t, range.start * cols..range.end * cols));
+                gather::targets(
+                    found,
+                    targets,
+                    cols,
+                    write(*t, range.start * cols..range.end * cols),
+                );
             }
         }),
         Op::Matmul { form, a, b, bias, c } => {
@@ -70,14 +75,27 @@ pub(super) fn run<T: Gemm>(
             let (m, n, k) = (shape.m.rows(rows), shape.n, shape.k.rows(rows));
             each_block(m, n, matmul::block_rows(m), &|first, range| {
                 let bias = bias.map(|(t, sign)| (read(t), T::of(sign.into())));
-                matmul::reference(*form, [m, n, k], read(*a), read(*b), bias, first, write(*c, range));
+                matmul::reference(
+                    *form,
+                    [m, n, k],
+                    read(*a),
+                    read(*b),
+                    bias,
+                    first,
+                    write(*c, range),
+                );
             });
         }
         Op::Activation { functions, z, a } => each_piece(cols(*z), &|_, range| {
             activation::value(functions, cols(*z), part(*z, range.clone()), write(*a, range));
         }),
         Op::ActivationGradient { functions, z, delta } => each_piece(cols(*z), &|_, range| {
-            activation::gradient(functions, cols(*z), part(*z, range.clone()), write(*delta, range));
+            activation::gradient(
+                functions,
+                cols(*z),
+                part(*z, range.clone()),
+                write(*delta, range),
+            );
         }),
         Op::Softmax { z, y } => each_piece(cols(*z), &|_, range| {
             softmax::value(cols(*z), part(*z, range.clone()), write(*y, range));
@@ -126,7 +144,13 @@ pub(super) fn run<T: Gemm>(
 }
 
 /// Rows `block` of the batch through the whole net, and back as far as `op` reaches.
-fn fused_rows<T: Gemm>(op: &Rows, data: &Samples, step: &Step, memory: &Shared<'_, T>, block: Range<usize>) {
+fn fused_rows<T: Gemm>(
+    op: &Rows,
+    data: &Samples,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    block: Range<usize>,
+) {
     let program = memory.program();
     let cols = |id: TensorId| program.tensor(id).cols;
     let rows = block.len();
@@ -144,7 +168,15 @@ fn fused_rows<T: Gemm>(op: &Rows, data: &Samples, step: &Step, memory: &Shared<'
         let (n, k) = (cols(layer.z), cols(input));
         let bias = layer.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
         let shape = [rows, n, k];
-        matmul::reference(Form::Nt, shape, part(input), whole(layer.weight), bias, 0, write(layer.z));
+        matmul::reference(
+            Form::Nt,
+            shape,
+            part(input),
+            whole(layer.weight),
+            bias,
+            0,
+            write(layer.z),
+        );
         match &layer.functions {
             None => softmax::value(n, part(layer.z), write(layer.a)),
             Some(functions) if layer.a == layer.z => {
@@ -177,7 +209,15 @@ fn fused_rows<T: Gemm>(op: &Rows, data: &Samples, step: &Step, memory: &Shared<'
         let below = l.checked_sub(1).and_then(|below| op.layers[below].delta);
         if let Some(below) = below {
             let shape = [rows, cols(below), n];
-            matmul::reference(Form::Nn, shape, part(delta), whole(layer.weight), None, 0, write(below));
+            matmul::reference(
+                Form::Nn,
+                shape,
+                part(delta),
+                whole(layer.weight),
+                None,
+                0,
+                write(below),
+            );
         }
     }
 }
@@ -214,7 +254,16 @@ fn gradient_update<T: Gemm>(
     let tile = Tile { rows: units.clone(), cols: 0..k };
     // SAFETY: the gradient of these units is k elements for each, one after the other.
     unsafe {
-        matmul::product(Form::Tn, [n, k, rows], delta, input, &tile, false, gradient.as_mut_ptr(), k);
+        matmul::product(
+            Form::Tn,
+            [n, k, rows],
+            delta,
+            input,
+            &tile,
+            false,
+            gradient.as_mut_ptr(),
+            k,
+        );
     }
     update(layer.weight, range);
     if let Some((bias, sign)) = layer.bias {

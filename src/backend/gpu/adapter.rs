@@ -69,10 +69,22 @@ fn summarise(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         limits: vec![
             ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
             ("max_buffer_size", limits.max_buffer_size),
-            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into()),
-            ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup.into()),
-            ("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size.into()),
-            ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension.into()),
+            (
+                "max_storage_buffers_per_shader_stage",
+                limits.max_storage_buffers_per_shader_stage.into(),
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                limits.max_compute_invocations_per_workgroup.into(),
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                limits.max_compute_workgroup_storage_size.into(),
+            ),
+            (
+                "max_compute_workgroups_per_dimension",
+                limits.max_compute_workgroups_per_dimension.into(),
+            ),
         ],
         features: features.collect(),
         backend: info.backend.to_string(),
@@ -117,7 +129,9 @@ impl Health {
     pub(super) fn watch(device: &wgpu::Device) -> Self {
         let health = Health::default();
         let (on_error, on_loss) = (health.clone(), health.clone());
-        device.on_uncaptured_error(Arc::new(move |e| on_error.note(format!("the device reported: {e}"))));
+        device.on_uncaptured_error(Arc::new(move |e| {
+            on_error.note(format!("the device reported: {e}"))
+        }));
         device.set_device_lost_callback(move |reason, message| {
             // The device of a backend that was dropped is not lost, but done with.
             if reason != wgpu::DeviceLostReason::Destroyed {

@@ -166,7 +166,8 @@ impl Gpu {
                 size: wgpu::BufferSize::new(4 * len.next_multiple_of(4) as u64),
             }
         };
-        let whole = |buffer: &wgpu::Buffer| Argument { buffer: buffer.clone(), offset: 0, size: None };
+        let whole =
+            |buffer: &wgpu::Buffer| Argument { buffer: buffer.clone(), offset: 0, size: None };
         let data = &self.data[data.0];
         match arg {
             Arg::Tensor(tensor) => part(tensor, 0, self.program.len(tensor)),
@@ -189,7 +190,8 @@ impl Gpu {
             }
             let mut bound = Vec::new();
             for launch in program.launches(&program.ops[op], storage, largest) {
-                let arguments: Vec<_> = launch.args.iter().map(|arg| self.argument(*arg, data)).collect();
+                let arguments: Vec<_> =
+                    launch.args.iter().map(|arg| self.argument(*arg, data)).collect();
                 bound.push(self.pipelines.bind(&self.device, &launch, &arguments)?);
             }
             self.bound.insert((op, data), bound);
@@ -206,7 +208,8 @@ impl Gpu {
         self.queue.write_buffer(&self.steps, 0, &slots);
         let launches: Vec<&Bound> =
             ops.filter_map(|op| self.bound.get(&(op, data))).flatten().collect();
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let limit = self.limits.max_compute_workgroups_per_dimension;
         for (i, step) in steps.iter().enumerate() {
@@ -283,7 +286,12 @@ impl Backend for Gpu {
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            self.buffers.push(memory::create(&self.device, what, (len as u64).saturating_mul(4), usage)?);
+            self.buffers.push(memory::create(
+                &self.device,
+                what,
+                (len as u64).saturating_mul(4),
+                usage,
+            )?);
         }
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
@@ -292,7 +300,9 @@ impl Backend for Gpu {
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         let features = match &*samples.features {
             Features::U8(m) => self.upload_bytes("the feature rows", m.data()),
-            Features::F32(m) => self.upload_bytes("the feature rows", bytemuck::cast_slice(m.data())),
+            Features::F32(m) => {
+                self.upload_bytes("the feature rows", bytemuck::cast_slice(m.data()))
+            }
         }?;
         let (shift, scale) = (&samples.affine.shift, &samples.affine.scale);
         let affine: Vec<[f32; 2]> = shift.iter().zip(scale).map(|(&a, &b)| [a, b]).collect();
@@ -347,12 +357,16 @@ impl Backend for Gpu {
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
         match values {
-            ValuesMut::F32(values) => memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
-                values[first..first + piece.len()].copy_from_slice(piece);
-            }),
-            ValuesMut::F64(values) => memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
-                values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
-            }),
+            ValuesMut::F32(values) => {
+                memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                    values[first..first + piece.len()].copy_from_slice(piece);
+                })
+            }
+            ValuesMut::F64(values) => {
+                memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                    values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
+                })
+            }
         }?;
         self.traffic.bytes_read += 4 * len as u64;
         self.under_way.clear();

@@ -26,7 +26,12 @@ pub(super) struct Bound {
 
 impl Bound {
     /// Encodes the launch for a batch of `batch` rows; whether there was anything to do.
-    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, batch: usize, limit: u32) -> bool {
+    pub(super) fn encode(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        batch: usize,
+        limit: u32,
+    ) -> bool {
         let groups = self.grid.groups(batch, self.workgroup_size);
         if groups == 0 {
             return false;
@@ -72,7 +77,11 @@ impl Pipelines {
     }
 
     /// The bind group of the steps that lie in `buffer`, each in a slot of its own.
-    pub(super) fn bind_steps(&self, device: &wgpu::Device, buffer: &wgpu::Buffer) -> wgpu::BindGroup {
+    pub(super) fn bind_steps(
+        &self,
+        device: &wgpu::Device,
+        buffer: &wgpu::Buffer,
+    ) -> wgpu::BindGroup {
         device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("step"),
             layout: &self.steps,
@@ -146,7 +155,8 @@ fn compile(
         label: Some(kernel.entry),
         source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
     });
-    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    let buffer =
+        |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let storage = kernel.bindings.iter().map(|binding| {
         buffer(wgpu::BufferBindingType::Storage { read_only: binding.access == Access::Read })
     });
@@ -175,8 +185,13 @@ fn compile(
     });
     match pollster::block_on(scope.pop()) {
         None => Ok(Pipeline { pipeline, arguments }),
-        Some(e) => Err(Error::device(format!("the device can't compile the kernel {}: {e}", kernel.entry))
-            .help("choose another device with --device, or the CPU with --device cpu; please report it")),
+        Some(e) => Err(Error::device(format!(
+            "the device can't compile the kernel {}: {e}",
+            kernel.entry
+        ))
+        .help(
+            "choose another device with --device, or the CPU with --device cpu; please report it",
+        )),
     }
 }
 

@@ -1,0 +1,139 @@
+"""What all Python contenders share: the cases, their data, and how they are timed."""
+
+import argparse
+import csv
+import gzip
+import json
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Case(NamedTuple):
+    widths: tuple  # relu between, a linear output layer
+    batch: int
+    data: str
+    loss: str  # "cross-entropy" or "squared" (mean over batch and outputs)
+    optimizer: str
+    lr: float
+    rows: int = 0  # of random data
+
+
+CASES = {
+    "S64": Case((784, 128, 10), 64, "mnist", "cross-entropy", "adam", 1e-3),
+    "S128": Case((784, 128, 10), 128, "mnist", "cross-entropy", "adam", 1e-3),
+    "M": Case((784, 1024, 1024, 10), 256, "mnist", "cross-entropy", "adam", 1e-3),
+    "T": Case((32, 64, 64, 64, 64, 16), 16384, "random", "squared", "adam", 1e-3, 65536),
+    "H": Case((13, 512, 256, 384, 1), 256, "housing", "squared", "adamw", 1e-3),
+    "L": Case((4096, 4096, 4096, 4096), 512, "random", "squared", "sgd", 1e-2, 1024),
+}
+GPU = {"L": CASES["L"]._replace(batch=4096, rows=16384)}
+WEIGHT_DECAY = 1e-2
+THRESHOLD = 0.98  # of `cold`: accuracy on HELD_OUT rows of MNIST's training set
+HELD_OUT = 6000
+
+
+def idx(path):
+    """An IDX file of bytes, gzipped or not."""
+    path = Path(path)
+    raw = path.read_bytes() if path.exists() else gzip.decompress(Path(f"{path}.gz").read_bytes())
+    shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3])]
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+
+
+def mnist(directory):
+    """Training images as f32 in 0…1, (60000, 784), and labels."""
+    images = idx(Path(directory) / "mnist/train-images-idx3-ubyte")
+    labels = idx(Path(directory) / "mnist/train-labels-idx1-ubyte")
+    return images.reshape(len(images), -1) / np.float32(255), labels.astype(np.int64)
+
+
+def split_mnist(directory, seed):
+    """MNIST's training set as training part and held-out part, drawn by the seed."""
+    x, y = mnist(directory)
+    order = np.random.default_rng(seed).permutation(len(x))
+    held, kept = order[:HELD_OUT], order[HELD_OUT:]
+    return x[kept], y[kept], x[held], y[held]
+
+
+def housing(directory):
+    """8 numbers and the one-hot `ocean_proximity`, standardised; rows with gaps are left out."""
+    with open(Path(directory) / "california_housing/housing.csv", newline="") as file:
+        table = [row for row in csv.DictReader(file) if all(row.values())]
+    kinds = sorted({row["ocean_proximity"] for row in table})
+    numbers = [k for k in table[0] if k not in ("ocean_proximity", "median_house_value")]
+    x = [[float(r[k]) for k in numbers] + [r["ocean_proximity"] == k for k in kinds] for r in table]
+    y = [[float(r["median_house_value"])] for r in table]
+    x, y = np.array(x, np.float64), np.array(y, np.float64)
+    return [((a - a.mean(0)) / a.std(0)).astype(np.float32) for a in (x, y)]
+
+
+def load(case, directory):
+    """Inputs f32 (rows, n_0) and targets: labels i64 (rows,) or f32 (rows, n_L)."""
+    if case.data == "mnist":
+        return mnist(directory)
+    if case.data == "housing":
+        return housing(directory)
+    rng = np.random.default_rng(0)
+    n = (case.rows, case.widths[0]), (case.rows, case.widths[-1])
+    return [rng.standard_normal(shape, np.float32) for shape in n]
+
+
+def rates(epochs, samples, seconds):
+    """Samples per second in stretches of about `seconds / 8`; `epochs(n)` trains n and waits."""
+    start = time.perf_counter()
+    epochs(1)
+    n = max(1, round(seconds / 8 / (time.perf_counter() - start)))
+    found, end = [], time.perf_counter() + seconds
+    while len(found) < 2 or time.perf_counter() < end:
+        start = time.perf_counter()
+        epochs(n)
+        found.append(n * samples / (time.perf_counter() - start))
+    return found, n
+
+
+def main(contender, version, prepare, cold):
+    """The command line of a contender.
+
+    `prepare(case, x, y, args)` gives `(epochs, steps)`: epochs(n) trains n whole epochs of so many
+    steps, waits for the device and returns the loss of the last batch. `cold(args)` trains on MNIST
+    until THRESHOLD and returns (accuracy, epochs). With --serve, one measurement is made for each
+    line read, so that the driver can take turns between contenders that are all warm.
+    """
+    started = time.perf_counter()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--case", required=True, choices=[*CASES, "cold"])
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mode", default="")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--serve", action="store_true")
+    args = parser.parse_args()
+    out = {"case": args.case, "contender": contender, "version": version, "device": args.device}
+    if args.mode:
+        out["contender"] += f"-{args.mode}"
+    if args.case == "cold":
+        accuracy, epochs = cold(args)
+        print(json.dumps({**out, "accuracy": accuracy, "epochs": epochs}), flush=True)
+        return
+    case = (GPU if args.device == "gpu" else {}).get(args.case, CASES[args.case])
+    x, y = load(case, args.data)
+    epochs, steps = prepare(case, x, y, args)
+    epochs(1)
+    loss = epochs(1)
+    out |= {"warmup_seconds": time.perf_counter() - started, "loss": float(loss)}
+    if args.serve:
+        print("ready", flush=True)
+    for _ in sys.stdin if args.serve else [0]:
+        found, n = rates(epochs, steps * case.batch, args.seconds)
+        out["samples_per_second"] = statistics.median(found)
+        out["steps"] = steps * n * len(found)
+        out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(out), flush=True)
