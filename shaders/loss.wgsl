@@ -1,5 +1,4 @@
-// Every loss with its gradient, and the sums that the host reads. The equations stand in
-// src/loss.rs; the codes are the places in `Loss::ALL`.
+// Every loss with its gradient, and the scores of each row.
 
 struct Loss {
     rows: u32,
@@ -8,62 +7,12 @@ struct Loss {
     threshold: f32, // above it, a single output says yes
 }
 
-override LOSS: u32 = 0u;
-
-const SQUARED_ERROR = 0u;
-const ABSOLUTE_ERROR = 1u;
-const HUBER = 2u;
-const LOG_COSH = 3u;
-const CROSS_ENTROPY = 4u;
-const CROSS_ENTROPY_PROBABILITIES = 5u;
-const BINARY_CROSS_ENTROPY = 6u;
-const POISSON = 7u;
-
-const LN_2 = 0.6931471805599453;
-const SMALLEST_PROBABILITY = 1e-37;
-
 @group(1) @binding(0) var<uniform> p: Loss;
 @group(1) @binding(1) var<storage, read> y: array<f32>;                 // (rows, cols)
 @group(1) @binding(2) var<storage, read> t: array<f32>;                 // (rows, cols)
 @group(1) @binding(3) var<storage, read> unit: array<f32>;              // (cols): users' units in one of ours
 @group(1) @binding(4) var<storage, read_write> gradient: array<f32>;    // ∂E/∂y: (rows, cols)
 @group(1) @binding(5) var<storage, read_write> scores: array<vec4<f32>>; // (rows): loss, right, d², |d|
-
-fn sign_or_zero(d: f32) -> f32 {
-    return select(select(0.0, -1.0, d < 0.0), 1.0, d > 0.0);
-}
-
-// One output's term of the loss, and its derivative by y.
-fn term(y: f32, t: f32) -> vec2<f32> {
-    let d = y - t;
-    switch LOSS {
-        case SQUARED_ERROR: { return vec2<f32>(d * d, 2.0 * d); }
-        case ABSOLUTE_ERROR: { return vec2<f32>(abs(d), sign_or_zero(d)); }
-        case HUBER: {
-            let bound = p.parameter;
-            if (abs(d) <= bound) {
-                return vec2<f32>(0.5 * d * d, d);
-            }
-            return vec2<f32>(bound * (abs(d) - 0.5 * bound), bound * sign_or_zero(d));
-        }
-        case LOG_COSH: {
-            return vec2<f32>(abs(d) + log1p_f(exp_f(-2.0 * abs(d))) - LN_2, tanh_f(d));
-        }
-        case CROSS_ENTROPY_PROBABILITIES: {
-            let q = select(y, SMALLEST_PROBABILITY, y <= SMALLEST_PROBABILITY);
-            return vec2<f32>(select(-t * ln_f(q), 0.0, t == 0.0), -t / q);
-        }
-        case BINARY_CROSS_ENTROPY: {
-            let positive = select(y, 0.0, y <= 0.0);
-            return vec2<f32>(positive + log1p_f(exp_f(-abs(y))) - t * y, sigmoid_f(y) - t);
-        }
-        case POISSON: {
-            let rate = exp_f(y);
-            return vec2<f32>(rate - t * y, rate - t);
-        }
-        default: { return vec2<f32>(0.0, 0.0); }
-    }
-}
 
 // One workgroup for each row.
 @compute @workgroup_size(64)
@@ -111,9 +60,9 @@ fn loss(
     var score = vec4<f32>(0.0, 0.0, 0.0, 0.0);
     for (var j = lane; j < p.cols; j += 64u) {
         let i = base + j;
-        var value_and_slope = term(y[i], t[i]);
+        var value_and_slope = loss_term(y[i], t[i], p.parameter);
         if (LOSS == CROSS_ENTROPY) {
-            value_and_slope = vec2<f32>(t[i] * (log_sum - y[i]), exp_f(y[i] - log_sum) * weight - t[i]);
+            value_and_slope = cross_entropy(y[i], t[i], log_sum, weight);
         }
         gradient[i] = now.loss_scale * value_and_slope.y;
         let d = (y[i] - t[i]) * unit[j];

@@ -93,7 +93,8 @@ impl Model {
     pub fn session(&self, backend: Box<dyn Backend>) -> Result<Session> {
         let spec = Spec::new(self.net.clone(), self.objective);
         spec.net.check()?;
-        let plan = plan::plan(&spec, PREDICTION_BATCH, Purpose::Evaluate, backend.fuses());
+        let fuses = backend.fuses(&spec, PREDICTION_BATCH);
+        let plan = plan::plan(&spec, PREDICTION_BATCH, Purpose::Evaluate, fuses);
         let mut session = Session::new(backend, plan, self.objective)?;
         session.set_weights(&self.net, &self.weights)?;
         Ok(session)

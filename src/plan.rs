@@ -120,7 +120,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     tensors.plan
 }
 
-/// The fused program for the CPU: the same numbers from two ops, of which the first takes a block
+/// The fused program: the same numbers from two ops, of which the first takes a block
 /// of rows through the whole net while it lies in cache, and the second gives each part of the
 /// parameters its gradient and its step.
 #[must_use]
@@ -152,12 +152,14 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             gradient: tensors.output_gradient,
             scores: tensors.scores,
             block: block(batch),
+            arena: tensors.arena,
+            parameters: tensors.plan.parameters,
         }))
     };
     let accumulate = Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums };
     p.ops = vec![rows(Reach::Outputs), rows(Reach::Loss), accumulate.clone()];
     p.routines = Routines { predict: 0..1, evaluate: 1..3, ..Routines::default() };
-    if let Some([_, first, second]) = tensors.optimizer {
+    if let Some([gradients_row, first, second]) = tensors.optimizer {
         let mut input = tensors.x;
         let mut gradients = Vec::new();
         for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
@@ -183,6 +185,8 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             optimizer: spec.optimizer,
             decay: spec.weight_decay,
             state: [first, second],
+            arena: tensors.arena,
+            whole: [tensors.plan.parameters, gradients_row],
             pieces,
         };
         p.ops.extend([rows(Reach::Deltas), accumulate, Op::GradientUpdate(Box::new(update))]);
@@ -205,21 +209,30 @@ struct Tensors {
     /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
     output_gradient: TensorId,
     scores: TensorId,
+    /// What has a row for each row of the batch, where that shares a buffer.
+    arena: TensorId,
     /// All gradients, and the two states of the optimiser.
     optimizer: Option<[TensorId; 3]>,
 }
 
 /// Parameters lie in one buffer, gradients in another, in the same places, so that one op updates
-/// them all; everything else has a buffer of its own. With `in_place`, A takes the place of Z where
-/// the derivative follows from it.
-fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tensors {
+/// them all; everything else has a buffer of its own. With `in_arena`, what has a row for each row of
+/// the batch shares one too, and A takes the place of Z where the derivative follows from it.
+fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_arena: bool) -> Tensors {
     let net = &spec.net;
     let training = purpose == Purpose::Train;
     let mut p = Program::new(batch);
-    let (parameters, gradients) = (0, 1);
-    p.buffers = vec![0; if training { 2 } else { 1 }];
+    let (parameters, gradients, arena) = (0, 1, 2);
+    p.buffers = vec![0; 3];
+    // A tensor with a row for each row of the batch.
+    let transient = |p: &mut Program, name: String, cols: usize| {
+        if in_arena {
+            return p.add_to(arena, name, Role::Transient, Extent::Batch, cols);
+        }
+        p.add(name, Role::Transient, Extent::Batch, cols)
+    };
 
-    let x = p.add("input", Role::Transient, Extent::Batch, net.inputs);
+    let x = transient(&mut p, "input".into(), net.inputs);
     let mut layers = Vec::new();
     for (l, (layer, (out, cols))) in net.layers.iter().zip(net.shapes()).enumerate() {
         let biased = layer.bias != Bias::None;
@@ -234,34 +247,33 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tens
         };
         let (weight, bias) = pair(parameters, Role::Parameter, "");
         let gradient = training.then(|| pair(gradients, Role::Gradient, ".gradient"));
-        let mut transient = |what| p.add(name(what), Role::Transient, Extent::Batch, out);
-        let z = transient("z");
+        let z = transient(&mut p, name("z"), out);
         let same = match layer.activation {
             Units::Same(Activation::Identity) => true,
-            Units::Same(activation) => in_place && activation.derivative_follows_from_value(),
+            Units::Same(activation) => in_arena && activation.derivative_follows_from_value(),
             _ => false,
         };
-        let a = if same { z } else { transient("a") };
-        let training = gradient.map(|(weight, bias)| LayerGradients {
-            weight,
-            bias,
-            delta: transient("delta"),
+        let a = if same { z } else { transient(&mut p, name("a"), out) };
+        let training = gradient.map(|(weight, bias)| {
+            let delta = transient(&mut p, name("delta"), out);
+            LayerGradients { weight, bias, delta }
         });
         layers.push(LayerTensors { weight, bias, z, a, training });
     }
 
     let outputs = net.outputs();
     let output = layers.last().map_or(x, |t| t.a);
-    let t = p.add("target", Role::Transient, Extent::Batch, outputs);
+    let t = transient(&mut p, "target".into(), outputs);
     let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
     let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
     let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
     p.constants.push((unit, vec![1.0; outputs]));
     let output_gradient = match layers.last().and_then(|t| t.training) {
         Some(last) => last.delta,
-        None => p.add("output.gradient", Role::Transient, Extent::Batch, outputs),
+        None => transient(&mut p, "output.gradient".into(), outputs),
     };
     let whole = p.add_whole(parameters, "parameters", Role::Parameter);
+    let arena = p.add_whole(arena, "arena", Role::Transient);
     let optimizer = training.then(|| {
         let len = p.len(whole);
         let slots = spec.optimizer.state_slots();
@@ -273,7 +285,7 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_place: bool) -> Tens
         [p.add_whole(gradients, "gradients", Role::Gradient), first, second]
     });
     let plan = Plan { program: p, layers, output, sums, unit, parameters: whole };
-    Tensors { plan, x, t, output_gradient, scores, optimizer }
+    Tensors { plan, x, t, output_gradient, scores, arena, optimizer }
 }
 
 /// The functions of a layer's units, with their table on the device where they differ.

@@ -3,7 +3,7 @@
 
 use crate::data::Storage;
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
-use crate::kernels::fused::{GradientUpdate, Reach, Rows};
+use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
@@ -209,6 +209,7 @@ impl Program {
     #[must_use]
     pub fn launches(&self, op: &Op, storage: Storage, largest: usize) -> Vec<Launch> {
         let cols = |t: TensorId| self.tensor(t).cols;
+        let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
         let launch = match op {
             Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
@@ -245,7 +246,8 @@ impl Program {
                     })
                     .collect();
             }
-            Op::Rows(_) | Op::GradientUpdate(_) => return Vec::new(),
+            Op::Rows(rows) => fused::launch_rows(rows, storage, &place),
+            Op::GradientUpdate(update) => fused::launch_gradient_update(update, &place),
             Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
             Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
         };

@@ -52,7 +52,7 @@ impl Trainer {
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
         let batch = spec.batch_size.max(EVALUATION_BATCH);
-        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fuses());
+        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fuses(&spec, batch));
         let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
         let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;

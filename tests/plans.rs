@@ -1,7 +1,9 @@
 //! The fused plan and the plain plan of a spec give the same numbers.
 
 use rand::RngExt;
+use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::{self, Gpu};
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::matmul::Gemm;
 use wgrad::matrix::Matrix;
@@ -12,8 +14,16 @@ use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
+    run_on(Box::new(Cpu::<T>::new(Some(2)).unwrap()), spec, data, plan)
+}
+
+fn run_on(
+    backend: Box<dyn Backend>,
+    spec: &Spec,
+    data: &Dataset,
+    plan: PlanKind,
+) -> (Vec<LayerWeights>, Metrics) {
     let spec = Spec { plan, ..spec.clone() };
-    let backend = Box::new(Cpu::<T>::new(Some(2)).unwrap());
     let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
     let end = trainer.fit(Some(data), &mut ()).unwrap();
     (trainer.weights().unwrap(), end.valid.unwrap())
@@ -94,4 +104,66 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
             assert!(*other == runs[0], "round {round}: {spec:?}");
         }
     }
+}
+
+fn has_gpu(test: &str) -> bool {
+    let found = !gpu::adapters().is_empty();
+    assert!(found || std::env::var_os("WGRAD_REQUIRE_GPU").is_none(), "no GPU adapter for {test}");
+    if !found {
+        eprintln!("skipped: no GPU adapter: {test}");
+    }
+    found
+}
+
+#[test]
+fn fused_runs_on_the_gpu_keep_the_parity_rule() {
+    if !has_gpu("fused runs on the GPU") {
+        return;
+    }
+    let mut random = Random::new(6, Stream::Check, 0);
+    for round in 0..24 {
+        let (mut spec, data) = draw(&mut random, round);
+        // Smooth, so that no kink turns the last bit of a z into another derivative; and not
+        // Adam, whose first steps do that with the sign of a gradient of nearly zero.
+        for layer in &mut spec.net.layers {
+            if layer.activation != Units::Softmax {
+                layer.activation = [Activation::Tanh, Activation::Silu][round % 2].into();
+            }
+        }
+        spec.optimizer = Optimizer::ALL[round % 3];
+        spec.lr = 0.02;
+        let device = || Box::new(Gpu::open(0).unwrap());
+        assert!(device().fuses(&spec, spec.batch_size), "{spec:?}");
+        let (exact, exact_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
+        let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
+        let (fused, fused_metrics) = run_on(device(), &spec, &data, PlanKind::Fused);
+        let off = f64::from(difference(&fused, &exact));
+        let allowed = wgrad::parity::FACTOR * f64::from(difference(&single, &exact))
+            + wgrad::parity::FLOOR;
+        assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
+        let losses = (exact_metrics.loss, fused_metrics.loss);
+        assert!((losses.0 - losses.1).abs() < 1e-5 * losses.0.abs().max(1.0), "{losses:?}");
+        assert_eq!(exact_metrics.get("accuracy"), fused_metrics.get("accuracy"), "round {round}");
+        let (again, _) = run_on(device(), &spec, &data, PlanKind::Fused);
+        assert!(again == fused, "the same seed gives the same bits");
+    }
+}
+
+/// Counted on any adapter: the launches of a step, and the submissions of an epoch.
+#[test]
+fn a_fused_step_of_a_small_net_is_three_launches() {
+    if !has_gpu("launches of a fused step") {
+        return;
+    }
+    let data = wgrad::data::digits();
+    let net = Net::new(64).layer(128, Activation::Relu).layer(10, Activation::Identity);
+    let mut spec = Spec::new(net, Loss::CrossEntropy).epochs(1);
+    spec.batch_size = 8;
+    let backend = Box::new(Gpu::open(0).unwrap());
+    let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+    let before = trainer.session().backend().traffic();
+    let end = trainer.fit(None, &mut ()).unwrap();
+    let after = trainer.session().backend().traffic();
+    assert_eq!(after.dispatches - before.dispatches, 3 * end.steps);
+    assert!(after.submissions - before.submissions <= end.steps / 8, "{after:?}");
 }

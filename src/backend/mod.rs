@@ -8,6 +8,7 @@ use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::Step;
 use crate::program::Program;
+use crate::spec::Spec;
 use crate::tensor::TensorId;
 use std::fmt;
 use std::ops::Range;
@@ -102,8 +103,9 @@ pub trait Backend {
     /// What it runs on.
     fn info(&self) -> &DeviceInfo;
 
-    /// Whether it runs the ops of a fused program.
-    fn fuses(&self) -> bool {
+    /// Whether it runs `spec` as a fused program, with batches of up to `batch` rows.
+    fn fuses(&self, spec: &Spec, batch: usize) -> bool {
+        let _ = (spec, batch);
         false
     }
 

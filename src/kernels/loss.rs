@@ -19,10 +19,13 @@ uniform! {
     AccumulateUniform { rows: u32, first: u32, count: u32 }
 }
 
+/// The text of the losses for shaders.
+pub const LOSS_FUNCTIONS: &str = include_str!("../../shaders/loss_functions.wgsl");
+
 /// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
-    source: &[COMMON, FUNCTIONS, REDUCE, include_str!("../../shaders/loss.wgsl")],
+    source: &[COMMON, FUNCTIONS, LOSS_FUNCTIONS, REDUCE, include_str!("../../shaders/loss.wgsl")],
     uniform: Uniform::FIELDS,
     bindings: &[read("y"), read("t"), read("unit"), read_write("gradient"), read_write("scores")],
     workgroup_size: 64,
@@ -42,7 +45,7 @@ pub static ACCUMULATE: Kernel = Kernel {
 pub const SCORES: usize = 4;
 
 /// Above this, a single output with that loss says yes.
-fn threshold(loss: Loss) -> f32 {
+pub(super) fn threshold(loss: Loss) -> f32 {
     if loss.link() == Link::Sigmoid { 0.0 } else { 0.5 }
 }
 

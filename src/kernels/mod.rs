@@ -70,7 +70,7 @@ impl Kernel {
 }
 
 /// Every kernel.
-pub static ALL: [&Kernel; 13] = [
+pub static ALL: [&Kernel; 15] = [
     &gather::GATHER,
     &gather::TARGETS,
     &matmul::MATMUL,
@@ -82,6 +82,8 @@ pub static ALL: [&Kernel; 13] = [
     &loss::ACCUMULATE,
     &sums::COLUMN_SUMS,
     &optimizer::OPTIMIZER,
+    &fused::ROWS,
+    &fused::GRADIENT_UPDATE,
     &random::UNIFORM,
     &random::PERMUTATION,
 ];
@@ -185,7 +187,7 @@ macro_rules! uniform {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
         #[repr(C)]
-        #[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct $name { $(#[allow(missing_docs, reason = "named as in the equations")] pub $field: $type),+ }
         impl $name {
             /// The fields and their byte offsets.

@@ -11,10 +11,13 @@ uniform! {
     Uniform { len: u32, decay: f32, constant0: f32, constant1: f32, constant2: f32 }
 }
 
+/// The text of the update rules for shaders.
+pub const OPTIMIZER_FUNCTIONS: &str = include_str!("../../shaders/optimizer_functions.wgsl");
+
 /// The update of all parameters: w, g, state: (len).
 pub static OPTIMIZER: Kernel = Kernel {
     entry: "optimizer",
-    source: &[COMMON, include_str!("../../shaders/optimizer.wgsl")],
+    source: &[COMMON, OPTIMIZER_FUNCTIONS, include_str!("../../shaders/optimizer.wgsl")],
     uniform: Uniform::FIELDS,
     bindings: &[read_write("w"), read("g"), read_write("first"), read_write("second")],
     workgroup_size: 64,

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Step;
 use crate::kernels::matmul::Gemm;
 use crate::program::Program;
+use crate::spec::Spec;
 use crate::tensor::TensorId;
 use memory::Shared;
 use std::ops::Range;
@@ -64,7 +65,7 @@ impl<T: Gemm> Backend for Cpu<T> {
         &self.info
     }
 
-    fn fuses(&self) -> bool {
+    fn fuses(&self, _: &Spec, _: usize) -> bool {
         true
     }
 

@@ -13,8 +13,9 @@ pub use adapter::{AdapterSummary, adapters};
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length};
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
-use crate::kernels::{Arg, Step};
+use crate::kernels::{Arg, Step, fused};
 use crate::program::Program;
+use crate::spec::Spec;
 use crate::tensor::{Extent, TensorId};
 use adapter::Health;
 use pipeline::{Bound, Pipelines};
@@ -256,6 +257,10 @@ struct Argument {
 impl Backend for Gpu {
     fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    fn fuses(&self, spec: &Spec, batch: usize) -> bool {
+        fused::fits(spec, batch, self.largest_binding())
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
