@@ -129,6 +129,17 @@ impl Activation {
         )
     }
 
+    /// Whether σ′ jumps somewhere.
+    #[must_use]
+    pub fn has_kink(self) -> bool {
+        use Activation::{HardSigmoid, HardSwish, LeakyRelu, Relu, Relu6, Selu};
+        match self {
+            Relu | Relu6 | LeakyRelu(_) | Selu | HardSigmoid | HardSwish => true,
+            Activation::Elu(alpha) => alpha != 1.0,
+            _ => false,
+        }
+    }
+
     /// Whether σ′(z) = σ′(σ(z)), so that A serves where Z is wanted.
     #[must_use]
     pub fn derivative_follows_from_value(self) -> bool {

@@ -5,6 +5,7 @@
 //! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
 //! an op adds terms up, and elsewhere the largest result. What is made of integers is bit-equal.
 
+use crate::activation::Activation;
 use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::data::{Dataset, Preprocessing, Samples};
@@ -14,10 +15,11 @@ use crate::plan::{self, Plan, Purpose};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
 use crate::session::LayerWeights;
-use crate::spec::Spec;
+use crate::spec::{PlanKind, Spec, Units};
 use crate::tensor::TensorId;
 use crate::train::initial_weights;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How many times the error of the CPU in f32 a device may have.
@@ -54,7 +56,12 @@ pub struct Report {
 }
 
 /// Replays one training step of `spec` on `device`, with a full batch, a ragged one and a single
-/// row of `data`.
+/// row of `data`: op by op as the mathematics names them, and where the device runs the spec as a
+/// fused program, that one too.
+///
+/// A fused op computes z and its derivative at once, and a z that is zero but for rounding has
+/// either side's slope where the activation has a kink. The fused program is therefore replayed
+/// with tanh in place of activations with kinks, which the plain one has tested.
 ///
 /// # Errors
 /// When spec, data and device don't go together, or the device was lost.
@@ -66,27 +73,24 @@ pub fn verify(
 ) -> Result<Report> {
     spec.check()?;
     let batch = spec.batch_size.min(data.rows());
-    let plan = plan::plain(spec, batch, Purpose::Train);
     let samples = preprocessing.samples(data)?;
-    let weights = initial_weights(spec);
-    let mut replay = Replay::new(plan.program.clone(), samples, device)?;
-    let ragged = data.rows() % batch;
-    let mut ops = Vec::new();
-    let mut sizes = vec![batch, if ragged > 0 { ragged } else { batch.div_ceil(2) }, 1];
-    sizes.dedup();
-    for (t, rows) in (1u64..).zip(sizes) {
-        replay.set_weights(&plan, &weights);
-        let key = stream_key(spec.seed, Stream::Check, t);
-        let step = Step {
-            rows: rows as u32,
-            first: 0,
-            order: Permutation::new(data.rows() as u32, Some(key)).words(),
-            lr: spec.lr,
-            loss_scale: (1.0 / spec.objective.reduction.divisor(rows, spec.net.outputs())) as f32,
-            corrections: spec.optimizer.corrections(t),
-            padding: 0,
-        };
-        ops.extend(replay.run(&step)?);
+    let fuses = spec.plan == PlanKind::Fused && device.fuses(spec, batch);
+    let plan = plan::plain(spec, batch, Purpose::Train);
+    let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
+    let mut ops = replay.steps(spec, &plan)?;
+    if fuses {
+        let mut smooth = spec.clone();
+        for layer in &mut smooth.net.layers {
+            if let Units::Same(activation) = &mut layer.activation
+                && activation.has_kink()
+            {
+                *activation = Activation::Tanh;
+            }
+        }
+        let plan = plan::fused(&smooth, batch, Purpose::Train);
+        let device = replay.into_device();
+        let mut replay = Replay::new(plan.program.clone(), samples, device)?;
+        ops.extend(replay.steps(&smooth, &plan)?);
     }
     let passed = ops.iter().all(|op| op.passed);
     Ok(Report { ops, passed })
@@ -97,6 +101,8 @@ pub struct Replay {
     program: Arc<Program>,
     /// The device, the CPU in f32, the CPU in f64, each with the data set on it.
     backends: [(Box<dyn Backend>, DataId); 3],
+    /// The rows of the data set.
+    rows: usize,
     /// What each tensor holds, rounded to f32.
     values: HashMap<TensorId, Vec<f32>>,
 }
@@ -107,6 +113,7 @@ impl Replay {
     /// # Errors
     /// When the device can't hold them.
     pub fn new(program: Program, samples: Samples, device: Box<dyn Backend>) -> Result<Self> {
+        let rows = samples.rows();
         let (program, samples) = (Arc::new(program), Arc::new(samples));
         let load = |mut backend: Box<dyn Backend>| -> Result<(Box<dyn Backend>, DataId)> {
             backend.load(program.clone())?;
@@ -119,7 +126,7 @@ impl Replay {
             load(Box::new(Cpu::<f64>::new(None)?))?,
         ];
         let values = program.constants.iter().cloned().collect();
-        Ok(Replay { program, backends, values })
+        Ok(Replay { program, backends, rows, values })
     }
 
     /// Sets what a tensor holds before the next op.
@@ -143,13 +150,50 @@ impl Replay {
         }
     }
 
+    /// The device, to be used otherwise.
+    #[must_use]
+    pub fn into_device(self) -> Box<dyn Backend> {
+        let [(device, _), ..] = self.backends;
+        device
+    }
+
+    /// One training step from the spec's initial weights, with a full batch, a ragged one and a
+    /// single row.
+    fn steps(&mut self, spec: &Spec, plan: &Plan) -> Result<Vec<OpReport>> {
+        let (all, batch) = (self.rows, self.program.batch);
+        let ragged = all % batch;
+        let mut sizes = vec![batch, if ragged > 0 { ragged } else { batch.div_ceil(2) }, 1];
+        sizes.dedup();
+        let mut reports = Vec::new();
+        for (t, rows) in (1u64..).zip(sizes) {
+            self.set_weights(plan, &initial_weights(spec));
+            let key = stream_key(spec.seed, Stream::Check, t);
+            let divisor = spec.objective.reduction.divisor(rows, spec.net.outputs());
+            let step = Step {
+                rows: rows as u32,
+                first: 0,
+                order: Permutation::new(all as u32, Some(key)).words(),
+                lr: spec.lr,
+                loss_scale: (1.0 / divisor) as f32,
+                corrections: spec.optimizer.corrections(t),
+                padding: 0,
+            };
+            reports.extend(self.run_ops(self.program.routines.step.clone(), &step)?);
+        }
+        Ok(reports)
+    }
+
     /// Runs every op once from identical inputs and compares what it wrote.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn run(&mut self, step: &Step) -> Result<Vec<OpReport>> {
+        self.run_ops(0..self.program.ops.len(), step)
+    }
+
+    fn run_ops(&mut self, ops: Range<usize>, step: &Step) -> Result<Vec<OpReport>> {
         let mut reports = Vec::new();
-        for i in 0..self.program.ops.len() {
+        for i in ops {
             reports.extend(self.run_op(i, step)?);
         }
         Ok(reports)
@@ -159,10 +203,7 @@ impl Replay {
         let program = self.program.clone();
         let op = &program.ops[i];
         let uses = program.uses(op);
-        let whole = matches!(op, Op::Update { .. });
-        if whole {
-            self.gather_parts(&uses);
-        }
+        self.gather_parts(&uses);
         let scale = self.scale(i, op, &uses, step)?;
         let mut results = Vec::new();
         for (backend, data) in &mut self.backends {
@@ -184,34 +225,55 @@ impl Replay {
         let mut reports = Vec::new();
         let [device, cpu, exact] = &results[..] else { return Ok(reports) };
         for ((device, cpu), (tensor, exact)) in device.iter().zip(cpu).zip(exact) {
-            let (device_error, cpu_error) =
-                (largest_error(&device.1, exact), largest_error(&cpu.1, exact));
-            let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-            let integers = matches!(
-                op,
-                Op::Gather { .. }
-                    | Op::Targets { .. }
-                    | Op::Uniform { .. }
-                    | Op::Permutation { .. }
-            );
-            let allowed =
-                if integers { 0.0 } else { FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest) };
-            reports.push(OpReport {
-                op: program.describe(op),
-                tensor: program.tensor(*tensor).name.clone(),
-                rows: step.rows,
-                device_error,
-                cpu_error,
-                allowed,
-                // Not <=, so that a NaN doesn't pass.
-                passed: device_error <= allowed,
-            });
             self.values.insert(*tensor, exact.iter().map(|&x| x as f32).collect());
+            let start = program.tensor(*tensor).offset;
+            // Of a tensor that holds others, each of those.
+            let mut parts = self.parts(*tensor);
+            if parts.is_empty() {
+                parts.push(*tensor);
+            }
+            for part in parts {
+                let range = program.range(part, step.rows as usize);
+                let range = range.start - start..range.end - start;
+                let found = [&device.1, &cpu.1, exact].map(|values| &values[range.clone()]);
+                reports.push(self.compare(op, part, step, scale, found));
+            }
         }
-        if whole {
-            self.scatter_parts(&uses);
-        }
+        self.scatter_parts(&uses);
         Ok(reports)
+    }
+
+    /// Holds what the device wrote against the rule.
+    fn compare(
+        &self,
+        op: &Op,
+        tensor: TensorId,
+        step: &Step,
+        scale: Option<f64>,
+        [device, cpu, exact]: [&[f64]; 3],
+    ) -> OpReport {
+        let device_error = largest_error(device, exact);
+        let cpu_error = largest_error(cpu, exact);
+        let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        let integers = matches!(
+            op,
+            Op::Gather { .. } | Op::Targets { .. } | Op::Uniform { .. } | Op::Permutation { .. }
+        );
+        let allowed = if integers {
+            0.0
+        } else {
+            FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest)
+        };
+        OpReport {
+            op: self.program.describe(op),
+            tensor: self.program.tensor(tensor).name.clone(),
+            rows: step.rows,
+            device_error,
+            cpu_error,
+            allowed,
+            // Not its negation, so that a NaN doesn't pass.
+            passed: device_error <= allowed,
+        }
     }
 
     /// The largest sum of the magnitudes of the terms, of an op that adds terms up: the op itself
@@ -242,11 +304,15 @@ impl Replay {
         Ok(Some(largest))
     }
 
-    /// Fills tensors that span a buffer from the tensors inside it.
+    /// Fills tensors that hold others from those.
     fn gather_parts(&mut self, uses: &[(TensorId, Access)]) {
         for (whole, _) in uses {
+            let parts = self.parts(*whole);
+            if parts.is_empty() {
+                continue;
+            }
             let mut all = self.get(*whole);
-            for part in self.parts(*whole) {
+            for part in parts {
                 let start = self.program.tensor(part).offset;
                 if let Some(values) = self.values.get(&part) {
                     all[start..start + values.len()].copy_from_slice(values);
@@ -267,14 +333,15 @@ impl Replay {
         }
     }
 
-    /// The tensors that lie inside `whole`'s buffer.
+    /// The tensors that `whole` holds, if it spans a buffer of several.
     fn parts(&self, whole: TensorId) -> Vec<TensorId> {
-        let buffer = self.program.tensor(whole).buffer;
+        let t = self.program.tensor(whole);
+        if self.program.len(whole) != self.program.buffers[t.buffer] {
+            return Vec::new();
+        }
         let tensors = self.program.tensors.iter().enumerate();
-        tensors
-            .filter(|(i, t)| t.buffer == buffer && *i != whole.0)
-            .map(|(i, _)| TensorId(i))
-            .collect()
+        let inside = tensors.filter(|(i, other)| other.buffer == t.buffer && *i != whole.0);
+        inside.map(|(i, _)| TensorId(i)).collect()
     }
 }
 
