@@ -233,7 +233,7 @@ fn cross_entropy<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
     value
 }
 
-/// The largest element; NaN where there is one.
+/// The largest element.
 fn maximum<T: Real>(row: &[T]) -> T {
     row.iter().fold(T::neg_infinity(), |m, &y| if y <= m { m } else { y })
 }

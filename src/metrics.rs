@@ -60,11 +60,12 @@ impl Metrics {
             vec![("accuracy", right / rows as f64)]
         } else {
             let count = (rows * targets.outputs) as f64;
-            vec![
-                ("rmse", (squares / count).sqrt()),
-                ("mae", absolutes / count),
-                ("r2", 1.0 - squares / targets.variation),
-            ]
+            let mut values = vec![("rmse", (squares / count).sqrt()), ("mae", absolutes / count)];
+            // A target that doesn't vary has none.
+            if targets.variation > 0.0 {
+                values.push(("r2", 1.0 - squares / targets.variation));
+            }
+            values
         };
         Metrics { loss: loss / objective.reduction.divisor(rows, targets.outputs), values }
     }

@@ -11,9 +11,6 @@ use crate::session::{LayerWeights, Session};
 use crate::spec::{Net, Spec};
 use std::sync::Arc;
 
-/// Rows that predictions take at a time.
-const PREDICTION_BATCH: usize = 1024;
-
 /// A trained net: everything that predictions need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -58,7 +55,7 @@ impl Model {
         mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>,
     ) -> Result<()> {
         let samples = self.preprocessing.features(features)?;
-        let mut session = self.session(backend)?;
+        let mut session = self.session(backend, samples.rows())?;
         let data = session.upload(samples, &self.preprocessing)?;
         session.outputs(&data, |first, outputs| take(first, self.predictions(outputs)))
     }
@@ -69,7 +66,7 @@ impl Model {
     /// When the data are not like the training data, or the device was lost.
     pub fn evaluate(&self, data: &Dataset, backend: Box<dyn Backend>) -> Result<Metrics> {
         let samples = self.preprocessing.samples(data)?;
-        let mut session = self.session(backend)?;
+        let mut session = self.session(backend, samples.rows())?;
         let data = session.upload(samples, &self.preprocessing)?;
         session.evaluate(&data)
     }
@@ -86,15 +83,16 @@ impl Model {
         self.preprocessing.classes.as_ref().map_or(self.net.outputs(), Vec::len)
     }
 
-    /// The loaded net on `backend`, without what only training needs.
+    /// The loaded net on `backend` for up to `rows` rows, without what only training needs.
     ///
     /// # Errors
     /// When the weights don't fit the net, or the net the device.
-    pub fn session(&self, backend: Box<dyn Backend>) -> Result<Session> {
+    pub fn session(&self, backend: Box<dyn Backend>, rows: usize) -> Result<Session> {
         let spec = Spec::new(self.net.clone(), self.objective);
         spec.net.check()?;
-        let fuses = backend.fuses(&spec, PREDICTION_BATCH);
-        let plan = plan::plan(&spec, PREDICTION_BATCH, Purpose::Evaluate, fuses);
+        let batch = plan::evaluation_rows(&self.net, rows);
+        let fuses = backend.fuses(&spec, batch);
+        let plan = plan::plan(&spec, batch, Purpose::Evaluate, fuses);
         let mut session = Session::new(backend, plan, self.objective)?;
         session.set_weights(&self.net, &self.weights)?;
         Ok(session)
@@ -133,7 +131,11 @@ impl Model {
             && scale.len() == self.net.inputs
             && targets.shift.len() == targets.scale.len()
             && targets.cols() == outputs
-            && (outputs == self.net.outputs() || (outputs == 2 && self.net.outputs() == 1));
+            && match self.preprocessing.classes {
+                // A single output tells two classes apart.
+                Some(_) if self.net.outputs() == 1 => outputs == 2,
+                _ => outputs == self.net.outputs(),
+            };
         if fits && !(self.objective.loss.link() == Link::Softmax && self.net.outputs() == 1) {
             return Ok(());
         }

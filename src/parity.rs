@@ -92,7 +92,7 @@ pub fn verify(
         let mut replay = Replay::new(plan.program.clone(), samples, device)?;
         ops.extend(replay.steps(&smooth, &plan)?);
     }
-    let passed = ops.iter().all(|op| op.passed);
+    let passed = !ops.is_empty() && ops.iter().all(|op| op.passed);
     Ok(Report { ops, passed })
 }
 
@@ -171,7 +171,8 @@ impl Replay {
             let divisor = spec.objective.reduction.divisor(rows, spec.net.outputs());
             let step = Step {
                 rows: rows as u32,
-                first: 0,
+                // The last rows of the order: positions beyond the first batch, where there are.
+                first: (all - rows) as u32,
                 order: Permutation::new(all as u32, Some(key)).words(),
                 lr: spec.lr,
                 loss_scale: (1.0 / divisor) as f32,
@@ -272,7 +273,7 @@ impl Replay {
             cpu_error,
             allowed,
             // Not its negation, so that a NaN doesn't pass.
-            passed: device_error <= allowed,
+            passed: device_error <= allowed && allowed.is_finite(),
         }
     }
 
@@ -289,9 +290,15 @@ impl Replay {
             return Ok(None);
         }
         let (backend, data) = &mut self.backends[2];
+        // A bias that is subtracted counts like one that is added.
+        let subtracted = match op {
+            Op::Matmul { bias: Some((bias, sign)), .. } if *sign < 0.0 => Some(*bias),
+            _ => None,
+        };
         for (tensor, _) in uses {
-            let magnitudes: Vec<f32> =
-                self.values.get(tensor).into_iter().flatten().map(|x| x.abs()).collect();
+            let sign = if Some(*tensor) == subtracted { -1.0 } else { 1.0 };
+            let values = self.values.get(tensor).into_iter().flatten();
+            let magnitudes: Vec<f32> = values.map(|x| sign * x.abs()).collect();
             backend.write(*tensor, Values::F32(&magnitudes))?;
         }
         backend.run(i..i + 1, *data, &[*step])?;
@@ -351,5 +358,5 @@ fn largest_error(found: &[f64], exact: &[f64]) -> f64 {
         .iter()
         .zip(exact)
         .map(|(f, e)| if f.to_bits() == e.to_bits() { 0.0 } else { (f - e).abs() });
-    errors.fold(0.0, |m: f64, e| if e.is_nan() { e } else { m.max(e) })
+    errors.fold(0.0, |m: f64, e| if e.is_nan() || m.is_nan() { f64::NAN } else { m.max(e) })
 }

@@ -8,7 +8,7 @@ use crate::kernels::fused::{
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::Form;
 use crate::program::{LayerGradients, LayerTensors, Op, Program, Routines};
-use crate::spec::{Bias, Layer, PlanKind, Spec, Units};
+use crate::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
 /// A program for a spec, and where its tensors are.
@@ -35,6 +35,13 @@ pub enum Purpose {
     Train,
     /// Predictions and losses only.
     Evaluate,
+}
+
+/// Rows that predictions and losses take at a time: no more than there are, and fewer for a wide net.
+#[must_use]
+pub fn evaluation_rows(net: &Net, rows: usize) -> usize {
+    let widest = net.shapes().map(|(out, cols)| out.max(cols)).max().unwrap_or(1);
+    ((1 << 21) / widest).clamp(1, 1024).min(rows.max(1))
 }
 
 /// The program that `spec` asks for, plain where the backend doesn't fuse.

@@ -82,6 +82,11 @@ impl Session {
         Ok(Loaded { id, rows, targets })
     }
 
+    /// Frees uploaded samples.
+    pub fn forget(&mut self, data: &Loaded) {
+        self.backend.forget(data.id);
+    }
+
     /// Writes the parameters of all layers.
     ///
     /// # Errors

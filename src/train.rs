@@ -13,8 +13,6 @@ use crate::session::{LayerWeights, Loaded, Session};
 use crate::spec::{Bias, Spec};
 use std::time::Instant;
 
-/// Rows that an evaluation takes at a time where the training batch is smaller.
-const EVALUATION_BATCH: usize = 256;
 /// How often the loss is read back within an epoch, at most.
 const READS_PER_EPOCH: usize = 8;
 /// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
@@ -48,10 +46,14 @@ impl Trainer {
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
         spec.check()?;
+        if training.rows() == 0 {
+            return Err(Error::data("no rows to train on").at(training.name()));
+        }
         check_task(spec, &preprocessing)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
-        let batch = spec.batch_size.max(EVALUATION_BATCH);
+        let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
+        let batch = spec.batch_size.max(evaluation);
         let plan = plan::plan(&spec, batch, Purpose::Train, backend.fuses(&spec, batch));
         let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
         let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
@@ -102,7 +104,9 @@ impl Trainer {
     /// When the data don't fit the net, or the device was lost.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         let data = self.upload(data)?;
-        self.session.evaluate(&data)
+        let metrics = self.session.evaluate(&data);
+        self.session.forget(&data);
+        metrics
     }
 
     /// Trains for the spec's epochs, or until an observer ends it.
@@ -164,6 +168,12 @@ impl Trainer {
                 Flow::Stop => Ending::Stopped,
                 Flow::Interrupt => Ending::Interrupted,
             };
+        }
+        if let Some(data) = &validation {
+            if valid.is_none() {
+                valid = Some(self.session.evaluate(data)?);
+            }
+            self.session.forget(data);
         }
         if let Some(valid) = &valid {
             self.finite(valid.clone())?;
@@ -335,6 +345,11 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
         .collect()
 }
 
+/// One output for each class, or a single one for two classes.
+fn fits_classes(outputs: usize, classes: usize) -> bool {
+    if outputs == 1 { classes == 2 } else { outputs == classes }
+}
+
 /// Refuses a loss or a width of the output that doesn't fit the targets.
 fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<()> {
     let (loss, outputs) = (spec.objective.loss, spec.net.outputs());
@@ -354,7 +369,7 @@ fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<()> {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} target columns", preprocessing.targets.cols()))
                 .at("the output layer"))
         }
-        Some(classes) if outputs != classes.len() && !(outputs == 1 && classes.len() == 2) => {
+        Some(classes) if !fits_classes(outputs, classes.len()) => {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} classes", classes.len()))
                 .at("the output layer")
                 .help("one output for each class, or a single one for two classes"))

@@ -53,11 +53,20 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     };
     match choice {
         Choice::Cpu => cpu("asked for"),
-        Choice::Auto => match adapters.iter().find(|a| !a.is_software) {
-            Some(a) => gpu(a.index, format!("the first of {} GPU adapters", adapters.len())),
-            None if adapters.is_empty() => cpu("no GPU adapter was found"),
-            None => cpu("only a software adapter was found, which --device gpu would use"),
-        },
+        Choice::Auto => {
+            let mut refused = None;
+            for a in adapters.iter().filter(|a| !a.is_software) {
+                match gpu(a.index, "the best adapter that opens".into()) {
+                    Ok(opened) => return Ok(opened),
+                    Err(e) => refused = Some(e),
+                }
+            }
+            match refused {
+                Some(e) => cpu(&format!("no GPU could be opened ({e})")),
+                None if adapters.is_empty() => cpu("no GPU adapter was found"),
+                None => cpu("only a software adapter was found, which --device gpu would use"),
+            }
+        }
         Choice::Gpu => match adapters.first() {
             Some(a) if a.is_software => gpu(a.index, "asked for; a software adapter, no GPU was found".into()),
             Some(a) => gpu(a.index, "asked for".into()),

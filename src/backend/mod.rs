@@ -115,11 +115,14 @@ pub trait Backend {
     /// When the device can't hold it.
     fn load(&mut self, program: Arc<Program>) -> Result<()>;
 
-    /// Takes rows in, which stay there until the backend goes.
+    /// Takes rows in, which stay there until they are to be forgotten.
     ///
     /// # Errors
     /// When the device can't hold them.
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId>;
+
+    /// Frees rows that were taken in.
+    fn forget(&mut self, data: DataId);
 
     /// Writes the first `values.len()` elements of a tensor.
     ///
@@ -148,6 +151,11 @@ pub trait Backend {
 /// Bytes as people read them.
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The error for rows that aren't there any more.
+fn forgotten() -> Error {
+    Error::usage("the rows were freed, or are another backend's").help("upload them again")
 }
 
 /// Refuses a transfer that is longer than its tensor.

@@ -114,7 +114,7 @@ pub fn reference<T: Gemm>(
     assert!(rows * n == c.len(), "C has whole rows");
     let tile = Tile { rows: start..start + rows, cols: 0..n };
     // SAFETY: c holds the tile's rows, and is borrowed exclusively.
-    unsafe { product(form, [m, n, k], a, b, &tile, false, c.as_mut_ptr(), n) };
+    unsafe { product(form, [m, n, k], a, b, &tile, c.as_mut_ptr(), n) };
     if let Some((bias, sign)) = bias {
         for row in c.chunks_exact_mut(n) {
             T::add_scaled(sign, bias, row);
@@ -131,7 +131,7 @@ pub struct Tile {
     pub cols: Range<usize>,
 }
 
-/// One tile of a product: c = a·b, or c += a·b where `add` is set; operands as in [`reference`].
+/// One tile of a product, c = a·b; operands as in [`reference`].
 ///
 /// # Safety
 /// `c` points at the tile's first element, the tile's rows lie `c_stride` elements apart in one
@@ -143,11 +143,13 @@ pub unsafe fn product<T: Gemm>(
     a: &[T],
     b: &[T],
     tile: &Tile,
-    add: bool,
     c: *mut T,
     c_stride: usize,
 ) {
-    assert!(a.len() >= m * k && b.len() >= k * n, "operands of a product are too short");
+    let holds = |x: &[T], rows: usize, cols: usize| {
+        rows.checked_mul(cols).is_some_and(|needed| x.len() >= needed)
+    };
+    assert!(holds(a, m, k) && holds(b, k, n), "operands of a product are too short");
     assert!(tile.rows.end <= m && tile.cols.end <= n, "a tile outside of its product");
     // (row stride, column stride) of A as (m, k) and of B as (k, n)
     let a_strides = if form == Form::Tn { (1, m) } else { (k, 1) };
@@ -156,7 +158,7 @@ pub unsafe fn product<T: Gemm>(
     let b = &b[(tile.cols.start * b_strides.1).min(b.len())..];
     // SAFETY: passed on from the caller.
     unsafe {
-        T::gemm([tile.rows.len(), tile.cols.len(), k], a, a_strides, b, b_strides, add, c, c_stride)
+        T::gemm([tile.rows.len(), tile.cols.len(), k], a, a_strides, b, b_strides, c, c_stride)
     };
 }
 
@@ -169,7 +171,7 @@ pub fn block_rows(m: usize) -> usize {
 
 /// A precision with a matrix product from a library.
 pub trait Gemm: Vector {
-    /// c = a·b, or c += a·b, for the strides given; c: (m, n), rows `c_stride` apart. One thread.
+    /// c = a·b for the strides given; c: (m, n), rows `c_stride` apart. On one thread.
     ///
     /// # Safety
     /// c's rows lie in one allocation that nothing else accesses meanwhile.
@@ -180,7 +182,6 @@ pub trait Gemm: Vector {
         a_strides: (usize, usize),
         b: &[Self],
         b_strides: (usize, usize),
-        add: bool,
         c: *mut Self,
         c_stride: usize,
     );
@@ -195,7 +196,6 @@ macro_rules! gemm {
                 (a_rows, a_cols): (usize, usize),
                 b: &[Self],
                 (b_rows, b_cols): (usize, usize),
-                add: bool,
                 c: *mut Self,
                 c_stride: usize,
             ) {
@@ -203,7 +203,7 @@ macro_rules! gemm {
                     return;
                 }
                 if k == 0 {
-                    for row in 0..if add { 0 } else { m } {
+                    for row in 0..m {
                         // SAFETY: the caller owns m rows of n elements, c_stride apart.
                         unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride), n) }
                             .fill(0.0);
@@ -218,7 +218,7 @@ macro_rules! gemm {
                 if let Some(instructions) = instruction_set() {
                     use private_gemm_x86::{Accum, DType, DstKind, IType, gemm};
                     let none = std::ptr::null();
-                    let beta = if add { Accum::Add } else { Accum::Replace };
+                    let beta = Accum::Replace;
                     let (a, b) = (a.as_ptr().cast(), b.as_ptr().cast());
                     let alpha = (&raw const ONE.$fallback).cast();
                     // SAFETY: the asserts above bound every element of a and b that the strides
@@ -254,12 +254,11 @@ macro_rules! gemm {
                     }
                     return;
                 }
-                let beta = if add { 1.0 } else { 0.0 };
                 let (a, b, stride) = (a.as_ptr(), b.as_ptr(), c_stride as isize);
                 // SAFETY: as above.
                 unsafe {
                     matrixmultiply::$fallback(
-                        m, k, n, 1.0, a, a_rows, a_cols, b, b_rows, b_cols, beta, c, stride, 1,
+                        m, k, n, 1.0, a, a_rows, a_cols, b, b_rows, b_cols, 0.0, c, stride, 1,
                     );
                 }
             }
@@ -283,7 +282,11 @@ gemm!(f64, F64, dgemm);
 #[cfg(target_arch = "x86_64")]
 fn instruction_set() -> Option<private_gemm_x86::InstrSet> {
     use private_gemm_x86::InstrSet;
-    if is_x86_feature_detected!("avx512f") {
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq");
+    if avx512 {
         Some(InstrSet::Avx512)
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         Some(InstrSet::Avx256)

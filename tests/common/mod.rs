@@ -89,11 +89,17 @@ impl Backend for Shared {
     fn info(&self) -> &DeviceInfo {
         &self.info
     }
+    fn fuses(&self, spec: &Spec, batch: usize) -> bool {
+        self.backend.borrow().fuses(spec, batch)
+    }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         self.backend.borrow_mut().load(program)
     }
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         self.backend.borrow_mut().upload(samples)
+    }
+    fn forget(&mut self, data: DataId) {
+        self.backend.borrow_mut().forget(data);
     }
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
         self.backend.borrow_mut().write(tensor, values)

@@ -4,7 +4,7 @@ mod memory;
 mod ops;
 mod team;
 
-use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, mebibytes};
+use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, forgotten, mebibytes};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::Step;
@@ -13,6 +13,7 @@ use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::TensorId;
 use memory::Shared;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use team::Team;
@@ -27,7 +28,9 @@ pub struct Cpu<T> {
     team: Team,
     program: Arc<Program>,
     buffers: Vec<Vec<T>>,
-    data: Vec<Arc<Samples>>,
+    data: HashMap<DataId, Arc<Samples>>,
+    /// Uploads so far.
+    uploads: usize,
 }
 
 impl<T: Gemm> Cpu<T> {
@@ -47,7 +50,7 @@ impl<T: Gemm> Cpu<T> {
             backend: "cpu".into(),
             detail: format!("{precision}, {} thread{plural}", team.threads()),
         };
-        Ok(Cpu { info, team, program: Arc::default(), buffers: Vec::new(), data: Vec::new() })
+        Ok(Cpu { info, team, program: Arc::default(), buffers: Vec::new(), data: HashMap::new(), uploads: 0 })
     }
 }
 
@@ -84,8 +87,14 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        self.data.push(samples);
-        Ok(DataId(self.data.len() - 1))
+        let id = DataId(self.uploads);
+        self.uploads += 1;
+        self.data.insert(id, samples);
+        Ok(id)
+    }
+
+    fn forget(&mut self, data: DataId) {
+        self.data.remove(&data);
     }
 
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
@@ -100,7 +109,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        let samples = &self.data[data.0];
+        let Some(samples) = self.data.get(&data) else { return Err(forgotten()) };
         let memory = Shared::new(&self.program, &mut self.buffers);
         self.team.run(|worker| {
             for step in steps {

@@ -260,7 +260,6 @@ fn gradient_update<T: Gemm>(
             delta,
             input,
             &tile,
-            false,
             gradient.as_mut_ptr(),
             k,
         );

@@ -38,6 +38,7 @@ const PATIENCE: usize = 4096;
 impl Team {
     /// A team of `threads` threads.
     pub(super) fn new(threads: usize) -> Result<Self> {
+        let threads = threads.max(1);
         let start = || {
             let name = |i| format!("wgrad-{i}");
             rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()
@@ -46,6 +47,8 @@ impl Team {
             Error::failed(format!("cannot start {threads} threads: {e}"))
                 .help("choose fewer with --threads")
         })?;
+        // rayon has a most of its own.
+        let threads = pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
         Ok(Team { pool, threads })
     }
 

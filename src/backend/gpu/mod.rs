@@ -10,7 +10,7 @@ mod pipeline;
 
 pub use adapter::{AdapterSummary, adapters};
 
-use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length};
+use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length, forgotten};
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
 use crate::kernels::{Arg, Step, fused};
@@ -52,7 +52,9 @@ pub struct Gpu {
     unused: wgpu::Buffer,
     program: Arc<Program>,
     buffers: Vec<wgpu::Buffer>,
-    data: Vec<DeviceData>,
+    data: HashMap<DataId, DeviceData>,
+    /// Uploads so far.
+    uploads: usize,
     /// The launches of an op on a data set.
     bound: HashMap<(usize, DataId), Vec<Bound>>,
     /// Submissions that may not be done yet, with their steps.
@@ -119,7 +121,8 @@ impl Gpu {
             unused,
             program: Arc::default(),
             buffers: Vec::new(),
-            data: Vec::new(),
+            data: HashMap::new(),
+            uploads: 0,
             bound: HashMap::new(),
             under_way: VecDeque::new(),
             last_done: None,
@@ -157,7 +160,7 @@ impl Gpu {
     }
 
     /// What a binding refers to.
-    fn argument(&self, arg: Arg, data: DataId) -> Argument {
+    fn argument(&self, arg: Arg, data: &DeviceData) -> Argument {
         let part = |tensor: TensorId, start: usize, len: usize| {
             let t = self.program.tensor(tensor);
             Argument {
@@ -169,7 +172,6 @@ impl Gpu {
         };
         let whole =
             |buffer: &wgpu::Buffer| Argument { buffer: buffer.clone(), offset: 0, size: None };
-        let data = &self.data[data.0];
         match arg {
             Arg::Tensor(tensor) => part(tensor, 0, self.program.len(tensor)),
             Arg::Part(tensor, start, len) => part(tensor, start, len),
@@ -183,17 +185,17 @@ impl Gpu {
     /// Makes the launches of `ops` on `data` ready, once.
     fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
         let program = self.program.clone();
-        let storage = self.data[data.0].storage;
+        let Some(rows) = self.data.get(&data) else { return Err(forgotten()) };
         let largest = (self.largest_binding() / 4) as usize;
         for op in ops {
             if self.bound.contains_key(&(op, data)) {
                 continue;
             }
             let mut bound = Vec::new();
-            for launch in program.launches(&program.ops[op], storage, largest) {
+            for launch in program.launches(&program.ops[op], rows.storage, largest) {
                 let arguments: Vec<_> =
-                    launch.args.iter().map(|arg| self.argument(*arg, data)).collect();
-                bound.push(self.pipelines.bind(&self.device, &launch, &arguments)?);
+                    launch.args.iter().map(|arg| self.argument(*arg, rows)).collect();
+                bound.push(self.pipelines.bind(&self.device, &self.queue, &launch, &arguments)?);
             }
             self.bound.insert((op, data), bound);
         }
@@ -318,8 +320,16 @@ impl Backend for Gpu {
             None => &[],
         };
         let targets = self.upload_bytes("the targets", targets)?;
-        self.data.push(DeviceData { storage: samples.storage(), features, affine, targets });
-        Ok(DataId(self.data.len() - 1))
+        let data = DeviceData { storage: samples.storage(), features, affine, targets };
+        let id = DataId(self.uploads);
+        self.uploads += 1;
+        self.data.insert(id, data);
+        Ok(id)
+    }
+
+    fn forget(&mut self, data: DataId) {
+        self.data.remove(&data);
+        self.bound.retain(|(_, bound), _| *bound != data);
     }
 
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {

@@ -1,12 +1,11 @@
 //! Pipelines and bind groups: a launch made ready to be encoded.
 
-use super::Argument;
+use super::{Argument, memory};
 use crate::error::{Error, Result};
 use crate::kernels::{Access, Grid, Kernel, Launch, Step};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use wgpu::util::DeviceExt;
 
 /// A compiled variant of a kernel.
 #[derive(Debug)]
@@ -100,15 +99,15 @@ impl Pipelines {
     pub(super) fn bind(
         &mut self,
         device: &wgpu::Device,
+        queue: &wgpu::Queue,
         launch: &Launch,
         arguments: &[Argument],
     ) -> Result<Bound> {
         let pipeline = self.pipeline(device, launch)?;
-        let uniform = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some(launch.kernel.entry),
-            contents: &launch.uniform,
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let bytes = launch.uniform.len() as u64;
+        let uniform = memory::create(device, launch.kernel.entry, bytes, usage)?;
+        queue.write_buffer(&uniform, 0, &launch.uniform);
         let storage = arguments.iter().map(|a| {
             let (buffer, offset, size) = (&a.buffer, a.offset, a.size);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
