@@ -125,7 +125,7 @@ fn sin_quarter_f(x: f32, n: i32) -> f32 {
     let c = 1.0 - 0.5 * z + z * z * ((0.0000244323546 * z - 0.00138873095) * z + 0.0416666456);
     let quadrant = i32(k) + n;
     let y = select(s, c, (quadrant & 1) == 1);
-    return select(select(y, -y, (quadrant & 2) == 2), nan_f(), abs(x) > 1e5);
+    return select(select(y, -y, (quadrant & 2) == 2), nan_f(x), abs(x) > 1e5);
 }
 
 // sin(x). Domain: |x| <= 1e4; NaN beyond 1e5, where no digit would be right.

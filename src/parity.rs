@@ -260,11 +260,8 @@ impl Replay {
             op,
             Op::Gather { .. } | Op::Targets { .. } | Op::Uniform { .. } | Op::Permutation { .. }
         );
-        let allowed = if integers {
-            0.0
-        } else {
-            FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest)
-        };
+        let allowed =
+            if integers { 0.0 } else { FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest) };
         OpReport {
             op: self.program.describe(op),
             tensor: self.program.tensor(tensor).name.clone(),

@@ -7,6 +7,7 @@ use common::{
     Shared, cpu32, cpu64, first_rows, gpu, largest, largest_error, random_classes, random_data,
     random_weights, read_gradients, unscaled,
 };
+use std::io::Write as _;
 use std::process::Command;
 use wgrad::activation::Activation;
 use wgrad::backend::Backend;
@@ -386,7 +387,8 @@ impl Observer for Memory {
 fn assert_memory_stays(test: &str, backend: impl FnOnce() -> Option<Shared>) {
     const ALONE: &str = "WGRAD_TEST_ALONE";
     if resident().is_none() {
-        eprintln!("skipped: no /proc/self/status: {test}");
+        let _ = std::io::stderr()
+            .write_all(format!("skipped: no /proc/self/status: {test}\n").as_bytes());
         return;
     }
     if std::env::var_os(ALONE).is_none() {

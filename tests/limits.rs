@@ -1,5 +1,8 @@
 //! What exceeds a device's limits works by splitting, or is refused before training starts.
 
+mod adapter;
+
+use adapter::has_gpu;
 use wgrad::backend::gpu::{self, Gpu};
 use wgrad::backend::{Backend, cpu::Cpu};
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, Targets, digits};
@@ -7,15 +10,6 @@ use wgrad::error::ErrorKind;
 use wgrad::matrix::Matrix;
 use wgrad::session::LayerWeights;
 use wgrad::{Activation, Loss, Net, Optimizer, Spec, Trainer};
-
-fn has_gpu(test: &str) -> bool {
-    let found = !gpu::adapters().is_empty();
-    assert!(found || std::env::var_os("WGRAD_REQUIRE_GPU").is_none(), "no GPU adapter for {test}");
-    if !found {
-        eprintln!("skipped: no GPU adapter: {test}");
-    }
-    found
-}
 
 fn train(spec: &Spec, data: &Dataset, backend: Box<dyn Backend>) -> Vec<LayerWeights> {
     let mut trainer =

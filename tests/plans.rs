@@ -1,9 +1,12 @@
 //! The fused plan and the plain plan of a spec give the same numbers.
 
+mod adapter;
+
+use adapter::has_gpu;
 use rand::RngExt;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
-use wgrad::backend::gpu::{self, Gpu};
+use wgrad::backend::gpu::Gpu;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::matmul::Gemm;
 use wgrad::matrix::Matrix;
@@ -106,15 +109,6 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-fn has_gpu(test: &str) -> bool {
-    let found = !gpu::adapters().is_empty();
-    assert!(found || std::env::var_os("WGRAD_REQUIRE_GPU").is_none(), "no GPU adapter for {test}");
-    if !found {
-        eprintln!("skipped: no GPU adapter: {test}");
-    }
-    found
-}
-
 #[test]
 fn fused_runs_on_the_gpu_keep_the_parity_rule() {
     if !has_gpu("fused runs on the GPU") {
@@ -138,8 +132,8 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run_on(device(), &spec, &data, PlanKind::Fused);
         let off = f64::from(difference(&fused, &exact));
-        let allowed = wgrad::parity::FACTOR * f64::from(difference(&single, &exact))
-            + wgrad::parity::FLOOR;
+        let allowed =
+            wgrad::parity::FACTOR * f64::from(difference(&single, &exact)) + wgrad::parity::FLOOR;
         assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
         let losses = (exact_metrics.loss, fused_metrics.loss);
         assert!((losses.0 - losses.1).abs() < 1e-5 * losses.0.abs().max(1.0), "{losses:?}");

@@ -49,7 +49,7 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     let known = || {
         let list: Vec<_> = adapters.iter().map(|a| format!("{} {}", a.index, a.name)).collect();
         let adapters = if list.is_empty() { "no GPU adapters".into() } else { list.join(", ") };
-        format!("devices here: cpu, {adapters}")
+        format!("choose auto, cpu, gpu, or a number or name; devices here: cpu, {adapters}")
     };
     match choice {
         Choice::Cpu => cpu("asked for"),
@@ -106,7 +106,7 @@ impl FromStr for Choice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Ok(match text {
+        Ok(match text.to_lowercase().as_str() {
             "auto" => Choice::Auto,
             "cpu" => Choice::Cpu,
             "gpu" => Choice::Gpu,

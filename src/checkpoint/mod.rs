@@ -85,8 +85,32 @@ pub fn load_model_with(path: &Path) -> Result<(Model, Provenance)> {
 pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
     let bytes = read(path)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&e));
-    let weights = tensors.and_then(|tensors| Weights { tensors, in_model: false }.of(net));
+    let weights = tensors.and_then(|tensors| {
+        let prefixes = prefixes(&tensors);
+        Weights { tensors, prefixes, in_model: false }.of(net)
+    });
     weights.map_err(|e| e.at(path.display()))
+}
+
+/// What stands before `.weight` in the names of the layers' tensors, in the order of the layers:
+/// `layers.0`, `layers.1`, or as PyTorch names the parts of an `nn.Sequential`, `0`, `2`, or
+/// `net.0`, `net.2`, by their numbers.
+fn prefixes(tensors: &SafeTensors<'_>) -> Vec<String> {
+    let numbers = |name: &str| -> Vec<usize> {
+        name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
+    };
+    let mut prefixes: Vec<String> = tensors
+        .names()
+        .iter()
+        .filter_map(|n| n.strip_suffix(".weight"))
+        .map(String::from)
+        .collect();
+    if prefixes.iter().any(|name| name.starts_with("layers.")) {
+        // Our own names: a gap among them is an error that names what is missing.
+        return (0..prefixes.len()).map(|l| format!("layers.{l}")).collect();
+    }
+    prefixes.sort_by_key(|name| (numbers(name), name.clone()));
+    prefixes
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -150,7 +174,7 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
     let model = Model {
         objective: required(&metadata, "wgrad.objective")?,
         preprocessing: required(&metadata, "wgrad.preprocessing")?,
-        weights: Weights { tensors, in_model: true }.of(&net)?,
+        weights: Weights { prefixes: prefixes(&tensors), tensors, in_model: true }.of(&net)?,
         net,
     };
     model.check()?;
@@ -187,23 +211,27 @@ fn not_safetensors(error: &safetensors::SafeTensorError) -> Error {
 /// The tensors of a file, to be read as the weights of a net.
 struct Weights<'a> {
     tensors: SafeTensors<'a>,
+    /// What stands before `.weight` and `.bias` for each layer; `layers.<l>` where there is none.
+    prefixes: Vec<String>,
     /// Whether the net comes from the same file: a wrong shape is then bad data, not wrong usage.
     in_model: bool,
 }
 
 impl Weights<'_> {
     fn of(&self, net: &Net) -> Result<Vec<LayerWeights>> {
-        let extra = format!("layers.{}.weight", net.layers.len());
-        if self.tensors.tensor(&extra).is_ok() {
-            let layers = net.layers.len();
-            return Err(self.misfit(format!("it has a tensor {extra}, the net {layers} layers")));
+        let (found, layers) = (self.prefixes.len(), net.layers.len());
+        if found > layers {
+            let extra = &self.prefixes[layers];
+            let what = format!("it has a tensor {extra}.weight, the net {layers} layers");
+            return Err(self.misfit(what));
         }
+        let prefix = |l: usize| self.prefixes.get(l).cloned().unwrap_or(format!("layers.{l}"));
         let layers = net.layers.iter().zip(net.shapes()).enumerate();
         layers
             .map(|(l, (layer, (out, cols)))| {
-                let weight = self.values(&format!("layers.{l}.weight"), &[out, cols])?;
+                let weight = self.values(&format!("{}.weight", prefix(l)), &[out, cols])?;
                 let biased = layer.bias != Bias::None;
-                let bias = biased.then(|| self.values(&format!("layers.{l}.bias"), &[out]));
+                let bias = biased.then(|| self.values(&format!("{}.bias", prefix(l)), &[out]));
                 Ok(LayerWeights {
                     weight: Matrix::new(out, cols, weight)?,
                     bias: bias.transpose()?,
@@ -216,7 +244,7 @@ impl Weights<'_> {
         match self.in_model {
             true => Error::data(what).help("the file was changed: train again"),
             false => Error::usage(what).help(
-                "make the net as the weights are, with --layers and --bias; matrices are (out, in)",
+                "make the net as the weights are, with --layers (hidden ones) and --bias none where there are no biases; matrices are (out, in)",
             ),
         }
     }

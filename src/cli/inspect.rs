@@ -5,8 +5,9 @@ use super::open::Trained;
 use super::{count, print, print_json};
 use crate::error::Result;
 use crate::plan::{self, Plan, Purpose};
-use crate::spec::{Bias, Net, Spec};
+use crate::spec::{Bias, Net, PlanKind, Spec};
 use serde::Serialize;
+use std::ops::Range;
 use std::process::ExitCode;
 
 #[derive(Serialize)]
@@ -22,8 +23,7 @@ struct LayerReport {
 pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.run)?;
     let model = &trained.model;
-    let (title, plan) = program(&trained)?;
-    let ops: Vec<String> = plan.program.ops.iter().map(|op| plan.program.describe(op)).collect();
+    let programs = programs(&trained)?;
     let layers = layers(&model.net);
     let provenance = &trained.provenance;
     if args.json {
@@ -38,7 +38,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
             "features": columns.map(|c| c.features().collect::<Vec<_>>()),
             "targets": columns.map(|c| c.target_names().collect::<Vec<_>>()),
             "config": provenance.config,
-            "program": ops,
+            "program": programs.first().map(|(_, ops)| ops),
+            "fused": programs.get(1).map(|(_, ops)| ops),
             "data": provenance.data,
             "version": provenance.version,
         }))?;
@@ -58,8 +59,10 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         );
     }
     text += &format!("  in all {}\n", count(model.net.parameters(), "parameter"));
-    text += &format!("\n{title}\n");
-    ops.iter().for_each(|op| text += &format!("  {op}\n"));
+    for (title, ops) in &programs {
+        text += &format!("\n{title}\n");
+        ops.iter().for_each(|op| text += &format!("  {op}\n"));
+    }
     text += "\nsettings\n";
     match &provenance.config {
         Some(config) => {
@@ -83,20 +86,29 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The program of the run where its settings are known, else that of predictions.
-fn program(trained: &Trained) -> Result<(&'static str, Plan)> {
+/// The ops of a training step where the run's settings are known, else those of an evaluation: as
+/// the mathematics names them, and behind it the fused ones that take their place.
+fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
     let (net, objective) = (trained.model.net.clone(), trained.model.objective);
-    match trained.config()? {
-        Some(mut config) => {
-            let spec = super::job::spec(net, objective, &mut config)?;
-            let plan = plan::plain(&spec, spec.batch_size, Purpose::Train);
-            Ok(("a training step (the plain plan), B rows at a time", plan))
-        }
-        None => {
-            let plan = plan::plain(&Spec::new(net, objective), 1, Purpose::Evaluate);
-            Ok(("evaluation, B rows at a time", plan))
-        }
+    let ops = |plan: Plan, ops: Range<usize>| -> Vec<String> {
+        plan.program.ops[ops].iter().map(|op| plan.program.describe(op)).collect()
+    };
+    let Some(mut config) = trained.config()? else {
+        let plan = plan::plain(&Spec::new(net, objective), 1, Purpose::Evaluate);
+        let all = plan.program.routines.evaluate.clone();
+        return Ok(vec![("evaluation, B rows at a time", ops(plan, all))]);
+    };
+    let spec = super::job::spec(net, objective, &mut config)?;
+    let plain = plan::plain(&spec, spec.batch_size, Purpose::Train);
+    let step = plain.program.routines.step.clone();
+    let mut programs = vec![("a training step, B rows at a time (--plan plain)", ops(plain, step))];
+    if spec.plan == PlanKind::Fused {
+        let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
+        let step = fused.program.routines.step.clone();
+        let title = "the same, fused: on the CPU, and on a GPU where the net is small";
+        programs.push((title, ops(fused, step)));
     }
+    Ok(programs)
 }
 
 fn layers(net: &Net) -> Vec<LayerReport> {

@@ -79,7 +79,7 @@ impl Trained {
     /// How data for the model are opened.
     pub fn data_options(&self, args: &ModelArgs, target: &[String]) -> DataOptions {
         DataOptions {
-            data_dir: args.data_dir.clone(),
+            data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),
             target: target.to_vec(),
             seed: args.seed.unwrap_or(0),
             expected: Some(self.expected()),

@@ -72,7 +72,7 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
 }
 
 /// The shape of a data set, and what is to be learnt.
-fn describe_data(data: &Dataset) -> String {
+pub(super) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",
         Features::U8(_) => "byte column",

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,6 +30,14 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
         printed(written.and_then(|()| out.flush()))?;
         return Ok(ExitCode::SUCCESS);
     };
+    let same = |path: &Path| std::fs::canonicalize(path).ok();
+    if same(path).is_some() && same(path) == same(Path::new(&args.model.data)) {
+        return Err(Error::usage(format!(
+            "the predictions would replace their own data, {}",
+            path.display()
+        ))
+        .help("give another file with -o"));
+    }
     let mut failed = None;
     let written = write_atomically(path, |out| {
         trained.write(inputs.features, backend, out).unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! `wgrad train`.
 
 use super::args::TrainArgs;
+use super::inspect::describe_net;
 use super::job::Job;
 use super::run_directory::RunDirectory;
 use super::{count, open, plan_ahead, print, say};
@@ -54,6 +55,14 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let job = Job::new(options)?;
     if args.dry_run {
         return plan_ahead::show(&job, args.json);
+    }
+    if !args.quiet && !args.json {
+        say(format_args!(
+            "data: {}: {}",
+            job.training.name(),
+            plan_ahead::describe_data(&job.training)
+        ));
+        say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
     }
     let opened = open::open_device(&job.config.device)?;
     let device = opened.backend.info().clone();

@@ -42,7 +42,7 @@ impl Bar {
 
 impl Observer for Bar {
     fn start(&mut self, start: &Start) -> Result<()> {
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:8}] {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}") {
             self.bar.set_style(style.progress_chars("=> "));
         }
         self.bar.set_length((start.epochs * start.steps_per_epoch) as u64);

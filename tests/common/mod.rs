@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file is a crate of its own and uses its own part")]
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub fn gpu(test: &str) -> Option<Shared> {
     if gpu::adapters().is_empty() {
         let required = std::env::var("WGRAD_REQUIRE_GPU").is_ok_and(|value| value == "1");
         assert!(!required, "no Vulkan adapter: {test}");
-        eprintln!("skipped: no Vulkan adapter: {test}");
+        let _ =
+            std::io::stderr().write_all(format!("skipped: no Vulkan adapter: {test}\n").as_bytes());
         return None;
     }
     Some(Shared::new(Gpu::open(0).unwrap()))

@@ -2,6 +2,7 @@
 
 use crate::algebra::{Rows, row};
 use std::any::type_name;
+use std::io::Write as _;
 use std::sync::Arc;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::{Gpu, adapters};
@@ -48,7 +49,7 @@ pub fn on_every_backend<F: Fn(&mut Device)>(check: F) {
     let test = type_name::<F>().trim_end_matches("::{{closure}}");
     let required = std::env::var("WGRAD_REQUIRE_GPU").is_ok_and(|v| v == "1");
     assert!(!required, "no Vulkan adapter, and WGRAD_REQUIRE_GPU=1: {test}");
-    eprintln!("skipped: no Vulkan adapter: {test}");
+    let _ = std::io::stderr().write_all(format!("skipped: no Vulkan adapter: {test}\n").as_bytes());
 }
 
 impl Device {

@@ -33,6 +33,10 @@ pub struct Cpu<T> {
     uploads: usize,
 }
 
+/// Below this, a step is done sooner by one thread than shared out, and the more so where other
+/// processes want the processors too.
+const FLOPS_WORTH_A_TEAM: f64 = 4e6;
+
 impl<T: Gemm> Cpu<T> {
     /// A backend with `threads` threads, by default one for each processor.
     ///
@@ -50,7 +54,14 @@ impl<T: Gemm> Cpu<T> {
             backend: "cpu".into(),
             detail: format!("{precision}, {} thread{plural}", team.threads()),
         };
-        Ok(Cpu { info, team, program: Arc::default(), buffers: Vec::new(), data: HashMap::new(), uploads: 0 })
+        Ok(Cpu {
+            info,
+            team,
+            program: Arc::default(),
+            buffers: Vec::new(),
+            data: HashMap::new(),
+            uploads: 0,
+        })
     }
 }
 
@@ -110,8 +121,13 @@ impl<T: Gemm> Backend for Cpu<T> {
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
         let Some(samples) = self.data.get(&data) else { return Err(forgotten()) };
+        let rows = steps.iter().map(|step| step.rows as usize).max().unwrap_or(0);
+        let each = self.program.ops[ops.clone()].iter();
+        let flops: f64 = each.map(|op| self.program.flops(op, rows)).sum();
         let memory = Shared::new(&self.program, &mut self.buffers);
-        self.team.run(|worker| {
+        // Which threads do the work changes no result.
+        let threads = if flops < FLOPS_WORTH_A_TEAM { 1 } else { self.team.threads() };
+        self.team.run(threads, |worker| {
             for step in steps {
                 for op in &self.program.ops[ops.clone()] {
                     ops::run(op, samples, step, &memory, worker);

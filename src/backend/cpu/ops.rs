@@ -254,15 +254,7 @@ fn gradient_update<T: Gemm>(
     let tile = Tile { rows: units.clone(), cols: 0..k };
     // SAFETY: the gradient of these units is k elements for each, one after the other.
     unsafe {
-        matmul::product(
-            Form::Tn,
-            [n, k, rows],
-            delta,
-            input,
-            &tile,
-            gradient.as_mut_ptr(),
-            k,
-        );
+        matmul::product(Form::Tn, [n, k, rows], delta, input, &tile, gradient.as_mut_ptr(), k);
     }
     update(layer.weight, range);
     if let Some((bias, sign)) = layer.bias {

@@ -33,7 +33,7 @@ struct Table {
 }
 
 /// Turns at spinning before a waiting thread gives its processor away.
-const PATIENCE: usize = 4096;
+const PATIENCE: usize = 1024;
 
 impl Team {
     /// A team of `threads` threads.
@@ -57,10 +57,12 @@ impl Team {
         self.threads
     }
 
-    /// Runs `work` on all threads at once, and returns when all are done.
-    pub(super) fn run(&self, work: impl Fn(&Worker<'_>) + Sync) {
+    /// Runs `work` on all threads at once, or on the caller's alone where `threads` is 1, and
+    /// returns when all are done.
+    pub(super) fn run(&self, threads: usize, work: impl Fn(&Worker<'_>) + Sync) {
+        let pool = self.pool.as_ref().filter(|_| threads > 1);
         let table = Table {
-            threads: self.threads,
+            threads: if pool.is_some() { self.threads } else { 1 },
             next: AtomicUsize::new(0),
             arrived: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
@@ -71,7 +73,7 @@ impl Team {
             work(&Worker { table: &table });
             std::mem::forget(guard);
         };
-        match &self.pool {
+        match pool {
             None => work(),
             Some(pool) => {
                 pool.broadcast(|_| work());
@@ -135,7 +137,7 @@ mod tests {
         for threads in 1..5 {
             let team = Team::new(threads).unwrap();
             let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
-            team.run(|worker| {
+            team.run(threads, |worker| {
                 for round in 0..50 {
                     worker.share(100, |i| {
                         assert_eq!(counts[i].fetch_add(1, Ordering::Relaxed), round);
@@ -152,7 +154,7 @@ mod tests {
     fn a_panic_on_one_thread_ends_the_others() {
         let team = Team::new(3).unwrap();
         let run = std::panic::AssertUnwindSafe(|| {
-            team.run(|worker| worker.share(9, |i| assert_ne!(i, 4)));
+            team.run(3, |worker| worker.share(9, |i| assert_ne!(i, 4)));
         });
         assert!(std::panic::catch_unwind(run).is_err());
     }
