@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::fused::{
-    FusedLayer, GradientUpdate, ParameterGradient, Reach, Rows, piece_units,
+    FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows, piece_units,
 };
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::Form;
@@ -205,7 +205,7 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
 /// Rows of a block of a fused pass: enough for a matrix product to be fast, few enough to stay in
 /// cache and to occupy all threads.
 fn block(batch: usize) -> usize {
-    batch.div_ceil(16).next_multiple_of(32).clamp(32, 128)
+    batch.div_ceil(16).next_multiple_of(32).clamp(32, LARGEST_BLOCK)
 }
 
 /// The tensors of a spec before there are ops.

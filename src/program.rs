@@ -2,6 +2,7 @@
 //! replays it op by op.
 
 use crate::data::Storage;
+use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::matmul::{self, Form};
@@ -271,6 +272,43 @@ impl Program {
         uses
     }
 
+    /// Checks what backends rely on: no op writes what it also reads as another tensor, or twice.
+    ///
+    /// # Errors
+    /// For such an op, with its place.
+    pub fn check(&self) -> Result<()> {
+        for (i, op) in self.ops.iter().enumerate() {
+            let fail =
+                |what: &str| Err(Error::usage(what).at(format!("op {i}: {}", self.describe(op))));
+            let uses = self.uses(op);
+            for (n, (a, access)) in uses.iter().enumerate() {
+                for (b, other) in &uses[n + 1..] {
+                    let written = [access, other].contains(&&Access::ReadWrite);
+                    let (x, y) = (self.range(*a, self.batch), self.range(*b, self.batch));
+                    let same = self.tensor(*a).buffer == self.tensor(*b).buffer;
+                    if written && same && x.start < y.end && y.start < x.end {
+                        return fail("an op writes a tensor that overlaps another of its own");
+                    }
+                }
+            }
+            match op {
+                Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
+                    return fail("a block of too few or too many rows");
+                }
+                Op::GradientUpdate(update) => {
+                    let mut pieces = update.pieces.clone();
+                    pieces.sort_unstable();
+                    pieces.dedup();
+                    if pieces.len() != update.pieces.len() {
+                        return fail("a piece of work stands twice");
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Floating-point operations of `op` on a batch of `batch` rows, a multiply-add counting two.
     #[must_use]
     pub fn flops(&self, op: &Op, batch: usize) -> f64 {
@@ -395,5 +433,27 @@ impl fmt::Display for OpText<'_> {
             }
             Op::Permutation { out } => write!(f, "permutation          {} = shuffled rows", t(out)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_op_that_writes_what_it_reads_is_refused() {
+        let mut program = Program::new(4);
+        let mut add = |name| program.add(name, Role::Transient, Extent::Batch, 3);
+        let (z, a) = (add("z"), add("a"));
+        let op = |a| Op::Activation {
+            functions: UnitFunctions::Same(crate::activation::Activation::Tanh),
+            z,
+            a,
+        };
+        program.ops = vec![op(a)];
+        assert!(program.check().is_ok());
+        program.ops = vec![op(z)];
+        let error = program.check().unwrap_err().to_string();
+        assert!(error.contains("overlaps") && error.contains("op 0"), "{error}");
     }
 }

@@ -109,6 +109,9 @@ pub fn piece_units(units: usize) -> usize {
     units.div_ceil(16).next_multiple_of(16).clamp(32, 256)
 }
 
+/// The most rows of a block on the CPU.
+pub const LARGEST_BLOCK: usize = 128;
+
 /// The most layers that the tables of the two kernels hold.
 const LAYERS: usize = 16;
 /// Rows of a workgroup of [`ROWS`], and columns of the tiles that it multiplies.

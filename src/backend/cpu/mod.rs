@@ -84,6 +84,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        program.check()?;
         let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
         if needed > available {
             let (needed, available) = (mebibytes(needed), mebibytes(available));

@@ -3,7 +3,9 @@
 use super::memory::Shared;
 use super::team::Worker;
 use crate::data::Samples;
-use crate::kernels::fused::{GradientUpdate, ParameterGradient, Reach, Rows, piece_units};
+use crate::kernels::fused::{
+    GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows, piece_units,
+};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Form, Gemm, Tile};
 use crate::kernels::{Step, activation, gather, loss, optimizer, random, softmax, sums};
@@ -14,7 +16,7 @@ use std::ops::Range;
 /// Elements of a piece of element-wise work.
 const PIECE: usize = 1 << 14;
 /// Rows of a piece of work by rows, at most.
-const ROWS: usize = 128;
+const ROWS: usize = LARGEST_BLOCK;
 
 /// The step whose batch begins at `row` of this one's.
 fn from(step: &Step, row: usize) -> Step {

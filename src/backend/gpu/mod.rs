@@ -266,6 +266,7 @@ impl Backend for Gpu {
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        program.check()?;
         let all = Storage { bytes: false, classes: false };
         let largest = self.largest_binding();
         for op in &program.ops {
