@@ -166,7 +166,7 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<StopAt>,
 
-    /// The run directory [default: runs/<data>-<n>]
+    /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,

@@ -131,7 +131,7 @@ pub struct Tile {
     pub cols: Range<usize>,
 }
 
-/// One tile of a product, c = a·b; operands as in [`reference`].
+/// One tile of a product, c = a·b; operands as in [`reference()`].
 ///
 /// # Safety
 /// `c` points at the tile's first element, the tile's rows lie `c_stride` elements apart in one

@@ -26,7 +26,7 @@ const COLUMNS: usize = 16;
 /// 65,535 rounds without a word.
 const ROWS_PER_LAUNCH: usize = 1 << 19;
 
-/// Launches [`COLUMN_SUMS`]: delta: (B, cols), out: (cols), in parts of [`ROWS_PER_LAUNCH`] rows
+/// Launches [`COLUMN_SUMS`]: delta: (B, cols), out: (cols), in parts of many rows
 /// for a batch of `batch`.
 #[must_use]
 pub fn launches(
