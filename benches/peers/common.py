@@ -4,7 +4,6 @@ import argparse
 import csv
 import gzip
 import json
-import resource
 import statistics
 import sys
 import time
@@ -34,8 +33,14 @@ CASES = {
 }
 GPU = {"L": CASES["L"]._replace(batch=4096, rows=16384)}
 WEIGHT_DECAY = 1e-2
-THRESHOLD = 0.98  # of `cold`: accuracy on HELD_OUT rows of MNIST's training set
+
+# Until 98% of HELD_OUT rows of MNIST's training set are right. Of the settings tried (256 to 1024
+# units, batches of 64 to 512, constant, exponential and linear schedules), the soonest for five of
+# five seeds; the learning rate falls linearly to zero at the end of the last epoch.
+COLD = Case((784, 512, 10), 128, "mnist", "cross-entropy", "adam", 6e-3)
+COLD_EPOCHS = 4
 HELD_OUT = 6000
+THRESHOLD = 0.98
 
 
 def idx(path):
@@ -97,17 +102,27 @@ def rates(epochs, samples, seconds):
     return found, n
 
 
-def main(contender, version, prepare, cold):
+def until_accurate(epoch):
+    """`epoch(e)` trains the e-th epoch and gives the accuracy on held-out rows."""
+    for e in range(COLD_EPOCHS):
+        accuracy = epoch(e)
+        if accuracy >= THRESHOLD:
+            break
+    return {"accuracy": accuracy, "epochs": e + 1}
+
+
+def main(contender, version, prepare, cold, product=None):
     """The command line of a contender.
 
     `prepare(case, x, y, args)` gives `(epochs, steps)`: epochs(n) trains n whole epochs of so many
     steps, waits for the device and returns the loss of the last batch. `cold(args)` trains on MNIST
-    until THRESHOLD and returns (accuracy, epochs). With --serve, one measurement is made for each
-    line read, so that the driver can take turns between contenders that are all warm.
+    until THRESHOLD. `product(n, args)` gives a function that multiplies n × n matrices so often.
+    With --serve, one measurement is made for each line read, so that the driver can take turns
+    between contenders that are all warm.
     """
     started = time.perf_counter()
     parser = argparse.ArgumentParser()
-    parser.add_argument("--case", required=True, choices=[*CASES, "cold"])
+    parser.add_argument("--case", required=True, choices=[*CASES, "cold", "matmul"])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--data", default="../shared/data")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
@@ -116,24 +131,26 @@ def main(contender, version, prepare, cold):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
-    out = {"case": args.case, "contender": contender, "version": version, "device": args.device}
-    if args.mode:
-        out["contender"] += f"-{args.mode}"
+    name = f"{contender}-{args.mode}" if args.mode else contender
+    out = {"case": args.case, "contender": name, "version": version, "device": args.device}
     if args.case == "cold":
-        accuracy, epochs = cold(args)
-        print(json.dumps({**out, "accuracy": accuracy, "epochs": epochs}), flush=True)
+        print(json.dumps(out | cold(args)), flush=True)
         return
-    case = (GPU if args.device == "gpu" else {}).get(args.case, CASES[args.case])
-    x, y = load(case, args.data)
-    epochs, steps = prepare(case, x, y, args)
+    if args.case == "matmul":
+        size = 8192 if args.device == "gpu" else 2048
+        # Its samples are floating-point operations.
+        epochs, steps, batch = product(size, args), 1, 2 * size**3
+    else:
+        case = (GPU if args.device == "gpu" else {}).get(args.case, CASES[args.case])
+        x, y = load(case, args.data)
+        (epochs, steps), batch = prepare(case, x, y, args), case.batch
     epochs(1)
-    loss = epochs(1)
-    out |= {"warmup_seconds": time.perf_counter() - started, "loss": float(loss)}
+    loss = float(epochs(1))
+    out |= {"warmup_seconds": time.perf_counter() - started, "loss": loss}
     if args.serve:
         print("ready", flush=True)
     for _ in sys.stdin if args.serve else [0]:
-        found, n = rates(epochs, steps * case.batch, args.seconds)
+        found, n = rates(epochs, steps * batch, args.seconds)
         out["samples_per_second"] = statistics.median(found)
         out["steps"] = steps * n * len(found)
-        out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(out), flush=True)
