@@ -13,16 +13,15 @@ struct GradientUpdate {
     padding1: u32,
     padding2: u32,
     // For each layer (n, k, δ, A), (W, b, first workgroup, sign of b): b and the sign are 0 without
-    // a bias; gradients and state lie at the same places as the parameters.
+    // a bias; state lies at the same places as the parameters.
     table: array<vec4<u32>, 32>,
 }
 
 @group(1) @binding(0) var<uniform> p: GradientUpdate;
 @group(1) @binding(1) var<storage, read> arena: array<f32>;
 @group(1) @binding(2) var<storage, read_write> w: array<f32>;
-@group(1) @binding(3) var<storage, read_write> g: array<f32>;
-@group(1) @binding(4) var<storage, read_write> first: array<f32>;
-@group(1) @binding(5) var<storage, read_write> second: array<f32>;
+@group(1) @binding(3) var<storage, read_write> first: array<f32>;
+@group(1) @binding(4) var<storage, read_write> second: array<f32>;
 
 const TILE = 32u;
 const DEPTH = 16u;
@@ -102,7 +101,6 @@ fn gradient_update(
         for (var j = 0u; j < 4u; j++) {
             if (top + row + i < n && left + col + j < k) {
                 let at = places.x + (top + row + i) * k + left + col + j;
-                g[at] = total[i][j];
                 update(at, total[i][j]);
             }
         }
@@ -110,7 +108,6 @@ fn gradient_update(
     let sign = bitcast<f32>(places.w);
     if (left == 0u && lane < TILE && top + lane < n && sign != 0.0) {
         let at = places.y + top + lane;
-        g[at] = sign * bias_total;
         update(at, sign * bias_total);
     }
 }

@@ -106,7 +106,7 @@ pub fn check_plan(
 
     let mut tensors: Vec<(TensorId, TensorId, Vec<f64>)> = Vec::new();
     for (tensors_of, layer) in plan.layers.iter().zip(weights) {
-        let Some(gradients) = tensors_of.training else { continue };
+        let Some(gradients) = tensors_of.gradients else { continue };
         let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect();
         tensors.push((tensors_of.weight, gradients.weight, double(layer.weight.data())));
         if let (Some(b), Some(g), Some(values)) = (tensors_of.bias, gradients.bias, &layer.bias) {

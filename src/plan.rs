@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::fused::{
-    FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows, piece_units,
+    FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows,
 };
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::Form;
@@ -97,26 +97,27 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
 
     let layers = &tensors.plan.layers;
     for (l, layer) in spec.net.layers.iter().enumerate().rev() {
-        let (t, Some(g)) = (layers[l], layers[l].training) else { break };
+        let t = layers[l];
+        let (Some(delta), Some(g)) = (t.delta, t.gradients) else { break };
         if layer.activation == Units::Softmax {
-            ops.push(Op::SoftmaxGradient { y: t.a, delta: g.delta });
+            ops.push(Op::SoftmaxGradient { y: t.a, delta });
         } else if t.a != t.z {
             let functions = functions(p, layer, t.z);
-            ops.push(Op::ActivationGradient { functions, z: t.z, delta: g.delta });
+            ops.push(Op::ActivationGradient { functions, z: t.z, delta });
         }
         let input = if l == 0 { tensors.x } else { layers[l - 1].a };
-        ops.push(Op::Matmul { form: Form::Tn, a: g.delta, b: input, bias: None, c: g.weight });
+        ops.push(Op::Matmul { form: Form::Tn, a: delta, b: input, bias: None, c: g.weight });
         if let Some(out) = g.bias {
-            ops.push(Op::ColumnSums { delta: g.delta, sign: layer.bias.sign(), out });
+            ops.push(Op::ColumnSums { delta, sign: layer.bias.sign(), out });
         }
-        if let Some(below) = l.checked_sub(1).and_then(|l| layers[l].training) {
-            let (a, b, c) = (g.delta, t.weight, below.delta);
-            ops.push(Op::Matmul { form: Form::Nn, a, b, bias: None, c });
+        if let Some(below) = l.checked_sub(1).and_then(|l| layers[l].delta) {
+            let (a, b) = (delta, t.weight);
+            ops.push(Op::Matmul { form: Form::Nn, a, b, bias: None, c: below });
         }
     }
     let gradient = 0..ops.len();
 
-    if let Some([g, first, second]) = tensors.optimizer {
+    if let (Some([first, second]), Some(g)) = (tensors.state, tensors.gradients) {
         let (optimizer, decay, w) = (spec.optimizer, spec.weight_decay, tensors.plan.parameters);
         ops.push(Op::Update { optimizer, decay, w, g, first, second });
     }
@@ -145,7 +146,7 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             functions: (layer.activation != Units::Softmax).then(|| functions(p, layer, t.z)),
             z: t.z,
             a: t.a,
-            delta: t.training.map(|g| g.delta),
+            delta: t.delta,
         })
         .collect();
     let rows = |reach| {
@@ -166,35 +167,22 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let accumulate = Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums };
     p.ops = vec![rows(Reach::Outputs), rows(Reach::Loss), accumulate.clone()];
     p.routines = Routines { predict: 0..1, evaluate: 1..3, ..Routines::default() };
-    if let Some([gradients_row, first, second]) = tensors.optimizer {
+    if let Some([first, second]) = tensors.state {
         let mut input = tensors.x;
         let mut gradients = Vec::new();
         for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
-            let Some(g) = t.training else { continue };
-            let bias = t.bias.zip(g.bias).map(|(b, g)| ([b, g], layer.bias.sign()));
-            gradients.push(ParameterGradient {
-                delta: g.delta,
-                input,
-                weight: [t.weight, g.weight],
-                bias,
-            });
+            let Some(delta) = t.delta else { continue };
+            let bias = t.bias.map(|bias| (bias, layer.bias.sign()));
+            gradients.push(ParameterGradient { delta, input, weight: t.weight, bias });
             input = t.a;
         }
-        let mut pieces: Vec<(usize, usize)> = Vec::new();
-        for (l, layer) in spec.net.layers.iter().enumerate() {
-            pieces.extend((0..layer.units).step_by(piece_units(layer.units)).map(|unit| (l, unit)));
-        }
-        // A piece's work goes with the width of its layer's input.
-        let inputs: Vec<usize> = spec.net.shapes().map(|(_, cols)| cols).collect();
-        pieces.sort_by_key(|(l, _)| std::cmp::Reverse(inputs[*l]));
         let update = GradientUpdate {
             layers: gradients,
             optimizer: spec.optimizer,
             decay: spec.weight_decay,
             state: [first, second],
             arena: tensors.arena,
-            whole: [tensors.plan.parameters, gradients_row],
-            pieces,
+            parameters: tensors.plan.parameters,
         };
         p.ops.extend([rows(Reach::Deltas), accumulate, Op::GradientUpdate(Box::new(update))]);
         p.routines.step = 3..6;
@@ -218,23 +206,26 @@ struct Tensors {
     scores: TensorId,
     /// What has a row for each row of the batch, where that shares a buffer.
     arena: TensorId,
-    /// All gradients, and the two states of the optimiser.
-    optimizer: Option<[TensorId; 3]>,
+    /// All gradients, where they are kept.
+    gradients: Option<TensorId>,
+    /// The two states of the optimiser, in training.
+    state: Option<[TensorId; 2]>,
 }
 
 /// Parameters lie in one buffer, gradients in another, in the same places, so that one op updates
 /// them all; everything else has a buffer of its own. With `in_arena`, what has a row for each row of
-/// the batch shares one too, and A takes the place of Z where the derivative follows from it.
+/// the batch shares one too, A takes the place of Z where the derivative follows from it, and no
+/// gradient is kept.
 fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_arena: bool) -> Tensors {
     let net = &spec.net;
     let training = purpose == Purpose::Train;
     let mut p = Program::new(batch);
-    let (parameters, gradients, arena) = (0, 1, 2);
-    p.buffers = vec![0; 3];
+    let (parameters, shared) = (0, 1);
+    p.buffers = vec![0; 2];
     // A tensor with a row for each row of the batch.
     let transient = |p: &mut Program, name: String, cols: usize| {
         if in_arena {
-            return p.add_to(arena, name, Role::Transient, Extent::Batch, cols);
+            return p.add_to(shared, name, Role::Transient, Extent::Batch, cols);
         }
         p.add(name, Role::Transient, Extent::Batch, cols)
     };
@@ -253,7 +244,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_arena: bool) -> Tens
             (weight, bias)
         };
         let (weight, bias) = pair(parameters, Role::Parameter, "");
-        let gradient = training.then(|| pair(gradients, Role::Gradient, ".gradient"));
+        let gradients = (training && !in_arena)
+            .then(|| pair(shared, Role::Gradient, ".gradient"))
+            .map(|(weight, bias)| LayerGradients { weight, bias });
         let z = transient(&mut p, name("z"), out);
         let same = match layer.activation {
             Units::Same(Activation::Identity) => true,
@@ -261,11 +254,8 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_arena: bool) -> Tens
             _ => false,
         };
         let a = if same { z } else { transient(&mut p, name("a"), out) };
-        let training = gradient.map(|(weight, bias)| {
-            let delta = transient(&mut p, name("delta"), out);
-            LayerGradients { weight, bias, delta }
-        });
-        layers.push(LayerTensors { weight, bias, z, a, training });
+        let delta = training.then(|| transient(&mut p, name("delta"), out));
+        layers.push(LayerTensors { weight, bias, z, a, delta, gradients });
     }
 
     let outputs = net.outputs();
@@ -275,24 +265,26 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, in_arena: bool) -> Tens
     let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
     let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
     p.constants.push((unit, vec![1.0; outputs]));
-    let output_gradient = match layers.last().and_then(|t| t.training) {
-        Some(last) => last.delta,
+    let output_gradient = match layers.last().and_then(|t| t.delta) {
+        Some(delta) => delta,
         None => transient(&mut p, "output.gradient".into(), outputs),
     };
     let whole = p.add_whole(parameters, "parameters", Role::Parameter);
-    let arena = p.add_whole(arena, "arena", Role::Transient);
-    let optimizer = training.then(|| {
+    // In the second buffer lies the one or the other.
+    let (name, role) =
+        if in_arena { ("arena", Role::Transient) } else { ("gradients", Role::Gradient) };
+    let shared = p.add_whole(shared, name, role);
+    let state = training.then(|| {
         let len = p.len(whole);
         let slots = spec.optimizer.state_slots();
         let mut state = |name, used: bool| {
             p.add(name, Role::State, Extent::Fixed(1), if used { len } else { 1 })
         };
-        let (first, second) =
-            (state("optimizer.first", slots > 0), state("optimizer.second", slots > 1));
-        [p.add_whole(gradients, "gradients", Role::Gradient), first, second]
+        [state("optimizer.first", slots > 0), state("optimizer.second", slots > 1)]
     });
     let plan = Plan { program: p, layers, output, sums, unit, parameters: whole };
-    Tensors { plan, x, t, output_gradient, scores, arena, optimizer }
+    let gradients = (training && !in_arena).then_some(shared);
+    Tensors { plan, x, t, output_gradient, scores, arena: shared, gradients, state }
 }
 
 /// The functions of a layer's units, with their table on the device where they differ.

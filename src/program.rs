@@ -76,8 +76,10 @@ pub struct LayerTensors {
     pub z: TensorId,
     /// A: (B, n_l); the same tensor as Z under the identity.
     pub a: TensorId,
-    /// What only training needs.
-    pub training: Option<LayerGradients>,
+    /// δ: (B, n_l), in training.
+    pub delta: Option<TensorId>,
+    /// Where the gradients are, in programs that keep them.
+    pub gradients: Option<LayerGradients>,
 }
 
 /// The tensors of a layer's gradients.
@@ -87,8 +89,6 @@ pub struct LayerGradients {
     pub weight: TensorId,
     /// ∂E/∂b: (1, n_l).
     pub bias: Option<TensorId>,
-    /// δ: (B, n_l).
-    pub delta: TensorId,
 }
 
 /// Stretches of a program's ops that are run as one.
@@ -295,14 +295,6 @@ impl Program {
                 Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
                     return fail("a block of too few or too many rows");
                 }
-                Op::GradientUpdate(update) => {
-                    let mut pieces = update.pieces.clone();
-                    pieces.sort_unstable();
-                    pieces.dedup();
-                    if pieces.len() != update.pieces.len() {
-                        return fail("a piece of work stands twice");
-                    }
-                }
                 _ => {}
             }
         }
@@ -329,7 +321,7 @@ impl Program {
                 }
             }
             Op::GradientUpdate(update) => {
-                let weights = update.layers.iter().map(|l| elements(l.weight[0]));
+                let weights = update.layers.iter().map(|l| elements(l.weight));
                 (2.0 * batch as f64 + 10.0) * weights.sum::<f64>()
             }
             _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),

@@ -142,7 +142,7 @@ impl Net {
     }
 
     /// (n_l, n_{l−1}) of each layer.
-    pub fn shapes(&self) -> impl Iterator<Item = (usize, usize)> {
+    pub fn shapes(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
         let inputs = std::iter::once(self.inputs).chain(self.layers.iter().map(|l| l.units));
         self.layers.iter().zip(inputs).map(|(layer, cols)| (layer.units, cols))
     }

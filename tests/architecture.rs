@@ -13,6 +13,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
             "activation",
             "data",
             "event",
+            "gemm",
             "init",
             "loss",
             "metrics",

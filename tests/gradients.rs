@@ -211,7 +211,7 @@ fn a_wrong_derivative_is_caught_in_its_layer() {
 fn a_wrong_sign_of_a_bias_gradient_is_caught_and_named() {
     for layer in 0..3 {
         let mut wrong = Setup::new(Activation::Tanh, Loss::SquaredError);
-        let bias = wrong.plan.layers[layer].training.unwrap().bias.unwrap();
+        let bias = wrong.plan.layers[layer].gradients.unwrap().bias.unwrap();
         for op in &mut wrong.plan.program.ops {
             if let Op::ColumnSums { sign, out, .. } = op
                 && *out == bias

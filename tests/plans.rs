@@ -8,7 +8,7 @@ use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::kernels::matmul::Gemm;
+use wgrad::gemm::Gemm;
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
 use wgrad::random::{Random, Stream};

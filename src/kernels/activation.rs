@@ -5,6 +5,7 @@ use crate::activation::Activation;
 use crate::spec::Units;
 use crate::tensor::{Extent, TensorId};
 use crate::vector::Vector;
+use std::ops::Range;
 
 uniform! {
     /// The shape: `rows` 0 stands for the batch at hand.
@@ -102,25 +103,30 @@ pub fn launch(
 /// The CPU reference of [`ACTIVATION`]: z, a: (rows, cols).
 pub fn value<T: Vector>(functions: &UnitFunctions, cols: usize, z: &[T], a: &mut [T]) {
     a.copy_from_slice(z);
-    value_in_place(functions, cols, a);
+    value_in_place(functions, 0..cols, a);
 }
 
-/// a ← σ(a): (rows, cols).
-pub fn value_in_place<T: Vector>(functions: &UnitFunctions, cols: usize, a: &mut [T]) {
+/// a ← σ(a) for some units: (rows, units).
+pub fn value_in_place<T: Vector>(functions: &UnitFunctions, units: Range<usize>, a: &mut [T]) {
     match functions {
         UnitFunctions::Same(Activation::Identity) => {}
         UnitFunctions::Same(Activation::Relu) => T::relu(a),
         UnitFunctions::Same(f) => a.iter_mut().for_each(|a| *a = f.value(*a)),
         UnitFunctions::Each(each, _) => {
-            for a in a.chunks_exact_mut(cols) {
-                a.iter_mut().zip(each).for_each(|(a, f)| *a = f.value(*a));
+            for a in a.chunks_exact_mut(units.len()) {
+                a.iter_mut().zip(&each[units.clone()]).for_each(|(a, f)| *a = f.value(*a));
             }
         }
     }
 }
 
-/// The CPU reference of [`ACTIVATION_GRADIENT`]: z, delta: (rows, cols).
-pub fn gradient<T: Vector>(functions: &UnitFunctions, cols: usize, z: &[T], delta: &mut [T]) {
+/// The CPU reference of [`ACTIVATION_GRADIENT`] for some units: z, delta: (rows, units).
+pub fn gradient<T: Vector>(
+    functions: &UnitFunctions,
+    units: Range<usize>,
+    z: &[T],
+    delta: &mut [T],
+) {
     match functions {
         UnitFunctions::Same(Activation::Identity) => {}
         UnitFunctions::Same(Activation::Relu) => T::relu_gradient(z, delta),
@@ -128,7 +134,9 @@ pub fn gradient<T: Vector>(functions: &UnitFunctions, cols: usize, z: &[T], delt
             delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= f.derivative(z));
         }
         UnitFunctions::Each(each, _) => {
-            for (delta, z) in delta.chunks_exact_mut(cols).zip(z.chunks_exact(cols)) {
+            let n = units.len();
+            for (delta, z) in delta.chunks_exact_mut(n).zip(z.chunks_exact(n)) {
+                let each = &each[units.clone()];
                 delta.iter_mut().zip(z).zip(each).for_each(|((d, &z), f)| *d *= f.derivative(z));
             }
         }

@@ -14,6 +14,7 @@ use crate::loss::Loss;
 use crate::optim::Optimizer;
 use crate::spec::{Spec, Units};
 use crate::tensor::{Extent, TensorId};
+use std::ops::Range;
 
 /// A layer of a fused op.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,10 +79,10 @@ pub struct ParameterGradient {
     pub delta: TensorId,
     /// A_{l−1}: (B, n_{l−1}).
     pub input: TensorId,
-    /// W, ∂E/∂W: (n_l, n_{l−1}).
-    pub weight: [TensorId; 2],
-    /// b, ∂E/∂b: (1, n_l), and the sign.
-    pub bias: Option<([TensorId; 2], f32)>,
+    /// W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// b: (1, n_l), and its sign.
+    pub bias: Option<(TensorId, f32)>,
 }
 
 /// All gradients of all parameters, each part followed at once by the optimiser's step on it.
@@ -97,16 +98,26 @@ pub struct GradientUpdate {
     pub state: [TensorId; 2],
     /// The buffer in which δ and A lie.
     pub arena: TensorId,
-    /// All parameters, and all gradients, in one row.
-    pub whole: [TensorId; 2],
-    /// The pieces of work on the CPU: the layer, and the first of its units. The largest come first.
-    pub pieces: Vec<(usize, usize)>,
+    /// All parameters in one row.
+    pub parameters: TensorId,
 }
 
-/// Units of a layer of `units` whose gradients are one piece of work.
+/// Into how many pieces the units of a layer of `n` are cut.
 #[must_use]
-pub fn piece_units(units: usize) -> usize {
-    units.div_ceil(16).next_multiple_of(16).clamp(32, 256)
+pub fn unit_pieces(n: usize) -> usize {
+    n.div_ceil(unit_block(n))
+}
+
+/// The units of piece `i` of a layer of `n`.
+#[must_use]
+pub fn units_of(n: usize, i: usize) -> Range<usize> {
+    let block = unit_block(n);
+    i * block..((i + 1) * block).min(n)
+}
+
+/// Units of a piece: whole panels of packed weights.
+fn unit_block(n: usize) -> usize {
+    n.div_ceil(16).next_multiple_of(32).clamp(32, 128)
 }
 
 /// The most rows of a block on the CPU.
@@ -187,13 +198,7 @@ pub static GRADIENT_UPDATE: Kernel = Kernel {
     entry: "gradient_update",
     source: &[COMMON, OPTIMIZER_FUNCTIONS, include_str!("../../shaders/gradient_update.wgsl")],
     uniform: GradientUpdateUniform::FIELDS,
-    bindings: &[
-        read("arena"),
-        read_write("w"),
-        read_write("g"),
-        read_write("first"),
-        read_write("second"),
-    ],
+    bindings: &[read("arena"), read_write("w"), read_write("first"), read_write("second")],
     workgroup_size: 64,
 };
 
@@ -287,9 +292,9 @@ pub fn launch_gradient_update(op: &GradientUpdate, place: Place<'_>) -> Launch {
     let mut groups = 0;
     for (layer, rows) in op.layers.iter().zip(table.chunks_exact_mut(2)) {
         let (n, k) = (place(layer.delta).1, place(layer.input).1);
-        let (bias, sign) = layer.bias.map_or((0, 0.0), |([b, _], sign)| (at(b), sign));
+        let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
         rows[0] = [n, k, at(layer.delta), at(layer.input)];
-        rows[1] = [at(layer.weight[0]), bias, groups as u32, f32::to_bits(sign)];
+        rows[1] = [at(layer.weight), bias, groups as u32, f32::to_bits(sign)];
         groups += (n as usize).div_ceil(TILE) * (k as usize).div_ceil(TILE);
     }
     let [constant0, constant1, constant2] = op.optimizer.constants();
@@ -308,9 +313,7 @@ pub fn launch_gradient_update(op: &GradientUpdate, place: Place<'_>) -> Launch {
             table,
         }
         .bytes(),
-        args: [op.arena, op.whole[0], op.whole[1], op.state[0], op.state[1]]
-            .map(Arg::Tensor)
-            .to_vec(),
+        args: [op.arena, op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec(),
         grid: Grid::Rows(Extent::Fixed(groups)),
     }
 }

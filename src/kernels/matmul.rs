@@ -4,8 +4,8 @@
 //! the outer products of each row's δ and activations, accumulated over the batch.
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::tensor::{Extent, TensorId};
-use crate::vector::Vector;
 use std::ops::Range;
 
 /// Which operand is stored transposed.
@@ -98,200 +98,66 @@ pub fn launches(
     (0..k.rows(batch)).step_by(DEPTH_PER_LAUNCH).map(part).collect()
 }
 
-/// The CPU reference of [`MATMUL`] for rows `start..` of C, as many as `c` holds.
+/// The CPU reference of [`MATMUL`] for some rows and columns of C: c = a·b + sign · bias.
 ///
-/// a, b: as [`Form`] says for an (m, n) product with inner dimension k; c: (some rows of m, n).
-pub fn reference<T: Gemm>(
+/// a, b: as [`Form`] says for an (m, n) product with inner dimension k.
+///
+/// # Safety
+/// `c` points at the first element of these rows and columns in an (m, n) matrix, and nothing else
+/// accesses them meanwhile.
+pub unsafe fn reference<T: Gemm>(
     form: Form,
     [m, n, k]: [usize; 3],
     a: &[T],
     b: &[T],
     bias: Option<(&[T], T)>,
-    start: usize,
-    c: &mut [T],
-) {
-    let rows = c.len() / n;
-    assert!(rows * n == c.len(), "C has whole rows");
-    let tile = Tile { rows: start..start + rows, cols: 0..n };
-    // SAFETY: c holds the tile's rows, and is borrowed exclusively.
-    unsafe { product(form, [m, n, k], a, b, &tile, c.as_mut_ptr(), n) };
-    if let Some((bias, sign)) = bias {
-        for row in c.chunks_exact_mut(n) {
-            T::add_scaled(sign, bias, row);
-        }
-    }
-}
-
-/// A part of C.
-#[derive(Debug, Clone)]
-pub struct Tile {
-    /// Its rows.
-    pub rows: Range<usize>,
-    /// Its columns.
-    pub cols: Range<usize>,
-}
-
-/// One tile of a product, c = a·b; operands as in [`reference()`].
-///
-/// # Safety
-/// `c` points at the tile's first element, the tile's rows lie `c_stride` elements apart in one
-/// allocation, and nothing else accesses them meanwhile.
-#[allow(clippy::too_many_arguments, reason = "a product has three matrices with their shapes")]
-pub unsafe fn product<T: Gemm>(
-    form: Form,
-    [m, n, k]: [usize; 3],
-    a: &[T],
-    b: &[T],
-    tile: &Tile,
+    (rows, cols): (Range<usize>, Range<usize>),
     c: *mut T,
-    c_stride: usize,
 ) {
-    let holds = |x: &[T], rows: usize, cols: usize| {
-        rows.checked_mul(cols).is_some_and(|needed| x.len() >= needed)
+    let a = match form {
+        Form::Tn => View::new(a, k, m).transposed(),
+        _ => View::new(a, m, k),
     };
-    assert!(holds(a, m, k) && holds(b, k, n), "operands of a product are too short");
-    assert!(tile.rows.end <= m && tile.cols.end <= n, "a tile outside of its product");
-    // (row stride, column stride) of A as (m, k) and of B as (k, n)
-    let a_strides = if form == Form::Tn { (1, m) } else { (k, 1) };
-    let b_strides = if form == Form::Nt { (1, k) } else { (n, 1) };
-    let a = &a[(tile.rows.start * a_strides.0).min(a.len())..];
-    let b = &b[(tile.cols.start * b_strides.1).min(b.len())..];
+    let b = match form {
+        Form::Nt => View::new(b, n, k).transposed(),
+        _ => View::new(b, k, n),
+    };
+    let begin = bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[cols.clone()], sign));
+    let b = Right::Matrix(b.some_cols(cols));
     // SAFETY: passed on from the caller.
-    unsafe {
-        T::gemm([tile.rows.len(), tile.cols.len(), k], a, a_strides, b, b_strides, c, c_stride)
-    };
+    unsafe { gemm::product(a.some_rows(rows), b, begin, End::Store, c, n) };
 }
 
-/// Rows of C that are computed as one piece of work. It depends on the shape alone, so that
-/// neither the number of threads nor their timing changes a result.
-#[must_use]
-pub fn block_rows(m: usize) -> usize {
-    m.div_ceil(64).clamp(32, 512)
+/// How an (m, n) matrix C is cut into pieces of work: blocks of rows and columns, the latter whole
+/// panels of every instruction set, so large that packing the operands is not felt.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces {
+    shape: (usize, usize),
+    block: (usize, usize),
 }
 
-/// A precision with a matrix product from a library.
-pub trait Gemm: Vector {
-    /// c = a·b for the strides given; c: (m, n), rows `c_stride` apart. On one thread.
-    ///
-    /// # Safety
-    /// c's rows lie in one allocation that nothing else accesses meanwhile.
-    #[allow(clippy::too_many_arguments, reason = "a product has three matrices with their shapes")]
-    unsafe fn gemm(
-        shape: [usize; 3],
-        a: &[Self],
-        a_strides: (usize, usize),
-        b: &[Self],
-        b_strides: (usize, usize),
-        c: *mut Self,
-        c_stride: usize,
-    );
-}
+impl Pieces {
+    /// The pieces of an (m, n) matrix.
+    #[must_use]
+    pub fn new(m: usize, n: usize) -> Self {
+        let rows = m.div_ceil(16).next_multiple_of(8).clamp(64, 256);
+        let cols = n.div_ceil(8).next_multiple_of(32).clamp(64, 512);
+        Pieces { shape: (m, n), block: (rows, cols) }
+    }
 
-macro_rules! gemm {
-    ($type:ty, $dtype:ident, $fallback:ident) => {
-        impl Gemm for $type {
-            unsafe fn gemm(
-                [m, n, k]: [usize; 3],
-                a: &[Self],
-                (a_rows, a_cols): (usize, usize),
-                b: &[Self],
-                (b_rows, b_cols): (usize, usize),
-                c: *mut Self,
-                c_stride: usize,
-            ) {
-                if m == 0 || n == 0 {
-                    return;
-                }
-                if k == 0 {
-                    for row in 0..m {
-                        // SAFETY: the caller owns m rows of n elements, c_stride apart.
-                        unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride), n) }
-                            .fill(0.0);
-                    }
-                    return;
-                }
-                assert!(a.len() > (m - 1) * a_rows + (k - 1) * a_cols);
-                assert!(b.len() > (k - 1) * b_rows + (n - 1) * b_cols);
-                let (a_rows, a_cols) = (a_rows as isize, a_cols as isize);
-                let (b_rows, b_cols) = (b_rows as isize, b_cols as isize);
-                #[cfg(target_arch = "x86_64")]
-                if let Some(instructions) = instruction_set() {
-                    use private_gemm_x86::{Accum, DType, DstKind, IType, gemm};
-                    let none = std::ptr::null();
-                    let beta = Accum::Replace;
-                    let (a, b) = (a.as_ptr().cast(), b.as_ptr().cast());
-                    let alpha = (&raw const ONE.$fallback).cast();
-                    // SAFETY: the asserts above bound every element of a and b that the strides
-                    // reach, the caller vouches for c, and the instruction set was detected.
-                    unsafe {
-                        gemm(
-                            DType::$dtype,
-                            IType::U64,
-                            instructions,
-                            m,
-                            n,
-                            k,
-                            c.cast(),
-                            c_stride as isize,
-                            1,
-                            none,
-                            none,
-                            DstKind::Full,
-                            beta,
-                            a,
-                            a_rows,
-                            a_cols,
-                            false,
-                            none,
-                            0,
-                            b,
-                            b_rows,
-                            b_cols,
-                            false,
-                            alpha,
-                            1,
-                        );
-                    }
-                    return;
-                }
-                let (a, b, stride) = (a.as_ptr(), b.as_ptr(), c_stride as isize);
-                // SAFETY: as above.
-                unsafe {
-                    matrixmultiply::$fallback(
-                        m, k, n, 1.0, a, a_rows, a_cols, b, b_rows, b_cols, 0.0, c, stride, 1,
-                    );
-                }
-            }
-        }
-    };
-}
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shape.0.div_ceil(self.block.0) * self.shape.1.div_ceil(self.block.1)
+    }
 
-/// α = 1 in both precisions, named after the product that takes it.
-#[cfg(target_arch = "x86_64")]
-struct One {
-    sgemm: f32,
-    dgemm: f64,
-}
-#[cfg(target_arch = "x86_64")]
-static ONE: One = One { sgemm: 1.0, dgemm: 1.0 };
-
-gemm!(f32, F32, sgemm);
-gemm!(f64, F64, dgemm);
-
-/// The widest instruction set of this processor that the product has kernels for.
-#[cfg(target_arch = "x86_64")]
-fn instruction_set() -> Option<private_gemm_x86::InstrSet> {
-    use private_gemm_x86::InstrSet;
-    let avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq");
-    if avx512 {
-        Some(InstrSet::Avx512)
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        Some(InstrSet::Avx256)
-    } else {
-        None
+    /// Rows and columns of piece `i`.
+    #[must_use]
+    pub fn get(&self, i: usize) -> (Range<usize>, Range<usize>) {
+        let part = |i: usize, block: usize, len: usize| i * block..((i + 1) * block).min(len);
+        let across = self.shape.0.div_ceil(self.block.0);
+        let rows = part(i % across, self.block.0, self.shape.0);
+        (rows, part(i / across, self.block.1, self.shape.1))
     }
 }
 
@@ -308,8 +174,14 @@ mod tests {
             let b: Vec<f64> = (0..k * n).map(|_| random.normal()).collect();
             for form in [Form::Nn, Form::Nt, Form::Tn] {
                 let mut c = vec![f64::NAN; m * n];
-                for (block, c) in c.chunks_mut(32 * n).enumerate() {
-                    reference(form, [m, n, k], &a, &b, None, 32 * block, c);
+                let pieces = Pieces::new(m, n);
+                for (rows, cols) in (0..pieces.count()).map(|i| pieces.get(i)) {
+                    let at = rows.start * n + cols.start;
+                    // SAFETY: the piece lies inside c.
+                    unsafe {
+                        let c = c.as_mut_ptr().add(at);
+                        reference(form, [m, n, k], &a, &b, None, (rows, cols), c);
+                    }
                 }
                 for (i, &c) in c.iter().enumerate() {
                     let (r, s) = (i / n, i % n);

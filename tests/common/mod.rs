@@ -149,7 +149,7 @@ pub fn gradients(
 pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> {
     let mut all = Vec::new();
     for layer in &plan.layers {
-        let gradient = layer.training.unwrap();
+        let gradient = layer.gradients.expect("the plain program keeps gradients");
         let pairs = [(Some(layer.weight), Some(gradient.weight)), (layer.bias, gradient.bias)];
         for (parameter, gradient) in pairs {
             if let (Some(parameter), Some(gradient)) = (parameter, gradient) {

@@ -202,10 +202,10 @@ fn every_gradient_has_the_shape_of_its_parameter() {
         let plan = plan::plain(&spec, 4, Purpose::Train);
         let shape = |id| (plan.program.tensor(id).rows, plan.program.tensor(id).cols);
         for layer in &plan.layers {
-            let gradients = layer.training.unwrap();
+            let gradients = layer.gradients.unwrap();
             assert_eq!(shape(layer.weight), shape(gradients.weight));
             assert_eq!(layer.bias.map(shape), gradients.bias.map(shape));
-            assert_eq!(shape(layer.z), shape(gradients.delta));
+            assert_eq!(shape(layer.z), shape(layer.delta.unwrap()));
         }
     }
 }

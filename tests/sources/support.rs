@@ -83,11 +83,11 @@ impl Device {
         let sum = rows_of(backend, plan.sums)[0][0];
         let mut layers = Vec::new();
         for tensors in &plan.layers {
-            let gradients = tensors.training.unwrap();
+            let gradients = tensors.gradients.unwrap();
             layers.push(LayerOutcome {
                 z: rows_of(backend, tensors.z),
                 a: rows_of(backend, tensors.a),
-                delta: rows_of(backend, gradients.delta),
+                delta: rows_of(backend, tensors.delta.unwrap()),
                 weight_gradient: rows_of(backend, gradients.weight),
                 bias_gradient: gradients.bias.map_or(Vec::new(), |b| rows_of(backend, b)),
                 weight: Vec::new(),

@@ -1,6 +1,8 @@
 //! The buffers of a program, shared by the threads that run it.
 
+use crate::gemm::Aligned;
 use crate::program::Program;
+use crate::real::Real;
 use crate::tensor::TensorId;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -12,14 +14,14 @@ use std::ops::Range;
 pub(super) struct Shared<'a, T> {
     program: &'a Program,
     buffers: Vec<(*mut T, usize)>,
-    borrowed: PhantomData<&'a mut [Vec<T>]>,
+    borrowed: PhantomData<&'a mut [Aligned<T>]>,
 }
 
 // SAFETY: all access goes through `read` and `write`, whose callers keep the rule above.
 unsafe impl<T: Send + Sync> Sync for Shared<'_, T> {}
 
-impl<'a, T> Shared<'a, T> {
-    pub(super) fn new(program: &'a Program, buffers: &'a mut [Vec<T>]) -> Self {
+impl<'a, T: Real> Shared<'a, T> {
+    pub(super) fn new(program: &'a Program, buffers: &'a mut [Aligned<T>]) -> Self {
         let buffers = buffers.iter_mut().map(|b| (b.as_mut_ptr(), b.len())).collect();
         Shared { program, buffers, borrowed: PhantomData }
     }
@@ -49,6 +51,11 @@ impl<'a, T> Shared<'a, T> {
         let (at, len) = self.locate(id, &range);
         // SAFETY: as above, and the caller excludes all other access.
         unsafe { std::slice::from_raw_parts_mut(at, len) }
+    }
+
+    /// Where an element of a tensor is, for pieces whose elements don't lie in one range.
+    pub(super) fn pointer(&self, id: TensorId, element: usize) -> *mut T {
+        self.locate(id, &(element..element)).0
     }
 
     fn locate(&self, id: TensorId, range: &Range<usize>) -> (*mut T, usize) {

@@ -1,18 +1,21 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
+mod fused;
 mod memory;
 mod ops;
+mod packed;
 mod team;
 
 use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, forgotten, mebibytes};
 use crate::data::Samples;
 use crate::error::{Error, Result};
+use crate::gemm::{Aligned, Gemm};
 use crate::kernels::Step;
-use crate::kernels::matmul::Gemm;
-use crate::program::Program;
+use crate::program::{Op, Program};
 use crate::spec::Spec;
-use crate::tensor::TensorId;
+use crate::tensor::{Role, TensorId};
 use memory::Shared;
+use packed::Packed;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,7 +30,8 @@ pub struct Cpu<T> {
     info: DeviceInfo,
     team: Team,
     program: Arc<Program>,
-    buffers: Vec<Vec<T>>,
+    buffers: Vec<Aligned<T>>,
+    packed: Packed<T>,
     data: HashMap<DataId, Arc<Samples>>,
     /// Uploads so far.
     uploads: usize,
@@ -59,6 +63,7 @@ impl<T: Gemm> Cpu<T> {
             team,
             program: Arc::default(),
             buffers: Vec::new(),
+            packed: Packed::new(&Program::default()),
             data: HashMap::new(),
             uploads: 0,
         })
@@ -93,7 +98,8 @@ impl<T: Gemm> Backend for Cpu<T> {
             ))
             .help("choose a smaller --batch-size or smaller --layers"));
         }
-        self.buffers = program.buffers.iter().map(|&len| vec![T::zero(); len]).collect();
+        self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
+        self.packed = Packed::new(&program);
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
     }
@@ -112,6 +118,9 @@ impl<T: Gemm> Backend for Cpu<T> {
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
         check_length(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
+        if t.role == Role::Parameter {
+            self.packed.fresh = false;
+        }
         let to = self.buffers[t.buffer][t.offset..].iter_mut();
         match values {
             Values::F32(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x.into())),
@@ -128,13 +137,19 @@ impl<T: Gemm> Backend for Cpu<T> {
         let memory = Shared::new(&self.program, &mut self.buffers);
         // Which threads do the work changes no result.
         let threads = if flops < FLOPS_WORTH_A_TEAM { 1 } else { self.team.threads() };
+        let packed = &self.packed;
         self.team.run(threads, |worker| {
+            if !packed.fresh {
+                packed.all(&memory, worker);
+            }
             for step in steps {
                 for op in &self.program.ops[ops.clone()] {
-                    ops::run(op, samples, step, &memory, worker);
+                    ops::run(op, samples, step, &memory, packed, worker);
                 }
             }
         });
+        // An op of the plain program may have changed the weights.
+        self.packed.fresh = !self.program.ops[ops].iter().any(|op| matches!(op, Op::Update { .. }));
         Ok(())
     }
 

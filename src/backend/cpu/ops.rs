@@ -1,13 +1,14 @@
 //! How each op is cut into pieces: always by the shape, never by the number of threads.
 
+use super::fused::{self, Pass};
 use super::memory::Shared;
+use super::packed::Packed;
 use super::team::Worker;
 use crate::data::Samples;
-use crate::kernels::fused::{
-    GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows, piece_units,
-};
+use crate::gemm::Gemm;
+use crate::kernels::fused::{LARGEST_BLOCK, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
-use crate::kernels::matmul::{self, Form, Gemm, Tile};
+use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{Step, activation, gather, loss, optimizer, random, softmax, sums};
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -16,10 +17,10 @@ use std::ops::Range;
 /// Elements of a piece of element-wise work.
 const PIECE: usize = 1 << 14;
 /// Rows of a piece of work by rows, at most.
-const ROWS: usize = LARGEST_BLOCK;
+pub(super) const ROWS: usize = LARGEST_BLOCK;
 
 /// The step whose batch begins at `row` of this one's.
-fn from(step: &Step, row: usize) -> Step {
+pub(super) fn from(step: &Step, row: usize) -> Step {
     Step { first: step.first + row as u32, ..*step }
 }
 
@@ -29,6 +30,7 @@ pub(super) fn run<T: Gemm>(
     data: &Samples,
     step: &Step,
     memory: &Shared<'_, T>,
+    packed: &Packed<T>,
     worker: &Worker<'_>,
 ) {
     let program = memory.program();
@@ -75,17 +77,15 @@ pub(super) fn run<T: Gemm>(
         Op::Matmul { form, a, b, bias, c } => {
             let shape = program.matmul_shape(*form, *a, *c);
             let (m, n, k) = (shape.m.rows(rows), shape.n, shape.k.rows(rows));
-            each_block(m, n, matmul::block_rows(m), &|first, range| {
+            let pieces = Pieces::new(m, n);
+            worker.share(pieces.count(), |i| {
+                let (rows, cols) = pieces.get(i);
                 let bias = bias.map(|(t, sign)| (read(t), T::of(sign.into())));
-                matmul::reference(
-                    *form,
-                    [m, n, k],
-                    read(*a),
-                    read(*b),
-                    bias,
-                    first,
-                    write(*c, range),
-                );
+                let at = memory.pointer(*c, rows.start * n + cols.start);
+                // SAFETY: C has m rows of n elements, and other pieces have other parts of it.
+                unsafe {
+                    matmul::reference(*form, [m, n, k], read(*a), read(*b), bias, (rows, cols), at);
+                }
             });
         }
         Op::Activation { functions, z, a } => each_piece(cols(*z), &|_, range| {
@@ -94,7 +94,7 @@ pub(super) fn run<T: Gemm>(
         Op::ActivationGradient { functions, z, delta } => each_piece(cols(*z), &|_, range| {
             activation::gradient(
                 functions,
-                cols(*z),
+                0..cols(*z),
                 part(*z, range.clone()),
                 write(*delta, range),
             );
@@ -128,140 +128,23 @@ pub(super) fn run<T: Gemm>(
                 optimizer::reference(*optimizer, *decay, step, w, g, state);
             });
         }
-        Op::Rows(op) => worker.share(rows.div_ceil(op.block), |i| {
-            let first = i * op.block;
-            fused_rows(op, data, step, memory, first..(first + op.block).min(rows));
-        }),
-        Op::GradientUpdate(op) => worker.share(op.pieces.len(), |i| {
-            let (layer, unit) = op.pieces[i];
-            gradient_update(op, &op.layers[layer], unit, step, memory);
-        }),
+        Op::Rows(op) => Pass { op, data, step, memory, packed }.run(worker),
+        Op::GradientUpdate(op) => {
+            let units = |layer: usize| cols(op.layers[layer].delta);
+            worker.share_groups(
+                op.layers.len(),
+                |layer| unit_pieces(units(layer)),
+                |layer, i| {
+                    let units = units_of(units(layer), i);
+                    fused::gradient_update(op, layer, units, step, memory, packed);
+                },
+            );
+        }
         Op::Uniform { key, out } => worker.share(1, |_| {
             random::uniform_numbers(step, *key, write(*out, 0..len(*out)));
         }),
         Op::Permutation { out } => worker.share(1, |_| {
             random::permutation(step, write(*out, 0..len(*out)));
         }),
-    }
-}
-
-/// Rows `block` of the batch through the whole net, and back as far as `op` reaches.
-fn fused_rows<T: Gemm>(
-    op: &Rows,
-    data: &Samples,
-    step: &Step,
-    memory: &Shared<'_, T>,
-    block: Range<usize>,
-) {
-    let program = memory.program();
-    let cols = |id: TensorId| program.tensor(id).cols;
-    let rows = block.len();
-    let span = |id: TensorId| block.start * cols(id)..block.end * cols(id);
-    // SAFETY, for all of this function: other pieces have other rows of everything that is
-    // written, parameters are only read, and no two references to the same rows live at a time.
-    let part = |id: TensorId| unsafe { memory.read(id, span(id)) };
-    let write = |id: TensorId| unsafe { memory.write(id, span(id)) };
-    let whole = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, 0).len()) };
-    let found = &mut [0; ROWS][..rows];
-    gather::rows(&from(step, block.start), found);
-    gather::features(found, &data.features, &data.affine, write(op.x));
-    let mut input = op.x;
-    for layer in &op.layers {
-        let (n, k) = (cols(layer.z), cols(input));
-        let bias = layer.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
-        let shape = [rows, n, k];
-        matmul::reference(
-            Form::Nt,
-            shape,
-            part(input),
-            whole(layer.weight),
-            bias,
-            0,
-            write(layer.z),
-        );
-        match &layer.functions {
-            None => softmax::value(n, part(layer.z), write(layer.a)),
-            Some(functions) if layer.a == layer.z => {
-                activation::value_in_place(functions, n, write(layer.a));
-            }
-            Some(functions) => activation::value(functions, n, part(layer.z), write(layer.a)),
-        }
-        input = layer.a;
-    }
-    if op.reach == Reach::Outputs {
-        return;
-    }
-
-    if let Some(targets) = &data.targets {
-        gather::targets(found, targets, cols(op.t), write(op.t));
-    }
-    let (y, t, unit) = (part(input), part(op.t), whole(op.unit));
-    loss::rows(op.loss, step, y, t, unit, write(op.gradient), write(op.scores));
-    if op.reach == Reach::Loss {
-        return;
-    }
-
-    for (l, layer) in op.layers.iter().enumerate().rev() {
-        let Some(delta) = layer.delta else { return };
-        let n = cols(delta);
-        match &layer.functions {
-            None => softmax::gradient(n, part(layer.a), write(delta)),
-            Some(functions) => activation::gradient(functions, n, part(layer.z), write(delta)),
-        }
-        let below = l.checked_sub(1).and_then(|below| op.layers[below].delta);
-        if let Some(below) = below {
-            let shape = [rows, cols(below), n];
-            matmul::reference(
-                Form::Nn,
-                shape,
-                part(delta),
-                whole(layer.weight),
-                None,
-                0,
-                write(below),
-            );
-        }
-    }
-}
-
-/// The gradients of some units' weights and biases, and the optimiser's step on them.
-fn gradient_update<T: Gemm>(
-    op: &GradientUpdate,
-    layer: &ParameterGradient,
-    unit: usize,
-    step: &Step,
-    memory: &Shared<'_, T>,
-) {
-    let program = memory.program();
-    let rows = step.rows as usize;
-    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
-    let units = unit..(unit + piece_units(n)).min(n);
-    // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other
-    // units.
-    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
-    let update = |[w, g]: [TensorId; 2], range: Range<usize>| {
-        let state = |slot: usize| {
-            let offset = program.tensor(w).offset;
-            let used = op.optimizer.state_slots() > slot;
-            let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-            unsafe { memory.write(op.state[slot], range) }
-        };
-        let (w, g) = unsafe { (memory.write(w, range.clone()), memory.read(g, range.clone())) };
-        optimizer::reference(op.optimizer, op.decay, step, w, g, [state(0), state(1)]);
-    };
-
-    let (delta, input) = (read(layer.delta), read(layer.input));
-    let range = units.start * k..units.end * k;
-    let gradient = unsafe { memory.write(layer.weight[1], range.clone()) };
-    let tile = Tile { rows: units.clone(), cols: 0..k };
-    // SAFETY: the gradient of these units is k elements for each, one after the other.
-    unsafe {
-        matmul::product(Form::Tn, [n, k, rows], delta, input, &tile, gradient.as_mut_ptr(), k);
-    }
-    update(layer.weight, range);
-    if let Some((bias, sign)) = layer.bias {
-        let gradient = unsafe { memory.write(bias[1], units.clone()) };
-        sums::some_columns(n, units.clone(), T::of(sign.into()), delta, gradient);
-        update(bias, units);
     }
 }

@@ -1,8 +1,9 @@
 //! Threads that run a program together: every one runs all of it, each op is cut into pieces that
 //! are dealt out among them, and a barrier stands behind each op.
 //!
-//! Which thread takes a piece is left to chance; what the pieces are depends on the shape alone,
-//! so results depend on neither the number of threads nor their timing.
+//! A thread takes the same part of an op's pieces in every step, so that it finds in its own cache
+//! what it wrote, and then helps the others with theirs. What the pieces are depends on the shape
+//! alone, so results depend on neither the number of threads nor their timing.
 
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,13 +18,14 @@ pub(super) struct Team {
 /// A thread at work in a team.
 pub(super) struct Worker<'a> {
     table: &'a Table,
+    /// Which of the threads it is.
+    index: usize,
 }
 
 /// What the threads of a team share while they run.
 struct Table {
-    threads: usize,
-    /// The next piece of the current op.
-    next: AtomicUsize,
+    /// For each thread, how many of its pieces of the current op are taken.
+    taken: Vec<Taken>,
     /// Threads that are done with the current op.
     arrived: AtomicUsize,
     /// Ops that all threads are done with.
@@ -31,6 +33,11 @@ struct Table {
     /// Set when a thread panics, so that the others don't wait for it.
     broken: AtomicBool,
 }
+
+/// A counter that shares no cache line with another.
+#[derive(Default)]
+#[repr(align(128))]
+struct Taken(AtomicUsize);
 
 /// Turns at spinning before a waiting thread gives its processor away.
 const PATIENCE: usize = 1024;
@@ -61,22 +68,22 @@ impl Team {
     /// returns when all are done.
     pub(super) fn run(&self, threads: usize, work: impl Fn(&Worker<'_>) + Sync) {
         let pool = self.pool.as_ref().filter(|_| threads > 1);
+        let threads = if pool.is_some() { self.threads } else { 1 };
         let table = Table {
-            threads: if pool.is_some() { self.threads } else { 1 },
-            next: AtomicUsize::new(0),
+            taken: (0..threads).map(|_| Taken::default()).collect(),
             arrived: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
         };
-        let work = || {
+        let work = |index: usize| {
             let guard = Guard(&table);
-            work(&Worker { table: &table });
+            work(&Worker { table: &table, index });
             std::mem::forget(guard);
         };
         match pool {
-            None => work(),
+            None => work(0),
             Some(pool) => {
-                pool.broadcast(|_| work());
+                pool.broadcast(|context| work(context.index()));
             }
         }
     }
@@ -92,25 +99,49 @@ impl Drop for Guard<'_> {
 }
 
 impl Worker<'_> {
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.table.taken.len()
+    }
+
     /// Does `pieces` pieces of work together with the other threads: each calls `piece` with the
     /// numbers that it gets. Returns when all are done, on every thread.
     pub(super) fn share(&self, pieces: usize, piece: impl Fn(usize)) {
+        self.share_groups(1, |_| pieces, |_, i| piece(i));
+    }
+
+    /// Does groups of pieces of work together with the other threads, each its part of every group:
+    /// `pieces` tells how many a group has, `piece` is called with the group and the number in it.
+    pub(super) fn share_groups(
+        &self,
+        groups: usize,
+        pieces: impl Fn(usize) -> usize,
+        piece: impl Fn(usize, usize),
+    ) {
         let table = self.table;
-        if table.threads == 1 {
-            (0..pieces).for_each(piece);
-            return;
-        }
-        loop {
-            let i = table.next.fetch_add(1, Ordering::Relaxed);
-            if i >= pieces {
-                break;
+        let threads = self.threads();
+        for owner in (self.index..threads).chain(0..self.index) {
+            // The pieces of `owner` in one row: where a group ends in it, and where it began.
+            let part = |group: usize| {
+                owner * pieces(group) / threads..(owner + 1) * pieces(group) / threads
+            };
+            let (mut group, mut before) = (0, 0);
+            loop {
+                let i = table.taken[owner].0.fetch_add(1, Ordering::Relaxed);
+                while group < groups && i >= before + part(group).len() {
+                    before += part(group).len();
+                    group += 1;
+                }
+                if group == groups {
+                    break;
+                }
+                piece(group, part(group).start + i - before);
             }
-            piece(i);
         }
         let round = table.round.load(Ordering::Acquire);
-        if table.arrived.fetch_add(1, Ordering::AcqRel) + 1 == table.threads {
+        if table.arrived.fetch_add(1, Ordering::AcqRel) + 1 == threads {
             // The last to arrive opens the next op; nobody deals out pieces meanwhile.
-            table.next.store(0, Ordering::Relaxed);
+            table.taken.iter().for_each(|taken| taken.0.store(0, Ordering::Relaxed));
             table.arrived.store(0, Ordering::Relaxed);
             table.round.store(round + 1, Ordering::Release);
             return;

@@ -1,0 +1,322 @@
+//! The fused ops: a block of rows through the whole net while it lies in cache, and a part of the
+//! parameters with its gradient and its step.
+
+use super::memory::Shared;
+use super::ops::{ROWS, from};
+use super::packed::Packed;
+use super::team::Worker;
+use crate::activation::Activation;
+use crate::data::Samples;
+use crate::gemm::{self, Begin, End, Gemm, Right, Scratch, View};
+use crate::kernels::activation::UnitFunctions;
+use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
+use crate::kernels::{Step, activation, gather, loss, optimizer, softmax, sums};
+use crate::tensor::TensorId;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Whether the layer's activation is done by the product that makes Z.
+fn is_relu_in_place(layer: &FusedLayer) -> bool {
+    layer.a == layer.z && layer.functions == Some(UnitFunctions::Same(Activation::Relu))
+}
+
+/// What the passes over rows work with.
+pub(super) struct Pass<'a, T> {
+    pub op: &'a Rows,
+    pub data: &'a Samples,
+    pub step: &'a Step,
+    pub memory: &'a Shared<'a, T>,
+    pub packed: &'a Packed<T>,
+}
+
+impl<T: Gemm> Pass<'_, T> {
+    /// The whole pass, together with the other threads of the team.
+    ///
+    /// Either each takes blocks of rows through the whole net, while they lie in its cache, or each
+    /// has some units of every layer for all rows, while their weights lie there. Both give the same
+    /// bits.
+    pub(super) fn run(&self, worker: &Worker<'_>) {
+        let rows = self.step.rows as usize;
+        let weights: usize = self.op.layers.iter().map(|l| self.len(l.weight)).sum();
+        // δ of a softmax needs whole rows.
+        let hidden = &self.op.layers[..self.op.layers.len() - 1];
+        let cuttable = hidden.iter().all(|layer| layer.functions.is_some());
+        if cuttable && weights > rows * WEIGHTS_A_ROW {
+            self.by_units(worker);
+        } else {
+            worker.share(rows.div_ceil(self.op.block), |i| {
+                let first = i * self.op.block;
+                self.by_rows(first..(first + self.op.block).min(rows));
+            });
+        }
+    }
+
+    /// Rows `block` of the batch through the whole net, and back as far as the op reaches.
+    fn by_rows(&self, block: Range<usize>) {
+        let op = self.op;
+        self.gather(block.clone());
+        let mut input = op.x;
+        for layer in &op.layers {
+            self.forward(layer, input, block.clone(), 0..self.cols(layer.z));
+            self.softmax(layer, block.clone());
+            input = layer.a;
+        }
+        self.loss(block.clone());
+        if op.reach < Reach::Deltas {
+            return;
+        }
+        for l in (1..op.layers.len()).rev() {
+            let width = self.cols(op.layers[l - 1].z);
+            self.backward(l, block.clone(), 0..width);
+        }
+    }
+
+    /// All rows through the net and back, each thread with some units of every layer.
+    fn by_units(&self, worker: &Worker<'_>) {
+        let op = self.op;
+        let rows = self.step.rows as usize;
+        let blocks = |f: &dyn Fn(Range<usize>)| {
+            const BLOCK: usize = 16;
+            worker.share(rows.div_ceil(BLOCK), |i| f(i * BLOCK..((i + 1) * BLOCK).min(rows)));
+        };
+        blocks(&|block| self.gather(block));
+        let mut input = op.x;
+        for layer in &op.layers {
+            let n = self.cols(layer.z);
+            worker.share(unit_pieces(n), |i| self.forward(layer, input, 0..rows, units_of(n, i)));
+            if layer.functions.is_none() {
+                blocks(&|block| self.softmax(layer, block));
+            }
+            input = layer.a;
+        }
+        if op.reach >= Reach::Loss {
+            blocks(&|block| self.loss(block));
+        }
+        if op.reach < Reach::Deltas {
+            return;
+        }
+        for l in (1..op.layers.len()).rev() {
+            let n = self.cols(op.layers[l - 1].z);
+            worker.share(unit_pieces(n), |i| self.backward(l, 0..rows, units_of(n, i)));
+        }
+    }
+
+    /// X, for some rows.
+    fn gather(&self, block: Range<usize>) {
+        let found = &mut [0; ROWS];
+        for block in parts(block) {
+            let found = &mut found[..block.len()];
+            gather::rows(&from(self.step, block.start), found);
+            let x = self.write(self.op.x, &block);
+            gather::features(found, &self.data.features, &self.data.affine, x);
+        }
+    }
+
+    /// Some units' Z and, softmax apart, A for some rows.
+    fn forward(
+        &self,
+        layer: &FusedLayer,
+        input: TensorId,
+        block: Range<usize>,
+        units: Range<usize>,
+    ) {
+        let (n, k) = (self.cols(layer.z), self.cols(input));
+        let whole_bias = layer.bias.map(|(b, sign)| (self.whole(b), T::of(sign.into())));
+        let begin =
+            whole_bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[units.clone()], sign));
+        let end = if is_relu_in_place(layer) { End::Relu } else { End::Store };
+        let a = View::new(self.read(input, &block), block.len(), k);
+        let w = self.packed.get(layer.weight, units.clone());
+        let z = self.memory.pointer(layer.z, block.start * n + units.start);
+        // SAFETY: z has block.len() rows of n, and these units of them belong to this piece.
+        unsafe { gemm::product(a, Right::Packed(w, units.len()), begin, end, z, n) };
+        let Some(functions) = &layer.functions else { return };
+        if is_relu_in_place(layer) {
+            return;
+        }
+        for row in block {
+            // SAFETY: as above.
+            let a = unsafe {
+                let at = row * n + units.start..row * n + units.end;
+                if layer.a != layer.z {
+                    let z = self.memory.read(layer.z, at.clone());
+                    self.memory.write(layer.a, at.clone()).copy_from_slice(z);
+                }
+                self.memory.write(layer.a, at)
+            };
+            activation::value_in_place(functions, units.clone(), a);
+        }
+    }
+
+    /// A of a softmax layer, for some rows.
+    fn softmax(&self, layer: &FusedLayer, block: Range<usize>) {
+        if layer.functions.is_none() {
+            let z = self.read(layer.z, &block);
+            softmax::value(self.cols(layer.z), z, self.write(layer.a, &block));
+        }
+    }
+
+    /// The loss, the scores and δ of the last layer for some rows, as far as the op reaches.
+    fn loss(&self, block: Range<usize>) {
+        let op = self.op;
+        let last = op.layers.last();
+        let y = last.map_or(op.x, |layer| layer.a);
+        if op.reach < Reach::Loss {
+            return;
+        }
+        if let Some(targets) = &self.data.targets {
+            let found = &mut [0; ROWS];
+            for block in parts(block.clone()) {
+                let found = &mut found[..block.len()];
+                gather::rows(&from(self.step, block.start), found);
+                gather::targets(found, targets, self.cols(op.t), self.write(op.t, &block));
+            }
+        }
+        let (y, t, unit) = (self.read(y, &block), self.read(op.t, &block), self.whole(op.unit));
+        let (gradient, scores) = (self.write(op.gradient, &block), self.write(op.scores, &block));
+        loss::rows(op.loss, self.step, y, t, unit, gradient, scores);
+        let Some((layer, delta)) = last.and_then(|l| l.delta.map(|delta| (l, delta))) else {
+            return;
+        };
+        if op.reach < Reach::Deltas {
+            return;
+        }
+        let n = self.cols(delta);
+        match &layer.functions {
+            None => softmax::gradient(n, self.read(layer.a, &block), self.write(delta, &block)),
+            Some(f) => {
+                let z = self.read(layer.z, &block);
+                activation::gradient(f, 0..n, z, self.write(delta, &block));
+            }
+        }
+    }
+
+    /// δ of some units of the layer below `l`, from that of layer `l`, for some rows.
+    fn backward(&self, l: usize, block: Range<usize>, units: Range<usize>) {
+        let (layer, below) = (&self.op.layers[l], &self.op.layers[l - 1]);
+        let (Some(delta), Some(to)) = (layer.delta, below.delta) else { return };
+        let (n, k) = (self.cols(delta), self.cols(to));
+        let fused = is_relu_in_place(below);
+        let at = block.start * k + units.start;
+        // SAFETY: z is only read, and these units of these rows of δ belong to this piece.
+        let (z, to_at) = unsafe {
+            let end = block.end * k - (k - units.end);
+            (self.memory.read(below.z, at..end.max(at)), self.memory.pointer(to, at))
+        };
+        let end = if fused { End::ReluGradient(z) } else { End::Store };
+        let a = View::new(self.read(delta, &block), block.len(), n);
+        let w = View::new(self.whole(layer.weight), n, k).some_cols(units.clone());
+        // SAFETY: as above.
+        unsafe { gemm::product(a, Right::Matrix(w), Begin::Zero, end, to_at, k) };
+        if fused {
+            return;
+        }
+        let Some(f) = &below.functions else {
+            softmax::gradient(k, self.read(below.a, &block), self.write(to, &block));
+            return;
+        };
+        for row in block {
+            let at = row * k + units.start..row * k + units.end;
+            // SAFETY: as above.
+            let (z, delta) =
+                unsafe { (self.memory.read(below.z, at.clone()), self.memory.write(to, at)) };
+            activation::gradient(f, units.clone(), z, delta);
+        }
+    }
+
+    fn cols(&self, id: TensorId) -> usize {
+        self.memory.program().tensor(id).cols
+    }
+
+    /// The length of a tensor that has no row for each row of the batch.
+    fn len(&self, id: TensorId) -> usize {
+        self.memory.program().range(id, 0).len()
+    }
+
+    /// Some rows of a tensor.
+    fn read(&self, id: TensorId, block: &Range<usize>) -> &[T] {
+        let n = self.cols(id);
+        // SAFETY: what a pass reads has been written by an earlier op or phase, or by this piece.
+        unsafe { self.memory.read(id, block.start * n..block.end * n) }
+    }
+
+    /// Some rows of a tensor, all of which belong to this piece.
+    #[allow(clippy::mut_from_ref, reason = "the piece has these rows to itself")]
+    fn write(&self, id: TensorId, block: &Range<usize>) -> &mut [T] {
+        let n = self.cols(id);
+        // SAFETY: pieces have other rows of what they write through here, and no two references to the
+        // same rows live at a time.
+        unsafe { self.memory.write(id, block.start * n..block.end * n) }
+    }
+
+    /// A tensor that the pass doesn't write.
+    fn whole(&self, id: TensorId) -> &[T] {
+        // SAFETY: parameters and constants are only read.
+        unsafe { self.memory.read(id, 0..self.len(id)) }
+    }
+}
+
+/// Weights for each row of the batch from which on it is weights that should stay in a thread's
+/// cache, not rows.
+const WEIGHTS_A_ROW: usize = 32;
+
+/// `block` in parts of at most [`ROWS`].
+fn parts(block: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    block.clone().step_by(ROWS).map(move |first| first..(first + ROWS).min(block.end))
+}
+
+/// Columns of a gradient that are computed before the optimiser takes its step on them.
+const SWEEP: usize = 128;
+
+/// The gradients of some units' weights and biases, and the optimiser's step on them.
+pub(super) fn gradient_update<T: Gemm>(
+    op: &GradientUpdate,
+    layer: usize,
+    units: Range<usize>,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    packed: &Packed<T>,
+) {
+    thread_local! {
+        static GRADIENT: RefCell<Scratch> = RefCell::default();
+    }
+    let layer = &op.layers[layer];
+    let program = memory.program();
+    let rows = step.rows as usize;
+    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
+    // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other units.
+    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
+    let update = |w: TensorId, range: Range<usize>, g: &[T]| {
+        let state = |slot: usize| {
+            let offset = program.tensor(w).offset;
+            let used = op.optimizer.state_slots() > slot;
+            let range = if used { offset + range.start..offset + range.end } else { 0..0 };
+            unsafe { memory.write(op.state[slot], range) }
+        };
+        let w = unsafe { memory.write(w, range.clone()) };
+        optimizer::reference(op.optimizer, op.decay, step, w, g, [state(0), state(1)]);
+    };
+
+    let (delta, input) = (read(layer.delta), read(layer.input));
+    let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
+    let input_columns = View::new(input, rows, k);
+    GRADIENT.with_borrow_mut(|gradient| {
+        for first in (0..k).step_by(SWEEP) {
+            let cols = first..(first + SWEEP).min(k);
+            let width = cols.len();
+            let g = gradient.numbers::<T>(units.len() * width);
+            let b = Right::Matrix(input_columns.some_cols(cols.clone()));
+            let to = g.as_mut_ptr();
+            unsafe { gemm::product(delta_columns, b, Begin::Zero, End::Store, to, width) };
+            for (unit, g) in units.clone().zip(g.chunks_exact(width)) {
+                update(layer.weight, unit * k + cols.start..unit * k + cols.end, g);
+            }
+            packed.part(memory, layer.weight, units.clone(), cols);
+        }
+        if let Some((bias, sign)) = layer.bias {
+            let g = gradient.numbers::<T>(units.len());
+            sums::some_columns(n, units.clone(), T::of(sign.into()), delta, g);
+            update(bias, units, g);
+        }
+    });
+}

@@ -1,0 +1,208 @@
+//! A tile of C, held in registers while the inner dimension passes.
+
+use super::simd::Simd;
+use num_traits::{One, Zero};
+
+/// What a tile begins with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Begin<T> {
+    /// 0.
+    Zero,
+    /// 0; what C holds is added to the sum, so that long sums are made of short ones.
+    Add,
+    /// In each row sign · bias.
+    Bias(*const T, T),
+}
+
+/// What becomes of a tile's sums.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End<T> {
+    /// They are C.
+    Store,
+    /// C = max(sums, 0).
+    Relu,
+    /// C = sums ⊙ relu′(z), with z's rows so far apart.
+    ReluGradient(*const T, usize),
+}
+
+/// How the rows of A lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rows {
+    /// Each in one stretch, so far apart.
+    Apart(usize),
+    /// Element by element beside each other: a(i, p) at i + p times so much.
+    Beside(usize),
+}
+
+/// c = end(begin + a·b) for some rows and columns of C.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tile<T> {
+    pub rows: usize,
+    /// At most a panel's.
+    pub cols: usize,
+    pub k: usize,
+    /// (rows, k).
+    pub a: *const T,
+    pub a_rows: Rows,
+    /// (k, cols), padded to whole vectors; rows so far apart.
+    pub b: *const T,
+    pub b_row: usize,
+    pub c: *mut T,
+    pub c_row: usize,
+    pub begin: Begin<T>,
+    pub end: End<T>,
+}
+
+/// The most rows and scalars in a row of a tile, of all instruction sets.
+const MOST: (usize, usize) = (8, 32);
+
+/// Computes a tile of up to eight rows and two vectors in a row.
+///
+/// # Safety
+/// The processor has `S`'s instructions, all pointers reach as far as the tile says, and nothing
+/// else accesses C meanwhile.
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd>(t: &Tile<S::Scalar>) {
+    debug_assert!(t.rows <= MOST.0 && t.cols <= 2 * S::LANES && 2 * S::LANES <= MOST.1);
+    // SAFETY: the caller's; what is padded is copied to where whole vectors fit.
+    unsafe {
+        if t.cols % S::LANES == 0 {
+            whole::<S>(t);
+        } else {
+            ragged::<S>(t);
+        }
+    }
+}
+
+/// A tile whose rows end inside a vector: on copies with whole vectors.
+#[inline(always)]
+unsafe fn ragged<S: Simd>(t: &Tile<S::Scalar>) {
+    let zero = S::Scalar::zero();
+    let (mut c, mut z) = ([zero; MOST.0 * MOST.1], [zero; MOST.0 * MOST.1]);
+    let mut bias = [zero; MOST.1];
+    let copy = |from: *const S::Scalar, stride: usize, to: &mut [S::Scalar]| {
+        for row in 0..t.rows {
+            for col in 0..t.cols {
+                // SAFETY: rows · cols scalars, as the tile says.
+                to[row * MOST.1 + col] = unsafe { *from.add(row * stride + col) };
+            }
+        }
+    };
+    if matches!(t.begin, Begin::Add) {
+        copy(t.c, t.c_row, &mut c);
+    }
+    let begin = match t.begin {
+        Begin::Bias(from, sign) => {
+            // SAFETY: a bias for each column.
+            let from = unsafe { std::slice::from_raw_parts(from, t.cols) };
+            bias[..t.cols].copy_from_slice(from);
+            Begin::Bias(bias.as_ptr(), sign)
+        }
+        other => other,
+    };
+    let end = match t.end {
+        End::ReluGradient(from, stride) => {
+            copy(from, stride, &mut z);
+            End::ReluGradient(z.as_ptr(), MOST.1)
+        }
+        other => other,
+    };
+    let cols = t.cols.next_multiple_of(S::LANES);
+    // SAFETY: the copies have whole vectors, and b is padded.
+    unsafe { whole::<S>(&Tile { cols, c: c.as_mut_ptr(), c_row: MOST.1, begin, end, ..*t }) };
+    for row in 0..t.rows {
+        for col in 0..t.cols {
+            // SAFETY: rows · cols scalars of C, as the tile says.
+            unsafe { *t.c.add(row * t.c_row + col) = c[row * MOST.1 + col] };
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn whole<S: Simd>(t: &Tile<S::Scalar>) {
+    macro_rules! of_rows {
+        ($vectors:literal: $($rows:literal)*) => {
+            match (t.rows, t.a_rows) {
+                // SAFETY: the caller's.
+                $(($rows, Rows::Apart(stride)) => unsafe {
+                    let rows: [*const S::Scalar; $rows] =
+                        std::array::from_fn(|i| t.a.add(i * stride));
+                    registers::<S, $rows, $vectors>(t, |i, p| *rows[i].add(p));
+                },)*
+                $(($rows, Rows::Beside(stride)) => unsafe {
+                    registers::<S, $rows, $vectors>(t, |i, p| *t.a.add(p * stride + i));
+                },)*
+                (rows, _) => unreachable!("a tile of {rows} rows"),
+            }
+        };
+    }
+    if t.cols == S::LANES {
+        of_rows!(1: 1 2 3 4 5 6 7 8);
+    } else {
+        of_rows!(2: 1 2 3 4 5 6 7 8);
+    }
+}
+
+/// A tile of M rows of V vectors, with a(row, step) to read A by.
+#[inline(always)]
+unsafe fn registers<S: Simd, const M: usize, const V: usize>(
+    t: &Tile<S::Scalar>,
+    a: impl Fn(usize, usize) -> S::Scalar,
+) {
+    let zero = S::Scalar::zero();
+    // SAFETY, throughout: the caller's; M rows and V vectors are what the tile has. Loops are by
+    // index, with bounds known to the compiler, so that all of them become registers.
+    unsafe {
+        let mut sums = [[S::splat(zero); V]; M];
+        if let Begin::Bias(bias, sign) = t.begin {
+            for v in 0..V {
+                let bias = S::splat(sign).mul_add(S::load(bias.add(v * S::LANES)), S::splat(zero));
+                for i in 0..M {
+                    sums[i][v] = bias;
+                }
+            }
+        }
+        let mut b = t.b;
+        for p in 0..t.k {
+            let row: [S; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
+            for i in 0..M {
+                let a = S::splat(a(i, p));
+                for v in 0..V {
+                    sums[i][v] = a.mul_add(row[v], sums[i][v]);
+                }
+            }
+            b = b.add(t.b_row);
+        }
+        let c = |i: usize, v: usize| t.c.add(i * t.c_row + v * S::LANES);
+        if let Begin::Add = t.begin {
+            for i in 0..M {
+                for v in 0..V {
+                    sums[i][v] = S::splat(S::Scalar::one()).mul_add(S::load(c(i, v)), sums[i][v]);
+                }
+            }
+        }
+        match t.end {
+            End::Store => {}
+            End::Relu => {
+                for i in 0..M {
+                    for v in 0..V {
+                        sums[i][v] = sums[i][v].relu();
+                    }
+                }
+            }
+            End::ReluGradient(z, stride) => {
+                for i in 0..M {
+                    for v in 0..V {
+                        let z = S::load(z.add(i * stride + v * S::LANES));
+                        sums[i][v] = sums[i][v].relu_gradient(z);
+                    }
+                }
+            }
+        }
+        for i in 0..M {
+            for v in 0..V {
+                sums[i][v].store(c(i, v));
+            }
+        }
+    }
+}
