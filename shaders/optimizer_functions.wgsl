@@ -16,7 +16,8 @@ fn adam(i: u32, gradient: f32) -> f32 {
     let v = p.constant1 * second[i] + (1.0 - p.constant1) * gradient * gradient;
     first[i] = m;
     second[i] = v;
-    return now.lr * (m / now.correction1) / (sqrt(v / now.correction2) + p.constant2);
+    let root = sqrt(now.correction2);
+    return now.lr * root / now.correction1 * m / (sqrt(v) + p.constant2 * root);
 }
 
 // w[i] and its state, by its gradient.

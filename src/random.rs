@@ -3,6 +3,7 @@
 //! A number is a function of (key, counter), so any of them can be had without the ones before
 //! it: on any device, in any order, and again when a run is resumed.
 
+use multiversion::multiversion;
 use rand::TryRng;
 use std::convert::Infallible;
 
@@ -174,7 +175,65 @@ pub fn permute([n, a, b, k0, k1]: [u32; 5], position: u32) -> u32 {
     }
 }
 
+/// [`permute`] for the positions from `first` on: vectorised, as every row of a batch asks for it.
+pub fn permute_all(words: [u32; 5], first: u32, places: &mut [u32]) {
+    const LANES: usize = 16;
+    let [n, a, b, k0, k1] = words;
+    if n == 0 || a == 0 || b == 0 {
+        (first..).zip(places).for_each(|(position, place)| *place = position);
+        return;
+    }
+    for (group, places) in places.chunks_mut(LANES).enumerate() {
+        let start = first.wrapping_add((group * LANES) as u32);
+        let found = &mut std::array::from_fn(|i| start.wrapping_add(i as u32));
+        feistel(found, [a, b, k0, k1]);
+        for (place, &found) in places.iter_mut().zip(found.iter()) {
+            // A value beyond n goes around once more, as in `permute`.
+            *place = if found < n { found } else { permute(words, found) };
+        }
+    }
+}
+
+/// One turn of the network on many values.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn feistel(values: &mut [u32; 16], [a, b, k0, k1]: [u32; 4]) {
+    let (by_a, by_b) = (1.0 / f64::from(a), 1.0 / f64::from(b));
+    // The remainder, by a reciprocal that may be off by one in the quotient.
+    let divide = |x: u32, by: f64, size: u32| -> (u32, u32) {
+        // SAFETY: at most x, as `by` is at most 1.
+        let quotient: u32 = unsafe { (f64::from(x) * by).to_int_unchecked() };
+        let rest = i64::from(x) - i64::from(quotient) * i64::from(size);
+        if rest < 0 {
+            (quotient - 1, (rest + i64::from(size)) as u32)
+        } else if rest >= i64::from(size) {
+            (quotient + 1, (rest - i64::from(size)) as u32)
+        } else {
+            (quotient, rest as u32)
+        }
+    };
+    let mut right = *values;
+    let mut left = *values;
+    for i in 0..16 {
+        (left[i], right[i]) = divide(values[i], by_b, b);
+    }
+    for round in 0..Permutation::ROUNDS {
+        let salt = round.wrapping_mul(0x9E37_79B9);
+        for i in 0..16 {
+            let half = if round % 2 == 0 { right[i] } else { left[i] };
+            let hash = mix(mix(half ^ k0).wrapping_add(k1) ^ salt);
+            let (part, by, size) =
+                if round % 2 == 0 { (&mut left[i], by_a, a) } else { (&mut right[i], by_b, b) };
+            let sum = *part + divide(hash, by, size).1;
+            *part = if sum >= size { sum - size } else { sum };
+        }
+    }
+    for i in 0..16 {
+        values[i] = left[i] * b + right[i];
+    }
+}
+
 /// A bijective 32-bit mixer (the "lowbias32" of C. Wellons' hash prospector).
+#[inline(always)]
 fn mix(mut x: u32) -> u32 {
     x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
     x = (x ^ (x >> 15)).wrapping_mul(0x846C_A68B);
@@ -206,6 +265,24 @@ mod tests {
                 assert!(!std::mem::replace(&mut seen[value], true), "n = {n}");
             }
         }
+    }
+
+    #[test]
+    fn many_places_at_once_are_those_found_one_by_one() {
+        for n in [1, 2, 5, 17, 100, 1009, 60_000, 16_777_259, u32::MAX] {
+            let words = Permutation::new(n, Some(stream_key(7, Stream::Shuffle, 2))).words();
+            for first in [0, 3, n / 2] {
+                let mut places = [0; 37];
+                let count = places.len().min((n - first) as usize);
+                permute_all(words, first, &mut places[..count]);
+                for (i, &place) in places[..count].iter().enumerate() {
+                    assert_eq!(place, permute(words, first + i as u32), "{i} of {n}");
+                }
+            }
+        }
+        let mut places = [0; 3];
+        permute_all(Permutation::new(9, None).words(), 4, &mut places);
+        assert_eq!(places, [4, 5, 6]);
     }
 
     /// χ² of which value stands at each position, over many keys, against uniform.

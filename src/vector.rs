@@ -43,6 +43,22 @@ pub trait Vector: Real {
     }
 }
 
+/// Asks for memory that will be needed soon.
+pub fn prefetch<T>(what: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        let bytes = std::mem::size_of_val(what);
+        for at in (0..bytes).step_by(LINE) {
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(what.as_ptr().cast::<i8>().wrapping_add(at)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
+}
+
 /// Four vectors of four, which every x86-64 processor has, for the transpose.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]

@@ -5,10 +5,10 @@
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, RANDOM_FUNCTIONS, Step, read, read_write, uniform};
 use crate::data::{Affine, Features, Targets};
-use crate::random::permute;
+use crate::random::permute_all;
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
 
 uniform! {
     /// The shape of the batch: `rows` 0 stands for the batch at hand.
@@ -61,15 +61,23 @@ pub fn launch_targets(t: TensorId, cols: usize, classes: bool) -> Launch {
 
 /// The rows of the data set at the batch's positions: which, from `step.first` on.
 pub fn rows(step: &Step, rows: &mut [u32]) {
-    for (position, row) in (step.first..).zip(rows) {
-        *row = permute(step.order, position);
-    }
+    permute_all(step.order, step.first, rows);
 }
+
+/// How many rows before a row is needed.
+const AHEAD: usize = 4;
 
 /// The CPU reference of [`GATHER`] for the given rows of the data set; x: (rows, cols).
 pub fn features<T: Vector>(rows: &[u32], data: &Features, affine: &Affine, x: &mut [T]) {
     let (shift, scale) = (&affine.shift, &affine.scale);
-    for (x, &row) in x.chunks_exact_mut(data.cols()).zip(rows) {
+    for (i, (x, &row)) in x.chunks_exact_mut(data.cols()).zip(rows).enumerate() {
+        // Rows lie anywhere in the data set: they are asked for some rows before they are needed.
+        if let Some(&ahead) = rows.get(i + AHEAD) {
+            match data {
+                Features::U8(m) => prefetch(m.row(ahead as usize)),
+                Features::F32(m) => prefetch(m.row(ahead as usize)),
+            }
+        }
         match data {
             Features::U8(m) => T::scale_bytes(m.row(row as usize), shift, scale, x),
             Features::F32(m) => T::scale_floats(m.row(row as usize), shift, scale, x),

@@ -4,7 +4,7 @@
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, Step, read, read_write, uniform,
 };
-use crate::loss::{Link, Loss};
+use crate::loss::{LANES, Link, Loss, sum};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
 
@@ -116,10 +116,10 @@ fn row<T: Real>(
     } else {
         index_of_max(y) == index_of_max(t)
     };
-    let errors = || y.iter().zip(t).zip(unit).map(|((&y, &t), &u)| (y - t) * u);
+    let error = |i: usize| (y[i] - t[i]) * unit[i];
     scores[1] = if right { T::one() } else { T::zero() };
-    scores[2] = errors().map(|d| d * d).sum();
-    scores[3] = errors().map(num_traits::Float::abs).sum();
+    scores[2] = sum(y.len(), |i| error(i) * error(i));
+    scores[3] = sum(y.len(), |i| error(i).abs());
 }
 
 /// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4). In stretches, as on the
@@ -132,13 +132,25 @@ pub fn accumulate<T: Real>(scores: &[T], sums: &mut [T]) {
     }
 }
 
-/// The lowest index at which the largest element stands.
+/// The lowest index at which the largest element stands; 0 where the first is NaN.
 pub fn index_of_max<T: Real>(row: &[T]) -> usize {
-    let mut best = 0;
-    for (i, &x) in row.iter().enumerate() {
-        if x > row[best] {
-            best = i;
+    if row.first().is_none_or(|x| x.is_nan()) {
+        return 0;
+    }
+    // Lane by lane, so that the compiler can use vectors, and then among the lanes.
+    let (mut best, mut at) = ([T::neg_infinity(); LANES], [0; LANES]);
+    for (block, part) in row.chunks(LANES).enumerate() {
+        for (lane, &x) in part.iter().enumerate() {
+            if x > best[lane] {
+                (best[lane], at[lane]) = (x, (block * LANES + lane) as u32);
+            }
         }
     }
-    best
+    let mut found = 0;
+    for lane in 1..LANES {
+        if best[lane] > best[found] || best[lane] == best[found] && at[lane] < at[found] {
+            found = lane;
+        }
+    }
+    at[found] as usize
 }

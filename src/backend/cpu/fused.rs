@@ -4,6 +4,7 @@
 use super::memory::Shared;
 use super::ops::{ROWS, from};
 use super::packed::Packed;
+use super::partial::Partial;
 use super::team::Worker;
 use crate::activation::Activation;
 use crate::data::Samples;
@@ -12,6 +13,7 @@ use crate::kernels::activation::UnitFunctions;
 use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
 use crate::kernels::{Step, activation, gather, loss, optimizer, softmax, sums};
 use crate::tensor::TensorId;
+use crate::vector::prefetch;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -27,6 +29,8 @@ pub(super) struct Pass<'a, T> {
     pub step: &'a Step,
     pub memory: &'a Shared<'a, T>,
     pub packed: &'a Packed<T>,
+    /// Where each chunk of the batch adds up its gradients, if the optimiser's step follows.
+    pub partial: Option<&'a Partial<T>>,
 }
 
 impl<T: Gemm> Pass<'_, T> {
@@ -41,27 +45,74 @@ impl<T: Gemm> Pass<'_, T> {
         // δ of a softmax needs whole rows.
         let hidden = &self.op.layers[..self.op.layers.len() - 1];
         let cuttable = hidden.iter().all(|layer| layer.functions.is_some());
+        let block = self.op.block;
+        let blocks = |range: Range<usize>| {
+            let end = range.end;
+            range.step_by(block).map(move |first| first..(first + block).min(end))
+        };
         if cuttable && weights > rows * WEIGHTS_A_ROW {
             self.by_units(worker);
+        } else if let Some(partial) = self.partial.filter(|partial| partial.pays(rows)) {
+            worker.share(partial.chunks(rows), |chunk| {
+                let range = partial.chunk(rows, chunk);
+                for rows in blocks(range.clone()) {
+                    // All blocks of a chunk in the place of its first, which stays in cache.
+                    let place = range.start..range.start + rows.len();
+                    let begun = rows.start > range.start;
+                    self.by_rows(rows, place.clone());
+                    self.add_gradients(&place, partial, chunk, begun);
+                }
+            });
         } else {
-            worker.share(rows.div_ceil(self.op.block), |i| {
-                let first = i * self.op.block;
-                self.by_rows(first..(first + self.op.block).min(rows));
+            worker.share(rows.div_ceil(block), |i| {
+                let rows = i * block..((i + 1) * block).min(rows);
+                self.by_rows(rows.clone(), rows);
             });
         }
     }
 
-    /// Rows `block` of the batch through the whole net, and back as far as the op reaches.
-    fn by_rows(&self, block: Range<usize>) {
+    /// The gradients of a block of rows, added to those of its chunk.
+    fn add_gradients(&self, block: &Range<usize>, partial: &Partial<T>, chunk: usize, add: bool) {
+        let mut input = self.op.x;
+        for layer in &self.op.layers {
+            let Some(delta) = layer.delta else { return };
+            let (n, k) = (self.cols(delta), self.cols(input));
+            let (delta, a) = (self.read(delta, block), self.read(input, block));
+            let rows = block.len();
+            let delta_columns = View::new(delta, rows, n).transposed();
+            let inputs = Right::Matrix(View::new(a, rows, k));
+            let begin = if add { Begin::Add } else { Begin::Zero };
+            let g = partial.pointer(self.memory, chunk, layer.weight);
+            // SAFETY: the chunk is this piece's.
+            unsafe { gemm::product(delta_columns, inputs, begin, End::Store, g, k) };
+            if let Some((bias, sign)) = layer.bias {
+                // SAFETY: as above.
+                let g = unsafe { partial.write(self.memory, chunk, bias, 0..n) };
+                if !add {
+                    g.fill(T::zero());
+                }
+                for row in delta.chunks_exact(n) {
+                    T::add_scaled(T::of(sign.into()), row, g);
+                }
+            }
+            input = layer.a;
+        }
+    }
+
+    /// Some rows of the batch through the whole net, and back as far as the op reaches, worked on in
+    /// rows `block` of the tensors.
+    fn by_rows(&self, rows: Range<usize>, block: Range<usize>) {
         let op = self.op;
-        self.gather(block.clone());
+        let found = &mut [0; ROWS][..rows.len()];
+        gather::rows(&from(self.step, rows.start), found);
+        self.gather(found, &block);
         let mut input = op.x;
         for layer in &op.layers {
             self.forward(layer, input, block.clone(), 0..self.cols(layer.z));
             self.softmax(layer, block.clone());
             input = layer.a;
         }
-        self.loss(block.clone());
+        self.loss(found, rows, &block);
         if op.reach < Reach::Deltas {
             return;
         }
@@ -75,11 +126,15 @@ impl<T: Gemm> Pass<'_, T> {
     fn by_units(&self, worker: &Worker<'_>) {
         let op = self.op;
         let rows = self.step.rows as usize;
+        const BLOCK: usize = 16;
         let blocks = |f: &dyn Fn(Range<usize>)| {
-            const BLOCK: usize = 16;
             worker.share(rows.div_ceil(BLOCK), |i| f(i * BLOCK..((i + 1) * BLOCK).min(rows)));
         };
-        blocks(&|block| self.gather(block));
+        blocks(&|block| {
+            let found = &mut [0; BLOCK][..block.len()];
+            gather::rows(&from(self.step, block.start), found);
+            self.gather(found, &block);
+        });
         let mut input = op.x;
         for layer in &op.layers {
             let n = self.cols(layer.z);
@@ -90,7 +145,11 @@ impl<T: Gemm> Pass<'_, T> {
             input = layer.a;
         }
         if op.reach >= Reach::Loss {
-            blocks(&|block| self.loss(block));
+            blocks(&|block| {
+                let found = &mut [0; BLOCK][..block.len()];
+                gather::rows(&from(self.step, block.start), found);
+                self.loss(found, block.clone(), &block);
+            });
         }
         if op.reach < Reach::Deltas {
             return;
@@ -101,15 +160,10 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// X, for some rows.
-    fn gather(&self, block: Range<usize>) {
-        let found = &mut [0; ROWS];
-        for block in parts(block) {
-            let found = &mut found[..block.len()];
-            gather::rows(&from(self.step, block.start), found);
-            let x = self.write(self.op.x, &block);
-            gather::features(found, &self.data.features, &self.data.affine, x);
-        }
+    /// X, from rows `found` of the data set.
+    fn gather(&self, found: &[u32], block: &Range<usize>) {
+        let x = self.write(self.op.x, block);
+        gather::features(found, &self.data.features, &self.data.affine, x);
     }
 
     /// Some units' Z and, softmax apart, A for some rows.
@@ -156,8 +210,9 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// The loss, the scores and δ of the last layer for some rows, as far as the op reaches.
-    fn loss(&self, block: Range<usize>) {
+    /// The loss, the scores and δ of the last layer for some rows, as far as the op reaches; `found`
+    /// are the rows of the data set.
+    fn loss(&self, found: &[u32], rows: Range<usize>, block: &Range<usize>) {
         let op = self.op;
         let last = op.layers.last();
         let y = last.map_or(op.x, |layer| layer.a);
@@ -165,15 +220,10 @@ impl<T: Gemm> Pass<'_, T> {
             return;
         }
         if let Some(targets) = &self.data.targets {
-            let found = &mut [0; ROWS];
-            for block in parts(block.clone()) {
-                let found = &mut found[..block.len()];
-                gather::rows(&from(self.step, block.start), found);
-                gather::targets(found, targets, self.cols(op.t), self.write(op.t, &block));
-            }
+            gather::targets(found, targets, self.cols(op.t), self.write(op.t, block));
         }
-        let (y, t, unit) = (self.read(y, &block), self.read(op.t, &block), self.whole(op.unit));
-        let (gradient, scores) = (self.write(op.gradient, &block), self.write(op.scores, &block));
+        let (y, t, unit) = (self.read(y, block), self.read(op.t, block), self.whole(op.unit));
+        let (gradient, scores) = (self.write(op.gradient, block), self.write(op.scores, &rows));
         loss::rows(op.loss, self.step, y, t, unit, gradient, scores);
         let Some((layer, delta)) = last.and_then(|l| l.delta.map(|delta| (l, delta))) else {
             return;
@@ -183,10 +233,10 @@ impl<T: Gemm> Pass<'_, T> {
         }
         let n = self.cols(delta);
         match &layer.functions {
-            None => softmax::gradient(n, self.read(layer.a, &block), self.write(delta, &block)),
+            None => softmax::gradient(n, self.read(layer.a, block), self.write(delta, block)),
             Some(f) => {
-                let z = self.read(layer.z, &block);
-                activation::gradient(f, 0..n, z, self.write(delta, &block));
+                let z = self.read(layer.z, block);
+                activation::gradient(f, 0..n, z, self.write(delta, block));
             }
         }
     }
@@ -260,11 +310,6 @@ impl<T: Gemm> Pass<'_, T> {
 /// cache, not rows.
 const WEIGHTS_A_ROW: usize = 32;
 
-/// `block` in parts of at most [`ROWS`].
-fn parts(block: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    block.clone().step_by(ROWS).map(move |first| first..(first + ROWS).min(block.end))
-}
-
 /// Columns of a gradient that are computed before the optimiser takes its step on them.
 const SWEEP: usize = 128;
 
@@ -276,6 +321,7 @@ pub(super) fn gradient_update<T: Gemm>(
     step: &Step,
     memory: &Shared<'_, T>,
     packed: &Packed<T>,
+    partial: Option<&Partial<T>>,
 ) {
     thread_local! {
         static GRADIENT: RefCell<Scratch> = RefCell::default();
@@ -297,6 +343,22 @@ pub(super) fn gradient_update<T: Gemm>(
         optimizer::reference(op.optimizer, op.decay, step, w, g, [state(0), state(1)]);
     };
 
+    if let Some(partial) = partial.filter(|partial| partial.pays(rows)) {
+        GRADIENT.with_borrow_mut(|gradient| {
+            let weights = units.start * k..units.end * k;
+            for (tensor, range) in
+                [Some((layer.weight, weights)), layer.bias.map(|(bias, _)| (bias, units.clone()))]
+                    .into_iter()
+                    .flatten()
+            {
+                let g = gradient.numbers(range.len());
+                partial.sum(memory, rows, tensor, range.clone(), g);
+                update(tensor, range, g);
+            }
+            packed.part(memory, layer.weight, units, 0..k);
+        });
+        return;
+    }
     let (delta, input) = (read(layer.delta), read(layer.input));
     let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
     let input_columns = View::new(input, rows, k);
@@ -304,6 +366,16 @@ pub(super) fn gradient_update<T: Gemm>(
         for first in (0..k).step_by(SWEEP) {
             let cols = first..(first + SWEEP).min(k);
             let width = cols.len();
+            // What the optimiser's step will read arrives while the product is computed.
+            for unit in units.clone() {
+                let range = unit * k + cols.start..unit * k + cols.end;
+                prefetch(unsafe { memory.read(layer.weight, range.clone()) });
+                let offset = program.tensor(layer.weight).offset;
+                for state in op.state.iter().take(op.optimizer.state_slots()) {
+                    let range = offset + range.start..offset + range.end;
+                    prefetch(unsafe { memory.read(*state, range) });
+                }
+            }
             let g = gradient.numbers::<T>(units.len() * width);
             let b = Right::Matrix(input_columns.some_cols(cols.clone()));
             let to = g.as_mut_ptr();

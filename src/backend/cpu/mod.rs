@@ -4,6 +4,7 @@ mod fused;
 mod memory;
 mod ops;
 mod packed;
+mod partial;
 mod team;
 
 use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, forgotten, mebibytes};
@@ -11,11 +12,13 @@ use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::gemm::{Aligned, Gemm};
 use crate::kernels::Step;
+use crate::kernels::fused::Reach;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
 use memory::Shared;
 use packed::Packed;
+use partial::Partial;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub struct Cpu<T> {
     program: Arc<Program>,
     buffers: Vec<Aligned<T>>,
     packed: Packed<T>,
+    partial: Option<Partial<T>>,
     data: HashMap<DataId, Arc<Samples>>,
     /// Uploads so far.
     uploads: usize,
@@ -64,6 +68,7 @@ impl<T: Gemm> Cpu<T> {
             program: Arc::default(),
             buffers: Vec::new(),
             packed: Packed::new(&Program::default()),
+            partial: None,
             data: HashMap::new(),
             uploads: 0,
         })
@@ -100,6 +105,7 @@ impl<T: Gemm> Backend for Cpu<T> {
         }
         self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
         self.packed = Packed::new(&program);
+        self.partial = Partial::new(&program);
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
     }
@@ -138,13 +144,18 @@ impl<T: Gemm> Backend for Cpu<T> {
         // Which threads do the work changes no result.
         let threads = if flops < FLOPS_WORTH_A_TEAM { 1 } else { self.team.threads() };
         let packed = &self.packed;
+        // Gradients are added up in the pass over rows where the step that takes them follows.
+        let run = &self.program.ops[ops.clone()];
+        let passes = run.iter().any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas));
+        let updates = run.iter().any(|op| matches!(op, Op::GradientUpdate(_)));
+        let partial = self.partial.as_ref().filter(|_| passes && updates);
         self.team.run(threads, |worker| {
             if !packed.fresh {
                 packed.all(&memory, worker);
             }
             for step in steps {
                 for op in &self.program.ops[ops.clone()] {
-                    ops::run(op, samples, step, &memory, packed, worker);
+                    ops::run(op, samples, step, &memory, packed, partial, worker);
                 }
             }
         });

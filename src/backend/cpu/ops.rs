@@ -3,10 +3,11 @@
 use super::fused::{self, Pass};
 use super::memory::Shared;
 use super::packed::Packed;
+use super::partial::Partial;
 use super::team::Worker;
 use crate::data::Samples;
 use crate::gemm::Gemm;
-use crate::kernels::fused::{LARGEST_BLOCK, unit_pieces, units_of};
+use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{Step, activation, gather, loss, optimizer, random, softmax, sums};
@@ -31,6 +32,7 @@ pub(super) fn run<T: Gemm>(
     step: &Step,
     memory: &Shared<'_, T>,
     packed: &Packed<T>,
+    partial: Option<&Partial<T>>,
     worker: &Worker<'_>,
 ) {
     let program = memory.program();
@@ -128,7 +130,10 @@ pub(super) fn run<T: Gemm>(
                 optimizer::reference(*optimizer, *decay, step, w, g, state);
             });
         }
-        Op::Rows(op) => Pass { op, data, step, memory, packed }.run(worker),
+        Op::Rows(op) => {
+            let partial = partial.filter(|_| op.reach == Reach::Deltas);
+            Pass { op, data, step, memory, packed, partial }.run(worker);
+        }
         Op::GradientUpdate(op) => {
             let units = |layer: usize| cols(op.layers[layer].delta);
             worker.share_groups(
@@ -136,7 +141,7 @@ pub(super) fn run<T: Gemm>(
                 |layer| unit_pieces(units(layer)),
                 |layer, i| {
                     let units = units_of(units(layer), i);
-                    fused::gradient_update(op, layer, units, step, memory, packed);
+                    fused::gradient_update(op, layer, units, step, memory, packed, partial);
                 },
             );
         }
