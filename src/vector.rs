@@ -43,20 +43,39 @@ pub trait Vector: Real {
     }
 }
 
-/// Asks for memory that will be needed soon.
+/// Asks for memory that will be read soon.
 pub fn prefetch<T>(what: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        const LINE: usize = 64;
-        let bytes = std::mem::size_of_val(what);
-        for at in (0..bytes).step_by(LINE) {
-            // SAFETY: a hint, which reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(what.as_ptr().cast::<i8>().wrapping_add(at)) };
-        }
+        // SAFETY: a hint, which reads nothing.
+        lines(what.as_ptr(), what.len(), |line| unsafe { _mm_prefetch::<_MM_HINT_T0>(line) });
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = what;
+}
+
+/// Asks for `len` elements that will be written soon, and takes them from other processors' caches.
+#[inline(always)]
+pub fn prefetch_to_write<T>(at: *const T, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        lines(at, len, |line| unsafe { _mm_prefetch::<_MM_HINT_ET0>(line) });
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, len);
+}
+
+/// Each cache line of `len` elements.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn lines<T>(at: *const T, len: usize, line: impl Fn(*const i8)) {
+    const LINE: usize = 64;
+    for byte in (0..len * size_of::<T>()).step_by(LINE) {
+        line(at.cast::<i8>().wrapping_add(byte));
+    }
 }
 
 /// Four vectors of four, which every x86-64 processor has, for the transpose.

@@ -11,7 +11,7 @@ mod simd;
 mod tile;
 
 use crate::real::Real;
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch, prefetch_to_write};
 pub use pack::{Aligned, Scratch};
 use simd::Four;
 use std::cell::RefCell;
@@ -311,6 +311,12 @@ pub unsafe fn product<T: Gemm>(
                     }
                 };
                 for group in groups(m, kernel.rows) {
+                    if first == 0 && a.col_stride == 1 {
+                        // What another thread has just written comes in time for the next tile.
+                        let next = group.end..(group.end + kernel.rows).min(m);
+                        // SAFETY: rows of A.
+                        next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
+                    }
                     let (a, a_rows) = match packed_rows {
                         Some(packed) => {
                             let at = packed[group.start * a.cols..].as_ptr();
@@ -353,6 +359,9 @@ pub unsafe fn product<T: Gemm>(
                             }
                         },
                     };
+                    for row in 0..group.len() {
+                        prefetch_to_write(tile.c.wrapping_add(row * c_stride), cols);
+                    }
                     // SAFETY: the views and the packed operands reach as far as the tile, C is
                     // the caller's, and the processor has the kernel's instructions.
                     unsafe { (kernel.tile)(&tile) };

@@ -2,7 +2,7 @@
 
 use super::View;
 use crate::real::Real;
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -83,6 +83,9 @@ impl<T: Real> std::ops::DerefMut for Aligned<T> {
     }
 }
 
+/// How many rows before it is copied a row is asked for.
+const AHEAD: usize = 16;
+
 /// Packs all columns of a (k, n) matrix, one of whose strides is 1: to[p · width + j] = b(p, j), and
 /// 0 for columns from n to `width`.
 pub(super) fn columns<T: Vector>(b: View<'_, T>, width: usize, to: &mut [T]) {
@@ -90,8 +93,11 @@ pub(super) fn columns<T: Vector>(b: View<'_, T>, width: usize, to: &mut [T]) {
     assert!(to.len() >= k * width && n <= width, "a panel too small");
     if b.col_stride == 1 {
         for (p, to) in to.chunks_exact_mut(width).take(k).enumerate() {
-            // SAFETY: a row of b.
-            let from = unsafe { b.run(p, 0, n) };
+            // SAFETY: rows of b.
+            let from = unsafe {
+                prefetch(b.run((p + AHEAD).min(k - 1), 0, n));
+                b.run(p, 0, n)
+            };
             copy(from, to);
             to[n..].fill(T::zero());
         }

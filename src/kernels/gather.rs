@@ -8,7 +8,7 @@ use crate::data::{Affine, Features, Targets};
 use crate::random::permute_all;
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
-use crate::vector::{Vector, prefetch};
+use crate::vector::{Vector, prefetch, prefetch_to_write};
 
 uniform! {
     /// The shape of the batch: `rows` 0 stands for the batch at hand.
@@ -70,9 +70,11 @@ const AHEAD: usize = 4;
 /// The CPU reference of [`GATHER`] for the given rows of the data set; x: (rows, cols).
 pub fn features<T: Vector>(rows: &[u32], data: &Features, affine: &Affine, x: &mut [T]) {
     let (shift, scale) = (&affine.shift, &affine.scale);
-    for (i, (x, &row)) in x.chunks_exact_mut(data.cols()).zip(rows).enumerate() {
+    let cols = data.cols();
+    for (i, (x, &row)) in x.chunks_exact_mut(cols).zip(rows).enumerate() {
         // Rows lie anywhere in the data set: they are asked for some rows before they are needed.
         if let Some(&ahead) = rows.get(i + AHEAD) {
+            prefetch_to_write(x.as_ptr().wrapping_add(AHEAD * cols), cols);
             match data {
                 Features::U8(m) => prefetch(m.row(ahead as usize)),
                 Features::F32(m) => prefetch(m.row(ahead as usize)),

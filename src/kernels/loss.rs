@@ -137,20 +137,15 @@ pub fn index_of_max<T: Real>(row: &[T]) -> usize {
     if row.first().is_none_or(|x| x.is_nan()) {
         return 0;
     }
-    // Lane by lane, so that the compiler can use vectors, and then among the lanes.
-    let (mut best, mut at) = ([T::neg_infinity(); LANES], [0; LANES]);
-    for (block, part) in row.chunks(LANES).enumerate() {
-        for (lane, &x) in part.iter().enumerate() {
-            if x > best[lane] {
-                (best[lane], at[lane]) = (x, (block * LANES + lane) as u32);
-            }
+    // The largest by lanes, so that the compiler can use vectors, and then where it stands.
+    let mut most = [T::neg_infinity(); LANES];
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for part in whole {
+        for (most, &x) in most.iter_mut().zip(part) {
+            *most = larger(*most, x);
         }
     }
-    let mut found = 0;
-    for lane in 1..LANES {
-        if best[lane] > best[found] || best[lane] == best[found] && at[lane] < at[found] {
-            found = lane;
-        }
-    }
-    at[found] as usize
+    let most = most.iter().chain(rest).fold(T::neg_infinity(), |most, &x| larger(most, x));
+    row.iter().position(|&x| x == most).unwrap_or(0)
 }

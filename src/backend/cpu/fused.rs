@@ -128,7 +128,8 @@ impl<T: Gemm> Pass<'_, T> {
         let rows = self.step.rows as usize;
         const BLOCK: usize = 16;
         let blocks = |f: &dyn Fn(Range<usize>)| {
-            worker.share(rows.div_ceil(BLOCK), |i| f(i * BLOCK..((i + 1) * BLOCK).min(rows)));
+            let of = |i: usize| i * BLOCK..((i + 1) * BLOCK).min(rows);
+            worker.deal(1, |_| rows.div_ceil(BLOCK), |_, i| f(of(i)));
         };
         blocks(&|block| {
             let found = &mut [0; BLOCK][..block.len()];
@@ -138,7 +139,11 @@ impl<T: Gemm> Pass<'_, T> {
         let mut input = op.x;
         for layer in &op.layers {
             let n = self.cols(layer.z);
-            worker.share(unit_pieces(n), |i| self.forward(layer, input, 0..rows, units_of(n, i)));
+            worker.deal(
+                1,
+                |_| unit_pieces(n),
+                |_, i| self.forward(layer, input, 0..rows, units_of(n, i)),
+            );
             if layer.functions.is_none() {
                 blocks(&|block| self.softmax(layer, block));
             }
@@ -156,7 +161,7 @@ impl<T: Gemm> Pass<'_, T> {
         }
         for l in (1..op.layers.len()).rev() {
             let n = self.cols(op.layers[l - 1].z);
-            worker.share(unit_pieces(n), |i| self.backward(l, 0..rows, units_of(n, i)));
+            worker.deal(1, |_| unit_pieces(n), |_, i| self.backward(l, 0..rows, units_of(n, i)));
         }
     }
 
@@ -362,18 +367,22 @@ pub(super) fn gradient_update<T: Gemm>(
     let (delta, input) = (read(layer.delta), read(layer.input));
     let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
     let input_columns = View::new(input, rows, k);
+    // Whether weights and state are more than a core's cache holds from step to step.
+    let streams = n * k > (1 << 18);
     GRADIENT.with_borrow_mut(|gradient| {
         for first in (0..k).step_by(SWEEP) {
             let cols = first..(first + SWEEP).min(k);
             let width = cols.len();
-            // What the optimiser's step will read arrives while the product is computed.
-            for unit in units.clone() {
-                let range = unit * k + cols.start..unit * k + cols.end;
-                prefetch(unsafe { memory.read(layer.weight, range.clone()) });
-                let offset = program.tensor(layer.weight).offset;
-                for state in op.state.iter().take(op.optimizer.state_slots()) {
-                    let range = offset + range.start..offset + range.end;
-                    prefetch(unsafe { memory.read(*state, range) });
+            if streams {
+                // What the optimiser's step will read arrives while the product is computed.
+                for unit in units.clone() {
+                    let range = unit * k + cols.start..unit * k + cols.end;
+                    prefetch(unsafe { memory.read(layer.weight, range.clone()) });
+                    let offset = program.tensor(layer.weight).offset;
+                    for state in op.state.iter().take(op.optimizer.state_slots()) {
+                        let range = offset + range.start..offset + range.end;
+                        prefetch(unsafe { memory.read(*state, range) });
+                    }
                 }
             }
             let g = gradient.numbers::<T>(units.len() * width);

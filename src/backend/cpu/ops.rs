@@ -136,7 +136,7 @@ pub(super) fn run<T: Gemm>(
         }
         Op::GradientUpdate(op) => {
             let units = |layer: usize| cols(op.layers[layer].delta);
-            worker.share_groups(
+            worker.deal(
                 op.layers.len(),
                 |layer| unit_pieces(units(layer)),
                 |layer, i| {

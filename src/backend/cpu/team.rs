@@ -1,11 +1,12 @@
 //! Threads that run a program together: every one runs all of it, each op is cut into pieces that
 //! are dealt out among them, and a barrier stands behind each op.
 //!
-//! A thread takes the same part of an op's pieces in every step, so that it finds in its own cache
-//! what it wrote, and then helps the others with theirs. What the pieces are depends on the shape
-//! alone, so results depend on neither the number of threads nor their timing.
+//! Pieces that read what the same piece wrote in the step before are dealt: every thread has its
+//! own, and finds it in its cache. Other pieces are shared: who is done helps. What the pieces are
+//! depends on the shape alone, so results depend on neither the number of threads nor their timing.
 
 use crate::error::{Error, Result};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A fixed number of threads.
@@ -20,24 +21,29 @@ pub(super) struct Worker<'a> {
     table: &'a Table,
     /// Which of the threads it is.
     index: usize,
+    /// Ops that it is done with.
+    round: Cell<usize>,
 }
 
 /// What the threads of a team share while they run.
 struct Table {
-    /// For each thread, how many of its pieces of the current op are taken.
-    taken: Vec<Taken>,
-    /// Threads that are done with the current op.
-    arrived: AtomicUsize,
-    /// Ops that all threads are done with.
-    round: AtomicUsize,
+    seats: Vec<Seat>,
     /// Set when a thread panics, so that the others don't wait for it.
     broken: AtomicBool,
 }
 
-/// A counter that shares no cache line with another.
+/// What a thread shows to the others: each counter in a cache line of its own.
+#[derive(Default)]
+struct Seat {
+    /// How many of its pieces of an op are taken: of ops with even and with odd numbers.
+    taken: [Line<AtomicUsize>; 2],
+    /// Ops that it is done with.
+    done: Line<AtomicUsize>,
+}
+
 #[derive(Default)]
 #[repr(align(128))]
-struct Taken(AtomicUsize);
+struct Line<T>(T);
 
 /// Turns at spinning before a waiting thread gives its processor away.
 const PATIENCE: usize = 1024;
@@ -70,14 +76,12 @@ impl Team {
         let pool = self.pool.as_ref().filter(|_| threads > 1);
         let threads = if pool.is_some() { self.threads } else { 1 };
         let table = Table {
-            taken: (0..threads).map(|_| Taken::default()).collect(),
-            arrived: AtomicUsize::new(0),
-            round: AtomicUsize::new(0),
+            seats: (0..threads).map(|_| Seat::default()).collect(),
             broken: AtomicBool::new(false),
         };
         let work = |index: usize| {
             let guard = Guard(&table);
-            work(&Worker { table: &table, index });
+            work(&Worker { table: &table, index, round: Cell::new(0) });
             std::mem::forget(guard);
         };
         match pool {
@@ -99,61 +103,67 @@ impl Drop for Guard<'_> {
 }
 
 impl Worker<'_> {
-    /// How many threads there are.
-    pub(super) fn threads(&self) -> usize {
-        self.table.taken.len()
-    }
-
     /// Does `pieces` pieces of work together with the other threads: each calls `piece` with the
     /// numbers that it gets. Returns when all are done, on every thread.
     pub(super) fn share(&self, pieces: usize, piece: impl Fn(usize)) {
-        self.share_groups(1, |_| pieces, |_, i| piece(i));
+        let seats = &self.table.seats;
+        let threads = seats.len();
+        let round = self.round.get();
+        for owner in (self.index..threads).chain(0..self.index) {
+            let seat = &seats[owner];
+            if owner != self.index && seat.done.0.load(Ordering::Acquire) > round {
+                continue;
+            }
+            let end = (owner + 1) * pieces / threads;
+            loop {
+                let taken = seat.taken[round % 2].0.fetch_add(1, Ordering::Relaxed);
+                let i = owner * pieces / threads + taken;
+                if i >= end {
+                    break;
+                }
+                piece(i);
+            }
+        }
+        self.meet();
     }
 
-    /// Does groups of pieces of work together with the other threads, each its part of every group:
-    /// `pieces` tells how many a group has, `piece` is called with the group and the number in it.
-    pub(super) fn share_groups(
+    /// Does groups of pieces of work together with the other threads, of which each always has the
+    /// same part of a group: `pieces` tells how many a group has, `piece` is called with the group
+    /// and the number in it. Returns when all are done, on every thread.
+    pub(super) fn deal(
         &self,
         groups: usize,
         pieces: impl Fn(usize) -> usize,
         piece: impl Fn(usize, usize),
     ) {
-        let table = self.table;
-        let threads = self.threads();
-        for owner in (self.index..threads).chain(0..self.index) {
-            // The pieces of `owner` in one row: where a group ends in it, and where it began.
-            let part = |group: usize| {
-                owner * pieces(group) / threads..(owner + 1) * pieces(group) / threads
-            };
-            let (mut group, mut before) = (0, 0);
-            loop {
-                let i = table.taken[owner].0.fetch_add(1, Ordering::Relaxed);
-                while group < groups && i >= before + part(group).len() {
-                    before += part(group).len();
-                    group += 1;
-                }
-                if group == groups {
-                    break;
-                }
-                piece(group, part(group).start + i - before);
-            }
+        let threads = self.table.seats.len();
+        for group in 0..groups {
+            let count = pieces(group);
+            let part = self.index * count / threads..(self.index + 1) * count / threads;
+            part.for_each(|i| piece(group, i));
         }
-        let round = table.round.load(Ordering::Acquire);
-        if table.arrived.fetch_add(1, Ordering::AcqRel) + 1 == threads {
-            // The last to arrive opens the next op; nobody deals out pieces meanwhile.
-            table.taken.iter().for_each(|taken| taken.0.store(0, Ordering::Relaxed));
-            table.arrived.store(0, Ordering::Relaxed);
-            table.round.store(round + 1, Ordering::Release);
-            return;
-        }
-        let mut turns = 0;
-        while table.round.load(Ordering::Acquire) == round {
-            assert!(!table.broken.load(Ordering::Acquire), "another thread of the team panicked");
-            turns += 1;
-            if turns < PATIENCE {
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
+        self.meet();
+    }
+
+    /// Waits for the others.
+    fn meet(&self) {
+        let Table { seats, broken } = self.table;
+        let round = self.round.get();
+        // Nobody takes pieces of the next op before all are done with this one.
+        let seat = &seats[self.index];
+        seat.taken[(round + 1) % 2].0.store(0, Ordering::Relaxed);
+        seat.done.0.store(round + 1, Ordering::Release);
+        self.round.set(round + 1);
+        for other in seats {
+            let mut turns = 0;
+            while other.done.0.load(Ordering::Acquire) <= round {
+                assert!(!broken.load(Ordering::Acquire), "another thread of the team panicked");
+                turns += 1;
+                if turns < PATIENCE {
+                    std::hint::spin_loop();
+                } else {
+                    std::thread::yield_now();
+                }
             }
         }
     }
