@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -51,6 +52,18 @@ def cold(args):
     return common.until_accurate(epoch)
 
 
+def product(n, args):
+    """numpy's, on the BLAS that scikit-learn uses too."""
+    a, b, c = (np.ones((n, n), np.float32) for _ in range(3))
+
+    def products(count):
+        for _ in range(count):
+            np.matmul(a, b, out=c)
+        return c[0, 0]
+
+    return products
+
+
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
-    common.main("sklearn", sklearn.__version__, prepare, cold)
+    common.main("sklearn", sklearn.__version__, prepare, cold, product)

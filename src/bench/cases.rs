@@ -38,7 +38,7 @@ pub const CASES: [Case; 6] = [
         classes: false,
     },
     Case { name: "H", widths: &[13, 512, 256, 384, 1], batch: 256, rows: 18_432, classes: false },
-    Case { name: "L", widths: &[4096, 4096, 4096, 4096], batch: 512, rows: 1024, classes: false },
+    Case { name: "L", widths: &[4096, 4096, 4096, 4096], batch: 512, rows: 2048, classes: false },
 ];
 
 impl Case {

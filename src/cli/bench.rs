@@ -126,7 +126,7 @@ fn prepare(args: &BenchArgs) -> Result<Work> {
     let mut spec = case.spec();
     spec.batch_size = args.step.batch_size.unwrap_or(spec.batch_size);
     spec.plan = args.plan.unwrap_or_default();
-    let data = Case { rows: case.rows.max(spec.batch_size), ..case }.data()?;
+    let data = Case { rows: case.rows.max(4 * spec.batch_size), ..case }.data()?;
     let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
     Ok(Work { name: case.name.to_string(), spec, data, preprocessing })
 }
