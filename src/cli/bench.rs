@@ -38,7 +38,9 @@ pub(super) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
     let choice = args.device.device.clone().unwrap_or_default();
     let open = || device::open(&choice, args.device.threads).map(|opened| opened.backend);
     if args.case.as_deref() == Some("product") {
-        return in_turns(|| Ok(Product { samples_per_second: ceilings::best_product(&open)? * 1e9 }));
+        return in_turns(|| {
+            Ok(Product { samples_per_second: ceilings::best_product(&open)? * 1e9 })
+        });
     }
 
     let loading = Instant::now();
@@ -153,10 +155,8 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
         pace.dispatches_per_step,
         ceilings.smallest_op_seconds * 1e6
     );
-    let submissions = format!(
-        "encoding and submitting, {:.1} steps at a time",
-        1.0 / pace.submissions_per_step
-    );
+    let submissions =
+        format!("encoding and submitting, {:.1} steps at a time", 1.0 / pace.submissions_per_step);
     for (name, seconds, by) in [
         ("arithmetic", floor.arithmetic_seconds, arithmetic),
         ("bandwidth", floor.bandwidth_seconds, bandwidth),
