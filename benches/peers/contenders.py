@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# Beside the scripts where they were brought along, else where setup puts things.
-BROUGHT = HERE / "burn-vulkan"
+# Where setup puts things; what was brought along lies beside the scripts.
 BUILT = HERE.parent.parent / "target/peers"
 
 # Layers, batch, data and rules of the cases that wgrad's command line can say; T and L are random.
@@ -44,16 +43,17 @@ def wgrad(case, args, device=None):
 
 
 def burn_binary(backend, args):
-    """Where burn was built for this backend; a reason where it could not be."""
-    found = [BROUGHT, BUILT / f"burn-{backend}/release/burn-peer"]
+    """Where burn for this backend is, or would be."""
+    found = [HERE / f"burn-{backend}", BUILT / f"burn-{backend}/release/burn-peer"]
     found = [Path(args.burn)] if args.burn else found
     return next((path for path in found if path.exists()), found[-1])
 
 
 def missing(name):
     """Why setup could not install a contender."""
-    notes = BUILT / "missing.json"
-    notes = json.loads(notes.read_text()) if notes.exists() else {}
+    notes = {}
+    for file in [BUILT / "missing.json", HERE / "missing.json"]:
+        notes.update(json.loads(file.read_text()) if file.exists() else {})
     return notes.get(name, "not installed: benches/peers/setup does it")
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contenders import CASES, SPEED
+from contenders import CASES, HERE, SPEED
 
 WIDTHS = {
     "S64": (784, 128, 10),
@@ -87,7 +87,7 @@ def summary(case, contenders):
     key = {"cold": "seconds", "start": "seconds", "memory": "peak_mib"}.get(case)
     key = key or "samples_per_second"
     found = {}
-    for name, runs in contenders.items():
+    for name, runs in sorted(contenders.items(), key=lambda c: c[0] != "wgrad"):
         if "failed" in runs[0]:
             found[name] = {"failed": runs[0]["failed"]}
             continue
@@ -121,7 +121,9 @@ def goals(tables, device):
         if "wgrad" in rows and peers:
             best = better(peers, key=lambda k: rows[k][key])
             ratio = rows[best]["wgrad_ratio"]
-            goal(f"{case}, against {best}", f"≥ {least:g} × {times}", f"{ratio:.2f}", ratio >= least)
+            goal(
+                f"{case}, against {best}", f"≥ {least:g} × {times}", f"{ratio:.2f}", ratio >= least
+            )
 
     for case, least in GOALS[device].items():
         against(case, least, "samples_per_second", max, "its samples/s")
@@ -155,10 +157,13 @@ class Results:
             before = json.loads(self.path.read_text())
             same = all(before[k] == self.found[k] for k in ("machine", "device"))
             if not same:
-                sys.exit(f"{self.path} is of another machine, device or version: name another --out")
+                sys.exit(
+                    f"{self.path} is of another machine, device or version: name another --out"
+                )
             self.found = before
         self.run = {
             "command": " ".join(["benches/peers/run", *map(str, sys.argv[1:])]),
+            "commit": output("git", "-C", HERE, "describe", "--always", "--dirty"),
             "threads": args.threads,
             "rounds": args.rounds,
             "seconds": args.seconds,
@@ -230,7 +235,10 @@ def table(found):
         run = cases[case]["run"]
         others = [r.get("others", 0) for r in cases[case]["summary"].values()]
         worst = f", others had up to {max(others):.0%} of the processors" if max(others) else ""
-        note = f"{case} {run['date']}, {run['threads']} threads, load {run['load']:.1f}{worst}"
+        commit = f", commit {run['commit']}" if run["commit"] else ""
+        note = (
+            f"{case} {run['date']}{commit}, {run['threads']} threads, load {run['load']:.1f}{worst}"
+        )
         made.setdefault(run["command"], []).append(note)
     for command, notes in made.items():
         lines += [f"    {command}", "", *[f"- {note}" for note in notes], ""]

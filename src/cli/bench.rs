@@ -14,6 +14,9 @@ use crate::spec::Spec;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// A part of a step that explains it.
+const MOST: f64 = 0.75;
+
 #[derive(serde::Serialize)]
 struct Line<'a> {
     event: &'static str,
@@ -167,5 +170,9 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
             text += &format!("{name:<12}{}  {by}\n", micro(seconds));
         }
     }
-    text + &format!("bound by {}: {:.0}% of the step\n", floor.bound, floor.share * 100.0)
+    text += &format!("bound by {}: {:.0}% of the step", floor.bound, floor.share * 100.0);
+    if floor.share < MOST {
+        text += "; the rest is none of these: short loops, and waiting between them";
+    }
+    text + "\n"
 }
