@@ -94,9 +94,9 @@ def rates(epochs, samples, seconds):
     return found, n
 
 
-def until_accurate(epoch):
+def until_accurate(epoch, epochs=COLD_EPOCHS):
     """`epoch(e)` trains the e-th epoch and gives the accuracy on held-out rows."""
-    for e in range(COLD_EPOCHS):
+    for e in range(epochs):
         accuracy = epoch(e)
         if accuracy >= THRESHOLD:
             break

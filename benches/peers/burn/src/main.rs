@@ -7,6 +7,7 @@ use burn::prelude::*;
 use net::{Mlp, OnDevice, Training, optimizer};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use serde_json::json;
 use std::collections::HashMap;
 use std::error::Error;
@@ -128,15 +129,16 @@ fn cold(
     device: &Device,
     training: impl Fn(&data::Data) -> Training,
 ) -> (f32, usize) {
-    // The rows of MNIST are in no order of their own.
-    let part = |rows: std::ops::Range<usize>| data::Data {
-        x: all.x[rows.start * 784..rows.end * 784].to_vec(),
-        classes: all.classes[rows].to_vec(),
+    let total = all.classes.len();
+    let mut order: Vec<usize> = (0..total).collect();
+    order.shuffle(&mut random);
+    let part = |rows: &[usize]| data::Data {
+        x: rows.iter().flat_map(|r| &all.x[r * 784..(r + 1) * 784]).copied().collect(),
+        classes: rows.iter().map(|r| all.classes[*r]).collect(),
         numbers: Vec::new(),
     };
-    let total = all.classes.len();
-    let held_out = OnDevice::new(&part(total - HELD_OUT..total), 784, device);
-    let mut training = training(&part(0..total - HELD_OUT));
+    let held_out = OnDevice::new(&part(&order[..HELD_OUT]), 784, device);
+    let mut training = training(&part(&order[HELD_OUT..]));
     let steps = (total - HELD_OUT) / training.batch;
     let mut accuracy = 0.0;
     for e in 0..COLD_EPOCHS {
