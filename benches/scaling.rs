@@ -166,6 +166,9 @@ fn plot(file: &Path, title: &str, curves: &[Curve]) -> Result<(), Box<dyn Error>
         let ys = curve.paces.iter().map(|(_, pace)| pace.samples_per_second);
         let (x_most, y_most) = (xs.clone().fold(2.0, f64::max), ys.clone().fold(2.0, f64::max));
         let (x_least, y_least) = (xs.fold(x_most, f64::min), ys.fold(y_most, f64::min));
+        // Whole decades, so that their labels are the ones that are shown.
+        let decade = |y: f64, round: fn(f64) -> f64| 10f64.powf(round(y.log10()));
+        let (y_least, y_most) = (decade(y_least, f64::floor), decade(y_most, f64::ceil));
         let caption = format!("{}: {}", curve.sweep.name, curve.sweep.about);
         let mut chart = ChartBuilder::on(panel)
             .caption(caption, ("sans-serif", 16))
@@ -174,10 +177,12 @@ fn plot(file: &Path, title: &str, curves: &[Curve]) -> Result<(), Box<dyn Error>
             .y_label_area_size(64)
             .build_cartesian_2d(
                 (x_least..x_most * 1.05).log_scale(),
-                (y_least / 2.0..y_most * 2.0).log_scale(),
+                (y_least..y_most).log_scale(),
             )?;
         chart
             .configure_mesh()
+            .x_labels(6)
+            .y_labels(6)
             .x_desc(curve.sweep.name)
             .y_desc("samples/s")
             .x_label_formatter(&|x| format!("{x:.0}"))
