@@ -200,6 +200,14 @@ fn plot(file: &Path, title: &str, curves: &[Curve]) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
+/// The processor's name, where the system tells it.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    let name = line.and_then(|line| line.split_once(": ")).map(|(_, name)| name.to_string());
+    name.unwrap_or_else(|| std::env::consts::ARCH.to_string())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let variable = |name: &str| std::env::var(name).ok();
     let choice: Choice = variable("WGRAD_BENCH_DEVICE").unwrap_or_else(|| "cpu".into()).parse()?;
@@ -218,7 +226,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = |ending: &str| out.join(format!("scaling-{name}.{ending}"));
     plot(&file("svg"), &info.to_string(), &curves)?;
     let tables: String = curves.iter().map(Curve::table).collect();
-    std::fs::write(file("md"), format!("{info}\n{tables}"))?;
+    let head = format!("{info}; {}; by `cargo bench --bench scaling`\n", processor());
+    std::fs::write(file("md"), head + &tables)?;
     println!("{}", file("svg").display());
     Ok(())
 }
