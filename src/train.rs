@@ -193,6 +193,15 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn run_steps(&mut self, count: usize) -> Result<()> {
+        self.queue_steps(count)?;
+        self.training_metrics(self.training.rows).map(|_| ())
+    }
+
+    /// As [`Trainer::run_steps`], without waiting for a device that works on its own.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn queue_steps(&mut self, count: usize) -> Result<()> {
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = self.order(&run);
         let step = |i: usize| run.step(i % run.steps, self.step + i as u64, &order);
@@ -200,7 +209,7 @@ impl Trainer {
         let routine = self.session.plan().program.routines.step.clone();
         self.session.backend_mut().run(routine, self.training.id, &steps)?;
         self.step += count as u64;
-        self.training_metrics(run.rows).map(|_| ())
+        Ok(())
     }
 
     /// The order of the rows in the next epoch.

@@ -266,3 +266,32 @@ fn an_interrupted_run_saves_its_model() {
     let last = place.read("run/metrics.jsonl").lines().last().unwrap().to_string();
     assert!(last.contains("\"ending\":\"interrupted\""), "{last}");
 }
+
+#[test]
+fn a_trained_net_is_timed_against_its_floor() {
+    let place = Place::new();
+    place.ok("train moons --device cpu --epochs 1 --layers 8:tanh --batch-size 50 --out here");
+    let told = place.ok("bench here --device cpu --seconds 0.1");
+    assert!(told.stdout.contains("a step of 50 rows"), "{}", told.stdout);
+    let line = &place.ok("bench here --device cpu --seconds 0.1 --json").json()[0];
+    let number = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key} in {line}"));
+    let bound = line["bound"].as_str().unwrap();
+    let parts = ["arithmetic_seconds", "bandwidth_seconds", "dispatch_seconds", "host_seconds"];
+    let largest = parts.map(number).into_iter().fold(0.0, f64::max);
+    assert_eq!(number("share"), largest / number("step_seconds"), "bound by {bound}: {line}");
+    assert_eq!(place.run("bench here --case S64").code, 2);
+}
+
+#[test]
+fn a_bench_takes_turns_when_asked_to() {
+    let place = Place::new();
+    let mut command = place.command("bench --data xor --device cpu --seconds 0.05 --serve");
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"\n\n").unwrap();
+    let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "ready"), "{out}");
+    let measured: Value = serde_json::from_str(lines[2]).unwrap();
+    assert!(measured["samples_per_second"].as_f64().unwrap() > 0.0, "{measured}");
+}

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -81,7 +82,13 @@ def order_of(rng, rows, steps, batch):
     return rng.permutation(rows)[: steps * batch].reshape(steps, batch).astype(np.int32)
 
 
+def check_device(args):
+    if args.device == "gpu" and jax.default_backend() != "gpu":
+        sys.exit(f"JAX sees no GPU here, but only {jax.devices()}")
+
+
 def prepare(case, x, y, args):
+    check_device(args)
     x, y = jax.device_put(x), jax.device_put(y.astype(np.int32) if y.ndim == 1 else y)
     steps = len(x) // case.batch
     rng, key = np.random.default_rng(args.seed), jax.random.key(args.seed)
@@ -104,6 +111,7 @@ def prepare(case, x, y, args):
 
 
 def cold(args):
+    check_device(args)
     case = common.COLD
     x, y, held_x, held_y = common.split_mnist(args.data, args.seed)
     x, y = jax.device_put(x), jax.device_put(y.astype(np.int32))
@@ -126,6 +134,7 @@ def cold(args):
 
 def product(n, args):
     a = jax.random.uniform(jax.random.key(0), (n, n))
+    check_device(args)
     multiply = jax.jit(lambda a, b: jnp.dot(a, b, precision="highest"))
 
     def products(count):

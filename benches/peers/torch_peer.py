@@ -8,6 +8,7 @@ compile-graph GPU: the same with the model compiled
 """
 
 import itertools
+import sys
 
 import torch
 from torch import nn
@@ -110,6 +111,8 @@ def settings(args):
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        sys.exit("PyTorch sees no CUDA GPU here")
     torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda")
 

@@ -167,13 +167,21 @@ pub(super) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
-    /// A net of this project's own measurements, with random data [default: that of the options]
-    #[arg(long, value_name = "S64|S128|M|T|H|L")]
+    /// A run directory or a model file whose net and data are taken [default: those of the options]
+    #[arg(value_name = "RUN", conflicts_with = "case")]
+    pub run: Option<PathBuf>,
+    /// A net of this project's own measurements, with random data; product is none, but the best
+    /// matrix product
+    #[arg(long, value_name = "S64|S128|M|T|H|L|product")]
     pub case: Option<String>,
+    /// Measure once for each line of standard input, after writing "ready": to take turns with
+    /// other programs
+    #[arg(long, hide = true)]
+    pub serve: bool,
     /// How long to measure
     #[arg(long, default_value_t = 2.0)]
     pub seconds: f64,
-    /// The program that the net is turned into, for --case
+    /// The program that the net is turned into [default: fused]
     #[arg(long, value_name = "fused|plain")]
     pub plan: Option<crate::spec::PlanKind>,
     #[command(flatten)]

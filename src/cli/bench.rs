@@ -2,15 +2,20 @@
 
 use super::args::BenchArgs;
 use super::job::Job;
-use super::open::open_device;
+use super::open::{Trained, open_device};
 use super::{print, print_json};
 use crate::backend::device;
-use crate::bench::{self, Case, Measurement};
-use crate::data::Dataset;
-use crate::error::Result;
+use crate::bench::{Bench, Case, Ceilings, Floor, Pace, ceilings};
+use crate::config::RunConfig;
+use crate::data::{Dataset, Preprocessing, Scaling};
+use crate::error::{Error, Result};
+use crate::observe::thousands;
 use crate::spec::Spec;
 use std::process::ExitCode;
 use std::time::Instant;
+
+/// A part of a step that explains it.
+const MOST: f64 = 0.75;
 
 #[derive(serde::Serialize)]
 struct Line<'a> {
@@ -23,63 +28,151 @@ struct Line<'a> {
     /// Seconds from the start of the process until the first step was done, data load aside.
     start_seconds: f64,
     #[serde(flatten)]
-    measured: &'a Measurement,
+    pace: Pace,
+    #[serde(flatten)]
+    ceilings: Option<Ceilings>,
+    #[serde(flatten)]
+    floor: Option<Floor>,
 }
 
 pub(super) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
-    let before_data = begin.elapsed().as_secs_f64();
-    let (name, spec, data) = prepare(&args)?;
     let opened = open_device(&args.device)?;
     let device = opened.backend.info().to_string();
-    drop(opened);
     let choice = args.device.device.clone().unwrap_or_default();
     let open = || device::open(&choice, args.device.threads).map(|opened| opened.backend);
-    let measured = bench::measure(&spec, &data, args.seconds, &open)?;
-    let line = Line {
+    if args.case.as_deref() == Some("product") {
+        return in_turns(|| {
+            Ok(Product { samples_per_second: ceilings::best_product(&open)? * 1e9 })
+        });
+    }
+
+    let loading = Instant::now();
+    let Work { name, spec, data, preprocessing } = prepare(&args)?;
+    let loaded = loading.elapsed();
+    let mut bench = Bench::start(&spec, &data, preprocessing, opened.backend)?;
+    let start_seconds = (begin.elapsed() - loaded).as_secs_f64();
+    drop(data);
+    let line = |pace| Line {
         event: "bench",
         case: &name,
         contender: "wgrad",
         version: env!("CARGO_PKG_VERSION"),
         device: &device,
         plan: spec.plan.name(),
-        start_seconds: before_data + measured.warmup_seconds,
-        measured: &measured,
+        start_seconds,
+        pace,
+        ceilings: None,
+        floor: None,
     };
+    if args.serve {
+        bench.measure(args.seconds / 4.0)?;
+        return in_turns(|| Ok(line(bench.measure(args.seconds)?)));
+    }
+    let pace = bench.measure(args.seconds)?;
+    let ceilings = Ceilings::measure(bench.step_bytes(), &open)?;
+    let floor = bench.floor(&pace, &ceilings);
+    let line = Line { ceilings: Some(ceilings), floor: Some(floor), ..line(pace) };
     match args.common.json {
         true => print_json(&line)?,
-        false => print(&describe(&name, &spec, &measured))?,
+        false => print(&describe(&line, &spec, &ceilings, &floor))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is measured: a named case, or the net and data of the options.
-fn prepare(args: &BenchArgs) -> Result<(String, Spec, Dataset)> {
+/// The best matrix product, whose samples are floating-point operations.
+#[derive(serde::Serialize)]
+struct Product {
+    samples_per_second: f64,
+}
+
+/// Says that it is ready, and then measures once for each line of standard input: so that several
+/// programs can take turns while all of them are warm.
+fn in_turns<L: serde::Serialize>(mut measure: impl FnMut() -> Result<L>) -> Result<ExitCode> {
+    print("ready\n")?;
+    for line in std::io::stdin().lines() {
+        line.map_err(|e| Error::failed(format!("cannot read standard input: {e}")))?;
+        print_json(&measure()?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is measured.
+struct Work {
+    name: String,
+    spec: Spec,
+    data: Dataset,
+    preprocessing: Preprocessing,
+}
+
+/// A named case, a trained net, or the net and data of the options.
+fn prepare(args: &BenchArgs) -> Result<Work> {
+    let given = args.common.resolve(args.step.clone(), args.device.clone())?;
     let Some(name) = &args.case else {
-        let job = Job::new(args.common.resolve(args.step.clone(), args.device.clone())?)?;
-        return Ok((job.training.name().to_string(), job.spec, job.training));
+        let config = match &args.run {
+            None => given,
+            Some(run) => {
+                let trained = Trained::open(run)?.config()?.ok_or_else(|| {
+                    Error::usage("the model doesn't say how it was trained")
+                        .at(run.display())
+                        .help("name the options of its net instead")
+                })?;
+                let run = RunConfig { plan: trained.run.plan, ..given.run.clone() };
+                crate::config::TrainConfig { run, ..given.or(trained) }
+            }
+        };
+        let mut config = config;
+        config.run.plan = args.plan.or(config.run.plan);
+        let job = Job::new(config)?;
+        let name = job.training.name().to_string();
+        let (data, preprocessing) = (job.training, job.preprocessing);
+        return Ok(Work { name, spec: job.spec, data, preprocessing });
     };
     let case = Case::find(name)?;
     let mut spec = case.spec();
     spec.batch_size = args.step.batch_size.unwrap_or(spec.batch_size);
     spec.plan = args.plan.unwrap_or_default();
-    Ok((case.name.to_string(), spec, case.data()?))
+    let data = Case { rows: case.rows.max(4 * spec.batch_size), ..case }.data()?;
+    let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
+    Ok(Work { name: case.name.to_string(), spec, data, preprocessing })
 }
 
-fn describe(name: &str, spec: &Spec, m: &Measurement) -> String {
-    format!(
-        "{name}: {} samples/s, {:.1} µs a step of {} rows, median over {} steps\n\
-         {:.1} GFLOP/s, {:.0}% of {:.1}, the best matrix product here; a copy moves {:.1} GB/s\n\
-         bound by {}; {:.1} kernel launches a step; first step after {:.0} ms\n",
-        crate::observe::thousands(m.samples_per_second),
-        m.step_seconds * 1e6,
+fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) -> String {
+    let pace = &line.pace;
+    let micro = |seconds: f64| format!("{:>10.1} µs", seconds * 1e6);
+    let mut text = format!(
+        "{}: {} samples/s, {:.1} µs a step of {} rows ({:.1} to {:.1} in the middle half), {:.1} GFLOP/s; first step after {:.0} ms\n\
+         a step needs at least, by what this device was seen to do just now:\n",
+        line.case,
+        thousands(pace.samples_per_second),
+        pace.step_seconds * 1e6,
         spec.batch_size,
-        m.steps,
-        m.gflops,
-        m.share * 100.0,
-        m.ceiling_gflops,
-        m.copy_gigabytes,
-        m.bound,
-        m.dispatches_per_step,
-        m.warmup_seconds * 1e3,
-    )
+        pace.step_seconds_quartiles[0] * 1e6,
+        pace.step_seconds_quartiles[1] * 1e6,
+        pace.gflops,
+        line.start_seconds * 1e3,
+    );
+    let arithmetic = format!("{:.1} GFLOP/s, the best matrix product", ceilings.gflops);
+    let bandwidth = format!("{:.1} GB/s, a copy of as many bytes", ceilings.copy_gigabytes);
+    let dispatches = format!(
+        "{:.1} launches of {:.1} µs, the smallest op",
+        pace.dispatches_per_step,
+        ceilings.smallest_op_seconds * 1e6
+    );
+    let submissions =
+        format!("encoding and submitting, {:.1} steps at a time", 1.0 / pace.submissions_per_step);
+    for (name, seconds, by) in [
+        ("arithmetic", floor.arithmetic_seconds, arithmetic),
+        ("bandwidth", floor.bandwidth_seconds, bandwidth),
+        ("dispatches", floor.dispatch_seconds, dispatches),
+        ("host", floor.host_seconds, submissions),
+    ] {
+        if seconds > 0.0 {
+            text += &format!("{name:<12}{}  {by}\n", micro(seconds));
+        }
+    }
+    text += &format!("bound by {}: {:.0}% of the step", floor.bound, floor.share * 100.0);
+    if floor.share < MOST {
+        text += "; the rest is none of these: short loops, and waiting between them";
+    }
+    text + "\n"
 }

@@ -1,0 +1,94 @@
+"""Who takes part: how each one is started for a case. All of them say "ready" when they are warm, and
+then give one measurement as a line of JSON for each line that they read."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# Where setup puts things; what was brought along lies beside the scripts.
+BUILT = HERE.parent.parent / "target/peers"
+
+# Layers, batch, data and rules of the cases that wgrad's command line can say; T and L are random.
+LAYERS = {
+    "S64": ("128:relu", 64, "adam"),
+    "S128": ("128:relu", 128, "adam"),
+    "M": ("1024:relu,1024:relu", 256, "adam"),
+    "H": ("512:relu,256:relu,384:relu", 256, "adamw"),
+}
+# As in common.py, where the reason stands.
+COLD = "--layers 256:relu --batch-size 128 --lr 0.008 --schedule linear --epochs 4".split()
+SPEED = ["S64", "S128", "M", "T", "H", "L"]
+CASES = [*SPEED, "product", "cold", "start", "memory"]
+
+
+def wgrad(case, args, device=None):
+    """The command of wgrad for a case; `product` is its best matrix product."""
+    data = Path(args.data)
+    chosen = ["--device", device or args.device, "--threads", str(args.threads), "--json"]
+    if case == "cold":
+        rest = ["--data-dir", data / "mnist", "--stop-at", "accuracy=0.98", "--quiet", "--force"]
+        return [args.binary, "train", "mnist", *COLD, *rest, *chosen]
+    if case in LAYERS:
+        layers, batch, rule = LAYERS[case]
+        table = ["--data", data / "housing.csv", "--task", "regression", "--scaling", "none"]
+        work = table if case == "H" else ["--data", "mnist", "--data-dir", data / "mnist"]
+        work += ["--layers", layers, "--batch-size", batch, "--optimizer", rule, "--lr", 0.001]
+        work += ["--weight-decay", 0.01] if rule == "adamw" else []
+    else:
+        work = ["--case", case]
+        work += ["--batch-size", 4096] if (case, args.device) == ("L", "gpu") else []
+    return [args.binary, "bench", *work, "--seconds", args.seconds, "--serve", *chosen]
+
+
+def burn_binary(backend, args):
+    """Where burn for this backend is, or would be."""
+    found = [HERE / f"burn-{backend}", BUILT / f"burn-{backend}/release/burn-peer"]
+    found = [Path(args.burn)] if args.burn else found
+    return next((path for path in found if path.exists()), found[-1])
+
+
+def missing(name):
+    """Why setup could not install a contender."""
+    notes = {}
+    for file in [BUILT / "missing.json", HERE / "missing.json"]:
+        notes.update(json.loads(file.read_text()) if file.exists() else {})
+    return notes.get(name, "not installed: benches/peers/setup does it")
+
+
+def peers(args):
+    """By name: the beginning of the command, and the cases."""
+    venv = Path(os.environ.get("WGRAD_PEERS_VENV", BUILT / "venv")) / "bin/python"
+    python = args.python or (str(venv) if venv.exists() else sys.executable)
+
+    def script(peer, mode, *more):
+        return [python, HERE / f"{peer}_peer.py", "--mode", mode], [*SPEED, *more]
+
+    def burn(backend, *cases):
+        return [burn_binary(backend, args), "--mode", backend], [*cases]
+
+    gpu = args.device == "gpu"
+    found = {"torch-eager": script("torch", "eager", "cold", "product")}
+    found["torch-compile"] = script("torch", "compile")
+    if gpu:
+        found["torch-graph"] = script("torch", "graph", "cold")
+        found["torch-compile-graph"] = script("torch", "compile-graph")
+    else:
+        found["torch-compile-step"] = script("torch", "compile-step")
+    found["jax"] = script("jax", "", "cold", "product")
+    if gpu:
+        found["burn-vulkan"] = burn("vulkan", *SPEED, "cold")
+    else:
+        found["sklearn"] = script("sklearn", "", "cold")
+        found["numpy"] = [script("sklearn", "")[0], ["product"]]
+        found["burn-flex"] = burn("flex", *SPEED, "cold")
+        found["burn-cpu"] = burn("cpu", *SPEED, "cold")
+    chosen = args.peers.split(",") if args.peers is not None else found
+    return {name: found[name] for name in found if name in chosen}
+
+
+def peer_command(begin, case, args):
+    """The command of a peer for a case."""
+    command = [*begin, "--case", case, "--data", args.data, "--device", args.device]
+    return [*command, "--threads", args.threads, "--seconds", args.seconds]
