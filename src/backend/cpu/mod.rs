@@ -1,6 +1,7 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
 mod memory;
+mod merged;
 mod ops;
 mod team;
 
@@ -9,6 +10,7 @@ use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::Step;
 use crate::kernels::matmul::Gemm;
+use crate::plan::Fusion;
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::TensorId;
@@ -79,8 +81,8 @@ impl<T: Gemm> Backend for Cpu<T> {
         &self.info
     }
 
-    fn fuses(&self, _: &Spec, _: usize) -> bool {
-        true
+    fn fusion(&self, _: &Spec, _: usize) -> Fusion {
+        Fusion::Rows
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {

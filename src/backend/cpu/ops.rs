@@ -1,6 +1,7 @@
 //! How each op is cut into pieces: always by the shape, never by the number of threads.
 
 use super::memory::Shared;
+use super::merged;
 use super::team::Worker;
 use crate::data::Samples;
 use crate::kernels::fused::{
@@ -16,10 +17,10 @@ use std::ops::Range;
 /// Elements of a piece of element-wise work.
 const PIECE: usize = 1 << 14;
 /// Rows of a piece of work by rows, at most.
-const ROWS: usize = LARGEST_BLOCK;
+pub(super) const ROWS: usize = LARGEST_BLOCK;
 
 /// The step whose batch begins at `row` of this one's.
-fn from(step: &Step, row: usize) -> Step {
+pub(super) fn from(step: &Step, row: usize) -> Step {
     Step { first: step.first + row as u32, ..*step }
 }
 
@@ -136,6 +137,9 @@ pub(super) fn run<T: Gemm>(
             let (layer, unit) = op.pieces[i];
             gradient_update(op, &op.layers[layer], unit, step, memory);
         }),
+        Op::Dense(op) => merged::dense(op, data, step, memory, worker),
+        Op::Output(op) => merged::output(op, data, step, memory, worker),
+        Op::Backward(op) => merged::backward(op, step, memory, worker),
         Op::Uniform { key, out } => worker.share(1, |_| {
             random::uniform_numbers(step, *key, write(*out, 0..len(*out)));
         }),
