@@ -15,7 +15,7 @@ use wgrad::backend::{Backend, DataId, ValuesMut};
 use wgrad::bench::{CASES, Case, Ceilings};
 use wgrad::data::{Preprocessing, Scaling};
 use wgrad::kernels::Step;
-use wgrad::plan::{self, Purpose};
+use wgrad::plan::{self, Fusion, Purpose};
 use wgrad::program::Op;
 use wgrad::random::Permutation;
 use wgrad::session::Session;
@@ -39,13 +39,13 @@ impl Bed {
     fn new(case: &Case, kind: PlanKind, backend: Box<dyn Backend>) -> wgrad::Result<Option<Self>> {
         let mut spec = case.spec();
         spec.plan = kind;
-        let fuses = backend.fuses(&spec, case.batch);
-        if kind == PlanKind::Fused && !fuses {
+        let fusion = backend.fusion(&spec, case.batch);
+        if kind == PlanKind::Fused && fusion == Fusion::None {
             return Ok(None);
         }
         let data = case.data()?;
         let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
-        let plan = plan::plan(&spec, case.batch, Purpose::Train, fuses);
+        let plan = plan::plan(&spec, case.batch, Purpose::Train, fusion);
         let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let data = session.upload(preprocessing.samples(&data)?, &preprocessing)?.id;

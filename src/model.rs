@@ -91,8 +91,8 @@ impl Model {
         let spec = Spec::new(self.net.clone(), self.objective);
         spec.net.check()?;
         let batch = plan::evaluation_rows(&self.net, rows);
-        let fuses = backend.fuses(&spec, batch);
-        let plan = plan::plan(&spec, batch, Purpose::Evaluate, fuses);
+        let fusion = backend.fusion(&spec, batch);
+        let plan = plan::plan(&spec, batch, Purpose::Evaluate, fusion);
         let mut session = Session::new(backend, plan, self.objective)?;
         session.set_weights(&self.net, &self.weights)?;
         Ok(session)

@@ -11,7 +11,7 @@ use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::data::{Dataset, Preprocessing, Samples};
 use crate::error::Result;
 use crate::kernels::{Access, Step};
-use crate::plan::{self, Plan, Purpose};
+use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
 use crate::session::LayerWeights;
@@ -74,11 +74,11 @@ pub fn verify(
     spec.check()?;
     let batch = spec.batch_size.min(data.rows());
     let samples = preprocessing.samples(data)?;
-    let fuses = spec.plan == PlanKind::Fused && device.fuses(spec, batch);
+    let fusion = device.fusion(spec, batch);
     let plan = plan::plain(spec, batch, Purpose::Train);
     let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
     let mut ops = replay.steps(spec, &plan)?;
-    if fuses {
+    if spec.plan == PlanKind::Fused && fusion != Fusion::None {
         let mut smooth = spec.clone();
         for layer in &mut smooth.net.layers {
             if let Units::Same(activation) = &mut layer.activation
@@ -87,7 +87,7 @@ pub fn verify(
                 *activation = Activation::Tanh;
             }
         }
-        let plan = plan::fused(&smooth, batch, Purpose::Train);
+        let plan = plan::plan(&smooth, batch, Purpose::Train, fusion);
         let device = replay.into_device();
         let mut replay = Replay::new(plan.program.clone(), samples, device)?;
         ops.extend(replay.steps(&smooth, &plan)?);

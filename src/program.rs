@@ -4,10 +4,14 @@
 use crate::data::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::backward::{self, Backward};
+use crate::kernels::dense::{self, Dense};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::matmul::{self, Form};
+use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
+use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{Access, Arg, Launch, gather, loss, optimizer, random, softmax, sums};
 use crate::loss::Loss;
 use crate::optim::Optimizer;
@@ -59,6 +63,12 @@ pub enum Op {
     Rows(Box<Rows>),
     /// All gradients of all parameters, each followed at once by the optimiser's step.
     GradientUpdate(Box<GradientUpdate>),
+    /// z = input·weightᵀ ± bias, a = σ(z); the first layer gathers its input.
+    Dense(Box<Dense>),
+    /// The loss with its scores, and δ_L from the targets of the data set.
+    Output(Box<Output>),
+    /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
+    Backward(Box<Backward>),
     /// out = uniform random numbers in [0, 1).
     Uniform { key: [u32; 2], out: TensorId },
     /// out = the rows of the data set at the batch's positions: (B, 1).
@@ -206,9 +216,28 @@ impl Program {
         matmul::Shape { form, m: c.rows, n: c.cols, k }
     }
 
+    /// The products that a tiled launch of `op` computes, (m, n, k) each for a full batch; none
+    /// where `op` isn't one.
+    #[must_use]
+    pub fn products(&self, op: &Op) -> Vec<[usize; 3]> {
+        let cols = |t: TensorId| self.tensor(t).cols;
+        match op {
+            Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
+            Op::Backward(op) => op.products(self.batch, cols),
+            _ => vec![],
+        }
+    }
+
     /// What a GPU launches for `op`; `largest` is the most elements that one binding may have.
     #[must_use]
-    pub fn launches(&self, op: &Op, storage: Storage, largest: usize) -> Vec<Launch> {
+    pub fn launches(
+        &self,
+        op: &Op,
+        storage: Storage,
+        largest: usize,
+        tuning: &Tuning,
+    ) -> Vec<Launch> {
+        let tiling = || Tiling::new(&self.products(op), tuning);
         let cols = |t: TensorId| self.tensor(t).cols;
         let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
         let launch = match op {
@@ -249,6 +278,9 @@ impl Program {
             }
             Op::Rows(rows) => fused::launch_rows(rows, storage, &place),
             Op::GradientUpdate(update) => fused::launch_gradient_update(update, &place),
+            Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
+            Op::Output(op) => output::launch(op, cols(op.y), storage),
+            Op::Backward(op) => backward::launch(op, &tiling(), &place),
             Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
             Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
         };
@@ -260,7 +292,7 @@ impl Program {
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
         let storage = Storage { bytes: false, classes: false };
         let mut uses = Vec::new();
-        for launch in self.launches(op, storage, usize::MAX) {
+        for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
                 if let Arg::Tensor(t) | Arg::Part(t, ..) = arg
                     && !uses.contains(&(*t, binding.access))
@@ -323,6 +355,11 @@ impl Program {
             Op::GradientUpdate(update) => {
                 let weights = update.layers.iter().map(|l| elements(l.weight));
                 (2.0 * batch as f64 + 10.0) * weights.sum::<f64>()
+            }
+            Op::Dense(_) | Op::Backward(_) => {
+                let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
+                let full: f64 = self.products(op).iter().map(flops).sum();
+                full * batch as f64 / self.batch as f64
             }
             _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),
         }
@@ -419,6 +456,39 @@ impl fmt::Display for OpText<'_> {
                     update.layers.len(),
                     update.optimizer
                 )
+            }
+            Op::Dense(op) => {
+                let from = if op.gathers { "gathered " } else { "" };
+                let to = if op.functions.is_some() { op.a } else { op.z };
+                write!(f, "dense                {} = ", t(&to))?;
+                if let Some(functions) = &op.functions {
+                    write!(f, "{} of ", functions.units())?;
+                }
+                write!(f, "{from}{} · {}ᵀ", t(&op.input), t(&op.weight))?;
+                match op.bias {
+                    Some((bias, sign)) if sign < 0.0 => write!(f, " − {}", t(&bias)),
+                    Some((bias, _)) => write!(f, " + {}", t(&bias)),
+                    None => Ok(()),
+                }
+            }
+            Op::Output(op) => {
+                write!(f, "output               ")?;
+                if let Some(delta) = op.delta {
+                    write!(f, "{}, ", t(&delta))?;
+                }
+                write!(f, "{} = {} at {}", t(&op.scores), op.loss.name(), t(&op.y))
+            }
+            Op::Backward(op) => {
+                write!(f, "backward             ")?;
+                if let Some(d) = &op.delta {
+                    let (out, above, w) = (t(&d.out), t(&d.above), t(&d.weight));
+                    write!(f, "{out} = {above} · {w} ⊙ {}′({})", d.functions.units(), t(&d.z))?;
+                }
+                for (i, u) in op.updates.iter().enumerate() {
+                    let between = if i > 0 || op.delta.is_some() { "; " } else { "" };
+                    write!(f, "{between}{} by {}", t(&u.weight), op.optimizer)?;
+                }
+                Ok(())
             }
             Op::Uniform { out, .. } => {
                 write!(f, "uniform              {} = random numbers", t(out))

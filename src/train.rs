@@ -54,7 +54,7 @@ impl Trainer {
         spec.batch_size = spec.batch_size.min(training.rows());
         let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
         let batch = spec.batch_size.max(evaluation);
-        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fuses(&spec, batch));
+        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));
         let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
         let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;

@@ -11,6 +11,7 @@ use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::gemm::Gemm;
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
+use wgrad::plan::Fusion;
 use wgrad::random::{Random, Stream};
 use wgrad::session::LayerWeights;
 use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
@@ -127,7 +128,7 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         spec.optimizer = Optimizer::ALL[round % 3];
         spec.lr = 0.02;
         let device = || Box::new(Gpu::open(0).unwrap());
-        assert!(device().fuses(&spec, spec.batch_size), "{spec:?}");
+        assert_eq!(device().fusion(&spec, spec.batch_size), Fusion::Rows, "{spec:?}");
         let (exact, exact_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
         let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run_on(device(), &spec, &data, PlanKind::Fused);

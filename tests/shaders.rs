@@ -29,7 +29,7 @@ fn fields(module: &naga::Module, variable: &naga::GlobalVariable) -> Vec<(String
 
 #[test]
 fn every_shader_is_valid_without_any_optional_feature() {
-    for kernel in ALL {
+    for kernel in ALL.iter() {
         let (flags, core) =
             (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
         naga::valid::Validator::new(flags, core)
@@ -41,7 +41,7 @@ fn every_shader_is_valid_without_any_optional_feature() {
 #[test]
 fn entry_points_and_workgroup_sizes_are_those_declared() {
     let mut entries = HashSet::new();
-    for kernel in ALL {
+    for kernel in ALL.iter() {
         assert!(entries.insert(kernel.entry), "{} is declared twice", kernel.entry);
         let module = parse(kernel);
         let entry = module.entry_points.iter().find(|e| e.name == kernel.entry);
@@ -53,7 +53,7 @@ fn entry_points_and_workgroup_sizes_are_those_declared() {
 
 #[test]
 fn bindings_have_the_declared_names_and_access() {
-    for kernel in ALL {
+    for kernel in ALL.iter() {
         let module = parse(kernel);
         assert!(kernel.bindings.len() <= 8, "core WebGPU allows 8 storage buffers");
         for (binding, declared) in (1..).zip(kernel.bindings) {
@@ -75,7 +75,7 @@ fn bindings_have_the_declared_names_and_access() {
 
 #[test]
 fn uniforms_have_the_layout_of_their_structs() {
-    for kernel in ALL {
+    for kernel in ALL.iter() {
         let module = parse(kernel);
         let uniform =
             bound(&module, 1, 0).unwrap_or_else(|| panic!("{}: no uniform", kernel.entry));
@@ -105,7 +105,7 @@ fn the_step_has_the_layout_of_its_struct() {
         ("padding", std::mem::offset_of!(Step, padding)),
     ]
     .map(|(name, offset)| (name.to_string(), offset));
-    for kernel in ALL {
+    for kernel in ALL.iter() {
         let module = parse(kernel);
         let step = bound(&module, 0, 0).unwrap_or_else(|| panic!("{}: no step", kernel.entry));
         assert_eq!(fields(&module, step), expected, "{}", kernel.entry);
@@ -114,7 +114,7 @@ fn the_step_has_the_layout_of_its_struct() {
 
 #[test]
 fn workgroup_memory_stays_within_core_webgpu() {
-    for kernel in ALL {
+    for kernel in ALL.iter() {
         let module = parse(kernel);
         let layout = |ty| match &module.types[ty].inner {
             TypeInner::Array { size: naga::ArraySize::Constant(n), stride, .. } => n.get() * stride,
@@ -131,7 +131,7 @@ fn workgroup_memory_stays_within_core_webgpu() {
 #[test]
 fn codes_in_shaders_are_the_places_in_the_lists() {
     let constant = |entry: &str, name: &str| -> u32 {
-        let kernel = ALL.into_iter().find(|k| k.entry == entry).unwrap();
+        let kernel = ALL.iter().find(|k| k.entry == entry).unwrap();
         let module = parse(kernel);
         let found = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name));
         let (_, constant) = found.unwrap_or_else(|| panic!("{entry}: no constant {name}"));

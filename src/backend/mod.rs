@@ -7,6 +7,7 @@ pub mod gpu;
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::Step;
+use crate::plan::Fusion;
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::TensorId;
@@ -103,10 +104,10 @@ pub trait Backend {
     /// What it runs on.
     fn info(&self) -> &DeviceInfo;
 
-    /// Whether it runs `spec` as a fused program, with batches of up to `batch` rows.
-    fn fuses(&self, spec: &Spec, batch: usize) -> bool {
+    /// How it runs `spec` in fewer ops, with batches of up to `batch` rows.
+    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
         let _ = (spec, batch);
-        false
+        Fusion::None
     }
 
     /// Takes a program in: allocates its tensors, all zero but for the constants.

@@ -7,7 +7,8 @@ use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::loss::{LOSS_FUNCTIONS, threshold};
 use super::optimizer::OPTIMIZER_FUNCTIONS;
 use super::{
-    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, read, read_write, uniform,
+    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read, read_write,
+    uniform,
 };
 use crate::data::Storage;
 use crate::loss::Loss;
@@ -210,7 +211,7 @@ pub static GRADIENT_UPDATE: Kernel = Kernel {
 pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     /// Some drivers end a loop after 65,535 rounds without a word; these are well below.
     const ROUNDS: usize = 50_000;
-    const WEIGHTS: usize = 300_000;
+    const WEIGHTS: usize = 150_000;
     let net = &spec.net;
     let one_each = net.layers.iter().all(|l| !matches!(l.activation, Units::Each(_)));
     let tiles = |a: usize, b: usize| a.div_ceil(TILE_COLS) * b.div_ceil(DEPTH) * 13;
@@ -225,9 +226,6 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
         && rows_rounds.max(update_rounds) <= ROUNDS
         && arena.max(4 * net.parameters() as u64) <= largest
 }
-
-/// Where a tensor lies in its buffer, and its columns.
-pub type Place<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
 
 /// Launches [`ROWS`].
 #[must_use]

@@ -22,10 +22,20 @@ uniform! {
 /// The text of the losses for shaders.
 pub const LOSS_FUNCTIONS: &str = include_str!("../../shaders/loss_functions.wgsl");
 
+/// The text of a row's way through the loss, for a workgroup of 64.
+pub const LOSS_ROW: &str = include_str!("../../shaders/loss_row.wgsl");
+
 /// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
-    source: &[COMMON, FUNCTIONS, LOSS_FUNCTIONS, REDUCE, include_str!("../../shaders/loss.wgsl")],
+    source: &[
+        COMMON,
+        FUNCTIONS,
+        LOSS_FUNCTIONS,
+        REDUCE,
+        LOSS_ROW,
+        include_str!("../../shaders/loss.wgsl"),
+    ],
     uniform: Uniform::FIELDS,
     bindings: &[read("y"), read("t"), read("unit"), read_write("gradient"), read_write("scores")],
     workgroup_size: 64,

@@ -128,6 +128,21 @@ pub unsafe fn reference<T: Gemm>(
     unsafe { gemm::product(a.some_rows(rows), b, begin, End::Store, c, n) };
 }
 
+/// The CPU reference of [`MATMUL`] for all of C: (m, n).
+pub fn reference_rows<T: Gemm>(
+    form: Form,
+    shape: [usize; 3],
+    a: &[T],
+    b: &[T],
+    bias: Option<(&[T], T)>,
+    c: &mut [T],
+) {
+    let [m, n, _] = shape;
+    assert!(c.len() >= m * n, "C is too short");
+    // SAFETY: C has m · n elements, borrowed exclusively.
+    unsafe { reference(form, shape, a, b, bias, (0..m, 0..n), c.as_mut_ptr()) };
+}
+
 /// How an (m, n) matrix C is cut into pieces of work: blocks of rows and columns, the latter whole
 /// panels of every instruction set, so large that packing the operands is not felt.
 #[derive(Debug, Clone, Copy)]

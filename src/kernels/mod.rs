@@ -4,16 +4,21 @@
 //! composed shader and holds it against the declarations here.
 
 pub mod activation;
+pub mod backward;
+pub mod dense;
 pub mod fused;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod optimizer;
+pub mod output;
 pub mod random;
 pub mod softmax;
 pub mod sums;
+pub mod tile;
 
 use crate::tensor::{Extent, TensorId};
+use std::sync::LazyLock;
 
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,23 +75,29 @@ impl Kernel {
 }
 
 /// Every kernel.
-pub static ALL: [&Kernel; 15] = [
-    &gather::GATHER,
-    &gather::TARGETS,
-    &matmul::MATMUL,
-    &activation::ACTIVATION,
-    &activation::ACTIVATION_GRADIENT,
-    &softmax::SOFTMAX,
-    &softmax::SOFTMAX_GRADIENT,
-    &loss::LOSS,
-    &loss::ACCUMULATE,
-    &sums::COLUMN_SUMS,
-    &optimizer::OPTIMIZER,
-    &fused::ROWS,
-    &fused::GRADIENT_UPDATE,
-    &random::UNIFORM,
-    &random::PERMUTATION,
-];
+pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
+    let mut all = vec![
+        &gather::GATHER,
+        &gather::TARGETS,
+        &matmul::MATMUL,
+        &activation::ACTIVATION,
+        &activation::ACTIVATION_GRADIENT,
+        &softmax::SOFTMAX,
+        &softmax::SOFTMAX_GRADIENT,
+        &loss::LOSS,
+        &loss::ACCUMULATE,
+        &sums::COLUMN_SUMS,
+        &optimizer::OPTIMIZER,
+        &fused::ROWS,
+        &fused::GRADIENT_UPDATE,
+        &output::OUTPUT,
+        &random::UNIFORM,
+        &random::PERMUTATION,
+    ];
+    let tiled = [&dense::DENSE, &dense::DENSE_GATHER, &backward::BACKWARD, &backward::UPDATES];
+    all.extend(tiled.into_iter().flat_map(|kernels| kernels.iter()));
+    all
+});
 
 /// The text in front of every kernel: the step's uniform and the flat workgroup index.
 pub const COMMON: &str = include_str!("../../shaders/common.wgsl");
@@ -135,6 +146,9 @@ pub enum Arg {
     Unused,
 }
 
+/// Where a tensor lies in its buffer, and its columns.
+pub type Place<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
+
 /// How many workgroups a launch needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grid {
@@ -144,6 +158,8 @@ pub enum Grid {
     Rows(Extent),
     /// A workgroup for each tile of `tile` rows, times `across`.
     Tiles(Extent, usize, usize),
+    /// So many workgroups, and behind them those of [`Grid::Tiles`].
+    TilesBehind(usize, Extent, usize, usize),
 }
 
 impl Grid {
@@ -156,6 +172,9 @@ impl Grid {
             }
             Grid::Rows(rows) => rows.rows(batch),
             Grid::Tiles(rows, tile, across) => rows.rows(batch).div_ceil(tile) * across,
+            Grid::TilesBehind(before, rows, tile, across) => {
+                before + rows.rows(batch).div_ceil(tile) * across
+            }
         }
     }
 }

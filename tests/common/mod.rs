@@ -15,7 +15,7 @@ use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
-use wgrad::plan::{self, Plan, Purpose};
+use wgrad::plan::{self, Fusion, Plan, Purpose};
 use wgrad::program::Program;
 use wgrad::random::{Random, Stream};
 use wgrad::session::LayerWeights;
@@ -91,8 +91,8 @@ impl Backend for Shared {
     fn info(&self) -> &DeviceInfo {
         &self.info
     }
-    fn fuses(&self, spec: &Spec, batch: usize) -> bool {
-        self.backend.borrow().fuses(spec, batch)
+    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
+        self.backend.borrow().fusion(spec, batch)
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         self.backend.borrow_mut().load(program)

@@ -2,6 +2,7 @@
 
 mod fused;
 mod memory;
+mod merged;
 mod ops;
 mod packed;
 mod partial;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::gemm::{Aligned, Gemm};
 use crate::kernels::Step;
 use crate::kernels::fused::Reach;
+use crate::plan::Fusion;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
@@ -89,8 +91,8 @@ impl<T: Gemm> Backend for Cpu<T> {
         &self.info
     }
 
-    fn fuses(&self, _: &Spec, _: usize) -> bool {
-        true
+    fn fusion(&self, _: &Spec, _: usize) -> Fusion {
+        Fusion::Rows
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {

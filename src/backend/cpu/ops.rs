@@ -2,6 +2,7 @@
 
 use super::fused::{self, Pass};
 use super::memory::Shared;
+use super::merged;
 use super::packed::Packed;
 use super::partial::Partial;
 use super::team::Worker;
@@ -145,6 +146,9 @@ pub(super) fn run<T: Gemm>(
                 },
             );
         }
+        Op::Dense(op) => merged::dense(op, data, step, memory, worker),
+        Op::Output(op) => merged::output(op, data, step, memory, worker),
+        Op::Backward(op) => merged::backward(op, step, memory, worker),
         Op::Uniform { key, out } => worker.share(1, |_| {
             random::uniform_numbers(step, *key, write(*out, 0..len(*out)));
         }),

@@ -13,7 +13,9 @@ pub use adapter::{AdapterSummary, adapters};
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length, forgotten};
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
-use crate::kernels::{Arg, Step, fused};
+use crate::kernels::tile::Tuning;
+use crate::kernels::{Access, Arg, Step, dense, fused};
+use crate::plan::Fusion;
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::{Extent, TensorId};
@@ -48,8 +50,9 @@ pub struct Gpu {
     pipelines: Pipelines,
     steps: wgpu::Buffer,
     steps_bound: wgpu::BindGroup,
-    /// What bindings that a variant doesn't touch refer to.
-    unused: wgpu::Buffer,
+    /// What bindings that a variant doesn't touch refer to: one to read, one to write.
+    unused: [wgpu::Buffer; 2],
+    tuning: Tuning,
     program: Arc<Program>,
     buffers: Vec<wgpu::Buffer>,
     data: HashMap<DataId, DeviceData>,
@@ -104,11 +107,17 @@ impl Gpu {
         Self::new(device, queue, info)
     }
 
+    /// Takes tiles from `tuning`, from the next program on. They change no result.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+    }
+
     fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST;
         let slots = (SLOT * SLOTS) as u64;
         let steps = memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM)?;
-        let unused = memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE)?;
+        let unused = || memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE);
+        let unused = [unused()?, unused()?];
         let pipelines = Pipelines::new(&device);
         let steps_bound = pipelines.bind_steps(&device, &steps);
         Ok(Gpu {
@@ -119,6 +128,7 @@ impl Gpu {
             steps,
             steps_bound,
             unused,
+            tuning: Tuning::default(),
             program: Arc::default(),
             buffers: Vec::new(),
             data: HashMap::new(),
@@ -160,7 +170,7 @@ impl Gpu {
     }
 
     /// What a binding refers to.
-    fn argument(&self, arg: Arg, data: &DeviceData) -> Argument {
+    fn argument(&self, arg: Arg, access: Access, data: &DeviceData) -> Argument {
         let part = |tensor: TensorId, start: usize, len: usize| {
             let t = self.program.tensor(tensor);
             Argument {
@@ -178,7 +188,8 @@ impl Gpu {
             Arg::Features => whole(&data.features),
             Arg::Affine => whole(&data.affine),
             Arg::Targets => whole(&data.targets),
-            Arg::Unused => whole(&self.unused),
+            // A buffer can't be bound for reading and for writing in the same launch.
+            Arg::Unused => whole(&self.unused[usize::from(access == Access::ReadWrite)]),
         }
     }
 
@@ -192,9 +203,10 @@ impl Gpu {
                 continue;
             }
             let mut bound = Vec::new();
-            for launch in program.launches(&program.ops[op], rows.storage, largest) {
+            for launch in program.launches(&program.ops[op], rows.storage, largest, &self.tuning) {
+                let bindings = launch.args.iter().zip(launch.kernel.bindings);
                 let arguments: Vec<_> =
-                    launch.args.iter().map(|arg| self.argument(*arg, rows)).collect();
+                    bindings.map(|(arg, b)| self.argument(*arg, b.access, rows)).collect();
                 bound.push(self.pipelines.bind(&self.device, &self.queue, &launch, &arguments)?);
             }
             self.bound.insert((op, data), bound);
@@ -261,8 +273,14 @@ impl Backend for Gpu {
         &self.info
     }
 
-    fn fuses(&self, spec: &Spec, batch: usize) -> bool {
-        fused::fits(spec, batch, self.largest_binding())
+    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
+        if fused::fits(spec, batch, self.largest_binding()) {
+            Fusion::Rows
+        } else if dense::fits(spec, batch, self.largest_binding()) {
+            Fusion::Layers
+        } else {
+            Fusion::None
+        }
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
@@ -270,7 +288,7 @@ impl Backend for Gpu {
         let all = Storage { bytes: false, classes: false };
         let largest = self.largest_binding();
         for op in &program.ops {
-            for launch in program.launches(op, all, (largest / 4) as usize) {
+            for launch in program.launches(op, all, (largest / 4) as usize, &self.tuning) {
                 for arg in &launch.args {
                     if let Arg::Tensor(id) = arg {
                         let t = program.tensor(*id);

@@ -1,0 +1,45 @@
+// The bindings of a first layer, whose input is gathered from the data set by shuffled index, as
+// in gather.wgsl. The leftmost blocks store it, for the gradient of the weights.
+
+override BYTES: bool = false;
+
+@group(1) @binding(1) var<storage, read> data: array<u32>;         // (N, k)
+@group(1) @binding(2) var<storage, read> affine: array<vec2<f32>>; // (k): shift, scale
+@group(1) @binding(3) var<storage, read_write> x: array<f32>;      // (B, k)
+@group(1) @binding(4) var<storage, read> w: array<f32>;            // (n, k)
+@group(1) @binding(5) var<storage, read> bias: array<f32>;         // (n)
+@group(1) @binding(6) var<storage, read_write> z: array<f32>;      // (B, n)
+@group(1) @binding(7) var<storage, read_write> a: array<f32>;      // (B, n)
+
+var<workgroup> source: array<u32, ROWS>; // the row of the data set for each row of the block
+var<private> block: vec2<u32>;           // its top row, and whether it stores the input
+
+fn begin(lane: u32, top: u32, left: u32) {
+    block = vec2<u32>(top, u32(left == 0u));
+    for (var row = lane; row < ROWS; row += INVOCATIONS) {
+        if (top + row < now.rows) {
+            source[row] = permute(now.first + top + row);
+        }
+    }
+    workgroupBarrier();
+}
+
+fn dense_a(row: u32, k: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+        if (row + i < now.rows && k < p.k) {
+            let at = source[row + i - block.x] * p.k + k;
+            var raw: f32;
+            if (BYTES) {
+                raw = f32((data[at / 4u] >> (8u * (at % 4u))) & 0xFFu);
+            } else {
+                raw = bitcast<f32>(data[at]);
+            }
+            value[i] = (raw - affine[k].x) * affine[k].y;
+            if (block.y == 1u) {
+                x[(row + i) * p.k + k] = value[i];
+            }
+        }
+    }
+    return value;
+}

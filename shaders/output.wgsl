@@ -1,0 +1,76 @@
+// The loss of a batch with its scores, and δ_L = ∂E/∂Z_L, straight from the targets of the data set.
+
+struct Output {
+    cols: u32,
+    loss_parameter: f32, // δ of Huber's loss
+    threshold: f32,      // above it, a single output says yes
+}
+
+override CLASSES: bool = false;
+override GRADIENT: bool = true; // δ_L is wanted
+override SOFTMAX: bool = false; // the last layer is a softmax
+override ACTIVATION: u32 = 0u;  // else its activation
+override PARAMETER: f32 = 0.0;
+
+@group(1) @binding(0) var<uniform> p: Output;
+@group(1) @binding(1) var<storage, read> labels: array<u32>;             // (N) classes, or (N, cols) numbers
+@group(1) @binding(2) var<storage, read> y: array<f32>;                  // A_L: (B, cols)
+@group(1) @binding(3) var<storage, read> z: array<f32>;                  // Z_L: (B, cols)
+@group(1) @binding(4) var<storage, read> unit: array<f32>;               // (cols): users' units in one of ours
+@group(1) @binding(5) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
+@group(1) @binding(6) var<storage, read_write> scores: array<vec4<f32>>; // (B): loss, right, d², |d|
+
+var<private> source: u32; // the row of the data set
+
+fn output_at(row: u32, j: u32) -> f32 {
+    return y[row * p.cols + j];
+}
+
+// As `targets` in gather.wgsl.
+fn target_at(row: u32, j: u32) -> f32 {
+    if (CLASSES) {
+        let label = labels[source];
+        return select(f32(label == j), f32(label), p.cols == 1u);
+    }
+    return bitcast<f32>(labels[source * p.cols + j]);
+}
+
+fn put_slope(row: u32, j: u32, slope: f32) {
+    if (GRADIENT) {
+        let i = row * p.cols + j;
+        if (SOFTMAX) {
+            delta[i] = slope;
+        } else {
+            delta[i] = slope * activation_derivative(ACTIVATION, PARAMETER, z[i]);
+        }
+    }
+}
+
+// One workgroup for each row.
+@compute @workgroup_size(64)
+fn output(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = flat(group, groups);
+    if (row >= now.rows) {
+        return;
+    }
+    source = permute(now.first + row);
+    let score = loss_row(lane, row, p.cols, p.loss_parameter, p.threshold);
+    if (lane == 0u) {
+        scores[row] = score;
+    }
+    if (GRADIENT && SOFTMAX) {
+        // δ ← Jᵀ δ, as in softmax.wgsl; an invocation reads what it wrote itself.
+        var along = 0.0;
+        for (var j = lane; j < p.cols; j += 64u) {
+            along += delta[row * p.cols + j] * output_at(row, j);
+        }
+        let sum = workgroup_sum(lane, vec4<f32>(along, 0.0, 0.0, 0.0)).x;
+        for (var j = lane; j < p.cols; j += 64u) {
+            delta[row * p.cols + j] = output_at(row, j) * (delta[row * p.cols + j] - sum);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The ops of merged programs: their references, cut into pieces by the shape.
+
+use super::memory::Shared;
+use super::ops::{ROWS, from};
+use super::team::Worker;
+use crate::data::Samples;
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
+use crate::kernels::backward::{Backward, Delta, LayerUpdate};
+use crate::kernels::dense::{self, Dense};
+use crate::kernels::loss::SCORES;
+use crate::kernels::matmul::{self, Form};
+use crate::kernels::output::{self, Output};
+use crate::kernels::{Step, activation, gather, optimizer, sums};
+use crate::tensor::TensorId;
+use std::ops::Range;
+
+/// Units whose gradients are one piece of work.
+const UNITS: usize = 64;
+
+/// Calls `piece` with each block of the batch's rows.
+fn blocks(rows: usize, worker: &Worker<'_>, piece: impl Fn(Range<usize>)) {
+    worker.share(rows.div_ceil(ROWS), |i| piece(i * ROWS..((i + 1) * ROWS).min(rows)));
+}
+
+/// A layer forward.
+pub(super) fn dense<T: Gemm>(
+    op: &Dense,
+    data: &Samples,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    worker: &Worker<'_>,
+) {
+    let program = memory.program();
+    let cols = |id: TensorId| program.tensor(id).cols;
+    blocks(step.rows as usize, worker, |block| {
+        let span = |id: TensorId| block.start * cols(id)..block.end * cols(id);
+        // SAFETY: other pieces have other rows of what is written; parameters are only read, and
+        // no two references to the same elements live at a time.
+        let write = |id: TensorId| unsafe { memory.write(id, span(id)) };
+        let whole = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, 0).len()) };
+        if op.gathers {
+            let found = &mut [0; ROWS][..block.len()];
+            gather::rows(&from(step, block.start), found);
+            gather::features(found, &data.features, &data.affine, write(op.input));
+        }
+        let x = unsafe { memory.read(op.input, span(op.input)) };
+        let bias = op.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
+        let activates = op.functions.is_some();
+        let z = (op.z != op.a || !activates).then(|| write(op.z));
+        let a = activates.then(|| write(op.a));
+        let shape = [cols(op.z), cols(op.input)];
+        dense::reference(op.functions.as_ref(), shape, x, whole(op.weight), bias, z, a);
+    });
+}
+
+/// The loss and δ of the outputs.
+pub(super) fn output<T: Gemm>(
+    op: &Output,
+    data: &Samples,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    worker: &Worker<'_>,
+) {
+    let cols = memory.program().tensor(op.y).cols;
+    blocks(step.rows as usize, worker, |block| {
+        let span = block.start * cols..block.end * cols;
+        // SAFETY: as in `dense`.
+        let read = |id: TensorId| unsafe { memory.read(id, span.clone()) };
+        let unit = unsafe { memory.read(op.unit, 0..cols) };
+        let scored = block.start * SCORES..block.end * SCORES;
+        let scores = unsafe { memory.write(op.scores, scored) };
+        let (found, mut t) = (&mut [0; ROWS][..block.len()], vec![T::zero(); span.len()]);
+        gather::rows(&from(step, block.start), found);
+        if let Some(targets) = &data.targets {
+            gather::targets(found, targets, cols, &mut t);
+        }
+        let mut unwanted = Vec::new();
+        let delta = match op.delta {
+            Some(delta) => unsafe { memory.write(delta, span.clone()) },
+            None => {
+                unwanted.resize(span.len(), T::zero());
+                &mut unwanted[..]
+            }
+        };
+        output::reference(op, step, read(op.z), read(op.y), &t, unit, delta, scores);
+    });
+}
+
+/// A δ and updates, side by side.
+pub(super) fn backward<T: Gemm>(
+    op: &Backward,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    worker: &Worker<'_>,
+) {
+    let rows = step.rows as usize;
+    if let Some(delta) = &op.delta {
+        blocks(rows, worker, |block| delta_rows(delta, memory, block));
+    }
+    for layer in &op.updates {
+        let units = memory.program().tensor(layer.delta).cols;
+        worker.share(units.div_ceil(UNITS), |i| {
+            update_units(op, layer, step, memory, i * UNITS..((i + 1) * UNITS).min(units));
+        });
+    }
+}
+
+/// Some rows of δ_l.
+fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) {
+    let cols = |id: TensorId| memory.program().tensor(id).cols;
+    let (n, k) = (cols(op.out), cols(op.above));
+    // SAFETY: as in `dense`.
+    let part = |id, cols| unsafe { memory.read(id, block.start * cols..block.end * cols) };
+    let weight = unsafe { memory.read(op.weight, 0..n * k) };
+    let out = unsafe { memory.write(op.out, block.start * n..block.end * n) };
+    let shape = [block.len(), n, k];
+    matmul::reference_rows(Form::Nn, shape, part(op.above, k), weight, None, out);
+    activation::gradient(&op.functions, 0..n, part(op.z, n), out);
+}
+
+/// The gradients of some units' weights and biases, and the optimiser's step on them.
+fn update_units<T: Gemm>(
+    op: &Backward,
+    layer: &LayerUpdate,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    units: Range<usize>,
+) {
+    let program = memory.program();
+    let rows = step.rows as usize;
+    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
+    // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other
+    // units.
+    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
+    let update = |w: TensorId, range: Range<usize>, g: &[T]| {
+        let state = |slot: usize| {
+            let offset = program.tensor(w).offset;
+            let used = op.optimizer.state_slots() > slot;
+            let range = if used { offset + range.start..offset + range.end } else { 0..0 };
+            unsafe { memory.write(op.state[slot], range) }
+        };
+        let w = unsafe { memory.write(w, range.clone()) };
+        optimizer::reference(op.optimizer, op.decay, step, w, g, [state(0), state(1)]);
+    };
+    let (delta, input) = (read(layer.delta), read(layer.input));
+    let mut gradient = vec![T::zero(); units.len() * k];
+    let units_delta = View::new(delta, rows, n).transposed().some_rows(units.clone());
+    let inputs = Right::Matrix(View::new(input, rows, k));
+    let to = gradient.as_mut_ptr();
+    // SAFETY: the gradient of these units is k elements for each, one after the other.
+    unsafe { gemm::product(units_delta, inputs, Begin::Zero, End::Store, to, k) };
+    update(layer.weight, units.start * k..units.end * k, &gradient);
+    if let Some((bias, sign)) = layer.bias {
+        let mut gradient = vec![T::zero(); units.len()];
+        sums::some_columns(n, units.clone(), T::of(sign.into()), delta, &mut gradient);
+        update(bias, units, &gradient);
+    }
+}

@@ -1,0 +1,170 @@
+//! A layer forward in one launch: Z = X Wᵀ ± b, A = σ(Z); for the first layer with X gathered from
+//! the data set by shuffled index, X\[r, c\] = (D\[π(r), c\] − shift\[c\]) · scale\[c\].
+
+use super::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
+use super::matmul::{self, Form};
+use super::tile::{Along, TILES, Tile, Tiling};
+use super::{
+    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, read, read_write, uniform,
+};
+use crate::data::Storage;
+use crate::gemm::Gemm;
+use crate::spec::{Net, Spec, Units};
+use crate::tensor::{Extent, TensorId};
+use std::sync::LazyLock;
+
+/// A layer forward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// A_{l−1}: (B, n_{l−1}).
+    pub input: TensorId,
+    /// Whether the input is gathered from the data set, and stored, by this op.
+    pub gathers: bool,
+    /// W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// b: (1, n_l), and its sign.
+    pub bias: Option<(TensorId, f32)>,
+    /// σ_l; none where only Z is wanted.
+    pub functions: Option<UnitFunctions>,
+    /// Z: (B, n_l); the same tensor as A where σ′ follows from the sign of A.
+    pub z: TensorId,
+    /// A: (B, n_l).
+    pub a: TensorId,
+}
+
+uniform! {
+    /// The shape of W and the sign of the bias.
+    Uniform { n: u32, k: u32, bias_sign: f32 }
+}
+
+/// [`Dense`] on the device, for each of [`TILES`].
+pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[super::Binding] =
+        &[read("x"), read("w"), read("bias"), read_write("z"), read_write("a")];
+    kernels("dense", include_str!("../../shaders/dense_input.wgsl"), BINDINGS)
+});
+
+/// [`Dense`] with the gathering of its input, for each of [`TILES`].
+pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[super::Binding] = &[
+        read("data"),
+        read("affine"),
+        read_write("x"),
+        read("w"),
+        read("bias"),
+        read_write("z"),
+        read_write("a"),
+    ];
+    kernels("dense_gather", include_str!("../../shaders/dense_gather.wgsl"), BINDINGS)
+});
+
+fn kernels(name: &str, input: &'static str, bindings: &'static [super::Binding]) -> Vec<Kernel> {
+    let kernel = |tile: &Tile| {
+        let product = tile.product("dense", [Along::Depth, Along::Depth]);
+        tile.kernel(
+            name,
+            "dense",
+            Uniform::FIELDS,
+            bindings,
+            &[
+                COMMON,
+                FUNCTIONS,
+                RANDOM_FUNCTIONS,
+                ACTIVATION_FUNCTIONS,
+                input,
+                include_str!("../../shaders/dense.wgsl"),
+                &product,
+            ],
+        )
+    };
+    TILES.iter().map(kernel).collect()
+}
+
+/// Whether merged programs take `net`: one activation for each layer, softmax at the end only.
+#[must_use]
+pub fn takes(net: &Net) -> bool {
+    let hidden = &net.layers[..net.layers.len().saturating_sub(1)];
+    !net.layers.is_empty()
+        && net.layers.iter().all(|l| !matches!(l.activation, Units::Each(_)))
+        && hidden.iter().all(|l| l.activation != Units::Softmax)
+}
+
+/// Whether merged programs take `spec` with batches of up to `batch` rows on a device whose
+/// bindings have up to `largest` bytes: a net that they take, loops that no driver cuts short, and
+/// parameters that one binding holds.
+#[must_use]
+pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
+    /// Some drivers end a loop after 65,535 rounds without a word; a round takes 8 terms or more.
+    const TERMS: usize = 50_000 * 8;
+    let net = &spec.net;
+    let widest = net.layers.iter().map(|l| l.units).max().unwrap_or(0).max(net.inputs);
+    takes(net) && widest.max(batch) <= TERMS && 4 * net.parameters() as u64 <= largest
+}
+
+/// Launches [`DENSE`] or [`DENSE_GATHER`] on `op`, whose Z is (B, n) and W (n, k).
+#[must_use]
+pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage) -> Launch {
+    let flag = |set: bool| f64::from(u8::from(set));
+    let activation = op.functions.as_ref().map(|f| f.of(0));
+    let store_z = op.z != op.a || op.functions.is_none();
+    let mut overrides = tiling.overrides();
+    overrides.extend([
+        ("BIAS", flag(op.bias.is_some())),
+        ("STORE_Z", flag(store_z)),
+        ("STORE_A", flag(activation.is_some())),
+        ("ACTIVATION", activation.map_or(0.0, |f| f.code().into())),
+        ("PARAMETER", activation.map_or(0.0, |f| f.parameter().into())),
+    ]);
+    let mut args = vec![
+        Arg::Tensor(op.input),
+        Arg::Tensor(op.weight),
+        op.bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
+        if store_z { Arg::Tensor(op.z) } else { Arg::Unused },
+        if activation.is_some() { Arg::Tensor(op.a) } else { Arg::Unused },
+    ];
+    let kernel = if op.gathers {
+        overrides.push(("BYTES", flag(storage.bytes)));
+        args.splice(0..0, [Arg::Features, Arg::Affine]);
+        &DENSE_GATHER[tiling.choice]
+    } else {
+        &DENSE[tiling.choice]
+    };
+    let tile = tiling.tile();
+    let bias_sign = op.bias.map_or(0.0, |(_, sign)| sign);
+    Launch {
+        kernel,
+        overrides,
+        uniform: Uniform { n: n as u32, k: k as u32, bias_sign }.bytes(),
+        args,
+        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols)),
+    }
+}
+
+/// The CPU reference of [`DENSE`]: x: (rows, k), weight: (n, k), bias: (n), z, a: (rows, n), of
+/// which z is none where it is not wanted, and a where there is no activation.
+pub fn reference<T: Gemm>(
+    functions: Option<&UnitFunctions>,
+    [n, k]: [usize; 2],
+    x: &[T],
+    weight: &[T],
+    bias: Option<(&[T], T)>,
+    z: Option<&mut [T]>,
+    a: Option<&mut [T]>,
+) {
+    let product = |out: &mut [T]| {
+        let rows = out.len() / n;
+        matmul::reference_rows(Form::Nt, [rows, n, k], x, weight, bias, out);
+    };
+    match (functions, z, a) {
+        (Some(functions), Some(z), Some(a)) => {
+            product(z);
+            activation::value(functions, n, z, a);
+        }
+        (Some(functions), None, Some(a)) => {
+            product(a);
+            activation::value_in_place(functions, 0..n, a);
+        }
+        (_, Some(z), _) => product(z),
+        (_, None, _) => {}
+    }
+}

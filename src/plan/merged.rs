@@ -1,0 +1,105 @@
+//! The merged program of larger nets: about two ops for each layer.
+
+use super::{Layout, Plan, Purpose, allocate, functions, plain};
+use crate::kernels::backward::{Backward, Delta, LayerUpdate};
+use crate::kernels::dense::{self, Dense};
+use crate::kernels::output::Output;
+use crate::program::{Op, Routines};
+use crate::spec::{Spec, Units};
+
+/// The merged program, 2L + 2 ops for a step of L layers (one more behind a softmax):
+///
+/// Forward, for l = 1…L:    Z_l = A_{l−1} W_lᵀ ± b_l,  A_l = σ_l(Z_l), the first with the gather
+/// Loss:                    δ_L and the scores; their sums
+/// Backward, for l = L−1…1: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside the update of W_{l+2}
+/// Last:                    the updates of W_2 and W_1
+///
+/// A net that the kernels don't take ([`dense::takes`]) gets the plain program.
+#[must_use]
+pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
+    if !dense::takes(&spec.net) {
+        return plain(spec, batch, purpose);
+    }
+    let mut tensors = allocate(spec, batch, purpose, Layout::Merged);
+    let p = &mut tensors.plan.program;
+    let net = &spec.net;
+    let of_layer: Vec<_> = net
+        .layers
+        .iter()
+        .zip(&tensors.plan.layers)
+        .map(|(layer, t)| (layer.activation != Units::Softmax).then(|| functions(p, layer, t.z)))
+        .collect();
+    let layers = &tensors.plan.layers;
+    let input = |l: usize| l.checked_sub(1).map_or(tensors.x, |below| layers[below].a);
+    let bias = |l: usize| layers[l].bias.map(|bias| (bias, net.layers[l].bias.sign()));
+
+    let mut ops = Vec::new();
+    for (l, t) in layers.iter().enumerate() {
+        ops.push(Op::Dense(Box::new(Dense {
+            input: input(l),
+            gathers: l == 0,
+            weight: t.weight,
+            bias: bias(l),
+            functions: of_layer[l].clone(),
+            z: t.z,
+            a: t.a,
+        })));
+        if of_layer[l].is_none() {
+            ops.push(Op::Softmax { z: t.z, y: t.a });
+        }
+    }
+    let predict = 0..ops.len();
+
+    if let Some((last, functions)) = layers.last().zip(of_layer.last()) {
+        ops.push(Op::Output(Box::new(Output {
+            loss: spec.objective.loss,
+            functions: functions.clone(),
+            z: last.z,
+            y: last.a,
+            unit: tensors.plan.unit,
+            delta: tensors.deltas.last().copied(),
+            scores: tensors.scores,
+        })));
+    }
+    ops.push(Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums });
+    let evaluate = 0..ops.len();
+
+    let mut step = 0..0;
+    if let Some(state) = tensors.state {
+        let backward = |delta: Option<Delta>, updates: Vec<LayerUpdate>| {
+            Op::Backward(Box::new(Backward {
+                delta,
+                updates,
+                optimizer: spec.optimizer,
+                decay: spec.weight_decay,
+                state,
+                parameters: tensors.plan.parameters,
+            }))
+        };
+        let update = |l: usize| LayerUpdate {
+            delta: tensors.deltas[l],
+            input: input(l),
+            weight: layers[l].weight,
+            bias: bias(l),
+        };
+        // δ_l needs W_{l+1}; W_{l+2} has served.
+        for l in (0..layers.len() - 1).rev() {
+            let Some(functions) = of_layer[l].clone() else { continue };
+            let delta = Delta {
+                above: tensors.deltas[l + 1],
+                weight: layers[l + 1].weight,
+                functions,
+                z: layers[l].z,
+                out: tensors.deltas[l],
+            };
+            let served = (l + 2 < layers.len()).then(|| update(l + 2));
+            ops.push(backward(Some(delta), served.into_iter().collect()));
+        }
+        let rest = (0..layers.len().min(2)).rev().map(update).collect();
+        ops.push(backward(None, rest));
+        step = 0..ops.len();
+    }
+    p.ops = ops;
+    p.routines = Routines { predict, evaluate, step, ..Routines::default() };
+    tensors.plan
+}

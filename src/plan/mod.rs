@@ -1,0 +1,208 @@
+//! From a spec to a program: the only place that knows the order of backpropagation.
+//!
+//! `plain` is the program as the mathematics names it; `fused` and `merged` give the same numbers
+//! from fewer ops, for small nets and for larger ones.
+
+mod fused;
+mod merged;
+mod plain;
+
+pub use fused::fused;
+pub use merged::merged;
+pub use plain::plain;
+
+use crate::activation::Activation;
+use crate::kernels::activation::{UnitFunctions, unit_table};
+use crate::kernels::loss::SCORES;
+use crate::program::{LayerGradients, LayerTensors, Program};
+use crate::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use crate::tensor::{Extent, Role, TensorId};
+
+/// A program for a spec, and where its tensors are.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The ops.
+    pub program: Program,
+    /// The tensors of each layer.
+    pub layers: Vec<LayerTensors>,
+    /// The net's output: (B, n_L).
+    pub output: TensorId,
+    /// The running sums of losses and scores: (1, 4).
+    pub sums: TensorId,
+    /// Users' units in one of ours, for each output: (1, n_L).
+    pub unit: TensorId,
+    /// All parameters in one row.
+    pub parameters: TensorId,
+}
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Training: with gradients and optimiser state.
+    Train,
+    /// Predictions and losses only.
+    Evaluate,
+}
+
+/// Rows that predictions and losses take at a time: no more than there are, and fewer for a wide net.
+#[must_use]
+pub fn evaluation_rows(net: &Net, rows: usize) -> usize {
+    let widest = net.shapes().map(|(out, cols)| out.max(cols)).max().unwrap_or(1);
+    ((1 << 21) / widest).clamp(1, 1024).min(rows.max(1))
+}
+
+/// How a backend runs a spec in fewer ops than the plain program has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fusion {
+    /// It doesn't: the plain program.
+    None,
+    /// [`fused`]: whole rows through the whole net.
+    Rows,
+    /// [`merged`]: two ops for each layer.
+    Layers,
+}
+
+/// The program that `spec` asks for, on a backend that runs it as `fusion` says.
+#[must_use]
+pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
+    match (spec.plan, fusion) {
+        (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
+        (PlanKind::Fused, Fusion::Rows) => fused(spec, batch, purpose),
+        (PlanKind::Fused, Fusion::Layers) => merged(spec, batch, purpose),
+    }
+}
+
+/// Where the tensors of a program lie. Parameters lie in one buffer, so that one op updates them
+/// all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Gradients in a second buffer, in the same places; everything else has a buffer of its own.
+    Plain,
+    /// What has a row for each row of the batch shares the second buffer, A takes the place of Z
+    /// where the derivative follows from it, and gradients are not kept.
+    Arena,
+    /// Everything has a buffer of its own, A takes the place of Z as above, and gradients are not
+    /// kept.
+    Merged,
+}
+
+const PARAMETERS: usize = 0;
+/// The second buffer, of the one layout or of the other.
+const GRADIENTS: usize = 1;
+const ARENA: usize = 1;
+
+/// The tensors of a spec before there are ops.
+struct Tensors {
+    plan: Plan,
+    layout: Layout,
+    x: TensorId,
+    /// δ of each layer, in training.
+    deltas: Vec<TensorId>,
+    scores: TensorId,
+    /// The two states of the optimiser, in training.
+    state: Option<[TensorId; 2]>,
+}
+
+impl Tensors {
+    /// A new tensor with a row for each row of the batch.
+    fn transient(&mut self, name: &str, cols: usize) -> TensorId {
+        transient(&mut self.plan.program, self.layout, name.into(), cols)
+    }
+
+    /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
+    fn output_gradient(&mut self) -> TensorId {
+        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        match self.deltas.last() {
+            Some(last) => *last,
+            None => self.transient("output.gradient", outputs),
+        }
+    }
+
+    /// All gradients in one row.
+    fn gradients(&mut self) -> TensorId {
+        self.plan.program.add_whole(GRADIENTS, "gradients", Role::Gradient)
+    }
+}
+
+fn transient(p: &mut Program, layout: Layout, name: String, cols: usize) -> TensorId {
+    match layout {
+        Layout::Arena => p.add_to(ARENA, name, Role::Transient, Extent::Batch, cols),
+        _ => p.add(name, Role::Transient, Extent::Batch, cols),
+    }
+}
+
+/// The tensors that `spec` needs in every program.
+fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tensors {
+    let net = &spec.net;
+    let training = purpose == Purpose::Train;
+    let mut p = Program::new(batch);
+    p.buffers = match layout {
+        Layout::Merged => vec![0],
+        _ => vec![0; 2],
+    };
+    let x = transient(&mut p, layout, "input".into(), net.inputs);
+    let (mut layers, mut deltas) = (Vec::new(), Vec::new());
+    for (l, (layer, (out, cols))) in net.layers.iter().zip(net.shapes()).enumerate() {
+        let biased = layer.bias != Bias::None;
+        let name = |what: &str| format!("layers.{l}.{what}");
+        let mut pair = |buffer, role, suffix: &str| {
+            let weight =
+                p.add_to(buffer, name(&format!("weight{suffix}")), role, Extent::Fixed(out), cols);
+            let bias = biased.then(|| {
+                p.add_to(buffer, name(&format!("bias{suffix}")), role, Extent::Fixed(1), out)
+            });
+            (weight, bias)
+        };
+        let (weight, bias) = pair(PARAMETERS, Role::Parameter, "");
+        let gradients = (training && layout == Layout::Plain)
+            .then(|| pair(GRADIENTS, Role::Gradient, ".gradient"))
+            .map(|(weight, bias)| LayerGradients { weight, bias });
+        let z = transient(&mut p, layout, name("z"), out);
+        let same = match layer.activation {
+            Units::Same(Activation::Identity) => true,
+            Units::Same(activation) => {
+                layout != Layout::Plain && activation.derivative_follows_from_value()
+            }
+            _ => false,
+        };
+        let a = if same { z } else { transient(&mut p, layout, name("a"), out) };
+        let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
+        deltas.extend(delta);
+        layers.push(LayerTensors { weight, bias, z, a, delta, gradients });
+    }
+
+    let outputs = net.outputs();
+    let output = layers.last().map_or(x, |t| t.a);
+    let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
+    let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
+    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
+    p.constants.push((unit, vec![1.0; outputs]));
+    let parameters = p.add_whole(PARAMETERS, "parameters", Role::Parameter);
+    let state = training.then(|| {
+        let len = p.len(parameters);
+        let slots = spec.optimizer.state_slots();
+        let mut state = |name, used: bool| {
+            p.add(name, Role::State, Extent::Fixed(1), if used { len } else { 1 })
+        };
+        [state("optimizer.first", slots > 0), state("optimizer.second", slots > 1)]
+    });
+    let plan = Plan { program: p, layers, output, sums, unit, parameters };
+    Tensors { plan, layout, x, deltas, scores, state }
+}
+
+/// The functions of a layer's units, with their table on the device where they differ.
+fn functions(p: &mut Program, layer: &Layer, z: TensorId) -> UnitFunctions {
+    match &layer.activation {
+        Units::Same(activation) => UnitFunctions::Same(*activation),
+        Units::Each(each) => {
+            let name = p.tensor(z).name.replace(".z", ".units");
+            let table = p.find(&name).unwrap_or_else(|| {
+                let table = p.add(name, Role::Constant, Extent::Fixed(each.len()), 2);
+                p.constants.push((table, unit_table(each)));
+                table
+            });
+            UnitFunctions::Each(each.clone(), table)
+        }
+        Units::Softmax => UnitFunctions::Same(Activation::Identity),
+    }
+}

@@ -1,0 +1,261 @@
+//! Merged programs: each op against f64 by the parity rule, whole runs against the plain program,
+//! every tile against every other bit by bit, and the launches of a step, counted.
+
+mod adapter;
+
+use adapter::has_gpu;
+use rand::RngExt;
+use std::ops::Range;
+use std::sync::Arc;
+use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::Gpu;
+use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::bench::Case;
+use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
+use wgrad::kernels::Step;
+use wgrad::kernels::tile::{TILES, Tuning, choices};
+use wgrad::matrix::Matrix;
+use wgrad::metrics::Metrics;
+use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::program::{Op, Program};
+use wgrad::random::{Random, Stream};
+use wgrad::session::LayerWeights;
+use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use wgrad::tensor::TensorId;
+use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
+
+/// A backend that merges layers, whatever the net.
+struct Merging(Box<dyn Backend>);
+
+impl Backend for Merging {
+    fn info(&self) -> &DeviceInfo {
+        self.0.info()
+    }
+    fn fusion(&self, _: &Spec, _: usize) -> Fusion {
+        Fusion::Layers
+    }
+    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        self.0.load(program)
+    }
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        self.0.upload(samples)
+    }
+    fn forget(&mut self, data: DataId) {
+        self.0.forget(data);
+    }
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        self.0.write(tensor, values)
+    }
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        self.0.run(ops, data, steps)
+    }
+    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        self.0.read(tensor, values)
+    }
+    fn traffic(&self) -> Traffic {
+        self.0.traffic()
+    }
+}
+
+/// A net, data for it and a run, all drawn at random; classes in even rounds, numbers in odd ones.
+fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
+    let (rows, cols) = (random.random_range(30..300), random.random_range(1..150));
+    let outputs = random.random_range(1 + usize::from(round.is_multiple_of(2))..12);
+    let mut net = Net::new(cols);
+    for _ in 0..random.random_range(0..4) {
+        let activation = match smooth {
+            true => [Activation::Tanh, Activation::Silu][round % 2],
+            false => Activation::ALL[random.random_range(0..18)],
+        };
+        net.layers.push(Layer::new(random.random_range(1..140), activation));
+    }
+    let (last, loss): (Units, Loss) = match round % 4 {
+        0 => (Units::Softmax, Loss::CrossEntropyProbabilities),
+        1 => (Activation::Tanh.into(), Loss::SquaredError),
+        2 => (Activation::Identity.into(), Loss::CrossEntropy),
+        _ => (Activation::Identity.into(), Loss::LogCosh),
+    };
+    net.layers.push(Layer::new(outputs, last));
+    let rule = Optimizer::ALL[round % if smooth { 3 } else { 5 }];
+    let mut spec = Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(rule);
+    spec.batch_size = random.random_range(1..200);
+    spec.epochs = 2;
+    spec.weight_decay = [0.0, 0.01][round / 2 % 2];
+    spec.seed = round as u64;
+    let bytes = round % 3 == 0;
+    let features = match bytes {
+        true => Features::U8(Matrix::from_fn(rows, cols, |_, _| random.random_range(0..3))),
+        false => Features::F32(Matrix::from_fn(rows, cols, |_, _| random.normal() as f32)),
+    };
+    let targets = if round.is_multiple_of(2) {
+        let labels = (0..rows).map(|_| random.random_range(0..outputs as u32)).collect();
+        Targets::Classes { labels, names: (0..outputs).map(|c| c.to_string()).collect() }
+    } else {
+        Targets::Numbers(Matrix::from_fn(rows, outputs, |_, _| random.normal() as f32))
+    };
+    (spec, Dataset::new("random", features, targets).unwrap())
+}
+
+fn run(
+    backend: Box<dyn Backend>,
+    spec: &Spec,
+    data: &Dataset,
+    plan: PlanKind,
+) -> (Vec<LayerWeights>, Metrics) {
+    let spec = Spec { plan, ..spec.clone() };
+    let backend = Box::new(Merging(backend));
+    let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
+    let end = trainer.fit(Some(data), &mut ()).unwrap();
+    (trainer.weights().unwrap(), end.valid.unwrap())
+}
+
+/// The largest difference between two nets' parameters.
+fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f64 {
+    let all = |w: &[LayerWeights]| -> Vec<f32> {
+        w.iter()
+            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
+            .collect()
+    };
+    let pairs = all(a).into_iter().zip(all(b));
+    pairs.fold(0.0, |m, (a, b)| f64::max(m, f64::from(a - b).abs()))
+}
+
+#[test]
+fn merged_and_plain_runs_end_with_the_same_weights_and_metrics() {
+    let mut random = Random::new(20, Stream::Check, 0);
+    for round in 0..40 {
+        let (spec, data) = draw(&mut random, round, false);
+        let on = |plan| run(Box::new(Cpu::<f64>::new(Some(2)).unwrap()), &spec, &data, plan);
+        let ((plain, plain_metrics), (merged, merged_metrics)) =
+            (on(PlanKind::Plain), on(PlanKind::Fused));
+        let off = difference(&plain, &merged);
+        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
+        let (a, b) = (plain_metrics.loss, merged_metrics.loss);
+        assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "round {round}: {a} and {b}");
+    }
+}
+
+#[test]
+fn merged_steps_agree_tensor_by_tensor() {
+    let mut random = Random::new(21, Stream::Check, 0);
+    for round in 0..16 {
+        if !has_gpu("merged steps") {
+            return;
+        }
+        let (spec, data) = draw(&mut random, round, false);
+        let device = Box::new(Merging(Box::new(Gpu::open(0).unwrap())));
+        let report =
+            wgrad::parity::verify(&spec, &Preprocessing::none(&data), &data, device).unwrap();
+        let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
+        assert!(report.passed, "{spec:?}\n{failed:#?}");
+        for op in ["dense", "output", "backward"] {
+            assert!(report.ops.iter().any(|report| report.op.starts_with(op)), "{op}");
+        }
+    }
+}
+
+#[test]
+fn merged_runs_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
+    let mut random = Random::new(22, Stream::Check, 0);
+    for round in 0..12 {
+        if !has_gpu("merged runs") {
+            return;
+        }
+        // Smooth, so that no kink turns the last bit of a z into another derivative; and not
+        // Adam, whose first steps do that with the sign of a gradient of nearly zero.
+        let (mut spec, data) = draw(&mut random, round, true);
+        spec.lr = 0.02;
+        let gpu = || run(Box::new(Gpu::open(0).unwrap()), &spec, &data, PlanKind::Fused);
+        let (exact, exact_metrics) =
+            run(Box::new(Cpu::<f64>::new(None).unwrap()), &spec, &data, PlanKind::Plain);
+        let (single, _) =
+            run(Box::new(Cpu::<f32>::new(None).unwrap()), &spec, &data, PlanKind::Plain);
+        let (merged, metrics) = gpu();
+        let off = difference(&merged, &exact);
+        let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+        assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
+        let (a, b) = (exact_metrics.loss, metrics.loss);
+        assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "round {round}: {a} and {b}");
+        assert!(gpu().0 == merged, "the same seed gives the same bits");
+    }
+}
+
+/// So that a choice of tiles, which may be measured, changes no result.
+#[test]
+fn every_tile_gives_the_same_bits() {
+    if !has_gpu("tiles") {
+        return;
+    }
+    let mut random = Random::new(23, Stream::Check, 0);
+    for (round, wide) in [(0, 0), (1, 0), (2, 0), (3, 750)] {
+        let (mut spec, data) = draw(&mut random, round, false);
+        if wide > 0 {
+            // Elements enough for the long stretches.
+            spec.net.layers.insert(0, Layer::new(wide, Activation::Relu));
+            spec.net.layers.insert(1, Layer::new(wide, Activation::Relu));
+            spec.batch_size = 4;
+            spec.epochs = 1;
+        }
+        let rows = data.rows().min(if wide > 0 { 12 } else { 90 });
+        let data = data.select(&(0..rows).collect::<Vec<_>>());
+        let program =
+            plan::plan(&spec, spec.batch_size.min(data.rows()), Purpose::Train, Fusion::Layers);
+        let batch = program.program.batch;
+        // The trainer's program may hold more rows than a batch has, for evaluation.
+        let batches = [batch, plan::evaluation_rows(&spec.net, data.rows().min(256)).max(batch)];
+        let all: Vec<_> = batches
+            .iter()
+            .flat_map(|&batch| {
+                let program = plan::plan(&spec, batch, Purpose::Train, Fusion::Layers).program;
+                program.ops.iter().map(|op| program.products(op)).collect::<Vec<_>>()
+            })
+            .filter(|products| !products.is_empty())
+            .collect();
+        let runs: Vec<_> = (0..TILES.len())
+            .map(|tile| {
+                let allowed = all.iter().filter(|products| choices(products).contains(&tile));
+                let choices = allowed.map(|products| (products.clone(), tile)).collect();
+                let mut gpu = Gpu::open(0).unwrap();
+                gpu.set_tuning(Tuning { choices });
+                run(Box::new(gpu), &spec, &data, PlanKind::Fused).0
+            })
+            .collect();
+        for (tile, weights) in TILES.iter().zip(&runs) {
+            assert!(*weights == runs[0], "round {round}: {tile} differs from {}", TILES[0]);
+        }
+    }
+}
+
+/// A net that merged programs don't take runs the plain one.
+#[test]
+fn units_with_activations_of_their_own_run_the_plain_program() {
+    let units = Units::Each(vec![Activation::Tanh, Activation::Sine]);
+    let mut net = Net::new(3);
+    net.layers.push(Layer::new(2, units));
+    net.layers.push(Layer::new(1, Activation::Identity));
+    let spec = Spec::new(net, Loss::SquaredError);
+    let merged = plan::plan(&spec, 4, Purpose::Train, Fusion::Layers).program;
+    assert_eq!(merged.ops, plan::plain(&spec, 4, Purpose::Train).program.ops);
+    assert!(!merged.ops.iter().any(|op| matches!(op, Op::Dense(_))));
+}
+
+/// Counted on any adapter, with few rows: launches don't depend on them.
+#[test]
+fn a_merged_step_is_two_launches_a_layer_and_two_more() {
+    if !has_gpu("launches of a merged step") {
+        return;
+    }
+    for name in ["M", "H"] {
+        let case = Case { batch: 8, rows: 16, ..Case::find(name).unwrap() };
+        let backend = Box::new(Gpu::open(0).unwrap());
+        let (spec, data) = (case.spec(), case.data().unwrap());
+        assert_eq!(backend.fusion(&spec, 256), Fusion::Layers);
+        let layers = spec.net.layers.len() as u64;
+        let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+        let before = trainer.session().backend().traffic().dispatches;
+        trainer.run_steps(2).unwrap();
+        let launched = trainer.session().backend().traffic().dispatches - before;
+        assert!(launched <= 2 * (2 * layers + 2), "{name}: {launched} launches in two steps");
+    }
+}
