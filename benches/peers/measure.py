@@ -65,8 +65,10 @@ class Process:
         """The last thing that it said of itself."""
         self.end()
         self.errors.seek(0)
-        said = [s for s in self.errors.read().splitlines() if s.strip()] or ["it said nothing"]
-        return said[-1].strip()[:160]
+        said = [s.strip()[:160] for s in self.errors.read().splitlines() if s.strip()]
+        if os.WIFSIGNALED(self.status):
+            return f"it crashed: signal {os.WTERMSIG(self.status)}"
+        return said[-1] if said else f"exit code {os.WEXITSTATUS(self.status)}"
 
     def ask(self, seconds):
         self.child.stdin.write(b"\n")
@@ -84,8 +86,8 @@ class Process:
         """Ends it; peak resident MiB."""
         if self.child.returncode is None:
             self.child.kill() if kill else self.child.stdin.close()
-            _, status, used = os.wait4(self.child.pid, 0)
-            self.child.returncode, self.used = status, used.ru_maxrss / 1024
+            _, self.status, used = os.wait4(self.child.pid, 0)
+            self.child.returncode, self.used = self.status, used.ru_maxrss / 1024
         return self.used
 
 

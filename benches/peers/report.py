@@ -162,7 +162,7 @@ class Results:
                 )
             self.found = before
         self.run = {
-            "command": " ".join(["benches/peers/run", *map(str, sys.argv[1:])]),
+            "command": " ".join(sys.argv),
             "commit": output("git", "-C", HERE, "describe", "--always", "--dirty"),
             "threads": args.threads,
             "rounds": args.rounds,
