@@ -82,7 +82,7 @@ fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
     spec.epochs = 2;
     spec.weight_decay = [0.0, 0.01][round / 2 % 2];
     spec.seed = round as u64;
-    let bytes = round % 3 == 0;
+    let bytes = round.is_multiple_of(3);
     let features = match bytes {
         true => Features::U8(Matrix::from_fn(rows, cols, |_, _| random.random_range(0..3))),
         false => Features::F32(Matrix::from_fn(rows, cols, |_, _| random.normal() as f32)),

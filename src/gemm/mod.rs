@@ -230,7 +230,7 @@ pub fn panel_cols<T: Gemm>() -> usize {
 /// panels meanwhile. `cols` begins with a panel, and ends with one or at n.
 pub unsafe fn pack<T: Gemm>(b: View<'_, T>, depth: Range<usize>, cols: Range<usize>, to: *mut T) {
     let kernel = T::kernel();
-    assert!(depth.end <= b.rows && cols.end <= b.cols && cols.start % kernel.panel() == 0);
+    assert!(depth.end <= b.rows && cols.end <= b.cols && cols.start.is_multiple_of(kernel.panel()));
     for first in cols.clone().step_by(kernel.panel()) {
         let count = kernel.panel().min(cols.end - first);
         let width = count.next_multiple_of(kernel.lanes);

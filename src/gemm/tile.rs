@@ -145,6 +145,7 @@ unsafe fn whole<S: Simd>(t: &Tile<S::Scalar>) {
 
 /// A tile of M rows of V vectors, with a(row, step) to read A by.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "with iterators the sums would lie in memory")]
 unsafe fn registers<S: Simd, const M: usize, const V: usize>(
     t: &Tile<S::Scalar>,
     a: impl Fn(usize, usize) -> S::Scalar,

@@ -56,7 +56,8 @@ impl<T: Gemm> Packed<T> {
     pub(super) fn get(&self, weight: TensorId, units: Range<usize>) -> &[T] {
         let layer = self.layer(weight).expect("the weights of every fused layer are packed");
         let [n, k] = layer.shape;
-        assert!(units.start % gemm::panel_cols::<T>() == 0 && units.end <= n, "not whole panels");
+        let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
+        assert!(whole && units.end <= n, "not whole panels");
         let len = gemm::packed_len::<T>([k, units.len()]);
         assert!(units.start * k + len <= layer.numbers.len(), "outside of the packed weights");
         // SAFETY: inside; nothing is packed while the ops run that read it (`super::memory`).
