@@ -210,6 +210,11 @@ const NEAR: usize = 256;
 /// Tiles below each other for which a panel isn't packed even then.
 const FEW: usize = 4;
 
+/// Panels that are passed over together, so that rows of A are read once for all of them: as many as
+/// leave room in a second-level cache.
+const TOGETHER: usize = 8;
+const TOGETHER_BYTES: usize = 1 << 19;
+
 /// Numbers that the packed form of a (k, n) matrix takes.
 #[must_use]
 pub fn packed_len<T: Gemm>([k, n]: [usize; 2]) -> usize {
@@ -265,7 +270,7 @@ pub unsafe fn product<T: Gemm>(
             b.cols
         }
         Right::Packed(packed, n) => {
-            assert!(packed.len() >= k * n.next_multiple_of(kernel.lanes), "packed too short");
+            assert_eq!(packed.len(), k * n.next_multiple_of(kernel.lanes), "not the packed B");
             n
         }
     };
@@ -291,27 +296,22 @@ pub unsafe fn product<T: Gemm>(
                 }
                 &*to
             });
-            for first in (0..n).step_by(kernel.panel()) {
-                let cols = kernel.panel().min(n - first);
-                let width = cols.next_multiple_of(kernel.lanes);
-                let (panel, b_row) = match b {
-                    Right::Packed(packed, _) => {
-                        (packed[first * k + depth.start * width..].as_ptr(), width)
-                    }
-                    Right::Matrix(b) => {
-                        let b = b.some_rows(depth.clone()).some_cols(first..first + cols);
-                        let near = b.row_stride <= NEAR || m <= FEW * kernel.rows;
-                        if b.col_stride == 1 && cols == width && near {
-                            (b.at, b.row_stride)
-                        } else {
-                            let to = panel_scratch.numbers(depth.len() * width);
-                            pack::columns(b, width, to);
-                            (to.as_ptr(), width)
-                        }
-                    }
-                };
+            let panel_bytes = depth.len().max(1) * kernel.panel() * size_of::<T>();
+            let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * kernel.panel();
+            for block in (0..n).step_by(together).map(|first| first..(first + together).min(n)) {
+                let panels =
+                    &mut [Panel { first: 0, cols: 0, at: std::ptr::null(), row: 0 }; TOGETHER];
+                let panels = &mut panels[..block.len().div_ceil(kernel.panel())];
+                let mut scratch = panel_scratch.numbers::<T>(depth.len() * together);
+                for (i, panel) in panels.iter_mut().enumerate() {
+                    let first = block.start + i * kernel.panel();
+                    let cols = kernel.panel().min(block.end - first);
+                    let to;
+                    (to, scratch) = scratch.split_at_mut(depth.len() * kernel.panel());
+                    *panel = kernel.prepare(b, depth.clone(), first, cols, m, to);
+                }
                 for group in groups(m, kernel.rows) {
-                    if first == 0 && a.col_stride == 1 {
+                    if block.start == 0 && a.col_stride == 1 {
                         // What another thread has just written comes in time for the next tile.
                         let next = group.end..(group.end + kernel.rows).min(m);
                         // SAFETY: rows of A.
@@ -330,45 +330,93 @@ pub unsafe fn product<T: Gemm>(
                             (a.some_rows(group.clone()).at, rows)
                         }
                     };
-                    let at = group.start * c_stride + first;
-                    let tile = Tile {
-                        rows: group.len(),
-                        cols,
-                        k: depth.len(),
-                        a,
-                        a_rows,
-                        b: panel,
-                        b_row,
-                        // SAFETY: inside C, as the group and the panel are.
-                        c: unsafe { c.add(at) },
-                        c_row: c_stride,
-                        begin: match begin {
-                            _ if depth.start > 0 => tile::Begin::Add,
-                            Begin::Zero => tile::Begin::Zero,
-                            Begin::Add => tile::Begin::Add,
-                            Begin::Bias(bias, sign) => {
-                                tile::Begin::Bias(bias[first..].as_ptr(), sign)
-                            }
-                        },
-                        end: match end {
-                            _ if depth.end < k => tile::End::Store,
-                            End::Store => tile::End::Store,
-                            End::Relu => tile::End::Relu,
-                            End::ReluGradient(z) => {
-                                tile::End::ReluGradient(z[at..].as_ptr(), c_stride)
-                            }
-                        },
-                    };
-                    for row in 0..group.len() {
-                        prefetch_to_write(tile.c.wrapping_add(row * c_stride), cols);
+                    for panel in panels.iter() {
+                        let first = panel.first;
+                        let at = group.start * c_stride + first;
+                        let tile = Tile {
+                            rows: group.len(),
+                            cols: panel.cols,
+                            k: depth.len(),
+                            a,
+                            a_rows,
+                            b: panel.at,
+                            b_row: panel.row,
+                            // SAFETY: inside C, as the group and the panel are.
+                            c: unsafe { c.add(at) },
+                            c_row: c_stride,
+                            begin: match begin {
+                                _ if depth.start > 0 => tile::Begin::Add,
+                                Begin::Zero => tile::Begin::Zero,
+                                Begin::Add => tile::Begin::Add,
+                                Begin::Bias(bias, sign) => {
+                                    tile::Begin::Bias(bias[first..].as_ptr(), sign)
+                                }
+                            },
+                            end: match end {
+                                _ if depth.end < k => tile::End::Store,
+                                End::Store => tile::End::Store,
+                                End::Relu => tile::End::Relu,
+                                End::ReluGradient(z) => {
+                                    tile::End::ReluGradient(z[at..].as_ptr(), c_stride)
+                                }
+                            },
+                        };
+                        for row in 0..group.len() {
+                            prefetch_to_write(tile.c.wrapping_add(row * c_stride), panel.cols);
+                        }
+                        // SAFETY: the views and the packed operands reach as far as the tile, C
+                        // is the caller's, and the processor has the kernel's instructions.
+                        unsafe { (kernel.tile)(&tile) };
                     }
-                    // SAFETY: the views and the packed operands reach as far as the tile, C is
-                    // the caller's, and the processor has the kernel's instructions.
-                    unsafe { (kernel.tile)(&tile) };
                 }
             }
         }
     });
+}
+
+/// Some columns of B, as a product reads them.
+#[derive(Debug, Clone, Copy)]
+struct Panel<T> {
+    /// The first column, and how many.
+    first: usize,
+    cols: usize,
+    /// Its first row; rows so far apart.
+    at: *const T,
+    row: usize,
+}
+
+impl<T: Gemm> Kernel<T> {
+    /// `cols` columns of B from `first` on, packed to `to` where they don't lie well, for a product
+    /// with `m` rows.
+    fn prepare(
+        &self,
+        b: Right<'_, T>,
+        depth: Range<usize>,
+        first: usize,
+        cols: usize,
+        m: usize,
+        to: &mut [T],
+    ) -> Panel<T> {
+        let width = cols.next_multiple_of(self.lanes);
+        let (at, row) = match b {
+            Right::Packed(packed, n) => {
+                // All panels before this one are whole.
+                let k = packed.len() / n.next_multiple_of(self.lanes);
+                (packed[first * k + depth.start * width..].as_ptr(), width)
+            }
+            Right::Matrix(b) => {
+                let b = b.some_rows(depth).some_cols(first..first + cols);
+                let near = b.row_stride <= NEAR || m <= FEW * self.rows;
+                if b.col_stride == 1 && cols == width && near {
+                    (b.at, b.row_stride)
+                } else {
+                    pack::columns(b, width, to);
+                    (to.as_ptr(), width)
+                }
+            }
+        };
+        Panel { first, cols, at, row }
+    }
 }
 
 /// The rows of C in groups of at most `most`, of nearly equal size.

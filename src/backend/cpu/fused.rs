@@ -185,10 +185,16 @@ impl<T: Gemm> Pass<'_, T> {
             whole_bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[units.clone()], sign));
         let end = if is_relu_in_place(layer) { End::Relu } else { End::Store };
         let a = View::new(self.read(input, &block), block.len(), k);
-        let w = self.packed.get(layer.weight, units.clone());
+        let w = match self.packed.get(layer.weight, units.clone()) {
+            Some(packed) => Right::Packed(packed, units.len()),
+            None => {
+                let w = View::new(self.whole(layer.weight), n, k);
+                Right::Matrix(w.some_rows(units.clone()).transposed())
+            }
+        };
         let z = self.memory.pointer(layer.z, block.start * n + units.start);
         // SAFETY: z has block.len() rows of n, and these units of them belong to this piece.
-        unsafe { gemm::product(a, Right::Packed(w, units.len()), begin, end, z, n) };
+        unsafe { gemm::product(a, w, begin, end, z, n) };
         let Some(functions) = &layer.functions else { return };
         if is_relu_in_place(layer) {
             return;

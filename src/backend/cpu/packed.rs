@@ -18,6 +18,10 @@ pub(super) struct Packed<T> {
     pub(super) fresh: bool,
 }
 
+/// Weights beyond which a layer isn't kept packed: a product with so many packs them in no time that
+/// could be felt, and a second copy of them could.
+const LARGEST: usize = 1 << 22;
+
 #[derive(Debug)]
 struct Layer<T> {
     weight: TensorId,
@@ -48,20 +52,22 @@ impl<T: Gemm> Packed<T> {
             let at = numbers.as_mut_ptr();
             Layer { weight, shape, numbers, at }
         };
-        let layers = rows.into_iter().flat_map(|rows| rows.layers.iter().map(|l| layer(l.weight)));
+        let small = |weight: &TensorId| program.range(*weight, 0).len() <= LARGEST;
+        let weights = rows.into_iter().flat_map(|rows| rows.layers.iter().map(|l| l.weight));
+        let layers = weights.filter(small).map(layer);
         Packed { layers: layers.collect(), fresh: false }
     }
 
-    /// The packed form of some units of `weight`, which begin with a panel.
-    pub(super) fn get(&self, weight: TensorId, units: Range<usize>) -> &[T] {
-        let layer = self.layer(weight).expect("the weights of every fused layer are packed");
+    /// The packed form of some units of `weight`, which begin with a panel; none for a large layer.
+    pub(super) fn get(&self, weight: TensorId, units: Range<usize>) -> Option<&[T]> {
+        let layer = self.layer(weight)?;
         let [n, k] = layer.shape;
         let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
         assert!(whole && units.end <= n, "not whole panels");
         let len = gemm::packed_len::<T>([k, units.len()]);
         assert!(units.start * k + len <= layer.numbers.len(), "outside of the packed weights");
         // SAFETY: inside; nothing is packed while the ops run that read it (`super::memory`).
-        unsafe { std::slice::from_raw_parts(layer.at.add(units.start * k), len) }
+        Some(unsafe { std::slice::from_raw_parts(layer.at.add(units.start * k), len) })
     }
 
     /// Packs all weights, together with the other threads of the team.
