@@ -104,7 +104,7 @@ impl Model {
             (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
         for row in outputs.data_mut().chunks_exact_mut(cols) {
             self.objective.loss.link().apply(row);
-            if classes.is_none() {
+            if classes.is_none() && self.preprocessing.labels.is_none() {
                 self.preprocessing.targets.undo(row);
             }
         }
@@ -131,6 +131,7 @@ impl Model {
             && scale.len() == self.net.inputs
             && targets.shift.len() == targets.scale.len()
             && targets.cols() == outputs
+            && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
             && match self.preprocessing.classes {
                 // A single output tells two classes apart.
                 Some(_) if self.net.outputs() == 1 => outputs == 2,

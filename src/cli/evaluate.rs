@@ -1,7 +1,7 @@
 //! `wgrad evaluate`.
 
 use super::args::EvaluateArgs;
-use super::open::{Trained, measured, open_device};
+use super::open::{Trained, open_device};
 use super::{count, print, print_json, say, train};
 use crate::data;
 use crate::error::Result;
@@ -22,10 +22,10 @@ struct Report<'a> {
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
-    let found = data::open(&args.model.data, &trained.data_options(&args.model, &args.target))?;
-    let seen = found.test.is_none() && trained.is_of(&args.model);
-    let data = measured(found);
-    trained.model.preprocessing.samples(&data)?;
+    let options = trained.data_options(&args.model, &args.target);
+    let data = data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
+    let has_test_part = matches!(args.model.data.as_str(), "mnist" | "fashion-mnist");
+    let seen = !has_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(
             "note: the net was trained on {}: these metrics say little about other data",

@@ -6,7 +6,8 @@ use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
 use crate::data::{
-    self, Affine, Columns, DataOptions, Dataset, Expected, NAMES, Preprocessing, Scaling, TrainTest,
+    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Scaling, Targets,
+    TrainTest,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -31,8 +32,8 @@ pub(super) struct Job {
     pub training: Dataset,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
-    /// The columns, where the data are a table.
-    pub columns: Option<Columns>,
+    /// The training data as they were read, before anything was fitted to them.
+    pub data: Data,
     /// The weights to start from instead of drawn ones.
     pub init: Option<Vec<LayerWeights>>,
 }
@@ -46,46 +47,46 @@ impl Job {
         let mut config = given;
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         let seed = *config.data.seed.get_or_insert(0);
-        let options = DataOptions {
-            data_dir: config.data.data_dir.clone(),
-            target: config.data.target.clone().unwrap_or_default(),
-            task: config.data.task.unwrap_or_default(),
-            seed,
-            expected: None,
-            notify: Some(|message| say(message)),
-        };
-        let TrainTest { train, test, columns } = data::open(&source, &options)?;
-        let expected = Expected {
-            features: train.features().cols(),
-            outputs: train.outputs(),
-            classes: train.class_names().map(<[String]>::to_vec),
-            columns: columns.clone(),
-        };
-        let held_out = |name: &str| -> Result<Dataset> {
-            let options = DataOptions { expected: Some(expected.clone()), ..options.clone() };
-            data::open(name, &options).map(super::open::measured)
-        };
-        let test = config.run.test.as_deref().map(held_out).transpose()?.or(test);
-        let validation = config.run.validation.clone();
-        let (training, validation) = match validation {
-            Some(Validation::Path(path)) => (train, Some(held_out(&path.to_string_lossy())?)),
-            given => split(train, given, seed)?,
+        let options = DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
+        let TrainTest { train: data, test } = data::open(&source, &options)?;
+        let (rows, held_out_rows) = match &config.run.validation {
+            Some(Validation::Path(_)) => ((0..data.rows()).collect(), None),
+            given => split(data.rows(), given.as_ref(), seed)?,
         };
 
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
-            _ if training.is_image() => Scaling::Minmax,
+            _ if data.is_image() => Scaling::Minmax,
             _ => Scaling::Standard,
         });
+        let log = config.data.log.clone().unwrap_or_default();
+        let mut preprocessing = Preprocessing::fit_rows(&data, &rows, &Fitting { scaling, log })?;
+        let training = preprocessing.dataset(&data, &rows)?;
+        let training = match &config.data.class_weight {
+            Some(weight) => {
+                let weights = weight.of(training.targets())?;
+                training.weighted(weights)?
+            }
+            None => training,
+        };
         let objective = *config.net.loss.get_or_insert_with(|| {
-            let classes = training.class_names().is_some();
-            Objective::from(if classes { Loss::CrossEntropy } else { Loss::SquaredError })
+            Objective::from(match training.targets() {
+                Targets::Classes { .. } => Loss::CrossEntropy,
+                Targets::Labels { .. } => Loss::BinaryCrossEntropy,
+                Targets::Numbers(_) => Loss::SquaredError,
+            })
         });
-        let mut preprocessing = Preprocessing::fit(&training, scaling);
         if objective.loss == Loss::Poisson {
             // Counts must stay counts.
             preprocessing.targets = Affine::identity(training.outputs());
         }
+        let held_out = |name: &str| data::open_measured(name, &preprocessing, &options);
+        let test = config.run.test.as_deref().map(held_out).transpose()?.or(test);
+        let validation = match (&config.run.validation, held_out_rows) {
+            (Some(Validation::Path(path)), _) => Some(held_out(&path.to_string_lossy())?),
+            (_, Some(rows)) => Some(preprocessing.dataset(&data, &rows)?),
+            _ => None,
+        };
         let net = net(&mut config, &training, objective.loss)?;
         if source == "digits" {
             for_digits(&mut config);
@@ -97,10 +98,10 @@ impl Job {
             preprocessing.samples(data)?;
         }
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
-        let (init, columns) = (init.transpose()?, columns);
+        let init = init.transpose()?;
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
         make_absolute(&mut config)?;
-        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, columns, init })
+        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, data, init })
     }
 
     /// The resolved options as they are written: training again from them gives the same model,
@@ -127,27 +128,24 @@ fn for_digits(config: &mut TrainConfig) {
     }
 }
 
-/// Splits the validation rows off: (training, validation).
+/// Splits the validation rows off: (training rows, validation rows).
 fn split(
-    data: Dataset,
-    given: Option<Validation>,
+    rows: usize,
+    given: Option<&Validation>,
     seed: u64,
-) -> Result<(Dataset, Option<Dataset>)> {
+) -> Result<(Vec<usize>, Option<Vec<usize>>)> {
     let fraction = match given {
-        Some(Validation::Fraction(fraction)) => fraction,
-        _ if data.rows() as f64 * VALIDATION < 1.0 => {
-            say(format_args!(
-                "note: {} rows are too few to hold some out for validation",
-                data.rows()
-            ));
+        Some(Validation::Fraction(fraction)) => *fraction,
+        _ if rows as f64 * VALIDATION < 1.0 => {
+            say(format_args!("note: {rows} rows are too few to hold some out for validation"));
             0.0
         }
         _ => VALIDATION,
     };
     if fraction == 0.0 {
-        return Ok((data, None));
+        return Ok(((0..rows).collect(), None));
     }
-    let (training, validation) = data.split(fraction, seed)?;
+    let (training, validation) = data::split_rows(rows, fraction, seed)?;
     Ok((training, Some(validation)))
 }
 
@@ -209,9 +207,10 @@ fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Re
         return Err(Error::usage("--stop-at without validation or test data")
             .help("give --validation or --test: what is learnt by heart proves nothing"));
     }
-    let metrics: &[&str] = match training.class_names() {
-        Some(_) => &["loss", "accuracy"],
-        None => &["loss", "rmse", "mae", "r2"],
+    let metrics: &[&str] = match training.targets() {
+        Targets::Classes { .. } => &["loss", "accuracy"],
+        Targets::Numbers(_) => &["loss", "rmse", "mae", "r2"],
+        Targets::Labels { .. } => &["loss"],
     };
     if metrics.contains(&stop_at.metric.as_str()) {
         return Ok(());

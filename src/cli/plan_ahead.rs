@@ -76,11 +76,12 @@ pub(super) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",
         Features::U8(_) => "byte column",
-        Features::F32(_) => "feature column",
+        Features::F32(_) => "feature",
     };
     let target = match data.targets() {
         Targets::Classes { names, .. } => count(names.len(), "class"),
         Targets::Numbers(m) => count(m.cols(), "numeric target"),
+        Targets::Labels { names, .. } => count(names.len(), "label"),
     };
     format!("{} to learn {target} from", count(data.features().cols(), kind))
 }

@@ -212,7 +212,6 @@ impl Run<'_> {
         }
         let provenance = Provenance {
             data: Some(self.job.training.name().into()),
-            columns: self.job.columns.clone(),
             config: Some(self.config.clone()),
             ..Provenance::default()
         };

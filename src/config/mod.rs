@@ -7,6 +7,7 @@ mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use values::{HiddenLayers, StopAt, Validation};
 
+use crate::data::{ColumnOptions, DataOptions};
 use crate::error::{Error, Result, nearest};
 use clap::Args;
 use serde::Serialize;
@@ -34,6 +35,29 @@ pub struct TrainConfig {
     pub device: DeviceConfig,
 }
 
+impl DataConfig {
+    /// How the data are opened.
+    #[must_use]
+    pub fn options(&self) -> DataOptions {
+        let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
+        DataOptions {
+            data_dir: self.data_dir.clone(),
+            columns: ColumnOptions {
+                target: names(&self.target),
+                columns: names(&self.columns),
+                ignore: names(&self.ignore),
+                categorical: names(&self.categorical),
+                numeric: names(&self.numeric),
+                sample_weight: self.sample_weight.clone(),
+                reserved: Vec::new(),
+            },
+            task: self.task.unwrap_or_default(),
+            seed: self.seed.unwrap_or_default(),
+            notify: None,
+        }
+    }
+}
+
 /// Gives each type the method `or`, which takes each option from the first that has it.
 macro_rules! first_given {
     ($($type:ident { $($field:ident),+ })+) => {$(
@@ -47,7 +71,10 @@ macro_rules! first_given {
     )+};
 }
 first_given! {
-    DataConfig { data, data_dir, target, task, scaling, seed }
+    DataConfig {
+        data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
+        sample_weight, task, scaling, seed
+    }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
     RunConfig { validation, test, init, epochs, no_shuffle, stop_at, out, plan }

@@ -2,7 +2,7 @@
 
 use super::values::{HiddenLayers, StopAt, Validation, names, text};
 use crate::backend::device::Choice;
-use crate::data::{Scaling, Task};
+use crate::data::{ClassWeight, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
@@ -33,12 +33,48 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Vec<String>>,
 
-    /// classification or regression [default: from the target]
+    /// The only columns to learn from, by name or number [default: all but the target]
+    #[arg(long, env = "WGRAD_COLUMNS", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+
+    /// Columns that are left out
+    #[arg(long, env = "WGRAD_IGNORE", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<Vec<String>>,
+
+    /// Columns of categories, whatever they look like
+    #[arg(long, env = "WGRAD_CATEGORICAL", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub categorical: Option<Vec<String>>,
+
+    /// Columns of numbers, whatever they look like
+    #[arg(long, env = "WGRAD_NUMERIC", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub numeric: Option<Vec<String>>,
+
+    /// Columns with long tails, whose logarithms are taken: sign(x) · ln(1 + |x|)
+    #[arg(long, env = "WGRAD_LOG", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Vec<String>>,
+
+    /// How much the rows of each class count: balanced, or as in yes=3,no=1
+    #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weight: Option<ClassWeight>,
+
+    /// A column that says how much each row counts
+    #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_weight: Option<String>,
+
+    /// classification, regression or multilabel [default: from the target]
     #[arg(long, env = "WGRAD_TASK")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 
-    /// standard, minmax or none [default: minmax for images, none for generated sets, else standard]
+    /// standard, minmax, robust, quantile (to normal) or none [default: minmax for images, none for
+    /// generated sets, else standard]
     #[arg(long, env = "WGRAD_SCALING")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
