@@ -58,7 +58,7 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
     })?;
     let options_of_data =
         data::DataOptions { notify: Some(|message| super::say(message)), ..config.data.options() };
-    let data = data::open_measured(&source, &trained.model.preprocessing, &options_of_data)?;
+    let data = data::open_measured(&source, &trained.model.preprocessing, &options_of_data)?.data;
     let model = trained.model;
     let spec = Spec::new(model.net, model.objective);
     gradcheck::check(&spec, &model.weights, &model.preprocessing, &data, options)

@@ -3,7 +3,7 @@
 use super::args::EvaluateArgs;
 use super::open::{Trained, open_device};
 use super::{count, print, print_json, say, train};
-use crate::data;
+use crate::data::{self, Measured};
 use crate::error::Result;
 use crate::metrics::Metrics;
 use serde::Serialize;
@@ -23,9 +23,9 @@ struct Report<'a> {
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
     let options = trained.data_options(&args.model, &args.target);
-    let data = data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
-    let has_test_part = matches!(args.model.data.as_str(), "mnist" | "fashion-mnist");
-    let seen = !has_test_part && trained.is_of(&args.model);
+    let Measured { data, is_test_part } =
+        data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
+    let seen = !is_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(
             "note: the net was trained on {}: these metrics say little about other data",

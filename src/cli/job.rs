@@ -80,7 +80,9 @@ impl Job {
             // Counts must stay counts.
             preprocessing.targets = Affine::identity(training.outputs());
         }
-        let held_out = |name: &str| data::open_measured(name, &preprocessing, &options);
+        let held_out = |name: &str| {
+            data::open_measured(name, &preprocessing, &options).map(|measured| measured.data)
+        };
         let test = config.run.test.as_deref().map(held_out).transpose()?.or(test);
         let validation = match (&config.run.validation, held_out_rows) {
             (Some(Validation::Path(path)), _) => Some(held_out(&path.to_string_lossy())?),

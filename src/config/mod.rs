@@ -7,7 +7,7 @@ mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use values::{HiddenLayers, StopAt, Validation};
 
-use crate::data::{ColumnOptions, DataOptions};
+use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
 use clap::Args;
 use serde::Serialize;
@@ -52,6 +52,7 @@ impl DataConfig {
                 reserved: Vec::new(),
             },
             task: self.task.unwrap_or_default(),
+            image: ImageOptions { size: self.image_size, colour: self.image_colour },
             seed: self.seed.unwrap_or_default(),
             notify: None,
         }
@@ -73,7 +74,7 @@ macro_rules! first_given {
 first_given! {
     DataConfig {
         data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
-        sample_weight, task, scaling, seed
+        sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
@@ -207,6 +208,15 @@ mod tests {
             data = "houses.csv"
             data-dir = "d"
             target = ["price", "rent"]
+            columns = ["rooms", "town"]
+            ignore = ["id"]
+            categorical = ["town"]
+            numeric = ["rooms"]
+            log = ["rooms"]
+            class-weight = "yes=3,no=0.5"
+            sample-weight = "w"
+            image-size = "28x20"
+            image-colour = "grey"
             task = "regression"
             scaling = "standard"
             seed = 7

@@ -2,7 +2,7 @@
 
 use super::values::{HiddenLayers, StopAt, Validation, names, text};
 use crate::backend::device::Choice;
-use crate::data::{ClassWeight, Scaling, Task};
+use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
@@ -78,6 +78,17 @@ pub struct DataConfig {
     #[arg(long, env = "WGRAD_SCALING")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+
+    /// Width and height to which images are resized, as in 28x28 [default: their own, or 32x32 where
+    /// they differ]
+    #[arg(long, env = "WGRAD_IMAGE_SIZE", value_name = "WxH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<ImageSize>,
+
+    /// Whether images are read in grey or rgb [default: rgb if any has colours]
+    #[arg(long, env = "WGRAD_IMAGE_COLOUR", value_name = "grey|rgb")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_colour: Option<Colour>,
 
     /// What weights, order, split and generated data are drawn from [default: 0]
     #[arg(long, env = "WGRAD_SEED", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]

@@ -30,6 +30,7 @@ pub fn digits() -> Dataset {
         targets: Targets::Classes { labels, names: (0..10).map(|d| d.to_string()).collect() },
         weights: None,
         is_image: true,
+        shape: None,
     }
 }
 

@@ -66,6 +66,7 @@ fn generate(
         },
         weights: None,
         is_image: false,
+        shape: None,
     }
 }
 

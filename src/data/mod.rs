@@ -21,6 +21,7 @@
 //! once; [`Data`] is either. [`Preprocessing`] is what a model keeps of both ways: the encoding of
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
+mod columnar;
 mod data;
 mod delimited;
 mod digits;
@@ -30,8 +31,10 @@ mod frame;
 mod generated;
 mod idx;
 mod idx_set;
+mod images;
 mod kind;
 mod known;
+mod npy;
 mod read;
 mod roles;
 mod samples;
@@ -53,11 +56,14 @@ pub use frame::{Frame, Header, Lines, MISSING, Texts, Values, Words};
 pub use generated::{moons, spiral, xor};
 pub use idx::{IdxArray, IdxValues, read_idx};
 pub use idx_set::{read_idx_directory, read_idx_pair};
+pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use kind::Kind;
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
-pub use source::{DataOptions, Inputs, NAMES, TrainTest, open, open_inputs, open_measured};
+pub use source::{
+    DataOptions, Inputs, Measured, NAMES, TrainTest, open, open_inputs, open_measured,
+};
 pub use table::{Column, Fitting, Table};
 pub use task::Task;
 pub use weights::ClassWeight;
@@ -174,6 +180,7 @@ pub struct Dataset {
     targets: Targets,
     weights: Option<Vec<f32>>,
     is_image: bool,
+    shape: Option<ImageShape>,
 }
 
 impl Dataset {
@@ -221,7 +228,14 @@ impl Dataset {
         if let Features::F32(m) = &features {
             check_finite(m, "feature").map_err(|e| e.at(&name))?;
         }
-        Ok(Dataset { name, features: Arc::new(features), targets, weights: None, is_image: false })
+        Ok(Dataset {
+            name,
+            features: Arc::new(features),
+            targets,
+            weights: None,
+            is_image: false,
+            shape: None,
+        })
     }
 
     /// The same data, in which rows count as much as these say: (rows), finite and from 0 on. What
@@ -250,6 +264,18 @@ impl Dataset {
     pub fn image(mut self) -> Self {
         self.is_image = true;
         self
+    }
+
+    /// The same data, whose rows are images of that shape.
+    #[must_use]
+    pub fn image_of(self, shape: ImageShape) -> Self {
+        Dataset { shape: Some(shape), ..self.image() }
+    }
+
+    /// The shape of the images, where it is known.
+    #[must_use]
+    pub fn shape(&self) -> Option<ImageShape> {
+        self.shape
     }
 
     /// The name, as shown to users.
@@ -318,6 +344,7 @@ impl Dataset {
             targets: self.targets.select_rows(rows),
             weights: self.weights.as_ref().map(|w| rows.iter().map(|&r| w[r]).collect()),
             is_image: self.is_image,
+            shape: self.shape,
         }
     }
 

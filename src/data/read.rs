@@ -1,8 +1,10 @@
 //! Tables from files of every format, as typed columns.
 
+use super::columnar::{self, Format};
 use super::delimited::Delimited;
 use super::encode::texts_of;
 use super::frame::{Frame, Header, Texts, Values};
+use super::npy::{self, NpyArray, NpzPair};
 use super::stream::Source;
 use crate::error::{Error, Result};
 
@@ -30,7 +32,7 @@ pub(super) enum Want {
     Nothing,
 }
 
-/// Reads a table: `want` says of its header what is wanted of each column.
+/// Reads a table of any format: `want` says of its header what is wanted of each column.
 ///
 /// # Errors
 /// When the file can't be read or isn't what is wanted.
@@ -40,9 +42,47 @@ pub(super) fn read(
     want: impl FnOnce(&Header) -> Result<Vec<Want>>,
 ) -> Result<Frame> {
     let place = source.path().display().to_string();
+    let head = source.open()?.head().to_vec();
+    if let Some(format) = Format::of(&head) {
+        return columnar(source, format, want).map_err(|e| e.at(place));
+    }
+    let arrays = match () {
+        () if npy::is_npy(&head) => Some(npy::read_npy(source.open()?).map(|a| npy::table(&a))),
+        () if npy::is_zip(&head) => Some(npy::read_npz(source).and_then(|arrays| npz(&arrays))),
+        () => None,
+    };
+    if let Some(frame) = arrays {
+        let frame = frame.map_err(|e| e.at(&place))?;
+        let wanted = want(&frame.header).map_err(|e| e.at(&place))?;
+        return as_wanted(frame, &wanted).map_err(|e| e.at(place));
+    }
     let delimited = Delimited::open(source.clone(), known)?;
     let wanted = want(delimited.header()).map_err(|e| e.at(&place))?;
     delimited.read(&wanted)
+}
+
+fn columnar(
+    source: &Source,
+    format: Format,
+    want: impl FnOnce(&Header) -> Result<Vec<Want>>,
+) -> Result<Frame> {
+    let mut wanted = Vec::new();
+    let frame = columnar::read(source, format, |header| {
+        wanted = want(header)?;
+        Ok(wanted.iter().map(|want| *want != Want::Nothing).collect())
+    })?;
+    as_wanted(frame, &wanted)
+}
+
+/// The table in an NPZ file: features and targets where their names say so, else all arrays.
+fn npz(arrays: &[(String, NpyArray)]) -> Result<Frame> {
+    if let Some(NpzPair { x, y, .. }) = npy::pair(arrays)
+        && let Some(y) = y
+    {
+        return npy::table_of(&[("x", x), ("y", y)]);
+    }
+    let all: Vec<(&str, &NpyArray)> = arrays.iter().map(|(n, a)| (n.as_str(), a)).collect();
+    npy::table_of(&all)
 }
 
 /// The columns of a typed format as they are wanted.

@@ -1,7 +1,7 @@
 //! From a data set to rows that a backend takes, by what was fitted on the training rows.
 
 use super::encode::Encoding;
-use super::{Affine, Dataset, Features, Scaling, Targets};
+use super::{Affine, Dataset, Features, ImageShape, Scaling, Targets};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,6 +56,9 @@ pub struct Preprocessing {
     pub targets: Affine,
     /// The names of the classes; none where the targets are something else.
     pub classes: Option<Vec<String>>,
+    /// The shape of the images, where the data are folders of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageShape>,
     /// The names of the labels, where a row may have any number of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
@@ -78,6 +81,7 @@ impl Preprocessing {
             features: scaling.fit(training.features(), together),
             targets,
             classes: training.class_names().map(<[String]>::to_vec),
+            image: training.shape(),
             labels: match training.targets() {
                 Targets::Labels { names, .. } => Some(names.clone()),
                 _ => None,

@@ -2,10 +2,13 @@
 
 use super::idx::is_idx;
 use super::idx_set::{self, has_any_file, read_directory, several_classes};
+use super::images::{self, ImageFolder, ImageOptions, ImageShape};
 use super::known::{self, FASHION_MNIST, MNIST};
+use super::npy::{self, NpyArray, NpzPair};
 use super::read::{self, Known, Want};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
+use super::target::{self, Columns};
 use super::{
     ColumnOptions, Data, Dataset, Features, Frame, Header, Preprocessing, Task, digits, moons,
     spiral, xor,
@@ -27,6 +30,8 @@ pub struct DataOptions {
     pub columns: ColumnOptions,
     /// What the target of a table holds.
     pub task: Task,
+    /// What is said of images.
+    pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
     /// Is told what takes a while, such as a download.
@@ -68,6 +73,18 @@ pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
             let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
             return Ok(TrainTest { train, test: None });
         }
+        Found::Images(Images { train, test }) => {
+            let shape = train.shape(&options.image)?;
+            let train = train.dataset(shape, None)?;
+            let known = train.class_names();
+            let test = test.map(|images| images.dataset(shape, known)).transpose()?;
+            Ready { train, test }
+        }
+        Found::Pixels(path, _) => {
+            return Err(Error::data("images without their classes")
+                .at(path.display())
+                .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)"));
+        }
         Found::Idx(images) => {
             let path = images.path().to_path_buf();
             let data = pair(images)?;
@@ -78,6 +95,15 @@ pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
     Ok(TrainTest { train: Data::Ready(ready.train), test: ready.test })
 }
 
+/// Data to measure a trained model on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The rows, as the net takes them.
+    pub data: Dataset,
+    /// Whether they are the test part of a set that has one.
+    pub is_test_part: bool,
+}
+
 /// Opens data to measure a trained model on: of a set with a test part that.
 ///
 /// # Errors
@@ -86,20 +112,35 @@ pub fn open_measured(
     name: &str,
     preprocessing: &Preprocessing,
     options: &DataOptions,
-) -> Result<Dataset> {
-    let data = match find(name, options)? {
-        Found::Set(Ready { train, test }) => test.unwrap_or(train),
+) -> Result<Measured> {
+    let (data, is_test_part) = match find(name, options)? {
+        Found::Set(Ready { train, test }) => {
+            let is_test_part = test.is_some();
+            (test.unwrap_or(train), is_test_part)
+        }
         Found::Table(source) => {
             let place = source.path().display().to_string();
             let (preprocessing, frame) = read_known(&source, preprocessing, options, true)?;
             let name = set_name(source.path());
-            return preprocessing.measured(&name, &frame).map_err(|e| e.at(place));
+            let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
+            return Ok(Measured { data, is_test_part: false });
         }
-        Found::Idx(images) => pair(images)?,
+        Found::Images(Images { train, test }) => {
+            let is_test_part = test.is_some();
+            let images = test.unwrap_or(train);
+            let shape = shape_for(&images, preprocessing, options)?;
+            (images.dataset(shape, preprocessing.classes.as_deref())?, is_test_part)
+        }
+        Found::Pixels(path, _) => {
+            return Err(Error::data("images without their classes")
+                .at(path.display())
+                .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)"));
+        }
+        Found::Idx(images) => (pair(images)?, false),
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
-    Ok(data)
+    Ok(Measured { data, is_test_part })
 }
 
 /// Opens the features alone for a trained model: of a set with a test part those of that, and of a
@@ -126,6 +167,14 @@ pub fn open_inputs(
                 None => return Err(Error::failed("a table was read without its columns")),
             };
             return Ok(Inputs { name, features: Arc::new(features) });
+        }
+        Found::Images(Images { train, test }) => {
+            let images = test.unwrap_or(train);
+            let shape = shape_for(&images, preprocessing, options)?;
+            Inputs { name: name.to_string(), features: Arc::new(images.features(shape)?) }
+        }
+        Found::Pixels(path, features) => {
+            Inputs { name: set_name(&path), features: Arc::new(features) }
         }
         Found::Idx(images) => {
             let name = set_name(images.path());
@@ -222,6 +271,27 @@ enum Found {
     Set(Ready),
     Table(Source),
     Idx(ByteStream),
+    Images(Images),
+    /// Images in an array without labels.
+    Pixels(PathBuf, Features),
+}
+
+/// Folders of images.
+struct Images {
+    train: ImageFolder,
+    test: Option<ImageFolder>,
+}
+
+/// The shape of images for a model: that of its training, unless something else is asked for.
+fn shape_for(
+    images: &ImageFolder,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<ImageShape> {
+    match preprocessing.image {
+        Some(shape) => Ok(shape),
+        None => images.shape(&options.image),
+    }
 }
 
 fn find(name: &str, options: &DataOptions) -> Result<Found> {
@@ -238,7 +308,7 @@ fn find(name: &str, options: &DataOptions) -> Result<Found> {
     }
     let path = Path::new(name);
     if path.is_dir() {
-        return directory(path).map(Found::Set);
+        return directory(path);
     }
     if name != "-" && !path.exists() {
         return Err(unknown_name(name));
@@ -248,31 +318,68 @@ fn find(name: &str, options: &DataOptions) -> Result<Found> {
     if is_idx(stream.head()) {
         return Ok(Found::Idx(stream));
     }
+    if npy::is_npy(stream.head()) && npy::rank(stream.head()).is_some_and(|rank| rank > 2) {
+        let features = npy::read_npy(stream).and_then(|array| array.features());
+        let features = features.map_err(|e| e.at(path.display()))?;
+        return Ok(Found::Pixels(path.to_path_buf(), features));
+    }
+    if npy::is_zip(stream.head()) {
+        let arrays = npy::read_npz(&source).map_err(|e| e.at(path.display()))?;
+        let set = npz_images(&set_name(path), &arrays, options.task);
+        return Ok(match set.map_err(|e| e.at(path.display()))? {
+            Some(set) => Found::Set(set),
+            None => Found::Table(source),
+        });
+    }
     match unsupported(stream.head()) {
         Some(format) => Err(Error::data(format!("{format} can't be read yet"))
             .at(path.display())
-            .help("convert it to CSV, or to IDX")),
+            .help("convert it to CSV or Parquet")),
         None => Ok(Found::Table(source)),
     }
 }
 
-fn directory(dir: &Path) -> Result<Ready> {
+/// The sets in an NPZ file whose features have more than two dimensions, as images do.
+fn npz_images(name: &str, arrays: &[(String, NpyArray)], task: Task) -> Result<Option<Ready>> {
+    let Some(NpzPair { x, y, test }) = npy::pair(arrays).filter(|p| p.x.shape.len() > 2) else {
+        return Ok(None);
+    };
+    let y = y.ok_or_else(|| {
+        Error::data("images without their classes").help("add an array y with a label for each")
+    })?;
+    let set = |x: &NpyArray, y: &NpyArray| -> Result<Dataset> {
+        let frame = npy::table_of(&[("y", y)])?;
+        let places: Vec<usize> = (0..frame.columns.len()).collect();
+        let (targets, _) = target::learn(Columns { frame: &frame, places: &places }, task)?;
+        Ok(Dataset::new(name, x.features()?, targets)?.image())
+    };
+    let test = test.map(|(x, y)| set(x, y)).transpose()?;
+    Ok(Some(Ready { train: set(x, y)?, test }))
+}
+
+fn directory(dir: &Path) -> Result<Found> {
     if has_any_file(dir) {
-        return read_directory(dir, None);
+        return read_directory(dir, None).map(Found::Set);
     }
-    Err(Error::data("there is no data set in this directory").at(dir.display()).help(
-        "name a file in it, or a directory with train-images-idx3-ubyte and its companions; \
-         folders of images can't be read yet",
-    ))
+    let part = |name: &str| match dir.join(name) {
+        folder if folder.is_dir() => images::find(&folder),
+        _ => Ok(None),
+    };
+    if let Some(train) = part("train")? {
+        return Ok(Found::Images(Images { train, test: part("test")? }));
+    }
+    match images::find(dir)? {
+        Some(train) => Ok(Found::Images(Images { train, test: None })),
+        None => Err(Error::data("there is no data set in this directory").at(dir.display()).help(
+            "name a file in it, a directory with train-images-idx3-ubyte and its companions, or \
+             one with a folder of images for each class",
+        )),
+    }
 }
 
 /// The name of a format that is recognised, but can't be read.
 fn unsupported(head: &[u8]) -> Option<&'static str> {
-    const FORMATS: [(&[u8], &str); 13] = [
-        (b"PAR1", "Parquet"),
-        (b"ARROW1", "Arrow IPC"),
-        (b"\x93NUMPY", "NPY"),
-        (b"PK\x03\x04", "a zip file (NPZ, XLSX)"),
+    const FORMATS: [(&[u8], &str); 8] = [
         (b"\x89HDF", "HDF5"),
         (b"SQLite format 3\0", "SQLite"),
         (b"\x89PNG", "a single image"),
@@ -281,7 +388,6 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
         (b"%PDF", "PDF"),
         (b"BZh91AY&SY", "a file compressed by bzip2"),
         (b"\xFD7zXZ", "a file compressed by xz"),
-        (b"\x28\xB5\x2F\xFD", "a file compressed by zstd"),
     ];
     if matches!(head.trim_ascii_start(), [b'{' | b'[', ..]) {
         return Some("JSON");
@@ -393,17 +499,12 @@ mod tests {
     #[test]
     fn formats_that_cannot_be_read_yet_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        for (bytes, format) in [
-            (&b"PAR1\0\0"[..], "Parquet"),
-            (b"\x93NUMPY\x01\0", "NPY"),
-            (b"\x89PNG\r\n", "image"),
-            (b" {\"a\": 1}", "JSON"),
-        ] {
+        for (bytes, format) in [(&b"\x89PNG\r\n"[..], "image"), (b" {\"a\": 1}", "JSON")] {
             let error = plain(&write(dir.path(), "file.csv", bytes)).unwrap_err();
             assert!(error.kind().exit_code() == 3 && error.to_string().contains(format), "{error}");
         }
         let error = plain(&dir.path().to_string_lossy()).unwrap_err().to_string();
-        assert!(error.contains("folders of images"), "{error}");
+        assert!(error.contains("folder of images"), "{error}");
     }
 
     #[test]

@@ -79,16 +79,6 @@ pub(super) fn part_of_day(seconds: f64) -> f64 {
     (seconds / DAY).rem_euclid(1.0)
 }
 
-/// A moment as people write it.
-pub(super) fn show(seconds: f64) -> String {
-    let moment = DateTime::from_timestamp(seconds.floor() as i64, 0).map(|t| t.naive_utc());
-    match moment {
-        Some(t) if part_of_day(seconds) == 0.0 => t.format("%Y-%m-%d").to_string(),
-        Some(t) => t.format("%Y-%m-%d %H:%M").to_string(),
-        None => format!("{seconds} s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +101,6 @@ mod tests {
         }
         assert_eq!(weekday(noon), 5, "a Saturday");
         assert_eq!(part_of_day(noon), 0.5);
-        assert_eq!(show(noon - 0.5 * DAY), "2024-06-01");
     }
 
     #[test]

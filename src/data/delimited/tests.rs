@@ -168,7 +168,6 @@ proptest! {
         prop_assert_eq!(&plain.faults, &quoted.faults);
         for (a, b) in plain.columns.iter().zip(&quoted.columns) {
             // NaN isn't equal to itself: compared as text.
-            prop_assert_eq!(format!("{a:?}").len(), format!("{b:?}").len());
             let shown = |v: &Option<Values>, row| v.as_ref().and_then(|v| v.text(row));
             for row in 0..plain.rows {
                 prop_assert_eq!(shown(a, row), shown(b, row));
