@@ -147,8 +147,8 @@ fn split(
     if fraction == 0.0 {
         return Ok(((0..rows).collect(), None));
     }
-    let (training, validation) = data::split_rows(rows, fraction, seed)?;
-    Ok((training, Some(validation)))
+    let parts = data::split::random(rows, fraction, seed)?;
+    Ok((parts.training, Some(parts.validation)))
 }
 
 /// The net of the options for these data.

@@ -40,6 +40,7 @@ mod roles;
 mod samples;
 mod scaling;
 mod source;
+pub mod split;
 mod stream;
 mod table;
 mod target;
@@ -70,7 +71,6 @@ pub use weights::ClassWeight;
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use crate::random::{Permutation, Stream, stream_key};
 use std::sync::Arc;
 
 /// The feature columns of a data set: (rows, features).
@@ -351,29 +351,11 @@ impl Dataset {
     /// Splits off a seeded random `fraction` of the rows: (the rest, the fraction).
     ///
     /// # Errors
-    /// As [`split_rows`].
+    /// As [`split::random`].
     pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        let (training, validation) = split_rows(self.rows(), fraction, seed)?;
-        Ok((self.select(&training), self.select(&validation)))
+        let parts = split::random(self.rows(), fraction, seed)?;
+        Ok((self.select(&parts.training), self.select(&parts.validation)))
     }
-}
-
-/// Splits off a seeded random `fraction` of so many rows: (the rest, the fraction), each in order.
-///
-/// # Errors
-/// When the fraction is not in (0, 1), or leaves one side without rows.
-pub fn split_rows(rows: usize, fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
-    let held_out = (rows as f64 * fraction).round() as usize;
-    if !(fraction > 0.0 && fraction < 1.0) || held_out == 0 || held_out >= rows {
-        return Err(Error::usage(format!("a validation fraction of {fraction} of {rows} rows"))
-            .help("choose a fraction that leaves rows on both sides, or 0 for none"));
-    }
-    let order = Permutation::new(rows as u32, Some(stream_key(seed, Stream::Split, 0)));
-    let mut validation: Vec<usize> = (0..rows).map(|i| order.at(i as u32) as usize).collect();
-    let mut training = validation.split_off(held_out);
-    validation.sort_unstable();
-    training.sort_unstable();
-    Ok((training, validation))
 }
 
 fn check_finite(m: &Matrix<f32>, what: &str) -> Result<()> {
