@@ -36,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;
+pub mod evaluation;
 pub mod event;
 pub mod gradcheck;
 pub mod init;
