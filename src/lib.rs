@@ -41,6 +41,7 @@ pub mod event;
 pub mod gradcheck;
 pub mod init;
 pub mod kernels;
+pub mod linear;
 pub mod loss;
 pub mod matrix;
 pub mod metrics;

@@ -7,6 +7,7 @@ pub use atomic::write_atomically;
 
 use crate::data::{Encoding, Header, Preprocessing};
 use crate::error::{Error, Result};
+use crate::evaluation::Constant;
 use crate::matrix::Matrix;
 use crate::model::Model;
 use crate::session::LayerWeights;
@@ -28,6 +29,8 @@ pub struct Provenance {
     pub data: Option<String>,
     /// The resolved configuration of the run, as TOML.
     pub config: Option<String>,
+    /// The constant predictions that the net is held against, fitted to its training rows.
+    pub baselines: Vec<Constant>,
 }
 
 /// Writes a model to a safetensors file: `layers.<i>.weight` (out, in) and `layers.<i>.bias` in
@@ -137,6 +140,9 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
     note("wgrad.preprocessing", json(&model.preprocessing)?);
     provenance.data.iter().for_each(|data| drop(note("wgrad.data", data.clone())));
     provenance.config.iter().for_each(|config| drop(note("wgrad.config", config.clone())));
+    if !provenance.baselines.is_empty() {
+        note("wgrad.baselines", json(&provenance.baselines)?);
+    }
 
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".into(), metadata.into());
@@ -179,10 +185,17 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
     };
     model.check()?;
     let text = |key: &str| metadata.get(key).cloned();
+    fn optional<T: DeserializeOwned>(
+        metadata: &HashMap<String, String>,
+        key: &str,
+    ) -> Result<Option<T>> {
+        metadata.contains_key(key).then(|| required(metadata, key)).transpose()
+    }
     let provenance = Provenance {
         version: text("wgrad.version").unwrap_or_default(),
         data: text("wgrad.data"),
         config: text("wgrad.config"),
+        baselines: optional(&metadata, "wgrad.baselines")?.unwrap_or_default(),
     };
     Ok((model, provenance))
 }

@@ -7,8 +7,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What a run directory may hold.
-const ENTRIES: [&str; 5] =
-    ["config.toml", "metrics.jsonl", "model.safetensors", "checkpoint", "report.html"];
+const ENTRIES: [&str; 6] = [
+    "config.toml",
+    "metrics.jsonl",
+    "model.safetensors",
+    super::judgement::LINEAR,
+    "checkpoint",
+    "report.html",
+];
 
 /// The directory of one run.
 pub(super) struct RunDirectory {

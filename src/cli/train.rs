@@ -3,10 +3,13 @@
 use super::args::TrainArgs;
 use super::inspect::describe_net;
 use super::job::Job;
+use super::judgement::{Baselines, ByName, Judgement};
+use super::judgement_text::{brief, not_worth_it};
 use super::run_directory::RunDirectory;
 use super::{count, open, plan_ahead, print, say};
 use crate::backend::DeviceInfo;
 use crate::checkpoint::{Provenance, save_model_with};
+use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer};
 use crate::metrics::Metrics;
@@ -37,9 +40,20 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     train_loss: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    valid: Option<Metrics>,
+    valid: Option<Judgement>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    test: Option<Metrics>,
+    test: Option<Judgement>,
+}
+
+/// The summary, and what the same data say of predictions that cost nothing.
+#[derive(Serialize)]
+struct EndLine<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baselines: Option<ByName<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_baselines: Option<ByName<'a>>,
 }
 
 /// What ended a run that failed, as its last event.
@@ -150,12 +164,21 @@ impl Run<'_> {
                 return Err(error);
             }
         };
-        metrics.event("end", &summary)?;
+        let end = EndLine {
+            summary: &summary,
+            baselines: summary.valid.as_ref().map(Judgement::baselines),
+            test_baselines: summary.test.as_ref().map(Judgement::baselines),
+        };
+        metrics.event("end", &end)?;
         if self.args.json {
-            json.event("end", &summary)?;
+            json.event("end", &end)?;
         }
         if !self.args.json {
             print(&self.describe(&summary))?;
+            let mut judged = summary.valid.iter().chain(&summary.test);
+            if let Some(note) = judged.find_map(not_worth_it) {
+                say(format_args!("note: {note}"));
+            }
         }
         Ok(match summary.ending {
             Ending::Interrupted if json.is_closed() => ExitCode::FAILURE,
@@ -172,17 +195,29 @@ impl Run<'_> {
         held_out: HeldOut,
         train_loss: Option<f64>,
     ) -> Result<Summary> {
-        self.save(&trainer.model()?)?;
+        let model = trainer.model()?;
+        self.save(&model)?;
         let traffic = trainer.session().backend().traffic();
         let (valid, mut test) = match held_out {
             HeldOut::Validation => (end.valid, None),
             HeldOut::Test => (None, end.valid),
         };
-        if let (Some(data), None, Ending::Done | Ending::Stopped) =
-            (&self.job.test, &test, end.ending)
-        {
+        let complete = end.ending != Ending::Interrupted;
+        if let (Some(data), None, true) = (&self.job.test, &test, complete) {
             test = Some(trainer.evaluate(data)?);
         }
+        let baselines = match complete && (valid.is_some() || test.is_some()) {
+            true => Baselines::fit(&self.job)?,
+            false => Baselines::default(),
+        };
+        baselines.save(self.directory.path(), &self.job)?;
+        let mut judge = |data: &Option<Dataset>, metrics: Option<Metrics>| {
+            let (Some(data), Some(metrics)) = (data, metrics) else { return Ok(None) };
+            let predictions = model.predict_in(trainer.session(), data.features_shared())?;
+            let preprocessing = &self.job.preprocessing;
+            Judgement::new(data, metrics.loss, &predictions, preprocessing, &baselines).map(Some)
+        };
+        let (valid, test) = (judge(&self.job.validation, valid)?, judge(&self.job.test, test)?);
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
             model: self.directory.model(),
@@ -213,6 +248,7 @@ impl Run<'_> {
         let provenance = Provenance {
             data: Some(self.job.training.name().into()),
             config: Some(self.config.clone()),
+            baselines: Baselines::constants(&self.job),
             ..Provenance::default()
         };
         save_model_with(model, &provenance, &self.directory.model())
@@ -230,13 +266,9 @@ impl Run<'_> {
     /// The end of a run, for people.
     fn describe(&self, summary: &Summary) -> String {
         let mut text = String::new();
-        let parts = [
-            ("validation", &summary.valid, &self.job.validation),
-            ("test", &summary.test, &self.job.test),
-        ];
-        for (name, metrics, data) in parts {
-            if let (Some(metrics), Some(data)) = (metrics, data) {
-                text += &format!("{name:<11} {}  ({})\n", line(metrics), count(data.rows(), "row"));
+        for (name, judged) in [("validation", &summary.valid), ("test", &summary.test)] {
+            if let Some(judged) = judged {
+                text += &brief(name, judged);
             }
         }
         if let (true, Some(loss)) = (text.is_empty(), summary.train_loss) {
@@ -266,12 +298,6 @@ impl Observer for LastLoss {
         self.0 = Some(epoch.train_loss);
         Ok(Flow::Continue)
     }
-}
-
-/// Metrics in a line: what people look at first, then the loss.
-pub(super) fn line(metrics: &Metrics) -> String {
-    let values = metrics.values.iter().copied().chain([("loss", metrics.loss)]);
-    values.map(|(name, value)| format!("{name} {}", short(value))).collect::<Vec<_>>().join("  ")
 }
 
 fn is_finite(layer: &LayerWeights) -> bool {

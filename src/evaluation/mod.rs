@@ -4,12 +4,14 @@
 //! output. Rows may have weights; without, each has weight 1. Predictions, targets and weights
 //! that are NaN or infinite are refused with their row.
 
+mod baseline;
 mod classes;
 mod confusion;
 mod labels;
 mod numbers;
 mod probability;
 mod ranking;
+pub use baseline::Constant;
 pub use classes::{ClassReport, ClassScores};
 pub use confusion::Confusion;
 pub use labels::LabelReport;
@@ -17,6 +19,7 @@ pub use numbers::{NumberReport, NumberScores};
 pub use probability::{CalibrationBin, expected_calibration_error};
 pub use ranking::roc_auc;
 
+use crate::data::Targets;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use serde::Serialize;
@@ -37,6 +40,38 @@ pub enum Report {
 }
 
 impl Report {
+    /// Judges predictions (rows, classes) or (rows, outputs) by the truth, in its own units.
+    ///
+    /// # Errors
+    /// As [`ClassReport::new`] and [`NumberReport::new`].
+    pub fn new(
+        predictions: &Matrix<f32>,
+        truth: &Targets,
+        weights: Option<&[f32]>,
+    ) -> Result<Self> {
+        Ok(match truth {
+            Targets::Classes { labels, .. } => {
+                Report::Classes(ClassReport::new(predictions, labels, weights)?)
+            }
+            Targets::Labels { values, .. } => {
+                Report::Labels(LabelReport::new(predictions, values, weights)?)
+            }
+            Targets::Numbers(targets) => {
+                Report::Numbers(NumberReport::new(predictions, targets, weights)?)
+            }
+        })
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Report::Classes(report) => report.rows,
+            Report::Labels(report) => report.rows,
+            Report::Numbers(report) => report.rows,
+        }
+    }
+
     /// The metrics over all rows by name, those first that people look at first. What these
     /// predictions have no value of is left out, as the ROC AUC where there is only one class.
     #[must_use]
