@@ -8,6 +8,7 @@ mod baseline;
 mod classes;
 mod confusion;
 mod labels;
+pub mod leakage;
 mod numbers;
 mod probability;
 mod ranking;
