@@ -1,10 +1,11 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
-use super::say;
+use super::{say, splitting};
 use crate::activation::Activation;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
+use crate::data::split::{Parts, Split};
 use crate::data::{
     self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Scaling, Targets,
     TrainTest,
@@ -15,9 +16,8 @@ use crate::optim::Optimizer;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
 use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
 
-/// The part of the rows that is held out unless something else is asked for.
-const VALIDATION: f64 = 0.1;
 /// More epochs than this are a mistake.
 const MAX_EPOCHS: usize = 100_000_000;
 
@@ -32,36 +32,54 @@ pub(super) struct Job {
     pub training: Dataset,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
-    /// The training data as they were read, before anything was fitted to them.
-    pub data: Data,
+    /// The data as they were read, before anything was fitted to them.
+    pub data: Arc<Data>,
     /// The weights to start from instead of drawn ones.
     pub init: Option<Vec<LayerWeights>>,
 }
 
-impl Job {
-    /// Opens the data and resolves what follows from them.
+/// Options and data, before the rows are split.
+pub(super) struct Source {
+    pub config: TrainConfig,
+    pub data: Arc<Data>,
+    test: Option<Dataset>,
+    options: DataOptions,
+}
+
+impl Source {
+    /// Opens the data.
     ///
     /// # Errors
-    /// For data that can't be read and options that make no sense together.
-    pub fn new(given: TrainConfig) -> Result<Self> {
+    /// For data that can't be read.
+    pub fn open(given: TrainConfig) -> Result<Self> {
         let mut config = given;
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
-        let seed = *config.data.seed.get_or_insert(0);
-        let options = DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
-        let TrainTest { train: data, test } = data::open(&source, &options)?;
-        let (rows, held_out_rows) = match &config.run.validation {
-            Some(Validation::Path(_)) => ((0..data.rows()).collect(), None),
-            given => split(data.rows(), given.as_ref(), seed)?,
-        };
+        config.data.seed.get_or_insert(0);
+        let mut options =
+            DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
+        let key = config.run.split.as_ref().and_then(Split::column);
+        options.columns.reserved.extend(key.map(str::to_string));
+        let TrainTest { train, test } = data::open(&source, &options)?;
+        Ok(Source { config, data: Arc::new(train), test, options })
+    }
 
+    /// The run over these parts, with all that follows from the data resolved.
+    ///
+    /// # Errors
+    /// For options that make no sense together or with the data.
+    pub fn job(&self, parts: &Parts) -> Result<Job> {
+        let Source { data, options, test, .. } = self;
+        let mut config = self.config.clone();
+        let source = config.data.data.clone().unwrap_or_default();
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
             _ if data.is_image() => Scaling::Minmax,
             _ => Scaling::Standard,
         });
         let log = config.data.log.clone().unwrap_or_default();
-        let mut preprocessing = Preprocessing::fit_rows(&data, &rows, &Fitting { scaling, log })?;
-        let training = preprocessing.dataset(&data, &rows)?;
+        let mut preprocessing =
+            Preprocessing::fit_rows(data, &parts.training, &Fitting { scaling, log })?;
+        let training = preprocessing.dataset(data, &parts.training)?;
         let training = match &config.data.class_weight {
             Some(weight) => {
                 let weights = weight.of(training.targets())?;
@@ -80,14 +98,24 @@ impl Job {
             // Counts must stay counts.
             preprocessing.targets = Affine::identity(training.outputs());
         }
-        let held_out = |name: &str| {
-            data::open_measured(name, &preprocessing, &options).map(|measured| measured.data)
+        let part = |rows: &[usize]| match rows {
+            [] => Ok(None),
+            rows => preprocessing.dataset(data, rows).map(Some),
         };
-        let test = config.run.test.as_deref().map(held_out).transpose()?.or(test);
-        let validation = match (&config.run.validation, held_out_rows) {
-            (Some(Validation::Path(path)), _) => Some(held_out(&path.to_string_lossy())?),
-            (_, Some(rows)) => Some(preprocessing.dataset(&data, &rows)?),
-            _ => None,
+        let other = |name: &str| {
+            data::open_measured(name, &preprocessing, options).map(|measured| measured.data)
+        };
+        let validation = match &config.run.validation {
+            Some(Validation::Path(path)) => Some(other(&path.to_string_lossy())?),
+            _ => part(&parts.validation)?,
+        };
+        let given = config.run.test.as_deref().map(other).transpose()?;
+        let test = match (given.or_else(|| test.clone()), part(&parts.test)?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("test data of their own, and test rows by --split")
+                    .help("leave out --test, or mark no rows as test"));
+            }
+            (other, marked) => other.or(marked),
         };
         let net = net(&mut config, &training, objective.loss)?;
         if source == "digits" {
@@ -103,7 +131,20 @@ impl Job {
         let init = init.transpose()?;
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
         make_absolute(&mut config)?;
+        let data = data.clone();
         Ok(Job { config, spec, scaling, preprocessing, training, validation, test, data, init })
+    }
+}
+
+impl Job {
+    /// Opens the data, splits them, and resolves what follows from them.
+    ///
+    /// # Errors
+    /// For data that can't be read and options that make no sense together.
+    pub fn new(given: TrainConfig) -> Result<Self> {
+        let mut source = Source::open(given)?;
+        let parts = splitting::parts(&mut source.config, &source.data)?;
+        source.job(&parts)
     }
 
     /// The resolved options as they are written: training again from them gives the same model,
@@ -128,27 +169,6 @@ fn for_digits(config: &mut TrainConfig) {
     ) {
         config.step.lr.get_or_insert(0.007);
     }
-}
-
-/// Splits the validation rows off: (training rows, validation rows).
-fn split(
-    rows: usize,
-    given: Option<&Validation>,
-    seed: u64,
-) -> Result<(Vec<usize>, Option<Vec<usize>>)> {
-    let fraction = match given {
-        Some(Validation::Fraction(fraction)) => *fraction,
-        _ if rows as f64 * VALIDATION < 1.0 => {
-            say(format_args!("note: {rows} rows are too few to hold some out for validation"));
-            0.0
-        }
-        _ => VALIDATION,
-    };
-    if fraction == 0.0 {
-        return Ok(((0..rows).collect(), None));
-    }
-    let parts = data::split::random(rows, fraction, seed)?;
-    Ok((parts.training, Some(parts.validation)))
 }
 
 /// The net of the options for these data.

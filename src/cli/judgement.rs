@@ -39,10 +39,8 @@ impl Baselines {
     /// Writes the linear model into a run directory: a model file like any other.
     pub fn save(&self, directory: &Path, job: &Job) -> Result<()> {
         let Some(linear) = &self.linear else { return Ok(()) };
-        let provenance = Provenance {
-            data: Some(job.training.name().into()),
-            ..Provenance::default()
-        };
+        let provenance =
+            Provenance { data: Some(job.training.name().into()), ..Provenance::default() };
         save_model_with(linear, &provenance, &directory.join(LINEAR))
     }
 
@@ -129,7 +127,10 @@ impl Serialize for Judgement {
     ) -> std::result::Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("loss", &self.loss)?;
-        self.report.values().iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+        self.report
+            .values()
+            .iter()
+            .try_for_each(|(name, value)| map.serialize_entry(name, value))?;
         map.end()
     }
 }

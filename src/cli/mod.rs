@@ -16,6 +16,7 @@ mod open;
 mod plan_ahead;
 mod predict;
 mod run_directory;
+mod splitting;
 mod train;
 mod verify;
 

@@ -50,10 +50,11 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let text = [
         format!("data       {}: {}", job.training.name(), describe_data(&job.training)),
         format!(
-            "split      {} for training, {}, {}",
+            "split      {} for training, {}, {}{}",
             count(rows, "row"),
             held_out("validation", &job.validation),
-            held_out("test", &job.test)
+            held_out("test", &job.test),
+            job.config.run.split.as_ref().map_or(String::new(), |split| format!(" ({split})")),
         ),
         format!("scaling    {}", job.scaling),
         describe_columns(job, &columns),

@@ -78,7 +78,7 @@ first_given! {
     }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
-    RunConfig { validation, test, init, epochs, no_shuffle, stop_at, out, plan }
+    RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -233,6 +233,8 @@ mod tests {
             weight-decay = 1e-5
             batch-size = 32
             validation = 0.2
+            split = "group:street"
+            folds = 5
             test = "test.csv"
             init = "w.safetensors"
             epochs = 3

@@ -2,6 +2,7 @@
 
 use super::values::{HiddenLayers, StopAt, Validation, names, text};
 use crate::backend::device::Choice;
+use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
@@ -183,6 +184,18 @@ pub struct RunConfig {
     )]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
+
+    /// How the held-out rows are chosen: random, stratified (alike shares of classes), group:COL
+    /// (equal values stay together), time:COL (the latest), column:COL (train, validation or test)
+    /// [default: stratified for classes, else random]
+    #[arg(long, env = "WGRAD_SPLIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+
+    /// Train as many nets, each with another part held out, and judge them together
+    #[arg(long, env = "WGRAD_FOLDS", value_name = "K", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
 
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]

@@ -32,6 +32,7 @@ mod generated;
 mod idx;
 mod idx_set;
 mod images;
+mod keys;
 mod kind;
 mod known;
 mod npy;

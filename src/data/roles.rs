@@ -124,6 +124,7 @@ pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Rol
 /// The place of the last column that isn't said to be something else.
 fn last_free(header: &Header, options: &ColumnOptions) -> Result<usize> {
     let named = options.ignore.iter().chain(&options.sample_weight).chain(&options.columns);
+    let named = named.chain(&options.reserved);
     let taken: Vec<usize> =
         named.map(|name| place_of(header, "column", name)).collect::<Result<_>>()?;
     let free = (0..header.names.len()).rev().find(|place| !taken.contains(place));
@@ -133,7 +134,7 @@ fn last_free(header: &Header, options: &ColumnOptions) -> Result<usize> {
 }
 
 /// The place of a column called by its name, or by its number from 1 on.
-fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
+pub(super) fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
     let cols = header.names.len();
     if header.named
         && let Some(place) = header.place(name)
