@@ -47,7 +47,7 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let predictions = model.predict_in(&mut session, data.features_shared())?;
     let baselines = Baselines::of_run(&args.model.run, &trained.provenance)?;
     let preprocessing = &model.preprocessing;
-    let judged = Judgement::new(&data, loss, &predictions, preprocessing, &baselines)?;
+    let judged = Judgement::new(&data, loss, predictions, preprocessing, &baselines)?;
     let class_names = preprocessing.classes.as_ref().or(preprocessing.labels.as_ref());
     if args.json {
         print_json(&Line {

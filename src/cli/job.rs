@@ -2,6 +2,7 @@
 
 use super::{say, splitting};
 use crate::activation::Activation;
+use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
@@ -147,9 +148,19 @@ impl Job {
         source.job(&parts)
     }
 
+    /// The file of the resolved options.
+    pub fn config_text(&self, device: &DeviceInfo) -> Result<String> {
+        let name = if device.backend == "cpu" { "cpu" } else { &device.name };
+        Ok(format!(
+            "# wgrad {}: `wgrad train --config` with this file trains the same model again\n{}",
+            env!("CARGO_PKG_VERSION"),
+            self.resolved(name).to_toml()?
+        ))
+    }
+
     /// The resolved options as they are written: training again from them gives the same model,
     /// in a run directory of its own.
-    pub fn resolved(&self, device: &str) -> TrainConfig {
+    fn resolved(&self, device: &str) -> TrainConfig {
         let mut config = self.config.clone();
         config.run.out = None;
         config.device.device = Some(match device {

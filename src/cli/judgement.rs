@@ -9,8 +9,8 @@ use crate::evaluation::{Constant, Report, Value};
 use crate::linear;
 use crate::matrix::Matrix;
 use crate::model::Model;
-use serde::Serialize;
 use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use std::path::Path;
 
 /// The file of the linear model in a run directory.
@@ -84,6 +84,8 @@ pub(super) struct Judgement {
     pub loss: f64,
     pub report: Report,
     pub baselines: Vec<Baseline>,
+    /// (rows, classes), (rows, labels) or (rows, outputs).
+    pub predictions: Matrix<f32>,
 }
 
 impl Judgement {
@@ -91,25 +93,25 @@ impl Judgement {
     pub fn new(
         data: &Dataset,
         loss: f64,
-        predictions: &Matrix<f32>,
+        predictions: Matrix<f32>,
         preprocessing: &Preprocessing,
         baselines: &Baselines,
     ) -> Result<Self> {
         let truth = truth(data, preprocessing)?;
         let at = |e: crate::error::Error| e.at(data.name());
-        let report = Report::new(predictions, &truth, data.weights()).map_err(at)?;
+        let report = Report::new(&predictions, &truth, data.weights()).map_err(at)?;
         let baselines = baselines.judge(data, &truth).map_err(at)?;
-        Ok(Judgement { loss, report, baselines })
+        Ok(Judgement { loss, report, baselines, predictions })
     }
 
     /// The metrics of each baseline by its name, for JSON.
     pub fn baselines(&self) -> ByName<'_> {
-        ByName(&self.baselines)
+        ByName::new(&self.baselines)
     }
 }
 
 /// The truth as the model counts it: classes in its order, numbers in the user's units.
-fn truth(data: &Dataset, preprocessing: &Preprocessing) -> Result<Targets> {
+pub(super) fn truth(data: &Dataset, preprocessing: &Preprocessing) -> Result<Targets> {
     Ok(match data.targets() {
         Targets::Classes { .. } => match preprocessing.samples(data)?.targets {
             Some(targets) => targets,
@@ -121,10 +123,7 @@ fn truth(data: &Dataset, preprocessing: &Preprocessing) -> Result<Targets> {
 
 /// One flat object: the loss, then every metric by name.
 impl Serialize for Judgement {
-    fn serialize<S: serde::Serializer>(
-        &self,
-        serializer: S,
-    ) -> std::result::Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("loss", &self.loss)?;
         self.report
@@ -138,20 +137,27 @@ impl Serialize for Judgement {
 /// Baselines as an object of objects.
 pub(super) struct ByName<'a>(&'a [Baseline]);
 
+impl<'a> ByName<'a> {
+    pub fn new(baselines: &'a [Baseline]) -> Self {
+        ByName(baselines)
+    }
+
+    /// Metrics as an object.
+    pub fn values(values: &'a [Value]) -> impl Serialize + 'a {
+        Values(values)
+    }
+}
+
 impl Serialize for ByName<'_> {
-    fn serialize<S: serde::Serializer>(
-        &self,
-        serializer: S,
-    ) -> std::result::Result<S::Ok, S::Error> {
-        struct Values<'a>(&'a [Value]);
-        impl Serialize for Values<'_> {
-            fn serialize<S: serde::Serializer>(
-                &self,
-                s: S,
-            ) -> std::result::Result<S::Ok, S::Error> {
-                s.collect_map(self.0.iter().copied())
-            }
-        }
-        serializer.collect_map(self.0.iter().map(|b| (b.name, Values(&b.values))))
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().map(|b| (b.name, Values(&b.values))))
+    }
+}
+
+struct Values<'a>(&'a [Value]);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().copied())
     }
 }

@@ -1,5 +1,6 @@
 //! Judgements for people: a few lines at the end of training, tables for `evaluate`.
 
+use super::folds::{Folds, Spread};
 use super::judgement::{Baseline, Judgement};
 use super::{count, plural};
 use crate::data::Preprocessing;
@@ -94,6 +95,57 @@ pub(super) fn brief(name: &str, judged: &Judgement) -> String {
         .collect();
     text += &format!("{:<11} {}  ({})\n", "", more.join("  "), count(judged.report.rows(), "row"));
     text
+}
+
+/// A fold's end, while the others are trained.
+pub(super) fn fold_line(fold: usize, folds: usize, judged: &Judgement) -> String {
+    let text = brief(&format!("fold {fold}/{folds}"), judged);
+    text.lines().next().unwrap_or_default().to_string()
+}
+
+/// All metrics over the folds, then the first ones of each fold.
+pub(super) fn fold_tables(folds: &Folds) -> String {
+    let baselines: Vec<_> = folds.baselines.iter().filter(|b| b.0 != "median").collect();
+    let mut text = format!("{:<19}{:>10}{:>11}{:>12}", "", "mean", "deviation", "all rows");
+    baselines.iter().for_each(|b| text += &format!(" {:>13}", shown(b.0).0));
+    text.push('\n');
+    let whole = folds.whole.values();
+    for &Spread { name, mean, deviation } in &folds.net {
+        if name == "recall_weighted" {
+            continue;
+        }
+        let all = find(&whole, name).map(|x| value((name, x))).unwrap_or_default();
+        text += &format!(
+            "{:<19}{:>10}{:>11}{all:>12}",
+            shown(name).0,
+            value((name, mean)),
+            format!("± {}", value((name, deviation)))
+        );
+        for (_, spreads) in &baselines {
+            let found = spreads.iter().find(|s| s.name == name);
+            let found = found.map(|s| value((name, s.mean))).unwrap_or_default();
+            text += &format!(" {found:>13}");
+        }
+        text.push('\n');
+    }
+    let metrics: [&'static str; 4] = match folds.whole {
+        Report::Classes(_) => ["accuracy", "f1", "roc_auc", "log_loss"],
+        Report::Labels(_) => ["f1_micro", "subset_accuracy", "roc_auc", "log_loss"],
+        Report::Numbers(_) => ["rmse", "mae", "r2", "mape"],
+    };
+    text += &format!("\n{:<6}{:>9}", "fold", "rows");
+    metrics.iter().for_each(|m| text += &format!(" {:>15}", shown(m).0));
+    text.push('\n');
+    for (i, judged) in folds.each.iter().enumerate() {
+        text += &format!("{:<6}{:>9}", i + 1, thousands(judged.report.rows() as f64));
+        let values = judged.report.values();
+        for name in metrics {
+            let found = find(&values, name).map(|x| value((name, x))).unwrap_or_default();
+            text += &format!(" {found:>15}");
+        }
+        text.push('\n');
+    }
+    text + "all rows: each as the net that didn't see it predicts it\n"
 }
 
 /// Says where a baseline does as well as the net.

@@ -5,8 +5,9 @@
 
 use super::ratio;
 use crate::data::{Dataset, Features, Targets};
+use rayon::prelude::*;
 use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 
 /// The share of held-out rows with a twin that is worth a word: single ones come up by chance.
 const TWINS: f64 = 0.005;
@@ -39,34 +40,35 @@ pub fn overlap(training: &Dataset, held_out: &Dataset) -> Option<Overlap> {
     if training.features().cols() != held_out.features().cols() {
         return None;
     }
+    let bytes = [training, held_out].iter().all(|d| matches!(d.features(), Features::U8(_)));
     let mut known: Vec<(u64, usize)> =
-        (0..training.rows()).map(|r| (hash(training, r), r)).collect();
-    known.sort_unstable();
+        (0..training.rows()).into_par_iter().map(|r| (hash(training, r, bytes), r)).collect();
+    known.par_sort_unstable();
     let distinct = known.chunk_by(|a, b| a.0 == b.0).count();
     let twin = |row: usize| {
-        let hash = hash(held_out, row);
+        let hash = hash(held_out, row, bytes);
         let from = known.partition_point(|k| k.0 < hash);
         let alike = known[from..].iter().take_while(|k| k.0 == hash);
         alike.map(|k| k.1).find(|&r| same(training, r, held_out, row))
     };
-    let twins: Vec<(usize, usize)> =
-        (0..held_out.rows()).filter_map(|row| Some((row, twin(row)?))).collect();
+    let rows = (0..held_out.rows()).into_par_iter();
+    let twins: Vec<(usize, usize)> = rows.filter_map(|row| Some((row, twin(row)?))).collect();
     let many = twins.len() as f64 >= TWINS * held_out.rows() as f64;
     let coarse = (distinct as f64) < DISTINCT * training.rows() as f64;
     let example = *twins.first()?;
     (many && !coarse).then_some(Overlap { rows: twins.len(), example })
 }
 
-/// A hash of the features of a row.
-fn hash(data: &Dataset, row: usize) -> u64 {
+/// A hash of the features of a row: of bytes as such where both sets have bytes, else by value.
+fn hash(data: &Dataset, row: usize, bytes: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
     match data.features() {
-        // Two sets may keep the same numbers in different types.
+        Features::U8(m) if bytes => hasher.write(m.row(row)),
         Features::U8(m) => {
-            m.row(row).iter().for_each(|&x| f32::from(x).to_bits().hash(&mut hasher))
+            m.row(row).iter().for_each(|&x| hasher.write_u32(f32::from(x).to_bits()))
         }
         // A sum with 0 makes 0 of −0.
-        Features::F32(m) => m.row(row).iter().for_each(|&x| (x + 0.0).to_bits().hash(&mut hasher)),
+        Features::F32(m) => m.row(row).iter().for_each(|&x| hasher.write_u32((x + 0.0).to_bits())),
     }
     hasher.finish()
 }
@@ -81,7 +83,10 @@ fn same(a: &Dataset, i: usize, b: &Dataset, j: usize) -> bool {
             Targets::Classes { labels, names },
             Targets::Classes { labels: others, names: other_names },
         ) => names[labels[i] as usize] == other_names[others[j] as usize],
-        (Targets::Numbers(m), Targets::Numbers(others)) => m.row(i) == others.row(j),
+        (Targets::Numbers(m), Targets::Numbers(others))
+        | (Targets::Labels { values: m, .. }, Targets::Labels { values: others, .. }) => {
+            m.row(i) == others.row(j)
+        }
         _ => false,
     };
     targets && features()
