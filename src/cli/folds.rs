@@ -5,7 +5,7 @@ use super::args::TrainArgs;
 use super::job::{Job, Source};
 use super::judgement::{Baseline, ByName, Judgement, truth};
 use super::judgement_text::{fold_line, fold_tables};
-use super::run::{Finished, Run, Shown};
+use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::RunDirectory;
 use super::train::{announce, ending, say_interrupted, trainer, warn};
 use super::warnings::warnings;
@@ -57,6 +57,9 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         return plan_ahead::show(&job, args.json);
     }
     announce(args, &job);
+    if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {
+        say(format_args!("folds: {k}, {split}, and then a net on all rows"));
+    }
     let opened = open::open_device(&job.config.device)?;
     let info = opened.backend.info().clone();
     let directory =
@@ -65,13 +68,13 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     directory.write_config(&config)?;
     let mut interrupt = Interrupt::watch(say_interrupted)?;
     let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
-    let mut fit =
-        |job: &Job, directory: &RunDirectory, config: Option<&str>, warnings: &[String]| {
-            let DeviceOptions { choice, threads } = DeviceOptions::of(job);
-            let mut trainer = trainer(job, device::open(&choice, threads)?.backend)?;
-            let run = Run { job, device: &info, directory, config, warnings };
-            run.fit(&mut trainer, shown, &mut Bar::new(), &mut interrupt)
-        };
+    let mut fit = |job: &Job, directory: &RunDirectory, text: Option<&str>, warnings: &[String]| {
+        let config = &job.config.device;
+        let choice = config.device.clone().unwrap_or_default();
+        let mut trainer = trainer(job, device::open(&choice, config.threads)?.backend)?;
+        let run = Run { job, device: &info, directory, config: text, warnings };
+        run.fit(&mut trainer, shown, &mut Bar::new(), &mut interrupt)
+    };
     drop(opened);
 
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
@@ -86,10 +89,12 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         let path = directory.path().join(format!("fold-{}", i + 1));
         let place = RunDirectory::create(Some(&path), "", false)?;
         let Finished { summary, .. } = fit(&fold, &place, None, &found)?;
-        let (Some(judged), Some(data)) = (summary.valid, fold.validation) else { continue };
         if summary.ending == Ending::Interrupted {
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
+        let (Some(judged), Some(data)) = (summary.valid, fold.validation) else {
+            return Err(Error::failed("a fold was not judged").at(path.display()));
+        };
         if args.json {
             print_json(&FoldLine {
                 event: "fold",
@@ -170,19 +175,6 @@ fn spread(folds: &[Vec<Value>]) -> Vec<Spread> {
     first.iter().filter_map(|(name, _)| of(name)).collect()
 }
 
-/// The device that a run asks for.
-struct DeviceOptions {
-    choice: device::Choice,
-    threads: Option<usize>,
-}
-
-impl DeviceOptions {
-    fn of(job: &Job) -> Self {
-        let config = &job.config.device;
-        DeviceOptions { choice: config.device.clone().unwrap_or_default(), threads: config.threads }
-    }
-}
-
 #[derive(Serialize)]
 struct FoldLine<'a> {
     event: &'static str,
@@ -198,7 +190,7 @@ struct FoldLine<'a> {
 struct EndLine<'a> {
     event: &'static str,
     #[serde(flatten)]
-    summary: &'a super::run::Summary,
+    summary: &'a Summary,
     #[serde(flatten)]
     folds: &'a Folds,
 }

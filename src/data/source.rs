@@ -423,8 +423,10 @@ fn unknown_name(name: &str) -> Error {
 /// Refuses options that a set which isn't a table has no use for.
 fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let has_classes = data.class_names().is_some();
+    // A column that decides a split is asked for where the rows are split.
+    let reserved = options.columns.reserved.clone();
     let error = match options.task {
-        _ if options.columns != ColumnOptions::default() => {
+        _ if options.columns != (ColumnOptions { reserved, ..ColumnOptions::default() }) => {
             format!("the columns of {} can't be chosen", data.name())
         }
         Task::Multilabel => format!("the target of {} is no set of labels", data.name()),
