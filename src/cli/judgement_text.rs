@@ -52,6 +52,10 @@ fn value((name, x): Value) -> String {
     match shown(name).1 {
         true if x < 10.0 => percent(x),
         true => format!("{}%", thousands(x * 100.0)),
+        // Scores without a unit, whose fourth digit is noise already. A sum with 0 makes 0 of −0.
+        false if matches!(name, "roc_auc" | "r2" | "brier") && x.abs() < 1000.0 => {
+            format!("{:.4}", (x * 1e4).round() / 1e4 + 0.0)
+        }
         false => short(x),
     }
 }

@@ -11,7 +11,7 @@ use super::{count, folds, open, plan_ahead, print, say};
 use crate::backend::Backend;
 use crate::error::{ErrorKind, Result};
 use crate::event::Ending;
-use crate::observe::{Bar, Interrupt, duration, short};
+use crate::observe::{Bar, Interrupt, duration, short, thousands};
 use crate::train::Trainer;
 use std::process::ExitCode;
 
@@ -80,7 +80,7 @@ pub(super) fn announce(args: &TrainArgs, job: &Job) {
         say(format_args!(
             "split: {} to train on, {} for validation ({split})",
             count(job.training.rows(), "row"),
-            validation.rows()
+            thousands(validation.rows() as f64)
         ));
     }
     say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));

@@ -5,8 +5,13 @@ use crate::data::{Data, Dataset, Role, Targets, Values};
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
 
-/// Columns are looked at in so many rows, evenly spaced.
+/// Columns are looked at in so many rows, evenly spaced; of wide data in fewer, so that this takes
+/// a fraction of a second.
 const SAMPLE: usize = 5000;
+/// The least rows that tell a rule from chance.
+const FEWEST: usize = 200;
+/// The most cells that are looked at, but for the least rows.
+const CELLS: usize = 2_000_000;
 /// From this share on the majority class makes the accuracy say little.
 const UNBALANCED: f64 = 0.95;
 
@@ -38,7 +43,12 @@ fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {
 
 /// The columns that give the target away.
 fn telling_columns(data: &Data) -> Vec<String> {
-    let rows: Vec<usize> = (0..data.rows()).step_by(data.rows().div_ceil(SAMPLE)).collect();
+    let cols = match data {
+        Data::Ready(data) => data.features().cols(),
+        Data::Table(table) => table.columns().len(),
+    };
+    let sample = (CELLS / cols.max(1)).clamp(FEWEST, SAMPLE);
+    let rows: Vec<usize> = (0..data.rows()).step_by(data.rows().div_ceil(sample)).collect();
     let tells = |column: Column<'_>| match data.targets() {
         Targets::Classes { labels, .. } => {
             tells_class(column, &rows.iter().map(|&r| labels[r]).collect::<Vec<_>>())
