@@ -110,7 +110,7 @@ pub(super) fn fold_line(fold: usize, folds: usize, judged: &Judgement) -> String
 /// All metrics over the folds, then the first ones of each fold.
 pub(super) fn fold_tables(folds: &Folds) -> String {
     let baselines: Vec<_> = folds.baselines.iter().filter(|b| b.0 != "median").collect();
-    let mut text = format!("{:<19}{:>10}{:>11}{:>12}", "", "mean", "deviation", "all rows");
+    let mut text = format!("{:<19}{:>9}{:>11}{:>12}", "", "mean", "deviation", "all rows");
     baselines.iter().for_each(|b| text += &format!(" {:>13}", shown(b.0).0));
     text.push('\n');
     let whole = folds.whole.values();
@@ -120,7 +120,7 @@ pub(super) fn fold_tables(folds: &Folds) -> String {
         }
         let all = find(&whole, name).map(|x| value((name, x))).unwrap_or_default();
         text += &format!(
-            "{:<19}{:>10}{:>11}{all:>12}",
+            "{:<19}{:>9}{:>11}{all:>12}",
             shown(name).0,
             value((name, mean)),
             format!("± {}", value((name, deviation)))
