@@ -82,7 +82,7 @@ impl Metrics {
     /// Whether a larger value of the metric `name` is better.
     #[must_use]
     pub fn larger_is_better(name: &str) -> bool {
-        matches!(name, "accuracy" | "r2")
+        matches!(name, "accuracy" | "r2" | "f1_micro")
     }
 }
 

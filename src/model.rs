@@ -60,15 +60,45 @@ impl Model {
         session.outputs(&data, |first, outputs| take(first, self.predictions(outputs)))
     }
 
+    /// As [`Model::predict`], in a session that holds this model's weights, such as its trainer's.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn predict_in(
+        &self,
+        session: &mut Session,
+        features: Arc<Features>,
+    ) -> Result<Matrix<f32>> {
+        let samples = self.preprocessing.features(features)?;
+        let (rows, cols) = (samples.rows(), self.predicted_columns());
+        let data = session.upload(samples, &self.preprocessing)?;
+        let mut all = Vec::with_capacity(rows * cols);
+        let done = session.outputs(&data, |_, outputs| {
+            all.extend_from_slice(self.predictions(outputs).data());
+            Ok(())
+        });
+        session.forget(&data);
+        done.and_then(|()| Matrix::new(rows, cols, all))
+    }
+
     /// Loss and metrics on `data`.
     ///
     /// # Errors
     /// When the data are not like the training data, or the device was lost.
     pub fn evaluate(&self, data: &Dataset, backend: Box<dyn Backend>) -> Result<Metrics> {
-        let samples = self.preprocessing.samples(data)?;
-        let mut session = self.session(backend, samples.rows())?;
-        let data = session.upload(samples, &self.preprocessing)?;
-        session.evaluate(&data)
+        let mut session = self.session(backend, data.rows())?;
+        self.evaluate_in(&mut session, data)
+    }
+
+    /// As [`Model::evaluate`], in a session that holds this model's weights.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn evaluate_in(&self, session: &mut Session, data: &Dataset) -> Result<Metrics> {
+        let data = session.upload(self.preprocessing.samples(data)?, &self.preprocessing)?;
+        let metrics = session.evaluate(&data);
+        session.forget(&data);
+        metrics
     }
 
     /// The class that a row of predictions says, as a place in the class names.
@@ -104,7 +134,7 @@ impl Model {
             (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
         for row in outputs.data_mut().chunks_exact_mut(cols) {
             self.objective.loss.link().apply(row);
-            if classes.is_none() {
+            if classes.is_none() && self.preprocessing.labels.is_none() {
                 self.preprocessing.targets.undo(row);
             }
         }
@@ -131,6 +161,7 @@ impl Model {
             && scale.len() == self.net.inputs
             && targets.shift.len() == targets.scale.len()
             && targets.cols() == outputs
+            && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
             && match self.preprocessing.classes {
                 // A single output tells two classes apart.
                 Some(_) if self.net.outputs() == 1 => outputs == 2,

@@ -40,6 +40,8 @@ pub enum Stream {
     Data = 4,
     /// Tests and checks.
     Check = 5,
+    /// The folds of a cross-validation.
+    Folds = 6,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

@@ -372,7 +372,8 @@ fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<()> {
         .help("give the net the data's number of feature columns"));
     }
     match &preprocessing.classes {
-        None if loss.is_for_classes() => Err(Error::usage(format!("{} on a regression target", loss.name()))
+        None if loss.is_for_classes()
+            && !(preprocessing.labels.is_some() && loss == crate::loss::Loss::BinaryCrossEntropy) => Err(Error::usage(format!("{} on a regression target", loss.name()))
             .help("take squared-error, absolute-error, huber, log-cosh or poisson; or --task classification if the target is a class")),
         None if outputs != preprocessing.targets.cols() => {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} target columns", preprocessing.targets.cols()))

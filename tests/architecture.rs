@@ -24,10 +24,10 @@ const LEVELS: [(u32, &[&str]); 8] = [
             "vector",
         ],
     ),
-    (2, &["kernels"]),
+    (2, &["kernels", "evaluation"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
-    (5, &["train", "bench", "gradcheck", "parity", "model"]),
+    (5, &["train", "bench", "gradcheck", "parity", "model", "linear"]),
     (6, &["checkpoint", "config", "observe"]),
     (7, &["cli"]),
 ];

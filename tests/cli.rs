@@ -15,7 +15,10 @@ fn a_net_is_trained_measured_used_and_looked_at() {
     assert_eq!(trained.stderr.matches("epoch ").count(), 4, "{}", trained.stderr);
     assert!(!trained.stderr.contains('\u{1b}'), "no control characters without a terminal");
     assert!(trained.stdout.contains("wgrad predict runs/digits-1"), "{}", trained.stdout);
-    assert_eq!(place.names("runs/digits-1"), ["config.toml", "metrics.jsonl", "model.safetensors"]);
+    assert_eq!(
+        place.names("runs/digits-1"),
+        ["config.toml", "linear.safetensors", "metrics.jsonl", "model.safetensors"]
+    );
 
     let evaluated = place.ok("evaluate runs/digits-1 digits --device cpu --json").json();
     assert_eq!(evaluated.len(), 1);

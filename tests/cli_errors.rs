@@ -86,8 +86,8 @@ fn bad_data_exit_with_3() {
     place.write("empty.csv", "");
     place.write("header.csv", "a,b,y\n");
     place.write("ragged.csv", "a,b,y\n1,2,0\n3,4\n");
-    place.write("text.csv", "a,b,y\n1,2,0\n3,four,1\n");
-    place.write("nan.csv", "a,b,y\n1,nan,0\n3,4,1\n");
+    place.write("text.csv", plane().replacen("\n3,10,", "\n3,four,", 1));
+    place.write("nan.csv", "a,b,y\n1,2,nan\n3,4,1\n");
     place.write("inf.csv", "a,b,y\n1,2,0\n3,1e999,1\n");
     place.write("latin.csv", b"a,b,y\n1,\xE4,0\n");
     place.write("quote.csv", "a,b,y\n1,\"2,0\n3,4,1\n");
@@ -105,8 +105,8 @@ fn bad_data_exit_with_3() {
         ("empty.csv", &["the file is empty", "where: empty.csv", "help: "]),
         ("header.csv", &["no rows", "where: header.csv"]),
         ("ragged.csv", &["where: ragged.csv, line 3", "help: "]),
-        ("text.csv", &["\"four\"", "where: text.csv, line 3, column 2", "help: "]),
-        ("nan.csv", &["where: nan.csv, line 2, column 2"]),
+        ("text.csv", &["\"four\"", "where: text.csv, line 5, column 2 (b)", "--ignore b"]),
+        ("nan.csv", &["the target is missing", "where: nan.csv, line 2, column 3"]),
         ("inf.csv", &["where: inf.csv, line 3, column 2"]),
         ("latin.csv", &["UTF-8", "where: latin.csv, line 2, column 2"]),
         ("quote.csv", &["where: quote.csv, line 2"]),
@@ -132,7 +132,7 @@ fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
     for (args, texts) in [
         ("evaluate nowhere digits", &["no model nowhere", "help: "][..]),
         ("inspect plane.csv", &["safetensors", "where: plane.csv"]),
-        ("predict run missing.csv", &["\"b\"", "missing.csv, line 1", "help: "]),
+        ("predict run missing.csv", &["\"b\"", "where: missing.csv", "help: "]),
         ("predict run digits", &["64 feature columns", "where: digits"]),
         ("evaluate run digits", &["64 feature columns", "where: digits"]),
         ("evaluate run missing.csv", &["missing.csv"]),

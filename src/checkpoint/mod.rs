@@ -5,15 +5,16 @@ mod atomic;
 mod tests;
 pub use atomic::write_atomically;
 
-use crate::data::Columns;
+use crate::data::{Encoding, Header, Preprocessing};
 use crate::error::{Error, Result};
+use crate::evaluation::Constant;
 use crate::matrix::Matrix;
 use crate::model::Model;
 use crate::session::LayerWeights;
 use crate::spec::{Bias, Net};
 use safetensors::{Dtype, SafeTensors};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -26,10 +27,10 @@ pub struct Provenance {
     pub version: String,
     /// The name of the training data.
     pub data: Option<String>,
-    /// The columns, where the training data were a table.
-    pub columns: Option<Columns>,
     /// The resolved configuration of the run, as TOML.
     pub config: Option<String>,
+    /// The constant predictions that the net is held against, fitted to its training rows.
+    pub baselines: Vec<Constant>,
 }
 
 /// Writes a model to a safetensors file: `layers.<i>.weight` (out, in) and `layers.<i>.bias` in
@@ -139,8 +140,8 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
     note("wgrad.preprocessing", json(&model.preprocessing)?);
     provenance.data.iter().for_each(|data| drop(note("wgrad.data", data.clone())));
     provenance.config.iter().for_each(|config| drop(note("wgrad.config", config.clone())));
-    if let Some(columns) = &provenance.columns {
-        note("wgrad.columns", json(columns)?);
+    if !provenance.baselines.is_empty() {
+        note("wgrad.baselines", json(&provenance.baselines)?);
     }
 
     let mut header = serde_json::Map::new();
@@ -171,24 +172,54 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
     let net: Net = required(&metadata, "wgrad.net")?;
     net.check().map_err(|e| Error::data(e.to_string()).at("wgrad.net in the metadata"))?;
+    let mut preprocessing: Preprocessing = required(&metadata, "wgrad.preprocessing")?;
+    if preprocessing.encoding.is_none() && metadata.contains_key("wgrad.columns") {
+        let columns: OldColumns = required(&metadata, "wgrad.columns")?;
+        preprocessing.encoding = Some(columns.encoding());
+    }
     let model = Model {
         objective: required(&metadata, "wgrad.objective")?,
-        preprocessing: required(&metadata, "wgrad.preprocessing")?,
+        preprocessing,
         weights: Weights { prefixes: prefixes(&tensors), tensors, in_model: true }.of(&net)?,
         net,
     };
     model.check()?;
     let text = |key: &str| metadata.get(key).cloned();
+    fn optional<T: DeserializeOwned>(
+        metadata: &HashMap<String, String>,
+        key: &str,
+    ) -> Result<Option<T>> {
+        metadata.contains_key(key).then(|| required(metadata, key)).transpose()
+    }
     let provenance = Provenance {
         version: text("wgrad.version").unwrap_or_default(),
         data: text("wgrad.data"),
-        columns: match metadata.contains_key("wgrad.columns") {
-            true => Some(required(&metadata, "wgrad.columns")?),
-            false => None,
-        },
         config: text("wgrad.config"),
+        baselines: optional(&metadata, "wgrad.baselines")?.unwrap_or_default(),
     };
     Ok((model, provenance))
+}
+
+/// The columns of a table of numbers, as models were saved with them before columns were encoded.
+#[derive(Deserialize)]
+struct OldColumns {
+    header: bool,
+    names: Vec<String>,
+    targets: Vec<usize>,
+}
+
+impl OldColumns {
+    fn encoding(self) -> Encoding {
+        let (targets, features): (Vec<_>, Vec<_>) =
+            self.names.iter().cloned().enumerate().partition(|(i, _)| self.targets.contains(i));
+        let mut encoding = Encoding::plain(features.len(), targets.len());
+        let named = encoding.features.iter_mut().zip(features);
+        named.for_each(|(feature, (_, name))| feature.column = name);
+        encoding.targets =
+            self.targets.iter().filter_map(|&i| self.names.get(i)).cloned().collect();
+        encoding.header = Header { named: self.header, names: self.names };
+        encoding
+    }
 }
 
 /// What stands in the metadata under `key`, as JSON.

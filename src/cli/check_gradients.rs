@@ -56,19 +56,12 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
         Error::usage("the model doesn't say on which data to check it")
             .help("name them with --data")
     })?;
-    let found = data::open(
-        &source,
-        &data::DataOptions {
-            data_dir: config.data.data_dir.clone(),
-            seed: config.data.seed.unwrap_or(0),
-            expected: Some(trained.expected()),
-            notify: Some(|message| super::say(message)),
-            ..data::DataOptions::default()
-        },
-    )?;
+    let options_of_data =
+        data::DataOptions { notify: Some(|message| super::say(message)), ..config.data.options() };
+    let data = data::open_measured(&source, &trained.model.preprocessing, &options_of_data)?.data;
     let model = trained.model;
     let spec = Spec::new(model.net, model.objective);
-    gradcheck::check(&spec, &model.weights, &model.preprocessing, &found.train, options)
+    gradcheck::check(&spec, &model.weights, &model.preprocessing, &data, options)
 }
 
 fn positive(option: &str, value: f64) -> Result<f64> {

@@ -27,7 +27,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     let layers = layers(&model.net);
     let provenance = &trained.provenance;
     if args.json {
-        let columns = provenance.columns.as_ref();
+        let encoding = model.preprocessing.encoding.as_ref();
         print_json(&serde_json::json!({
             "event": "inspect",
             "run": args.run,
@@ -35,8 +35,9 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
             "parameters": model.net.parameters(),
             "loss": model.objective,
             "classes": model.preprocessing.classes,
-            "features": columns.map(|c| c.features().collect::<Vec<_>>()),
-            "targets": columns.map(|c| c.target_names().collect::<Vec<_>>()),
+            "labels": model.preprocessing.labels,
+            "features": encoding.map(|e| e.features.iter().map(|f| &f.column).collect::<Vec<_>>()),
+            "targets": encoding.map(|e| &e.targets),
             "config": provenance.config,
             "program": programs.first().map(|(_, ops)| ops),
             "fused": programs.get(1).map(|(_, ops)| ops),
@@ -78,8 +79,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     if let Some(classes) = &model.preprocessing.classes {
         text += &format!(", classes {}", list(classes));
     }
-    if let Some(columns) = &provenance.columns {
-        let features: Vec<String> = columns.features().map(str::to_string).collect();
+    if let Some(encoding) = &model.preprocessing.encoding {
+        let features: Vec<String> = encoding.features.iter().map(|f| f.column.clone()).collect();
         text += &format!(", features {}", list(&features));
     }
     print(&(text + "\n"))?;

@@ -1,12 +1,15 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
-use super::say;
+use super::{say, splitting};
 use crate::activation::Activation;
+use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
+use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Columns, DataOptions, Dataset, Expected, NAMES, Preprocessing, Scaling, TrainTest,
+    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Scaling, Targets,
+    TrainTest,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -14,9 +17,8 @@ use crate::optim::Optimizer;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
 use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
 
-/// The part of the rows that is held out unless something else is asked for.
-const VALIDATION: f64 = 0.1;
 /// More epochs than this are a mistake.
 const MAX_EPOCHS: usize = 100_000_000;
 
@@ -31,61 +33,91 @@ pub(super) struct Job {
     pub training: Dataset,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
-    /// The columns, where the data are a table.
-    pub columns: Option<Columns>,
+    /// The data as they were read, before anything was fitted to them.
+    pub data: Arc<Data>,
     /// The weights to start from instead of drawn ones.
     pub init: Option<Vec<LayerWeights>>,
 }
 
-impl Job {
-    /// Opens the data and resolves what follows from them.
+/// Options and data, before the rows are split.
+pub(super) struct Source {
+    pub config: TrainConfig,
+    pub data: Arc<Data>,
+    test: Option<Dataset>,
+    options: DataOptions,
+}
+
+impl Source {
+    /// Opens the data.
     ///
     /// # Errors
-    /// For data that can't be read and options that make no sense together.
-    pub fn new(given: TrainConfig) -> Result<Self> {
+    /// For data that can't be read.
+    pub fn open(given: TrainConfig) -> Result<Self> {
         let mut config = given;
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
-        let seed = *config.data.seed.get_or_insert(0);
-        let options = DataOptions {
-            data_dir: config.data.data_dir.clone(),
-            target: config.data.target.clone().unwrap_or_default(),
-            task: config.data.task.unwrap_or_default(),
-            seed,
-            expected: None,
-            notify: Some(|message| say(message)),
-        };
-        let TrainTest { train, test, columns } = data::open(&source, &options)?;
-        let expected = Expected {
-            features: train.features().cols(),
-            outputs: train.outputs(),
-            classes: train.class_names().map(<[String]>::to_vec),
-            columns: columns.clone(),
-        };
-        let held_out = |name: &str| -> Result<Dataset> {
-            let options = DataOptions { expected: Some(expected.clone()), ..options.clone() };
-            data::open(name, &options).map(super::open::measured)
-        };
-        let test = config.run.test.as_deref().map(held_out).transpose()?.or(test);
-        let validation = config.run.validation.clone();
-        let (training, validation) = match validation {
-            Some(Validation::Path(path)) => (train, Some(held_out(&path.to_string_lossy())?)),
-            given => split(train, given, seed)?,
-        };
+        config.data.seed.get_or_insert(0);
+        let mut options =
+            DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
+        let key = config.run.split.as_ref().and_then(Split::column);
+        options.columns.reserved.extend(key.map(str::to_string));
+        let TrainTest { train, test } = data::open(&source, &options)?;
+        Ok(Source { config, data: Arc::new(train), test, options })
+    }
 
+    /// The run over these parts, with all that follows from the data resolved.
+    ///
+    /// # Errors
+    /// For options that make no sense together or with the data.
+    pub fn job(&self, parts: &Parts) -> Result<Job> {
+        let Source { data, options, test, .. } = self;
+        let mut config = self.config.clone();
+        let source = config.data.data.clone().unwrap_or_default();
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
-            _ if training.is_image() => Scaling::Minmax,
+            _ if data.is_image() => Scaling::Minmax,
             _ => Scaling::Standard,
         });
+        let log = config.data.log.clone().unwrap_or_default();
+        let mut preprocessing =
+            Preprocessing::fit_rows(data, &parts.training, &Fitting { scaling, log })?;
+        let training = preprocessing.dataset(data, &parts.training)?;
+        let training = match &config.data.class_weight {
+            Some(weight) => {
+                let weights = weight.of(training.targets())?;
+                training.weighted(weights)?
+            }
+            None => training,
+        };
         let objective = *config.net.loss.get_or_insert_with(|| {
-            let classes = training.class_names().is_some();
-            Objective::from(if classes { Loss::CrossEntropy } else { Loss::SquaredError })
+            Objective::from(match training.targets() {
+                Targets::Classes { .. } => Loss::CrossEntropy,
+                Targets::Labels { .. } => Loss::BinaryCrossEntropy,
+                Targets::Numbers(_) => Loss::SquaredError,
+            })
         });
-        let mut preprocessing = Preprocessing::fit(&training, scaling);
         if objective.loss == Loss::Poisson {
             // Counts must stay counts.
             preprocessing.targets = Affine::identity(training.outputs());
         }
+        let part = |rows: &[usize]| match rows {
+            [] => Ok(None),
+            rows => preprocessing.dataset(data, rows).map(Some),
+        };
+        let other = |name: &str| {
+            data::open_measured(name, &preprocessing, options).map(|measured| measured.data)
+        };
+        let validation = match &config.run.validation {
+            Some(Validation::Path(path)) => Some(other(&path.to_string_lossy())?),
+            _ => part(&parts.validation)?,
+        };
+        let given = config.run.test.as_deref().map(other).transpose()?;
+        let test = match (given.or_else(|| test.clone()), part(&parts.test)?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("test data of their own, and test rows by --split")
+                    .help("leave out --test, or mark no rows as test"));
+            }
+            (other, marked) => other.or(marked),
+        };
         let net = net(&mut config, &training, objective.loss)?;
         if source == "digits" {
             for_digits(&mut config);
@@ -97,15 +129,38 @@ impl Job {
             preprocessing.samples(data)?;
         }
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
-        let (init, columns) = (init.transpose()?, columns);
+        let init = init.transpose()?;
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
         make_absolute(&mut config)?;
-        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, columns, init })
+        let data = data.clone();
+        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, data, init })
+    }
+}
+
+impl Job {
+    /// Opens the data, splits them, and resolves what follows from them.
+    ///
+    /// # Errors
+    /// For data that can't be read and options that make no sense together.
+    pub fn new(given: TrainConfig) -> Result<Self> {
+        let mut source = Source::open(given)?;
+        let parts = splitting::parts(&mut source.config, &source.data)?;
+        source.job(&parts)
+    }
+
+    /// The file of the resolved options.
+    pub fn config_text(&self, device: &DeviceInfo) -> Result<String> {
+        let name = if device.backend == "cpu" { "cpu" } else { &device.name };
+        Ok(format!(
+            "# wgrad {}: `wgrad train --config` with this file trains the same model again\n{}",
+            env!("CARGO_PKG_VERSION"),
+            self.resolved(name).to_toml()?
+        ))
     }
 
     /// The resolved options as they are written: training again from them gives the same model,
     /// in a run directory of its own.
-    pub fn resolved(&self, device: &str) -> TrainConfig {
+    fn resolved(&self, device: &str) -> TrainConfig {
         let mut config = self.config.clone();
         config.run.out = None;
         config.device.device = Some(match device {
@@ -125,30 +180,6 @@ fn for_digits(config: &mut TrainConfig) {
     ) {
         config.step.lr.get_or_insert(0.007);
     }
-}
-
-/// Splits the validation rows off: (training, validation).
-fn split(
-    data: Dataset,
-    given: Option<Validation>,
-    seed: u64,
-) -> Result<(Dataset, Option<Dataset>)> {
-    let fraction = match given {
-        Some(Validation::Fraction(fraction)) => fraction,
-        _ if data.rows() as f64 * VALIDATION < 1.0 => {
-            say(format_args!(
-                "note: {} rows are too few to hold some out for validation",
-                data.rows()
-            ));
-            0.0
-        }
-        _ => VALIDATION,
-    };
-    if fraction == 0.0 {
-        return Ok((data, None));
-    }
-    let (training, validation) = data.split(fraction, seed)?;
-    Ok((training, Some(validation)))
 }
 
 /// The net of the options for these data.
@@ -209,9 +240,10 @@ fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Re
         return Err(Error::usage("--stop-at without validation or test data")
             .help("give --validation or --test: what is learnt by heart proves nothing"));
     }
-    let metrics: &[&str] = match training.class_names() {
-        Some(_) => &["loss", "accuracy"],
-        None => &["loss", "rmse", "mae", "r2"],
+    let metrics: &[&str] = match training.targets() {
+        Targets::Classes { .. } => &["loss", "accuracy"],
+        Targets::Numbers(_) => &["loss", "rmse", "mae", "r2"],
+        Targets::Labels { .. } => &["loss"],
     };
     if metrics.contains(&stop_at.metric.as_str()) {
         return Ok(());

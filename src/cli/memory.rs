@@ -62,7 +62,7 @@ fn data_bytes(data: &Dataset) -> f64 {
     };
     let target = match data.targets() {
         Targets::Classes { .. } => 4.0,
-        Targets::Numbers(m) => 4.0 * m.cols() as f64,
+        Targets::Numbers(_) | Targets::Labels { .. } => 4.0 * data.outputs() as f64,
     };
     data.rows() as f64 * (width * data.features().cols() as f64 + target)
 }

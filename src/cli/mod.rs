@@ -7,15 +7,21 @@ mod check_gradients;
 mod completions;
 mod devices;
 mod evaluate;
+mod folds;
 mod inspect;
 mod job;
+mod judgement;
+mod judgement_text;
 mod memory;
 mod open;
 mod plan_ahead;
 mod predict;
+mod run;
 mod run_directory;
+mod splitting;
 mod train;
 mod verify;
+mod warnings;
 
 use crate::error::{Error, Result};
 use args::{Cli, Command};
@@ -92,12 +98,13 @@ fn printed(written: io::Result<()>) -> Result<()> {
 
 /// `1 row`, `2 rows`.
 fn count(n: usize, what: &str) -> String {
-    let plural = match what {
-        _ if n == 1 => "",
-        what if what.ends_with("ss") => "es",
-        _ => "s",
-    };
-    format!("{} {what}{plural}", crate::observe::thousands(n as f64))
+    let what = if n == 1 { what.to_string() } else { plural(what) };
+    format!("{} {what}", crate::observe::thousands(n as f64))
+}
+
+/// `rows`, `classes`.
+fn plural(what: &str) -> String {
+    format!("{what}{}", if what.ends_with("ss") { "es" } else { "s" })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::say;
 use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Provenance, load_model_with};
 use crate::config::{DataConfig, DeviceConfig, TrainConfig};
-use crate::data::{DataOptions, Dataset, Expected, TrainTest};
+use crate::data::{ColumnOptions, DataOptions};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::path::{Path, absolute};
@@ -47,17 +47,6 @@ impl Trained {
         Ok(Trained { model, provenance })
     }
 
-    /// What the model needs of data.
-    pub fn expected(&self) -> Expected {
-        let preprocessing = &self.model.preprocessing;
-        Expected {
-            features: preprocessing.features.cols(),
-            outputs: preprocessing.targets.cols(),
-            classes: preprocessing.classes.clone(),
-            columns: self.provenance.columns.clone(),
-        }
-    }
-
     /// The options of the run that made the model, as far as its file tells.
     pub fn config(&self) -> Result<Option<TrainConfig>> {
         let config = self.provenance.config.as_deref().map(TrainConfig::from_toml).transpose();
@@ -80,16 +69,10 @@ impl Trained {
     pub fn data_options(&self, args: &ModelArgs, target: &[String]) -> DataOptions {
         DataOptions {
             data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),
-            target: target.to_vec(),
+            columns: ColumnOptions { target: target.to_vec(), ..ColumnOptions::default() },
             seed: args.seed.unwrap_or(0),
-            expected: Some(self.expected()),
             notify: Some(|message| say(message)),
             ..DataOptions::default()
         }
     }
-}
-
-/// The part of opened data that is measured on: the test part, where there is one.
-pub(super) fn measured(data: TrainTest) -> Dataset {
-    data.test.unwrap_or(data.train)
 }

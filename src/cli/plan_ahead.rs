@@ -1,12 +1,19 @@
-//! `wgrad train --dry-run`: what would be trained.
+//! `wgrad train --dry-run`: what would be trained, and how long it would take.
 
 use super::inspect::describe_net;
 use super::job::Job;
 use super::memory::{Estimate, human};
-use super::{count, print, print_json};
-use crate::data::{Dataset, Features, Targets};
+use super::{count, open, print, print_json};
+use crate::data::{Column, Dataset, Encoding, Features, Role, Table, Targets};
 use crate::error::Result;
+use crate::observe::duration;
+use crate::train::Trainer;
+use serde::Serialize;
 use std::process::ExitCode;
+use std::time::Instant;
+
+/// Steps are timed for about so many seconds.
+const TIMED: f64 = 0.25;
 
 pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let rows = job.training.rows();
@@ -15,6 +22,8 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let memory = Estimate::new(&job.spec, sets.into_iter().flatten());
     memory.check()?;
     let spec = &job.spec;
+    let seconds = seconds(job, steps)?;
+    let columns = columns(job);
     if json {
         let rows_of = |data: &Option<Dataset>| data.as_ref().map_or(0, Dataset::rows);
         print_json(&serde_json::json!({
@@ -23,11 +32,13 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             "rows": rows,
             "validation_rows": rows_of(&job.validation),
             "test_rows": rows_of(&job.test),
+            "columns": columns,
             "net": spec.net,
             "parameters": spec.net.parameters(),
             "steps_per_epoch": steps,
             "epochs": spec.epochs,
             "memory": memory,
+            "seconds": seconds,
             "config": job.config.to_toml()?,
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -39,12 +50,14 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let text = [
         format!("data       {}: {}", job.training.name(), describe_data(&job.training)),
         format!(
-            "split      {} for training, {}, {}",
+            "split      {} for training, {}, {}{}",
             count(rows, "row"),
             held_out("validation", &job.validation),
-            held_out("test", &job.test)
+            held_out("test", &job.test),
+            job.config.run.split.as_ref().map_or(String::new(), |split| format!(" ({split})")),
         ),
         format!("scaling    {}", job.scaling),
+        describe_columns(job, &columns),
         format!("net        {}", describe_net(&spec.net)),
         format!("           {}", count(spec.net.parameters(), "parameter")),
         format!("loss       {}", spec.objective),
@@ -65,10 +78,111 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             human(memory.batch),
             human(memory.data)
         ),
+        format!("time       about {}, by timing some steps", duration(seconds)),
         "nothing was trained: leave out --dry-run to start\n".into(),
     ];
-    print(&text.join("\n"))?;
+    let lines: Vec<&str> = text.iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
+    print(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// About how long the training takes, from steps on the device itself.
+fn seconds(job: &Job, steps: usize) -> Result<f64> {
+    let backend = open::open_device(&job.config.device)?.backend;
+    let mut trainer = Trainer::new(&job.spec, &job.training, job.preprocessing.clone(), backend)?;
+    // The first step also prepares what later ones use.
+    trainer.run_steps(1)?;
+    let mut timed = 1;
+    loop {
+        let begin = Instant::now();
+        trainer.run_steps(timed)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        if seconds > TIMED || timed >= 1 << 16 {
+            return Ok(seconds / timed as f64 * steps as f64 * job.spec.epochs as f64);
+        }
+        timed = if seconds > TIMED / 16.0 { timed * 4 } else { timed * 16 };
+    }
+}
+
+/// A column as it was understood.
+#[derive(Serialize)]
+struct ColumnReport {
+    name: String,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    why: String,
+    /// The share of rows in which it is missing.
+    missing: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<String>,
+    inputs: usize,
+}
+
+impl ColumnReport {
+    fn new(column: &Column, table: &Table, encoding: &Encoding) -> Self {
+        let feature = encoding.features.iter().find(|f| f.column == column.name);
+        let feature = feature.filter(|_| column.role == Role::Feature);
+        ColumnReport {
+            name: column.name.clone(),
+            role: match (column.role, feature) {
+                (Role::Feature, Some(_)) => "learnt from",
+                (Role::Feature, None) => "left out",
+                (Role::Target(_), _) => "target",
+                (Role::Weight, _) => "weight",
+                (Role::Reserved, _) => "for the split",
+                (Role::Ignored, _) => "ignored",
+            },
+            kind: column.kind.map(|k| k.to_string()),
+            why: column.why.clone(),
+            missing: column.missing as f64 / table.rows() as f64,
+            encoding: feature.map(|f| f.encoder.describe()),
+            inputs: feature.map_or(0, |f| f.encoder.width()),
+        }
+    }
+}
+
+/// The columns of a table.
+fn columns(job: &Job) -> Option<Vec<ColumnReport>> {
+    let (table, encoding) = (job.data.table()?, job.preprocessing.encoding.as_ref()?);
+    Some(table.columns().iter().map(|c| ColumnReport::new(c, table, encoding)).collect())
+}
+
+fn describe_columns(job: &Job, columns: &Option<Vec<ColumnReport>>) -> String {
+    let Some(columns) = columns else { return String::new() };
+    if job.preprocessing.encoding.as_ref().is_some_and(|e| e.pixels) {
+        let others = columns.iter().filter(|c| c.inputs == 0).map(|c| c.name.as_str());
+        return format!(
+            "columns    {} of bytes, taken for the pixels of an image and scaled together; beside them {}",
+            columns.iter().filter(|c| c.inputs > 0).count(),
+            others.collect::<Vec<_>>().join(", ")
+        );
+    }
+    let widest = |text: fn(&ColumnReport) -> &str| {
+        columns.iter().map(|c| text(c).chars().count()).max().unwrap_or(0).min(40)
+    };
+    let (name, why) = (widest(|c| &c.name), widest(|c| &c.why));
+    let line = |c: &ColumnReport| {
+        let missing = match c.missing {
+            0.0 => String::new(),
+            share => format!("{:.1} % missing", (share * 100.0).max(0.1)),
+        };
+        let becomes = c.encoding.as_deref().unwrap_or(c.role);
+        let kind = c.kind.as_deref().unwrap_or("");
+        let line = format!(
+            "           {:<name$}  {kind:<8}  {:<why$}  {missing:<14}  {becomes}",
+            c.name, c.why
+        );
+        line.trim_end().to_string()
+    };
+    let inputs = columns.iter().map(|c| c.inputs).sum();
+    let first = format!(
+        "columns    {}, {} of them learnt from as {}",
+        columns.len(),
+        columns.iter().filter(|c| c.inputs > 0).count(),
+        count(inputs, "input")
+    );
+    std::iter::once(first).chain(columns.iter().map(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The shape of a data set, and what is to be learnt.
@@ -76,11 +190,12 @@ pub(super) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",
         Features::U8(_) => "byte column",
-        Features::F32(_) => "feature column",
+        Features::F32(_) => "feature",
     };
     let target = match data.targets() {
         Targets::Classes { names, .. } => count(names.len(), "class"),
         Targets::Numbers(m) => count(m.cols(), "numeric target"),
+        Targets::Labels { names, .. } => count(names.len(), "label"),
     };
     format!("{} to learn {target} from", count(data.features().cols(), kind))
 }

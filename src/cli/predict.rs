@@ -16,13 +16,9 @@ use std::sync::Arc;
 
 pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
-    let inputs = data::open_inputs(&args.model.data, &trained.data_options(&args.model, &[]))?;
+    let options = trained.data_options(&args.model, &[]);
+    let inputs = data::open_inputs(&args.model.data, &trained.model.preprocessing, &options)?;
     let rows = inputs.features.rows();
-    trained
-        .model
-        .preprocessing
-        .features(inputs.features.clone())
-        .map_err(|e| e.at(&inputs.name))?;
     let backend = open_device(&args.model.device)?.backend;
     let Some(path) = &args.output else {
         let mut out = BufWriter::new(io::stdout().lock());
@@ -108,8 +104,11 @@ impl Trained {
             return std::iter::once("class".to_string()).chain(probabilities).collect();
         }
         let outputs = self.model.predicted_columns();
-        match &self.provenance.columns {
-            Some(columns) if columns.header => columns.target_names().map(str::to_string).collect(),
+        if let Some(labels) = &self.model.preprocessing.labels {
+            return labels.iter().map(|label| format!("p_{label}")).collect();
+        }
+        match &self.model.preprocessing.encoding {
+            Some(encoding) if encoding.header.named => encoding.targets.clone(),
             _ if outputs == 1 => vec!["prediction".into()],
             _ => (1..=outputs).map(|i| format!("prediction_{i}")).collect(),
         }

@@ -7,8 +7,17 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What a run directory may hold.
-const ENTRIES: [&str; 5] =
-    ["config.toml", "metrics.jsonl", "model.safetensors", "checkpoint", "report.html"];
+const ENTRIES: [&str; 7] = [
+    "config.toml",
+    "metrics.jsonl",
+    "model.safetensors",
+    super::judgement::LINEAR,
+    "checkpoint",
+    "report.html",
+    "folds.json",
+];
+/// What the directories of folds begin with.
+const FOLD: &str = "fold-";
 
 /// The directory of one run.
 pub(super) struct RunDirectory {
@@ -125,7 +134,8 @@ fn replaceable(out: &Path, force: bool) -> Result<()> {
     let names: Vec<String> =
         entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     let temporary = |n: &str| n.starts_with('.') && n.ends_with(".tmp");
-    match names.iter().find(|n| !ENTRIES.contains(&n.as_str()) && !temporary(n)) {
+    let is_ours = |n: &str| ENTRIES.contains(&n) || temporary(n) || n.starts_with(FOLD);
+    match names.iter().find(|n| !is_ours(n)) {
         Some(other) => no_run(format!("it holds {other}")),
         None if names.is_empty() || names.iter().any(|n| n == "config.toml") => Ok(()),
         None => no_run("it holds no config.toml".into()),

@@ -2,279 +2,135 @@
 
 use super::args::TrainArgs;
 use super::inspect::describe_net;
-use super::job::Job;
+use super::job::{Job, Source};
+use super::judgement_text::{brief, not_worth_it};
+use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::RunDirectory;
-use super::{count, open, plan_ahead, print, say};
-use crate::backend::DeviceInfo;
-use crate::checkpoint::{Provenance, save_model_with};
-use crate::error::{Error, ErrorKind, Result};
-use crate::event::{End, Ending, Epoch, Flow, Observer};
-use crate::metrics::Metrics;
-use crate::model::Model;
-use crate::observe::{Bar, HeldOut, Interrupt, Lines, Record, StopWhen, Together, duration, short};
-use crate::session::LayerWeights;
+use super::warnings::warnings;
+use super::{count, folds, open, plan_ahead, print, say};
+use crate::backend::Backend;
+use crate::error::{ErrorKind, Result};
+use crate::event::Ending;
+use crate::observe::{Bar, Interrupt, duration, short, thousands};
 use crate::train::Trainer;
-use serde::Serialize;
-use std::io::{IsTerminal, stderr, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// What a run was, as its last event.
-#[derive(Serialize)]
-struct Summary {
-    run: PathBuf,
-    model: PathBuf,
-    device: String,
-    backend: String,
-    ending: Ending,
-    epochs: usize,
-    steps: u64,
-    seconds: f64,
-    bytes_read: u64,
-    dispatches: u64,
-    submissions: u64,
-    /// The mean loss while the last epoch ran.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    train_loss: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid: Option<Metrics>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test: Option<Metrics>,
-}
-
-/// What ended a run that failed, as its last event.
-#[derive(Serialize)]
-struct Failure {
-    error: String,
-    exit_code: u8,
-}
 
 pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let options = args.resolve()?;
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
+    if let Some(k) = options.run.folds {
+        return folds::train(&args, Source::open(options)?, k);
+    }
     let job = Job::new(options)?;
     if args.dry_run {
         return plan_ahead::show(&job, args.json);
     }
-    if !args.quiet && !args.json {
-        say(format_args!(
-            "data: {}: {}",
-            job.training.name(),
-            plan_ahead::describe_data(&job.training)
-        ));
-        say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
-    }
+    announce(&args, &job);
+    let warnings = warnings(&job);
+    warn(&warnings);
     let opened = open::open_device(&job.config.device)?;
     let device = opened.backend.info().clone();
+    let mut trainer = trainer(&job, opened.backend)?;
+    let out = job.config.run.out.as_deref();
+    let directory = RunDirectory::create(out, job.training.name(), args.force)?;
+    let config = job.config_text(&device)?;
+    directory.write_config(&config)?;
+
+    let mut bar = Bar::new();
+    let handle = bar.handle();
+    let mut interrupt = Interrupt::watch(move || handle.suspend(say_interrupted))?;
+    let shown = match (args.json, args.quiet) {
+        (true, _) => Shown::Json,
+        (_, true) => Shown::Nothing,
+        _ => Shown::Epochs,
+    };
+    let run = Run {
+        job: &job,
+        device: &device,
+        directory: &directory,
+        config: Some(&config),
+        warnings: &warnings,
+    };
+    let Finished { summary, is_closed } = run.fit(&mut trainer, shown, &mut bar, &mut interrupt)?;
+    if !args.json {
+        print(&describe(&summary))?;
+        let mut judged = summary.valid.iter().chain(&summary.test);
+        if let Some(note) = judged.find_map(not_worth_it) {
+            say(format_args!("note: {note}"));
+        }
+    }
+    Ok(match summary.ending {
+        Ending::Interrupted if is_closed => ExitCode::FAILURE,
+        Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
+        Ending::Done | Ending::Stopped => ExitCode::SUCCESS,
+    })
+}
+
+/// Says what will be trained on what.
+pub(super) fn announce(args: &TrainArgs, job: &Job) {
+    if args.quiet || args.json {
+        return;
+    }
+    say(format_args!(
+        "data: {}: {}",
+        job.training.name(),
+        plan_ahead::describe_data(&job.training)
+    ));
+    if let (Some(split), Some(validation)) = (&job.config.run.split, &job.validation) {
+        say(format_args!(
+            "split: {} to train on, {} for validation ({split})",
+            count(job.training.rows(), "row"),
+            thousands(validation.rows() as f64)
+        ));
+    }
+    say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
+}
+
+pub(super) fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| say(format_args!("warning: {warning}")));
+}
+
+pub(super) fn say_interrupted() {
+    say("interrupted: finishing the step and saving the model (again: end at once)");
+}
+
+/// A trainer for a run, with the weights that it starts from.
+pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
     let preprocessing = job.preprocessing.clone();
-    let mut trainer = Trainer::new(&job.spec, &job.training, preprocessing, opened.backend)?;
+    let mut trainer = Trainer::new(&job.spec, &job.training, preprocessing, backend)?;
     if let Some(weights) = &job.init {
         trainer.set_weights(weights)?;
     }
-    let out = job.config.run.out.as_deref();
-    let directory = RunDirectory::create(out, job.training.name(), args.force)?;
-    let name = if device.backend == "cpu" { "cpu" } else { &device.name };
-    let config = format!(
-        "# wgrad {}: `wgrad train --config` with this file trains the same model again\n{}",
-        env!("CARGO_PKG_VERSION"),
-        job.resolved(name).to_toml()?
-    );
-    directory.write_config(&config)?;
-    Run { args: &args, job, device, directory, config }.fit(&mut trainer)
+    Ok(trainer)
 }
 
-/// A run whose directory is made.
-struct Run<'a> {
-    args: &'a TrainArgs,
-    job: Job,
-    device: DeviceInfo,
-    directory: RunDirectory,
-    config: String,
+/// The end of a run, for people.
+fn describe(summary: &Summary) -> String {
+    let mut text = String::new();
+    for (name, judged) in [("validation", &summary.valid), ("test", &summary.test)] {
+        if let Some(judged) = judged {
+            text += &brief(name, judged);
+        }
+    }
+    if let (true, Some(loss)) = (text.is_empty(), summary.train_loss) {
+        text += &format!("training    loss {} in the last epoch\n", short(loss));
+    }
+    text + &ending(summary)
 }
 
-impl Run<'_> {
-    fn fit(&self, trainer: &mut Trainer) -> Result<ExitCode> {
-        // What the run is watched on: a run that ends by a metric needs data for it.
-        let stop = self.job.config.run.stop_at.clone();
-        let (watched, held_out) = match (&self.job.validation, &self.job.test) {
-            (None, Some(test)) if stop.is_some() => (Some(test), HeldOut::Test),
-            (validation, _) => (validation.as_ref(), HeldOut::Validation),
-        };
-        let about = serde_json::json!({
-            "run": self.directory.path(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "data": self.job.training.name(),
-        });
-        let about = about.as_object().cloned().unwrap_or_default();
-        let (file, place) = self.directory.metrics()?;
-        let mut metrics = Record::new(file, place, about.clone(), held_out);
-        let mut json = Record::new(stdout(), "standard output", about, held_out);
-        let shown = !self.args.quiet && !self.args.json;
-        let terminal = stderr().is_terminal();
-        let (mut bar, mut lines) = (Bar::new(), Lines::new(stderr(), held_out));
-        let handle = bar.handle();
-        let mut interrupt = Interrupt::watch(move || {
-            handle.suspend(|| {
-                say("interrupted: finishing the step and saving the model (again: end at once)")
-            });
-        })?;
-        let mut stop = stop.map(StopWhen);
-        let mut last = LastLoss(None);
-
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut interrupt, &mut last];
-        if let Some(stop) = &mut stop {
-            observers.push(stop);
-        }
-        match (shown, terminal) {
-            (true, true) => observers.push(&mut bar),
-            (true, false) => observers.push(&mut lines),
-            (false, _) if self.args.json => observers.push(&mut json),
-            _ => {}
-        }
-        let fitted = trainer.fit(watched, &mut Together(observers));
-        bar.clear();
-        if let Err(error) = &fitted {
-            self.rescue(trainer, error);
-        }
-        let outcome = fitted.and_then(|end| self.finish(trainer, end, held_out, last.0));
-        let summary = match outcome {
-            Ok(summary) => summary,
-            Err(error) => {
-                let event =
-                    Failure { error: error.to_string(), exit_code: error.kind().exit_code() };
-                // The error itself is what matters now.
-                let _ = metrics.event("error", &event);
-                if self.args.json {
-                    let _ = json.event("error", &event);
-                }
-                return Err(error);
-            }
-        };
-        metrics.event("end", &summary)?;
-        if self.args.json {
-            json.event("end", &summary)?;
-        }
-        if !self.args.json {
-            print(&self.describe(&summary))?;
-        }
-        Ok(match summary.ending {
-            Ending::Interrupted if json.is_closed() => ExitCode::FAILURE,
-            Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
-            Ending::Done | Ending::Stopped => ExitCode::SUCCESS,
-        })
-    }
-
-    /// Saves the model, then measures it.
-    fn finish(
-        &self,
-        trainer: &mut Trainer,
-        end: End,
-        held_out: HeldOut,
-        train_loss: Option<f64>,
-    ) -> Result<Summary> {
-        self.save(&trainer.model()?)?;
-        let traffic = trainer.session().backend().traffic();
-        let (valid, mut test) = match held_out {
-            HeldOut::Validation => (end.valid, None),
-            HeldOut::Test => (None, end.valid),
-        };
-        if let (Some(data), None, Ending::Done | Ending::Stopped) =
-            (&self.job.test, &test, end.ending)
-        {
-            test = Some(trainer.evaluate(data)?);
-        }
-        Ok(Summary {
-            run: self.directory.path().to_path_buf(),
-            model: self.directory.model(),
-            device: self.device.to_string(),
-            backend: self.device.backend.clone(),
-            ending: end.ending,
-            epochs: end.epochs,
-            steps: end.steps,
-            seconds: end.seconds,
-            bytes_read: traffic.bytes_read,
-            dispatches: traffic.dispatches,
-            submissions: traffic.submissions,
-            train_loss,
-            valid,
-            test,
-        })
-    }
-
-    fn save(&self, model: &Model) -> Result<()> {
-        if model.weights.iter().any(|layer| !is_finite(layer)) {
-            let error =
-                Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
-            let lr = self.job.spec.lr;
-            return Err(error
-                .at("the last step")
-                .help(format!("lower the learning rate, now {lr}, with --lr")));
-        }
-        let provenance = Provenance {
-            data: Some(self.job.training.name().into()),
-            columns: self.job.columns.clone(),
-            config: Some(self.config.clone()),
-            ..Provenance::default()
-        };
-        save_model_with(model, &provenance, &self.directory.model())
-    }
-
-    /// Saves what can be saved after a failure, and says what there is.
-    fn rescue(&self, trainer: &mut Trainer, error: &Error) {
-        let saved = error.kind() != ErrorKind::Diverged
-            && trainer.model().and_then(|model| self.save(&model)).is_ok();
-        let model = if saved { "the model of the last step" } else { "no model" };
-        let run = self.directory.path().display();
-        say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
-    }
-
-    /// The end of a run, for people.
-    fn describe(&self, summary: &Summary) -> String {
-        let mut text = String::new();
-        let parts = [
-            ("validation", &summary.valid, &self.job.validation),
-            ("test", &summary.test, &self.job.test),
-        ];
-        for (name, metrics, data) in parts {
-            if let (Some(metrics), Some(data)) = (metrics, data) {
-                text += &format!("{name:<11} {}  ({})\n", line(metrics), count(data.rows(), "row"));
-            }
-        }
-        if let (true, Some(loss)) = (text.is_empty(), summary.train_loss) {
-            text += &format!("training    loss {} in the last epoch\n", short(loss));
-        }
-        let ended = match summary.ending {
-            Ending::Done => "trained",
-            Ending::Stopped => "stopped",
-            Ending::Interrupted => "interrupted",
-        };
-        text += &format!(
-            "{ended:<11} {}, {} in {}\nmodel       {}\n",
-            count(summary.epochs, "epoch"),
-            count(summary.steps as usize, "step"),
-            duration(summary.seconds),
-            summary.model.display(),
-        );
-        text + &format!("next        wgrad predict {} DATA -o FILE.csv\n", summary.run.display())
-    }
-}
-
-/// The training loss of the last epoch.
-struct LastLoss(Option<f64>);
-
-impl Observer for LastLoss {
-    fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
-        self.0 = Some(epoch.train_loss);
-        Ok(Flow::Continue)
-    }
-}
-
-/// Metrics in a line: what people look at first, then the loss.
-pub(super) fn line(metrics: &Metrics) -> String {
-    let values = metrics.values.iter().copied().chain([("loss", metrics.loss)]);
-    values.map(|(name, value)| format!("{name} {}", short(value))).collect::<Vec<_>>().join("  ")
-}
-
-fn is_finite(layer: &LayerWeights) -> bool {
-    layer.weight.data().iter().chain(layer.bias.iter().flatten()).all(|x| x.is_finite())
+/// How a run ended and what it left.
+pub(super) fn ending(summary: &Summary) -> String {
+    let ended = match summary.ending {
+        Ending::Done => "trained",
+        Ending::Stopped => "stopped",
+        Ending::Interrupted => "interrupted",
+    };
+    format!(
+        "{ended:<11} {}, {} in {}\nmodel       {}\nnext        wgrad predict {} DATA -o FILE.csv\n",
+        count(summary.epochs, "epoch"),
+        count(summary.steps as usize, "step"),
+        duration(summary.seconds),
+        summary.model.display(),
+        summary.run.display()
+    )
 }

@@ -7,6 +7,7 @@ mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use values::{HiddenLayers, StopAt, Validation};
 
+use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
 use clap::Args;
 use serde::Serialize;
@@ -34,6 +35,30 @@ pub struct TrainConfig {
     pub device: DeviceConfig,
 }
 
+impl DataConfig {
+    /// How the data are opened.
+    #[must_use]
+    pub fn options(&self) -> DataOptions {
+        let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
+        DataOptions {
+            data_dir: self.data_dir.clone(),
+            columns: ColumnOptions {
+                target: names(&self.target),
+                columns: names(&self.columns),
+                ignore: names(&self.ignore),
+                categorical: names(&self.categorical),
+                numeric: names(&self.numeric),
+                sample_weight: self.sample_weight.clone(),
+                reserved: Vec::new(),
+            },
+            task: self.task.unwrap_or_default(),
+            image: ImageOptions { size: self.image_size, colour: self.image_colour },
+            seed: self.seed.unwrap_or_default(),
+            notify: None,
+        }
+    }
+}
+
 /// Gives each type the method `or`, which takes each option from the first that has it.
 macro_rules! first_given {
     ($($type:ident { $($field:ident),+ })+) => {$(
@@ -47,10 +72,13 @@ macro_rules! first_given {
     )+};
 }
 first_given! {
-    DataConfig { data, data_dir, target, task, scaling, seed }
+    DataConfig {
+        data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
+        sample_weight, task, scaling, image_size, image_colour, seed
+    }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
-    RunConfig { validation, test, init, epochs, no_shuffle, stop_at, out, plan }
+    RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -180,6 +208,15 @@ mod tests {
             data = "houses.csv"
             data-dir = "d"
             target = ["price", "rent"]
+            columns = ["rooms", "town"]
+            ignore = ["id"]
+            categorical = ["town"]
+            numeric = ["rooms"]
+            log = ["rooms"]
+            class-weight = "yes=3,no=0.5"
+            sample-weight = "w"
+            image-size = "28x20"
+            image-colour = "grey"
             task = "regression"
             scaling = "standard"
             seed = 7
@@ -196,6 +233,8 @@ mod tests {
             weight-decay = 1e-5
             batch-size = 32
             validation = 0.2
+            split = "group:street"
+            folds = 5
             test = "test.csv"
             init = "w.safetensors"
             epochs = 3

@@ -2,7 +2,8 @@
 
 use super::values::{HiddenLayers, StopAt, Validation, names, text};
 use crate::backend::device::Choice;
-use crate::data::{Scaling, Task};
+use crate::data::split::Split;
+use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
@@ -33,15 +34,62 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Vec<String>>,
 
-    /// classification or regression [default: from the target]
+    /// The only columns to learn from, by name or number [default: all but the target]
+    #[arg(long, env = "WGRAD_COLUMNS", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+
+    /// Columns that are left out
+    #[arg(long, env = "WGRAD_IGNORE", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<Vec<String>>,
+
+    /// Columns of categories, whatever they look like
+    #[arg(long, env = "WGRAD_CATEGORICAL", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub categorical: Option<Vec<String>>,
+
+    /// Columns of numbers, whatever they look like
+    #[arg(long, env = "WGRAD_NUMERIC", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub numeric: Option<Vec<String>>,
+
+    /// Columns with long tails, whose logarithms are taken: sign(x) · ln(1 + |x|)
+    #[arg(long, env = "WGRAD_LOG", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Vec<String>>,
+
+    /// How much the rows of each class count: balanced, or as in yes=3,no=1
+    #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weight: Option<ClassWeight>,
+
+    /// A column that says how much each row counts
+    #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_weight: Option<String>,
+
+    /// classification, regression or multilabel [default: from the target]
     #[arg(long, env = "WGRAD_TASK")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 
-    /// standard, minmax or none [default: minmax for images, none for generated sets, else standard]
+    /// standard, minmax, robust, quantile (to normal) or none [default: minmax for images, none for
+    /// generated sets, else standard]
     #[arg(long, env = "WGRAD_SCALING")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+
+    /// Width and height to which images are resized, as in 28x28 [default: their own, or 32x32 where
+    /// they differ]
+    #[arg(long, env = "WGRAD_IMAGE_SIZE", value_name = "WxH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<ImageSize>,
+
+    /// Whether images are read in grey or rgb [default: rgb if any has colours]
+    #[arg(long, env = "WGRAD_IMAGE_COLOUR", value_name = "grey|rgb")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_colour: Option<Colour>,
 
     /// What weights, order, split and generated data are drawn from [default: 0]
     #[arg(long, env = "WGRAD_SEED", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
@@ -136,6 +184,18 @@ pub struct RunConfig {
     )]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
+
+    /// How the held-out rows are chosen: random, stratified (alike shares of classes), group:COL
+    /// (equal values stay together), time:COL (the latest), column:COL (train, validation or test)
+    /// [default: stratified for classes, else random]
+    #[arg(long, env = "WGRAD_SPLIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+
+    /// Train as many nets, each with another part held out, and judge them together
+    #[arg(long, env = "WGRAD_FOLDS", value_name = "K", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
 
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]

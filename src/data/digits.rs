@@ -28,7 +28,9 @@ pub fn digits() -> Dataset {
         name: "digits".to_string(),
         features: Arc::new(Features::U8(features)),
         targets: Targets::Classes { labels, names: (0..10).map(|d| d.to_string()).collect() },
+        weights: None,
         is_image: true,
+        shape: None,
     }
 }
 

@@ -64,7 +64,9 @@ fn generate(
             labels: (0..rows).map(|row| (row % classes) as u32).collect(),
             names: (0..classes).map(|class| class.to_string()).collect(),
         },
+        weights: None,
         is_image: false,
+        shape: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Data sets from IDX files: images with their labels, and directories of four such files.
 
 use super::idx::{self, IdxArray, IdxValues};
-use super::source::TrainTest;
+use super::source::Ready;
 use super::stream::{ByteStream, set_name};
 use super::target::MAX_CLASSES;
 use super::{Dataset, Features, Targets};
@@ -31,22 +31,22 @@ pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
 
 /// Reads a directory of IDX files named as those of MNIST: `train-images-idx3-ubyte` and
 /// `train-labels-idx1-ubyte`, and for the test part `t10k-…`, if there is one; also with a dot
-/// before `idx`, and with `.gz`.
+/// before `idx`, and with `.gz`: (training part, test part).
 ///
 /// # Errors
 /// When a file is missing or bad, or the two parts don't fit each other.
-pub fn read_idx_directory(dir: &Path) -> Result<TrainTest> {
-    read_directory(dir, None)
+pub fn read_idx_directory(dir: &Path) -> Result<(Dataset, Option<Dataset>)> {
+    read_directory(dir, None).map(|Ready { train, test }| (train, test))
 }
 
 /// [`read_idx_directory`], of a set whose number of classes is known.
-pub(super) fn read_directory(dir: &Path, classes: Option<usize>) -> Result<TrainTest> {
+pub(super) fn read_directory(dir: &Path, classes: Option<usize>) -> Result<Ready> {
     let [images, labels] = files(dir, "train");
     let train = read_part(dir, images, labels, classes)?;
     let train = several_classes(train).map_err(|e| e.at(dir.display()))?;
     let [images, labels] = files(dir, "t10k");
     if images.iter().chain(&labels).all(|f| !f.is_file()) {
-        return Ok(TrainTest { train, test: None, columns: None });
+        return Ok(Ready { train, test: None });
     }
     let test = read_part(dir, images, labels, train.class_names().map(<[_]>::len).or(classes))?;
     if test.features().cols() != train.features().cols() {
@@ -58,7 +58,7 @@ pub(super) fn read_directory(dir: &Path, classes: Option<usize>) -> Result<Train
         .at(dir.display())
         .help("the two parts are of different sets: give files that belong together"));
     }
-    Ok(TrainTest { train, test: Some(test), columns: None })
+    Ok(Ready { train, test: Some(test) })
 }
 
 /// Whether any file of the quartet is in the directory.
@@ -231,7 +231,7 @@ pub(super) mod tests {
         for (dot, zipped) in [("-", false), ("-", true), (".", false), (".", true)] {
             let dir = tempfile::tempdir().unwrap();
             write_quartet(dir.path(), dot, zipped);
-            let TrainTest { train, test, .. } = read_idx_directory(dir.path()).unwrap();
+            let (train, test) = read_idx_directory(dir.path()).unwrap();
             let test = test.unwrap();
             assert_eq!((train.rows(), test.rows(), train.outputs(), test.outputs()), (2, 1, 3, 3));
             assert!(train.is_image() && matches!(train.features(), Features::U8(_)));
@@ -250,7 +250,7 @@ pub(super) mod tests {
         assert!(error.starts_with("t10k-labels-idx1-ubyte is missing"), "{error}");
         assert!(error.contains("t10k-labels.idx1-ubyte.gz"), "{error}");
         fs::remove_file(dir.path().join("t10k-images-idx3-ubyte.gz")).unwrap();
-        assert_eq!(read_idx_directory(dir.path()).unwrap().test, None);
+        assert_eq!(read_idx_directory(dir.path()).unwrap().1, None);
         fs::remove_file(dir.path().join("train-images-idx3-ubyte.gz")).unwrap();
         let error = read_idx_directory(dir.path()).unwrap_err().to_string();
         assert!(error.starts_with("train-images-idx3-ubyte is missing"), "{error}");

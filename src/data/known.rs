@@ -2,7 +2,7 @@
 
 use super::download::{Hashed, agent, download};
 use super::idx_set::{has_any_file, read_directory};
-use super::source::TrainTest;
+use super::source::Ready;
 use crate::error::{Error, ErrorKind, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ pub(super) fn open(
     set: &KnownSet,
     data_dir: Option<&Path>,
     notify: Option<fn(&str)>,
-) -> Result<TrainTest> {
+) -> Result<Ready> {
     if let Some(dir) = data_dir {
         if !dir.is_dir() {
             return Err(Error::data(format!("there is no directory {}", dir.display()))
@@ -108,7 +108,7 @@ pub(super) fn open(
     read(set, &cache)
 }
 
-fn read(set: &KnownSet, dir: &Path) -> Result<TrainTest> {
+fn read(set: &KnownSet, dir: &Path) -> Result<Ready> {
     let mut found = read_directory(dir, Some(set.classes))?;
     found.train.name = set.name.to_string();
     if let Some(test) = &mut found.test {

@@ -1,34 +1,77 @@
-//! Data sets in host memory, each in its own storage type: bytes stay bytes.
+//! From files to rows that a net takes.
+//!
+//! ```text
+//! file ─ read ─▶ Frame ─ understand ─▶ Table ─ fit on training rows ─▶ Encoding ─▶ Dataset
+//! ```
+//!
+//! - A **reader** for each format ([`read`], `delimited`, …) turns bytes into a [`Frame`]: columns
+//!   of typed [`Values`], each row with its line where the file is text. It is told what is wanted
+//!   of each column, and reads no other.
+//! - A [`Table`] is a frame whose columns are understood, from the values and from what the user
+//!   says ([`ColumnOptions`]): what each is for ([`Role`]) and what it holds ([`Kind`]), with the
+//!   [`Targets`] of all rows. Nothing is fitted yet, so that a split can be chosen by any column:
+//!   it says which rows are trained on, as a list of them.
+//! - An [`Encoding`] is fitted to these rows: for each column an [`Encoder`] with medians, scales,
+//!   quantiles, categories. It is saved with the model, and finds its columns by name in any other
+//!   table.
+//! - A [`Dataset`] is what it makes: (rows, inputs) in f32, or bytes where they are pixels, with
+//!   targets and, where asked for, a weight for each row.
+//!
+//! Sets that are matrices from the start (digits, images, generated sets) are a [`Dataset`] at
+//! once; [`Data`] is either. [`Preprocessing`] is what a model keeps of both ways: the encoding of
+//! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
-mod columns;
+mod columnar;
+mod data;
 mod delimited;
 mod digits;
 mod download;
+mod encode;
+mod frame;
 mod generated;
 mod idx;
 mod idx_set;
+mod images;
+mod keys;
+mod kind;
 mod known;
+mod npy;
+mod read;
+mod roles;
 mod samples;
 mod scaling;
 mod source;
+pub mod split;
 mod stream;
 mod table;
 mod target;
 mod task;
-pub use columns::{Columns, Expected};
+mod time;
+mod weights;
+pub use data::Data;
 pub use digits::digits;
+pub use encode::{
+    CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Located, MomentEncoder,
+    NumberEncoder, Scaler,
+};
+pub use frame::{Frame, Header, Lines, MISSING, Texts, Values, Words};
 pub use generated::{moons, spiral, xor};
 pub use idx::{IdxArray, IdxValues, read_idx};
 pub use idx_set::{read_idx_directory, read_idx_pair};
+pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
+pub use kind::Kind;
+pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
-pub use source::{DataOptions, Inputs, NAMES, TrainTest, open, open_inputs};
-pub use table::{Table, TableOptions, read_table};
+pub use source::{
+    DataOptions, Inputs, Measured, NAMES, TrainTest, open, open_inputs, open_measured,
+};
+pub use table::{Column, Fitting, Table};
 pub use task::Task;
+pub use weights::ClassWeight;
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use crate::random::{Permutation, Stream, stream_key};
 use std::sync::Arc;
 
 /// The feature columns of a data set: (rows, features).
@@ -68,7 +111,7 @@ impl Features {
         }
     }
 
-    fn select_rows(&self, rows: &[usize]) -> Self {
+    pub(crate) fn select_rows(&self, rows: &[usize]) -> Self {
         match self {
             Features::U8(m) => Features::U8(m.select_rows(rows)),
             Features::F32(m) => Features::F32(m.select_rows(rows)),
@@ -88,16 +131,26 @@ pub enum Targets {
     },
     /// Numbers: (rows, outputs).
     Numbers(Matrix<f32>),
+    /// Any number of labels a row.
+    Labels {
+        /// 1 where the row has the label, else 0: (rows, labels).
+        values: Matrix<f32>,
+        /// The names of the labels.
+        names: Vec<String>,
+    },
 }
 
 impl Targets {
-    fn select_rows(&self, rows: &[usize]) -> Self {
+    pub(crate) fn select_rows(&self, rows: &[usize]) -> Self {
         match self {
             Targets::Classes { labels, names } => Targets::Classes {
                 labels: rows.iter().map(|&r| labels[r]).collect(),
                 names: names.clone(),
             },
             Targets::Numbers(m) => Targets::Numbers(m.select_rows(rows)),
+            Targets::Labels { values, names } => {
+                Targets::Labels { values: values.select_rows(rows), names: names.clone() }
+            }
         }
     }
 
@@ -106,7 +159,16 @@ impl Targets {
     pub fn rows(&self) -> usize {
         match self {
             Targets::Classes { labels, .. } => labels.len(),
-            Targets::Numbers(m) => m.rows(),
+            Targets::Numbers(m) | Targets::Labels { values: m, .. } => m.rows(),
+        }
+    }
+
+    /// The width of the output that they call for.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        match self {
+            Targets::Classes { names, .. } => names.len(),
+            Targets::Numbers(m) | Targets::Labels { values: m, .. } => m.cols(),
         }
     }
 }
@@ -117,7 +179,9 @@ pub struct Dataset {
     name: String,
     features: Arc<Features>,
     targets: Targets,
+    weights: Option<Vec<f32>>,
     is_image: bool,
+    shape: Option<ImageShape>,
 }
 
 impl Dataset {
@@ -158,12 +222,42 @@ impl Dataset {
                     );
                 }
             }
-            Targets::Numbers(m) => check_finite(m, "target").map_err(|e| e.at(&name))?,
+            Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
+                check_finite(m, "target").map_err(|e| e.at(&name))?;
+            }
         }
         if let Features::F32(m) = &features {
             check_finite(m, "feature").map_err(|e| e.at(&name))?;
         }
-        Ok(Dataset { name, features: Arc::new(features), targets, is_image: false })
+        Ok(Dataset {
+            name,
+            features: Arc::new(features),
+            targets,
+            weights: None,
+            is_image: false,
+            shape: None,
+        })
+    }
+
+    /// The same data, in which rows count as much as these say: (rows), finite and from 0 on. What
+    /// they counted before is multiplied.
+    ///
+    /// # Errors
+    /// When there are not as many weights as rows, or one is negative or not finite.
+    pub fn weighted(mut self, weights: Vec<f32>) -> Result<Self> {
+        if weights.len() != self.rows() {
+            return Err(Error::usage(format!("{} weights, {} rows", weights.len(), self.rows())));
+        }
+        if let Some(row) = weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
+            return Err(Error::data(format!("the weight {}", weights[row]))
+                .at(format!("row {}", row + 1))
+                .help("weights are finite and not below 0"));
+        }
+        self.weights = Some(match self.weights {
+            Some(before) => before.iter().zip(&weights).map(|(a, b)| a * b).collect(),
+            None => weights,
+        });
+        Ok(self)
     }
 
     /// The same data, whose columns are the pixels of one image and are scaled together.
@@ -171,6 +265,18 @@ impl Dataset {
     pub fn image(mut self) -> Self {
         self.is_image = true;
         self
+    }
+
+    /// The same data, whose rows are images of that shape.
+    #[must_use]
+    pub fn image_of(self, shape: ImageShape) -> Self {
+        Dataset { shape: Some(shape), ..self.image() }
+    }
+
+    /// The shape of the images, where it is known.
+    #[must_use]
+    pub fn shape(&self) -> Option<ImageShape> {
+        self.shape
     }
 
     /// The name, as shown to users.
@@ -197,6 +303,12 @@ impl Dataset {
         &self.targets
     }
 
+    /// How much each row counts, where they don't count alike: (rows).
+    #[must_use]
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+
     /// Whether the columns are the pixels of one image.
     #[must_use]
     pub fn is_image(&self) -> bool {
@@ -214,17 +326,14 @@ impl Dataset {
     pub fn class_names(&self) -> Option<&[String]> {
         match &self.targets {
             Targets::Classes { names, .. } => Some(names),
-            Targets::Numbers(_) => None,
+            Targets::Numbers(_) | Targets::Labels { .. } => None,
         }
     }
 
     /// The width of the output that these targets call for.
     #[must_use]
     pub fn outputs(&self) -> usize {
-        match &self.targets {
-            Targets::Classes { names, .. } => names.len(),
-            Targets::Numbers(m) => m.cols(),
-        }
+        self.targets.outputs()
     }
 
     /// The rows named by `rows`, in that order.
@@ -234,29 +343,19 @@ impl Dataset {
             name: self.name.clone(),
             features: Arc::new(self.features.select_rows(rows)),
             targets: self.targets.select_rows(rows),
+            weights: self.weights.as_ref().map(|w| rows.iter().map(|&r| w[r]).collect()),
             is_image: self.is_image,
+            shape: self.shape,
         }
     }
 
     /// Splits off a seeded random `fraction` of the rows: (the rest, the fraction).
     ///
     /// # Errors
-    /// When the fraction is not in (0, 1), or leaves one side without rows.
+    /// As [`split::random`].
     pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        let rows = self.rows();
-        let held_out = (rows as f64 * fraction).round() as usize;
-        if !(fraction > 0.0 && fraction < 1.0) || held_out == 0 || held_out >= rows {
-            return Err(Error::usage(format!(
-                "a validation fraction of {fraction} of {rows} rows"
-            ))
-            .help("choose a fraction that leaves rows on both sides, or 0 for none"));
-        }
-        let order = Permutation::new(rows as u32, Some(stream_key(seed, Stream::Split, 0)));
-        let mut order: Vec<usize> = (0..rows).map(|i| order.at(i as u32) as usize).collect();
-        let (validation, training) = order.split_at_mut(held_out);
-        validation.sort_unstable();
-        training.sort_unstable();
-        Ok((self.select(training), self.select(validation)))
+        let parts = split::random(self.rows(), fraction, seed)?;
+        Ok((self.select(&parts.training), self.select(&parts.validation)))
     }
 }
 

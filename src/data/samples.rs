@@ -1,6 +1,7 @@
 //! From a data set to rows that a backend takes, by what was fitted on the training rows.
 
-use super::{Affine, Dataset, Features, Scaling, Targets};
+use super::encode::Encoding;
+use super::{Affine, Dataset, Features, ImageShape, Scaling, Targets};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -46,12 +47,21 @@ pub struct Storage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// The scaling of the feature columns.
+    /// What turns a table's columns into features; none where the data are features from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// The scaling of the feature columns, those that an encoding makes if there is one.
     pub features: Affine,
     /// The scaling of the targets; the identity for classes.
     pub targets: Affine,
-    /// The names of the classes; none where the targets are numbers.
+    /// The names of the classes; none where the targets are something else.
     pub classes: Option<Vec<String>>,
+    /// The shape of the images, where the data are folders of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageShape>,
+    /// The names of the labels, where a row may have any number of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
 }
 
 impl Preprocessing {
@@ -67,9 +77,15 @@ impl Preprocessing {
             _ => Affine::identity(training.outputs()),
         };
         Preprocessing {
+            encoding: None,
             features: scaling.fit(training.features(), together),
             targets,
             classes: training.class_names().map(<[String]>::to_vec),
+            image: training.shape(),
+            labels: match training.targets() {
+                Targets::Labels { names, .. } => Some(names.clone()),
+                _ => None,
+            },
         }
     }
 
@@ -84,6 +100,13 @@ impl Preprocessing {
     /// # Errors
     /// When the number of columns is not that of the training rows.
     pub fn features(&self, features: Arc<Features>) -> Result<Samples> {
+        self.check_width(&features)?;
+        let affine = self.features.clone();
+        Ok(Samples { features, affine, targets: None })
+    }
+
+    /// Refuses another number of columns than that of the training rows.
+    pub(super) fn check_width(&self, features: &Features) -> Result<()> {
         let (expected, found) = (self.features.cols(), features.cols());
         if found != expected {
             return Err(Error::data(format!(
@@ -91,7 +114,7 @@ impl Preprocessing {
             ))
             .help("give the columns of the training data, in the same order"));
         }
-        Ok(Samples { features, affine: self.features.clone(), targets: None })
+        Ok(())
     }
 
     /// Features and targets.
@@ -105,17 +128,28 @@ impl Preprocessing {
                 labels: relabel(data.name(), labels, names, classes)?,
                 names: classes.clone(),
             },
-            (Targets::Numbers(m), None) if m.cols() == self.targets.cols() => {
+            (Targets::Numbers(m), None)
+                if m.cols() == self.targets.cols() && self.labels.is_none() =>
+            {
                 Targets::Numbers(self.targets.apply(m))
             }
+            (Targets::Labels { names, .. }, None) if Some(names) == self.labels.as_ref() => {
+                data.targets().clone()
+            }
             (found, _) => {
-                let kind = |classes: bool| if classes { "classes" } else { "numbers" };
-                let found = matches!(found, Targets::Classes { .. });
+                let (found, expected) = match (found, &self.classes, &self.labels) {
+                    (Targets::Classes { .. }, None, None) => ("classes", "numbers"),
+                    (Targets::Classes { .. }, ..) => ("classes", "labels"),
+                    (Targets::Labels { .. }, Some(_), _) => ("labels", "classes"),
+                    (Targets::Labels { .. }, _, Some(_)) => ("labels", "other labels"),
+                    (Targets::Labels { .. }, ..) => ("labels", "numbers"),
+                    (Targets::Numbers(_), Some(_), _) => ("numbers", "classes"),
+                    (Targets::Numbers(_), _, Some(_)) => ("numbers", "labels"),
+                    (Targets::Numbers(_), ..) => ("numbers", "numbers"),
+                };
                 return Err(Error::data(format!(
-                    "the targets are {} with {} outputs, but the net was trained on {} with {}",
-                    kind(found),
+                    "the targets are {found} with {} outputs, but the net was trained on {expected} with {}",
                     data.outputs(),
-                    kind(self.classes.is_some()),
                     self.targets.cols()
                 ))
                 .at(data.name())

@@ -14,13 +14,18 @@ pub enum Scaling {
     Standard,
     /// To the range 0…1, column by column; the pixels of an image all alike.
     Minmax,
+    /// To median 0 and interquartile range 1, column by column: outliers count for little.
+    Robust,
+    /// To a normal distribution by rank, column by column: neither the shape nor outliers count.
+    Quantile,
     /// Not at all.
     None,
 }
 
 impl Scaling {
     /// Every scaling once.
-    pub const ALL: [Scaling; 3] = [Scaling::Standard, Scaling::Minmax, Scaling::None];
+    pub const ALL: [Scaling; 5] =
+        [Scaling::Standard, Scaling::Minmax, Scaling::Robust, Scaling::Quantile, Scaling::None];
 
     /// The name used in files and on the command line.
     #[must_use]
@@ -28,13 +33,21 @@ impl Scaling {
         match self {
             Scaling::Standard => "standard",
             Scaling::Minmax => "minmax",
+            Scaling::Robust => "robust",
+            Scaling::Quantile => "quantile",
             Scaling::None => "none",
         }
     }
 
     /// Fits the scaling of each column of `features`; `together` scales all columns alike.
+    ///
+    /// [`Scaling::Quantile`] has no linear form: for it, the columns are fitted as for
+    /// [`Scaling::Robust`].
     #[must_use]
     pub fn fit(self, features: &Features, together: bool) -> Affine {
+        if matches!(self, Scaling::Robust | Scaling::Quantile) {
+            return robust(features);
+        }
         let (rows, cols) = (features.rows(), features.cols());
         let groups = if together { 1 } else { cols };
         let mut moments = vec![Moments::default(); groups];
@@ -56,10 +69,24 @@ impl Scaling {
         let (shift, spread) = match self {
             Scaling::Standard => (m.mean, (m.squares / m.count.max(1.0)).sqrt()),
             Scaling::Minmax => (m.min, m.max - m.min),
-            Scaling::None => (0.0, 1.0),
+            Scaling::Robust | Scaling::Quantile | Scaling::None => (0.0, 1.0),
         };
         (shift, if spread > 0.0 { 1.0 / spread } else { 1.0 })
     }
+}
+
+/// The median and the interquartile range of each column.
+fn robust(features: &Features) -> Affine {
+    let (mut shifts, mut scales) = (Vec::new(), Vec::new());
+    for col in 0..features.cols() {
+        let mut values: Vec<f32> = (0..features.rows()).map(|r| features.value(r, col)).collect();
+        values.sort_unstable_by(f32::total_cmp);
+        let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
+        let spread = at(0.75) - at(0.25);
+        shifts.push(at(0.5));
+        scales.push(if spread > 0.0 { 1.0 / spread } else { 1.0 });
+    }
+    Affine { shift: shifts, scale: scales }
 }
 
 /// Count, mean and sum of squared deviations in one pass (Welford 1962), and the range.

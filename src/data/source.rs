@@ -1,12 +1,18 @@
-//! From what a user calls DATA to a data set: names of sets, files and directories.
+//! From what a user calls DATA to data: names of sets, files and directories.
 
-use super::columns::{Columns, Expected};
 use super::idx::is_idx;
-use super::idx_set::{self, has_any_file, read_idx_directory, several_classes};
+use super::idx_set::{self, has_any_file, read_directory, several_classes};
+use super::images::{self, ImageFolder, ImageOptions, ImageShape};
 use super::known::{self, FASHION_MNIST, MNIST};
-use super::stream::{ByteStream, set_name};
-use super::table::{self, Table, TableOptions};
-use super::{Dataset, Features, Task, digits, moons, spiral, xor};
+use super::npy::{self, NpyArray, NpzPair};
+use super::read::{self, Known, Want};
+use super::stream::{ByteStream, Source, set_name};
+use super::table::{self, Table};
+use super::target::{self, Columns};
+use super::{
+    ColumnOptions, Data, Dataset, Features, Frame, Header, Preprocessing, Task, digits, moons,
+    spiral, xor,
+};
 use crate::error::{Error, Result, nearest};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,16 +26,14 @@ pub const NAMES: [&str; 6] = ["digits", "spiral", "moons", "xor", "mnist", "fash
 pub struct DataOptions {
     /// Where the files of known sets are looked for first.
     pub data_dir: Option<PathBuf>,
-    /// The target columns of a table, each by its name or its number from 1 on; empty for the
-    /// last one.
-    pub target: Vec<String>,
+    /// What is said of the columns of a table.
+    pub columns: ColumnOptions,
     /// What the target of a table holds.
     pub task: Task,
+    /// What is said of images.
+    pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
-    /// What a trained model needs of a table, where data are for one. Other data are held against
-    /// the model by [`Preprocessing`](super::Preprocessing).
-    pub expected: Option<Expected>,
     /// Is told what takes a while, such as a download.
     pub notify: Option<fn(&str)>,
 }
@@ -38,11 +42,9 @@ pub struct DataOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainTest {
     /// What is trained on; all of it where there is no test part.
-    pub train: Dataset,
+    pub train: Data,
     /// What is only measured on.
     pub test: Option<Dataset>,
-    /// The columns, where the source is a table.
-    pub columns: Option<Columns>,
 }
 
 /// Features without targets, for prediction.
@@ -54,64 +56,246 @@ pub struct Inputs {
     pub features: Arc<Features>,
 }
 
-/// Opens a set by its name, a file, or a directory; names come before paths of the same name.
+/// Opens a set by its name, a file, or a directory; names come before paths of the same name, and
+/// `-` is standard input.
 ///
 /// # Errors
-/// When there is no such thing, it is bad, or it is a table without what a model expects.
+/// When there is no such thing, or it is bad.
 pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
-    let found = match find(name, options)? {
-        Found::Set(found) => found,
-        Found::Table(stream) => {
-            let path = stream.path().to_path_buf();
-            let table = read_table(stream, options, false)?;
-            let (train, columns) = table.into_dataset().map_err(|e| e.at(path.display()))?;
-            return Ok(TrainTest { train, test: None, columns: Some(columns) });
+    let ready = match find(name, options)? {
+        Found::Set(ready) => ready,
+        Found::Table(source) => {
+            let place = source.path().display().to_string();
+            let (columns, task) = (&options.columns, options.task);
+            let known = Known { names: &columns.target, unnamed: false };
+            let frame = read::read(&source, known, |header| table::wanted(header, columns, task))?;
+            let table = Table::new(set_name(source.path()), frame, columns, task);
+            let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
+            return Ok(TrainTest { train, test: None });
+        }
+        Found::Images(Images { train, test }) => {
+            let shape = train.shape(&options.image)?;
+            let train = train.dataset(shape, None)?;
+            let known = train.class_names();
+            let test = test.map(|images| images.dataset(shape, known)).transpose()?;
+            Ready { train, test }
+        }
+        Found::Pixels(path, _) => {
+            return Err(Error::data("images without their classes")
+                .at(path.display())
+                .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)"));
         }
         Found::Idx(images) => {
-            let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
             let path = images.path().to_path_buf();
-            let data = idx_set::pair(images, labels, None)?;
-            let data = match options.expected {
-                Some(_) => data,
-                None => several_classes(data).map_err(|e| e.at(path.display()))?,
-            };
-            TrainTest { train: data, test: None, columns: None }
+            let data = pair(images)?;
+            Ready { train: several_classes(data).map_err(|e| e.at(path.display()))?, test: None }
         }
     };
-    check_options(&found.train, options)?;
-    Ok(found)
+    check_options(&ready.train, options)?;
+    Ok(TrainTest { train: Data::Ready(ready.train), test: ready.test })
 }
 
-/// Opens the features alone: of a set with a test part those of that, and of a table whether its
-/// target is there or not.
+/// Data to measure a trained model on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The rows, as the net takes them.
+    pub data: Dataset,
+    /// Whether they are the test part of a set that has one.
+    pub is_test_part: bool,
+}
+
+/// Opens data to measure a trained model on: of a set with a test part that.
 ///
 /// # Errors
-/// When there is no such thing, it is bad, or it is a table without what a model expects.
-pub fn open_inputs(name: &str, options: &DataOptions) -> Result<Inputs> {
-    Ok(match find(name, options)? {
-        Found::Set(TrainTest { train, test, .. }) => {
-            let data = test.unwrap_or(train);
-            Inputs { name: data.name, features: data.features }
+/// When there is no such thing, it is bad, or it isn't what the model needs.
+pub fn open_measured(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<Measured> {
+    let (data, is_test_part) = match find(name, options)? {
+        Found::Set(Ready { train, test }) => {
+            let is_test_part = test.is_some();
+            (test.unwrap_or(train), is_test_part)
         }
-        Found::Table(stream) => {
-            let table = read_table(stream, options, true)?;
-            Inputs { name: table.name().to_string(), features: Arc::new(table.into_features()) }
+        Found::Table(source) => {
+            let place = source.path().display().to_string();
+            let (preprocessing, frame) = read_known(&source, preprocessing, options, true)?;
+            let name = set_name(source.path());
+            let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
+            return Ok(Measured { data, is_test_part: false });
+        }
+        Found::Images(Images { train, test }) => {
+            let is_test_part = test.is_some();
+            let images = test.unwrap_or(train);
+            let shape = shape_for(&images, preprocessing, options)?;
+            (images.dataset(shape, preprocessing.classes.as_deref())?, is_test_part)
+        }
+        Found::Pixels(path, _) => {
+            return Err(Error::data("images without their classes")
+                .at(path.display())
+                .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)"));
+        }
+        Found::Idx(images) => (pair(images)?, false),
+    };
+    check_ready(data.name(), data.features(), preprocessing)?;
+    preprocessing.samples(&data)?;
+    Ok(Measured { data, is_test_part })
+}
+
+/// Opens the features alone for a trained model: of a set with a test part those of that, and of a
+/// table whether its target is there or not.
+///
+/// # Errors
+/// When there is no such thing, it is bad, or it isn't what the model needs.
+pub fn open_inputs(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<Inputs> {
+    let inputs = match find(name, options)? {
+        Found::Set(Ready { train, test }) => {
+            let data = test.unwrap_or(train);
+            Inputs { name: data.name().to_string(), features: data.features_shared() }
+        }
+        Found::Table(source) => {
+            let place = source.path().display().to_string();
+            let (preprocessing, frame) = read_known(&source, preprocessing, options, false)?;
+            let name = set_name(source.path());
+            let features = match &preprocessing.encoding {
+                Some(encoding) => encoding.encode(&frame, None).map_err(|e| e.at(place))?,
+                None => return Err(Error::failed("a table was read without its columns")),
+            };
+            return Ok(Inputs { name, features: Arc::new(features) });
+        }
+        Found::Images(Images { train, test }) => {
+            let images = test.unwrap_or(train);
+            let shape = shape_for(&images, preprocessing, options)?;
+            Inputs { name: name.to_string(), features: Arc::new(images.features(shape)?) }
+        }
+        Found::Pixels(path, features) => {
+            Inputs { name: set_name(&path), features: Arc::new(features) }
         }
         Found::Idx(images) => {
             let name = set_name(images.path());
             Inputs { name, features: Arc::new(idx_set::features(images)?.0) }
         }
-    })
+    };
+    check_ready(&inputs.name, &inputs.features, preprocessing)?;
+    Ok(inputs)
+}
+
+/// The columns of a table that a model needs, and the preprocessing with which they are encoded.
+fn read_known(
+    source: &Source,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    with_targets: bool,
+) -> Result<(Preprocessing, Frame)> {
+    let mut known = match preprocessing.encoding {
+        Some(_) => preprocessing.clone(),
+        None => preprocessing.with_plain_columns(),
+    };
+    let is_class = known.classes.is_some() || known.labels.is_some();
+    let Some(encoding) = &mut known.encoding else {
+        return Err(Error::failed("a model of a table without its columns"));
+    };
+    let target = &options.columns.target;
+    let names = match encoding.header.named {
+        true => &encoding.header.names[..],
+        false => &[],
+    };
+    let hint = Known { names: &names.to_vec(), unnamed: !encoding.header.named };
+    let frame = read::read(source, hint, |header| {
+        if !target.is_empty() && with_targets {
+            encoding.rename_targets(target, header)?;
+        }
+        wanted(header, encoding, is_class, with_targets)
+    })?;
+    Ok((known, frame))
+}
+
+/// What to read of a table for a trained model.
+fn wanted(
+    header: &Header,
+    encoding: &super::Encoding,
+    is_class: bool,
+    with_targets: bool,
+) -> Result<Vec<Want>> {
+    let located = encoding.locate(header)?;
+    let mut wanted = vec![Want::Nothing; header.names.len()];
+    for (feature, &place) in encoding.features.iter().zip(&located.features) {
+        let number = feature.encoder.takes_numbers();
+        wanted[place] = if number { Want::Number } else { Want::Text };
+    }
+    if with_targets {
+        for &place in located.targets.iter().flatten() {
+            wanted[place] = if is_class { Want::Text } else { Want::Number };
+        }
+        if let Some(place) = located.weight {
+            wanted[place] = Want::Number;
+        }
+    }
+    Ok(wanted)
+}
+
+/// Refuses a matrix for a model that was trained on the columns of a table.
+fn check_ready(name: &str, features: &Features, preprocessing: &Preprocessing) -> Result<()> {
+    let expected = preprocessing.features.cols();
+    if let Some(encoding) = preprocessing.encoding.as_ref().filter(|e| !e.pixels)
+        && features.cols() == expected
+    {
+        let columns: Vec<&str> =
+            encoding.features.iter().take(8).map(|f| f.column.as_str()).collect();
+        return Err(Error::data("the net was trained on a table, and these data are none")
+            .at(name)
+            .help(format!("give a table with the columns {}", columns.join(", "))));
+    }
+    preprocessing.check_width(features).map_err(|e| e.at(name))
+}
+
+/// The images of a file with the labels beside it.
+fn pair(images: ByteStream) -> Result<Dataset> {
+    let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
+    idx_set::pair(images, labels, None)
+}
+
+/// A set of matrices.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ready {
+    pub(super) train: Dataset,
+    pub(super) test: Option<Dataset>,
 }
 
 enum Found {
-    Set(TrainTest),
-    Table(ByteStream),
+    Set(Ready),
+    Table(Source),
     Idx(ByteStream),
+    Images(Images),
+    /// Images in an array without labels.
+    Pixels(PathBuf, Features),
+}
+
+/// Folders of images.
+struct Images {
+    train: ImageFolder,
+    test: Option<ImageFolder>,
+}
+
+/// The shape of images for a model: that of its training, unless something else is asked for.
+fn shape_for(
+    images: &ImageFolder,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<ImageShape> {
+    match preprocessing.image {
+        Some(shape) => Ok(shape),
+        None => images.shape(&options.image),
+    }
 }
 
 fn find(name: &str, options: &DataOptions) -> Result<Found> {
-    let set = |train| Ok(Found::Set(TrainTest { train, test: None, columns: None }));
+    let set = |train| Ok(Found::Set(Ready { train, test: None }));
     let known = |set| known::open(set, options.data_dir.as_deref(), options.notify).map(Found::Set);
     match name {
         "digits" => return set(digits()),
@@ -124,40 +308,78 @@ fn find(name: &str, options: &DataOptions) -> Result<Found> {
     }
     let path = Path::new(name);
     if path.is_dir() {
-        return directory(path).map(Found::Set);
+        return directory(path);
     }
-    if !path.exists() {
+    if name != "-" && !path.exists() {
         return Err(unknown_name(name));
     }
-    let stream = ByteStream::open(path)?;
+    let source = Source::of(path)?;
+    let stream = source.open()?;
     if is_idx(stream.head()) {
         return Ok(Found::Idx(stream));
+    }
+    if npy::is_npy(stream.head()) && npy::rank(stream.head()).is_some_and(|rank| rank > 2) {
+        let features = npy::read_npy(stream).and_then(|array| array.features());
+        let features = features.map_err(|e| e.at(path.display()))?;
+        return Ok(Found::Pixels(path.to_path_buf(), features));
+    }
+    if npy::is_zip(stream.head()) {
+        let arrays = npy::read_npz(&source).map_err(|e| e.at(path.display()))?;
+        let set = npz_images(&set_name(path), &arrays, options.task);
+        return Ok(match set.map_err(|e| e.at(path.display()))? {
+            Some(set) => Found::Set(set),
+            None => Found::Table(source),
+        });
     }
     match unsupported(stream.head()) {
         Some(format) => Err(Error::data(format!("{format} can't be read yet"))
             .at(path.display())
-            .help("convert it to CSV, or to IDX")),
-        None => Ok(Found::Table(stream)),
+            .help("convert it to CSV or Parquet")),
+        None => Ok(Found::Table(source)),
     }
 }
 
-fn directory(dir: &Path) -> Result<TrainTest> {
+/// The sets in an NPZ file whose features have more than two dimensions, as images do.
+fn npz_images(name: &str, arrays: &[(String, NpyArray)], task: Task) -> Result<Option<Ready>> {
+    let Some(NpzPair { x, y, test }) = npy::pair(arrays).filter(|p| p.x.shape.len() > 2) else {
+        return Ok(None);
+    };
+    let y = y.ok_or_else(|| {
+        Error::data("images without their classes").help("add an array y with a label for each")
+    })?;
+    let set = |x: &NpyArray, y: &NpyArray| -> Result<Dataset> {
+        let frame = npy::table_of(&[("y", y)])?;
+        let places: Vec<usize> = (0..frame.columns.len()).collect();
+        let (targets, _) = target::learn(Columns { frame: &frame, places: &places }, task)?;
+        Ok(Dataset::new(name, x.features()?, targets)?.image())
+    };
+    let test = test.map(|(x, y)| set(x, y)).transpose()?;
+    Ok(Some(Ready { train: set(x, y)?, test }))
+}
+
+fn directory(dir: &Path) -> Result<Found> {
     if has_any_file(dir) {
-        return read_idx_directory(dir);
+        return read_directory(dir, None).map(Found::Set);
     }
-    Err(Error::data("there is no data set in this directory").at(dir.display()).help(
-        "name a file in it, or a directory with train-images-idx3-ubyte and its companions; \
-         folders of images can't be read yet",
-    ))
+    let part = |name: &str| match dir.join(name) {
+        folder if folder.is_dir() => images::find(&folder),
+        _ => Ok(None),
+    };
+    if let Some(train) = part("train")? {
+        return Ok(Found::Images(Images { train, test: part("test")? }));
+    }
+    match images::find(dir)? {
+        Some(train) => Ok(Found::Images(Images { train, test: None })),
+        None => Err(Error::data("there is no data set in this directory").at(dir.display()).help(
+            "name a file in it, a directory with train-images-idx3-ubyte and its companions, or \
+             one with a folder of images for each class",
+        )),
+    }
 }
 
 /// The name of a format that is recognised, but can't be read.
 fn unsupported(head: &[u8]) -> Option<&'static str> {
-    const FORMATS: [(&[u8], &str); 13] = [
-        (b"PAR1", "Parquet"),
-        (b"ARROW1", "Arrow IPC"),
-        (b"\x93NUMPY", "NPY"),
-        (b"PK\x03\x04", "a zip file (NPZ, XLSX)"),
+    const FORMATS: [(&[u8], &str); 8] = [
         (b"\x89HDF", "HDF5"),
         (b"SQLite format 3\0", "SQLite"),
         (b"\x89PNG", "a single image"),
@@ -166,7 +388,6 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
         (b"%PDF", "PDF"),
         (b"BZh91AY&SY", "a file compressed by bzip2"),
         (b"\xFD7zXZ", "a file compressed by xz"),
-        (b"\x28\xB5\x2F\xFD", "a file compressed by zstd"),
     ];
     if matches!(head.trim_ascii_start(), [b'{' | b'[', ..]) {
         return Some("JSON");
@@ -199,35 +420,33 @@ fn unknown_name(name: &str) -> Error {
         .help(format!("{hint}give a path, or one of {}", NAMES.join(", ")))
 }
 
-fn read_table(stream: ByteStream, options: &DataOptions, features_only: bool) -> Result<Table> {
-    let options = TableOptions {
-        target: options.target.clone(),
-        task: options.task,
-        expected: options.expected.clone(),
-        features_only,
-    };
-    table::read_stream(stream, &options)
-}
-
 /// Refuses options that a set which isn't a table has no use for.
 fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let has_classes = data.class_names().is_some();
+    // A column that decides a split is asked for where the rows are split.
+    let reserved = options.columns.reserved.clone();
     let error = match options.task {
-        _ if !options.target.is_empty() => format!("the target of {} can't be chosen", data.name()),
+        _ if options.columns != (ColumnOptions { reserved, ..ColumnOptions::default() }) => {
+            format!("the columns of {} can't be chosen", data.name())
+        }
+        Task::Multilabel => format!("the target of {} is no set of labels", data.name()),
         Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
         Task::Classification if !has_classes => {
             format!("the target of {} is a number", data.name())
         }
         _ => return Ok(()),
     };
-    Err(Error::usage(error).help("leave out --target and --task, which are for tables"))
+    Err(Error::usage(error)
+        .help("leave out --target, --task and what else is said of columns, which are for tables"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Targets;
     use super::super::idx_set::tests::write_quartet;
     use super::super::stream::tests::gzip;
     use super::*;
+    use crate::matrix::Matrix;
 
     fn plain(name: &str) -> Result<TrainTest> {
         open(name, &DataOptions::default())
@@ -246,7 +465,8 @@ mod tests {
         {
             let found = plain(name).unwrap();
             assert_eq!((found.train.name(), found.train.rows()), (name, rows));
-            assert_eq!((found.train.features().cols(), found.test), (cols, None));
+            let Data::Ready(train) = found.train else { panic!("a matrix") };
+            assert_eq!((train.features().cols(), found.test), (cols, None));
         }
         let seeded = DataOptions { seed: 1, ..DataOptions::default() };
         assert_ne!(open("moons", &seeded).unwrap(), plain("moons").unwrap());
@@ -258,11 +478,12 @@ mod tests {
         write_quartet(dir.path(), "-", true);
         let images = dir.path().join("train-images-idx3-ubyte.gz");
         let found = plain(&images.to_string_lossy()).unwrap();
-        assert_eq!((found.train.rows(), found.train.outputs(), found.test), (2, 3, None));
+        assert_eq!((found.train.rows(), found.train.targets().outputs()), (2, 3));
+        assert_eq!(found.test, None);
         assert_eq!(plain(&dir.path().to_string_lossy()).unwrap().test.unwrap().rows(), 1);
         let csv = write(dir.path(), "table.dat", gzip(b"a,y\n1,2\n3,4\n"));
         let found = plain(&csv).unwrap();
-        assert_eq!(found.columns.unwrap().names, ["a", "y"]);
+        assert_eq!(found.train.table().unwrap().frame().header.names, ["a", "y"]);
         assert_eq!(found.train.name(), "table");
     }
 
@@ -280,22 +501,18 @@ mod tests {
     #[test]
     fn formats_that_cannot_be_read_yet_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        for (bytes, format) in [
-            (&b"PAR1\0\0"[..], "Parquet"),
-            (b"\x93NUMPY\x01\0", "NPY"),
-            (b"\x89PNG\r\n", "image"),
-            (b" {\"a\": 1}", "JSON"),
-        ] {
+        for (bytes, format) in [(&b"\x89PNG\r\n"[..], "image"), (b" {\"a\": 1}", "JSON")] {
             let error = plain(&write(dir.path(), "file.csv", bytes)).unwrap_err();
             assert!(error.kind().exit_code() == 3 && error.to_string().contains(format), "{error}");
         }
         let error = plain(&dir.path().to_string_lossy()).unwrap_err().to_string();
-        assert!(error.contains("folders of images"), "{error}");
+        assert!(error.contains("folder of images"), "{error}");
     }
 
     #[test]
     fn options_for_tables_are_refused_elsewhere() {
-        let target = DataOptions { target: vec!["y".to_string()], ..DataOptions::default() };
+        let columns = ColumnOptions { target: vec!["y".into()], ..ColumnOptions::default() };
+        let target = DataOptions { columns, ..DataOptions::default() };
         let task = DataOptions { task: Task::Regression, ..DataOptions::default() };
         for options in [target, task] {
             assert_eq!(open("digits", &options).unwrap_err().kind().exit_code(), 2);
@@ -306,15 +523,21 @@ mod tests {
     fn prediction_takes_tables_without_targets_and_images_without_labels() {
         let dir = tempfile::tempdir().unwrap();
         let csv = write(dir.path(), "new.csv", "1,2.5\n3,4\n");
-        let expected = Expected { features: 2, outputs: 1, classes: None, columns: None };
-        let for_model = DataOptions { expected: Some(expected), ..DataOptions::default() };
-        let inputs = open_inputs(&csv, &for_model).unwrap();
+        let options = DataOptions::default();
+        let of = |features: Features, targets| {
+            Preprocessing::none(&Dataset::new("set", features, targets).unwrap())
+        };
+        let numbers = |rows, cols| Matrix::from_fn(rows, cols, |r, _| r as f32);
+        let two = of(Features::F32(numbers(2, 2)), Targets::Numbers(numbers(2, 1)));
+        let inputs = open_inputs(&csv, &two, &options).unwrap();
         assert_eq!((inputs.name.as_str(), inputs.features.rows()), ("new", 2));
+        assert_eq!(inputs.features.value(0, 1), 2.5);
         write_quartet(dir.path(), "-", false);
         fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
-        let images = dir.path().join("t10k-images-idx3-ubyte");
-        let inputs = open_inputs(&images.to_string_lossy(), &DataOptions::default()).unwrap();
-        assert_eq!(inputs.features.value(0, 0), 9.0);
-        assert_eq!(open_inputs("digits", &DataOptions::default()).unwrap().features.rows(), 1797);
+        let images = dir.path().join("t10k-images-idx3-ubyte").to_string_lossy().into_owned();
+        let four = of(Features::F32(numbers(2, 4)), Targets::Numbers(numbers(2, 1)));
+        assert_eq!(open_inputs(&images, &four, &options).unwrap().features.value(0, 0), 9.0);
+        let error = open_inputs("digits", &four, &options).unwrap_err().to_string();
+        assert!(error.contains("64 feature columns"), "{error}");
     }
 }

@@ -1,16 +1,69 @@
-//! The bytes of a file, decompressed where they are gzip, and what kind of file they are.
+//! The bytes of a file, decompressed where they are gzip or zstd, and what kind of file they are.
 
 use crate::error::{Error, Result};
-use flate2::read::MultiGzDecoder;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use flate2::bufread::MultiGzDecoder;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How much of the beginning is held for finding out what the file is.
 const HEAD: u64 = 1 << 16;
 
 /// Deflate makes nothing smaller than this fraction (a run of 258 bytes in 2 bits).
 const DEFLATE_RATIO: u64 = 1032;
+
+/// Where bytes come from, again and again.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Bytes in memory, and the name that they go by.
+    Memory(PathBuf, Arc<[u8]>),
+}
+
+impl Source {
+    /// The source of a path: a file, or what comes only once, such as a pipe, held in memory; `-`
+    /// is standard input.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(super) fn of(path: &Path) -> Result<Self> {
+        let is_standard_input = path == Path::new("-");
+        if !is_standard_input && fs::metadata(path).is_ok_and(|m| m.is_file()) {
+            return Ok(Source::File(path.to_path_buf()));
+        }
+        let mut bytes = Vec::new();
+        let name = Path::new(if is_standard_input { "standard input" } else { "" });
+        let (name, read) = match is_standard_input {
+            true => (name, io::stdin().lock().read_to_end(&mut bytes)),
+            false => (path, File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))),
+        };
+        read.map_err(|e| Error::io("read", name, &e))?;
+        Ok(Source::Memory(name.to_path_buf(), bytes.into()))
+    }
+
+    /// The path, for errors and for names.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Source::File(path) | Source::Memory(path, _) => path,
+        }
+    }
+
+    /// The bytes from the first one on.
+    ///
+    /// # Errors
+    /// When the file can't be opened.
+    pub(super) fn open(&self) -> Result<ByteStream> {
+        match self {
+            Source::File(path) => ByteStream::open(path),
+            Source::Memory(path, bytes) => {
+                let len = bytes.len() as u64;
+                ByteStream::new(path, Cursor::new(bytes.clone()), Some(len))
+            }
+        }
+    }
+}
 
 /// An open file: its beginning, and the rest still to be read, both decompressed.
 pub(super) struct ByteStream {
@@ -24,7 +77,7 @@ pub(super) struct ByteStream {
 }
 
 impl ByteStream {
-    /// Opens a file; gzip is recognised by its first two bytes, not by the name.
+    /// Opens a file; gzip and zstd are recognised by their first bytes, not by the name.
     ///
     /// # Errors
     /// When there is no such file, it is a directory, or its beginning can't be read.
@@ -43,15 +96,28 @@ impl ByteStream {
     /// The stream of `raw`, of `len` bytes where that is known; `path` is for errors.
     fn new(path: &Path, mut raw: impl Read + 'static, len: Option<u64>) -> Result<Self> {
         let mut magic = Vec::new();
-        raw.by_ref().take(2).read_to_end(&mut magic).map_err(|e| Error::io("read", path, &e))?;
-        let is_gzip = magic == [0x1F, 0x8B];
+        raw.by_ref().take(4).read_to_end(&mut magic).map_err(|e| Error::io("read", path, &e))?;
+        let is_gzip = magic.starts_with(&[0x1F, 0x8B]);
+        let is_zstd = magic == [0x28, 0xB5, 0x2F, 0xFD];
         let raw = Cursor::new(magic).chain(raw);
+        let rest: Box<dyn Read> = match (is_gzip, is_zstd) {
+            (true, _) => Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, raw))),
+            (_, true) => {
+                let decoder = zstd::Decoder::new(raw).map_err(|e| Error::io("read", path, &e))?;
+                Box::new(decoder)
+            }
+            _ => Box::new(raw),
+        };
         let mut stream = ByteStream {
             path: path.to_path_buf(),
             head: Vec::new(),
-            rest: if is_gzip { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) },
-            exact: len.filter(|_| !is_gzip),
-            most: len.map(|n| if is_gzip { n.saturating_mul(DEFLATE_RATIO) } else { n }),
+            rest,
+            exact: len.filter(|_| !is_gzip && !is_zstd),
+            most: match (is_gzip, is_zstd) {
+                (true, _) => len.map(|n| n.saturating_mul(DEFLATE_RATIO)),
+                (_, true) => None,
+                _ => len,
+            },
         };
         let mut head = Vec::new();
         (&mut stream.rest).take(HEAD).read_to_end(&mut head).map_err(|e| stream.error(&e))?;
@@ -106,7 +172,7 @@ pub(super) fn read_error(path: &Path, error: &io::Error) -> Error {
 /// The name of a data set that comes from `path`: the file name without its endings.
 pub(super) fn set_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
     match name.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem.to_string(),
         _ => name.to_string(),
@@ -123,6 +189,11 @@ pub(super) mod tests {
     /// The stream of bytes in memory, as if they stood in a file of that name.
     pub(in crate::data) fn of_bytes(name: &str, bytes: &[u8]) -> Result<ByteStream> {
         ByteStream::new(Path::new(name), Cursor::new(bytes.to_vec()), Some(bytes.len() as u64))
+    }
+
+    /// The same as a source.
+    pub(in crate::data) fn of_memory(name: &str, bytes: &[u8]) -> Source {
+        Source::Memory(PathBuf::from(name), bytes.into())
     }
 
     pub(in crate::data) fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -1,320 +1,312 @@
-//! Tables of numbers in delimited text: CSV, TSV.
+//! A table whose columns are understood: what is learnt from, what is to be learnt.
 
-use super::columns::{Columns, Expected, Role, is_header, roles};
-use super::delimited::{Record, Records};
-use super::stream::{ByteStream, set_name};
-use super::target::{OpenColumn, TargetColumn, number};
-use super::{Dataset, Features, Targets, Task};
+use super::encode::{Encoder, Encoding, Feature, suggestion};
+use super::frame::{Frame, Header, MISSING, Values};
+use super::kind::{Found, Kind, kind_of};
+use super::read::Want;
+use super::roles::{ColumnOptions, Role, Said, roles};
+use super::target::{self, Columns};
+use super::{Scaling, Targets, Task};
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use std::path::Path;
 
-/// How a table is to be read.
-#[derive(Debug, Clone, Default)]
-pub struct TableOptions {
-    /// The target columns, each by its name or its number from 1 on; empty for the last one.
-    pub target: Vec<String>,
-    /// What the target holds.
-    pub task: Task,
-    /// What a trained model needs: columns are found as it knows them, classes keep their places,
-    /// and the target may be missing.
-    pub expected: Option<Expected>,
-    /// Leaves the targets unread, so that nothing that stands in them matters.
-    pub features_only: bool,
-}
+/// A number among texts is a mistake where it is at most this share of them.
+const STRAY: f64 = 0.001;
+/// Fewer columns of bytes than this are no image.
+const LEAST_PIXELS: usize = 64;
 
-/// A table as it was read.
+/// A table in memory, every row of it, as it was read: nothing is fitted yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     name: String,
-    columns: Columns,
-    features: Features,
-    targets: Option<Targets>,
+    frame: Frame,
+    columns: Vec<Column>,
+    targets: Targets,
+    separator: Option<char>,
+    weights: Option<Vec<f32>>,
+    pixels: bool,
+}
+
+/// What was understood of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What it holds; none where it wasn't read.
+    pub kind: Option<Kind>,
+    /// What the kind was concluded from.
+    pub why: String,
+    /// The rows in which its value is missing.
+    pub missing: usize,
+}
+
+/// How a table's columns are turned into inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitting {
+    /// The scaling of numbers.
+    pub scaling: Scaling,
+    /// The columns whose logarithms are taken.
+    pub log: Vec<String>,
+}
+
+/// What to read of each column, by what the user said of them.
+pub(super) fn wanted(header: &Header, options: &ColumnOptions, task: Task) -> Result<Vec<Want>> {
+    if header.names.len() == 1 {
+        return Err(Error::data("there is one column only")
+            .help("give features and a target, separated by commas, semicolons, tabs or bars"));
+    }
+    let roles = roles(header, options)?;
+    let several = roles.iter().filter(|(role, _)| matches!(role, Role::Target(_))).count() > 1;
+    let want = |(role, said): (Role, Said)| match (role, said) {
+        (Role::Ignored, _) => Want::Nothing,
+        (Role::Weight, _) | (_, Said::Numbers) => Want::Number,
+        (_, Said::Categories) => Want::Text,
+        (Role::Target(_), _) => match task {
+            Task::Classification | Task::Multilabel => Want::Text,
+            Task::Regression => Want::Number,
+            Task::Auto if several => Want::Number,
+            Task::Auto => Want::Target,
+        },
+        _ => Want::Guess,
+    };
+    Ok(roles.into_iter().map(want).collect())
 }
 
 impl Table {
-    /// The name of the file without its endings.
+    /// Understands the columns of a frame that was read as [`wanted`] says.
+    ///
+    /// # Errors
+    /// With line and column, for values that make no sense, and where nothing is left to learn
+    /// from.
+    pub(super) fn new(
+        name: String,
+        frame: Frame,
+        options: &ColumnOptions,
+        task: Task,
+    ) -> Result<Self> {
+        let roles = roles(&frame.header, options)?;
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        let mut weights = None;
+        let mut columns = Vec::with_capacity(roles.len());
+        for (place, (role, said)) in roles.into_iter().enumerate() {
+            let values = frame.columns[place].as_ref();
+            match (role, values) {
+                (Role::Target(k), _) => places.push((k, place)),
+                (Role::Weight, Some(values)) => weights = Some(row_weights(&frame, place, values)?),
+                _ => {}
+            }
+            let found = values.map(|values| understand(&frame, place, values, role, said));
+            let found = found.transpose()?;
+            let missing = values.map_or(0, |v| (0..v.len()).filter(|&r| v.is_missing(r)).count());
+            let why = match &found {
+                Some(found) => found.why.clone(),
+                None => "as asked for".into(),
+            };
+            columns.push(Column {
+                name: frame.header.names[place].clone(),
+                role,
+                kind: found.map(|f| f.kind),
+                why,
+                missing,
+            });
+        }
+        places.sort_unstable();
+        let places: Vec<usize> = places.into_iter().map(|(_, place)| place).collect();
+        let (targets, separator) = target::learn(Columns { frame: &frame, places: &places }, task)?;
+        let mut table = Table { name, frame, columns, targets, separator, weights, pixels: false };
+        table.pixels = table.is_image();
+        table.keep_something()?;
+        Ok(table)
+    }
+
+    /// The name, as shown to users.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The columns as they stand in the file.
+    /// The number of rows.
     #[must_use]
-    pub fn columns(&self) -> &Columns {
+    pub fn rows(&self) -> usize {
+        self.frame.rows
+    }
+
+    /// The values as they were read.
+    #[must_use]
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// What was understood of each column.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The features; bytes if all of them are whole numbers of 0 to 255.
+    /// What is to be learnt, row by row.
     #[must_use]
-    pub fn features(&self) -> &Features {
-        &self.features
+    pub fn targets(&self) -> &Targets {
+        &self.targets
     }
 
-    /// The targets, where the table has them.
+    /// The rows' weights, where a column gives them.
     #[must_use]
-    pub fn targets(&self) -> Option<&Targets> {
-        self.targets.as_ref()
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
     }
 
-    /// The features alone.
+    /// Whether the features are the pixels of one image.
     #[must_use]
-    pub fn into_features(self) -> Features {
-        self.features
+    pub fn pixels(&self) -> bool {
+        self.pixels
     }
 
-    /// The data set, and the columns that it came from.
+    /// Fits what turns the columns into inputs to the training rows.
     ///
     /// # Errors
-    /// When the table has no targets.
-    pub fn into_dataset(self) -> Result<(Dataset, Columns)> {
-        let targets = self.targets.ok_or_else(|| {
-            Error::data("the table has no target column")
-                .at(&self.name)
-                .help("give a table with the target, or only predict")
-        })?;
-        Ok((Dataset::new(self.name, self.features, targets)?, self.columns))
-    }
-}
-
-/// Reads a CSV or TSV file of numbers, compressed by gzip or not.
-///
-/// Commas, semicolons and tabs separate. A first row with text in it names the columns. The
-/// target may be text; every other column read must hold numbers.
-///
-/// # Errors
-/// With file, line and column, for a cell that isn't a number, a row of another length, an empty
-/// file, a name that no column has or that two have.
-pub fn read_table(path: &Path, options: &TableOptions) -> Result<Table> {
-    read_stream(ByteStream::open(path)?, options)
-}
-
-pub(super) fn read_stream(stream: ByteStream, options: &TableOptions) -> Result<Table> {
-    let path = stream.path().to_path_buf();
-    let mut records = Records::new(stream).map_err(|e| e.at(path.display()))?;
-    let (mut first, mut second) = (Record::default(), Record::default());
-    if !records.read(&mut first)? {
-        return Err(Error::data("the file is empty")
-            .at(path.display())
-            .help("give a file with at least one row"));
-    }
-    let has_second = records.read(&mut second)?;
-    let expected = options.expected.as_ref();
-    let cells: Vec<&[u8]> = first.cells.iter().collect();
-    let second_cells: Vec<&[u8]> = second.cells.iter().collect();
-    let second_cells = has_second.then_some(&second_cells[..]);
-    let header = is_header(&cells, second_cells, &options.target, expected);
-    let mut reading = Reading::new(&cells, header, options)
-        .map_err(|e| e.at(format!("{}, line {}", path.display(), first.line)))?;
-    if !header {
-        reading.push(&first, records.path())?;
-    } else if !has_second {
-        return Err(Error::data("the file has a header, but no rows")
-            .at(path.display())
-            .help("give a file with at least one row"));
-    }
-    if has_second {
-        reading.push(&second, records.path())?;
-    }
-    let mut record = first;
-    while records.read(&mut record)? {
-        reading.push(&record, records.path())?;
-    }
-    reading.finish(&path)
-}
-
-/// A table while its rows are read.
-struct Reading {
-    columns: Columns,
-    roles: Vec<Role>,
-    row: Vec<f32>,
-    features: Values,
-    targets: Vec<TargetColumn>,
-    is_training: bool,
-}
-
-impl Reading {
-    fn new(first: &[&[u8]], header: bool, options: &TableOptions) -> Result<Self> {
-        let names = if header {
-            header_names(first)?
-        } else {
-            (1..=first.len()).map(|n| n.to_string()).collect()
-        };
-        let mut columns = Columns { header, names, targets: Vec::new() };
-        let expected = options.expected.as_ref();
-        if first.len() == 1 && expected.is_none() {
-            return Err(Error::data("there is one column only")
-                .help("give features and a target, separated by commas, semicolons or tabs"));
+    /// For a logarithm of a column that holds no numbers.
+    pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
+        for name in &fitting.log {
+            self.check_log(name)?;
         }
-        let mut roles = roles(&columns, &options.target, expected)?;
-        let mut targets: Vec<(usize, usize)> = roles
-            .iter()
-            .enumerate()
-            .filter_map(|(place, role)| match role {
-                Role::Target(k) => Some((*k, place)),
-                _ => None,
-            })
-            .collect();
-        targets.sort_unstable();
-        columns.targets = targets.into_iter().map(|(_, place)| place).collect();
-        if options.features_only {
-            columns.targets.iter().for_each(|&place| roles[place] = Role::Ignored);
-        }
-        let features = roles.iter().filter(|r| matches!(r, Role::Feature(_))).count();
-        let targets = if options.features_only { 0 } else { columns.targets.len() };
-        Ok(Reading {
-            targets: target_columns(targets, options)?,
-            row: vec![0.0; features],
-            features: Values::Bytes(Vec::new()),
-            is_training: expected.is_none(),
-            columns,
-            roles,
-        })
-    }
-
-    fn push(&mut self, record: &Record, path: &Path) -> Result<()> {
-        let Record { cells, line } = record;
-        let place = |place: Option<String>| match place {
-            Some(column) => format!("{}, line {line}, {column}", path.display()),
-            None => format!("{}, line {line}", path.display()),
-        };
-        if cells.len() != self.roles.len() {
-            return Err(ragged(record, self.roles.len()).at(place(None)));
-        }
-        for (i, (cell, role)) in cells.iter().zip(&self.roles).enumerate() {
-            let result = match *role {
-                Role::Feature(k) => number(cell).map(|x| self.row[k] = x),
-                Role::Target(k) => self.targets[k].push(cell, *line),
-                Role::Ignored => Ok(()),
+        let mut features = Vec::new();
+        for (column, values) in self.columns.iter().zip(&self.frame.columns) {
+            let (Role::Feature, Some(kind), Some(values)) = (column.role, column.kind, values)
+            else {
+                continue;
             };
-            result.map_err(|e| e.at(place(Some(self.columns.describe(i)))))?;
-        }
-        self.features.push(&self.row);
-        Ok(())
-    }
-
-    fn finish(self, path: &Path) -> Result<Table> {
-        let features = self.features.into_features(self.row.len())?;
-        let mut found = Vec::new();
-        for (target, &place) in self.targets.into_iter().zip(&self.columns.targets) {
-            let at = format!("{}, {}", path.display(), self.columns.describe(place));
-            let targets = match target {
-                TargetColumn::Numbers(numbers) => {
-                    Targets::Numbers(Matrix::new(numbers.len(), 1, numbers)?)
+            let encoder = match self.pixels {
+                true => Some(Encoder::Plain),
+                false => {
+                    let log = fitting.log.contains(&column.name);
+                    Encoder::fit(kind, values, rows, fitting.scaling, log)
                 }
-                TargetColumn::Known { names, labels, .. } => Targets::Classes { labels, names },
-                TargetColumn::Open(column) => column.finish().map_err(|e| e.at(&at))?,
             };
-            if let Targets::Numbers(m) = &targets
-                && self.is_training
-                && m.rows() > 1
-                && m.data().iter().all(|x| *x == m.data()[0])
-            {
-                return Err(Error::data(format!("the target is {} in every row", m.data()[0]))
-                    .at(at)
-                    .help("there is nothing to learn: name another target with --target"));
+            if let Some(encoder) = encoder {
+                features.push(Feature { column: column.name.clone(), encoder });
             }
-            found.push(targets);
         }
-        Ok(Table {
-            name: set_name(path),
-            columns: self.columns,
+        let named =
+            |role: Role| self.columns.iter().find(|c| c.role == role).map(|c| c.name.clone());
+        Ok(Encoding {
+            header: (*self.frame.header).clone(),
             features,
-            targets: side_by_side(found),
+            targets: (0..).map_while(|k| named(Role::Target(k))).collect(),
+            separator: self.separator,
+            weight: named(Role::Weight),
+            pixels: self.pixels,
         })
     }
-}
 
-fn header_names(first: &[&[u8]]) -> Result<Vec<String>> {
-    let mut names: Vec<String> = Vec::with_capacity(first.len());
-    for (i, cell) in first.iter().enumerate() {
-        let name = std::str::from_utf8(cell).map_err(|_| {
-            Error::data("invalid UTF-8")
-                .at(format!("column {}", i + 1))
-                .help("save the file as UTF-8 (`iconv -t UTF-8`)")
-        })?;
-        let name = match name.trim() {
-            "" => (i + 1).to_string(),
-            name => name.to_string(),
+    fn check_log(&self, name: &str) -> Result<()> {
+        let Some(column) = self.columns.iter().find(|c| c.name == name) else {
+            return Err(Error::usage(format!("there is no column {name:?} for --log"))
+                .help(suggestion(name, &self.frame.header.names)));
         };
-        if let Some(before) = names.iter().position(|n| *n == name) {
-            return Err(Error::data(format!("two columns are called {name:?}"))
-                .at(format!("columns {} and {}", before + 1, i + 1))
-                .help("give each column a name of its own"));
+        match (column.role, column.kind) {
+            (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
+            (Role::Feature, Some(kind)) => Err(Error::usage(format!(
+                "--log {name}: the column holds no numbers, but is of the kind {kind}"
+            ))
+            .help("logarithms are for numbers; --numeric says that a column holds them")),
+            _ => Err(Error::usage(format!("--log {name}: nothing is learnt from this column"))
+                .help("name a column that is learnt from")),
         }
-        names.push(name);
     }
-    Ok(names)
-}
 
-/// A reader for each of so many target columns.
-fn target_columns(count: usize, options: &TableOptions) -> Result<Vec<TargetColumn>> {
-    if count > 1 && options.task == Task::Classification {
-        return Err(Error::usage("several targets can't be classes")
-            .help("name one target, or say --task regression"));
+    /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.
+    fn is_image(&self) -> bool {
+        let features = self.columns.iter().zip(&self.frame.columns).enumerate();
+        let features: Vec<_> = features.filter(|(_, (c, _))| c.role == Role::Feature).collect();
+        let is_square = |n: usize| n.isqrt().pow(2) == n;
+        let count = features.len();
+        count >= LEAST_PIXELS
+            && (is_square(count) || count % 3 == 0 && is_square(count / 3))
+            && features.iter().all(|(_, (column, values))| {
+                matches!(values, Some(Values::Bytes(_)))
+                    && matches!(column.kind, Some(Kind::Number | Kind::Boolean | Kind::Constant))
+            })
     }
-    let column = || match &options.expected {
-        Some(Expected { classes: Some(names), .. }) => TargetColumn::of_classes(names),
-        Some(_) => TargetColumn::Numbers(Vec::new()),
-        None if count > 1 || options.task == Task::Regression => TargetColumn::Numbers(Vec::new()),
-        None => TargetColumn::Open(OpenColumn::new(options.task)),
-    };
-    Ok((0..count).map(|_| column()).collect())
-}
 
-fn ragged(record: &Record, expected: usize) -> Error {
-    let found = record.cells.len();
-    Error::data(format!("a row of {found} cells, where the first row has {expected}"))
-        .help("give every row as many cells, and quote a cell that has a separator in it")
-}
-
-/// The columns of several targets, which are numbers, as one matrix; one target as it is.
-fn side_by_side(mut found: Vec<Targets>) -> Option<Targets> {
-    if found.len() < 2 {
-        return found.pop();
-    }
-    let columns: Vec<Matrix<f32>> = found
-        .into_iter()
-        .filter_map(|t| match t {
-            Targets::Numbers(m) => Some(m),
-            Targets::Classes { .. } => None,
-        })
-        .collect();
-    let rows = columns.first().map_or(0, Matrix::rows);
-    Some(Targets::Numbers(Matrix::from_fn(rows, columns.len(), |r, c| columns[c].data()[r])))
-}
-
-/// Feature values row after row: bytes until one isn't.
-enum Values {
-    Bytes(Vec<u8>),
-    Numbers(Vec<f32>),
-}
-
-impl Values {
-    fn push(&mut self, row: &[f32]) {
-        // The comparison of bits tells −0 from 0.
-        let is_byte = |x: &f32| f32::from(*x as u8).to_bits() == x.to_bits();
-        match self {
-            Values::Bytes(bytes) if row.iter().all(is_byte) => {
-                bytes.extend(row.iter().map(|x| *x as u8));
+    /// Takes identifiers for numbers where nothing else is there to learn from.
+    fn keep_something(&mut self) -> Result<()> {
+        let is_learnt = |c: &Column| {
+            c.role == Role::Feature && !matches!(c.kind, None | Some(Kind::Text | Kind::Constant))
+        };
+        if self.pixels || self.columns.iter().any(is_learnt) {
+            return Ok(());
+        }
+        let mut some = false;
+        for (column, values) in self.columns.iter_mut().zip(&self.frame.columns) {
+            let is_number = matches!(values, Some(Values::Bytes(_) | Values::Numbers(_)));
+            if column.role == Role::Feature && is_number && column.kind == Some(Kind::Text) {
+                column.kind = Some(Kind::Number);
+                column.why = "there is nothing else to learn from".into();
+                some = true;
             }
-            Values::Bytes(bytes) => {
-                let before = bytes.iter().map(|&b| f32::from(b));
-                *self = Values::Numbers(before.chain(row.iter().copied()).collect());
-            }
-            Values::Numbers(numbers) => numbers.extend(row),
         }
-    }
-
-    fn into_features(self, cols: usize) -> Result<Features> {
-        let rows = |len: usize| len / cols.max(1);
-        match self {
-            Values::Bytes(v) => Matrix::new(rows(v.len()), cols, v).map(Features::U8),
-            Values::Numbers(v) => Matrix::new(rows(v.len()), cols, v).map(Features::F32),
+        let list = |c: &Column| format!("{}: {} ({})", c.name, c.kind.unwrap_or(Kind::Text), c.why);
+        let listed: Vec<String> =
+            self.columns.iter().filter(|c| c.role == Role::Feature).take(8).map(list).collect();
+        match some {
+            true => Ok(()),
+            false => Err(Error::data("no column is left to learn from")
+                .at(listed.join("; "))
+                .help("say of a column --categorical or --numeric to take it all the same")),
         }
     }
 }
 
-#[cfg(test)]
-#[path = "table_tests.rs"]
-mod tests;
+/// What a column holds.
+fn understand(
+    frame: &Frame,
+    place: usize,
+    values: &Values,
+    role: Role,
+    said: Said,
+) -> Result<Found> {
+    let name = &frame.header.names[place];
+    let asked = |kind| Ok(Found { kind, why: "as asked for".into() });
+    match said {
+        Said::Categories => return asked(Kind::Category),
+        Said::Numbers => return asked(Kind::Number),
+        Said::Nothing => {}
+    }
+    let found = kind_of(name, place, values);
+    if let (Kind::Category, Role::Feature, Values::Texts(texts)) = (found.kind, role, values) {
+        let is_number: Vec<bool> = texts.words.iter().map(|w| w.parse::<f64>().is_ok()).collect();
+        let of = |code: u32| is_number.get(code as usize).copied().unwrap_or(false);
+        let numbers = texts.codes.iter().filter(|&&code| of(code)).count();
+        let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
+        if numbers > 0 && numbers as f64 <= STRAY * present as f64 {
+            let row = texts.codes.iter().position(|&code| of(code)).unwrap_or(0);
+            let text = texts.words.get(texts.codes[row]);
+            return Err(Error::data(format!("{text} is a number among texts"))
+                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
+                .help(format!("correct it, leave it empty if the value is missing, or say --categorical {name}, if it is a category like the others")));
+        }
+    }
+    Ok(found)
+}
+
+/// The weights of the rows: numbers from 0 on, not all 0.
+pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
+    let mut weights = Vec::with_capacity(values.len());
+    for row in 0..values.len() {
+        let weight = values.number(row) as f32;
+        if !(weight >= 0.0 && weight.is_finite()) {
+            let what = if values.is_missing(row) { "missing".into() } else { weight.to_string() };
+            return Err(Error::data(format!("the weight of a row is {what}"))
+                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
+                .help("weights are numbers from 0 on"));
+        }
+        weights.push(weight);
+    }
+    if weights.iter().all(|&w| w == 0.0) {
+        return Err(Error::data("the weight of every row is 0")
+            .at(frame.header.describe(place))
+            .help("give rows that count a weight above 0"));
+    }
+    Ok(weights)
+}

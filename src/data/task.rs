@@ -4,7 +4,7 @@ use crate::error::{Error, Result, serde_as_text, unknown};
 use std::fmt;
 use std::str::FromStr;
 
-/// What is to be learnt: a class or a number.
+/// What is to be learnt: a class, a number, or labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Task {
     /// Classes where the target is text, or whole numbers from 0 on of at most 50 different values
@@ -15,11 +15,14 @@ pub enum Task {
     Classification,
     /// Numbers.
     Regression,
+    /// Any number of labels: several columns of 0 and 1, or one in which the labels are separated.
+    Multilabel,
 }
 
 impl Task {
     /// Every task once.
-    pub const ALL: [Task; 3] = [Task::Auto, Task::Classification, Task::Regression];
+    pub const ALL: [Task; 4] =
+        [Task::Auto, Task::Classification, Task::Regression, Task::Multilabel];
 
     /// The name used in files and on the command line.
     #[must_use]
@@ -28,6 +31,7 @@ impl Task {
             Task::Auto => "auto",
             Task::Classification => "classification",
             Task::Regression => "regression",
+            Task::Multilabel => "multilabel",
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn targets<T: Real>(rows: &[u32], targets: &Targets, cols: usize, t: &mut [T
                 t.fill(T::zero());
                 t[labels[row as usize] as usize] = T::one();
             }
-            Targets::Numbers(m) => {
+            Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
                 let numbers = m.row(row as usize);
                 t.iter_mut().zip(numbers).for_each(|(t, &number)| *t = T::of(number.into()));
             }

@@ -335,7 +335,9 @@ impl Backend for Gpu {
         let affine = self.upload_bytes("the scaling", bytemuck::cast_slice(&affine))?;
         let targets = match &samples.targets {
             Some(Targets::Classes { labels, .. }) => bytemuck::cast_slice(labels),
-            Some(Targets::Numbers(m)) => bytemuck::cast_slice(m.data()),
+            Some(Targets::Numbers(m) | Targets::Labels { values: m, .. }) => {
+                bytemuck::cast_slice(m.data())
+            }
             None => &[],
         };
         let targets = self.upload_bytes("the targets", targets)?;

@@ -1,0 +1,163 @@
+//! What a net's predictions on held-out data are worth, beside predictions that cost nothing.
+
+use super::job::Job;
+use crate::backend::device::{self, Choice};
+use crate::checkpoint::{Provenance, load_model, save_model_with};
+use crate::data::{Dataset, Preprocessing, Targets};
+use crate::error::Result;
+use crate::evaluation::{Constant, Report, Value};
+use crate::linear;
+use crate::matrix::Matrix;
+use crate::model::Model;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::path::Path;
+
+/// The file of the linear model in a run directory.
+pub(super) const LINEAR: &str = "linear.safetensors";
+
+/// What a net is held against: constants, and where there is one the linear model.
+#[derive(Default)]
+pub(super) struct Baselines {
+    pub constants: Vec<Constant>,
+    pub linear: Option<Model>,
+}
+
+impl Baselines {
+    /// Fits the constants to the training rows.
+    pub fn constants(job: &Job) -> Vec<Constant> {
+        Constant::fit(job.training.targets(), job.training.weights())
+    }
+
+    /// Fits the linear model too, on the CPU.
+    pub fn fit(job: &Job) -> Result<Self> {
+        let cpu = device::open(&Choice::Cpu, job.config.device.threads)?.backend;
+        let linear = linear::fit(&job.spec, &job.training, &job.preprocessing, cpu)?;
+        Ok(Baselines { constants: Self::constants(job), linear })
+    }
+
+    /// Writes the linear model into a run directory: a model file like any other.
+    pub fn save(&self, directory: &Path, job: &Job) -> Result<()> {
+        let Some(linear) = &self.linear else { return Ok(()) };
+        let provenance =
+            Provenance { data: Some(job.training.name().into()), ..Provenance::default() };
+        save_model_with(linear, &provenance, &directory.join(LINEAR))
+    }
+
+    /// Those of a trained model: the constants that its file tells, and the linear model that lies
+    /// beside it in its run directory.
+    pub fn of_run(run: &Path, provenance: &Provenance) -> Result<Self> {
+        let file = run.join(LINEAR);
+        let linear = file.is_file().then(|| load_model(&file)).transpose()?;
+        Ok(Baselines { constants: provenance.baselines.clone(), linear })
+    }
+
+    /// The metrics of each on `data`, whose truth is given, by name.
+    fn judge(&self, data: &Dataset, truth: &Targets) -> Result<Vec<Baseline>> {
+        let mut all = Vec::new();
+        let mut add = |name: &'static str, predictions: &Matrix<f32>| -> Result<()> {
+            let report = Report::new(predictions, truth, data.weights())?;
+            all.push(Baseline { name, values: report.values() });
+            Ok(())
+        };
+        for constant in &self.constants {
+            add(constant.name(), &constant.predict(data.rows()))?;
+        }
+        if let Some(model) = &self.linear {
+            let cpu = device::open(&Choice::Cpu, None)?.backend;
+            add("linear_model", &model.predict(data.features_shared(), cpu)?)?;
+        }
+        Ok(all)
+    }
+}
+
+/// The metrics of one baseline.
+pub(super) struct Baseline {
+    /// `majority_class`, `mean`, `median` or `linear_model`.
+    pub name: &'static str,
+    pub values: Vec<Value>,
+}
+
+/// A net on one data set.
+pub(super) struct Judgement {
+    /// The objective.
+    pub loss: f64,
+    pub report: Report,
+    pub baselines: Vec<Baseline>,
+    /// (rows, classes), (rows, labels) or (rows, outputs).
+    pub predictions: Matrix<f32>,
+}
+
+impl Judgement {
+    /// Judges predictions for `data`.
+    pub fn new(
+        data: &Dataset,
+        loss: f64,
+        predictions: Matrix<f32>,
+        preprocessing: &Preprocessing,
+        baselines: &Baselines,
+    ) -> Result<Self> {
+        let truth = truth(data, preprocessing)?;
+        let at = |e: crate::error::Error| e.at(data.name());
+        let report = Report::new(&predictions, &truth, data.weights()).map_err(at)?;
+        let baselines = baselines.judge(data, &truth).map_err(at)?;
+        Ok(Judgement { loss, report, baselines, predictions })
+    }
+
+    /// The metrics of each baseline by its name, for JSON.
+    pub fn baselines(&self) -> ByName<'_> {
+        ByName::new(&self.baselines)
+    }
+}
+
+/// The truth as the model counts it: classes in its order, numbers in the user's units.
+pub(super) fn truth(data: &Dataset, preprocessing: &Preprocessing) -> Result<Targets> {
+    Ok(match data.targets() {
+        Targets::Classes { .. } => match preprocessing.samples(data)?.targets {
+            Some(targets) => targets,
+            None => data.targets().clone(),
+        },
+        numbers => numbers.clone(),
+    })
+}
+
+/// One flat object: the loss, then every metric by name.
+impl Serialize for Judgement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("loss", &self.loss)?;
+        self.report
+            .values()
+            .iter()
+            .try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+        map.end()
+    }
+}
+
+/// Baselines as an object of objects.
+pub(super) struct ByName<'a>(&'a [Baseline]);
+
+impl<'a> ByName<'a> {
+    pub fn new(baselines: &'a [Baseline]) -> Self {
+        ByName(baselines)
+    }
+
+    /// Metrics as an object.
+    pub fn values(values: &'a [Value]) -> impl Serialize + 'a {
+        Values(values)
+    }
+}
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().map(|b| (b.name, Values(&b.values))))
+    }
+}
+
+struct Values<'a>(&'a [Value]);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().copied())
+    }
+}

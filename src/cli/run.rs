@@ -1,0 +1,253 @@
+//! One training run in its directory: trained, saved, judged, recorded.
+
+use super::job::Job;
+use super::judgement::{Baselines, ByName, Judgement};
+use super::run_directory::RunDirectory;
+use super::say;
+use crate::backend::DeviceInfo;
+use crate::checkpoint::{Provenance, save_model_with};
+use crate::data::Dataset;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{End, Ending, Epoch, Flow, Observer};
+use crate::metrics::Metrics;
+use crate::model::Model;
+use crate::observe::{Bar, HeldOut, Interrupt, Lines, Record, StopWhen, Together};
+use crate::session::LayerWeights;
+use crate::train::Trainer;
+use serde::Serialize;
+use std::io::{IsTerminal, stderr, stdout};
+use std::path::PathBuf;
+
+/// What a run was, as its last event.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    pub run: PathBuf,
+    pub model: PathBuf,
+    pub device: String,
+    pub backend: String,
+    pub ending: Ending,
+    pub epochs: usize,
+    pub steps: u64,
+    pub seconds: f64,
+    pub bytes_read: u64,
+    pub dispatches: u64,
+    pub submissions: u64,
+    /// The mean loss while the last epoch ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Judgement>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<Judgement>,
+}
+
+/// The summary, what the same data say of predictions that cost nothing, and what to doubt.
+#[derive(Serialize)]
+struct EndLine<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baselines: Option<ByName<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_baselines: Option<ByName<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+}
+
+/// What ended a run that failed, as its last event.
+#[derive(Serialize)]
+struct Failure {
+    error: String,
+    exit_code: u8,
+}
+
+/// What is shown while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Its events, as JSON lines on standard output.
+    Json,
+    /// A bar on a terminal, else a line for each epoch.
+    Epochs,
+    /// A bar on a terminal, else nothing.
+    Bar,
+    /// Nothing.
+    Nothing,
+}
+
+/// A run whose directory is made.
+pub(super) struct Run<'a> {
+    pub job: &'a Job,
+    pub device: &'a DeviceInfo,
+    pub directory: &'a RunDirectory,
+    /// The configuration, for the model's file; none where the options alone don't say what was
+    /// trained.
+    pub config: Option<&'a str>,
+    pub warnings: &'a [String],
+}
+
+/// What a run came to, and whether the reader of its JSON lines went away.
+pub(super) struct Finished {
+    pub summary: Summary,
+    pub is_closed: bool,
+}
+
+impl Run<'_> {
+    /// Trains to the end, saves the model, judges it on the held-out data, and writes all events.
+    pub fn fit(
+        &self,
+        trainer: &mut Trainer,
+        shown: Shown,
+        bar: &mut Bar,
+        interrupt: &mut Interrupt,
+    ) -> Result<Finished> {
+        // What the run is watched on: a run that ends by a metric needs data for it.
+        let stop = self.job.config.run.stop_at.clone();
+        let (watched, held_out) = match (&self.job.validation, &self.job.test) {
+            (None, Some(test)) if stop.is_some() => (Some(test), HeldOut::Test),
+            (validation, _) => (validation.as_ref(), HeldOut::Validation),
+        };
+        let about = serde_json::json!({
+            "run": self.directory.path(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "data": self.job.training.name(),
+        });
+        let about = about.as_object().cloned().unwrap_or_default();
+        let (file, place) = self.directory.metrics()?;
+        let mut metrics = Record::new(file, place, about.clone(), held_out);
+        let mut json = Record::new(stdout(), "standard output", about, held_out);
+        let mut lines = Lines::new(stderr(), held_out);
+        let mut stop = stop.map(StopWhen);
+        let mut last = LastLoss(None);
+
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, interrupt, &mut last];
+        if let Some(stop) = &mut stop {
+            observers.push(stop);
+        }
+        match (shown, stderr().is_terminal()) {
+            (Shown::Json, _) => observers.push(&mut json),
+            (Shown::Epochs | Shown::Bar, true) => observers.push(bar),
+            (Shown::Epochs, false) => observers.push(&mut lines),
+            _ => {}
+        }
+        let fitted = trainer.fit(watched, &mut Together(observers));
+        bar.clear();
+        if let Err(error) = &fitted {
+            self.rescue(trainer, error);
+        }
+        let outcome = fitted.and_then(|end| self.finish(trainer, end, held_out, last.0));
+        let summary = match outcome {
+            Ok(summary) => summary,
+            Err(error) => {
+                let event =
+                    Failure { error: error.to_string(), exit_code: error.kind().exit_code() };
+                // The error itself is what matters now.
+                let _ = metrics.event("error", &event);
+                if shown == Shown::Json {
+                    let _ = json.event("error", &event);
+                }
+                return Err(error);
+            }
+        };
+        let end = EndLine {
+            summary: &summary,
+            baselines: summary.valid.as_ref().map(Judgement::baselines),
+            test_baselines: summary.test.as_ref().map(Judgement::baselines),
+            warnings: self.warnings,
+        };
+        metrics.event("end", &end)?;
+        if shown == Shown::Json {
+            json.event("end", &end)?;
+        }
+        Ok(Finished { summary, is_closed: json.is_closed() })
+    }
+
+    /// Saves the model, then measures it.
+    fn finish(
+        &self,
+        trainer: &mut Trainer,
+        end: End,
+        held_out: HeldOut,
+        train_loss: Option<f64>,
+    ) -> Result<Summary> {
+        let model = trainer.model()?;
+        self.save(&model)?;
+        let traffic = trainer.session().backend().traffic();
+        let (valid, mut test) = match held_out {
+            HeldOut::Validation => (end.valid, None),
+            HeldOut::Test => (None, end.valid),
+        };
+        let complete = end.ending != Ending::Interrupted;
+        if let (Some(data), None, true) = (&self.job.test, &test, complete) {
+            test = Some(trainer.evaluate(data)?);
+        }
+        let baselines = match complete && (valid.is_some() || test.is_some()) {
+            true => Baselines::fit(self.job)?,
+            false => Baselines::default(),
+        };
+        baselines.save(self.directory.path(), self.job)?;
+        let mut judge = |data: &Option<Dataset>, metrics: Option<Metrics>| {
+            let (Some(data), Some(metrics)) = (data, metrics) else { return Ok(None) };
+            let predictions = model.predict_in(trainer.session(), data.features_shared())?;
+            let preprocessing = &self.job.preprocessing;
+            Judgement::new(data, metrics.loss, predictions, preprocessing, &baselines).map(Some)
+        };
+        let (valid, test) = (judge(&self.job.validation, valid)?, judge(&self.job.test, test)?);
+        Ok(Summary {
+            run: self.directory.path().to_path_buf(),
+            model: self.directory.model(),
+            device: self.device.to_string(),
+            backend: self.device.backend.clone(),
+            ending: end.ending,
+            epochs: end.epochs,
+            steps: end.steps,
+            seconds: end.seconds,
+            bytes_read: traffic.bytes_read,
+            dispatches: traffic.dispatches,
+            submissions: traffic.submissions,
+            train_loss,
+            valid,
+            test,
+        })
+    }
+
+    fn save(&self, model: &Model) -> Result<()> {
+        if model.weights.iter().any(|layer| !is_finite(layer)) {
+            let error =
+                Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
+            let lr = self.job.spec.lr;
+            return Err(error
+                .at("the last step")
+                .help(format!("lower the learning rate, now {lr}, with --lr")));
+        }
+        let provenance = Provenance {
+            data: Some(self.job.training.name().into()),
+            config: self.config.map(str::to_string),
+            baselines: Baselines::constants(self.job),
+            ..Provenance::default()
+        };
+        save_model_with(model, &provenance, &self.directory.model())
+    }
+
+    /// Saves what can be saved after a failure, and says what there is.
+    fn rescue(&self, trainer: &mut Trainer, error: &Error) {
+        let saved = error.kind() != ErrorKind::Diverged
+            && trainer.model().and_then(|model| self.save(&model)).is_ok();
+        let model = if saved { "the model of the last step" } else { "no model" };
+        let run = self.directory.path().display();
+        say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
+    }
+}
+
+/// The training loss of the last epoch.
+struct LastLoss(Option<f64>);
+
+impl Observer for LastLoss {
+    fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
+        self.0 = Some(epoch.train_loss);
+        Ok(Flow::Continue)
+    }
+}
+
+fn is_finite(layer: &LayerWeights) -> bool {
+    layer.weight.data().iter().chain(layer.bias.iter().flatten()).all(|x| x.is_finite())
+}

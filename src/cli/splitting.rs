@@ -1,0 +1,68 @@
+//! Which rows are trained on and which are held out, as the options say.
+
+use super::say;
+use crate::config::{TrainConfig, Validation};
+use crate::data::split::{self, Parts, Split};
+use crate::data::{Data, Targets};
+use crate::error::{Error, Result};
+
+/// The part of the rows that is held out unless something else is asked for.
+const VALIDATION: f64 = 0.1;
+
+/// The parts of a run. The way that was taken is noted in the options, where there is one.
+pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
+    let rows = data.rows();
+    let all = || Parts { training: (0..rows).collect(), ..Parts::default() };
+    let given = config.run.split.clone();
+    let fraction = match (&config.run.validation, &given) {
+        (Some(Validation::Path(_)), None) => return Ok(all()),
+        (Some(_), Some(Split::Column(_))) | (Some(Validation::Path(_)), Some(_)) => {
+            return Err(Error::usage("--validation beside --split").help(
+                "a fraction goes with every split but column:COL, other data with none of them",
+            ));
+        }
+        (_, Some(Split::Column(column))) => return data.parts(column),
+        (Some(Validation::Fraction(fraction)), _) => *fraction,
+        (None, _) if rows as f64 * VALIDATION < 1.0 => {
+            say(format_args!("note: {rows} rows are too few to hold some out for validation"));
+            return Ok(all());
+        }
+        (None, _) => VALIDATION,
+    };
+    if fraction == 0.0 {
+        return Ok(all());
+    }
+    let seed = config.data.seed.unwrap_or(0);
+    match resolve(config, data) {
+        Split::Random => split::random(rows, fraction, seed),
+        Split::Stratified => split::stratified(data.labels()?, fraction, seed),
+        Split::Group(column) => split::grouped(&data.groups(&column)?, fraction, seed),
+        Split::Time(column) => split::by_time(&data.times(&column)?, fraction),
+        Split::Column(column) => data.parts(&column),
+    }
+}
+
+/// The held-out rows of each fold.
+pub(super) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<Vec<Vec<usize>>> {
+    if let Some(validation) = &config.run.validation {
+        return Err(Error::usage(format!("--folds beside --validation {validation}"))
+            .help("leave out one of them: every fold is held out once"));
+    }
+    let seed = config.data.seed.unwrap_or(0);
+    match resolve(config, data) {
+        Split::Random => split::folds(data.rows(), k, seed),
+        Split::Stratified => split::stratified_folds(data.labels()?, k, seed),
+        Split::Group(column) => split::grouped_folds(&data.groups(&column)?, k, seed),
+        other => Err(Error::usage(format!("--folds beside --split {other}"))
+            .help("folds are random, stratified or group:COL")),
+    }
+}
+
+/// The split that is asked for; else stratified for classes and random for all else.
+fn resolve(config: &mut TrainConfig, data: &Data) -> Split {
+    let default = || match data.targets() {
+        Targets::Classes { .. } => Split::Stratified,
+        _ => Split::Random,
+    };
+    config.run.split.get_or_insert_with(default).clone()
+}

@@ -1,0 +1,115 @@
+//! What a person should know before believing the metrics of a run.
+
+use super::job::Job;
+use crate::data::{Data, Dataset, Role, Targets, Values};
+use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
+use crate::observe::thousands;
+
+/// Columns are looked at in so many rows, evenly spaced; of wide data in fewer, so that this takes
+/// a fraction of a second.
+const SAMPLE: usize = 5000;
+/// The least rows that tell a rule from chance.
+const FEWEST: usize = 200;
+/// The most cells that are looked at, but for the least rows.
+const CELLS: usize = 2_000_000;
+/// From this share on the majority class makes the accuracy say little.
+const UNBALANCED: f64 = 0.95;
+
+/// One sentence for each reason to doubt.
+pub(super) fn warnings(job: &Job) -> Vec<String> {
+    let held_out = [("validation", &job.validation), ("test", &job.test)];
+    let twins = held_out.iter().filter_map(|(name, data)| twins(job, name, data.as_ref()?));
+    let columns = telling_columns(&job.data).into_iter().map(|column| {
+        format!(
+            "{column} alone tells the target nearly exactly: if it isn't known when you predict, \
+             leave it out with --ignore"
+        )
+    });
+    twins.chain(columns).chain(balance(job)).collect()
+}
+
+fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {
+    let found = overlap(&job.training, data)?;
+    let (row, twin) = found.example;
+    Some(format!(
+        "{} of {} {name} rows also stand in the training data, such as row {} of the one and row {} \
+         of the other part: the metrics are better than they would be on new rows",
+        thousands(found.rows as f64),
+        thousands(data.rows() as f64),
+        row + 1,
+        twin + 1
+    ))
+}
+
+/// The columns that give the target away.
+fn telling_columns(data: &Data) -> Vec<String> {
+    let cols = match data {
+        Data::Ready(data) => data.features().cols(),
+        Data::Table(table) => table.columns().len(),
+    };
+    let sample = (CELLS / cols.max(1)).clamp(FEWEST, SAMPLE);
+    let rows: Vec<usize> = (0..data.rows()).step_by(data.rows().div_ceil(sample)).collect();
+    let tells = |column: Column<'_>| match data.targets() {
+        Targets::Classes { labels, .. } => {
+            tells_class(column, &rows.iter().map(|&r| labels[r]).collect::<Vec<_>>())
+        }
+        Targets::Numbers(m) => (0..m.cols()).any(|c| {
+            tells_number(column, &rows.iter().map(|&r| m.row(r)[c].into()).collect::<Vec<_>>())
+        }),
+        Targets::Labels { .. } => false,
+    };
+    match data {
+        _ if data.is_image() => Vec::new(),
+        Data::Ready(data) => (0..data.features().cols())
+            .filter(|&c| {
+                let value = |&r: &usize| f64::from(data.features().value(r, c));
+                tells(Column::Numbers(&rows.iter().map(value).collect::<Vec<_>>()))
+            })
+            .map(|c| format!("column {}", c + 1))
+            .collect(),
+        Data::Table(table) => {
+            let frame = table.frame();
+            let is_telling = |(place, values): (usize, &Option<Values>)| {
+                let is_feature = table.columns()[place].role == Role::Feature;
+                match values.as_ref().filter(|_| is_feature)? {
+                    Values::Texts(texts) => {
+                        let codes: Vec<u32> = rows.iter().map(|&r| texts.codes[r]).collect();
+                        tells(Column::Codes(&codes))
+                    }
+                    values => {
+                        let numbers: Vec<f64> = rows.iter().map(|&r| values.number(r)).collect();
+                        tells(Column::Numbers(&numbers))
+                    }
+                }
+                .then(|| frame.header.describe(place))
+            };
+            frame.columns.iter().enumerate().filter_map(is_telling).collect()
+        }
+    }
+}
+
+/// A target of one class or one value, or nearly.
+fn balance(job: &Job) -> Option<String> {
+    match job.training.targets() {
+        Targets::Classes { labels, names } => {
+            let (class, share) = majority(labels)?;
+            let name = names.get(class)?;
+            if share == 1.0 {
+                return Some(format!(
+                    "every training row is of class {name:?}: nothing is learnt; split otherwise"
+                ));
+            }
+            (share >= UNBALANCED).then(|| {
+                format!(
+                    "{:.1}% of the training rows are of class {name:?}: accuracy says little, look \
+                     at balanced accuracy and F1; --class-weight balanced makes the others count",
+                    share * 100.0
+                )
+            })
+        }
+        Targets::Numbers(m) if m.rows() > 1 && m.iter_rows().all(|row| row == m.row(0)) => {
+            Some("the target is the same in every training row: split otherwise".into())
+        }
+        _ => None,
+    }
+}

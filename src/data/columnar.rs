@@ -1,0 +1,289 @@
+//! Tables from Parquet and Arrow IPC: record batches as typed columns.
+
+use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
+use super::stream::Source;
+use crate::error::{Error, Result};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, RecordBatch};
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
+use bytes::Bytes;
+use num_traits::AsPrimitive;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek};
+use std::sync::Arc;
+
+/// Rows of a batch of Parquet.
+const BATCH: usize = 1 << 16;
+
+/// A columnar file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Parquet,
+    /// Arrow IPC with its schema and record batches found from the end: Feather version 2.
+    ArrowFile,
+    /// Arrow IPC one message behind the other.
+    ArrowStream,
+}
+
+impl Format {
+    /// The format of a file that begins with `head`.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [b'P', b'A', b'R', b'1', ..] => Some(Format::Parquet),
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Some(Format::ArrowFile),
+            [0xFF, 0xFF, 0xFF, 0xFF, _, _, 0, 0, ..] => Some(Format::ArrowStream),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Format::Parquet => "Parquet",
+            Format::ArrowFile | Format::ArrowStream => "Arrow",
+        }
+    }
+}
+
+trait Bytewise: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Bytewise for T {}
+
+/// Batches of the wanted columns.
+type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>>>;
+
+/// Reads a columnar file: `wanted` says of its header which columns are read.
+///
+/// # Errors
+/// When the file is cut short or damaged, two columns have one name, or a wanted column holds what
+/// is neither a number nor a text nor a moment.
+pub(super) fn read(
+    source: &Source,
+    format: Format,
+    wanted: impl FnOnce(&Header) -> Result<Vec<bool>>,
+) -> Result<Frame> {
+    let (header, wanted, batches) = open(source, format, wanted)?;
+    let header = Arc::new(header);
+    let mut all = Frame { header: header.clone(), ..Frame::default() };
+    all.columns = vec![None; wanted.len()];
+    for batch in batches {
+        let batch = batch.map_err(|e| damaged(format, &e))?;
+        let mut columns = vec![None; wanted.len()];
+        let places = (0..wanted.len()).filter(|&place| wanted[place]);
+        for (place, array) in places.zip(batch.columns()) {
+            let values = values(array).and_then(|v| check_finite(v, all.rows));
+            columns[place] = Some(values.map_err(|e| e.at(header.describe(place)))?);
+        }
+        let rows = batch.num_rows();
+        if rows > 0 {
+            all.append(Frame { header: header.clone(), columns, rows, lines: Lines::default() });
+        }
+    }
+    if all.rows == 0 {
+        return Err(Error::data("the table has no rows").help("give a table with at least one row"));
+    }
+    Ok(all)
+}
+
+fn open(
+    source: &Source,
+    format: Format,
+    wanted: impl FnOnce(&Header) -> Result<Vec<bool>>,
+) -> Result<(Header, Vec<bool>, Batches)> {
+    let fail = |e: &dyn std::fmt::Display| damaged(format, e);
+    let plan = |schema: &Schema| -> Result<(Header, Vec<bool>, Vec<usize>)> {
+        let header = header(schema)?;
+        let wanted = wanted(&header)?;
+        let places = (0..wanted.len()).filter(|&place| wanted[place]).collect();
+        Ok((header, wanted, places))
+    };
+    let bytes = || -> Result<Box<dyn Bytewise>> {
+        Ok(match source {
+            Source::File(path) => {
+                let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+                Box::new(BufReader::new(file))
+            }
+            Source::Memory(_, bytes) => Box::new(Cursor::new(bytes.clone())),
+        })
+    };
+    match format {
+        Format::Parquet => match source {
+            Source::File(path) => {
+                let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+                parquet(ParquetRecordBatchReaderBuilder::try_new(file), plan)
+            }
+            Source::Memory(_, bytes) => {
+                let bytes = Bytes::from_owner(bytes.clone());
+                parquet(ParquetRecordBatchReaderBuilder::try_new(bytes), plan)
+            }
+        },
+        Format::ArrowFile => {
+            let schema = FileReader::try_new(bytes()?, None).map_err(|e| fail(&e))?.schema();
+            let (header, wanted, places) = plan(&schema)?;
+            let reader = FileReader::try_new(bytes()?, Some(places)).map_err(|e| fail(&e))?;
+            Ok((header, wanted, Box::new(reader)))
+        }
+        Format::ArrowStream => {
+            let schema = StreamReader::try_new(bytes()?, None).map_err(|e| fail(&e))?.schema();
+            let (header, wanted, places) = plan(&schema)?;
+            let reader = StreamReader::try_new(bytes()?, Some(places)).map_err(|e| fail(&e))?;
+            Ok((header, wanted, Box::new(reader)))
+        }
+    }
+}
+
+fn parquet<R: parquet::file::reader::ChunkReader + 'static>(
+    builder: parquet::errors::Result<ParquetRecordBatchReaderBuilder<R>>,
+    plan: impl FnOnce(&Schema) -> Result<(Header, Vec<bool>, Vec<usize>)>,
+) -> Result<(Header, Vec<bool>, Batches)> {
+    let builder = builder.map_err(|e| damaged(Format::Parquet, &e))?;
+    let (header, wanted, places) = plan(builder.schema())?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+    let reader = builder.with_projection(mask).with_batch_size(BATCH).build();
+    Ok((header, wanted, Box::new(reader.map_err(|e| damaged(Format::Parquet, &e))?)))
+}
+
+fn damaged(format: Format, error: &dyn std::fmt::Display) -> Error {
+    Error::data(format!("the {} file is cut short or damaged: {error}", format.name()))
+        .help("copy or download it again")
+}
+
+fn header(schema: &Schema) -> Result<Header> {
+    let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    for (i, name) in names.iter().enumerate() {
+        if let Some(before) = names[..i].iter().position(|n| n == name) {
+            return Err(Error::data(format!("two columns are called {name:?}"))
+                .at(format!("columns {} and {}", before + 1, i + 1))
+                .help("give each column a name of its own"));
+        }
+    }
+    if names.is_empty() {
+        return Err(Error::data("the table has no columns"));
+    }
+    Ok(Header { named: true, names })
+}
+
+/// Refuses an infinite number; rows are counted from `first`.
+fn check_finite(values: Values, first: usize) -> Result<Values> {
+    if let Values::Numbers(numbers) = &values
+        && let Some(row) = numbers.iter().position(|x| x.is_infinite())
+    {
+        return Err(Error::data(format!("{} is not a finite number", numbers[row]))
+            .at(format!("row {}", first + row + 1))
+            .help("replace it, or leave it out as missing"));
+    }
+    Ok(values)
+}
+
+fn values(array: &ArrayRef) -> Result<Values> {
+    const DAY: f64 = 86_400.0;
+    Ok(match array.data_type() {
+        DataType::Null => Values::Numbers(vec![f64::NAN; array.len()]),
+        DataType::Boolean => {
+            let bits = array.as_boolean();
+            let texts = bits.iter().map(|b| b.map(|b| if b { "true" } else { "false" }));
+            Values::Texts(texts.collect())
+        }
+        DataType::Int8 => numbers::<Int8Type>(array),
+        DataType::Int16 => numbers::<Int16Type>(array),
+        DataType::Int32 => numbers::<Int32Type>(array),
+        DataType::Int64 => numbers::<Int64Type>(array),
+        DataType::UInt8 => numbers::<UInt8Type>(array),
+        DataType::UInt16 => numbers::<UInt16Type>(array),
+        DataType::UInt32 => numbers::<UInt32Type>(array),
+        DataType::UInt64 => numbers::<UInt64Type>(array),
+        DataType::Float16 => {
+            let halves = array.as_primitive::<Float16Type>();
+            narrow(halves.iter().map(|x| x.map_or(f64::NAN, f64::from)).collect())
+        }
+        DataType::Float32 => numbers::<Float32Type>(array),
+        DataType::Float64 => numbers::<Float64Type>(array),
+        DataType::Utf8 => texts(array.as_string::<i32>().iter()),
+        DataType::LargeUtf8 => texts(array.as_string::<i64>().iter()),
+        DataType::Utf8View => texts(array.as_string_view().iter()),
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let words = values(dictionary.values())?;
+            let keys = dictionary.keys();
+            let normal = match words.is_empty() {
+                true => vec![0; keys.len()],
+                false => dictionary.normalized_keys(),
+            };
+            let place = |row: usize| keys.is_valid(row).then(|| normal[row]);
+            match words {
+                Values::Texts(t) => {
+                    let code = |row| place(row).map_or(MISSING, |p| t.codes[p]);
+                    let codes = (0..keys.len()).map(code).collect();
+                    Values::Texts(Texts { codes, words: t.words })
+                }
+                words => {
+                    let number = |row| place(row).map_or(f64::NAN, |p| words.number(p));
+                    narrow((0..keys.len()).map(number).collect())
+                }
+            }
+        }
+        DataType::Date32 => times::<Date32Type>(array, DAY),
+        DataType::Date64 => times::<Date64Type>(array, 1e-3),
+        DataType::Timestamp(TimeUnit::Second, _) => times::<TimestampSecondType>(array, 1.0),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            times::<TimestampMillisecondType>(array, 1e-3)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            times::<TimestampMicrosecondType>(array, 1e-6)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            times::<TimestampNanosecondType>(array, 1e-9)
+        }
+        DataType::Time32(TimeUnit::Second) => times::<Time32SecondType>(array, 1.0),
+        DataType::Time32(_) => times::<Time32MillisecondType>(array, 1e-3),
+        DataType::Time64(TimeUnit::Microsecond) => times::<Time64MicrosecondType>(array, 1e-6),
+        DataType::Time64(_) => times::<Time64NanosecondType>(array, 1e-9),
+        other => {
+            return Err(Error::data(format!(
+                "the column is of the type {other}, which is no number, text or time"
+            ))
+            .help("leave it out with --ignore, or write it as a type that is"));
+        }
+    })
+}
+
+fn numbers<T: ArrowPrimitiveType>(array: &ArrayRef) -> Values
+where
+    T::Native: AsPrimitive<f64>,
+{
+    let array = array.as_primitive::<T>();
+    match array.null_count() {
+        0 => narrow(array.values().iter().map(|x| x.as_()).collect()),
+        _ => Values::Numbers(array.iter().map(|x| x.map_or(f64::NAN, |x| x.as_())).collect()),
+    }
+}
+
+fn times<T: ArrowPrimitiveType>(array: &ArrayRef, unit: f64) -> Values
+where
+    T::Native: AsPrimitive<f64>,
+{
+    let seconds = |x: Option<T::Native>| x.map_or(f64::NAN, |x| x.as_() * unit);
+    Values::Times(array.as_primitive::<T>().iter().map(seconds).collect())
+}
+
+/// Texts, of which an empty one is missing.
+fn texts<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Values {
+    Values::Texts(texts.map(|t| t.filter(|t| !t.is_empty())).collect())
+}
+
+/// Numbers as bytes where all of them are.
+pub(super) fn narrow(numbers: Vec<f64>) -> Values {
+    // The comparison of bits tells −0 from 0.
+    let is_byte = |x: &f64| f64::from(*x as u8).to_bits() == x.to_bits();
+    match numbers.iter().all(is_byte) {
+        true => Values::Bytes(numbers.into_iter().map(|x| x as u8).collect()),
+        false => Values::Numbers(numbers),
+    }
+}

@@ -1,0 +1,174 @@
+//! Data before anything is fitted to them: a matrix of features, or a table.
+
+use super::encode::Encoding;
+use super::samples::Preprocessing;
+use super::table::{Fitting, Table};
+use super::target::{self, Columns, Goal};
+use super::{Dataset, Features, Frame, Scaling, Targets, Values};
+use crate::error::{Error, Result};
+
+/// Rows with targets, from which a split chooses those to train on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Features from the start.
+    Ready(Dataset),
+    /// Columns that must be encoded first.
+    Table(Box<Table>),
+}
+
+impl Data {
+    /// The name, as shown to users.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Data::Ready(data) => data.name(),
+            Data::Table(table) => table.name(),
+        }
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Data::Ready(data) => data.rows(),
+            Data::Table(table) => table.rows(),
+        }
+    }
+
+    /// What is to be learnt, row by row.
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        match self {
+            Data::Ready(data) => data.targets(),
+            Data::Table(table) => table.targets(),
+        }
+    }
+
+    /// The table, where it is one.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        match self {
+            Data::Ready(_) => None,
+            Data::Table(table) => Some(table),
+        }
+    }
+
+    /// The values of a table's column, by its name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Values> {
+        self.table()?.frame().column(name)
+    }
+
+    /// Whether the features are the pixels of images.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        match self {
+            Data::Ready(data) => data.is_image(),
+            Data::Table(table) => table.pixels(),
+        }
+    }
+}
+
+impl Preprocessing {
+    /// Fits to the training rows of `data`.
+    ///
+    /// # Errors
+    /// For a scaling or a logarithm that these data can't have.
+    pub fn fit_rows(data: &Data, rows: &[usize], fitting: &Fitting) -> Result<Self> {
+        match data {
+            Data::Ready(data) => {
+                let fault = match (fitting.scaling, fitting.log.first()) {
+                    (Scaling::Quantile, _) => "quantile scaling".to_string(),
+                    (_, Some(name)) => format!("--log {name}"),
+                    _ => return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling)),
+                };
+                Err(Error::usage(format!("{fault} of {}, which is no table", data.name()))
+                    .help("choose standard, minmax, robust or none"))
+            }
+            Data::Table(table) => {
+                let encoding = table.fit(rows, fitting)?;
+                let features = encoding.encode(table.frame(), Some(rows))?;
+                let scaling = if encoding.pixels { fitting.scaling } else { Scaling::None };
+                let training =
+                    Dataset::new(table.name(), features, table.targets().select_rows(rows))?;
+                let training = if encoding.pixels { training.image() } else { training };
+                let mut fitted = Preprocessing::fit(&training, scaling);
+                if let Targets::Numbers(m) = training.targets()
+                    && fitting.scaling != Scaling::None
+                {
+                    fitted.targets = Scaling::Standard.fit(&Features::F32(m.clone()), false);
+                }
+                Ok(Preprocessing { encoding: Some(encoding), ..fitted })
+            }
+        }
+    }
+
+    /// Some rows of the data that this was fitted to, as a net takes them.
+    ///
+    /// # Errors
+    /// When it was fitted to other data.
+    pub fn dataset(&self, data: &Data, rows: &[usize]) -> Result<Dataset> {
+        match (data, &self.encoding) {
+            (Data::Table(table), Some(encoding)) => {
+                let features = encoding.encode(table.frame(), Some(rows))?;
+                let targets = table.targets().select_rows(rows);
+                let set = Dataset::new(table.name(), features, targets)?;
+                let set = if encoding.pixels { set.image() } else { set };
+                match table.weights() {
+                    Some(weights) => set.weighted(rows.iter().map(|&row| weights[row]).collect()),
+                    None => Ok(set),
+                }
+            }
+            (Data::Ready(data), _) => Ok(data.select(rows)),
+            (Data::Table(table), None) => Err(Error::usage("the model knows no table's columns")
+                .at(table.name())
+                .help("fit the preprocessing to the table")),
+        }
+    }
+
+    /// How the targets of other data are read.
+    pub(super) fn goal(&self) -> Goal<'_> {
+        match (&self.classes, &self.labels) {
+            (Some(names), _) => Goal::Classes(names),
+            (_, Some(names)) => {
+                Goal::Labels(names, self.encoding.as_ref().and_then(|e| e.separator))
+            }
+            _ => Goal::Numbers,
+        }
+    }
+
+    /// The data set that another table makes, whose columns were found by name.
+    ///
+    /// # Errors
+    /// When it has no target, or a value that the model doesn't know.
+    pub(super) fn measured(&self, name: &str, frame: &Frame) -> Result<Dataset> {
+        let encoding = self.encoding.as_ref().ok_or_else(|| {
+            Error::data("the model was trained on no table").help("give data of the same kind")
+        })?;
+        let located = encoding.locate(&frame.header)?;
+        let places = located.targets.ok_or_else(|| {
+            Error::data("the table has no target column")
+                .help("give a table with the target, or only predict")
+        })?;
+        let targets = target::read(Columns { frame, places: &places }, self.goal())?;
+        let set = Dataset::new(name, encoding.encode(frame, None)?, targets)?;
+        let set = if encoding.pixels { set.image() } else { set };
+        let weights =
+            located.weight.and_then(|place| Some((place, frame.columns[place].as_ref()?)));
+        match weights {
+            Some((place, values)) => set.weighted(super::table::row_weights(frame, place, values)?),
+            None => Ok(set),
+        }
+    }
+
+    /// The preprocessing of a model that takes columns as they are.
+    #[must_use]
+    pub(super) fn with_plain_columns(&self) -> Self {
+        let targets = match (&self.classes, &self.labels) {
+            (Some(_), _) => 1,
+            _ => self.targets.cols(),
+        };
+        let encoding = Encoding::plain(self.features.cols(), targets);
+        Preprocessing { encoding: Some(encoding), ..self.clone() }
+    }
+}

@@ -1,0 +1,331 @@
+//! The cells of a block, parsed straight from its bytes into typed columns.
+
+use super::blocks::Block;
+use super::dialect::{Dialect, is_missing};
+use crate::data::frame::{Lines, MISSING, Texts, Values};
+use ::csv::{ByteRecord, ReaderBuilder, Terminator};
+
+/// What the cells of a column are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cells {
+    /// Numbers; a missing one is NaN.
+    Number,
+    /// Texts.
+    Text,
+    /// Nothing.
+    Skip,
+}
+
+/// What is wrong with a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It has so many cells.
+    Ragged(usize),
+    /// A cell that should be a number holds this.
+    NoNumber(String),
+    /// A cell is no UTF-8.
+    Utf8,
+}
+
+/// A row that couldn't be read as it should, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) row: usize,
+    pub(crate) line: u64,
+    /// The column, unless it is the whole row.
+    pub(crate) column: usize,
+    pub(crate) wrong: Wrong,
+}
+
+/// The rows of a block.
+pub(super) struct Parsed {
+    pub(super) columns: Vec<Option<Values>>,
+    pub(super) rows: usize,
+    pub(super) lines: Lines,
+    /// One for each row with a fault, its first, in the order of the rows.
+    pub(super) faults: Vec<Fault>,
+    /// The texts that stood in each column of numbers: how many, and the first.
+    pub(super) texts: Vec<(usize, Option<Fault>)>,
+}
+
+/// Parses a block.
+pub(super) fn parse(block: &Block, dialect: Dialect, cells: &[Cells]) -> Parsed {
+    let mut rows = Rows::new(cells, block.bytes.len() / (cells.len() * 4).max(8));
+    match block.quoted {
+        false => rows.plain(block, dialect),
+        true => rows.quoted(block, dialect),
+    }
+    rows.finish()
+}
+
+/// One column while it is read.
+enum Column {
+    Bytes(Vec<u8>),
+    Numbers(Vec<f64>),
+    Texts(Texts),
+    Skip,
+}
+
+struct Rows {
+    columns: Vec<Column>,
+    /// Whole rows.
+    done: usize,
+    lines: Lines,
+    faults: Vec<Fault>,
+    texts: Vec<(usize, Option<Fault>)>,
+}
+
+impl Rows {
+    fn new(cells: &[Cells], room: usize) -> Self {
+        let column = |cells: &Cells| match cells {
+            Cells::Number => Column::Bytes(Vec::with_capacity(room)),
+            Cells::Text => Column::Texts(Texts::default()),
+            Cells::Skip => Column::Skip,
+        };
+        Rows {
+            columns: cells.iter().map(column).collect(),
+            done: 0,
+            lines: Lines::default(),
+            faults: Vec::new(),
+            texts: vec![(0, None); cells.len()],
+        }
+    }
+
+    /// Parses a block without quotes: every delimiter and terminator counts.
+    fn plain(&mut self, block: &Block, dialect: Dialect) {
+        let Dialect { delimiter, terminator } = dialect;
+        let (bytes, last) = (&block.bytes[..], self.columns.len() - 1);
+        let (mut at, mut line) = (0, block.first_line);
+        while at < bytes.len() {
+            if is_blank(bytes, at, terminator) {
+                at = end_of_line(bytes, at, terminator) + 1;
+                line += 1;
+                continue;
+            }
+            let faults = self.faults.len();
+            let mut ragged = None;
+            for place in 0..=last {
+                // A number of plain digits is parsed on the way to its end.
+                let is_end = |end: usize| match place < last {
+                    true => bytes[end] == delimiter,
+                    false => ends_record(bytes, end, terminator),
+                };
+                if let Some(end) = self.fast(place, bytes, at, is_end) {
+                    at = end + 1 + usize::from(bytes[end] == b'\r' && terminator != b'\r');
+                    continue;
+                }
+                let end = at
+                    + memchr::memchr2(delimiter, terminator, &bytes[at..])
+                        .unwrap_or(bytes.len() - at);
+                self.cell(place, &bytes[at..end], line);
+                at = end + 1;
+                let ended = bytes.get(end) != Some(&delimiter);
+                if ended != (place == last) {
+                    ragged = Some(place);
+                    break;
+                }
+            }
+            if let Some(place) = ragged {
+                let found = if place < last {
+                    (place + 1..=last).for_each(|place| self.missing(place));
+                    place + 1
+                } else {
+                    let end = end_of_line(bytes, at, terminator);
+                    let more = memchr::memchr_iter(delimiter, &bytes[at..end]).count();
+                    at = end + 1;
+                    last + 2 + more
+                };
+                self.faults.truncate(faults);
+                self.fault(line, 0, Wrong::Ragged(found));
+            }
+            self.lines.push(self.done, line);
+            self.done += 1;
+            line += 1;
+        }
+    }
+
+    /// Takes in a number that begins at `at` and ends the cell: where it ends. Nothing is taken in
+    /// where there is none, which the slow way then finds out about.
+    #[inline(always)]
+    fn fast(
+        &mut self,
+        place: usize,
+        bytes: &[u8],
+        at: usize,
+        is_end: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let numbers = match &mut self.columns[place] {
+            Column::Bytes(column) => {
+                let (mut value, mut end) = (0u32, at);
+                while end < at + 3 && bytes[end].is_ascii_digit() {
+                    value = value * 10 + u32::from(bytes[end] - b'0');
+                    end += 1;
+                }
+                let is_byte = end > at && value < 256 && is_end(end);
+                return is_byte.then(|| {
+                    column.push(value as u8);
+                    end
+                });
+            }
+            Column::Numbers(numbers) => numbers,
+            _ => return None,
+        };
+        let (value, used) = fast_float2::parse_partial::<f64, _>(&bytes[at..]).ok()?;
+        let end = at + used;
+        if used == 0 || !value.is_finite() || end >= bytes.len() || !is_end(end) {
+            return None;
+        }
+        numbers.push(value);
+        Some(end)
+    }
+
+    /// Parses a block with quotes: the `csv` crate finds the cells.
+    fn quoted(&mut self, block: &Block, dialect: Dialect) {
+        let mut reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(dialect.delimiter)
+            .terminator(Terminator::Any(dialect.terminator))
+            .from_reader(&block.bytes[..]);
+        let mut record = ByteRecord::new();
+        let (mut begin, mut line) = (0, block.first_line);
+        // Reading from memory can't fail, and rows of any length are taken.
+        while let Ok(true) = reader.read_byte_record(&mut record) {
+            let end = reader.position().byte() as usize;
+            // Blank lines before the record are passed over by the reader.
+            let blank =
+                block.bytes[begin..end].iter().take_while(|&&b| b == dialect.terminator).count()
+                    as u64;
+            let at = line + blank;
+            line +=
+                memchr::memchr_iter(dialect.terminator, &block.bytes[begin..end]).count() as u64;
+            begin = end;
+            if record.len() == 1 && record[0].trim_ascii().is_empty() {
+                continue;
+            }
+            let faults = self.faults.len();
+            for place in 0..self.columns.len() {
+                match record.get(place) {
+                    Some(cell) => self.cell(place, cell, at),
+                    None => self.missing(place),
+                }
+            }
+            if record.len() != self.columns.len() {
+                self.faults.truncate(faults);
+                self.fault(at, 0, Wrong::Ragged(record.len()));
+            }
+            self.lines.push(self.done, at);
+            self.done += 1;
+        }
+    }
+
+    /// Takes in any cell.
+    fn cell(&mut self, place: usize, cell: &[u8], line: u64) {
+        if matches!(self.columns[place], Column::Skip) {
+            return;
+        }
+        let cell = cell.trim_ascii();
+        if is_missing(cell) {
+            return self.missing(place);
+        }
+        if let Column::Texts(texts) = &mut self.columns[place] {
+            // What is there already was valid before.
+            if let Some(code) = texts.words.find(cell) {
+                texts.codes.push(code);
+            } else if let Ok(text) = std::str::from_utf8(cell) {
+                texts.push(Some(text));
+            } else {
+                texts.codes.push(MISSING);
+                self.fault(line, place, Wrong::Utf8);
+            }
+            return;
+        }
+        match fast_float2::parse::<f64, _>(cell) {
+            Ok(x) if x.is_finite() => self.number(place, x),
+            parsed => {
+                self.missing(place);
+                let wrong = match std::str::from_utf8(cell) {
+                    Ok(text) => Wrong::NoNumber(text.chars().take(80).collect()),
+                    Err(_) => Wrong::Utf8,
+                };
+                if parsed.is_err() && wrong != Wrong::Utf8 {
+                    let (count, first) = &mut self.texts[place];
+                    let fault =
+                        || Fault { row: self.done, line, column: place, wrong: wrong.clone() };
+                    first.get_or_insert_with(fault);
+                    *count += 1;
+                }
+                self.fault(line, place, wrong);
+            }
+        }
+    }
+
+    fn number(&mut self, place: usize, x: f64) {
+        match &mut self.columns[place] {
+            Column::Bytes(bytes) => {
+                // The comparison of bits tells −0 from 0.
+                if f64::from(x as u8).to_bits() == x.to_bits() {
+                    bytes.push(x as u8);
+                } else {
+                    let mut numbers: Vec<f64> = Vec::with_capacity(bytes.capacity());
+                    numbers.extend(bytes.iter().map(|&b| f64::from(b)));
+                    numbers.push(x);
+                    self.columns[place] = Column::Numbers(numbers);
+                }
+            }
+            Column::Numbers(numbers) => numbers.push(x),
+            Column::Texts(_) | Column::Skip => {}
+        }
+    }
+
+    fn missing(&mut self, place: usize) {
+        match &mut self.columns[place] {
+            Column::Texts(texts) => texts.codes.push(MISSING),
+            _ => self.number(place, f64::NAN),
+        }
+    }
+
+    /// Notes a fault of the row at hand, unless it has one already.
+    fn fault(&mut self, line: u64, column: usize, wrong: Wrong) {
+        if self.faults.last().is_none_or(|f| f.row != self.done) {
+            self.faults.push(Fault { row: self.done, line, column, wrong });
+        }
+    }
+
+    fn finish(self) -> Parsed {
+        let values = |column| match column {
+            Column::Bytes(v) => Some(Values::Bytes(v)),
+            Column::Numbers(v) => Some(Values::Numbers(v)),
+            Column::Texts(t) => Some(Values::Texts(t)),
+            Column::Skip => None,
+        };
+        Parsed {
+            columns: self.columns.into_iter().map(values).collect(),
+            rows: self.done,
+            lines: self.lines,
+            faults: self.faults,
+            texts: self.texts,
+        }
+    }
+}
+
+/// Whether a record ends at `at`, before its terminator.
+fn ends_record(bytes: &[u8], at: usize, terminator: u8) -> bool {
+    bytes[at] == terminator || bytes[at] == b'\r' && bytes.get(at + 1) == Some(&terminator)
+}
+
+fn end_of_line(bytes: &[u8], at: usize, terminator: u8) -> usize {
+    memchr::memchr(terminator, &bytes[at..]).map_or(bytes.len(), |i| at + i)
+}
+
+/// Whether there is only white space between here and the end of the line.
+fn is_blank(bytes: &[u8], at: usize, terminator: u8) -> bool {
+    match bytes[at] {
+        byte if byte == terminator => true,
+        b' ' | b'\r' => {
+            let line = &bytes[at..end_of_line(bytes, at, terminator)];
+            line.iter().all(|b| matches!(b, b' ' | b'\r'))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,315 @@
+//! Delimited text: CSV, TSV and the like, parsed on all processors.
+
+mod blocks;
+mod cells;
+mod dialect;
+#[cfg(test)]
+mod tests;
+pub(super) use cells::{Cells, Fault, Wrong};
+
+use super::frame::{Frame, Header};
+use super::read::{Known, Want};
+use super::stream::Source;
+use crate::error::{Error, Result};
+use blocks::{Block, Blocks};
+use cells::Parsed;
+use dialect::{Dialect, Look, look};
+use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The bytes of a block: enough for threads to be worth it, little enough to stay in a cache.
+const BLOCK: usize = 1 << 20;
+/// How many rows are looked at to find out how a text is to be read.
+const SAMPLE: usize = 200;
+/// Texts in a column of numbers are a mistake where they are at most this share of its values.
+const STRAY: f64 = 0.05;
+
+/// A delimited text that can be read more than once.
+pub(super) struct Delimited {
+    source: Source,
+    dialect: Dialect,
+    header: Arc<Header>,
+    /// What the first rows say of each column.
+    guess: Vec<Cells>,
+    header_line: Option<u64>,
+}
+
+impl Delimited {
+    /// Finds out from its beginning how a text is to be read.
+    ///
+    /// # Errors
+    /// When it can't be read, is empty, has a header only, or two columns of one name.
+    pub(super) fn open(source: Source, known: Known) -> Result<Self> {
+        let place = source.path().display().to_string();
+        let stream = source.open()?;
+        let dialect = Dialect::of(stream.head()).map_err(|e| e.at(&place))?;
+        let mut blocks = Blocks::new(stream, dialect, 1 << 16);
+        let mut rows = Vec::new();
+        while rows.len() < SAMPLE
+            && let Some(block) = blocks.read()?
+        {
+            sample(&block, dialect, &mut rows);
+        }
+        let Some((line, first)) = rows.first() else {
+            let error = Error::data("the file is empty").at(place);
+            return Err(error.help("give a file with at least one row"));
+        };
+        let cells: Vec<Vec<Vec<u8>>> = rows.iter().map(|(_, cells)| cells.clone()).collect();
+        let has = |name: &String| first.iter().any(|cell| cell.trim_ascii() == name.as_bytes());
+        let named = known.names.iter().any(|n| n.parse::<usize>().is_err() && has(n));
+        let is_header = named || !known.unnamed && dialect::is_header(&cells);
+        let header = match is_header {
+            true => dialect::header(first).map_err(|e| e.at(format!("{place}, line {line}")))?,
+            false => Header::numbered(first.len()),
+        };
+        if is_header && rows.len() == 1 {
+            let error = Error::data("the file has a header, but no rows").at(place);
+            return Err(error.help("give a file with at least one row"));
+        }
+        let body = &cells[usize::from(is_header)..];
+        let guess = |place: usize| {
+            let below = body.iter().filter_map(|row| row.get(place));
+            let texts = below.filter(|cell| look(cell) == Look::Text).count();
+            // A stray text is better found as such than as the only one in a column of words.
+            match texts as f64 > STRAY * body.len() as f64 {
+                true => Cells::Text,
+                false => Cells::Number,
+            }
+        };
+        Ok(Delimited {
+            guess: (0..header.names.len()).map(guess).collect(),
+            header: Arc::new(header),
+            header_line: is_header.then_some(*line),
+            source,
+            dialect,
+        })
+    }
+
+    /// The names of the columns.
+    pub(super) fn header(&self) -> &Arc<Header> {
+        &self.header
+    }
+
+    /// The rows from the first one on, in chunks, each column read as `cells` says.
+    ///
+    /// # Errors
+    /// When the source can't be opened again.
+    pub(super) fn chunks(&self, cells: &[Cells]) -> Result<Chunks<'_>> {
+        let blocks = Blocks::new(self.source.open()?, self.dialect, BLOCK);
+        let cells = cells.to_vec();
+        Ok(Chunks { delimited: self, blocks, cells, parsed: VecDeque::new(), is_first: true })
+    }
+
+    /// What the columns are read as, as far as the first rows tell where nothing else does.
+    pub(super) fn cells(&self, wanted: &[Want]) -> Vec<Cells> {
+        let cells = |(want, guess): (&Want, &Cells)| match want {
+            Want::Guess | Want::Target => *guess,
+            Want::Number => Cells::Number,
+            Want::Text => Cells::Text,
+            Want::Nothing => Cells::Skip,
+        };
+        wanted.iter().zip(&self.guess).map(cells).collect()
+    }
+
+    /// All rows. A column that was only guessed to hold numbers is read again as text where it
+    /// holds more than a few.
+    ///
+    /// # Errors
+    /// With file, line and column, for what can't be read.
+    pub(super) fn read(&self, wanted: &[Want]) -> Result<Frame> {
+        let mut cells = self.cells(wanted);
+        let guessed = |place: usize| matches!(wanted[place], Want::Guess | Want::Target);
+        loop {
+            let mut all = Frame { header: self.header.clone(), ..Frame::default() };
+            let mut texts: Vec<(usize, Option<Fault>)> = vec![(0, None); cells.len()];
+            let mut chunks = self.chunks(&cells)?;
+            while let Some(Chunk { frame, faults, texts: more }) = chunks.read()? {
+                let is_guess =
+                    |f: &Fault| matches!(f.wrong, Wrong::NoNumber(_)) && guessed(f.column);
+                if let Some(fault) = faults.iter().find(|f| !is_guess(f)) {
+                    return Err(self.error(fault));
+                }
+                for ((all, first), (count, fault)) in texts.iter_mut().zip(more) {
+                    *all += count;
+                    if first.is_none() {
+                        *first = fault;
+                    }
+                }
+                // What isn't finite is counted as no text, and is an error as it is.
+                if let Some(fault) = faults.iter().find(|f| texts[f.column].0 == 0) {
+                    return Err(self.error(fault));
+                }
+                all.append(frame);
+            }
+            let mut again = false;
+            for (place, (count, first)) in texts.into_iter().enumerate() {
+                let Some(fault) = first else { continue };
+                let present = (0..all.rows)
+                    .filter(|&r| all.columns[place].as_ref().is_some_and(|c| !c.is_missing(r)));
+                if (count as f64) <= STRAY * (present.count() + count) as f64 {
+                    return Err(self.stray(&fault, wanted[place]));
+                }
+                cells[place] = Cells::Text;
+                again = true;
+            }
+            if !again {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The error for a row that can't be read.
+    pub(super) fn error(&self, fault: &Fault) -> Error {
+        let Fault { line, column, wrong, .. } = fault;
+        let row = format!("{}, line {line}", self.source.path().display());
+        let cell = format!("{row}, {}", self.header.describe(*column));
+        let cols = self.header.names.len();
+        match wrong {
+            Wrong::Ragged(found) => {
+                let cells = if *found == 1 { "cell" } else { "cells" };
+                Error::data(format!("a row of {found} {cells}, where the first row has {cols}"))
+                    .at(row)
+                    .help(
+                        "give every row as many cells, and quote a cell that has a separator in it",
+                    )
+            }
+            Wrong::Utf8 => Error::data("invalid UTF-8")
+                .at(cell)
+                .help("save the file as UTF-8 (`iconv -t UTF-8`)"),
+            Wrong::NoNumber(text) => not_a_number(text).at(cell),
+        }
+    }
+
+    /// The error for a text among the numbers of a column that nobody said anything about.
+    fn stray(&self, fault: &Fault, want: Want) -> Error {
+        let name = &self.header.names[fault.column];
+        let error = self.error(fault);
+        match &fault.wrong {
+            Wrong::NoNumber(text) if text.replace(',', ".").parse::<f64>().is_err() => {
+                error.help(match want {
+                    Want::Target => "the others are numbers: correct it, leave the row out, or say --task classification, if it is a class".into(),
+                    _ => format!("the others are numbers: correct it, leave it empty if it is missing, or say --categorical {name}, or --ignore {name}"),
+                })
+            }
+            _ => error,
+        }
+    }
+}
+
+fn not_a_number(text: &str) -> Error {
+    if text.parse::<f64>().is_ok() {
+        return Error::data(format!("{text} is not a finite number"))
+            .help("replace it, or leave the cell empty");
+    }
+    let help = if text.contains('\n') {
+        "a quote opened here is closed only on a later line"
+    } else if text.replace(',', ".").parse::<f64>().is_ok() {
+        "write decimals with a point"
+    } else {
+        "correct it, or leave the cell empty if the value is missing"
+    };
+    Error::data(format!("{text:?} is not a number")).help(help)
+}
+
+/// The rows of a block as cells without white space around them, with their lines.
+fn sample(block: &Block, dialect: Dialect, rows: &mut Vec<(u64, Vec<Vec<u8>>)>) {
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(dialect.delimiter)
+        .terminator(::csv::Terminator::Any(dialect.terminator))
+        .from_reader(&block.bytes[..]);
+    let mut record = ::csv::ByteRecord::new();
+    let (mut begin, mut line) = (0, block.first_line);
+    while rows.len() < SAMPLE
+        && let Ok(true) = reader.read_byte_record(&mut record)
+    {
+        let end = reader.position().byte() as usize;
+        let own = &block.bytes[begin..end];
+        let blank = own.iter().take_while(|&&b| b == dialect.terminator).count() as u64;
+        if record.len() > 1 || !record[0].trim_ascii().is_empty() {
+            let cells = record.iter().map(|cell| cell.trim_ascii().to_vec()).collect();
+            rows.push((line + blank, cells));
+        }
+        line += memchr::memchr_iter(dialect.terminator, own).count() as u64;
+        begin = end;
+    }
+}
+
+/// Some rows, and what is wrong with some of them: a faulty cell is missing in its column.
+pub(super) struct Chunk {
+    pub(super) frame: Frame,
+    pub(super) faults: Vec<Fault>,
+    texts: Vec<(usize, Option<Fault>)>,
+}
+
+/// The rows of a delimited text in order.
+pub(super) struct Chunks<'a> {
+    delimited: &'a Delimited,
+    blocks: Blocks,
+    cells: Vec<Cells>,
+    parsed: VecDeque<Parsed>,
+    is_first: bool,
+}
+
+impl Chunks<'_> {
+    /// The next rows; none at the end.
+    ///
+    /// # Errors
+    /// When the stream can't be read, or a quote is never closed.
+    pub(super) fn read(&mut self) -> Result<Option<Chunk>> {
+        if self.parsed.is_empty() {
+            self.parse()?;
+        }
+        let Some(parsed) = self.parsed.pop_front() else { return Ok(None) };
+        let Parsed { columns, rows, lines, faults, texts } = parsed;
+        let header = self.delimited.header.clone();
+        Ok(Some(Chunk { frame: Frame { header, columns, rows, lines }, faults, texts }))
+    }
+
+    /// Reads and parses a block for each thread.
+    fn parse(&mut self) -> Result<()> {
+        let mut blocks = Vec::new();
+        while blocks.len() < rayon::current_num_threads() * 2
+            && let Some(mut block) = self.blocks.read()?
+        {
+            if let (true, Some(line)) = (self.is_first, self.delimited.header_line) {
+                self.is_first = !behind_header(&mut block, self.delimited.dialect, line);
+            }
+            if !block.bytes.is_empty() {
+                blocks.push(block);
+            }
+        }
+        let dialect = self.delimited.dialect;
+        let cells = &self.cells;
+        let parsed: Vec<Parsed> =
+            blocks.par_iter().map(|block| cells::parse(block, dialect, cells)).collect();
+        self.parsed.extend(parsed);
+        Ok(())
+    }
+}
+
+/// Cuts off the header, which begins on `line`, and what stands before it; false where it isn't in
+/// this block.
+fn behind_header(block: &mut Block, dialect: Dialect, line: u64) -> bool {
+    let mut rows = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(dialect.delimiter)
+        .terminator(::csv::Terminator::Any(dialect.terminator))
+        .from_reader(&block.bytes[..]);
+    let mut record = ::csv::ByteRecord::new();
+    while let Ok(true) = rows.read_byte_record(&mut record) {
+        let end = rows.position().byte() as usize;
+        let next = block.first_line
+            + memchr::memchr_iter(dialect.terminator, &block.bytes[..end]).count() as u64;
+        if next > line {
+            block.bytes.drain(..end);
+            block.first_line = next;
+            return true;
+        }
+    }
+    block.bytes.clear();
+    false
+}

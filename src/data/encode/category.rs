@@ -1,0 +1,167 @@
+//! Categories as inputs: one for each, or where there are many, a few shared ones.
+
+use crate::data::frame::{MISSING, Texts};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// More categories than this share inputs.
+const ONE_HOT: usize = 100;
+/// The inputs that many categories share. Each category has two of them, so that two categories
+/// seldom have the same.
+const BUCKETS: usize = 128;
+
+/// An input for each category, 1 where the row has it and else 0.
+///
+/// Categories that are rare in the training rows have one input together, which those that were
+/// never seen share too. Without rare ones, what was never seen has no 1 at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CategoryEncoder {
+    /// The categories, in alphabetic order.
+    pub names: Vec<String>,
+    /// Whether there is an input for all others.
+    pub other: bool,
+    /// Whether there is an input for a missing value.
+    pub missing: bool,
+}
+
+/// Inputs that categories share: each has the two that its name hashes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashEncoder {
+    /// The number of inputs for categories.
+    pub buckets: usize,
+    /// The categories of the training rows, counted.
+    pub seen: usize,
+    /// Whether there is an input for a missing value.
+    pub missing: bool,
+}
+
+/// The inputs of a category that are 1.
+pub(super) type Places = Vec<u32>;
+
+/// How often each text stands in these rows, alphabetically, and whether one is missing.
+fn count<'a>(texts: &'a Texts, rows: &[usize]) -> (Vec<(&'a str, usize)>, bool) {
+    let mut counts = vec![0usize; texts.words.len()];
+    let mut missing = false;
+    for &row in rows {
+        match texts.codes[row] {
+            MISSING => missing = true,
+            code => counts[code as usize] += 1,
+        }
+    }
+    let mut counted: Vec<(&str, usize)> =
+        texts.words.iter().zip(counts).filter(|(_, n)| *n > 0).collect();
+    counted.sort_unstable();
+    (counted, missing)
+}
+
+impl CategoryEncoder {
+    /// Fits to the training rows of a column; none where there are too many categories.
+    pub(super) fn fit(texts: &Texts, rows: &[usize]) -> Result<Self, HashEncoder> {
+        let (counted, missing) = count(texts, rows);
+        // As many rows as it takes to learn anything from.
+        let least = (rows.len() / 2000).clamp(1, 10);
+        let (often, rare): (Vec<_>, Vec<_>) = counted.iter().partition(|(_, n)| *n >= least);
+        if often.len() > ONE_HOT {
+            return Err(HashEncoder { buckets: BUCKETS, seen: counted.len(), missing });
+        }
+        let names = often.into_iter().map(|(name, _)| name.to_string()).collect();
+        Ok(CategoryEncoder { names, other: !rare.is_empty(), missing })
+    }
+
+    /// The number of inputs.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.names.len() + usize::from(self.other) + usize::from(self.missing)
+    }
+
+    /// The places of each text of a column, and of a missing one.
+    pub(super) fn places(&self, texts: &Texts) -> (Vec<Places>, Places) {
+        let known: HashMap<&str, u32> = self.names.iter().map(String::as_str).zip(0..).collect();
+        let other: Places = self.other.then_some(self.names.len() as u32).into_iter().collect();
+        let of = |word| known.get(word).map_or_else(|| other.clone(), |&place| vec![place]);
+        let missing = self.missing.then(|| self.width() as u32 - 1).into_iter().collect();
+        (texts.words.iter().map(of).collect(), missing)
+    }
+}
+
+impl HashEncoder {
+    /// The number of inputs.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.buckets + usize::from(self.missing)
+    }
+
+    /// The places of each text of a column, and of a missing one.
+    pub(super) fn places(&self, texts: &Texts) -> (Vec<Places>, Places) {
+        let buckets = self.buckets.max(1) as u64;
+        let of = |word: &str| {
+            let hash = fnv(word);
+            vec![((hash >> 32) % buckets) as u32, (hash % buckets) as u32]
+        };
+        let missing = self.missing.then_some(self.buckets as u32).into_iter().collect();
+        (texts.words.iter().map(of).collect(), missing)
+    }
+}
+
+/// The 64-bit hash FNV-1a (Fowler, Noll, Vo), with the last mixing of MurmurHash3: the same
+/// everywhere and always, as it is part of what a model learnt.
+fn fnv(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    });
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(words: &[&str]) -> Texts {
+        words.iter().map(|w| (!w.is_empty()).then_some(*w)).collect()
+    }
+
+    fn all(texts: &Texts) -> Vec<usize> {
+        (0..texts.codes.len()).collect()
+    }
+
+    #[test]
+    fn each_category_of_the_training_rows_has_its_place() {
+        let column = texts(&["b", "a", "", "b", "c"]);
+        let encoder = CategoryEncoder::fit(&column, &[0, 1, 2, 3]).unwrap();
+        assert_eq!(encoder.names, ["a", "b"]);
+        assert_eq!((encoder.other, encoder.width()), (false, 3));
+        let (places, missing) = encoder.places(&column);
+        assert_eq!(places, [vec![1], vec![0], vec![]], "c was never seen");
+        assert_eq!(missing, [2]);
+    }
+
+    #[test]
+    fn rare_categories_share_a_place_with_those_never_seen() {
+        let mut words = vec!["a"; 4000];
+        words.extend(["b"; 3000]);
+        words.push("rare");
+        let column = texts(&words);
+        let encoder = CategoryEncoder::fit(&column, &all(&column)).unwrap();
+        assert_eq!((encoder.names.len(), encoder.other), (2, true));
+        assert_eq!(encoder.places(&texts(&["new", "a"])).0, [vec![2], vec![0]]);
+    }
+
+    #[test]
+    fn many_categories_are_told_apart_by_two_shared_places() {
+        let words: Vec<String> = (0..500).map(|i| format!("city {i}")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let column = texts(&words);
+        let encoder = CategoryEncoder::fit(&column, &all(&column)).unwrap_err();
+        assert_eq!((encoder.width(), encoder.seen), (128, 500));
+        let (mut places, _) = encoder.places(&column);
+        assert!(places.iter().flatten().all(|&place| place < 128));
+        places.sort();
+        places.dedup();
+        assert!(places.len() > 480, "{}", places.len());
+        assert_eq!(encoder.places(&texts(&["a"])).0, [vec![88, 91]], "part of every model file");
+    }
+}

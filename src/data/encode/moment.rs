@@ -1,0 +1,125 @@
+//! Dates and times as inputs: how late, and where in the year, the week and the day.
+
+use crate::data::frame::Values;
+use crate::data::time::{DAY, part_of_day, part_of_year, seconds, weekday};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
+
+/// A date or time as a number, and where the training rows span enough of them, the season as two
+/// inputs, the day of the week as seven, the time of day as two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MomentEncoder {
+    /// The form of the text; none where the file knows moments.
+    pub format: Option<String>,
+    /// The mean of the training rows, in seconds since 1970; what a missing moment is taken for.
+    pub mean: f64,
+    /// Their standard deviation in seconds.
+    pub deviation: f64,
+    /// Whether the season is an input.
+    pub year: bool,
+    /// Whether the day of the week is an input.
+    pub week: bool,
+    /// Whether the time of day is an input.
+    pub day: bool,
+    /// Whether another input says that the moment was missing.
+    pub indicator: bool,
+}
+
+impl MomentEncoder {
+    /// Fits to the moments of the training rows, NaN where one is missing.
+    #[must_use]
+    pub fn fit(format: Option<&str>, moments: &[f64]) -> Self {
+        let present = || moments.iter().copied().filter(|x| !x.is_nan());
+        let count = present().count().max(1) as f64;
+        let mean = present().sum::<f64>() / count;
+        let deviation = (present().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let span =
+            present().fold(f64::NEG_INFINITY, f64::max) - present().fold(f64::INFINITY, f64::min);
+        let is_date = format.is_none_or(|f| f.contains("%Y"));
+        MomentEncoder {
+            format: format.map(str::to_string),
+            mean,
+            deviation: if deviation > 0.0 { deviation } else { 1.0 },
+            year: is_date && span > 60.0 * DAY,
+            week: is_date && span >= 7.0 * DAY,
+            day: present().any(|x| part_of_day(x) != 0.0),
+            indicator: present().count() < moments.len(),
+        }
+    }
+
+    /// The seconds of each row.
+    pub(super) fn moments(&self, values: &Values) -> Vec<f64> {
+        match (values, &self.format) {
+            (Values::Texts(texts), Some(format)) => {
+                let words: Vec<f64> =
+                    texts.words.iter().map(|w| seconds(w, format).unwrap_or(f64::NAN)).collect();
+                let of = |&code: &u32| words.get(code as usize).copied().unwrap_or(f64::NAN);
+                texts.codes.iter().map(of).collect()
+            }
+            _ => (0..values.len()).map(|row| values.number(row)).collect(),
+        }
+    }
+
+    /// The number of inputs.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        1 + 2 * usize::from(self.year)
+            + 7 * usize::from(self.week)
+            + 2 * usize::from(self.day)
+            + usize::from(self.indicator)
+    }
+
+    /// Writes the inputs of one moment, NaN where it is missing.
+    pub fn write(&self, x: f64, inputs: &mut [f32]) {
+        inputs.fill(0.0);
+        if x.is_nan() {
+            if self.indicator {
+                inputs[self.width() - 1] = 1.0;
+            }
+            return;
+        }
+        inputs[0] = ((x - self.mean) / self.deviation) as f32;
+        let mut at = 1;
+        let mut circle = |is_there: bool, part: f64, at: &mut usize| {
+            if is_there {
+                let (sin, cos) = (TAU * part).sin_cos();
+                inputs[*at..*at + 2].copy_from_slice(&[sin as f32, cos as f32]);
+                *at += 2;
+            }
+        };
+        circle(self.year, part_of_year(x), &mut at);
+        circle(self.day, part_of_day(x), &mut at);
+        if self.week {
+            inputs[at + weekday(x)] = 1.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_says_when_in_the_year_the_week_and_the_day() {
+        let moments: Vec<f64> = (0..400).map(|d| f64::from(d) * DAY + 0.25 * DAY).collect();
+        let encoder = MomentEncoder::fit(None, &moments);
+        assert_eq!(encoder.width(), 12);
+        let mut inputs = vec![0.0; 12];
+        encoder.write(0.25 * DAY, &mut inputs);
+        assert!(inputs[0] < -1.7 && inputs[1] < 0.01 && inputs[2] > 0.99, "{inputs:?}");
+        assert!((inputs[3] - 1.0).abs() < 1e-6, "a quarter of the day is over");
+        assert_eq!(inputs[5..12], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], "a Thursday");
+    }
+
+    #[test]
+    fn only_what_varies_is_an_input() {
+        let days: Vec<f64> = (0..3).map(|d| f64::from(d) * DAY).collect();
+        assert_eq!(MomentEncoder::fit(Some("%Y-%m-%d"), &days).width(), 1);
+        let clock = MomentEncoder::fit(Some("%H:%M"), &[3600.0, f64::NAN]);
+        assert_eq!((clock.year, clock.week, clock.width()), (false, false, 4));
+        let mut inputs = [9.0; 4];
+        clock.write(f64::NAN, &mut inputs);
+        assert_eq!(inputs, [0.0, 0.0, 0.0, 1.0]);
+    }
+}

@@ -1,0 +1,257 @@
+//! Numbers as inputs: what is missing is filled in, then logarithms where asked for, then scaling.
+
+use crate::data::Scaling;
+use crate::data::frame::Values;
+use serde::{Deserialize, Serialize};
+
+/// The quantiles that are kept of a column.
+const QUANTILES: usize = 1000;
+/// Values taken to find quantiles; of longer columns, evenly spaced ones.
+const SAMPLE: usize = 200_000;
+/// The smallest probability that is turned into a normal deviate, as scikit-learn has it.
+const TAIL: f64 = 1e-7;
+
+/// A number as one input, and a second one that says whether it was missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberEncoder {
+    /// What a missing value is taken for: the median of the training rows.
+    pub fill: f64,
+    /// Whether another input says that the value was missing.
+    pub indicator: bool,
+    /// Whether sign(x) · ln(1 + |x|) takes the place of x.
+    pub log: bool,
+    /// The scaling.
+    pub scaler: Scaler,
+}
+
+/// A fitted scaling of one column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Scaler {
+    /// (x − shift) · scale.
+    Linear {
+        /// What is subtracted.
+        shift: f64,
+        /// What is multiplied by.
+        scale: f64,
+    },
+    /// The normal deviate of the same rank as x has among the training rows.
+    Quantile {
+        /// The values at evenly spaced ranks, from the smallest to the largest.
+        values: Vec<f64>,
+    },
+}
+
+impl NumberEncoder {
+    /// Fits to the training rows of a column.
+    #[must_use]
+    pub fn fit(values: &Values, rows: &[usize], scaling: Scaling, log: bool) -> Self {
+        let transform = |x: f64| if log { symmetric_log(x) } else { x };
+        let present = || rows.iter().map(|&r| values.number(r)).filter(|x| !x.is_nan());
+        let count = present().count();
+        let step = count.div_ceil(SAMPLE).max(1);
+        let mut sample: Vec<f64> = present().step_by(step).map(transform).collect();
+        sample.sort_unstable_by(f64::total_cmp);
+        let fill = match log {
+            true => symmetric_exp(quantile(&sample, 0.5)),
+            false => quantile(&sample, 0.5),
+        };
+        let linear = |shift: f64, spread: f64| Scaler::Linear {
+            shift,
+            scale: if spread > 0.0 && spread.is_finite() { 1.0 / spread } else { 1.0 },
+        };
+        let scaler = match scaling {
+            Scaling::None => linear(0.0, 1.0),
+            Scaling::Standard => {
+                let (mean, deviation) = moments(present().map(transform));
+                linear(mean, deviation)
+            }
+            Scaling::Minmax => {
+                let min = present().map(transform).fold(f64::INFINITY, f64::min);
+                let max = present().map(transform).fold(f64::NEG_INFINITY, f64::max);
+                linear(if min.is_finite() { min } else { 0.0 }, max - min)
+            }
+            Scaling::Robust => {
+                let spread = quantile(&sample, 0.75) - quantile(&sample, 0.25);
+                // Where most values are the same, the deviation still tells something.
+                let spread = if spread > 0.0 { spread } else { moments(sample.iter().copied()).1 };
+                linear(quantile(&sample, 0.5), spread)
+            }
+            Scaling::Quantile if sample.first() == sample.last() => linear(fill, 1.0),
+            Scaling::Quantile => {
+                let points = QUANTILES.min(sample.len());
+                let at = |i: usize| quantile(&sample, i as f64 / (points - 1) as f64);
+                Scaler::Quantile { values: (0..points).map(at).collect() }
+            }
+        };
+        NumberEncoder { fill, indicator: count < rows.len(), log, scaler }
+    }
+
+    /// The number of inputs.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        1 + usize::from(self.indicator)
+    }
+
+    /// Writes the inputs of one value, NaN where it is missing.
+    pub fn write(&self, x: f64, inputs: &mut [f32]) {
+        let value = if x.is_nan() { self.fill } else { x };
+        let value = if self.log { symmetric_log(value) } else { value };
+        inputs[0] = self.scaler.apply(value) as f32;
+        if self.indicator {
+            inputs[1] = f32::from(u8::from(x.is_nan()));
+        }
+    }
+}
+
+impl Scaler {
+    fn apply(&self, x: f64) -> f64 {
+        match self {
+            Scaler::Linear { shift, scale } => (x - shift) * scale,
+            Scaler::Quantile { values } => normal_quantile(rank(values, x).clamp(TAIL, 1.0 - TAIL)),
+        }
+    }
+}
+
+/// The share of the training rows below x: between the first and the last of equal quantiles in
+/// the middle.
+fn rank(values: &[f64], x: f64) -> f64 {
+    let last = values.len() - 1;
+    let below = values.partition_point(|&v| v < x);
+    let upto = values.partition_point(|&v| v <= x);
+    let place = match (below, upto) {
+        (_, 0) => 0.0,
+        (b, _) if b > last => last as f64,
+        (b, u) if u > b => (b + u - 1) as f64 / 2.0,
+        (b, _) => (b - 1) as f64 + (x - values[b - 1]) / (values[b] - values[b - 1]),
+    };
+    place / last as f64
+}
+
+/// sign(x) · ln(1 + |x|): near 0 it is x, far from it a logarithm.
+fn symmetric_log(x: f64) -> f64 {
+    x.abs().ln_1p().copysign(x)
+}
+
+fn symmetric_exp(x: f64) -> f64 {
+    x.abs().exp_m1().copysign(x)
+}
+
+/// The value at a share of a sorted sample, linear between two; 0 of none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let place = share * last as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(last);
+    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}
+
+/// Mean and standard deviation in one pass (Welford 1962); (0, 0) of none.
+fn moments(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for x in values {
+        count += 1.0;
+        let deviation: f64 = x - mean;
+        mean += deviation / count;
+        squares += deviation * (x - mean);
+    }
+    (mean, (squares / f64::max(count, 1.0)).sqrt())
+}
+
+/// The normal deviate whose distribution function is p (M. J. Wichura, "Algorithm AS 241: The
+/// Percentage Points of the Normal Distribution", 1988, PPND7: about 7 digits).
+fn normal_quantile(p: f64) -> f64 {
+    let q = p - 0.5;
+    if q.abs() <= 0.425 {
+        let r = 0.180625 - q * q;
+        let above = ((5.910_937_472e1 * r + 1.592_911_320_2e2) * r + 5.043_427_193_8e1) * r
+            + 3.387_132_717_9;
+        let below = ((6.718_756_360_0e1 * r + 7.875_775_766_4e1) * r + 1.789_516_946_9e1) * r + 1.0;
+        return q * above / below;
+    }
+    let r = (-p.min(1.0 - p).ln()).sqrt();
+    let x = if r <= 5.0 {
+        let r = r - 1.6;
+        (((1.702_382_110_3e-1 * r + 1.306_728_483_0) * r + 2.756_815_390_0) * r + 1.423_437_277_7)
+            / ((1.202_113_297_5e-1 * r + 7.370_016_425_0e-1) * r + 1.0)
+    } else {
+        let r = r - 5.0;
+        (((1.733_720_399_7e-2 * r + 4.286_829_433_7e-1) * r + 3.081_226_386_0) * r
+            + 6.657_905_115_0)
+            / ((1.225_820_263_5e-2 * r + 2.419_789_422_5e-1) * r + 1.0)
+    };
+    x.copysign(q)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(values: &[f64], scaling: Scaling, log: bool) -> NumberEncoder {
+        let rows: Vec<usize> = (0..values.len()).collect();
+        NumberEncoder::fit(&Values::Numbers(values.to_vec()), &rows, scaling, log)
+    }
+
+    fn encode(encoder: &NumberEncoder, x: f64) -> f32 {
+        let mut inputs = vec![0.0; encoder.width()];
+        encoder.write(x, &mut inputs);
+        inputs[0]
+    }
+
+    #[test]
+    fn each_scaling_is_what_it_says() {
+        let values = [1.0, 2.0, 3.0, 6.0];
+        let all = |scaling| values.map(|x| encode(&fit(&values, scaling, false), x));
+        let standard = all(Scaling::Standard);
+        assert!(standard.iter().sum::<f32>().abs() < 1e-6);
+        assert!((standard.iter().map(|x| x * x).sum::<f32>() - 4.0).abs() < 1e-5);
+        assert_eq!(all(Scaling::Minmax), [0.0, 0.2, 0.4, 1.0]);
+        assert_eq!(all(Scaling::Robust), [-0.75, -0.25, 0.25, 1.75]);
+        assert_eq!(all(Scaling::None), [1.0, 2.0, 3.0, 6.0]);
+        assert!(encode(&fit(&[5.0; 3], Scaling::Standard, false), 5.0) == 0.0);
+        assert!(encode(&fit(&[5.0; 3], Scaling::Quantile, false), 7.0).is_finite());
+    }
+
+    #[test]
+    fn quantiles_make_any_distribution_normal() {
+        let values: Vec<f64> = (0..5001).map(|i| (f64::from(i) / 500.0).exp()).collect();
+        let encoder = fit(&values, Scaling::Quantile, false);
+        let encoded: Vec<f64> = values.iter().map(|&x| f64::from(encode(&encoder, x))).collect();
+        let (mean, deviation) = moments(encoded[1..5000].iter().copied());
+        assert!(mean.abs() < 1e-3 && (deviation - 1.0).abs() < 1e-2, "{mean} {deviation}");
+        assert!((encoded[2500]).abs() < 1e-3);
+        // Φ⁻¹(0.975) and Φ⁻¹(1e-7), by tables.
+        assert!((normal_quantile(0.975) - 1.959_964).abs() < 1e-5);
+        assert!((normal_quantile(1e-7) + 5.199_338).abs() < 1e-5);
+        assert!((f64::from(encode(&encoder, 1e9)) - 5.199_338).abs() < 1e-4, "beyond the largest");
+        assert!(encode(&encoder, -1.0) < -5.0, "below the smallest");
+    }
+
+    #[test]
+    fn equal_values_get_the_rank_in_their_middle() {
+        assert_eq!(rank(&[0.0, 0.0, 0.0, 1.0, 2.0], 0.0), 0.25);
+        assert_eq!(rank(&[0.0, 0.0, 0.0, 1.0, 2.0], 1.5), 0.875);
+        assert_eq!((rank(&[0.0, 1.0], -1.0), rank(&[0.0, 1.0], 2.0)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn what_is_missing_is_the_median_and_said_where_training_rows_had_it() {
+        let encoder = fit(&[1.0, f64::NAN, 2.0, 9.0], Scaling::None, false);
+        let mut inputs = [0.0; 2];
+        encoder.write(f64::NAN, &mut inputs);
+        assert_eq!(inputs, [2.0, 1.0]);
+        encoder.write(9.0, &mut inputs);
+        assert_eq!(inputs, [9.0, 0.0]);
+        let never = fit(&[1.0, 2.0, 9.0], Scaling::None, false);
+        assert_eq!((never.width(), encode(&never, f64::NAN)), (1, 2.0));
+    }
+
+    #[test]
+    fn logarithms_take_zero_and_negative_numbers() {
+        let encoder = fit(&[-1000.0, 0.0, 1000.0], Scaling::None, true);
+        assert_eq!(encode(&encoder, 0.0), 0.0);
+        assert_eq!(encode(&encoder, -7.0), -encode(&encoder, 7.0));
+        assert!((encode(&encoder, 7.0) - 8f32.ln()).abs() < 1e-6);
+    }
+}

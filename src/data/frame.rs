@@ -1,0 +1,339 @@
+//! Columns of typed values, with the lines of the text that they came from.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Serialize};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// The code of a text that is missing.
+pub const MISSING: u32 = u32::MAX;
+
+/// The names of a table's columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Whether the names stood in the data; else they are the numbers from 1 on.
+    pub named: bool,
+    /// One name for each column, no two alike.
+    pub names: Vec<String>,
+}
+
+impl Header {
+    /// The header of `cols` columns without names.
+    #[must_use]
+    pub fn numbered(cols: usize) -> Self {
+        Header { named: false, names: (1..=cols).map(|n| n.to_string()).collect() }
+    }
+
+    /// The place of the column of that name.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|n| n == name)
+    }
+
+    /// A column for a message: its number, and its name where it has one.
+    #[must_use]
+    pub fn describe(&self, place: usize) -> String {
+        match self.names.get(place) {
+            Some(name) if self.named => format!("column {} ({name})", place + 1),
+            _ => format!("column {}", place + 1),
+        }
+    }
+}
+
+/// The values of one column, one for each row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Whole numbers of 0 to 255, none missing.
+    Bytes(Vec<u8>),
+    /// Numbers; NaN where one is missing.
+    Numbers(Vec<f64>),
+    /// Texts.
+    Texts(Texts),
+    /// Seconds since 1970-01-01 00:00; NaN where one is missing.
+    Times(Vec<f64>),
+}
+
+impl Values {
+    /// The number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Values::Bytes(v) => v.len(),
+            Values::Numbers(v) | Values::Times(v) => v.len(),
+            Values::Texts(t) => t.codes.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the value of `row` is missing.
+    #[must_use]
+    pub fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Values::Bytes(_) => false,
+            Values::Numbers(v) | Values::Times(v) => v[row].is_nan(),
+            Values::Texts(t) => t.codes[row] == MISSING,
+        }
+    }
+
+    /// The number, or the seconds, of `row`; NaN where it is missing or a text.
+    #[must_use]
+    pub fn number(&self, row: usize) -> f64 {
+        match self {
+            Values::Bytes(v) => v[row].into(),
+            Values::Numbers(v) | Values::Times(v) => v[row],
+            Values::Texts(_) => f64::NAN,
+        }
+    }
+
+    /// The value of `row` as text; none where it is missing.
+    #[must_use]
+    pub fn text(&self, row: usize) -> Option<String> {
+        if self.is_missing(row) {
+            return None;
+        }
+        match self {
+            Values::Texts(t) => Some(t.words.get(t.codes[row]).to_string()),
+            _ => Some(number_text(self.number(row))),
+        }
+    }
+
+    /// Appends the rows of `more`. Bytes and numbers go together, and else only the same type.
+    pub(super) fn append(&mut self, more: Values) {
+        match (&mut *self, more) {
+            (Values::Bytes(all), Values::Bytes(more)) => all.extend(more),
+            (Values::Numbers(all), Values::Numbers(more))
+            | (Values::Times(all), Values::Times(more)) => all.extend(more),
+            (Values::Numbers(all), Values::Bytes(more)) => {
+                all.extend(more.into_iter().map(f64::from));
+            }
+            (Values::Bytes(bytes), more @ Values::Numbers(_)) => {
+                *self = Values::Numbers(bytes.iter().map(|&b| b.into()).collect());
+                self.append(more);
+            }
+            (Values::Texts(all), Values::Texts(more)) => all.append(&more),
+            (all, more) => {
+                unreachable!("a reader gives a column one type, not {all:?} and {more:?}")
+            }
+        }
+    }
+}
+
+/// A number as people write it: whole numbers without a fraction.
+#[must_use]
+pub fn number_text(x: f64) -> String {
+    if x.fract() == 0.0 && x.abs() < 9e15 { (x as i64).to_string() } else { x.to_string() }
+}
+
+/// The texts of a column: each different one is kept once.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    /// The place in `words` of each row's text; [`MISSING`] where it is missing.
+    pub codes: Vec<u32>,
+    /// The different texts, in the order in which they were met.
+    pub words: Words,
+}
+
+impl PartialEq for Texts {
+    /// Equal texts row by row, whatever the order in which they were met.
+    fn eq(&self, other: &Self) -> bool {
+        let word = |t: &Self, code: u32| (code != MISSING).then(|| t.words.get(code).to_string());
+        self.codes.len() == other.codes.len()
+            && self.codes.iter().zip(&other.codes).all(|(&a, &b)| word(self, a) == word(other, b))
+    }
+}
+
+impl Texts {
+    /// Appends a row.
+    pub fn push(&mut self, text: Option<&str>) {
+        let code = text.map_or(MISSING, |text| self.words.code(text));
+        self.codes.push(code);
+    }
+
+    fn append(&mut self, more: &Texts) {
+        let places: Vec<u32> = more.words.iter().map(|word| self.words.code(word)).collect();
+        let place = |&code: &u32| places.get(code as usize).copied().unwrap_or(MISSING);
+        self.codes.extend(more.codes.iter().map(place));
+    }
+}
+
+impl<'a> FromIterator<Option<&'a str>> for Texts {
+    fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(texts: I) -> Self {
+        let mut all = Texts::default();
+        texts.into_iter().for_each(|text| all.push(text));
+        all
+    }
+}
+
+/// Different texts one behind the other, found by their hash.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    text: String,
+    ends: Vec<usize>,
+    codes: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Words {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The text of a code.
+    #[must_use]
+    pub fn get(&self, code: u32) -> &str {
+        word(&self.text, &self.ends, code)
+    }
+
+    /// All of them in the order of their codes.
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+        (0..self.ends.len() as u32).map(|code| self.get(code))
+    }
+
+    /// The code of a text that is there.
+    #[must_use]
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(text);
+        self.codes.find(hash, |&code| self.get(code).as_bytes() == text).copied()
+    }
+
+    /// The code of a text, which is added if it is new.
+    pub fn code(&mut self, text: &str) -> u32 {
+        let Words { text: all, ends, codes, hasher } = self;
+        let hash = hasher.hash_one(text.as_bytes());
+        if let Some(&code) = codes.find(hash, |&code| word(all, ends, code) == text) {
+            return code;
+        }
+        let code = ends.len() as u32;
+        all.push_str(text);
+        ends.push(all.len());
+        codes.insert_unique(hash, code, |&code| hasher.hash_one(word(all, ends, code).as_bytes()));
+        code
+    }
+}
+
+fn word<'a>(text: &'a str, ends: &[usize], code: u32) -> &'a str {
+    let code = code as usize;
+    let begin = if code == 0 { 0 } else { ends[code - 1] };
+    &text[begin..ends[code]]
+}
+
+/// The line on which each row begins: kept only where it isn't the one after that of the row
+/// before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lines(Vec<(usize, u64)>);
+
+impl Lines {
+    /// Notes that `row`, the next one, begins on `line`.
+    pub(super) fn push(&mut self, row: usize, line: u64) {
+        if self.of(row) != Some(line) {
+            self.0.push((row, line));
+        }
+    }
+
+    /// The line of `row`, counted from 1; none where the data have no lines.
+    #[must_use]
+    pub fn of(&self, row: usize) -> Option<u64> {
+        let behind = self.0.partition_point(|&(first, _)| first <= row);
+        let (first, line) = *self.0.get(behind.checked_sub(1)?)?;
+        Some(line + (row - first) as u64)
+    }
+
+    fn append(&mut self, more: &Lines, row: usize) {
+        more.0.iter().for_each(|&(first, line)| self.push(first + row, line));
+    }
+}
+
+/// Rows of a table, or all of them: typed columns, those that were read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Frame {
+    /// The names of all columns.
+    pub header: Arc<Header>,
+    /// The values of each column; none where it wasn't read.
+    pub columns: Vec<Option<Values>>,
+    /// The number of rows.
+    pub rows: usize,
+    /// The lines of the rows, where the data are text.
+    pub lines: Lines,
+}
+
+impl Frame {
+    /// The values of the column of that name, where there is one and it was read.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Values> {
+        self.columns.get(self.header.place(name)?)?.as_ref()
+    }
+
+    /// A row for a message: its line, or its number from 1 on.
+    #[must_use]
+    pub fn describe_row(&self, row: usize) -> String {
+        match self.lines.of(row) {
+            Some(line) => format!("line {line}"),
+            None => format!("row {}", row + 1),
+        }
+    }
+
+    /// Appends the rows of `more`, which has the same columns of the same types.
+    pub(super) fn append(&mut self, more: Frame) {
+        if self.rows == 0 {
+            *self = more;
+            return;
+        }
+        self.lines.append(&more.lines, self.rows);
+        self.rows += more.rows;
+        for (all, more) in self.columns.iter_mut().zip(more.columns) {
+            if let (Some(all), Some(more)) = (all, more) {
+                all.append(more);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_numbers_only_where_they_must() {
+        let mut column = Values::Bytes(vec![1, 2]);
+        column.append(Values::Bytes(vec![3]));
+        assert_eq!(column, Values::Bytes(vec![1, 2, 3]));
+        column.append(Values::Numbers(vec![0.5]));
+        column.append(Values::Bytes(vec![7]));
+        assert_eq!(column, Values::Numbers(vec![1.0, 2.0, 3.0, 0.5, 7.0]));
+    }
+
+    #[test]
+    fn texts_of_two_chunks_share_their_words() {
+        let mut all: Texts = [Some("a"), None, Some("b")].into_iter().collect();
+        let more: Texts = [Some("b"), Some("c"), None].into_iter().collect();
+        all.append(&more);
+        assert_eq!(all.words.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(all.codes, [0, MISSING, 1, 1, 2, MISSING]);
+        assert_eq!((all.words.find(b"c"), all.words.find(b"d")), (Some(2), None));
+    }
+
+    #[test]
+    fn only_jumps_of_the_line_are_kept() {
+        let mut lines = Lines::default();
+        for (row, line) in [2, 3, 4, 8, 9].into_iter().enumerate() {
+            lines.push(row, line);
+        }
+        assert_eq!(lines.0, [(0, 2), (3, 8)]);
+        assert_eq!((lines.of(2), lines.of(4)), (Some(4), Some(9)));
+        assert_eq!(Lines::default().of(0), None);
+    }
+}

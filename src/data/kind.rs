@@ -1,0 +1,189 @@
+//! What kind of values a column holds, found out from the values.
+
+use super::frame::{MISSING, Texts, Values};
+use super::time;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fmt;
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Measured or counted.
+    Number,
+    /// One of some names.
+    Category,
+    /// Yes or no.
+    Boolean,
+    /// A date, a time or both.
+    Time,
+    /// Free text, or something that names the row: nothing to learn from.
+    Text,
+    /// The same in every row, or nothing at all.
+    Constant,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Number => "number",
+            Kind::Category => "category",
+            Kind::Boolean => "boolean",
+            Kind::Time => "time",
+            Kind::Text => "text",
+            Kind::Constant => "constant",
+        })
+    }
+}
+
+/// A kind, and what it was concluded from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) kind: Kind,
+    pub(super) why: String,
+}
+
+fn found(kind: Kind, why: impl Into<String>) -> Found {
+    Found { kind, why: why.into() }
+}
+
+/// Words that mean no and yes.
+const BOOLEANS: [[&str; 2]; 5] =
+    [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"], ["off", "on"]];
+
+/// Different texts are categories where each comes up this often on average.
+const REPEATS: usize = 2;
+/// More different texts than this are not counted.
+const MANY: usize = 100_000;
+
+/// The kind of a column called `name` at that place.
+pub(super) fn kind_of(name: &str, place: usize, values: &Values) -> Found {
+    match values {
+        Values::Texts(texts) => kind_of_texts(texts),
+        Values::Times(_) => found(Kind::Time, "the file says so"),
+        Values::Bytes(_) | Values::Numbers(_) => kind_of_numbers(name, place, values),
+    }
+}
+
+fn kind_of_texts(texts: &Texts) -> Found {
+    let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
+    let words = texts.words.len();
+    if words < 2 {
+        return match present {
+            0 => found(Kind::Constant, "every value is missing"),
+            n if n < texts.codes.len() => found(Kind::Boolean, "one text, or nothing"),
+            _ => found(Kind::Constant, "the same in every row"),
+        };
+    }
+    if booleans(texts).is_some() {
+        return found(Kind::Boolean, "two texts, yes and no");
+    }
+    if time::format_of(texts.words.iter()).is_some() {
+        return found(Kind::Time, format!("{words} dates or times"));
+    }
+    if words * REPEATS <= present && words <= MANY {
+        return found(Kind::Category, format!("{words} different texts"));
+    }
+    let mean = texts.words.iter().map(|w| w.chars().count()).sum::<usize>() / words;
+    let what = if words == present && mean < 40 { "an identifier" } else { "free text" };
+    found(Kind::Text, format!("{words} different texts in {present} rows: {what}"))
+}
+
+/// The words for no and yes, where a column has just these two.
+pub(super) fn booleans(texts: &Texts) -> Option<[String; 2]> {
+    let mut words: Vec<&str> = texts.words.iter().collect();
+    words.sort_unstable_by_key(|w| w.to_lowercase());
+    let lower: Vec<String> = words.iter().map(|w| w.to_lowercase()).collect();
+    let is_pair = BOOLEANS.iter().any(|pair| lower == *pair);
+    is_pair.then(|| [words[0].to_string(), words[1].to_string()])
+}
+
+fn kind_of_numbers(name: &str, place: usize, values: &Values) -> Found {
+    let rows = values.len();
+    let (mut present, mut is_whole, mut is_counter) = (0usize, true, true);
+    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+    let mut before = f64::NAN;
+    for row in 0..rows {
+        let x = values.number(row);
+        if x.is_nan() {
+            continue;
+        }
+        present += 1;
+        (min, max) = (min.min(x), max.max(x));
+        is_whole &= x.fract() == 0.0;
+        is_counter &= before.is_nan() || x == before + 1.0;
+        before = x;
+    }
+    if present == 0 {
+        return found(Kind::Constant, "every value is missing");
+    }
+    if min == max && present == rows {
+        return found(Kind::Constant, "the same in every row");
+    }
+    let is_bit = |x: f64| x == 0.0 || x == 1.0 || x.is_nan();
+    if min == 0.0 && max == 1.0 && (0..rows).all(|row| is_bit(values.number(row))) {
+        return found(Kind::Boolean, "0 and 1");
+    }
+    if is_whole && present == rows && rows >= 10 {
+        if is_counter && place == 0 && (min == 0.0 || min == 1.0) {
+            return found(Kind::Text, "counts the rows: an identifier");
+        }
+        if is_id(name) && is_distinct(values) {
+            return found(Kind::Text, "by its name and different in every row: an identifier");
+        }
+    }
+    found(Kind::Number, if is_whole { "whole numbers" } else { "numbers" })
+}
+
+/// Whether a name is that of something that only tells rows apart.
+fn is_id(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    ["id", "index", "uuid", "key", "row"].contains(&lower.as_str())
+        || lower.ends_with("_id")
+        || lower.ends_with(" id")
+        || name.ends_with("Id") && name.len() > 2
+        || lower.starts_with("unnamed")
+}
+
+fn is_distinct(values: &Values) -> bool {
+    let mut seen = HashSet::with_capacity(values.len());
+    (0..values.len()).all(|row| seen.insert(values.number(row).to_bits()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(words: &[&str]) -> Values {
+        Values::Texts(words.iter().map(|w| (!w.is_empty()).then_some(*w)).collect())
+    }
+
+    fn kind(values: &Values) -> Kind {
+        kind_of("x", 1, values).kind
+    }
+
+    #[test]
+    fn texts_are_told_apart_by_how_often_they_come_again() {
+        assert_eq!(kind(&texts(&["a", "b", "c", "a", "b", "c"])), Kind::Category);
+        assert_eq!(kind(&texts(&["a", "b", "c", "d"])), Kind::Text);
+        assert_eq!(kind(&texts(&["yes", "No", "yes"])), Kind::Boolean);
+        assert_eq!(kind(&texts(&["2024-01-01", "2024-01-02", ""])), Kind::Time);
+        assert_eq!(kind(&texts(&["a", "a"])), Kind::Constant);
+        assert_eq!(kind(&texts(&["a", ""])), Kind::Boolean);
+        assert_eq!(kind(&texts(&["", ""])), Kind::Constant);
+    }
+
+    #[test]
+    fn numbers_are_measurements_unless_they_only_tell_rows_apart() {
+        let count = |from: i32| Values::Numbers((0..20).map(|i| f64::from(i + from)).collect());
+        assert_eq!(kind(&count(1)), Kind::Number);
+        assert_eq!(kind_of("row", 0, &count(1)).kind, Kind::Text);
+        assert_eq!(kind_of("x", 0, &count(1)).kind, Kind::Text, "counts the rows");
+        assert_eq!(kind_of("x", 0, &count(1900)).kind, Kind::Number, "years, say");
+        assert_eq!(kind_of("customer_id", 3, &count(1900)).kind, Kind::Text);
+        assert_eq!(kind(&Values::Numbers(vec![0.0, 1.0, f64::NAN])), Kind::Boolean);
+        assert_eq!(kind(&Values::Bytes(vec![3, 3])), Kind::Constant);
+        assert_eq!(kind(&Values::Numbers(vec![f64::NAN; 2])), Kind::Constant);
+    }
+}

@@ -1,0 +1,108 @@
+//! How much each row counts.
+
+use super::Targets;
+use crate::error::{Error, Result, nearest, serde_as_text};
+use std::fmt;
+use std::str::FromStr;
+
+/// How much the rows of each class count.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassWeight {
+    /// All classes alike: rows / (classes · rows of the class).
+    Balanced,
+    /// So much; 1 for classes that aren't named.
+    Given(Vec<(String, f32)>),
+}
+
+impl ClassWeight {
+    /// The weight of each row, for classes counted among these targets.
+    ///
+    /// # Errors
+    /// When the targets are no classes, or a named class is none of them.
+    pub fn of(&self, targets: &Targets) -> Result<Vec<f32>> {
+        let Targets::Classes { labels, names } = targets else {
+            return Err(Error::usage("--class-weight, but the target is no class")
+                .help("give weights for rows with --sample-weight, a column of the data"));
+        };
+        let of_class: Vec<f32> = match self {
+            ClassWeight::Balanced => {
+                let mut counts = vec![0usize; names.len()];
+                labels.iter().for_each(|&label| counts[label as usize] += 1);
+                let share = labels.len() as f64 / names.len() as f64;
+                counts.into_iter().map(|n| (share / n.max(1) as f64) as f32).collect()
+            }
+            ClassWeight::Given(given) => {
+                let mut weights = vec![1.0; names.len()];
+                for (name, weight) in given {
+                    let place = names.iter().position(|n| n == name).ok_or_else(|| {
+                        let hint = nearest(name, names.iter().map(String::as_str))
+                            .map(|n| format!("did you mean {n}? "))
+                            .unwrap_or_default();
+                        let listed: Vec<&str> = names.iter().take(20).map(String::as_str).collect();
+                        Error::usage(format!("--class-weight: there is no class {name:?}"))
+                            .help(format!("{hint}the classes are {}", listed.join(", ")))
+                    })?;
+                    weights[place] = *weight;
+                }
+                weights
+            }
+        };
+        Ok(labels.iter().map(|&label| of_class[label as usize]).collect())
+    }
+}
+
+impl fmt::Display for ClassWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClassWeight::Balanced => f.write_str("balanced"),
+            ClassWeight::Given(given) => {
+                let parts: Vec<String> = given.iter().map(|(c, w)| format!("{c}={w}")).collect();
+                f.write_str(&parts.join(","))
+            }
+        }
+    }
+}
+
+impl FromStr for ClassWeight {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "balanced" {
+            return Ok(ClassWeight::Balanced);
+        }
+        let help = "write balanced, or for example yes=3,no=1";
+        let part = |part: &str| {
+            let (class, weight) = part
+                .rsplit_once('=')
+                .ok_or_else(|| Error::usage(format!("{part:?} is not CLASS=WEIGHT")).help(help))?;
+            match weight.trim().parse::<f32>() {
+                Ok(weight) if weight.is_finite() && weight >= 0.0 => {
+                    Ok((class.trim().to_string(), weight))
+                }
+                _ => Err(Error::usage(format!("{weight:?} is no weight")).help(help)),
+            }
+        };
+        text.split(',').map(part).collect::<Result<_>>().map(ClassWeight::Given)
+    }
+}
+
+serde_as_text!(ClassWeight);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_classes_count_alike_and_one_on_average() {
+        let names = vec!["no".to_string(), "yes".to_string()];
+        let targets = Targets::Classes { labels: vec![0, 0, 0, 1], names };
+        let weights = ClassWeight::Balanced.of(&targets).unwrap();
+        assert_eq!(weights, [2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 2.0]);
+        let given: ClassWeight = "yes=3".parse().unwrap();
+        assert_eq!(given.of(&targets).unwrap(), [1.0, 1.0, 1.0, 3.0]);
+        assert_eq!(given.to_string().parse::<ClassWeight>().unwrap(), given);
+        let error = "yess=3".parse::<ClassWeight>().unwrap().of(&targets).unwrap_err();
+        assert!(error.to_string().contains("did you mean yes?"), "{error}");
+        assert!("yes".parse::<ClassWeight>().is_err() && "a=-1".parse::<ClassWeight>().is_err());
+    }
+}

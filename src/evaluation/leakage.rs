@@ -1,0 +1,244 @@
+//! What makes held-out metrics look better than they are: rows that were trained on, and columns
+//! that hold the answer.
+//!
+//! Both are signs, not proofs, and speak up only where chance is no explanation.
+
+use super::ratio;
+use crate::data::{Dataset, Features, Targets};
+use rayon::prelude::*;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+
+/// The share of held-out rows with a twin that is worth a word: single ones come up by chance.
+const TWINS: f64 = 0.005;
+/// A table of less different rows than this share of them is coarse: rows repeat by nature.
+const DISTINCT: f64 = 0.5;
+/// A rule on one column gives the target away if it leaves this part of what a constant leaves:
+/// of the mistakes, or of the variance.
+const LEFT: [f64; 2] = [0.01, 0.001];
+/// 1 − the rank correlation of a column that orders rows as the target does.
+const RANKS: f64 = 1e-4;
+/// Below so many rows outside the majority class, or so many different numbers, chance can't be
+/// told from a rule.
+const FEWEST: usize = 20;
+
+/// Held-out rows that stand in the training data too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlap {
+    /// How many of them.
+    pub rows: usize,
+    /// One of them, as its row in the held-out data and that of its twin in the training data,
+    /// from 0 on.
+    pub example: (usize, usize),
+}
+
+/// The rows of `held_out` that equal a row of `training` in all features and in the target. None
+/// where they are fewer than 0.5%, or where the training rows themselves are coarse, most of them
+/// having twins. Rows are found by a hash and then compared. O(n log n).
+#[must_use]
+pub fn overlap(training: &Dataset, held_out: &Dataset) -> Option<Overlap> {
+    if training.features().cols() != held_out.features().cols() {
+        return None;
+    }
+    let bytes = [training, held_out].iter().all(|d| matches!(d.features(), Features::U8(_)));
+    let mut known: Vec<(u64, usize)> =
+        (0..training.rows()).into_par_iter().map(|r| (hash(training, r, bytes), r)).collect();
+    known.par_sort_unstable();
+    let distinct = known.chunk_by(|a, b| a.0 == b.0).count();
+    let twin = |row: usize| {
+        let hash = hash(held_out, row, bytes);
+        let from = known.partition_point(|k| k.0 < hash);
+        let alike = known[from..].iter().take_while(|k| k.0 == hash);
+        alike.map(|k| k.1).find(|&r| same(training, r, held_out, row))
+    };
+    let rows = (0..held_out.rows()).into_par_iter();
+    let twins: Vec<(usize, usize)> = rows.filter_map(|row| Some((row, twin(row)?))).collect();
+    let many = twins.len() as f64 >= TWINS * held_out.rows() as f64;
+    let coarse = (distinct as f64) < DISTINCT * training.rows() as f64;
+    let example = *twins.first()?;
+    (many && !coarse).then_some(Overlap { rows: twins.len(), example })
+}
+
+/// A hash of the features of a row: of bytes as such where both sets have bytes, else by value.
+fn hash(data: &Dataset, row: usize, bytes: bool) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match data.features() {
+        Features::U8(m) if bytes => hasher.write(m.row(row)),
+        Features::U8(m) => {
+            m.row(row).iter().for_each(|&x| hasher.write_u32(f32::from(x).to_bits()))
+        }
+        // A sum with 0 makes 0 of −0.
+        Features::F32(m) => m.row(row).iter().for_each(|&x| hasher.write_u32((x + 0.0).to_bits())),
+    }
+    hasher.finish()
+}
+
+fn same(a: &Dataset, i: usize, b: &Dataset, j: usize) -> bool {
+    let features = || {
+        let cols = a.features().cols();
+        (0..cols).all(|c| a.features().value(i, c) == b.features().value(j, c))
+    };
+    let targets = match (a.targets(), b.targets()) {
+        (
+            Targets::Classes { labels, names },
+            Targets::Classes { labels: others, names: other_names },
+        ) => names[labels[i] as usize] == other_names[others[j] as usize],
+        (Targets::Numbers(m), Targets::Numbers(others))
+        | (Targets::Labels { values: m, .. }, Targets::Labels { values: others, .. }) => {
+            m.row(i) == others.row(j)
+        }
+        _ => false,
+    };
+    targets && features()
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub enum Column<'a> {
+    /// Numbers, NaN where one is missing.
+    Numbers(&'a [f64]),
+    /// Categories, by number.
+    Codes(&'a [u32]),
+}
+
+impl Column<'_> {
+    /// The rows in the order of their values, equal values together.
+    fn groups(&self) -> Vec<Vec<usize>> {
+        let rows = match self {
+            Column::Numbers(x) => x.len(),
+            Column::Codes(codes) => codes.len(),
+        };
+        let mut order: Vec<usize> = (0..rows).collect();
+        let same: Box<dyn Fn(usize, usize) -> bool> = match *self {
+            Column::Numbers(x) => {
+                order.sort_unstable_by(|&a, &b| x[a].total_cmp(&x[b]));
+                Box::new(|a, b| x[a] == x[b] || x[a].is_nan() && x[b].is_nan())
+            }
+            Column::Codes(codes) => {
+                order.sort_unstable_by_key(|&r| codes[r]);
+                Box::new(|a, b| codes[a] == codes[b])
+            }
+        };
+        order.chunk_by(|&a, &b| same(a, b)).map(<[usize]>::to_vec).collect()
+    }
+
+    /// Whether groups of equal values are too many to say anything of their rows.
+    fn is_too_fine(&self, groups: usize, evidence: usize) -> bool {
+        matches!(self, Column::Codes(_)) && groups * 5 > evidence
+    }
+}
+
+/// Whether a column alone tells the class of nearly every row, so that it likely was filled in
+/// when the class was known.
+///
+/// Of numbers: sorted by them, the classes lie in one stretch each. Of categories: each has rows
+/// of one class. Either but for 1% of the mistakes that the majority class makes, of which there
+/// must be 20.
+#[must_use]
+pub fn tells_class(column: Column<'_>, labels: &[u32]) -> bool {
+    let classes = labels.iter().max().map_or(0, |&l| l as usize + 1);
+    let count = |rows: &mut dyn Iterator<Item = usize>| {
+        let mut counts = vec![0usize; classes];
+        rows.for_each(|row| counts[labels[row] as usize] += 1);
+        counts
+    };
+    let all = count(&mut (0..labels.len()));
+    let base = labels.len() - all.iter().max().copied().unwrap_or(0);
+    let groups = column.groups();
+    if base < FEWEST || column.is_too_fine(groups.len(), base) {
+        return false;
+    }
+    let (mut mistakes, mut stretches, mut before) = (0.0, 0usize, None);
+    for group in &groups {
+        let counts = count(&mut group.iter().copied());
+        let likeliest = (0..classes).max_by_key(|&k| counts[k]);
+        mistakes += (group.len() - counts.iter().max().copied().unwrap_or(0)) as f64;
+        if likeliest != before {
+            stretches += 1;
+            before = likeliest;
+        }
+        if mistakes > LEFT[0] * base as f64 {
+            return false;
+        }
+    }
+    if matches!(column, Column::Numbers(_)) {
+        // A row that stands among those of another class makes two stretches more.
+        let occurring = all.iter().filter(|&&n| n > 0).count();
+        mistakes += stretches.saturating_sub(occurring) as f64 / 2.0;
+    }
+    mistakes <= LEFT[0] * base as f64
+}
+
+/// Whether a column alone tells the number to be learnt nearly exactly: by a line, by its order, or
+/// as a category.
+#[must_use]
+pub fn tells_number(column: Column<'_>, target: &[f64]) -> bool {
+    let n = target.len() as f64;
+    let mean = target.iter().sum::<f64>() / n;
+    let variation: f64 = target.iter().map(|t| (t - mean).powi(2)).sum();
+    let of_target = ranks(target);
+    let mut distinct: Vec<f64> = of_target.clone();
+    distinct.sort_unstable_by(f64::total_cmp);
+    distinct.dedup();
+    if distinct.len() < FEWEST {
+        return false;
+    }
+    match column {
+        Column::Numbers(x) => {
+            if x.iter().any(|x| x.is_nan()) {
+                return false;
+            }
+            let line = correlation(x, target).powi(2);
+            1.0 - line < LEFT[1] || 1.0 - correlation(&ranks(x), &of_target).abs() < RANKS
+        }
+        Column::Codes(_) => {
+            let groups = column.groups();
+            let within: f64 = groups
+                .iter()
+                .map(|group| {
+                    let mean = group.iter().map(|&r| target[r]).sum::<f64>() / group.len() as f64;
+                    group.iter().map(|&r| (target[r] - mean).powi(2)).sum::<f64>()
+                })
+                .sum();
+            !column.is_too_fine(groups.len(), target.len()) && within < LEFT[1] * variation
+        }
+    }
+}
+
+/// Pearson's r; 0 where one of them doesn't vary.
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (a - mean_a, b - mean_b);
+        (ab, aa, bb) = (ab + a * b, aa + a * a, bb + b * b);
+    }
+    let scale = (aa * bb).sqrt();
+    if scale > 0.0 { ab / scale } else { 0.0 }
+}
+
+/// The rank of each value, equal ones sharing the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for group in Column::Numbers(values).groups() {
+        let shared = first as f64 + (group.len() as f64 - 1.0) / 2.0;
+        first += group.len();
+        group.into_iter().for_each(|row| ranks[row] = shared);
+    }
+    ranks
+}
+
+/// The class that most rows are of, and its share of them.
+#[must_use]
+pub fn majority(labels: &[u32]) -> Option<(usize, f64)> {
+    let mut counts = vec![0usize; labels.iter().max().map_or(0, |&l| l as usize + 1)];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    let most = (0..counts.len()).max_by_key(|&k| counts[k])?;
+    Some((most, ratio(counts[most] as f64, labels.len() as f64)))
+}
+
+#[cfg(test)]
+#[path = "leakage_tests.rs"]
+mod tests;

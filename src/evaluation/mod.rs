@@ -1,0 +1,155 @@
+//! How good predictions are: what people quote of a net, from predictions and the truth.
+//!
+//! Pure functions on matrices and slices; sums in f64, at most O(n log n) for each class or
+//! output. Rows may have weights; without, each has weight 1. Predictions, targets and weights
+//! that are NaN or infinite are refused with their row.
+
+mod baseline;
+mod classes;
+mod confusion;
+mod labels;
+pub mod leakage;
+mod numbers;
+mod probability;
+mod ranking;
+pub use baseline::Constant;
+pub use classes::{ClassReport, ClassScores};
+pub use confusion::Confusion;
+pub use labels::LabelReport;
+pub use numbers::{NumberReport, NumberScores};
+pub use probability::{CalibrationBin, expected_calibration_error};
+pub use ranking::roc_auc;
+
+use crate::data::Targets;
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+use serde::Serialize;
+
+/// A metric by its name.
+pub type Value = (&'static str, f64);
+
+/// All that is said of predictions. Serialises as one object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// One class a row.
+    Classes(ClassReport),
+    /// Several labels a row, each there or not.
+    Labels(LabelReport),
+    /// Numbers.
+    Numbers(NumberReport),
+}
+
+impl Report {
+    /// Judges predictions (rows, classes) or (rows, outputs) by the truth, in its own units.
+    ///
+    /// # Errors
+    /// As [`ClassReport::new`] and [`NumberReport::new`].
+    pub fn new(
+        predictions: &Matrix<f32>,
+        truth: &Targets,
+        weights: Option<&[f32]>,
+    ) -> Result<Self> {
+        Ok(match truth {
+            Targets::Classes { labels, .. } => {
+                Report::Classes(ClassReport::new(predictions, labels, weights)?)
+            }
+            Targets::Labels { values, .. } => {
+                Report::Labels(LabelReport::new(predictions, values, weights)?)
+            }
+            Targets::Numbers(targets) => {
+                Report::Numbers(NumberReport::new(predictions, targets, weights)?)
+            }
+        })
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Report::Classes(report) => report.rows,
+            Report::Labels(report) => report.rows,
+            Report::Numbers(report) => report.rows,
+        }
+    }
+
+    /// The metrics over all rows by name, those first that people look at first. What these
+    /// predictions have no value of is left out, as the ROC AUC where there is only one class.
+    #[must_use]
+    pub fn values(&self) -> Vec<Value> {
+        match self {
+            Report::Classes(report) => report.values(),
+            Report::Labels(report) => report.values(),
+            Report::Numbers(report) => report.values(),
+        }
+    }
+}
+
+/// The weights of rows; without any, each row counts once.
+#[derive(Debug, Clone, Copy)]
+struct Weights<'a>(Option<&'a [f32]>);
+
+impl<'a> Weights<'a> {
+    /// Checks that there is one weight a row, none negative, and not all 0.
+    fn new(weights: Option<&'a [f32]>, rows: usize) -> Result<Self> {
+        if rows == 0 {
+            return Err(Error::data("there are no rows to measure on")
+                .help("give data with at least one row"));
+        }
+        let Some(given) = weights else { return Ok(Weights(None)) };
+        if given.len() != rows {
+            return Err(Error::usage(format!("{} weights for {rows} rows", given.len())));
+        }
+        if let Some(row) = given.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+            return Err(Error::data(format!("a weight is {}", given[row]))
+                .at(format!("row {}", row + 1))
+                .help("weights are finite numbers from 0 on"));
+        }
+        if given.iter().all(|w| *w == 0.0) {
+            return Err(Error::data("all weights are 0").help("give some row a weight"));
+        }
+        Ok(Weights(Some(given)))
+    }
+
+    fn of(self, row: usize) -> f64 {
+        self.0.map_or(1.0, |weights| weights[row].into())
+    }
+
+    fn sum(self, rows: usize) -> f64 {
+        self.0.map_or(rows as f64, |weights| weights.iter().map(|&w| f64::from(w)).sum())
+    }
+}
+
+/// Refuses values that are no finite numbers, and another shape than (rows, cols).
+fn check(values: &Matrix<f32>, rows: usize, cols: usize, what: &str) -> Result<()> {
+    if (values.rows(), values.cols()) != (rows, cols) {
+        return Err(Error::usage(format!(
+            "{what}s of shape ({}, {}) for ({rows}, {cols})",
+            values.rows(),
+            values.cols()
+        )));
+    }
+    match values.data().iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::data(format!("a {what} is {}", values.data()[i]))
+            .at(format!("row {}, column {}", i / cols + 1, i % cols + 1))
+            .help("only finite numbers can be measured")),
+    }
+}
+
+/// a / b, and 0 where b is 0: a class that is never predicted has precision 0.
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
+}
+
+/// F₁ = 2 P R / (P + R) = 2 TP / (2 TP + FP + FN), from TP, the predicted and the actual ones
+/// (van Rijsbergen, "Information Retrieval", 1979, with β = 1).
+fn f1(right: f64, predicted: f64, actual: f64) -> f64 {
+    ratio(2.0 * right, predicted + actual)
+}
+
+/// The mean of those that there are.
+fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.into_iter().fold((0.0, 0usize), |(s, n), x| (s + x, n + 1));
+    (count > 0).then(|| sum / count as f64)
+}
