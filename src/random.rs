@@ -39,6 +39,8 @@ pub enum Stream {
     Data = 4,
     /// Tests and checks.
     Check = 5,
+    /// The sample of a table that isn't held in memory.
+    Sample = 16,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.
