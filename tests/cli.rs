@@ -145,7 +145,7 @@ fn run_directories_are_numbered_and_replaced_only_on_request() {
 fn numbers_are_learnt_and_predicted_by_the_names_of_the_columns() {
     let place = Place::new();
     place.write("plane.csv", plane());
-    let train = "train plane.csv --device cpu --quiet --epochs 60 --layers 16:tanh --lr 0.02 --json --out run";
+    let train = "train plane.csv --device cpu --quiet --epochs 60 --layers 16:tanh --lr 0.02 --schedule constant --scaling standard --json --out run";
     let events = place.ok(train).json();
     assert!(events.last().unwrap()["valid"]["r2"].as_f64().unwrap() > 0.98, "{:?}", events.last());
     place.write("new.csv", "id,b,a\n7,2,5\n8,10,0\n");

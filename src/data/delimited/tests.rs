@@ -199,7 +199,8 @@ proptest! {
         prop_assert_eq!(frame.rows, numbers.len());
         for (row, (x, word)) in numbers.iter().zip(&words).enumerate() {
             prop_assert_eq!(frame.columns[0].as_ref().unwrap().number(row).to_bits(), x.to_bits());
-            let expected = Some(word.trim().to_string()).filter(|w| !w.is_empty());
+            let is_there = |w: &String| !dialect::is_missing(w.as_bytes());
+            let expected = Some(word.trim().to_string()).filter(is_there);
             prop_assert_eq!(frame.columns[1].as_ref().unwrap().text(row), expected);
         }
     }
