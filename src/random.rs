@@ -42,6 +42,8 @@ pub enum Stream {
     Check = 5,
     /// The folds of a cross-validation.
     Folds = 6,
+    /// The sample of a table that isn't held in memory.
+    Sample = 16,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

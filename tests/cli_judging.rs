@@ -53,7 +53,8 @@ fn a_run_ends_beside_its_baselines_and_evaluate_tells_all() {
 fn numbers_are_judged_in_their_own_units_beside_the_mean() {
     let place = Place::new();
     place.write("plane.csv", plane());
-    let events = place.ok("train plane.csv --device cpu --epochs 30 --json --out run").json();
+    let events =
+        place.ok("train plane.csv --device cpu --scaling standard --json --out run").json();
     let end = end(&events);
     for name in ["rmse", "mae", "median_absolute_error", "r2"] {
         assert!(end["valid"][name].is_number(), "{name} in {end}");

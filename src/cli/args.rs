@@ -37,8 +37,9 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
 }
 
-const DATA_HELP: &str = "digits, spiral, moons, xor, mnist, fashion-mnist, or the path of a CSV, TSV \
-    or IDX file (.gz too) or of a directory of IDX files";
+const DATA_HELP: &str = "digits, spiral, moons, xor, mnist, fashion-mnist, or the path of a CSV, TSV, \
+    Parquet, Arrow, NPY, NPZ or IDX file (.gz and .zst too), of a directory of IDX files or of folders \
+    of images, or - for standard input";
 
 const TRAIN_HELP: &str = "Every option may also stand in the environment, as WGRAD_BATCH_SIZE for \
     --batch-size, or in the file of --config. A flag goes before the environment, that before the \

@@ -14,6 +14,7 @@ use crate::data::{
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
 use crate::optim::Optimizer;
+use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
 use std::path::{Path, PathBuf, absolute};
@@ -75,6 +76,7 @@ impl Source {
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
             _ if data.is_image() => Scaling::Minmax,
+            _ if data.table().is_some() => Scaling::Quantile,
             _ => Scaling::Standard,
         });
         let log = config.data.log.clone().unwrap_or_default();
@@ -121,6 +123,8 @@ impl Source {
         let net = net(&mut config, &training, objective.loss)?;
         if source == "digits" {
             for_digits(&mut config);
+        } else if data.table().is_some() && !data.is_image() {
+            for_tables(&mut config);
         }
         config.run.epochs.get_or_insert(10);
         let spec = spec(net, objective, &mut config)?;
@@ -179,6 +183,18 @@ fn for_digits(config: &mut TrainConfig) {
         None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
     ) {
         config.step.lr.get_or_insert(0.007);
+    }
+}
+
+/// What suits tables better than the general defaults: `benches/tables/RESULTS.md` has the figures.
+fn for_tables(config: &mut TrainConfig) {
+    config.run.epochs.get_or_insert(30);
+    config.step.schedule.get_or_insert(Schedule::Cosine);
+    if matches!(
+        config.step.optimizer,
+        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
+    ) {
+        config.step.lr.get_or_insert(0.003);
     }
 }
 
@@ -259,7 +275,7 @@ fn make_absolute(config: &mut TrainConfig) -> Result<()> {
         absolute(path).map_err(|e| Error::io("find", path, &e))
     };
     for name in config.data.data.iter_mut().chain(&mut config.run.test) {
-        if !NAMES.contains(&name.as_str()) {
+        if !NAMES.contains(&name.as_str()) && name != "-" {
             *name = full(Path::new(name))?.to_string_lossy().into_owned();
         }
     }

@@ -74,8 +74,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 
-    /// standard, minmax, robust, quantile (to normal) or none [default: minmax for images, none for
-    /// generated sets, else standard]
+    /// standard, minmax, robust, quantile (to normal) or none [default: quantile for tables, minmax
+    /// for images, none for generated sets]
     #[arg(long, env = "WGRAD_SCALING")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
@@ -143,13 +143,13 @@ pub struct StepConfig {
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
-    /// The learning rate [default: 0.001 for adam and adamw (digits: 0.007), 0.02 with momentum, 0.1
-    /// for sgd]
+    /// The learning rate [default: 0.001 for adam and adamw (tables: 0.003, digits: 0.007), 0.02 with
+    /// momentum, 0.1 for sgd]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
 
-    /// constant, linear or cosine [default: constant]
+    /// constant, linear or cosine [default: constant; cosine for tables]
     #[arg(long, env = "WGRAD_SCHEDULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
@@ -207,7 +207,7 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
 
-    /// How often all rows are seen [default: 10; 30 for digits]
+    /// How often all rows are seen [default: 10; 30 for digits and tables]
     #[arg(long, env = "WGRAD_EPOCHS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,

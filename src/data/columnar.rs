@@ -1,6 +1,7 @@
 //! Tables from Parquet and Arrow IPC: record batches as typed columns.
 
 use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
+use super::read::Rows;
 use super::stream::Source;
 use crate::error::{Error, Result};
 use arrow_array::cast::AsArray;
@@ -59,37 +60,40 @@ impl<T: Read + Seek + Send> Bytewise for T {}
 /// Batches of the wanted columns.
 type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>>>;
 
-/// Reads a columnar file: `wanted` says of its header which columns are read.
+/// Takes the rows of a columnar file batch by batch: `wanted` says of its header which columns
+/// are read.
 ///
 /// # Errors
 /// When the file is cut short or damaged, two columns have one name, or a wanted column holds what
-/// is neither a number nor a text nor a moment.
-pub(super) fn read(
+/// is neither a number nor a text nor a moment; and what `take` returns.
+pub(super) fn pass(
     source: &Source,
     format: Format,
     wanted: impl FnOnce(&Header) -> Result<Vec<bool>>,
-) -> Result<Frame> {
+    mut take: impl FnMut(Rows) -> Result<()>,
+) -> Result<()> {
     let (header, wanted, batches) = open(source, format, wanted)?;
     let header = Arc::new(header);
-    let mut all = Frame { header: header.clone(), ..Frame::default() };
-    all.columns = vec![None; wanted.len()];
+    let mut first = 0;
     for batch in batches {
         let batch = batch.map_err(|e| damaged(format, &e))?;
         let mut columns = vec![None; wanted.len()];
         let places = (0..wanted.len()).filter(|&place| wanted[place]);
         for (place, array) in places.zip(batch.columns()) {
-            let values = values(array).and_then(|v| check_finite(v, all.rows));
+            let values = values(array).and_then(|v| check_finite(v, first));
             columns[place] = Some(values.map_err(|e| e.at(header.describe(place)))?);
         }
         let rows = batch.num_rows();
         if rows > 0 {
-            all.append(Frame { header: header.clone(), columns, rows, lines: Lines::default() });
+            let frame = Frame { header: header.clone(), columns, rows, lines: Lines::default() };
+            take(Rows { first, frame })?;
         }
+        first += rows;
     }
-    if all.rows == 0 {
-        return Err(Error::data("the table has no rows").help("give a table with at least one row"));
+    match first {
+        0 => Err(Error::data("the table has no rows").help("give a table with at least one row")),
+        _ => Ok(()),
     }
-    Ok(all)
 }
 
 fn open(

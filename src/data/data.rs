@@ -4,7 +4,7 @@ use super::encode::Encoding;
 use super::samples::Preprocessing;
 use super::table::{Fitting, Table};
 use super::target::{self, Columns, Goal};
-use super::{Dataset, Features, Frame, Scaling, Targets, Values};
+use super::{Affine, Dataset, Features, Frame, Scaling, Targets, Values};
 use crate::error::{Error, Result};
 
 /// Rows with targets, from which a split chooses those to train on.
@@ -87,18 +87,33 @@ impl Preprocessing {
             }
             Data::Table(table) => {
                 let encoding = table.fit(rows, fitting)?;
-                let features = encoding.encode(table.frame(), Some(rows))?;
-                let scaling = if encoding.pixels { fitting.scaling } else { Scaling::None };
-                let training =
-                    Dataset::new(table.name(), features, table.targets().select_rows(rows))?;
-                let training = if encoding.pixels { training.image() } else { training };
-                let mut fitted = Preprocessing::fit(&training, scaling);
-                if let Targets::Numbers(m) = training.targets()
-                    && fitting.scaling != Scaling::None
-                {
-                    fitted.targets = Scaling::Standard.fit(&Features::F32(m.clone()), false);
-                }
-                Ok(Preprocessing { encoding: Some(encoding), ..fitted })
+                let targets = table.targets().select_rows(rows);
+                let (classes, labels) = match &targets {
+                    Targets::Classes { names, .. } => (Some(names.clone()), None),
+                    Targets::Labels { names, .. } => (None, Some(names.clone())),
+                    Targets::Numbers(_) => (None, None),
+                };
+                Ok(Preprocessing {
+                    features: match encoding.pixels {
+                        true => {
+                            let together = fitting.scaling == Scaling::Minmax;
+                            fitting
+                                .scaling
+                                .fit(&encoding.encode(table.frame(), Some(rows))?, together)
+                        }
+                        false => Affine::identity(encoding.width()),
+                    },
+                    targets: match targets {
+                        Targets::Numbers(m) if fitting.scaling != Scaling::None => {
+                            Scaling::Standard.fit(&Features::F32(m), false)
+                        }
+                        targets => Affine::identity(targets.outputs()),
+                    },
+                    encoding: Some(encoding),
+                    classes,
+                    labels,
+                    image: None,
+                })
             }
         }
     }

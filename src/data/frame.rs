@@ -81,6 +81,16 @@ impl Values {
         }
     }
 
+    /// How many are not missing.
+    #[must_use]
+    pub fn present(&self) -> usize {
+        match self {
+            Values::Bytes(v) => v.len(),
+            Values::Numbers(v) | Values::Times(v) => v.iter().filter(|x| !x.is_nan()).count(),
+            Values::Texts(t) => t.codes.iter().filter(|&&code| code != MISSING).count(),
+        }
+    }
+
     /// The number, or the seconds, of `row`; NaN where it is missing or a text.
     #[must_use]
     pub fn number(&self, row: usize) -> f64 {
@@ -100,6 +110,23 @@ impl Values {
         match self {
             Values::Texts(t) => Some(t.words.get(t.codes[row]).to_string()),
             _ => Some(number_text(self.number(row))),
+        }
+    }
+
+    /// The values of these rows, in that order.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Values::Bytes(v) => Values::Bytes(rows.iter().map(|&r| v[r]).collect()),
+            Values::Numbers(v) => Values::Numbers(rows.iter().map(|&r| v[r]).collect()),
+            Values::Times(v) => Values::Times(rows.iter().map(|&r| v[r]).collect()),
+            Values::Texts(t) => {
+                let text = |&r: &usize| match t.codes[r] {
+                    MISSING => None,
+                    code => Some(t.words.get(code)),
+                };
+                Values::Texts(rows.iter().map(text).collect())
+            }
         }
     }
 
@@ -283,6 +310,21 @@ impl Frame {
         match self.lines.of(row) {
             Some(line) => format!("line {line}"),
             None => format!("row {}", row + 1),
+        }
+    }
+
+    /// These rows, in that order, with no text that isn't theirs.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let mut lines = Lines::default();
+        for (place, &row) in rows.iter().enumerate() {
+            self.lines.of(row).into_iter().for_each(|line| lines.push(place, line));
+        }
+        Frame {
+            header: self.header.clone(),
+            columns: self.columns.iter().map(|c| c.as_ref().map(|c| c.select(rows))).collect(),
+            rows: rows.len(),
+            lines,
         }
     }
 

@@ -4,7 +4,7 @@
 //! Described by Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits",
 //! at the end of that page.
 
-use super::stream::{ByteStream, read_error};
+use super::stream::{ByteStream, Source, read_error};
 use crate::error::{Error, Result};
 use std::io::Read;
 use std::path::Path;
@@ -42,6 +42,14 @@ pub enum IdxValues {
 /// header says.
 pub fn read_idx(path: &Path) -> Result<IdxArray> {
     read_stream(ByteStream::open(path)?)
+}
+
+/// As [`read_idx`], for the bytes of a file in memory; `name` is what it is called in errors.
+///
+/// # Errors
+/// As [`read_idx`].
+pub fn read_idx_bytes(name: &str, bytes: &[u8]) -> Result<IdxArray> {
+    read_stream(Source::Memory(name.into(), bytes.into()).open()?)
 }
 
 /// Whether a file that begins with `head` is IDX: two zero bytes, a type code, a rank.

@@ -17,6 +17,9 @@
 //! - A [`Dataset`] is what it makes: (rows, inputs) in f32, or bytes where they are pixels, with
 //!   targets and, where asked for, a weight for each row.
 //!
+//! A table larger than memory is a [`StreamedTable`]: a seeded sample of its rows is understood and
+//! fitted to as a table is, and every pass over it gives encoded chunks in order.
+//!
 //! Sets that are matrices from the start (digits, images, generated sets) are a [`Dataset`] at
 //! once; [`Data`] is either. [`Preprocessing`] is what a model keeps of both ways: the encoding of
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
@@ -36,6 +39,7 @@ mod keys;
 mod kind;
 mod known;
 mod npy;
+mod passes;
 mod read;
 mod roles;
 mod samples;
@@ -56,15 +60,16 @@ pub use encode::{
 };
 pub use frame::{Frame, Header, Lines, MISSING, Texts, Values, Words};
 pub use generated::{moons, spiral, xor};
-pub use idx::{IdxArray, IdxValues, read_idx};
+pub use idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use kind::Kind;
+pub use passes::{EncodedChunk, StreamedTable};
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 pub use source::{
-    DataOptions, Inputs, Measured, NAMES, TrainTest, open, open_inputs, open_measured,
+    DataOptions, Inputs, Measured, NAMES, TrainTest, open, open_bytes, open_inputs, open_measured,
 };
 pub use table::{Column, Fitting, Table};
 pub use task::Task;
@@ -72,6 +77,7 @@ pub use weights::ClassWeight;
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The feature columns of a data set: (rows, features).
@@ -360,6 +366,11 @@ impl Dataset {
 }
 
 fn check_finite(m: &Matrix<f32>, what: &str) -> Result<()> {
+    // In pieces, which all processors look through, and many values at once.
+    let is_finite = |piece: &[f32]| piece.iter().fold(true, |all, x| all & x.is_finite());
+    if m.data().par_chunks(1 << 16).all(is_finite) {
+        return Ok(());
+    }
     match m.data().iter().position(|x| !x.is_finite()) {
         None => Ok(()),
         Some(i) => Err(Error::data(format!("a {what} is {}", m.data()[i]))

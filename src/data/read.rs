@@ -7,6 +7,7 @@ use super::frame::{Frame, Header, Texts, Values};
 use super::npy::{self, NpyArray, NpzPair};
 use super::stream::Source;
 use crate::error::{Error, Result};
+use std::cell::OnceCell;
 
 /// What is known of a table's columns before it is looked at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,6 +33,15 @@ pub(super) enum Want {
     Nothing,
 }
 
+/// Some rows of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rows {
+    /// The number of rows before them.
+    pub(super) first: usize,
+    /// Their values.
+    pub(super) frame: Frame,
+}
+
 /// Reads a table of any format: `want` says of its header what is wanted of each column.
 ///
 /// # Errors
@@ -41,10 +51,32 @@ pub(super) fn read(
     known: Known,
     want: impl FnOnce(&Header) -> Result<Vec<Want>>,
 ) -> Result<Frame> {
+    let mut all = Frame::default();
+    pass(source, known, want, |rows| {
+        if rows.first == 0 {
+            all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
+        }
+        all.append(rows.frame);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY and NPZ are one
+/// chunk. It may begin again with the first row, where a column turned out to be text.
+///
+/// # Errors
+/// As [`read`], and what `take` returns.
+pub(super) fn pass(
+    source: &Source,
+    known: Known,
+    want: impl FnOnce(&Header) -> Result<Vec<Want>>,
+    mut take: impl FnMut(Rows) -> Result<()>,
+) -> Result<()> {
     let place = source.path().display().to_string();
     let head = source.open()?.head().to_vec();
     if let Some(format) = Format::of(&head) {
-        return columnar(source, format, want).map_err(|e| e.at(place));
+        return columnar(source, format, want, take).map_err(|e| e.at(place));
     }
     let arrays = match () {
         () if npy::is_npy(&head) => Some(npy::read_npy(source.open()?).map(|a| npy::table(&a))),
@@ -54,24 +86,29 @@ pub(super) fn read(
     if let Some(frame) = arrays {
         let frame = frame.map_err(|e| e.at(&place))?;
         let wanted = want(&frame.header).map_err(|e| e.at(&place))?;
-        return as_wanted(frame, &wanted).map_err(|e| e.at(place));
+        let frame = as_wanted(frame, &wanted).map_err(|e| e.at(place))?;
+        return take(Rows { first: 0, frame });
     }
     let delimited = Delimited::open(source.clone(), known)?;
     let wanted = want(delimited.header()).map_err(|e| e.at(&place))?;
-    delimited.read(&wanted)
+    delimited.pass(&wanted, take).map(|_| ())
 }
 
 fn columnar(
     source: &Source,
     format: Format,
     want: impl FnOnce(&Header) -> Result<Vec<Want>>,
-) -> Result<Frame> {
-    let mut wanted = Vec::new();
-    let frame = columnar::read(source, format, |header| {
-        wanted = want(header)?;
+    mut take: impl FnMut(Rows) -> Result<()>,
+) -> Result<()> {
+    let wanted = OnceCell::new();
+    let choose = |header: &Header| -> Result<Vec<bool>> {
+        let wanted = wanted.get_or_init(|| want(header)).as_ref().map_err(Error::clone)?;
         Ok(wanted.iter().map(|want| *want != Want::Nothing).collect())
-    })?;
-    as_wanted(frame, &wanted)
+    };
+    columnar::pass(source, format, choose, |rows| {
+        let Some(Ok(wanted)) = wanted.get() else { return Ok(()) };
+        take(Rows { frame: as_wanted(rows.frame, wanted)?, ..rows })
+    })
 }
 
 /// The table in an NPZ file: features and targets where their names say so, else all arrays.

@@ -5,15 +5,16 @@ use super::idx_set::{self, has_any_file, read_directory, several_classes};
 use super::images::{self, ImageFolder, ImageOptions, ImageShape};
 use super::known::{self, FASHION_MNIST, MNIST};
 use super::npy::{self, NpyArray, NpzPair};
-use super::read::{self, Known, Want};
+use super::read::{self, Known, Rows, Want};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
 use super::target::{self, Columns};
 use super::{
-    ColumnOptions, Data, Dataset, Features, Frame, Header, Preprocessing, Task, digits, moons,
-    spiral, xor,
+    ColumnOptions, Data, Dataset, Features, Frame, Header, Preprocessing, Role, Task, digits,
+    moons, spiral, xor,
 };
 use crate::error::{Error, Result, nearest};
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,7 +63,19 @@ pub struct Inputs {
 /// # Errors
 /// When there is no such thing, or it is bad.
 pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
-    let ready = match find(name, options)? {
+    opened(find(name, options)?, options)
+}
+
+/// As [`open`], for the bytes of a file in memory; `name` is what it is called in errors.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_bytes(name: &str, bytes: &[u8], options: &DataOptions) -> Result<TrainTest> {
+    opened(find_in(Source::Memory(name.into(), bytes.into()), options)?, options)
+}
+
+fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
+    let ready = match found {
         Found::Set(ready) => ready,
         Found::Table(source) => {
             let place = source.path().display().to_string();
@@ -192,27 +205,63 @@ fn read_known(
     options: &DataOptions,
     with_targets: bool,
 ) -> Result<(Preprocessing, Frame)> {
-    let mut known = match preprocessing.encoding {
+    let mut all: Option<(Preprocessing, Frame)> = None;
+    pass_known(source, preprocessing, options, with_targets, |known, rows| {
+        match &mut all {
+            Some((_, frame)) if rows.first > 0 => frame.append(rows.frame),
+            all => *all = Some((known.clone(), rows.frame)),
+        }
+        Ok(())
+    })?;
+    all.ok_or_else(|| Error::data("the table has no rows").at(source.path().display()))
+}
+
+/// Takes the rows of a table that a model needs chunk by chunk, with the preprocessing by which
+/// they are encoded.
+///
+/// # Errors
+/// When it can't be read, or isn't what the model needs; and what `take` returns.
+pub(super) fn pass_known(
+    source: &Source,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    with_targets: bool,
+    mut take: impl FnMut(&Preprocessing, Rows) -> Result<()>,
+) -> Result<()> {
+    let known = match preprocessing.encoding {
         Some(_) => preprocessing.clone(),
         None => preprocessing.with_plain_columns(),
     };
     let is_class = known.classes.is_some() || known.labels.is_some();
-    let Some(encoding) = &mut known.encoding else {
+    let Some(encoding) = known.encoding.clone() else {
         return Err(Error::failed("a model of a table without its columns"));
     };
     let target = &options.columns.target;
-    let names = match encoding.header.named {
-        true => &encoding.header.names[..],
-        false => &[],
-    };
-    let hint = Known { names: &names.to_vec(), unnamed: !encoding.header.named };
-    let frame = read::read(source, hint, |header| {
+    let names = if encoding.header.named { encoding.header.names.clone() } else { Vec::new() };
+    let hint = Known { names: &names, unnamed: !encoding.header.named };
+    let chosen = OnceCell::new();
+    let choose = |header: &Header| -> Result<Vec<Want>> {
+        let mut encoding = encoding;
         if !target.is_empty() && with_targets {
             encoding.rename_targets(target, header)?;
         }
-        wanted(header, encoding, is_class, with_targets)
-    })?;
-    Ok((known, frame))
+        let wanted = wanted(header, &encoding, is_class, with_targets)?;
+        let known = Preprocessing { encoding: Some(encoding), ..known };
+        // Set once: the header is asked for once.
+        let _ = chosen.set(known);
+        Ok(wanted)
+    };
+    read::pass(source, hint, choose, |rows| match chosen.get() {
+        Some(known) => take(known, rows),
+        None => Ok(()),
+    })
+}
+
+/// The places of the targets of a table to be trained on.
+pub(super) fn target_places(header: &Header, options: &ColumnOptions) -> Result<Vec<usize>> {
+    let roles = super::roles::roles(header, options)?;
+    let is_target = |(_, (role, _)): &(usize, (Role, _))| matches!(role, Role::Target(_));
+    Ok(roles.into_iter().enumerate().filter(is_target).map(|(place, _)| place).collect())
 }
 
 /// What to read of a table for a trained model.
@@ -313,7 +362,12 @@ fn find(name: &str, options: &DataOptions) -> Result<Found> {
     if name != "-" && !path.exists() {
         return Err(unknown_name(name));
     }
-    let source = Source::of(path)?;
+    find_in(Source::of(path)?, options)
+}
+
+/// What stands in a file.
+fn find_in(source: Source, options: &DataOptions) -> Result<Found> {
+    let path = source.path().to_path_buf();
     let stream = source.open()?;
     if is_idx(stream.head()) {
         return Ok(Found::Idx(stream));
@@ -321,11 +375,11 @@ fn find(name: &str, options: &DataOptions) -> Result<Found> {
     if npy::is_npy(stream.head()) && npy::rank(stream.head()).is_some_and(|rank| rank > 2) {
         let features = npy::read_npy(stream).and_then(|array| array.features());
         let features = features.map_err(|e| e.at(path.display()))?;
-        return Ok(Found::Pixels(path.to_path_buf(), features));
+        return Ok(Found::Pixels(path, features));
     }
     if npy::is_zip(stream.head()) {
         let arrays = npy::read_npz(&source).map_err(|e| e.at(path.display()))?;
-        let set = npz_images(&set_name(path), &arrays, options.task);
+        let set = npz_images(&set_name(&path), &arrays, options.task);
         return Ok(match set.map_err(|e| e.at(path.display()))? {
             Some(set) => Found::Set(set),
             None => Found::Table(source),

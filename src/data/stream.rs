@@ -34,9 +34,8 @@ impl Source {
             return Ok(Source::File(path.to_path_buf()));
         }
         let mut bytes = Vec::new();
-        let name = Path::new(if is_standard_input { "standard input" } else { "" });
         let (name, read) = match is_standard_input {
-            true => (name, io::stdin().lock().read_to_end(&mut bytes)),
+            true => (Path::new("stdin"), io::stdin().lock().read_to_end(&mut bytes)),
             false => (path, File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))),
         };
         read.map_err(|e| Error::io("read", name, &e))?;

@@ -8,6 +8,7 @@ use super::roles::{ColumnOptions, Role, Said, roles};
 use super::target::{self, Columns};
 use super::{Scaling, Targets, Task};
 use crate::error::{Error, Result};
+use rayon::prelude::*;
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
@@ -86,19 +87,23 @@ impl Table {
         task: Task,
     ) -> Result<Self> {
         let roles = roles(&frame.header, options)?;
+        let found: Vec<Option<Result<Found>>> = (roles.par_iter().zip(&frame.columns).enumerate())
+            .map(|(place, (&(role, said), values))| {
+                Some(understand(&frame, place, values.as_ref()?, role, said))
+            })
+            .collect();
         let mut places: Vec<(usize, usize)> = Vec::new();
         let mut weights = None;
         let mut columns = Vec::with_capacity(roles.len());
-        for (place, (role, said)) in roles.into_iter().enumerate() {
+        for (place, ((role, _), found)) in roles.into_iter().zip(found).enumerate() {
             let values = frame.columns[place].as_ref();
             match (role, values) {
                 (Role::Target(k), _) => places.push((k, place)),
                 (Role::Weight, Some(values)) => weights = Some(row_weights(&frame, place, values)?),
                 _ => {}
             }
-            let found = values.map(|values| understand(&frame, place, values, role, said));
             let found = found.transpose()?;
-            let missing = values.map_or(0, |v| (0..v.len()).filter(|&r| v.is_missing(r)).count());
+            let missing = values.map_or(0, |v| v.len() - v.present());
             let why = match &found {
                 Some(found) => found.why.clone(),
                 None => "as asked for".into(),
@@ -170,23 +175,22 @@ impl Table {
         for name in &fitting.log {
             self.check_log(name)?;
         }
-        let mut features = Vec::new();
-        for (column, values) in self.columns.iter().zip(&self.frame.columns) {
+        let fit = |(column, values): (&Column, &Option<Values>)| {
             let (Role::Feature, Some(kind), Some(values)) = (column.role, column.kind, values)
             else {
-                continue;
+                return None;
             };
             let encoder = match self.pixels {
-                true => Some(Encoder::Plain),
+                true => Encoder::Plain,
                 false => {
                     let log = fitting.log.contains(&column.name);
-                    Encoder::fit(kind, values, rows, fitting.scaling, log)
+                    Encoder::fit(kind, values, rows, fitting.scaling, log)?
                 }
             };
-            if let Some(encoder) = encoder {
-                features.push(Feature { column: column.name.clone(), encoder });
-            }
-        }
+            Some(Feature { column: column.name.clone(), encoder })
+        };
+        let columns: Vec<_> = self.columns.iter().zip(&self.frame.columns).collect();
+        let features = columns.into_par_iter().filter_map(fit).collect();
         let named =
             |role: Role| self.columns.iter().find(|c| c.role == role).map(|c| c.name.clone());
         Ok(Encoding {

@@ -7,7 +7,8 @@ mod dialect;
 mod tests;
 pub(super) use cells::{Cells, Fault, Wrong};
 
-use super::frame::{Frame, Header};
+use super::frame::{Frame, Header, Values};
+use super::read::Rows;
 use super::read::{Known, Want};
 use super::stream::Source;
 use crate::error::{Error, Result};
@@ -40,7 +41,7 @@ impl Delimited {
     ///
     /// # Errors
     /// When it can't be read, is empty, has a header only, or two columns of one name.
-    pub(super) fn open(source: Source, known: Known) -> Result<Self> {
+    pub(super) fn open(source: Source, known: Known) -> Result<Arc<Self>> {
         let place = source.path().display().to_string();
         let stream = source.open()?;
         let dialect = Dialect::of(stream.head()).map_err(|e| e.at(&place))?;
@@ -77,13 +78,13 @@ impl Delimited {
                 false => Cells::Number,
             }
         };
-        Ok(Delimited {
+        Ok(Arc::new(Delimited {
             guess: (0..header.names.len()).map(guess).collect(),
             header: Arc::new(header),
             header_line: is_header.then_some(*line),
             source,
             dialect,
-        })
+        }))
     }
 
     /// The names of the columns.
@@ -95,10 +96,16 @@ impl Delimited {
     ///
     /// # Errors
     /// When the source can't be opened again.
-    pub(super) fn chunks(&self, cells: &[Cells]) -> Result<Chunks<'_>> {
+    pub(super) fn chunks(self: &Arc<Self>, cells: &[Cells]) -> Result<Chunks> {
         let blocks = Blocks::new(self.source.open()?, self.dialect, BLOCK);
         let cells = cells.to_vec();
-        Ok(Chunks { delimited: self, blocks, cells, parsed: VecDeque::new(), is_first: true })
+        Ok(Chunks {
+            delimited: self.clone(),
+            blocks,
+            cells,
+            parsed: VecDeque::new(),
+            is_first: true,
+        })
     }
 
     /// What the columns are read as, as far as the first rows tell where nothing else does.
@@ -112,16 +119,21 @@ impl Delimited {
         wanted.iter().zip(&self.guess).map(cells).collect()
     }
 
-    /// All rows. A column that was only guessed to hold numbers is read again as text where it
-    /// holds more than a few.
+    /// Takes all rows chunk by chunk: what the columns were read as. A column that was only guessed
+    /// to hold numbers, but holds more than a few texts, is read again as text, and everything
+    /// begins again with the first row.
     ///
     /// # Errors
-    /// With file, line and column, for what can't be read.
-    pub(super) fn read(&self, wanted: &[Want]) -> Result<Frame> {
+    /// With file, line and column, for what can't be read; and what `take` returns.
+    pub(super) fn pass(
+        self: &Arc<Self>,
+        wanted: &[Want],
+        mut take: impl FnMut(Rows) -> Result<()>,
+    ) -> Result<Vec<Cells>> {
         let mut cells = self.cells(wanted);
         let guessed = |place: usize| matches!(wanted[place], Want::Guess | Want::Target);
         loop {
-            let mut all = Frame { header: self.header.clone(), ..Frame::default() };
+            let (mut first, mut present) = (0, vec![0; cells.len()]);
             let mut texts: Vec<(usize, Option<Fault>)> = vec![(0, None); cells.len()];
             let mut chunks = self.chunks(&cells)?;
             while let Some(Chunk { frame, faults, texts: more }) = chunks.read()? {
@@ -140,21 +152,24 @@ impl Delimited {
                 if let Some(fault) = faults.iter().find(|f| texts[f.column].0 == 0) {
                     return Err(self.error(fault));
                 }
-                all.append(frame);
+                for (present, values) in present.iter_mut().zip(&frame.columns) {
+                    *present += values.as_ref().map_or(0, Values::present);
+                }
+                let rows = Rows { first, frame };
+                first += rows.frame.rows;
+                take(rows)?;
             }
             let mut again = false;
             for (place, (count, first)) in texts.into_iter().enumerate() {
                 let Some(fault) = first else { continue };
-                let present = (0..all.rows)
-                    .filter(|&r| all.columns[place].as_ref().is_some_and(|c| !c.is_missing(r)));
-                if (count as f64) <= STRAY * (present.count() + count) as f64 {
+                if (count as f64) <= STRAY * (present[place] + count) as f64 {
                     return Err(self.stray(&fault, wanted[place]));
                 }
                 cells[place] = Cells::Text;
                 again = true;
             }
             if !again {
-                return Ok(all);
+                return Ok(cells);
             }
         }
     }
@@ -245,15 +260,15 @@ pub(super) struct Chunk {
 }
 
 /// The rows of a delimited text in order.
-pub(super) struct Chunks<'a> {
-    delimited: &'a Delimited,
+pub(super) struct Chunks {
+    delimited: Arc<Delimited>,
     blocks: Blocks,
     cells: Vec<Cells>,
     parsed: VecDeque<Parsed>,
     is_first: bool,
 }
 
-impl Chunks<'_> {
+impl Chunks {
     /// The next rows; none at the end.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ pub enum Encoder {
     Moment(MomentEncoder),
 }
 
-/// Writes the inputs of a row.
+/// Writes the inputs of a row, which are 0 before.
 type Write<'a> = Box<dyn Fn(usize, &mut [f32]) + Send + Sync + 'a>;
 
 impl Encoder {
@@ -216,7 +216,6 @@ impl Encoder {
 /// Writes a 1 at the places of the row's text.
 fn ones<'a>(texts: Cow<'a, Texts>, (places, missing): (Vec<Places>, Places)) -> Write<'a> {
     Box::new(move |row, inputs| {
-        inputs.fill(0.0);
         let places = places.get(texts.codes[row] as usize).unwrap_or(&missing);
         places.iter().for_each(|&place| inputs[place as usize] = 1.0);
     })

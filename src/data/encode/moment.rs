@@ -70,9 +70,8 @@ impl MomentEncoder {
             + usize::from(self.indicator)
     }
 
-    /// Writes the inputs of one moment, NaN where it is missing.
+    /// Writes the inputs of one moment, NaN where it is missing, into zeros.
     pub fn write(&self, x: f64, inputs: &mut [f32]) {
-        inputs.fill(0.0);
         if x.is_nan() {
             if self.indicator {
                 inputs[self.width() - 1] = 1.0;
@@ -118,7 +117,7 @@ mod tests {
         assert_eq!(MomentEncoder::fit(Some("%Y-%m-%d"), &days).width(), 1);
         let clock = MomentEncoder::fit(Some("%H:%M"), &[3600.0, f64::NAN]);
         assert_eq!((clock.year, clock.week, clock.width()), (false, false, 4));
-        let mut inputs = [9.0; 4];
+        let mut inputs = [0.0; 4];
         clock.write(f64::NAN, &mut inputs);
         assert_eq!(inputs, [0.0, 0.0, 0.0, 1.0]);
     }

@@ -48,15 +48,12 @@ impl NumberEncoder {
     #[must_use]
     pub fn fit(values: &Values, rows: &[usize], scaling: Scaling, log: bool) -> Self {
         let transform = |x: f64| if log { symmetric_log(x) } else { x };
-        let present = || rows.iter().map(|&r| values.number(r)).filter(|x| !x.is_nan());
-        let count = present().count();
-        let step = count.div_ceil(SAMPLE).max(1);
-        let mut sample: Vec<f64> = present().step_by(step).map(transform).collect();
+        let numbers = rows.iter().map(|&row| values.number(row)).filter(|x| !x.is_nan());
+        let present: Vec<f64> = numbers.map(transform).collect();
+        let step = present.len().div_ceil(SAMPLE).max(1);
+        let mut sample: Vec<f64> = present.iter().copied().step_by(step).collect();
         sample.sort_unstable_by(f64::total_cmp);
-        let fill = match log {
-            true => symmetric_exp(quantile(&sample, 0.5)),
-            false => quantile(&sample, 0.5),
-        };
+        let median = quantile(&sample, 0.5);
         let linear = |shift: f64, spread: f64| Scaler::Linear {
             shift,
             scale: if spread > 0.0 && spread.is_finite() { 1.0 / spread } else { 1.0 },
@@ -64,28 +61,28 @@ impl NumberEncoder {
         let scaler = match scaling {
             Scaling::None => linear(0.0, 1.0),
             Scaling::Standard => {
-                let (mean, deviation) = moments(present().map(transform));
+                let (mean, deviation) = moments(&present);
                 linear(mean, deviation)
             }
             Scaling::Minmax => {
-                let min = present().map(transform).fold(f64::INFINITY, f64::min);
-                let max = present().map(transform).fold(f64::NEG_INFINITY, f64::max);
+                let min = present.iter().copied().fold(f64::INFINITY, f64::min);
+                let max = present.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 linear(if min.is_finite() { min } else { 0.0 }, max - min)
             }
             Scaling::Robust => {
                 let spread = quantile(&sample, 0.75) - quantile(&sample, 0.25);
                 // Where most values are the same, the deviation still tells something.
-                let spread = if spread > 0.0 { spread } else { moments(sample.iter().copied()).1 };
-                linear(quantile(&sample, 0.5), spread)
+                linear(median, if spread > 0.0 { spread } else { moments(&sample).1 })
             }
-            Scaling::Quantile if sample.first() == sample.last() => linear(fill, 1.0),
+            Scaling::Quantile if sample.first() == sample.last() => linear(median, 1.0),
             Scaling::Quantile => {
                 let points = QUANTILES.min(sample.len());
                 let at = |i: usize| quantile(&sample, i as f64 / (points - 1) as f64);
                 Scaler::Quantile { values: (0..points).map(at).collect() }
             }
         };
-        NumberEncoder { fill, indicator: count < rows.len(), log, scaler }
+        let fill = if log { symmetric_exp(median) } else { median };
+        NumberEncoder { fill, indicator: present.len() < rows.len(), log, scaler }
     }
 
     /// The number of inputs.
@@ -147,16 +144,19 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
-/// Mean and standard deviation in one pass (Welford 1962); (0, 0) of none.
-fn moments(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
-    for x in values {
-        count += 1.0;
-        let deviation: f64 = x - mean;
-        mean += deviation / count;
-        squares += deviation * (x - mean);
+/// Mean and standard deviation, the mean first; (0, 0) of none.
+fn moments(values: &[f64]) -> (f64, f64) {
+    /// Sixteen sums side by side: faster than one, and rounded less.
+    fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+        let mut sums = [0.0; 16];
+        for values in values.chunks(16) {
+            sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += of(x));
+        }
+        sums.iter().sum()
     }
-    (mean, (squares / f64::max(count, 1.0)).sqrt())
+    let count = values.len().max(1) as f64;
+    let mean = sum(values, |x| x) / count;
+    (mean, (sum(values, |x| (x - mean) * (x - mean)) / count).sqrt())
 }
 
 /// The normal deviate whose distribution function is p (M. J. Wichura, "Algorithm AS 241: The
@@ -218,7 +218,7 @@ mod tests {
         let values: Vec<f64> = (0..5001).map(|i| (f64::from(i) / 500.0).exp()).collect();
         let encoder = fit(&values, Scaling::Quantile, false);
         let encoded: Vec<f64> = values.iter().map(|&x| f64::from(encode(&encoder, x))).collect();
-        let (mean, deviation) = moments(encoded[1..5000].iter().copied());
+        let (mean, deviation) = moments(&encoded[1..5000]);
         assert!(mean.abs() < 1e-3 && (deviation - 1.0).abs() < 1e-2, "{mean} {deviation}");
         assert!((encoded[2500]).abs() < 1e-3);
         // Φ⁻¹(0.975) and Φ⁻¹(1e-7), by tables.

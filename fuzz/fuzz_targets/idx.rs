@@ -1,0 +1,10 @@
+//! IDX, and IDX behind its first bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wgrad::data::read_idx_bytes;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = read_idx_bytes("fuzz", bytes);
+    let _ = read_idx_bytes("fuzz", &[&[0, 0, 8, 3], bytes].concat());
+});

@@ -1,0 +1,109 @@
+//! Bad data: each kind with an exit code, a position and a cure.
+
+mod cli_support;
+use cli_support::{Place, idx, plane};
+
+/// Trains on each file: exit code 3, and each of the texts in the message.
+fn refuses(place: &Place, data: &str, texts: &[&str]) {
+    let ran = place.run(&format!("train {data} --device cpu --quiet"));
+    assert_eq!(ran.code, 3, "train {data}\n{}{}", ran.stdout, ran.stderr);
+    for text in texts.iter().chain(&["error: ", "where: ", "help: "]) {
+        assert!(ran.stderr.contains(text), "train {data}: no {text:?} in\n{}", ran.stderr);
+    }
+    assert!(!place.path("runs").exists(), "no run directory is left behind");
+}
+
+/// Half a million rows of which one cell, in line 500,001, is odd.
+fn late(usual: &str, odd: &str) -> String {
+    let mut text = "a,b,y\n".to_string();
+    for i in 2..=500_010u32 {
+        let cell = if i == 500_001 { odd } else { usual };
+        text += &format!("{cell},{}.5,{}\n", i % 7, i % 3);
+    }
+    text
+}
+
+#[test]
+fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
+    let place = Place::new();
+    place.write("ragged.csv", "a,b,y\n1,2,0\n3,4\n");
+    place.write("quote.csv", "a,b,y\n1,\"2,0\n3,4,1\n");
+    place.write("utf8.csv", b"a,b,y\n1,2,0\n3,\xE4,1\n");
+    place.write("empty.csv", "");
+    place.write("header.csv", "a,b,y\n");
+    place.write("twice.csv", "a,b,a\n1,2,3\n");
+    place.write("once.csv", "a,y\n1,5\n2,5\n");
+    place.write("class.csv", "a,y\n1,u\n2,u\n");
+    place.write("missing.csv", "a,y\n1,2\n2,\n");
+    refuses(&place, "ragged.csv", &["a row of 2 cells", "where: ragged.csv, line 3\n"]);
+    refuses(&place, "quote.csv", &["never closed", "where: quote.csv, line 2\n"]);
+    refuses(&place, "utf8.csv", &["invalid UTF-8", "line 3, column 2 (b)", "iconv"]);
+    refuses(&place, "empty.csv", &["the file is empty", "where: empty.csv"]);
+    refuses(&place, "header.csv", &["a header, but no rows", "where: header.csv"]);
+    refuses(&place, "twice.csv", &["two columns are called \"a\"", "columns 1 and 3"]);
+    refuses(&place, "once.csv", &["the target is 5 in every row", "column 2 (y)"]);
+    refuses(&place, "class.csv", &["the only class is \"u\"", "column 2 (y)"]);
+    refuses(&place, "missing.csv", &["the target is missing", "line 3, column 2 (y)"]);
+    place.write("plane.csv", plane());
+    let ran = place.run("train plane.csv --target yy --device cpu");
+    assert!(ran.code == 2 && ran.stderr.contains("the columns are a, b, y"), "{}", ran.stderr);
+    let ran = place.run("train plane.csv --target Y --ignore bb --device cpu");
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn a_cell_of_another_kind_is_found_half_a_million_lines_down() {
+    let place = Place::new();
+    place.write("text.csv", late("1.25", "unknown"));
+    place.write("number.csv", late("red", "17.5").replacen("red,", "blue,", 1000));
+    let at = "line 500001, column 1 (a)";
+    refuses(&place, "text.csv", &["\"unknown\" is not a number", at, "--categorical a"]);
+    refuses(&place, "number.csv", &["17.5 is a number among texts", at, "--categorical a"]);
+    place.ok("train number.csv --categorical a --device cpu --quiet --dry-run");
+}
+
+#[test]
+fn binary_files_that_are_cut_or_lie_are_refused() {
+    let place = Place::new();
+    let npy = |text: &str, body: &[u8]| {
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((text.len() as u16).to_le_bytes());
+        [&file, text.as_bytes(), body].concat()
+    };
+    place.write(
+        "huge.npy",
+        npy(
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 3), }\n",
+            &[0; 24],
+        ),
+    );
+    refuses(&place, "huge.npy", &["declares 4611686018427387904 × 3 elements", "where: huge.npy"]);
+    place.write(
+        "objects.npy",
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n", &[0; 24]),
+    );
+    refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
+    place.write("images-idx3-ubyte", idx(&[u32::MAX, 28, 28], &[1; 100]));
+    place.write("labels-idx1-ubyte", idx(&[1], &[1]));
+    refuses(&place, "images-idx3-ubyte", &["28", "where: images-idx3-ubyte"]);
+    let array: arrow_array::ArrayRef =
+        std::sync::Arc::new(arrow_array::Float64Array::from_iter_values((0..999).map(f64::from)));
+    let batch =
+        arrow_array::RecordBatch::try_from_iter([("a", array.clone()), ("y", array)]).unwrap();
+    let mut parquet = Vec::new();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(&mut parquet, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    for len in [4, 11, parquet.len() / 2, parquet.len() - 1] {
+        place.write("cut.parquet", &parquet[..len]);
+        refuses(&place, "cut.parquet", &["cut short or damaged", "where: cut.parquet"]);
+    }
+    place.write("cut.arrow", b"ARROW1\0\0rubbish");
+    refuses(&place, "cut.arrow", &["cut short or damaged", "where: cut.arrow"]);
+    place.write("cut.npz", b"PK\x03\x04rubbish");
+    refuses(&place, "cut.npz", &["cut short or damaged", "where: cut.npz"]);
+    place.write("pictures/cat/1.png", b"\x89PNG\r\n\x1a\nrubbish");
+    place.write("pictures/dog/1.png", b"no image at all");
+    refuses(&place, "pictures", &["not an image", "where: pictures/"]);
+}
