@@ -138,7 +138,7 @@ fn houses() -> String {
         let garden = ["no", "yes"][i / 3 % 2];
         let area = if i % 11 == 0 { String::new() } else { (20 * rooms + i % 13).to_string() };
         let sold = format!("20{:02}-{:02}-{:02}", 10 + i % 12, 1 + i % 12, 1 + i % 28);
-        let price = 1000 * rooms + 500 * (i * 5 % 3) + 300 * (i / 3 % 2) + 10 * (i % 12);
+        let price = 1000 * rooms + 500 * (i * 5 % 3) + 300 * (i / 3 % 2) + i * 3 % 101;
         text += &format!("{},{rooms},{town},{garden},{sold},{area},{price}\n", i + 1);
     }
     text

@@ -20,6 +20,8 @@ use crate::spec::{Layer, Net, Spec, Units};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
+/// Tables with fewer training rows than this are scaled linearly: their ranks tell too little.
+const LEAST_FOR_RANKS: usize = 2000;
 /// More epochs than this are a mistake.
 const MAX_EPOCHS: usize = 100_000_000;
 
@@ -76,7 +78,9 @@ impl Source {
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
             _ if data.is_image() => Scaling::Minmax,
-            _ if data.table().is_some() => Scaling::Quantile,
+            _ if data.table().is_some() && parts.training.len() >= LEAST_FOR_RANKS => {
+                Scaling::Quantile
+            }
             _ => Scaling::Standard,
         });
         let log = config.data.log.clone().unwrap_or_default();

@@ -74,8 +74,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 
-    /// standard, minmax, robust, quantile (to normal) or none [default: quantile for tables, minmax
-    /// for images, none for generated sets]
+    /// standard, minmax, robust, quantile (to normal) or none [default: quantile for tables of 2,000
+    /// rows, minmax for images, none for generated sets, else standard]
     #[arg(long, env = "WGRAD_SCALING")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,

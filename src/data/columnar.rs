@@ -18,9 +18,11 @@ use bytes::Bytes;
 use num_traits::AsPrimitive;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
-use std::sync::Arc;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Once};
 
 /// Rows of a batch of Parquet.
 const BATCH: usize = 1 << 16;
@@ -72,15 +74,16 @@ pub(super) fn pass(
     wanted: impl FnOnce(&Header) -> Result<Vec<bool>>,
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
-    let (header, wanted, batches) = open(source, format, wanted)?;
+    let (header, wanted, batches) = guarded(format, || open(source, format, wanted))?;
     let header = Arc::new(header);
     let mut first = 0;
-    for batch in batches {
+    let mut batches = batches;
+    while let Some(batch) = guarded(format, || Ok(batches.next()))? {
         let batch = batch.map_err(|e| damaged(format, &e))?;
         let mut columns = vec![None; wanted.len()];
         let places = (0..wanted.len()).filter(|&place| wanted[place]);
         for (place, array) in places.zip(batch.columns()) {
-            let values = values(array).and_then(|v| check_finite(v, first));
+            let values = guarded(format, || values(array)).and_then(|v| check_finite(v, first));
             columns[place] = Some(values.map_err(|e| e.at(header.describe(place)))?);
         }
         let rows = batch.num_rows();
@@ -94,6 +97,29 @@ pub(super) fn pass(
         0 => Err(Error::data("the table has no rows").help("give a table with at least one row")),
         _ => Ok(()),
     }
+}
+
+/// What the libraries make of a file. They believe some of its offsets, and panic where one leads
+/// nowhere: that is an error of the file like others, and nothing is printed.
+fn guarded<T>(format: Format, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    thread_local!(static IS_GUARDED: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IS_GUARDED.get() {
+                usual(info);
+            }
+        }));
+    });
+    IS_GUARDED.set(true);
+    let caught = panic::catch_unwind(AssertUnwindSafe(read));
+    IS_GUARDED.set(false);
+    caught.unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+        Err(damaged(format, &text.unwrap_or("it contradicts itself")))
+    })
 }
 
 fn open(

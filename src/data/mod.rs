@@ -25,7 +25,6 @@
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
 mod columnar;
-mod data;
 mod delimited;
 mod digits;
 mod download;
@@ -40,6 +39,7 @@ mod kind;
 mod known;
 mod npy;
 mod passes;
+mod prepare;
 mod read;
 mod roles;
 mod samples;
@@ -52,7 +52,6 @@ mod target;
 mod task;
 mod time;
 mod weights;
-pub use data::Data;
 pub use digits::digits;
 pub use encode::{
     CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Located, MomentEncoder,
@@ -65,6 +64,7 @@ pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use kind::Kind;
 pub use passes::{EncodedChunk, StreamedTable};
+pub use prepare::Data;
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};

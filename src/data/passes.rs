@@ -249,7 +249,7 @@ mod tests {
         let options = DataOptions::default();
         let streamed = StreamedTable::open(path, &options, 1 << 30).unwrap();
         assert_eq!((streamed.rows(), streamed.sample().rows()), (900, 900));
-        let is_training = |row: usize| row % 5 != 0;
+        let is_training = |row: usize| !row.is_multiple_of(5);
         let streamed_fit = streamed.fit(&fitting(), is_training).unwrap();
         let whole = super::super::open(path, &options).unwrap().train;
         let rows: Vec<usize> = (0..900).filter(|&row| is_training(row)).collect();
