@@ -37,6 +37,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;
