@@ -12,17 +12,7 @@ struct Accumulate {
 
 @compute @workgroup_size(64)
 fn accumulate(@builtin(local_invocation_index) lane: u32) {
-    var mine = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-    let end = min(p.first + p.count, extent(p.rows));
-    // In stretches of 64, so that the rounding errors of a long sum don't grow with its length.
-    for (var start = p.first + lane; start < end; start += 4096u) {
-        var stretch = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-        for (var row = start; row < min(start + 4096u, end); row += 64u) {
-            stretch += scores[row];
-        }
-        mine += stretch;
-    }
-    let total = workgroup_sum(lane, mine);
+    let total = scores_sum(lane, p.first, min(p.first + p.count, extent(p.rows)));
     if (lane == 0u) {
         sums[0] += total;
     }

@@ -1,9 +1,11 @@
-// Sums and maxima over a workgroup of 64, in a fixed order.
+// Sums and maxima over the first 64 of a workgroup, in a fixed order.
 
 var<workgroup> partial: array<vec4<f32>, 64>;
 
 fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
-    partial[lane] = value;
+    if (lane < 64u) {
+        partial[lane] = value;
+    }
     workgroupBarrier();
     for (var half = 32u; half > 0u; half /= 2u) {
         if (lane < half) {

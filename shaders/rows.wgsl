@@ -1,8 +1,9 @@
-// The whole forward pass, the loss and the backward pass to every δ, for 16 rows in one workgroup:
-// the first of the two kernels of a fused step. Nothing that a workgroup writes is read by another.
+// The whole forward pass, the loss and the backward pass to every δ, for a block of rows in one
+// workgroup: the first of the two kernels of a fused step. Nothing that a workgroup writes is read
+// by another. The products are written by src/kernels/tile.rs.
 //
 // All that has a row for each row of the batch (X, T, Z, A, δ) lies in one buffer, `arena`; the
-// table says where. A workgroup multiplies a tile of 16 rows by 64 columns in steps of 16.
+// table says where.
 
 struct Rows {
     layers: u32,
@@ -15,8 +16,8 @@ struct Rows {
     gradient: u32,    // ∂E/∂A_L, which becomes δ_L
     parameter: f32,   // δ of Huber's loss
     threshold: f32,   // above it, a single output says yes
-    padding0: u32,
-    padding1: u32,
+    first_layer: u32, // the first layer to compute: 1 where another launch has computed the first
+    padding: u32,
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
     // sign are 0 without a bias; floats are kept as their bits.
     table: array<vec4<u32>, 48>,
@@ -34,19 +35,18 @@ override CLASSES: bool = false;
 @group(1) @binding(6) var<storage, read_write> arena: array<f32>;
 @group(1) @binding(7) var<storage, read_write> scores: array<vec4<f32>>;
 
-const ROWS = 16u;
-const COLS = 64u;
-const DEPTH = 16u;
 const SOFTMAX = 255u;
+// Rows that the invocations take at a time where 16 of them share one.
+const PASS = INVOCATIONS / 16u;
 
-var<workgroup> tile_a: array<f32, 256>;  // (ROWS, DEPTH)
-var<workgroup> tile_w: array<f32, 1024>; // (DEPTH, COLS)
-var<workgroup> partial: array<vec4<f32>, 256>; // (ROWS, 16)
-var<workgroup> source: array<u32, 16>;   // the row of the data set for each of ours
+var<workgroup> partial: array<vec4<f32>, INVOCATIONS>; // (PASS, 16)
+var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each of ours
 
-// What is done to the elements of a product before they are stored.
-const FORWARD = 0u;  // + bias, and A = σ(Z) behind it
-const BACKWARD = 1u; // ⊙ σ′(Z) of the layer below
+// The product at hand: (k, n), where its input and its weights lie, and the layer that it is for.
+var<private> shape: vec2<u32>;
+var<private> input: u32;
+var<private> weight: u32;
+var<private> layer: u32;
 
 fn row_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     partial[lane] = value;
@@ -81,71 +81,75 @@ fn row_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     return best;
 }
 
-// out = input · Wᵀ forward, or input · W backward: (16 rows of k) to (16 rows of n), of which
-// `first` is the first row of the batch.
-fn product(lane: u32, first: u32, direction: u32, input: u32, k: u32, weight: u32, n: u32, layer: u32) {
-    let where_to = p.table[layer * 3u + 1u];
-    let more = p.table[layer * 3u + 2u];
-    let bias = p.table[layer * 3u].w;
-    let row = lane / 16u;
-    let col = lane % 16u;
-    let inside = first + row < now.rows;
-    for (var left = 0u; left < n; left += COLS) {
-        var sum = vec4<f32>();
-        for (var start = 0u; start < k; start += DEPTH) {
-            var value = 0.0;
-            if (inside && start + col < k) {
-                value = arena[input + (first + row) * k + start + col];
-            }
-            tile_a[lane] = value;
-            for (var i = 0u; i < 4u; i++) {
-                // Neighbouring invocations read neighbouring weights, whichever way W lies.
-                let along = select(lane / 64u + 4u * i, lane % 16u, direction == FORWARD);
-                let across = select(lane % 64u, lane / 16u + 16u * i, direction == FORWARD);
-                let d = start + along;
-                let j = left + across;
-                var element = 0.0;
-                if (d < k && j < n) {
-                    element = w[weight + select(d * n + j, j * k + d, direction == FORWARD)];
-                }
-                tile_w[along * COLS + across] = element;
-            }
-            workgroupBarrier();
-            var part = vec4<f32>();
-            for (var d = 0u; d < DEPTH; d += 2u) {
-                let a0 = tile_a[row * DEPTH + d];
-                let a1 = tile_a[row * DEPTH + d + 1u];
-                let at = d * COLS + col;
-                part += a0 * vec4<f32>(tile_w[at], tile_w[at + 16u], tile_w[at + 32u], tile_w[at + 48u]);
-                let next = at + COLS;
-                part += a1 * vec4<f32>(tile_w[next], tile_w[next + 16u], tile_w[next + 32u], tile_w[next + 48u]);
-            }
-            sum += part;
-            workgroupBarrier();
+fn rows_of_input(row: u32, k: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+        if (row + i < now.rows && k < shape.x) {
+            value[i] = arena[input + (row + i) * shape.x + k];
         }
-        for (var i = 0u; i < 4u; i++) {
-            let j = left + col + 16u * i;
-            if (inside && j < n) {
-                let at = (first + row) * n + j;
-                var value = sum[i];
-                if (direction == FORWARD) {
-                    let sign = bitcast<f32>(more.x);
-                    if (sign != 0.0) {
-                        value += sign * w[bias + j];
-                    }
-                    arena[where_to.x + at] = value;
-                    if (where_to.w != SOFTMAX) {
-                        arena[where_to.y + at] = activation_value(where_to.w, bitcast<f32>(more.y), value);
-                    }
-                } else {
-                    let z = arena[where_to.x + at];
-                    arena[where_to.z + at] = value * activation_derivative(where_to.w, bitcast<f32>(more.y), z);
-                }
+    }
+    return value;
+}
+
+// Z = A Wᵀ ± b, and A = σ(Z) behind it.
+fn forward_a(row: u32, k: u32) -> vec4<f32> {
+    return rows_of_input(row, k);
+}
+
+fn forward_b(col: u32, k: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    for (var j = 0u; j < 4u; j++) {
+        if (col + j < shape.y && k < shape.x) {
+            value[j] = w[weight + (col + j) * shape.x + k];
+        }
+    }
+    return value;
+}
+
+fn forward_store(row: u32, col: u32, value: vec4<f32>) {
+    let places = p.table[layer * 3u + 1u];
+    let more = p.table[layer * 3u + 2u];
+    let sign = bitcast<f32>(more.x);
+    for (var j = 0u; j < 4u; j++) {
+        if (row < now.rows && col + j < shape.y) {
+            let at = row * shape.y + col + j;
+            var z = value[j];
+            if (sign != 0.0) {
+                z += sign * w[p.table[layer * 3u].w + col + j];
+            }
+            arena[places.x + at] = z;
+            if (places.w != SOFTMAX) {
+                arena[places.y + at] = activation_value(places.w, bitcast<f32>(more.y), z);
             }
         }
     }
-    storageBarrier();
-    workgroupBarrier();
+}
+
+// δ W ⊙ σ′(Z) of the layer below.
+fn backward_a(row: u32, k: u32) -> vec4<f32> {
+    return rows_of_input(row, k);
+}
+
+fn backward_b(col: u32, k: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    for (var j = 0u; j < 4u; j++) {
+        if (col + j < shape.y && k < shape.x) {
+            value[j] = w[weight + k * shape.y + col + j];
+        }
+    }
+    return value;
+}
+
+fn backward_store(row: u32, col: u32, value: vec4<f32>) {
+    let places = p.table[layer * 3u + 1u];
+    let parameter = bitcast<f32>(p.table[layer * 3u + 2u].y);
+    for (var j = 0u; j < 4u; j++) {
+        if (row < now.rows && col + j < shape.y) {
+            let at = row * shape.y + col + j;
+            let z = arena[places.x + at];
+            arena[places.z + at] = value[j] * activation_derivative(places.w, parameter, z);
+        }
+    }
 }
 
 // Y = softmax(Z), 16 invocations for each row.
@@ -269,22 +273,17 @@ fn output_delta(lane: u32, first: u32, layer: u32) {
     workgroupBarrier();
 }
 
-@compute @workgroup_size(256)
-fn rows(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = flat(group, groups) * ROWS;
+fn rows(lane: u32, group: u32) {
+    let first = group * ROWS;
     if (first >= now.rows) {
         return;
     }
     let count = min(ROWS, now.rows - first);
-    if (lane < count) {
-        source[lane] = permute(now.first + first + lane);
+    for (var i = lane; i < count; i += INVOCATIONS) {
+        source[i] = permute(now.first + first + i);
     }
     workgroupBarrier();
-    for (var i = lane; i < count * p.inputs; i += 256u) {
+    for (var i = lane; p.first_layer == 0u && i < count * p.inputs; i += INVOCATIONS) {
         let c = i % p.inputs;
         let at = source[i / p.inputs] * p.inputs + c;
         var raw: f32;
@@ -298,13 +297,23 @@ fn rows(
     storageBarrier();
     workgroupBarrier();
 
-    var input = p.x;
-    for (var l = 0u; l < p.layers; l++) {
-        let shape = p.table[l * 3u];
+    input = p.x;
+    if (p.first_layer > 0u) {
+        input = p.table[(p.first_layer - 1u) * 3u + 1u].y;
+    }
+    for (var l = p.first_layer; l < p.layers; l++) {
+        let table = p.table[l * 3u];
         let places = p.table[l * 3u + 1u];
-        product(lane, first, FORWARD, input, shape.y, shape.z, shape.x, l);
-        if (places.w == SOFTMAX) {
-            softmax_rows(lane, first, places.x, places.y);
+        layer = l;
+        shape = table.yx;
+        weight = table.z;
+        for (var left = 0u; left < table.x; left += COLS) {
+            forward_product(lane, first, left, table.y);
+        }
+        storageBarrier();
+        workgroupBarrier();
+        for (var row = 0u; row < ROWS && places.w == SOFTMAX; row += PASS) {
+            softmax_rows(lane, first + row, places.x, places.y);
         }
         input = places.y;
     }
@@ -312,7 +321,7 @@ fn rows(
         return;
     }
 
-    for (var i = lane; i < count * p.outputs; i += 256u) {
+    for (var i = lane; i < count * p.outputs; i += INVOCATIONS) {
         let c = i % p.outputs;
         let row = source[i / p.outputs];
         var wanted: f32;
@@ -325,14 +334,26 @@ fn rows(
     }
     storageBarrier();
     workgroupBarrier();
-    loss_rows(lane, first);
+    for (var row = 0u; row < ROWS; row += PASS) {
+        loss_rows(lane, first + row);
+    }
     if (p.reach == 1u) {
         return;
     }
 
-    output_delta(lane, first, p.layers - 1u);
+    for (var row = 0u; row < ROWS; row += PASS) {
+        output_delta(lane, first + row, p.layers - 1u);
+    }
     for (var l = p.layers - 1u; l > 0u; l--) {
-        let shape = p.table[l * 3u];
-        product(lane, first, BACKWARD, p.table[l * 3u + 1u].z, shape.x, shape.z, shape.y, l - 1u);
+        let table = p.table[l * 3u];
+        layer = l - 1u;
+        input = p.table[l * 3u + 1u].z;
+        shape = table.xy;
+        weight = table.z;
+        for (var left = 0u; left < table.y; left += COLS) {
+            backward_product(lane, first, left, table.x);
+        }
+        storageBarrier();
+        workgroupBarrier();
     }
 }

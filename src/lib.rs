@@ -38,6 +38,7 @@ pub mod data;
 pub mod error;
 pub mod evaluation;
 pub mod event;
+pub mod files;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;

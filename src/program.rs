@@ -7,6 +7,7 @@ use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunc
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
+use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
@@ -61,8 +62,13 @@ pub enum Op {
     },
     /// Gather, forward, loss and backward to all δ, a block of rows at a time.
     Rows(Box<Rows>),
-    /// All gradients of all parameters, each followed at once by the optimiser's step.
+    /// All gradients of all parameters, each followed at once by the optimiser's step; and
+    /// sums += Σ_rows scores.
     GradientUpdate(Box<GradientUpdate>),
+    /// The same without the step, for each part of the batch on its own.
+    GradientParts(Box<GradientParts>),
+    /// The parts of all gradients added up, each followed at once by the optimiser's step.
+    SumUpdate(Box<SumUpdate>),
     /// z = input·weightᵀ ± bias, a = σ(z); the first layer gathers its input.
     Dense(Box<Dense>),
     /// The loss with its scores, and δ_L from the targets of the data set.
@@ -208,6 +214,12 @@ impl Program {
         TensorId(self.tensors.len() - 1)
     }
 
+    /// Rows and columns of `id` in a full batch.
+    fn shape(&self, id: TensorId) -> [usize; 2] {
+        let t = self.tensor(id);
+        [t.rows.rows(self.batch), t.cols]
+    }
+
     /// The shape (m, n, k) of a product, of which C and one operand tell all.
     #[must_use]
     pub fn matmul_shape(&self, form: Form, a: TensorId, c: TensorId) -> matmul::Shape {
@@ -224,6 +236,8 @@ impl Program {
         match op {
             Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
             Op::Backward(op) => op.products(self.batch, cols),
+            Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
+            Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
             _ => vec![],
         }
     }
@@ -245,7 +259,7 @@ impl Program {
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
             Op::Matmul { form, a, b, bias, c } => {
                 let shape = self.matmul_shape(*form, *a, *c);
-                return matmul::launches(shape, self.batch, [*a, *b, *c], *bias);
+                return matmul::launches(shape, self.batch, [*a, *b, *c], *bias, tuning);
             }
             Op::Activation { functions, z, a } => {
                 activation::launch(&ACTIVATION, functions, *z, *a, cols(*z))
@@ -276,8 +290,12 @@ impl Program {
                     })
                     .collect();
             }
-            Op::Rows(rows) => fused::launch_rows(rows, storage, &place),
-            Op::GradientUpdate(update) => fused::launch_gradient_update(update, &place),
+            Op::Rows(rows) => fused::launch_rows(rows, self.batch, storage, &place),
+            Op::GradientUpdate(op) => gradient::launch_update(op, self.batch, &tiling(), &place),
+            Op::GradientParts(op) => {
+                gradient::launch_parts(op, self.shape(op.parts), &tiling(), &place)
+            }
+            Op::SumUpdate(op) => gradient::launch_sum(op, self.shape(op.parts)),
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
             Op::Output(op) => output::launch(op, cols(op.y), storage),
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
@@ -344,11 +362,12 @@ impl Program {
             }
             Op::Update { w, .. } => 10.0 * elements(*w),
             Op::Rows(rows) => {
-                let weights = rows.layers.iter().map(|l| elements(l.weight));
+                let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));
                 let forward = 2.0 * batch as f64 * weights.sum::<f64>();
                 let first = rows.layers.first().map_or(0.0, |l| elements(l.weight));
+                let kept = if rows.from == 0 { first } else { 0.0 };
                 match rows.reach {
-                    Reach::Deltas => 2.0 * forward - 2.0 * batch as f64 * first,
+                    Reach::Deltas => 2.0 * forward - 2.0 * batch as f64 * kept,
                     _ => forward,
                 }
             }
@@ -356,6 +375,11 @@ impl Program {
                 let weights = update.layers.iter().map(|l| elements(l.weight));
                 (2.0 * batch as f64 + 10.0) * weights.sum::<f64>()
             }
+            Op::GradientParts(op) => {
+                let weights = op.layers.iter().map(|l| elements(l.weight));
+                2.0 * batch as f64 * weights.sum::<f64>()
+            }
+            Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
             Op::Dense(_) | Op::Backward(_) => {
                 let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
                 let full: f64 = self.products(op).iter().map(flops).sum();
@@ -456,6 +480,16 @@ impl fmt::Display for OpText<'_> {
                     update.layers.len(),
                     update.optimizer
                 )
+            }
+            Op::GradientParts(op) => write!(
+                f,
+                "gradient parts       {} = of {} layers, {} rows each",
+                t(&op.parts),
+                op.layers.len(),
+                op.rows
+            ),
+            Op::SumUpdate(op) => {
+                write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.optimizer)
             }
             Op::Dense(op) => {
                 let from = if op.gathers { "gathered " } else { "" };

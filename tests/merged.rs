@@ -24,15 +24,15 @@ use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
 use wgrad::tensor::TensorId;
 use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
 
-/// A backend that merges layers, whatever the net.
-struct Merging(Box<dyn Backend>);
+/// A backend that fuses as it is told, whatever the net.
+struct Fusing(Box<dyn Backend>, Fusion);
 
-impl Backend for Merging {
+impl Backend for Fusing {
     fn info(&self) -> &DeviceInfo {
         self.0.info()
     }
     fn fusion(&self, _: &Spec, _: usize) -> Fusion {
-        Fusion::Layers
+        self.1
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         self.0.load(program)
@@ -103,7 +103,7 @@ fn run(
     plan: PlanKind,
 ) -> (Vec<LayerWeights>, Metrics) {
     let spec = Spec { plan, ..spec.clone() };
-    let backend = Box::new(Merging(backend));
+    let backend = Box::new(Fusing(backend, Fusion::Layers));
     let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
     let end = trainer.fit(Some(data), &mut ()).unwrap();
     (trainer.weights().unwrap(), end.valid.unwrap())
@@ -144,7 +144,9 @@ fn merged_steps_agree_tensor_by_tensor() {
             return;
         }
         let (spec, data) = draw(&mut random, round, false);
-        let device = Box::new(Merging(Box::new(Gpu::open(0).unwrap())));
+        // With the checks of shaders at run time on and off.
+        let gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
+        let device = Box::new(Fusing(Box::new(gpu), Fusion::Layers));
         let report =
             wgrad::parity::verify(&spec, &Preprocessing::none(&data), &data, device).unwrap();
         let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
@@ -242,20 +244,117 @@ fn units_with_activations_of_their_own_run_the_plain_program() {
 
 /// Counted on any adapter, with few rows: launches don't depend on them.
 #[test]
-fn a_merged_step_is_two_launches_a_layer_and_two_more() {
+fn steps_take_as_few_launches_as_promised() {
     if !has_gpu("launches of a merged step") {
         return;
     }
-    for name in ["M", "H"] {
-        let case = Case { batch: 8, rows: 16, ..Case::find(name).unwrap() };
+    for name in ["S64", "S128", "T", "M", "H"] {
+        let full = Case::find(name).unwrap();
+        // A long batch is cut into parts, which makes no difference to how many launches there are.
+        let batch = if name == "T" { 512 } else { 8 };
+        let case = Case { batch, rows: 2 * batch, ..full };
         let backend = Box::new(Gpu::open(0).unwrap());
         let (spec, data) = (case.spec(), case.data().unwrap());
-        assert_eq!(backend.fusion(&spec, 256), Fusion::Layers);
         let layers = spec.net.layers.len() as u64;
+        let (fusion, most) = match name {
+            "M" | "H" => (Fusion::Layers, 2 * layers + 2),
+            _ => (Fusion::Rows, 3),
+        };
+        assert_eq!(backend.fusion(&full.spec(), full.batch), fusion, "{name}");
         let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
         let before = trainer.session().backend().traffic().dispatches;
         trainer.run_steps(2).unwrap();
         let launched = trainer.session().backend().traffic().dispatches - before;
-        assert!(launched <= 2 * (2 * layers + 2), "{name}: {launched} launches in two steps");
+        assert!(launched <= 2 * most, "{name}: {launched} launches in two steps");
+        let step = plan::plan(&full.spec(), full.batch, Purpose::Train, fusion).program;
+        assert!(step.routines.step.len() as u64 <= most, "{name} at full size");
     }
+}
+
+/// Counted on any adapter: S, of which the batch is cut so that software adapters keep up.
+#[test]
+fn many_steps_go_into_one_submission_and_little_is_read_back() {
+    if !has_gpu("submissions") {
+        return;
+    }
+    let case = Case { batch: 8, rows: 1024, ..Case::find("S64").unwrap() };
+    let (spec, data) = (case.spec(), case.data().unwrap());
+    let backend = Box::new(Gpu::open(0).unwrap());
+    let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+    let mut run = |steps: usize| {
+        let before = trainer.session().backend().traffic();
+        trainer.run_steps(steps).unwrap();
+        let after = trainer.session().backend().traffic();
+        (after.submissions - before.submissions, after.bytes_read - before.bytes_read)
+    };
+    let (submissions, read) = run(64);
+    assert!(submissions <= 64 / 16, "{submissions} submissions");
+    assert_eq!(read, 16, "the sums of the losses and scores");
+    assert_eq!(run(1).1, read, "however many steps there are");
+}
+
+/// A batch that is cut into parts has the same gradients as one that is not.
+#[test]
+fn gradients_in_parts_agree_with_whole_ones() {
+    let case = Case { batch: 700, rows: 1500, ..Case::find("T").unwrap() };
+    let (mut spec, data) = (case.spec(), case.data().unwrap());
+    spec.optimizer = Optimizer::Momentum { momentum: 0.9 };
+    for layer in &mut spec.net.layers {
+        layer.activation = Activation::Tanh.into();
+    }
+    let plan = plan::rows(&spec, spec.batch_size, Purpose::Train);
+    let parts = plan.program.find("gradients.parts").unwrap();
+    assert!(plan.program.len(parts) > plan.program.len(plan.parameters), "more than one part");
+    let weights = |backend: Box<dyn Backend>, plan| {
+        let spec = Spec { plan, epochs: 1, ..spec.clone() };
+        let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+        trainer.fit(None, &mut ()).unwrap();
+        trainer.weights().unwrap()
+    };
+    let cpu = || Box::new(Cpu::<f64>::new(Some(2)).unwrap());
+    let exact = weights(cpu(), PlanKind::Plain);
+    let cut = weights(Box::new(Fusing(cpu(), Fusion::Rows)), PlanKind::Fused);
+    assert!(difference(&exact, &cut) < 1e-6);
+    if !has_gpu("gradients in parts") {
+        return;
+    }
+    let single = weights(Box::new(Cpu::<f32>::new(Some(2)).unwrap()), PlanKind::Plain);
+    let gpu = || weights(Box::new(Gpu::open(0).unwrap()), PlanKind::Fused);
+    let found = gpu();
+    let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+    assert!(difference(&found, &exact) <= allowed);
+    assert!(gpu() == found, "the same seed gives the same bits");
+    let report = wgrad::parity::verify(
+        &spec,
+        &Preprocessing::none(&data),
+        &data,
+        Box::new(Gpu::open(0).unwrap()),
+    )
+    .unwrap();
+    let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
+    assert!(report.passed, "{failed:#?}");
+    assert!(report.ops.iter().any(|op| op.op.starts_with("gradient parts")));
+}
+
+/// Measuring changes which tiles are taken, and nothing else.
+#[test]
+fn measured_tiles_give_the_bits_of_the_default_ones() {
+    if !has_gpu("measured tiles") {
+        return;
+    }
+    let mut random = Random::new(24, Stream::Check, 0);
+    let (mut spec, data) = draw(&mut random, 1, false);
+    spec.epochs = 1;
+    let default = || {
+        let mut gpu = Gpu::open(0).unwrap();
+        gpu.set_tuning(Tuning::default());
+        gpu
+    };
+    let mut measuring = default();
+    measuring.measure_tiles();
+    let program = plan::merged(&spec, spec.batch_size, Purpose::Train).program;
+    measuring.load(Arc::new(program)).unwrap();
+    assert!(!measuring.tuning().choices.is_empty(), "something was measured");
+    let found = run(Box::new(measuring), &spec, &data, PlanKind::Fused).0;
+    assert!(found == run(Box::new(default()), &spec, &data, PlanKind::Fused).0);
 }

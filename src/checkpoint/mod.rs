@@ -1,9 +1,8 @@
 //! Model files: safetensors that hold the net, what it was trained on, and its preprocessing.
 
-mod atomic;
 #[cfg(test)]
 mod tests;
-pub use atomic::write_atomically;
+pub use crate::files::write_atomically;
 
 use crate::data::{Encoding, Header, Preprocessing};
 use crate::error::{Error, Result};

@@ -4,6 +4,7 @@ use super::args::InspectArgs;
 use super::open::Trained;
 use super::{count, print, print_json};
 use crate::error::Result;
+use crate::kernels::dense;
 use crate::plan::{self, Plan, Purpose};
 use crate::spec::{Bias, Net, PlanKind, Spec};
 use serde::Serialize;
@@ -106,8 +107,14 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
     if spec.plan == PlanKind::Fused {
         let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
         let step = fused.program.routines.step.clone();
-        let title = "the same, fused: on the CPU, and on a GPU where the net is small";
+        let title = "the same, fused: on the CPU, and much like it on a GPU where the net is small";
         programs.push((title, ops(fused, step)));
+        if dense::takes(&spec.net) {
+            let merged = plan::merged(&spec, spec.batch_size, Purpose::Train);
+            let step = merged.program.routines.step.clone();
+            let title = "the same, merged: on a GPU where the net is larger";
+            programs.push((title, ops(merged, step)));
+        }
     }
     Ok(programs)
 }

@@ -4,8 +4,9 @@ use super::download::{Hashed, agent, download};
 use super::idx_set::{has_any_file, read_directory};
 use super::source::Ready;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::cache_directory;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use ureq::Agent;
 
 /// A set of four IDX files that can be downloaded.
@@ -98,7 +99,7 @@ pub(super) fn open(
             return read(set, place);
         }
     }
-    let cache = cache()
+    let cache = cache_directory()
         .ok_or_else(|| {
             Error::data("there is no home directory to keep downloads in")
                 .help("set XDG_CACHE_HOME, or name a directory with the files by --data-dir")
@@ -115,14 +116,6 @@ fn read(set: &KnownSet, dir: &Path) -> Result<Ready> {
         test.name = set.name.to_string();
     }
     Ok(found)
-}
-
-/// The directory for downloads of this program.
-fn cache() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let system = if cfg!(windows) { set("LOCALAPPDATA") } else { set("XDG_CACHE_HOME") };
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    system.or_else(home).map(|dir| dir.join("wgrad"))
 }
 
 /// Downloads the files that aren't in `dir` yet, each from the first mirror that has it right.

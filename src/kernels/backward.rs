@@ -6,6 +6,7 @@
 //! The last launch of a step has two updates and no δ. Gradients are not kept.
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use super::fused::ParameterGradient;
 use super::optimizer::OPTIMIZER_FUNCTIONS;
 use super::tile::{Along, TILES, Tile, Tiling};
 use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, read, read_write, uniform};
@@ -28,26 +29,13 @@ pub struct Delta {
     pub out: TensorId,
 }
 
-/// The gradient of a layer's parameters and the step on them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerUpdate {
-    /// δ_l: (B, n_l).
-    pub delta: TensorId,
-    /// A_{l−1}: (B, n_{l−1}).
-    pub input: TensorId,
-    /// W: (n_l, n_{l−1}).
-    pub weight: TensorId,
-    /// b: (1, n_l), and its sign.
-    pub bias: Option<(TensorId, f32)>,
-}
-
 /// Up to two of: a δ, and the updates of one or two layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backward {
     /// The δ, beside one update at most.
     pub delta: Option<Delta>,
     /// The updates.
-    pub updates: Vec<LayerUpdate>,
+    pub updates: Vec<ParameterGradient>,
     /// The rule.
     pub optimizer: Optimizer,
     /// λ.
@@ -163,7 +151,7 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
     }
     let [(update0, sign0, groups0), (update1, sign1, groups1)] = parts;
     let [constant0, constant1, constant2] = op.optimizer.constants();
-    let tensors = |u: Option<&LayerUpdate>| {
+    let tensors = |u: Option<&ParameterGradient>| {
         u.map_or([Arg::Unused; 2], |u| [u.delta, u.input].map(Arg::Tensor))
     };
     let mut overrides = tiling.overrides();

@@ -90,12 +90,12 @@ pub fn takes(net: &Net) -> bool {
 }
 
 /// Whether merged programs take `spec` with batches of up to `batch` rows on a device whose
-/// bindings have up to `largest` bytes: a net that they take, loops that no driver cuts short, and
-/// parameters that one binding holds.
+/// bindings have up to `largest` bytes: a net that they take, sums of a length that keeps their
+/// digits, and parameters that one binding holds.
 #[must_use]
 pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
-    /// Some drivers end a loop after 65,535 rounds without a word; a round takes 8 terms or more.
-    const TERMS: usize = 50_000 * 8;
+    /// Some drivers end a loop after 65,535 rounds without a word, and longer sums lose digits.
+    const TERMS: usize = 1 << 16;
     let net = &spec.net;
     let widest = net.layers.iter().map(|l| l.units).max().unwrap_or(0).max(net.inputs);
     takes(net) && widest.max(batch) <= TERMS && 4 * net.parameters() as u64 <= largest

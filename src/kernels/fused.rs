@@ -5,10 +5,10 @@
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::loss::{LOSS_FUNCTIONS, threshold};
-use super::optimizer::OPTIMIZER_FUNCTIONS;
+use super::tile::{Along, Tile, tile};
 use super::{
-    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read, read_write,
-    uniform,
+    Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
+    read_write, uniform,
 };
 use crate::data::Storage;
 use crate::loss::Loss;
@@ -16,6 +16,7 @@ use crate::optim::Optimizer;
 use crate::spec::{Spec, Units};
 use crate::tensor::{Extent, TensorId};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// A layer of a fused op.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,8 @@ pub enum Reach {
 pub struct Rows {
     /// Features to where.
     pub reach: Reach,
+    /// The first layer to compute: 1 where another op has computed the first.
+    pub from: usize,
     /// X: (B, n_0).
     pub x: TensorId,
     /// The layers, from the input on.
@@ -86,7 +89,8 @@ pub struct ParameterGradient {
     pub bias: Option<(TensorId, f32)>,
 }
 
-/// All gradients of all parameters, each part followed at once by the optimiser's step on it.
+/// All gradients of all parameters, each part followed at once by the optimiser's step on it; on a
+/// GPU, the scores of the batch are added to the running sums beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientUpdate {
     /// The layers.
@@ -101,6 +105,8 @@ pub struct GradientUpdate {
     pub arena: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
+    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    pub scores: Option<[TensorId; 2]>,
 }
 
 /// Into how many pieces the units of a layer of `n` are cut.
@@ -125,14 +131,7 @@ fn unit_block(n: usize) -> usize {
 pub const LARGEST_BLOCK: usize = 128;
 
 /// The most layers that the tables of the two kernels hold.
-const LAYERS: usize = 16;
-/// Rows of a workgroup of [`ROWS`], and columns of the tiles that it multiplies.
-const TILE_ROWS: usize = 16;
-const TILE_COLS: usize = 64;
-/// Rows and columns of the tile of a gradient that a workgroup of [`GRADIENT_UPDATE`] computes.
-const TILE: usize = 32;
-/// The inner dimension of a tile's product.
-const DEPTH: usize = 16;
+pub(super) const LAYERS: usize = 16;
 /// Stands for softmax among the codes of activations.
 const SOFTMAX: u32 = 255;
 
@@ -149,40 +148,22 @@ uniform! {
         gradient: u32,
         parameter: f32,
         threshold: f32,
-        padding0: u32,
-        padding1: u32,
+        first_layer: u32,
+        padding: u32,
         table: [[u32; 4]; 3 * LAYERS],
     }
 }
 
-uniform! {
-    /// The rule's constants and the table of the layers.
-    GradientUpdateUniform {
-        layers: u32,
-        decay: f32,
-        constant0: f32,
-        constant1: f32,
-        constant2: f32,
-        padding0: u32,
-        padding1: u32,
-        padding2: u32,
-        table: [[u32; 4]; 2 * LAYERS],
-    }
-}
+/// The blocks of [`ROWS`], each with all of its rows: many workgroups for a short batch, and the
+/// fastest products for a long one.
+const BLOCKS: [Tile; 2] = [tile(16, 32, 8, [4, 4], 4), tile(64, 64, 16, [4, 4], 1)];
 
-/// [`Rows`] on the device.
-pub static ROWS: Kernel = Kernel {
-    entry: "rows",
-    source: &[
-        COMMON,
-        FUNCTIONS,
-        RANDOM_FUNCTIONS,
-        ACTIVATION_FUNCTIONS,
-        LOSS_FUNCTIONS,
-        include_str!("../../shaders/rows.wgsl"),
-    ],
-    uniform: RowsUniform::FIELDS,
-    bindings: &[
+/// Batches from which on the larger block fills a GPU.
+const LONG_BATCH: usize = 8192;
+
+/// [`Rows`] on the device, for each of the blocks.
+pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[Binding] = &[
         read("data"),
         read("affine"),
         read("labels"),
@@ -190,18 +171,23 @@ pub static ROWS: Kernel = Kernel {
         read("unit"),
         read_write("arena"),
         read_write("scores"),
-    ],
-    workgroup_size: 256,
-};
-
-/// [`GradientUpdate`] on the device.
-pub static GRADIENT_UPDATE: Kernel = Kernel {
-    entry: "gradient_update",
-    source: &[COMMON, OPTIMIZER_FUNCTIONS, include_str!("../../shaders/gradient_update.wgsl")],
-    uniform: GradientUpdateUniform::FIELDS,
-    bindings: &[read("arena"), read_write("w"), read_write("first"), read_write("second")],
-    workgroup_size: 64,
-};
+    ];
+    let kernel = |block: &Tile| {
+        let products = block.product("forward", [Along::Depth, Along::Depth])
+            + &block.product("backward", [Along::Depth, Along::Side]);
+        let texts = [
+            COMMON,
+            FUNCTIONS,
+            RANDOM_FUNCTIONS,
+            ACTIVATION_FUNCTIONS,
+            LOSS_FUNCTIONS,
+            include_str!("../../shaders/rows.wgsl"),
+            &products,
+        ];
+        block.kernel("rows", "rows", RowsUniform::FIELDS, BINDINGS, &texts)
+    };
+    BLOCKS.iter().map(kernel).collect()
+});
 
 /// Whether the two kernels take `spec` with batches of up to `batch` rows, on a device whose
 /// bindings have up to `largest` bytes: one activation for each layer, a table that is long
@@ -214,10 +200,10 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     const WEIGHTS: usize = 150_000;
     let net = &spec.net;
     let one_each = net.layers.iter().all(|l| !matches!(l.activation, Units::Each(_)));
-    let tiles = |a: usize, b: usize| a.div_ceil(TILE_COLS) * b.div_ceil(DEPTH) * 13;
+    let tiles = |a: usize, b: usize| a.div_ceil(32) * (b.div_ceil(8) + 2);
     let rounds: usize = net.shapes().map(|(n, k)| tiles(n, k) + tiles(k, n)).sum();
-    let rows_rounds = rounds + TILE_ROWS * net.inputs / 256;
-    let update_rounds = batch.div_ceil(DEPTH) * 28;
+    let rows_rounds = rounds + net.inputs;
+    let update_rounds = batch / 8;
     let units: usize = net.layers.iter().map(|l| l.units).sum();
     let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
     one_each
@@ -227,9 +213,10 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
         && arena.max(4 * net.parameters() as u64) <= largest
 }
 
-/// Launches [`ROWS`].
+/// Launches [`ROWS`] for batches of up to `batch` rows.
 #[must_use]
-pub fn launch_rows(op: &Rows, storage: Storage, place: Place<'_>) -> Launch {
+pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
+    let size = usize::from(batch >= LONG_BATCH);
     let at = |id: TensorId| place(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];
     let mut input = op.x;
@@ -246,13 +233,15 @@ pub fn launch_rows(op: &Rows, storage: Storage, place: Place<'_>) -> Launch {
         input = layer.a;
     }
     let flag = |set: bool| f64::from(u8::from(set));
+    let mut overrides = BLOCKS[size].short_stretches();
+    overrides.extend([
+        ("BYTES", flag(storage.bytes)),
+        ("CLASSES", flag(storage.classes)),
+        ("LOSS", f64::from(op.loss.code())),
+    ]);
     Launch {
-        kernel: &ROWS,
-        overrides: vec![
-            ("BYTES", flag(storage.bytes)),
-            ("CLASSES", flag(storage.classes)),
-            ("LOSS", f64::from(op.loss.code())),
-        ],
+        kernel: &ROWS[size],
+        overrides,
         uniform: RowsUniform {
             layers: op.layers.len() as u32,
             reach: op.reach as u32,
@@ -264,8 +253,8 @@ pub fn launch_rows(op: &Rows, storage: Storage, place: Place<'_>) -> Launch {
             gradient: at(op.gradient),
             parameter: op.loss.parameter(),
             threshold: threshold(op.loss),
-            padding0: 0,
-            padding1: 0,
+            first_layer: op.from as u32,
+            padding: 0,
             table,
         }
         .bytes(),
@@ -278,40 +267,6 @@ pub fn launch_rows(op: &Rows, storage: Storage, place: Place<'_>) -> Launch {
             Arg::Tensor(op.arena),
             Arg::Tensor(op.scores),
         ],
-        grid: Grid::Tiles(Extent::Batch, TILE_ROWS, 1),
-    }
-}
-
-/// Launches [`GRADIENT_UPDATE`].
-#[must_use]
-pub fn launch_gradient_update(op: &GradientUpdate, place: Place<'_>) -> Launch {
-    let at = |id: TensorId| place(id).0;
-    let mut table = [[0; 4]; 2 * LAYERS];
-    let mut groups = 0;
-    for (layer, rows) in op.layers.iter().zip(table.chunks_exact_mut(2)) {
-        let (n, k) = (place(layer.delta).1, place(layer.input).1);
-        let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
-        rows[0] = [n, k, at(layer.delta), at(layer.input)];
-        rows[1] = [at(layer.weight), bias, groups as u32, f32::to_bits(sign)];
-        groups += (n as usize).div_ceil(TILE) * (k as usize).div_ceil(TILE);
-    }
-    let [constant0, constant1, constant2] = op.optimizer.constants();
-    Launch {
-        kernel: &GRADIENT_UPDATE,
-        overrides: vec![("RULE", f64::from(op.optimizer.code()))],
-        uniform: GradientUpdateUniform {
-            layers: op.layers.len() as u32,
-            decay: op.decay,
-            constant0,
-            constant1,
-            constant2,
-            padding0: 0,
-            padding1: 0,
-            padding2: 0,
-            table,
-        }
-        .bytes(),
-        args: [op.arena, op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec(),
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Tiles(Extent::Batch, BLOCKS[size].rows, 1),
     }
 }

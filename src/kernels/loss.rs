@@ -22,6 +22,9 @@ uniform! {
 /// The text of the losses for shaders.
 pub const LOSS_FUNCTIONS: &str = include_str!("../../shaders/loss_functions.wgsl");
 
+/// The text of the sum of scores over rows.
+pub const SCORES_SUM: &str = include_str!("../../shaders/scores_sum.wgsl");
+
 /// The text of a row's way through the loss, for a workgroup of 64.
 pub const LOSS_ROW: &str = include_str!("../../shaders/loss_row.wgsl");
 
@@ -44,7 +47,7 @@ pub static LOSS: Kernel = Kernel {
 /// sums += Σ_rows scores: (4).
 pub static ACCUMULATE: Kernel = Kernel {
     entry: "accumulate",
-    source: &[COMMON, REDUCE, include_str!("../../shaders/accumulate.wgsl")],
+    source: &[COMMON, REDUCE, SCORES_SUM, include_str!("../../shaders/accumulate.wgsl")],
     uniform: AccumulateUniform::FIELDS,
     bindings: &[read("scores"), read_write("sums")],
     workgroup_size: 64,

@@ -3,10 +3,12 @@
 //! Forward: Z_l = A_{l−1} W_lᵀ ± b_l. Backward: ∂E/∂A_{l−1} = δ_l W_l, and ∂E/∂W_l = δ_lᵀ A_{l−1},
 //! the outer products of each row's δ and activations, accumulated over the batch.
 
-use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
+use super::tile::{Along, TILES, Tile as Block, Tiling, Tuning};
+use super::{Arg, Binding, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::tensor::{Extent, TensorId};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Which operand is stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,22 +27,44 @@ uniform! {
     Uniform { m: u32, n: u32, k: u32, k_first: u32, k_count: u32, bias_sign: f32 }
 }
 
-/// The matrix product on the device.
-pub static MATMUL: Kernel = Kernel {
-    entry: "matmul",
-    source: &[COMMON, include_str!("../../shaders/matmul.wgsl")],
-    uniform: Uniform::FIELDS,
-    bindings: &[read("a"), read("b"), read("bias"), read_write("c")],
-    workgroup_size: 64,
-};
+impl Form {
+    /// Every form, in the order of [`MATMUL`].
+    const ALL: [Form; 3] = [Form::Nn, Form::Nt, Form::Tn];
 
-/// Rows and columns of C that one workgroup computes.
-const TILE: usize = 32;
+    fn name(self) -> &'static str {
+        match self {
+            Form::Nn => "matmul_nn",
+            Form::Nt => "matmul_nt",
+            Form::Tn => "matmul_tn",
+        }
+    }
+
+    /// How A and B lie in memory.
+    fn along(self) -> [Along; 2] {
+        match self {
+            Form::Nn => [Along::Depth, Along::Side],
+            Form::Nt => [Along::Depth, Along::Depth],
+            Form::Tn => [Along::Side, Along::Side],
+        }
+    }
+}
+
+/// The matrix product on the device, for each [`Form`] and each of [`TILES`].
+pub static MATMUL: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[Binding] = &[read("a"), read("b"), read("bias"), read_write("c")];
+    let text = include_str!("../../shaders/matmul.wgsl");
+    let kernel = |form: Form, tile: &Block| {
+        let product = tile.product("matmul", form.along());
+        let texts = [COMMON, text, &product];
+        tile.kernel(form.name(), "matmul", Uniform::FIELDS, BINDINGS, &texts)
+    };
+    Form::ALL.iter().flat_map(|form| TILES.iter().map(move |tile| kernel(*form, tile))).collect()
+});
 
 /// The most of the inner dimension that one launch adds up.
 ///
 /// Mesa's llvmpipe ends loops silently after 65,535 rounds in one invocation, all loops together;
-/// the kernel takes 25 for 16 of the inner dimension.
+/// and the rounding errors of a sum grow with the number of its stretches.
 const DEPTH_PER_LAUNCH: usize = 16_384;
 
 /// The shape of a product.
@@ -64,19 +88,26 @@ pub fn launches(
     batch: usize,
     [a, b, c]: [TensorId; 3],
     bias: Option<(TensorId, f32)>,
+    tuning: &Tuning,
 ) -> Vec<Launch> {
     let flag = |set: bool| f64::from(u8::from(set));
     let Shape { form, m, n, k } = shape;
+    let depth = k.rows(batch).min(DEPTH_PER_LAUNCH);
+    let tiling = Tiling::new(&[[m.rows(batch), n, depth]], tuning);
+    let tile = tiling.tile();
+    let place = Form::ALL.iter().position(|f| *f == form).unwrap_or_default();
     let part = |first: usize| {
         let bias = bias.filter(|_| first == 0);
+        let mut overrides = tiling.overrides();
+        overrides.extend([
+            ("TRANSPOSE_A", flag(form == Form::Tn)),
+            ("TRANSPOSE_B", flag(form == Form::Nt)),
+            ("BIAS", flag(bias.is_some())),
+            ("ADD", flag(first > 0)),
+        ]);
         Launch {
-            kernel: &MATMUL,
-            overrides: vec![
-                ("TRANSPOSE_A", flag(form == Form::Tn)),
-                ("TRANSPOSE_B", flag(form == Form::Nt)),
-                ("BIAS", flag(bias.is_some())),
-                ("ADD", flag(first > 0)),
-            ],
+            kernel: &MATMUL[place * TILES.len() + tiling.choice],
+            overrides,
             uniform: Uniform {
                 m: m.word(),
                 n: n as u32,
@@ -92,7 +123,7 @@ pub fn launches(
                 bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
                 Arg::Tensor(c),
             ],
-            grid: Grid::Tiles(m, TILE, n.div_ceil(TILE)),
+            grid: Grid::Tiles(m, tile.rows, n.div_ceil(tile.cols)),
         }
     };
     (0..k.rows(batch)).step_by(DEPTH_PER_LAUNCH).map(part).collect()

@@ -8,6 +8,7 @@ pub mod backward;
 pub mod dense;
 pub mod fused;
 pub mod gather;
+pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod optimizer;
@@ -79,7 +80,6 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     let mut all = vec![
         &gather::GATHER,
         &gather::TARGETS,
-        &matmul::MATMUL,
         &activation::ACTIVATION,
         &activation::ACTIVATION_GRADIENT,
         &softmax::SOFTMAX,
@@ -88,13 +88,21 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
         &optimizer::OPTIMIZER,
-        &fused::ROWS,
-        &fused::GRADIENT_UPDATE,
+        &gradient::SUM_UPDATE,
         &output::OUTPUT,
         &random::UNIFORM,
         &random::PERMUTATION,
     ];
-    let tiled = [&dense::DENSE, &dense::DENSE_GATHER, &backward::BACKWARD, &backward::UPDATES];
+    let tiled = [
+        &matmul::MATMUL,
+        &fused::ROWS,
+        &dense::DENSE,
+        &dense::DENSE_GATHER,
+        &backward::BACKWARD,
+        &backward::UPDATES,
+        &gradient::GRADIENT_UPDATE,
+        &gradient::GRADIENT_PARTS,
+    ];
     all.extend(tiled.into_iter().flat_map(|kernels| kernels.iter()));
     all
 });
@@ -106,7 +114,7 @@ pub const FUNCTIONS: &str = include_str!("../../shaders/functions.wgsl");
 
 /// Random numbers and permutations.
 pub const RANDOM_FUNCTIONS: &str = include_str!("../../shaders/random_functions.wgsl");
-/// Sums and maxima over a workgroup of 64.
+/// Sums and maxima over the first 64 of a workgroup.
 pub const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 
 /// What differs from step to step; the uniform of bind group 0, `now` in the shaders.

@@ -34,7 +34,14 @@ pub struct Tile {
     pub slices: usize,
 }
 
-const fn tile(rows: usize, cols: usize, depth: usize, each: [usize; 2], slices: usize) -> Tile {
+/// A tile of `rows` × `cols`.
+pub(super) const fn tile(
+    rows: usize,
+    cols: usize,
+    depth: usize,
+    each: [usize; 2],
+    slices: usize,
+) -> Tile {
     Tile { rows, cols, depth, each, slices }
 }
 
@@ -174,11 +181,21 @@ impl Tile {
         );
         if self.slices > 1 {
             let len = self.slices * self.per_slice() * (self.each[1] / 4);
-            text += &format!("var<workgroup> sums: array<vec4<f32>, {len}>;\n");
+            text += &format!("var<workgroup> exchange: array<vec4<f32>, {len}>;\n");
         } else {
             text += "override FOLD: bool = true; // more than one stretch\n";
         }
         text
+    }
+
+    /// The constants of [`Tile::memory`] for short stretches.
+    #[must_use]
+    pub(super) fn short_stretches(&self) -> Vec<(&'static str, f64)> {
+        let mut overrides = vec![("STRETCH", SHORT as f64)];
+        if self.slices == 1 {
+            overrides.push(("FOLD", 1.0));
+        }
+        overrides
     }
 
     /// Quads between two k in workgroup memory: one more than needed, so that neither writing
@@ -404,7 +421,7 @@ impl Text<'_> {
         for r in 0..self.tile.each[0] {
             writeln!(out, "            workgroupBarrier();")?;
             for j in 0..cols {
-                writeln!(out, "            sums[{}] = sum{r}_{j};", place("slice", j))?;
+                writeln!(out, "            exchange[{}] = sum{r}_{j};", place("slice", j))?;
                 writeln!(out, "            sum{r}_{j} = vec4<f32>();")?;
             }
             writeln!(out, "            workgroupBarrier();")?;
@@ -413,7 +430,7 @@ impl Text<'_> {
                 for j in 0..cols {
                     writeln!(
                         out,
-                        "                total_{j} += sums[{}];",
+                        "                total_{j} += exchange[{}];",
                         place(&format!("{s}u"), j)
                     )?;
                 }

@@ -1,18 +1,44 @@
-//! The fused program of a small net: whole rows through the whole net, then all parameters.
+//! The fused programs of a small net: whole rows through the whole net, then all parameters.
 
-use super::{ARENA, Layout, Plan, Purpose, allocate, functions};
+use super::{ARENA, Layout, Plan, Purpose, Tensors, allocate, functions};
+use crate::kernels::dense::Dense;
 use crate::kernels::fused::{
     FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows,
 };
+use crate::kernels::gradient::{GradientParts, SumUpdate, part_rows};
 use crate::program::{Op, Routines};
 use crate::spec::{Spec, Units};
-use crate::tensor::Role;
+use crate::tensor::{Extent, Role, TensorId};
 
 /// The fused program: the same numbers from two ops, of which the first takes a block
 /// of rows through the whole net while it lies in cache, and the second gives each part of the
 /// parameters its gradient and its step.
 #[must_use]
 pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
+    build(spec, batch, purpose, 0, batch, false)
+}
+
+/// The fused program with ops enough to fill a GPU, three at most for a step: a wide first layer
+/// is an op of its own, or a long batch is cut into parts whose gradients are added up by another.
+#[must_use]
+pub fn rows(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
+    /// Inputs from which on the first layer is worth a launch.
+    const WIDE: usize = 256;
+    let part = part_rows(&spec.net, batch);
+    let from = usize::from(spec.net.inputs >= WIDE && part >= batch);
+    build(spec, batch, purpose, from, part, true)
+}
+
+/// A fused program whose first `from` layers are ops of their own (0 or 1), and whose gradients
+/// are added up over parts of `part` rows, for a GPU or the CPU.
+fn build(
+    spec: &Spec,
+    batch: usize,
+    purpose: Purpose,
+    from: usize,
+    part: usize,
+    on_gpu: bool,
+) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Arena);
     let (t, gradient) =
         (tensors.transient("target", spec.net.outputs()), tensors.output_gradient());
@@ -32,9 +58,22 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             delta: t.delta,
         })
         .collect();
+    let first = layers[..from].iter().map(|layer| {
+        Op::Dense(Box::new(Dense {
+            input: tensors.x,
+            gathers: true,
+            weight: layer.weight,
+            bias: layer.bias,
+            functions: layer.functions.clone(),
+            z: layer.z,
+            a: layer.a,
+        }))
+    });
+    let first: Vec<Op> = first.collect();
     let rows = |reach| {
         Op::Rows(Box::new(Rows {
             reach,
+            from,
             x: tensors.x,
             layers: layers.clone(),
             loss: spec.objective.loss,
@@ -47,30 +86,69 @@ pub fn fused(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             parameters: tensors.plan.parameters,
         }))
     };
+    let mut ops = Vec::new();
+    let mut routine = |ops_of: Vec<Op>| {
+        let start = ops.len();
+        ops.extend(first.iter().cloned().chain(ops_of));
+        start..ops.len()
+    };
     let accumulate = Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums };
-    p.ops = vec![rows(Reach::Outputs), rows(Reach::Loss), accumulate.clone()];
-    p.routines = Routines { predict: 0..1, evaluate: 1..3, ..Routines::default() };
+    let predict = routine(vec![rows(Reach::Outputs)]);
+    let evaluate = routine(vec![rows(Reach::Loss), accumulate.clone()]);
+    let mut step = 0..0;
+    let mut of_step = vec![rows(Reach::Deltas)];
     if let Some(state) = tensors.state {
-        let mut input = tensors.x;
-        let mut layers = Vec::new();
-        for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
-            let Some(delta) = t.delta else { continue };
-            let bias = t.bias.map(|bias| (bias, layer.bias.sign()));
-            layers.push(ParameterGradient { delta, input, weight: t.weight, bias });
-            input = t.a;
+        if !on_gpu {
+            of_step.push(accumulate);
         }
-        let update = GradientUpdate {
+        of_step.extend(updates(spec, &mut tensors, arena, state, part, on_gpu));
+        step = routine(of_step);
+    }
+    tensors.plan.program.ops = ops;
+    tensors.plan.program.routines = Routines { predict, evaluate, step, ..Routines::default() };
+    tensors.plan
+}
+
+/// The gradients of all parameters over parts of `part` rows, and the step on them; on a GPU with
+/// the sums of the scores beside them.
+fn updates(
+    spec: &Spec,
+    tensors: &mut Tensors,
+    arena: TensorId,
+    state: [TensorId; 2],
+    part: usize,
+    on_gpu: bool,
+) -> Vec<Op> {
+    let (batch, parameters) = (tensors.plan.program.batch, tensors.plan.parameters);
+    let scores = [tensors.scores, tensors.plan.sums];
+    let mut input = tensors.x;
+    let mut layers = Vec::new();
+    for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
+        let Some(delta) = t.delta else { continue };
+        let bias = t.bias.map(|bias| (bias, layer.bias.sign()));
+        layers.push(ParameterGradient { delta, input, weight: t.weight, bias });
+        input = t.a;
+    }
+    let (optimizer, decay) = (spec.optimizer, spec.weight_decay);
+    if part >= batch {
+        let scores = on_gpu.then_some(scores);
+        return vec![Op::GradientUpdate(Box::new(GradientUpdate {
             layers,
-            optimizer: spec.optimizer,
-            decay: spec.weight_decay,
+            optimizer,
+            decay,
             state,
             arena,
-            parameters: tensors.plan.parameters,
-        };
-        p.ops.extend([rows(Reach::Deltas), accumulate, Op::GradientUpdate(Box::new(update))]);
-        p.routines.step = 3..6;
+            parameters,
+            scores,
+        }))];
     }
-    tensors.plan
+    let p = &mut tensors.plan.program;
+    let (count, len) = (Extent::Fixed(batch.div_ceil(part)), p.len(parameters));
+    let parts = p.add("gradients.parts", Role::Gradient, count, len);
+    vec![
+        Op::GradientParts(Box::new(GradientParts { layers, arena, parts, rows: part, scores })),
+        Op::SumUpdate(Box::new(SumUpdate { parts, optimizer, decay, parameters, state })),
+    ]
 }
 
 /// Rows of a block of a fused pass: enough for a matrix product to be fast, few enough to stay in

@@ -1,8 +1,9 @@
 //! The merged program of larger nets: about two ops for each layer.
 
 use super::{Layout, Plan, Purpose, allocate, functions, plain};
-use crate::kernels::backward::{Backward, Delta, LayerUpdate};
+use crate::kernels::backward::{Backward, Delta};
 use crate::kernels::dense::{self, Dense};
+use crate::kernels::fused::ParameterGradient;
 use crate::kernels::output::Output;
 use crate::program::{Op, Routines};
 use crate::spec::{Spec, Units};
@@ -66,7 +67,7 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
 
     let mut step = 0..0;
     if let Some(state) = tensors.state {
-        let backward = |delta: Option<Delta>, updates: Vec<LayerUpdate>| {
+        let backward = |delta: Option<Delta>, updates: Vec<ParameterGradient>| {
             Op::Backward(Box::new(Backward {
                 delta,
                 updates,
@@ -76,7 +77,7 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
                 parameters: tensors.plan.parameters,
             }))
         };
-        let update = |l: usize| LayerUpdate {
+        let update = |l: usize| ParameterGradient {
             delta: tensors.deltas[l],
             input: input(l),
             weight: layers[l].weight,

@@ -7,7 +7,7 @@ mod fused;
 mod merged;
 mod plain;
 
-pub use fused::fused;
+pub use fused::{fused, rows};
 pub use merged::merged;
 pub use plain::plain;
 
@@ -56,7 +56,9 @@ pub fn evaluation_rows(net: &Net, rows: usize) -> usize {
 pub enum Fusion {
     /// It doesn't: the plain program.
     None,
-    /// [`fused`]: whole rows through the whole net.
+    /// [`fused`]: a block of rows through the whole net while it lies in cache.
+    Blocks,
+    /// [`rows`]: the same with launches enough to fill a GPU.
     Rows,
     /// [`merged`]: two ops for each layer.
     Layers,
@@ -67,7 +69,8 @@ pub enum Fusion {
 pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
     match (spec.plan, fusion) {
         (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Rows) => fused(spec, batch, purpose),
+        (PlanKind::Fused, Fusion::Blocks) => fused(spec, batch, purpose),
+        (PlanKind::Fused, Fusion::Rows) => rows(spec, batch, purpose),
         (PlanKind::Fused, Fusion::Layers) => merged(spec, batch, purpose),
     }
 }

@@ -105,9 +105,8 @@ impl<T: Gemm> Pass<'_, T> {
         let op = self.op;
         let found = &mut [0; ROWS][..rows.len()];
         gather::rows(&from(self.step, rows.start), found);
-        self.gather(found, &block);
-        let mut input = op.x;
-        for layer in &op.layers {
+        let mut input = self.begin(found, &block);
+        for layer in &op.layers[op.from..] {
             self.forward(layer, input, block.clone(), 0..self.cols(layer.z));
             self.softmax(layer, block.clone());
             input = layer.a;
@@ -134,10 +133,10 @@ impl<T: Gemm> Pass<'_, T> {
         blocks(&|block| {
             let found = &mut [0; BLOCK][..block.len()];
             gather::rows(&from(self.step, block.start), found);
-            self.gather(found, &block);
+            self.begin(found, &block);
         });
-        let mut input = op.x;
-        for layer in &op.layers {
+        let mut input = self.input();
+        for layer in &op.layers[op.from..] {
             let n = self.cols(layer.z);
             worker.deal(
                 1,
@@ -165,10 +164,18 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// X, from rows `found` of the data set.
-    fn gather(&self, found: &[u32], block: &Range<usize>) {
-        let x = self.write(self.op.x, block);
-        gather::features(found, &self.data.features, &self.data.affine, x);
+    /// What the pass begins with: X, or the activations of a layer that another op has computed.
+    fn input(&self) -> TensorId {
+        self.op.from.checked_sub(1).map_or(self.op.x, |computed| self.op.layers[computed].a)
+    }
+
+    /// The same, after X was gathered from rows `found` of the data set if the pass begins with it.
+    fn begin(&self, found: &[u32], block: &Range<usize>) -> TensorId {
+        if self.op.from == 0 {
+            let x = self.write(self.op.x, block);
+            gather::features(found, &self.data.features, &self.data.affine, x);
+        }
+        self.input()
     }
 
     /// Some units' Z and, softmax apart, A for some rows.

@@ -1,16 +1,18 @@
-//! The ops of merged programs: their references, cut into pieces by the shape.
+//! Ops that GPUs run and the CPU backend has for reference: cut into pieces by the shape.
 
 use super::memory::Shared;
 use super::ops::{ROWS, from};
 use super::team::Worker;
 use crate::data::Samples;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
-use crate::kernels::backward::{Backward, Delta, LayerUpdate};
+use crate::kernels::backward::{Backward, Delta};
 use crate::kernels::dense::{self, Dense};
+use crate::kernels::fused::ParameterGradient;
+use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::output::{self, Output};
-use crate::kernels::{Step, activation, gather, optimizer, sums};
+use crate::kernels::{Step, activation, gather, loss, optimizer, sums};
 use crate::tensor::TensorId;
 use std::ops::Range;
 
@@ -121,7 +123,7 @@ fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) 
 /// The gradients of some units' weights and biases, and the optimiser's step on them.
 fn update_units<T: Gemm>(
     op: &Backward,
-    layer: &LayerUpdate,
+    layer: &ParameterGradient,
     step: &Step,
     memory: &Shared<'_, T>,
     units: Range<usize>,
@@ -155,4 +157,79 @@ fn update_units<T: Gemm>(
         sums::some_columns(n, units.clone(), T::of(sign.into()), delta, &mut gradient);
         update(bias, units, &gradient);
     }
+}
+
+/// The gradients of all parameters over each part of the batch, and the sums of the scores.
+pub(super) fn gradient_parts<T: Gemm>(
+    op: &GradientParts,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    worker: &Worker<'_>,
+) {
+    let program = memory.program();
+    let parts = program.tensor(op.parts).rows.rows(program.batch);
+    let rows = step.rows as usize;
+    for layer in &op.layers {
+        worker.share(parts, |part| {
+            let block = (part * op.rows).min(rows)..((part + 1) * op.rows).min(rows);
+            layer_part(op, layer, part, block, memory);
+        });
+    }
+    let [scores, sums] = op.scores;
+    worker.share(1, |_| {
+        // SAFETY: one piece, and scores are only read.
+        let (scores, sums) =
+            unsafe { (memory.read(scores, 0..rows * SCORES), memory.write(sums, 0..SCORES)) };
+        loss::accumulate(scores, sums);
+    });
+}
+
+/// The gradient of a layer over rows `block`, the part with number `part`.
+fn layer_part<T: Gemm>(
+    op: &GradientParts,
+    layer: &ParameterGradient,
+    part: usize,
+    block: Range<usize>,
+    memory: &Shared<'_, T>,
+) {
+    let program = memory.program();
+    let cols = |id: TensorId| program.tensor(id).cols;
+    let (n, k) = (cols(layer.delta), cols(layer.input));
+    // SAFETY: δ and inputs are only read, and every piece has a place of its own in the parts.
+    let read =
+        |id: TensorId| unsafe { memory.read(id, block.start * cols(id)..block.end * cols(id)) };
+    let place = |w: TensorId, len: usize| {
+        let start = part * cols(op.parts) + program.tensor(w).offset;
+        unsafe { memory.write(op.parts, start..start + len) }
+    };
+    let (delta, input) = (read(layer.delta), read(layer.input));
+    let shape = [n, k, block.len()];
+    let gradient = place(layer.weight, n * k);
+    matmul::reference_rows(Form::Tn, shape, delta, input, None, gradient);
+    if let Some((bias, sign)) = layer.bias {
+        sums::reference(n, T::of(sign.into()), delta, place(bias, n));
+    }
+}
+
+/// The parts of all gradients added up, and the step.
+pub(super) fn sum_update<T: Gemm>(
+    op: &SumUpdate,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    worker: &Worker<'_>,
+) {
+    let program = memory.program();
+    let len = |id: TensorId| program.range(id, 0).len();
+    worker.share(1, |_| {
+        let w = op.parameters;
+        let state = |slot: usize| {
+            let used = op.optimizer.state_slots() > slot;
+            // SAFETY: one piece, and all tensors are different ones.
+            unsafe { memory.write(op.state[slot], 0..if used { len(w) } else { 0 }) }
+        };
+        // SAFETY: as above.
+        let (parts, w) =
+            unsafe { (memory.read(op.parts, 0..len(op.parts)), memory.write(w, 0..len(w))) };
+        gradient::sum_update(op, step, parts, w, [state(0), state(1)]);
+    });
 }

@@ -92,7 +92,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn fusion(&self, _: &Spec, _: usize) -> Fusion {
-        Fusion::Rows
+        Fusion::Blocks
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
@@ -151,18 +151,24 @@ impl<T: Gemm> Backend for Cpu<T> {
         let passes = run.iter().any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas));
         let updates = run.iter().any(|op| matches!(op, Op::GradientUpdate(_)));
         let partial = self.partial.as_ref().filter(|_| passes && updates);
+        // Ops that change weights and don't keep the packed ones up to date.
+        let changes = run
+            .iter()
+            .any(|op| matches!(op, Op::Update { .. } | Op::SumUpdate(_) | Op::Backward(_)));
         self.team.run(threads, |worker| {
             if !packed.fresh {
                 packed.all(&memory, worker);
             }
-            for step in steps {
+            for (i, step) in steps.iter().enumerate() {
+                if changes && i > 0 {
+                    packed.all(&memory, worker);
+                }
                 for op in &self.program.ops[ops.clone()] {
                     ops::run(op, samples, step, &memory, packed, partial, worker);
                 }
             }
         });
-        // An op of the plain program may have changed the weights.
-        self.packed.fresh = !self.program.ops[ops].iter().any(|op| matches!(op, Op::Update { .. }));
+        self.packed.fresh = !changes;
         Ok(())
     }
 

@@ -145,7 +145,12 @@ pub(super) fn run<T: Gemm>(
                     fused::gradient_update(op, layer, units, step, memory, packed, partial);
                 },
             );
+            if let Some([scores, sums]) = op.scores {
+                worker.share(1, |_| loss::accumulate(read(scores), write(sums, 0..SCORES)));
+            }
         }
+        Op::GradientParts(op) => merged::gradient_parts(op, step, memory, worker),
+        Op::SumUpdate(op) => merged::sum_update(op, step, memory, worker),
         Op::Dense(op) => merged::dense(op, data, step, memory, worker),
         Op::Output(op) => merged::output(op, data, step, memory, worker),
         Op::Backward(op) => merged::backward(op, step, memory, worker),

@@ -35,7 +35,7 @@ impl<T: Real> Partial<T> {
     /// Room for the chunks, if `ops` of `program` are a step that can go this way.
     pub(super) fn new(program: &Program) -> Option<Self> {
         let rows = program.ops.iter().find_map(|op| match op {
-            Op::Rows(rows) => Some(rows),
+            Op::Rows(rows) if rows.from == 0 => Some(rows),
             _ => None,
         })?;
         let parameters = program.range(rows.parameters, 0).len();

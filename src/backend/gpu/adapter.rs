@@ -101,7 +101,8 @@ pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     if parts.is_empty() { "unknown driver".into() } else { parts.join(" ") }
 }
 
-/// Opens adapter `index` of [`adapters`] with all its limits and no optional feature.
+/// Opens adapter `index` of [`adapters`] with all its limits, and the one optional feature that
+/// changes no result.
 pub(super) fn open(index: usize) -> Result<(wgpu::Device, wgpu::Queue, wgpu::AdapterInfo)> {
     let adapter = enumerate().into_iter().nth(index).ok_or_else(|| {
         Error::device(format!("there is no adapter {index}")).help("list them with wgrad devices")
@@ -110,6 +111,7 @@ pub(super) fn open(index: usize) -> Result<(wgpu::Device, wgpu::Queue, wgpu::Ada
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_limits: adapter.limits(),
+        required_features: adapter.features() & wgpu::Features::PIPELINE_CACHE,
         memory_hints: wgpu::MemoryHints::Performance,
         ..wgpu::DeviceDescriptor::default()
     };

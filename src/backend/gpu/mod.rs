@@ -5,8 +5,10 @@
 //! chosen by a dynamic offset. Nothing is read back unless [`Backend::read`] asks for it.
 
 mod adapter;
+mod cache;
 mod memory;
 mod pipeline;
+mod tune;
 
 pub use adapter::{AdapterSummary, adapters};
 
@@ -14,12 +16,13 @@ use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_lengt
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
 use crate::kernels::tile::Tuning;
-use crate::kernels::{Access, Arg, Step, dense, fused};
+use crate::kernels::{Access, Arg, Launch, Step, dense, fused};
 use crate::plan::Fusion;
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::{Extent, TensorId};
 use adapter::Health;
+use cache::Cache;
 use pipeline::{Bound, Pipelines};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -52,7 +55,12 @@ pub struct Gpu {
     steps_bound: wgpu::BindGroup,
     /// What bindings that a variant doesn't touch refer to: one to read, one to write.
     unused: [wgpu::Buffer; 2],
+    /// The tiles that were measured, in this run and before.
     tuning: Tuning,
+    cache: Option<Cache>,
+    /// Whether tiles are measured: for programs with much work, or for all.
+    measures: bool,
+    measures_all: bool,
     program: Arc<Program>,
     buffers: Vec<wgpu::Buffer>,
     data: HashMap<DataId, DeviceData>,
@@ -69,6 +77,7 @@ pub struct Gpu {
 }
 
 /// A data set on the device.
+#[derive(Clone)]
 struct DeviceData {
     storage: Storage,
     features: wgpu::Buffer,
@@ -77,18 +86,31 @@ struct DeviceData {
 }
 
 impl Gpu {
-    /// Opens adapter `index` of [`adapters`].
+    /// Opens adapter `index` of [`adapters`]. Shaders check every access at run time where
+    /// `WGRAD_CHECKED_SHADERS` is 1.
     ///
     /// # Errors
     /// When there is no such adapter, or it can't be opened.
     pub fn open(index: usize) -> Result<Self> {
+        let checked = std::env::var("WGRAD_CHECKED_SHADERS").is_ok_and(|value| value == "1");
+        Self::open_with(index, checked)
+    }
+
+    /// The same, with the shaders `checked` or not.
+    ///
+    /// # Errors
+    /// When there is no such adapter, or it can't be opened.
+    pub fn open_with(index: usize, checked: bool) -> Result<Self> {
         let (device, queue, adapter) = adapter::open(index)?;
+        let cache = Cache::of(&adapter);
         let info = DeviceInfo {
             backend: adapter.backend.to_string(),
             detail: adapter::driver(&adapter),
             name: adapter.name,
         };
-        Self::new(device, queue, info)
+        let mut gpu = Self::new(device, queue, info, cache, checked)?;
+        gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
+        Ok(gpu)
     }
 
     /// A backend on a device that the program has already; `name` is what users are shown.
@@ -104,21 +126,43 @@ impl Gpu {
             backend: "wgpu".into(),
             detail: "a device handed in".into(),
         };
-        Self::new(device, queue, info)
+        Self::new(device, queue, info, None, false)
     }
 
-    /// Takes tiles from `tuning`, from the next program on. They change no result.
+    /// Takes tiles from `tuning`, from the next program on, and measures none. They change no
+    /// result.
     pub fn set_tuning(&mut self, tuning: Tuning) {
         self.tuning = tuning;
+        self.measures = false;
     }
 
-    fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Result<Self> {
+    /// Measures the fastest tiles of the next programs, however little work their steps are: for
+    /// a second at most, before the first step.
+    pub fn measure_tiles(&mut self) {
+        self.measures = true;
+        self.measures_all = true;
+    }
+
+    /// The tiles that were measured.
+    #[must_use]
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: DeviceInfo,
+        cache: Option<Cache>,
+        checked: bool,
+    ) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST;
         let slots = (SLOT * SLOTS) as u64;
         let steps = memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM)?;
         let unused = || memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE);
         let unused = [unused()?, unused()?];
-        let pipelines = Pipelines::new(&device);
+        let tuning = cache.as_ref().map_or_else(Tuning::default, Cache::tuning);
+        let pipelines = Pipelines::new(&device, cache.clone(), checked);
         let steps_bound = pipelines.bind_steps(&device, &steps);
         Ok(Gpu {
             info,
@@ -128,7 +172,10 @@ impl Gpu {
             steps,
             steps_bound,
             unused,
-            tuning: Tuning::default(),
+            tuning,
+            cache,
+            measures: false,
+            measures_all: false,
             program: Arc::default(),
             buffers: Vec::new(),
             data: HashMap::new(),
@@ -196,7 +243,7 @@ impl Gpu {
     /// Makes the launches of `ops` on `data` ready, once.
     fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
         let program = self.program.clone();
-        let Some(rows) = self.data.get(&data) else { return Err(forgotten()) };
+        let Some(rows) = self.data.get(&data).cloned() else { return Err(forgotten()) };
         let largest = (self.largest_binding() / 4) as usize;
         for op in ops {
             if self.bound.contains_key(&(op, data)) {
@@ -204,14 +251,27 @@ impl Gpu {
             }
             let mut bound = Vec::new();
             for launch in program.launches(&program.ops[op], rows.storage, largest, &self.tuning) {
-                let bindings = launch.args.iter().zip(launch.kernel.bindings);
-                let arguments: Vec<_> =
-                    bindings.map(|(arg, b)| self.argument(*arg, b.access, rows)).collect();
-                bound.push(self.pipelines.bind(&self.device, &self.queue, &launch, &arguments)?);
+                bound.push(self.bind_launch(&launch, &rows)?);
             }
             self.bound.insert((op, data), bound);
         }
+        self.pipelines.keep();
         Ok(())
+    }
+
+    /// Makes a launch on `data` ready.
+    fn bind_launch(&mut self, launch: &Launch, data: &DeviceData) -> Result<Bound> {
+        let bindings = launch.args.iter().zip(launch.kernel.bindings);
+        let arguments: Vec<_> =
+            bindings.map(|(arg, b)| self.argument(*arg, b.access, data)).collect();
+        self.pipelines.bind(&self.device, &self.queue, launch, &arguments)
+    }
+
+    /// Rows for launches that read none.
+    fn no_data(&self) -> DeviceData {
+        let storage = Storage { bytes: false, classes: false };
+        let nothing = || self.unused[0].clone();
+        DeviceData { storage, features: nothing(), affine: nothing(), targets: nothing() }
     }
 
     /// Encodes and submits as many steps as fit into one submission.
@@ -302,7 +362,12 @@ impl Backend for Gpu {
                 }
             }
         }
-        let flops: f64 = program.ops.iter().map(|op| program.flops(op, program.batch)).sum();
+        let routines = &program.routines;
+        let longest = [&routines.step, &routines.evaluate].map(|routine| {
+            let ops = program.ops[routine.clone()].iter();
+            ops.map(|op| program.flops(op, program.batch)).sum::<f64>()
+        });
+        let flops = longest[0].max(longest[1]);
         self.steps_per_submission = (FIRST_SUBMISSION / flops.max(1.0)).clamp(1.0, 16.0) as usize;
         self.bound.clear();
         self.buffers.clear();
@@ -320,6 +385,12 @@ impl Backend for Gpu {
             )?);
         }
         self.program = program.clone();
+        if self.measures && (self.measures_all || tune::is_worth_it(&program)) && self.tune()? {
+            self.pipelines.keep();
+            if let Some(cache) = &self.cache {
+                cache.keep_tuning(&self.tuning);
+            }
+        }
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
     }
 

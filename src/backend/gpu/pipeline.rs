@@ -1,5 +1,6 @@
 //! Pipelines and bind groups: a launch made ready to be encoded.
 
+use super::cache::Cache;
 use super::{Argument, memory};
 use crate::error::{Error, Result};
 use crate::kernels::{Access, Grid, Kernel, Launch, Step};
@@ -57,10 +58,32 @@ type Variant = (&'static str, Vec<(&'static str, u64)>);
 pub(super) struct Pipelines {
     steps: wgpu::BindGroupLayout,
     compiled: HashMap<Variant, Arc<Pipeline>>,
+    checks: wgpu::ShaderRuntimeChecks,
+    /// What the driver compiled in this run and before, where the device can tell.
+    on_disk: Option<(wgpu::PipelineCache, Cache)>,
+    /// Whether there are pipelines that aren't on disk.
+    grown: bool,
 }
 
 impl Pipelines {
-    pub(super) fn new(device: &wgpu::Device) -> Self {
+    /// With `checked`, shaders check every access and bound every loop at run time.
+    pub(super) fn new(device: &wgpu::Device, cache: Option<Cache>, checked: bool) -> Self {
+        let kept = device.features().contains(wgpu::Features::PIPELINE_CACHE);
+        let on_disk = cache.filter(|_| kept).map(|cache| {
+            let data = cache.pipelines();
+            let descriptor = wgpu::PipelineCacheDescriptor {
+                label: Some("pipelines"),
+                data: data.as_deref(),
+                fallback: true,
+            };
+            // SAFETY: the data are what `get_data` gave on this adapter with this driver: their
+            // checksum was right.
+            (unsafe { device.create_pipeline_cache(&descriptor) }, cache)
+        });
+        let checks = match checked {
+            true => wgpu::ShaderRuntimeChecks::checked(),
+            false => wgpu::ShaderRuntimeChecks::unchecked(),
+        };
         let steps = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step"),
             entries: &[entry(
@@ -72,7 +95,7 @@ impl Pipelines {
                 },
             )],
         });
-        Pipelines { steps, compiled: HashMap::new() }
+        Pipelines { steps, compiled: HashMap::new(), checks, on_disk, grown: false }
     }
 
     /// The bind group of the steps that lie in `buffer`, each in a slot of its own.
@@ -130,12 +153,25 @@ impl Pipelines {
         })
     }
 
+    /// Writes what the driver compiled to disk, where there is more than before.
+    pub(super) fn keep(&mut self) {
+        if let (true, Some((pipelines, cache))) = (std::mem::take(&mut self.grown), &self.on_disk)
+            && let Some(data) = pipelines.get_data()
+        {
+            cache.keep_pipelines(&data);
+        }
+    }
+
     fn pipeline(&mut self, device: &wgpu::Device, launch: &Launch) -> Result<Arc<Pipeline>> {
         let constants = launch.overrides.iter().map(|(name, value)| (*name, value.to_bits()));
         match self.compiled.entry((launch.kernel.entry, constants.collect())) {
             Entry::Occupied(found) => Ok(found.get().clone()),
             Entry::Vacant(place) => {
-                let pipeline = compile(device, &self.steps, launch.kernel, &launch.overrides)?;
+                let on_disk = self.on_disk.as_ref().map(|(pipelines, _)| pipelines);
+                let (kernel, overrides) = (launch.kernel, &launch.overrides);
+                let pipeline =
+                    compile(device, &self.steps, kernel, overrides, self.checks, on_disk)?;
+                self.grown = true;
                 Ok(place.insert(Arc::new(pipeline)).clone())
             }
         }
@@ -148,12 +184,17 @@ fn compile(
     steps: &wgpu::BindGroupLayout,
     kernel: &'static Kernel,
     constants: &[(&str, f64)],
+    checks: wgpu::ShaderRuntimeChecks,
+    on_disk: Option<&wgpu::PipelineCache>,
 ) -> Result<Pipeline> {
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+    let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(kernel.entry),
         source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
-    });
+    };
+    // SAFETY: the shaders are this program's own. They compare every index with the shape before
+    // they use it, their loops end, and nothing divides by zero; the tests pass with all checks on.
+    let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
     let buffer =
         |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let storage = kernel.bindings.iter().map(|binding| {
@@ -180,7 +221,7 @@ fn compile(
             // Every kernel writes its workgroup memory before it reads it.
             zero_initialize_workgroup_memory: false,
         },
-        cache: None,
+        cache: on_disk,
     });
     match pollster::block_on(scope.pop()) {
         None => Ok(Pipeline { pipeline, arguments }),

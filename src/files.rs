@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all, and where they are kept between runs.
 
 use crate::error::{Error, Result};
 use std::fs::{self, File};
@@ -46,4 +46,17 @@ pub fn write_atomically(
 fn temporary(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+/// The directory for what this program keeps between runs and could do without: that of
+/// `WGRAD_CACHE_DIR`, else its own in the user's cache directory.
+#[must_use]
+pub fn cache_directory() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    if let Some(directory) = set("WGRAD_CACHE_DIR") {
+        return Some(directory);
+    }
+    let system = if cfg!(windows) { set("LOCALAPPDATA") } else { set("XDG_CACHE_HOME") };
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    system.or_else(home).map(|dir| dir.join("wgrad"))
 }

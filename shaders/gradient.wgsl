@@ -1,0 +1,94 @@
+// Every gradient of every parameter of a small net in one launch: blocks of ∂E/∂W = δᵀ A and
+// ∂E/∂b = ± Σ_rows δ, which are one product with a column of ones behind A, and one workgroup more
+// that adds up the scores of the batch. The product is written by src/kernels/tile.rs.
+
+struct Gradient {
+    decay: f32,
+    constant0: f32, // μ or β₁
+    constant1: f32, // β₂
+    constant2: f32, // ε
+    layers: u32,
+    blocks: u32, // workgroups of a part
+    parts: u32,  // parts that the batch is cut into
+    rows: u32,   // rows of each
+    len: u32,    // all parameters
+    padding0: u32,
+    padding1: u32,
+    padding2: u32,
+    // For each layer (n, k, δ, A), (W, b, first workgroup, sign of b): b and the sign are 0 without
+    // a bias; gradients and state lie at the same places as the parameters.
+    table: array<vec4<u32>, 32>,
+}
+
+@group(1) @binding(0) var<uniform> p: Gradient;
+@group(1) @binding(1) var<storage, read> arena: array<f32>;
+@group(1) @binding(2) var<storage, read> scores: array<vec4<f32>>;     // (B): loss, right, d², |d|
+@group(1) @binding(3) var<storage, read_write> sums: array<vec4<f32>>; // (1)
+
+// The layer at hand, and the part of the batch: its number, first row and the row behind its last.
+var<private> shape: vec4<u32>;
+var<private> places: vec4<u32>;
+var<private> part: vec3<u32>;
+
+fn gradient_a(row: u32, k: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    let r = part.y + k;
+    for (var i = 0u; i < 4u; i++) {
+        if (r < part.z && row + i < shape.x) {
+            value[i] = arena[shape.z + r * shape.x + row + i];
+        }
+    }
+    return value;
+}
+
+fn gradient_b(col: u32, k: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    let r = part.y + k;
+    for (var j = 0u; j < 4u; j++) {
+        if (r < part.z && col + j < shape.y) {
+            value[j] = arena[shape.w + r * shape.y + col + j];
+        } else if (col + j == shape.y) {
+            value[j] = 1.0;
+        }
+    }
+    return value;
+}
+
+fn gradient_store(row: u32, col: u32, value: vec4<f32>) {
+    let sign = bitcast<f32>(places.w);
+    for (var j = 0u; j < 4u; j++) {
+        if (row < shape.x && col + j < shape.y) {
+            put(places.x + row * shape.y + col + j, value[j]);
+        } else if (row < shape.x && col + j == shape.y && sign != 0.0) {
+            put(places.y + row, sign * value[j]);
+        }
+    }
+}
+
+fn gradient(lane: u32, group: u32) {
+    if (group == 0u) {
+        let total = scores_sum(lane, 0u, now.rows);
+        if (lane == 0u) {
+            sums[0] += total;
+        }
+        return;
+    }
+    let which = (group - 1u) / p.blocks;
+    let block = (group - 1u) % p.blocks;
+    if (which >= p.parts) {
+        return;
+    }
+    var layer = 0u;
+    while (layer + 1u < p.layers && block >= p.table[layer * 2u + 3u].z) {
+        layer++;
+    }
+    shape = p.table[layer * 2u];
+    places = p.table[layer * 2u + 1u];
+    let first = which * p.rows;
+    let end = min(first + p.rows, now.rows);
+    part = vec3<u32>(which, first, end);
+    let across = (shape.y + u32(places.w != 0u) + COLS - 1u) / COLS;
+    let tile = block - places.z;
+    // A part of a ragged batch may have no rows: its sums are 0.
+    gradient_product(lane, tile / across * ROWS, tile % across * COLS, max(end, first) - first);
+}

@@ -1,0 +1,111 @@
+//! What is kept on disk between runs, for each adapter with its driver: compiled pipelines, and
+//! the tiles that were measured to be the fastest. Nothing in it changes a result, and whatever is
+//! wrong with it, it is passed over.
+
+use crate::files::{cache_directory, write_atomically};
+use crate::kernels::tile::{TILES, Tuning};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+
+/// The files of one adapter with its driver.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    directory: PathBuf,
+    /// Of adapter, driver and this program's version.
+    key: String,
+}
+
+/// Bytes of the checksum in front of each file.
+const CHECKSUM: usize = 32;
+
+impl Cache {
+    /// The cache of an adapter, below `WGRAD_CACHE_DIR` or the user's cache directory; none where
+    /// there is no such directory.
+    pub(super) fn of(adapter: &wgpu::AdapterInfo) -> Option<Self> {
+        let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = adapter;
+        let version = env!("CARGO_PKG_VERSION");
+        let what = format!("{backend:?} {name} {vendor} {device} {driver} {driver_info} {version}");
+        let digest = Sha256::digest(what.as_bytes());
+        let key = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Some(Cache { directory: cache_directory()?, key })
+    }
+
+    fn path(&self, kind: &str) -> PathBuf {
+        self.directory.join(format!("{kind}-{}", self.key))
+    }
+
+    /// What was last written of this kind, if it is whole.
+    fn read(&self, kind: &str) -> Option<Vec<u8>> {
+        let mut bytes = std::fs::read(self.path(kind)).ok()?;
+        let (checksum, content) = bytes.split_at_checked(CHECKSUM)?;
+        if Sha256::digest(content).as_slice() != checksum {
+            return None;
+        }
+        bytes.drain(..CHECKSUM);
+        Some(bytes)
+    }
+
+    /// Writes `content`; a cache that can't be written is done without.
+    fn write(&self, kind: &str, content: &[u8]) {
+        let written = std::fs::create_dir_all(&self.directory).is_ok();
+        if written {
+            let _ = write_atomically(&self.path(kind), |out| {
+                out.write_all(Sha256::digest(content).as_slice())?;
+                out.write_all(content)
+            });
+        }
+    }
+
+    /// The compiled pipelines, as the driver gave them.
+    pub(super) fn pipelines(&self) -> Option<Vec<u8>> {
+        self.read("pipelines")
+    }
+
+    /// Keeps compiled pipelines.
+    pub(super) fn keep_pipelines(&self, data: &[u8]) {
+        self.write("pipelines", data);
+    }
+
+    /// The tiles that were measured.
+    pub(super) fn tuning(&self) -> Tuning {
+        let entries: Vec<(Vec<[usize; 3]>, String)> = self
+            .read("tiles.json")
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default();
+        let place = |name: &str| TILES.iter().position(|tile| tile.to_string() == name);
+        let known = entries.into_iter().filter_map(|(p, name)| Some((p, place(&name)?)));
+        Tuning { choices: known.collect() }
+    }
+
+    /// Keeps measured tiles.
+    pub(super) fn keep_tuning(&self, tuning: &Tuning) {
+        let choices = tuning.choices.iter().map(|(p, &tile)| (p, TILES[tile].to_string()));
+        let mut entries: Vec<_> = choices.collect();
+        entries.sort();
+        if let Ok(text) = serde_json::to_vec(&entries) {
+            self.write("tiles.json", &text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back_unless_it_was_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache { directory: directory.path().join("new"), key: "0".into() };
+        assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
+        cache.keep_pipelines(b"compiled");
+        let choices = [(vec![[1, 2, 3]], 1), (vec![[4, 5, 6], [7, 8, 9]], 4)].into();
+        cache.keep_tuning(&Tuning { choices });
+        assert_eq!(cache.pipelines().unwrap(), b"compiled");
+        assert_eq!(cache.tuning().choices.get(&vec![[4, 5, 6], [7, 8, 9]]), Some(&4));
+        for damage in [&b""[..], b"short", &[7; 100]] {
+            std::fs::write(cache.path("pipelines"), damage).unwrap();
+            std::fs::write(cache.path("tiles.json"), damage).unwrap();
+            assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which tiles are the fastest for a program, measured on the device.
+
+use super::{Gpu, memory};
+use crate::error::Result;
+use crate::kernels::Step;
+use crate::kernels::tile::{TILES, Tuning, choices};
+use crate::program::{Op, Program};
+use std::time::{Duration, Instant};
+
+/// What the measuring may take in one run; what is left over is measured in the next.
+const BUDGET: Duration = Duration::from_secs(1);
+/// Launches between two readings of the clock.
+const REPEATS: usize = 8;
+/// Steps of less work, in floating-point operations, are not worth it.
+const WORTH_MEASURING: f64 = 1e9;
+
+/// Whether a program's steps are so much work that tiles are worth measuring.
+pub(super) fn is_worth_it(program: &Program) -> bool {
+    let step = &program.ops[program.routines.step.clone()];
+    step.iter().map(|op| program.flops(op, program.batch)).sum::<f64>() >= WORTH_MEASURING
+}
+
+impl Gpu {
+    /// Measures the tiles of those products of the loaded program that no run has measured yet,
+    /// for at most a second, and sets all buffers to zero behind it. Whether anything is new.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub(super) fn tune(&mut self) -> Result<bool> {
+        let program = self.program.clone();
+        let begin = Instant::now();
+        let mut news = false;
+        for op in &program.ops[program.routines.step.clone()] {
+            let products = program.products(op);
+            if products.is_empty() || self.tuning.choices.contains_key(&products) {
+                continue;
+            }
+            let mut best: Option<(f64, usize)> = None;
+            for choice in choices(&products) {
+                if begin.elapsed() > BUDGET {
+                    return self.end_tuning(news);
+                }
+                let seconds = self.time(&program, op, choice)?;
+                if best.is_none_or(|(fastest, _)| seconds < fastest) {
+                    best = Some((seconds, choice));
+                }
+            }
+            if let Some((_, choice)) = best {
+                self.tuning.choices.insert(products, choice);
+                news = true;
+            }
+        }
+        self.end_tuning(news)
+    }
+
+    /// Seconds that a launch of `op` takes with a tile.
+    fn time(&mut self, program: &Program, op: &Op, choice: usize) -> Result<f64> {
+        let tuning = Tuning { choices: [(program.products(op), choice)].into() };
+        // No rows are there yet to gather.
+        let mut op = op.clone();
+        if let Op::Dense(dense) = &mut op {
+            dense.gathers = false;
+        }
+        let nothing = self.no_data();
+        let largest = (self.largest_binding() / 4) as usize;
+        let bound = program
+            .launches(&op, nothing.storage, largest, &tuning)
+            .iter()
+            .map(|launch| self.bind_launch(launch, &nothing))
+            .collect::<Result<Vec<_>>>()?;
+        let step = Step { rows: program.batch as u32, corrections: [1.0; 2], ..Step::default() };
+        self.queue.write_buffer(&self.steps, 0, bytemuck::bytes_of(&step));
+        let once = |repeats: usize| -> Result<f64> {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_bind_group(0, &self.steps_bound, &[0]);
+            for launch in std::iter::repeat_n(&bound, repeats).flatten() {
+                let limit = self.limits.max_compute_workgroups_per_dimension;
+                launch.encode(&mut pass, program.batch, limit);
+            }
+            drop(pass);
+            let begin = Instant::now();
+            let submission = self.queue.submit([encoder.finish()]);
+            memory::wait(&self.device, Some(submission))?;
+            Ok(begin.elapsed().as_secs_f64() / repeats as f64)
+        };
+        // The first launch may compile; a slow one is told by it alone.
+        let first = once(1)?;
+        if first > BUDGET.as_secs_f64() / (2 * REPEATS * TILES.len()) as f64 {
+            return Ok(first.min(once(1)?));
+        }
+        Ok(once(REPEATS)?.min(once(REPEATS)?))
+    }
+
+    fn end_tuning(&mut self, news: bool) -> Result<bool> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        for buffer in &self.buffers {
+            encoder.clear_buffer(buffer, 0, None);
+        }
+        self.queue.submit([encoder.finish()]);
+        self.health.check()?;
+        Ok(news)
+    }
+}
