@@ -48,6 +48,7 @@ fn wrong_usage_exits_with_2() {
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),
         ("check-gradients --threshold 0", &["--threshold 0"]),
+        ("train digits --class-weight balanced", &["--class-weight is not trained with yet"]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);

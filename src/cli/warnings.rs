@@ -102,7 +102,7 @@ fn balance(job: &Job) -> Option<String> {
             (share >= UNBALANCED).then(|| {
                 format!(
                     "{:.1}% of the training rows are of class {name:?}: accuracy says little, look \
-                     at balanced accuracy and F1; --class-weight balanced makes the others count",
+                     at balanced accuracy and F1",
                     share * 100.0
                 )
             })
