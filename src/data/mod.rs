@@ -4,7 +4,7 @@
 //! file ─ read ─▶ Frame ─ understand ─▶ Table ─ fit on training rows ─▶ Encoding ─▶ Dataset
 //! ```
 //!
-//! - A **reader** for each format ([`read`], `delimited`, …) turns bytes into a [`Frame`]: columns
+//! - A **reader** for each format (`read`, `delimited`, …) turns bytes into a [`Frame`]: columns
 //!   of typed [`Values`], each row with its line where the file is text. It is told what is wanted
 //!   of each column, and reads no other.
 //! - A [`Table`] is a frame whose columns are understood, from the values and from what the user

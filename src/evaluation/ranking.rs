@@ -4,7 +4,7 @@
 /// scores higher than a negative one, ties counted half (Hanley, McNeil, "The meaning and use of
 /// the area under a ROC curve", Radiology 143, 1982), rows drawn by their weights:
 ///
-/// AUC = Σ_{i positive, j negative} w_i w_j ([s_i > s_j] + ½ [s_i = s_j]) / (W⁺ W⁻)
+/// AUC = Σ_{i positive, j negative} w_i w_j (1{s_i > s_j} + ½ 1{s_i = s_j}) / (W⁺ W⁻)
 ///
 /// `rows` gives (score, whether it is positive, weight), no score NaN. None where the positive or
 /// the negative rows weigh nothing. O(n log n).

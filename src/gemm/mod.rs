@@ -146,16 +146,21 @@ impl<T> Kernel<T> {
 
 /// A precision with a matrix product.
 pub trait Gemm: Vector {
-    /// The fastest kernel that this processor has.
-    fn kernel() -> Kernel<Self>;
+    /// The kernels that this processor can run, the fastest first.
+    fn kernels() -> impl Iterator<Item = Kernel<Self>>;
+
+    /// The fastest of them.
+    fn kernel() -> Kernel<Self> {
+        Self::kernels().next().unwrap_or_else(portable)
+    }
 }
 
 macro_rules! gemm {
     ($scalar:ty, $wide:ty, $middle:ty) => {
         impl Gemm for $scalar {
-            fn kernel() -> Kernel<$scalar> {
+            fn kernels() -> impl Iterator<Item = Kernel<$scalar>> {
                 #[cfg(target_arch = "x86_64")]
-                {
+                let special = {
                     #[target_feature(enable = "avx512f")]
                     unsafe fn avx512(tile: &Tile<$scalar>) {
                         // SAFETY: the caller's.
@@ -166,17 +171,23 @@ macro_rules! gemm {
                         // SAFETY: the caller's.
                         unsafe { tile::run::<$middle>(tile) }
                     }
-                    let bytes = size_of::<$scalar>();
-                    if is_x86_feature_detected!("avx512f") {
-                        let (lanes, tile) = (64 / bytes, avx512 as unsafe fn(&_));
-                        return Kernel { name: "AVX-512", rows: 8, lanes, tile };
-                    }
-                    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                        let (lanes, tile) = (32 / bytes, avx2 as unsafe fn(&_));
-                        return Kernel { name: "AVX2", rows: 6, lanes, tile };
-                    }
-                }
-                portable()
+                    let kernel = |name, rows, bytes, tile| Kernel {
+                        name,
+                        rows,
+                        lanes: bytes / size_of::<$scalar>(),
+                        tile,
+                    };
+                    let has_avx2 =
+                        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+                    [
+                        is_x86_feature_detected!("avx512f")
+                            .then(|| kernel("AVX-512", 8, 64, avx512 as unsafe fn(&_))),
+                        has_avx2.then(|| kernel("AVX2", 6, 32, avx2 as unsafe fn(&_))),
+                    ]
+                };
+                #[cfg(not(target_arch = "x86_64"))]
+                let special: [Option<Kernel<$scalar>>; 0] = [];
+                special.into_iter().flatten().chain(std::iter::once(portable()))
             }
         }
     };
@@ -262,7 +273,20 @@ pub unsafe fn product<T: Gemm>(
     c: *mut T,
     c_stride: usize,
 ) {
-    let kernel = T::kernel();
+    // SAFETY: the caller's.
+    unsafe { product_by(T::kernel(), a, b, begin, end, c, c_stride) };
+}
+
+/// [`product`] by one of the kernels.
+unsafe fn product_by<T: Gemm>(
+    kernel: Kernel<T>,
+    a: View<'_, T>,
+    b: Right<'_, T>,
+    begin: Begin<'_, T>,
+    end: End<'_, T>,
+    c: *mut T,
+    c_stride: usize,
+) {
     let (m, k) = (a.rows, a.cols);
     let n = match b {
         Right::Matrix(b) => {
@@ -423,4 +447,110 @@ impl<T: Gemm> Kernel<T> {
 fn groups(m: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = m.div_ceil(most);
     (0..count).map(move |g| g * m / count..(g + 1) * m / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Random, Stream};
+
+    /// Every kernel, begin and end against the definition, for shapes that end inside of vectors,
+    /// panels, groups and stretches.
+    fn every_kernel_is_right<T: Gemm>(epsilon: f64) {
+        let mut random = Random::new(5, Stream::Check, 0);
+        let shapes =
+            [[1, 1, 1], [7, 33, 5], [65, 10, 300], [9, 65, 1030], [16, 300, 64], [3, 5, 0]];
+        for ([m, n, k], kernel) in
+            shapes.into_iter().flat_map(|shape| T::kernels().map(move |kernel| (shape, kernel)))
+        {
+            let mut draw =
+                |len: usize| (0..len).map(|_| T::of(random.normal())).collect::<Vec<T>>();
+            let (a, b, bias, z, before) =
+                (draw(m * k), draw(k * n), draw(n), draw(m * n), draw(m * n));
+            for (a_turned, b_turned) in [(false, false), (false, true), (true, false)] {
+                let view = |data, rows, cols, turned: bool| match turned {
+                    true => View::new(data, cols, rows).transposed(),
+                    false => View::new(data, rows, cols),
+                };
+                let (left, right) = (view(&a, m, k, a_turned), view(&b, k, n, b_turned));
+                let begins = [Begin::Zero, Begin::Add, Begin::Bias(&bias, T::of(-1.0))];
+                let ends = [End::Store, End::Relu, End::ReluGradient(&z)];
+                for (begin, end) in begins.iter().flat_map(|b| ends.iter().map(move |e| (*b, *e))) {
+                    let mut c = before.clone();
+                    // SAFETY: c is (m, n).
+                    let right = Right::Matrix(right);
+                    unsafe { product_by(kernel, left, right, begin, end, c.as_mut_ptr(), n) };
+                    for (i, &c) in c.iter().enumerate() {
+                        let (row, col) = (i / n, i % n);
+                        let at = |p| if a_turned { a[p * m + row] } else { a[row * k + p] };
+                        let bt = |p| if b_turned { b[col * k + p] } else { b[p * n + col] };
+                        let terms = (0..k).map(|p| at(p).double() * bt(p).double());
+                        let first = match begin {
+                            Begin::Zero => 0.0,
+                            Begin::Add => before[i].double(),
+                            Begin::Bias(bias, sign) => sign.double() * bias[col].double(),
+                        };
+                        let scale = first.abs() + terms.clone().map(f64::abs).sum::<f64>();
+                        let sum = first + terms.sum::<f64>();
+                        let sum = match end {
+                            End::Store => sum,
+                            End::Relu => sum.max(0.0),
+                            End::ReluGradient(z) if z[i].double() > 0.0 => sum,
+                            End::ReluGradient(_) => 0.0,
+                        };
+                        let error = (c.double() - sum).abs();
+                        let name = kernel.name;
+                        assert!(
+                            error <= 16.0 * epsilon * scale,
+                            "{name} {m} {n} {k} {begin:?} {end:?} at ({row}, {col}): {c}, not {sum}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_is_right_in_both_precisions() {
+        every_kernel_is_right::<f32>(f32::EPSILON.into());
+        every_kernel_is_right::<f64>(f64::EPSILON);
+    }
+
+    #[test]
+    fn a_packed_operand_gives_the_same_bits() {
+        let mut random = Random::new(6, Stream::Check, 0);
+        for [m, n, k] in [[5, 10, 7], [33, 100, 1100], [64, 128, 784]] {
+            let mut draw =
+                |len: usize| (0..len).map(|_| random.normal() as f32).collect::<Vec<_>>();
+            let (a, w) = (draw(m * k), draw(n * k));
+            let (a, b) = (View::new(&a, m, k), View::new(&w, n, k).transposed());
+            let mut packed = Aligned::zeros(packed_len::<f32>([k, n]));
+            // In two parts, as threads do.
+            for depth in [0..k / 3, k / 3..k] {
+                // SAFETY: the packed form belongs to this test.
+                unsafe { pack(b, depth, 0..n, packed.as_mut_ptr()) };
+            }
+            let run = |right| {
+                let mut c = vec![0.0; m * n];
+                // SAFETY: c is (m, n).
+                unsafe { product(a, right, Begin::Zero, End::Store, c.as_mut_ptr(), n) };
+                c
+            };
+            assert_eq!(run(Right::Packed(&packed, n)), run(Right::Matrix(b)));
+        }
+    }
+
+    #[test]
+    fn nan_passes_through_relu_and_its_gradient() {
+        let (a, b, z) = ([f32::NAN], [1.0f32], [-1.0f32]);
+        for kernel in f32::kernels() {
+            for end in [End::Relu, End::ReluGradient(&z)] {
+                let mut c = [0.0f32];
+                let (a, b) = (View::new(&a, 1, 1), Right::Matrix(View::new(&b, 1, 1)));
+                // SAFETY: c is (1, 1).
+                unsafe { product_by(kernel, a, b, Begin::Zero, end, c.as_mut_ptr(), 1) };
+                assert!(c[0].is_nan(), "{} {end:?}", kernel.name);
+            }
+        }
+    }
 }

@@ -132,7 +132,7 @@ impl Tiling {
         &TILES[self.choice]
     }
 
-    /// The constants of [`Tile::memory`].
+    /// The constants of `Tile::memory`.
     #[must_use]
     pub fn overrides(&self) -> Vec<(&'static str, f64)> {
         let mut overrides = vec![("STRETCH", self.stretch as f64)];
