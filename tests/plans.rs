@@ -110,6 +110,34 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
     }
 }
 
+/// Long batches: chunks of rows that add up their own gradients, and, where a wide first layer has
+/// more weights than that pays for, units of all rows. The last batch is a short one.
+#[test]
+fn long_batches_give_the_same_weights_in_either_plan_with_any_number_of_threads() {
+    for (cols, units, rows) in [(20, 16, 1100), (2000, 9, 600)] {
+        let mut random = Random::new(11, Stream::Check, cols as u64);
+        let features = Matrix::from_fn(rows, cols, |_, _| random.random_range(-1.0..1.0));
+        let targets = Matrix::from_fn(rows, 3, |_, _| random.random_range(-1.0..1.0));
+        let data =
+            Dataset::new("long", Features::F32(features), Targets::Numbers(targets)).unwrap();
+        for activation in [Activation::Relu, Activation::Tanh] {
+            let net = Net::new(cols).layer(units, activation).layer(3, Activation::Identity);
+            let mut spec = Spec::new(net, Loss::SquaredError).optimizer(Optimizer::ALL[1]);
+            (spec.batch_size, spec.epochs, spec.lr) = (512, 3, 0.01);
+            let (plain, _) = run::<f64>(&spec, &data, PlanKind::Plain);
+            let (fused, _) = run::<f64>(&spec, &data, PlanKind::Fused);
+            let far = difference(&plain, &fused);
+            assert!(far < 1e-6, "{cols} columns, {activation}: {far}");
+            let threads = |n| {
+                let backend = Box::new(Cpu::<f32>::new(Some(n)).unwrap());
+                run_on(backend, &spec, &data, PlanKind::Fused).0
+            };
+            assert_eq!(threads(1), threads(2));
+            assert_eq!(threads(1), threads(3));
+        }
+    }
+}
+
 #[test]
 fn fused_runs_on_the_gpu_keep_the_parity_rule() {
     if !has_gpu("fused runs on the GPU") {

@@ -37,10 +37,13 @@ impl<T: Gemm> Pass<'_, T> {
     /// The whole pass, together with the other threads of the team.
     ///
     /// Either each takes blocks of rows through the whole net, while they lie in its cache, or each
-    /// has some units of every layer for all rows, while their weights lie there. Both give the same
-    /// bits.
+    /// has some units of every layer for all rows, while their weights lie there; which of them is a
+    /// matter of the shape alone.
     pub(super) fn run(&self, worker: &Worker<'_>) {
         let rows = self.step.rows as usize;
+        if rows == 0 {
+            return;
+        }
         let weights: usize = self.op.layers.iter().map(|l| self.len(l.weight)).sum();
         // δ of a softmax needs whole rows.
         let hidden = &self.op.layers[..self.op.layers.len() - 1];
@@ -50,9 +53,8 @@ impl<T: Gemm> Pass<'_, T> {
             let end = range.end;
             range.step_by(block).map(move |first| first..(first + block).min(end))
         };
-        if cuttable && weights > rows * WEIGHTS_A_ROW {
-            self.by_units(worker);
-        } else if let Some(partial) = self.partial.filter(|partial| partial.pays(rows)) {
+        // First what the optimiser's step asks too, so that both answer alike.
+        if let Some(partial) = self.partial.filter(|partial| partial.pays(rows)) {
             worker.share(partial.chunks(rows), |chunk| {
                 let range = partial.chunk(rows, chunk);
                 for rows in blocks(range.clone()) {
@@ -63,6 +65,8 @@ impl<T: Gemm> Pass<'_, T> {
                     self.add_gradients(&place, partial, chunk, begun);
                 }
             });
+        } else if cuttable && weights > rows * WEIGHTS_A_ROW {
+            self.by_units(worker);
         } else {
             worker.share(rows.div_ceil(block), |i| {
                 let rows = i * block..((i + 1) * block).min(rows);
@@ -326,7 +330,7 @@ impl<T: Gemm> Pass<'_, T> {
 
 /// Weights for each row of the batch from which on it is weights that should stay in a thread's
 /// cache, not rows.
-const WEIGHTS_A_ROW: usize = 32;
+pub(super) const WEIGHTS_A_ROW: usize = 32;
 
 /// Columns of a gradient that are computed before the optimiser takes its step on them.
 const SWEEP: usize = 128;

@@ -148,7 +148,9 @@ impl<T: Gemm> Backend for Cpu<T> {
         let packed = &self.packed;
         // Gradients are added up in the pass over rows where the step that takes them follows.
         let run = &self.program.ops[ops.clone()];
-        let passes = run.iter().any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas));
+        let passes = run
+            .iter()
+            .any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas && r.from == 0));
         let updates = run.iter().any(|op| matches!(op, Op::GradientUpdate(_)));
         let partial = self.partial.as_ref().filter(|_| passes && updates);
         // Ops that change weights and don't keep the packed ones up to date.

@@ -4,6 +4,7 @@
 //! chunk's gradients while its activations are in cache, and nothing of them is written to memory.
 //! The optimiser's step takes the sum over the chunks, in their order.
 
+use super::fused::WEIGHTS_A_ROW;
 use super::memory::Shared;
 use crate::gemm::Aligned;
 use crate::program::{Op, Program};
@@ -32,8 +33,9 @@ unsafe impl<T: Send> Send for Partial<T> {}
 unsafe impl<T: Sync> Sync for Partial<T> {}
 
 impl<T: Real> Partial<T> {
-    /// Room for the chunks, if `ops` of `program` are a step that can go this way.
+    /// Room for the chunks, if `program` has a step that can go this way.
     pub(super) fn new(program: &Program) -> Option<Self> {
+        program.ops.iter().find(|op| matches!(op, Op::GradientUpdate(_)))?;
         let rows = program.ops.iter().find_map(|op| match op {
             Op::Rows(rows) if rows.from == 0 => Some(rows),
             _ => None,
@@ -52,14 +54,16 @@ impl<T: Real> Partial<T> {
         Some(Partial { chunks: (0..CHUNKS).map(chunk).collect(), ..partial })
     }
 
-    /// Whether batches of `rows` rows go this way: where the partial gradients are less to write
-    /// and read than the activations are.
+    /// Whether batches of `rows` rows go this way: where it is rows that should stay in a cache, and
+    /// the partial gradients are less to write and read than the activations are.
     pub(super) fn pays(&self, rows: usize) -> bool {
         self.pays_with(self.chunks[0].0.len(), rows)
     }
 
     fn pays_with(&self, parameters: usize, rows: usize) -> bool {
-        rows >= CHUNKS * self.block && 2 * CHUNKS * parameters <= rows * self.width
+        rows >= CHUNKS * self.block
+            && parameters <= rows * WEIGHTS_A_ROW
+            && 2 * CHUNKS * parameters <= rows * self.width
     }
 
     /// The number of chunks of a batch of `rows` rows.
