@@ -172,6 +172,33 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
     }
 }
 
+/// Large blocks of rows, and gradients in parts.
+#[test]
+fn a_long_batch_on_the_gpu_keeps_the_parity_rule() {
+    if !has_gpu("a long batch on the GPU") {
+        return;
+    }
+    let mut random = Random::new(12, Stream::Check, 0);
+    let features = Matrix::from_fn(9000, 6, |_, _| random.random_range(-1.0..1.0));
+    let targets = Matrix::from_fn(9000, 3, |_, _| random.random_range(-1.0..1.0));
+    let data = Dataset::new("long", Features::F32(features), Targets::Numbers(targets)).unwrap();
+    let net = Net::new(6)
+        .layer(20, Activation::Tanh)
+        .layer(33, Activation::Silu)
+        .layer(3, Activation::Identity);
+    let mut spec = Spec::new(net, Loss::SquaredError).optimizer(Optimizer::ALL[1]);
+    (spec.batch_size, spec.epochs, spec.lr) = (8192, 3, 0.05);
+    let device = || Box::new(Gpu::open(0).unwrap());
+    assert_eq!(device().fusion(&spec, spec.batch_size), Fusion::Rows);
+    let (exact, _) = run::<f64>(&spec, &data, PlanKind::Plain);
+    let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
+    let (fused, _) = run_on(device(), &spec, &data, PlanKind::Fused);
+    let off = f64::from(difference(&fused, &exact));
+    let allowed =
+        wgrad::parity::FACTOR * f64::from(difference(&single, &exact)) + wgrad::parity::FLOOR;
+    assert!(off <= allowed, "{off} > {allowed}");
+}
+
 /// Counted on any adapter: the launches of a step, and the submissions of an epoch.
 #[test]
 fn a_fused_step_of_a_small_net_is_two_launches() {
