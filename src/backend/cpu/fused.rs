@@ -12,6 +12,7 @@ use crate::gemm::{self, Begin, End, Gemm, Right, Scratch, View};
 use crate::kernels::activation::UnitFunctions;
 use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
 use crate::kernels::{Step, activation, gather, loss, optimizer, softmax, sums};
+use crate::optim::Optimizer;
 use crate::tensor::TensorId;
 use crate::vector::prefetch;
 use std::cell::RefCell;
@@ -355,14 +356,8 @@ pub(super) fn gradient_update<T: Gemm>(
     // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other units.
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let update = |w: TensorId, range: Range<usize>, g: &[T]| {
-        let state = |slot: usize| {
-            let offset = program.tensor(w).offset;
-            let used = op.optimizer.state_slots() > slot;
-            let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-            unsafe { memory.write(op.state[slot], range) }
-        };
-        let w = unsafe { memory.write(w, range.clone()) };
-        optimizer::reference(op.optimizer, op.decay, step, w, g, [state(0), state(1)]);
+        // SAFETY: these units' parameters and their state belong to this piece.
+        unsafe { take_step(op.optimizer, op.decay, op.state, step, memory, w, range, g) };
     };
 
     if let Some(partial) = partial.filter(|partial| partial.pays(rows)) {
@@ -417,4 +412,32 @@ pub(super) fn gradient_update<T: Gemm>(
             update(bias, units, g);
         }
     });
+}
+
+/// The optimiser's step on a part of a parameter tensor, by its gradient.
+///
+/// # Safety
+/// No other piece of the current op reads or writes this part of the parameters or its state.
+#[allow(clippy::too_many_arguments, reason = "a rule with its constants, and where it is applied")]
+pub(super) unsafe fn take_step<T: Gemm>(
+    rule: Optimizer,
+    decay: f32,
+    state: [TensorId; 2],
+    step: &Step,
+    memory: &Shared<'_, T>,
+    w: TensorId,
+    range: Range<usize>,
+    g: &[T],
+) {
+    // State lies at the same places as the parameters.
+    let offset = memory.program().tensor(w).offset;
+    let state = |slot: usize| {
+        let used = rule.state_slots() > slot;
+        let range = if used { offset + range.start..offset + range.end } else { 0..0 };
+        // SAFETY: the caller's; the two states are different tensors.
+        unsafe { memory.write(state[slot], range) }
+    };
+    // SAFETY: the caller's.
+    let w = unsafe { memory.write(w, range.clone()) };
+    optimizer::reference(rule, decay, step, w, g, [state(0), state(1)]);
 }

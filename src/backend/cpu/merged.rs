@@ -1,5 +1,6 @@
 //! Ops that GPUs run and the CPU backend has for reference: cut into pieces by the shape.
 
+use super::fused::take_step;
 use super::memory::Shared;
 use super::ops::{ROWS, from};
 use super::team::Worker;
@@ -12,7 +13,7 @@ use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::output::{self, Output};
-use crate::kernels::{Step, activation, gather, loss, optimizer, sums};
+use crate::kernels::{Step, activation, gather, loss, sums};
 use crate::tensor::TensorId;
 use std::ops::Range;
 
@@ -135,14 +136,8 @@ fn update_units<T: Gemm>(
     // units.
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let update = |w: TensorId, range: Range<usize>, g: &[T]| {
-        let state = |slot: usize| {
-            let offset = program.tensor(w).offset;
-            let used = op.optimizer.state_slots() > slot;
-            let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-            unsafe { memory.write(op.state[slot], range) }
-        };
-        let w = unsafe { memory.write(w, range.clone()) };
-        optimizer::reference(op.optimizer, op.decay, step, w, g, [state(0), state(1)]);
+        // SAFETY: these units' parameters and their state belong to this piece.
+        unsafe { take_step(op.optimizer, op.decay, op.state, step, memory, w, range, g) };
     };
     let (delta, input) = (read(layer.delta), read(layer.input));
     let mut gradient = vec![T::zero(); units.len() * k];
