@@ -12,6 +12,10 @@ struct Step {
     loss_scale: f32,  // 1 / (batch, or batch · outputs, or 1)
     correction1: f32, // 1 − β₁ᵗ
     correction2: f32, // 1 − β₂ᵗ
+    correction3: f32, // what else a rule needs
+    correction4: f32,
+    t: u32,           // steps done before this one
+    epoch: u32,       // from 0
     padding: u32,
 }
 

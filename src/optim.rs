@@ -53,8 +53,8 @@ pub struct Scalars<T> {
     pub decay: T,
     /// μ, or β₁, β₂, ε.
     pub constants: [T; 3],
-    /// 1 − β₁ᵗ and 1 − β₂ᵗ.
-    pub corrections: [T; 2],
+    /// [`Optimizer::corrections`] of this step.
+    pub corrections: [T; 4],
 }
 
 impl Optimizer {
@@ -143,15 +143,16 @@ impl Optimizer {
         }
     }
 
-    /// 1 − β₁ᵗ and 1 − β₂ᵗ at step `t`, counted from 1; ones where a rule has no such bias.
+    /// What a rule needs at step `t`, counted from 1: 1 − β₁ᵗ and 1 − β₂ᵗ; ones where it needs
+    /// nothing.
     #[must_use]
-    pub fn corrections(self, t: u64) -> [f32; 2] {
+    pub fn corrections(self, t: u64) -> [f32; 4] {
         let correction = |beta: f32| (-(t as f64 * f64::from(beta).ln()).exp_m1()) as f32;
         match self {
             Optimizer::Adam { beta1, beta2, .. } | Optimizer::AdamW { beta1, beta2, .. } => {
-                [correction(beta1), correction(beta2)]
+                [correction(beta1), correction(beta2), 1.0, 1.0]
             }
-            _ => [1.0; 2],
+            _ => [1.0; 4],
         }
     }
 

@@ -177,6 +177,8 @@ impl Replay {
                 lr: spec.lr,
                 loss_scale: (1.0 / divisor) as f32,
                 corrections: spec.optimizer.corrections(t),
+                t: t as u32 - 1,
+                epoch: 0,
                 padding: 0,
             };
             reports.extend(self.run_ops(self.program.routines.step.clone(), &step)?);

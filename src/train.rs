@@ -332,6 +332,8 @@ impl Run {
             lr: self.lr(done),
             loss_scale: (1.0 / divisor) as f32,
             corrections: self.spec.optimizer.corrections(done + 1),
+            t: done as u32,
+            epoch: (done / self.steps as u64) as u32,
             padding: 0,
         }
     }

@@ -102,6 +102,10 @@ fn the_step_has_the_layout_of_its_struct() {
         ("loss_scale", std::mem::offset_of!(Step, loss_scale)),
         ("correction1", corrections),
         ("correction2", corrections + 4),
+        ("correction3", corrections + 8),
+        ("correction4", corrections + 12),
+        ("t", std::mem::offset_of!(Step, t)),
+        ("epoch", std::mem::offset_of!(Step, epoch)),
         ("padding", std::mem::offset_of!(Step, padding)),
     ]
     .map(|(name, offset)| (name.to_string(), offset));

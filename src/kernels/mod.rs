@@ -131,8 +131,12 @@ pub struct Step {
     pub lr: f32,
     /// What the gradient of the sum over rows and outputs is multiplied by.
     pub loss_scale: f32,
-    /// 1 − β₁ᵗ and 1 − β₂ᵗ.
-    pub corrections: [f32; 2],
+    /// What the optimiser needs at this step: [`crate::optim::Optimizer::corrections`].
+    pub corrections: [f32; 4],
+    /// Steps done before this one.
+    pub t: u32,
+    /// The epoch, from 0.
+    pub epoch: u32,
     /// Pads to 16 bytes.
     pub padding: u32,
 }

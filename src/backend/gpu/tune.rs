@@ -68,7 +68,7 @@ impl Gpu {
             .iter()
             .map(|launch| self.bind_launch(launch, &nothing))
             .collect::<Result<Vec<_>>>()?;
-        let step = Step { rows: program.batch as u32, corrections: [1.0; 2], ..Step::default() };
+        let step = Step { rows: program.batch as u32, corrections: [1.0; 4], ..Step::default() };
         self.queue.write_buffer(&self.steps, 0, bytemuck::bytes_of(&step));
         let once = |repeats: usize| -> Result<f64> {
             let mut encoder = self.device.create_command_encoder(&Default::default());
