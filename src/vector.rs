@@ -27,6 +27,8 @@ pub trait Vector: Real {
         state: [&mut [Self]; 2],
     );
 
+    /// x ← x · min(1, limit / ‖x‖₂), and whether that changed it.
+    fn limit_norm(limit: Self, x: &mut [Self]) -> bool;
     /// Dropout of one row from column `first` on, a multiple of 32: `kernels::dropout`.
     fn drop_out(
         key: [u32; 2],
@@ -109,6 +111,7 @@ macro_rules! vector {
     ($type:ty, $module:ident $(, $transpose:ident)?) => {
         mod $module {
             use super::{Optimizer, Scalars};
+            use crate::loss::sum;
             use crate::random::threefry_lanes;
             use multiversion::multiversion;
 
@@ -156,6 +159,20 @@ macro_rules! vector {
                 for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
                     *x = <$type>::from((raw - shift) * scale);
                 }
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            pub(super) fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
+                let norm = sum(x.len(), |i| x[i] * x[i]).sqrt();
+                let exceeds = norm > limit;
+                if exceeds {
+                    let factor = limit / norm;
+                    x.iter_mut().for_each(|x| *x *= factor);
+                }
+                exceeds
             }
 
             #[multiversion(targets(
@@ -246,6 +263,9 @@ macro_rules! vector {
                 state: [&mut [Self]; 2],
             ) {
                 $module::update(rule, s, w, g, state);
+            }
+            fn limit_norm(limit: Self, x: &mut [Self]) -> bool {
+                $module::limit_norm(limit, x)
             }
             fn drop_out(
                 key: [u32; 2],

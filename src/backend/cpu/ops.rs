@@ -149,8 +149,9 @@ pub(super) fn run<T: Gemm>(
                 |_, i| {
                     let units = units_of(units, i);
                     let range = units.start * inputs..units.end * inputs;
-                    max_norm::reference(*limit, inputs, write(*w, range));
-                    packed.part(memory, *w, units, 0..inputs);
+                    if max_norm::reference(*limit, inputs, write(*w, range)) {
+                        packed.part(memory, *w, units, 0..inputs);
+                    }
                 },
             );
         }
