@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::plan::{self, Purpose};
 use crate::random::{Permutation, Random, Stream, stream_key};
-use crate::session::{LayerWeights, Loaded, Session};
+use crate::session::{LayerWeights, Loaded, NormWeights, Session};
 use crate::spec::{Bias, Spec};
 use std::time::Instant;
 
@@ -351,7 +351,8 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
                 crate::matrix::Matrix::from_fn(out, cols, |_, _| drawn.next().unwrap_or_default());
             let bias =
                 (layer.bias != Bias::None).then(|| layer.bias_init.draw(out, 1, &mut random));
-            LayerWeights { weight, bias }
+            let norm = layer.norm.map(|norm| NormWeights::new(norm, out));
+            LayerWeights { weight, bias, norm }
         })
         .collect()
 }

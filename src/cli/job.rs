@@ -232,7 +232,11 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
     let dropout = *options.dropout.get_or_insert(0.0);
     let input_dropout = *options.input_dropout.get_or_insert(0.0);
     let inputs = training.features().cols();
-    let mut net = Net { inputs, input_dropout, layers }.bias(bias).dropout(dropout);
+    let mut net = Net { inputs, input_dropout, layers }
+        .bias(bias)
+        .dropout(dropout)
+        .norm(options.norm)
+        .residual(*options.residual.get_or_insert(0));
     if let Some(init) = options.initializer {
         net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
     }

@@ -77,7 +77,8 @@ first_given! {
         sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
-        layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss
+        layers, activation, output_activation, bias, norm, residual, dropout,
+        input_dropout, initializer, loss
     }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
     RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }

@@ -8,7 +8,7 @@ use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
-use crate::spec::{Bias, PlanKind, Units};
+use crate::spec::{Bias, Norm, PlanKind, Units};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,17 @@ pub struct NetConfig {
     #[arg(long, env = "WGRAD_BIAS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bias: Option<Bias>,
+
+    /// batch or layer: what normalises the hidden layers before their activation [default: none]
+    #[arg(long, env = "WGRAD_NORM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+
+    /// Residual blocks of so many hidden layers each, behind the first hidden layer; 0 for none
+    /// [default: 0]
+    #[arg(long, env = "WGRAD_RESIDUAL", value_name = "LAYERS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<usize>,
 
     /// The fraction of each hidden layer's outputs that dropout drops in training [default: 0]
     #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", allow_negative_numbers = true)]

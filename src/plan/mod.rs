@@ -15,9 +15,10 @@ use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::SCORES;
-use crate::program::{LayerGradients, LayerTensors, Op, Program};
+use crate::kernels::norm::{Normalized, NormalizedGradient};
+use crate::program::{LayerGradients, LayerTensors, NormTensors, Op, Program};
 use crate::random::{Stream, stream_key};
-use crate::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use crate::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
 /// A program for a spec, and where its tensors are.
@@ -70,6 +71,8 @@ pub enum Fusion {
 #[must_use]
 pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
     match (spec.plan, fusion) {
+        // Normalisations and residual connections are ops of the plain program only.
+        _ if !spec.net.is_plain() => plain(spec, batch, purpose),
         (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
         (PlanKind::Fused, Fusion::Blocks) => fused(spec, batch, purpose),
         (PlanKind::Fused, Fusion::Rows) => rows(spec, batch, purpose),
@@ -164,7 +167,7 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
             .map(|(weight, bias)| LayerGradients { weight, bias });
         let z = transient(&mut p, layout, name("z"), out);
         let same = match layer.activation {
-            Units::Same(Activation::Identity) => true,
+            Units::Same(Activation::Identity) => layer.norm.is_none(),
             Units::Same(activation) => {
                 layout != Layout::Plain && activation.derivative_follows_from_value()
             }
@@ -173,7 +176,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let a = if same { z } else { transient(&mut p, layout, name("a"), out) };
         let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
         deltas.extend(delta);
-        layers.push(LayerTensors { weight, bias, z, a, delta, gradients });
+        let of = LayerTensors { weight, bias, z, a, delta, gradients, norm: None };
+        let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
+        layers.push(LayerTensors { norm, ..of });
     }
 
     let outputs = net.outputs();
@@ -210,6 +215,38 @@ fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
     let layers = tensors.plan.layers.iter();
     let limit = spec.max_norm;
     layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
+}
+
+/// The tensors of a normalisation between `of.z` and the activation of layer `l`.
+fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
+    let n = p.tensor(of.z).cols;
+    let name = |what: &str| format!("layers.{l}.norm.{what}");
+    let mut pair = |buffer, role, suffix: &str| {
+        ["weight", "bias"].map(|what| {
+            p.add_to(buffer, name(&format!("{what}{suffix}")), role, Extent::Fixed(1), n)
+        })
+    };
+    let [scale, shift] = pair(PARAMETERS, Role::Parameter, "");
+    let gradients = of.gradients.map(|_| pair(GRADIENTS, Role::Gradient, ".gradient"));
+    let mut whole = |what: &str, role, rows| p.add(name(what), role, rows, n);
+    let is_batch = norm == Norm::Batch;
+    let forward = Normalized {
+        z: of.z,
+        statistics: is_batch.then(|| whole("statistics", Role::Transient, Extent::Fixed(2))),
+        scale,
+        shift,
+        normal: whole("normal", Role::Transient, Extent::Batch),
+        out: whole("out", Role::Transient, Extent::Batch),
+    };
+    let running = is_batch.then(|| whole("running", Role::State, Extent::Fixed(2)));
+    let backward = of.delta.zip(gradients).map(|(gradient, [scale, shift])| NormalizedGradient {
+        of: forward,
+        gradient,
+        scale,
+        shift,
+        delta: whole("delta", Role::Transient, Extent::Batch),
+    });
+    NormTensors { forward, running, backward }
 }
 
 /// The functions of a layer's units, with their table on the device where they differ.

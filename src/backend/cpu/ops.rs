@@ -3,6 +3,7 @@
 use super::fused::{self, Pass};
 use super::memory::Shared;
 use super::merged;
+use super::norm;
 use super::packed::Packed;
 use super::partial::Partial;
 use super::team::Worker;
@@ -133,6 +134,13 @@ pub(super) fn run<T: Gemm>(
                 optimizer::reference(*optimizer, *decay, step, w, g, state);
             });
         }
+        Op::Add { y, x } => each_piece(cols(*x), &|_, range| {
+            T::add_scaled(T::one(), part(*y, range.clone()), write(*x, range));
+        }),
+        Op::BatchStatistics { .. }
+        | Op::Normalize(_)
+        | Op::NormalizeSums(_)
+        | Op::NormalizeGradient(_) => norm::run(op, rows, memory, worker),
         Op::Dropout { dropout, x } => {
             let n = cols(*x);
             each_piece(n, &|first, range| {
