@@ -238,8 +238,10 @@ pub struct Spec {
     pub optimizer: Optimizer,
     /// η before the schedule.
     pub lr: f32,
-    /// λ.
+    /// λ, of weights only unless `decay_all` is set.
     pub weight_decay: f32,
+    /// Whether biases are decayed too.
+    pub decay_all: bool,
     /// The schedule of η.
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
@@ -264,6 +266,7 @@ impl Spec {
             optimizer,
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
+            decay_all: false,
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,

@@ -77,7 +77,9 @@ first_given! {
         sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
-    StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
+    StepConfig {
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, batch_size
+    }
     RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -230,7 +232,10 @@ mod tests {
             lr = 0.001
             schedule = "cosine"
             momentum = 0.8
+            beta2 = 0.95
+            epsilon = 1e-6
             weight-decay = 1e-5
+            decay-all = true
             batch-size = 32
             validation = 0.2
             split = "group:street"

@@ -15,10 +15,11 @@ use crate::spec::{Spec, Units};
 /// Backward, for l = L−1…1: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside the update of W_{l+2}
 /// Last:                    the updates of W_2 and W_1
 ///
-/// A net that the kernels don't take ([`dense::takes`]) gets the plain program.
+/// A net that the kernels don't take ([`dense::takes`]) gets the plain program, and so does a rule
+/// with three states, for which they have no binding left.
 #[must_use]
 pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
-    if !dense::takes(&spec.net) {
+    if !dense::takes(&spec.net) || spec.optimizer.state_slots() > 2 {
         return plain(spec, batch, purpose);
     }
     let mut tensors = allocate(spec, batch, purpose, Layout::Merged);
@@ -66,14 +67,13 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let evaluate = 0..ops.len();
 
     let mut step = 0..0;
-    if let Some(state) = tensors.state {
+    if let Some([first, second, _]) = tensors.state {
         let backward = |delta: Option<Delta>, updates: Vec<ParameterGradient>| {
             Op::Backward(Box::new(Backward {
                 delta,
                 updates,
-                optimizer: spec.optimizer,
-                decay: spec.weight_decay,
-                state,
+                rule: tensors.rule,
+                state: [first, second],
                 parameters: tensors.plan.parameters,
             }))
         };
