@@ -19,7 +19,7 @@ use crate::kernels::{
     Access, Arg, Launch, add, gather, loss, max_norm, optimizer, random, softmax, sums,
 };
 use crate::loss::Loss;
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use std::fmt;
 use std::ops::Range;
@@ -56,14 +56,7 @@ pub enum Op {
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
     /// The optimiser's step on every parameter.
-    Update {
-        optimizer: Optimizer,
-        decay: f32,
-        w: TensorId,
-        g: TensorId,
-        first: TensorId,
-        second: TensorId,
-    },
+    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -314,15 +307,12 @@ impl Program {
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
             }
-            Op::Update { optimizer, decay, w, g, first, second } => {
+            Op::Update { rule, w, g, state } => {
                 let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
-                return (0..len)
-                    .step_by(part)
-                    .map(|start| {
-                        let tensors = [*w, *g, *first, *second];
-                        optimizer::launch(*optimizer, *decay, tensors, start, part.min(len - start))
-                    })
-                    .collect();
+                let launch = |start: usize| {
+                    optimizer::launch(*rule, [*w, *g], *state, start, part.min(len - start))
+                };
+                return (0..len).step_by(part).map(launch).collect();
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
             Op::BatchStatistics { z, statistics, running } => {
@@ -500,8 +490,8 @@ impl fmt::Display for OpText<'_> {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
             }
-            Op::Update { optimizer, w, g, .. } => {
-                write!(f, "update               {} by {} with {}", t(w), optimizer, t(g))
+            Op::Update { rule, w, g, .. } => {
+                write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }
             Op::Add { y, x } => write!(f, "add                  {} += {}", t(x), t(y)),
             Op::BatchStatistics { z, statistics, running } => {
@@ -541,7 +531,7 @@ impl fmt::Display for OpText<'_> {
                     f,
                     "gradient + update    {} layers by {}",
                     update.layers.len(),
-                    update.optimizer
+                    update.rule.optimizer
                 )
             }
             Op::GradientParts(op) => write!(
@@ -552,7 +542,7 @@ impl fmt::Display for OpText<'_> {
                 op.rows
             ),
             Op::SumUpdate(op) => {
-                write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.optimizer)
+                write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.rule.optimizer)
             }
             Op::Dense(op) => {
                 let from = if op.gathers { "gathered " } else { "" };
@@ -583,7 +573,7 @@ impl fmt::Display for OpText<'_> {
                 }
                 for (i, u) in op.updates.iter().enumerate() {
                     let between = if i > 0 || op.delta.is_some() { "; " } else { "" };
-                    write!(f, "{between}{} by {}", t(&u.weight), op.optimizer)?;
+                    write!(f, "{between}{} by {}", t(&u.weight), op.rule.optimizer)?;
                 }
                 Ok(())
             }

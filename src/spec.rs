@@ -371,10 +371,12 @@ pub struct Spec {
     pub optimizer: Optimizer,
     /// η before the schedule.
     pub lr: f32,
-    /// λ.
+    /// λ, of weights only unless `decay_all` is set.
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
+    /// Whether biases are decayed too.
+    pub decay_all: bool,
     /// The schedule of η.
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
@@ -400,6 +402,7 @@ impl Spec {
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
             max_norm: None,
+            decay_all: false,
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,

@@ -16,7 +16,7 @@ use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::matmul::Form;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
-use wgrad::optim::Optimizer;
+use wgrad::optim::{Optimizer, Rule};
 use wgrad::parity::Replay;
 use wgrad::program::{Op, Program};
 use wgrad::random::{Permutation, Random, Stream, stream_key};
@@ -323,9 +323,12 @@ fn every_optimizer_agrees() {
             let w = row("w", normal(&mut random, len));
             let g = row("g", normal(&mut random, len));
             let first = row("first", normal(&mut random, len));
-            let second = row("second", normal(&mut random, len).iter().map(|x| x * x).collect());
+            let mut squares =
+                |name| row(name, normal(&mut random, len).iter().map(|x| x * x).collect());
+            let state = [first, squares("second"), squares("third")];
             let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
-            case.check(Op::Update { optimizer, decay, w, g, first, second }, step, None, device);
+            let rule = Rule { optimizer, decay, decayed: len / 2 };
+            case.check(Op::Update { rule, w, g, state }, step, None, device);
         }
     }
 }

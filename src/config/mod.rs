@@ -80,7 +80,10 @@ first_given! {
         layers, activation, output_activation, bias, norm, residual, dropout,
         input_dropout, initializer, loss
     }
-    StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
+    StepConfig {
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
+        batch_size
+    }
     RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -233,7 +236,10 @@ mod tests {
             lr = 0.001
             schedule = "cosine"
             momentum = 0.8
+            beta2 = 0.95
+            epsilon = 1e-6
             weight-decay = 1e-5
+            decay-all = true
             batch-size = 32
             validation = 0.2
             split = "group:street"

@@ -23,9 +23,9 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
     let t = tensors.transient("target", spec.net.outputs());
     let gradient = tensors.output_gradient();
-    let update = tensors.state.map(|[first, second]| {
-        let (optimizer, decay, w) = (spec.optimizer, spec.weight_decay, tensors.plan.parameters);
-        Op::Update { optimizer, decay, w, g: tensors.gradients(), first, second }
+    let update = tensors.state.map(|state| {
+        let (rule, w) = (tensors.rule, tensors.plan.parameters);
+        Op::Update { rule, w, g: tensors.gradients(), state }
     });
     let loss = |tensors: &Tensors| {
         let (y, unit, scores) = (tensors.plan.output, tensors.plan.unit, tensors.scores);
