@@ -1,9 +1,9 @@
 //! What `wgrad predict` writes, row by row, in every format, and when something is wrong.
 
 mod cli_support;
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
-use arrow_array::{Array, RecordBatch};
 use cli_support::{Place, plane, ran};
 use std::fmt::Write as _;
 use wgrad::backend::device::{self, Choice};

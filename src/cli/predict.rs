@@ -114,7 +114,8 @@ impl Work<'_> {
                 let backend = open_device(&self.args.model.device)?.backend;
                 let session = model.session(backend, usize::MAX)?;
                 let output = Output::create(self.args.output.as_deref())?;
-                let columns = Columns::new(model, self.keep);
+                let outputs = model.predicted_columns();
+                let columns = Columns::new(&model.preprocessing, outputs, self.keep);
                 let writer = Writer::new(output, self.format, columns, &chunk.kept);
                 let writer = written(self.args, writer)?;
                 none.insert(State { session, writer, rows: 0 })

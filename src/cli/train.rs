@@ -18,7 +18,7 @@ use std::process::ExitCode;
 pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let options = args.resolve()?;
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
-    if let Some(k) = options.run.folds {
+    if let (Some(k), None) = (options.run.folds, options.run.fold) {
         return folds::train(&args, Source::open(options)?, k);
     }
     let job = Job::new(options)?;

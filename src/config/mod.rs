@@ -80,7 +80,7 @@ first_given! {
         layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss
     }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
-    RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
+    RunConfig { validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -237,6 +237,7 @@ mod tests {
             validation = 0.2
             split = "group:street"
             folds = 5
+            fold = 2
             test = "test.csv"
             init = "w.safetensors"
             epochs = 3

@@ -217,6 +217,11 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
 
+    /// Train only the net of this one of the --folds, as any other run
+    #[arg(long, env = "WGRAD_FOLD", value_name = "I", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]

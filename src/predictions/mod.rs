@@ -10,10 +10,10 @@ mod columnar;
 mod matrix;
 mod text;
 
+use crate::data::Preprocessing;
 use crate::error::{Error, Result, unknown};
 use crate::kernels::loss::index_of_max;
 use crate::matrix::Matrix;
-use crate::model::Model;
 use arrow_array::ArrayRef;
 use std::io::{self, Seek, Write};
 use std::path::Path;
@@ -124,11 +124,11 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// The columns of a model's predictions behind those that are carried along. A prediction that
-    /// would have the name of one of these is called `predicted_NAME`.
+    /// The columns of predictions of so many outputs, by the preprocessing of their model, behind
+    /// those that are carried along. A prediction that would have the name of one of these is
+    /// called `predicted_NAME`.
     #[must_use]
-    pub fn new(model: &Model, kept: &[String]) -> Self {
-        let preprocessing = &model.preprocessing;
+    pub fn new(preprocessing: &Preprocessing, outputs: usize, kept: &[String]) -> Self {
         let probability = |name: &String| format!("p_{name}");
         let (verdict, outputs) = match (&preprocessing.classes, &preprocessing.labels) {
             (Some(names), _) => {
@@ -139,7 +139,7 @@ impl Columns {
                 let verdict = Verdict::Labels(names.clone(), separator.unwrap_or('|'));
                 (Some(verdict), names.iter().map(probability).collect())
             }
-            (None, None) => (None, value_names(model)),
+            (None, None) => (None, value_names(preprocessing, outputs)),
         };
         let mut columns = Columns { kept: kept.to_vec(), verdict, outputs };
         for name in &mut columns.outputs {
@@ -166,11 +166,11 @@ impl Columns {
 }
 
 /// The names of predicted values.
-fn value_names(model: &Model) -> Vec<String> {
-    match (&model.preprocessing.encoding, model.predicted_columns()) {
+fn value_names(preprocessing: &Preprocessing, outputs: usize) -> Vec<String> {
+    match (&preprocessing.encoding, outputs) {
         (Some(encoding), _) if encoding.header.named => encoding.targets.clone(),
         (_, 1) => vec!["prediction".into()],
-        (_, outputs) => (1..=outputs).map(|i| format!("prediction_{i}")).collect(),
+        _ => (1..=outputs).map(|i| format!("prediction_{i}")).collect(),
     }
 }
 
