@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, Validation};
+pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -78,7 +78,10 @@ first_given! {
     }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
-    RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
+    RunConfig {
+        validation, split, folds, test, init, epochs, no_shuffle, stop_at, keep, metric, patience,
+        time_limit, out, plan
+    }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -240,6 +243,10 @@ mod tests {
             epochs = 3
             no-shuffle = true
             stop-at = "rmse=2.5"
+            keep = "last"
+            metric = "rmse"
+            patience = 5
+            time-limit = "10m"
             out = "there"
             plan = "plain"
             device = 0
