@@ -21,6 +21,7 @@ use crate::files::{AtomicFile, write_error};
 use crate::matrix::Matrix;
 use crate::observe::{Bar, Interrupt};
 use crate::predictions::{Columns, Format, Rows, Writer};
+use crate::stopping::Keep;
 use arrow_array::{ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
 use serde::Serialize;
 use std::path::Path;
@@ -60,6 +61,12 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
             "leave out --stop-at: the last net is trained on all rows and has none to stop by",
         ));
     }
+    if source.config.run.patience.is_some() || source.config.run.keep == Some(Keep::Best) {
+        return Err(Error::usage("--patience or --keep best beside --folds").help(
+            "leave it out: an epoch that was chosen by the rows of its fold would be judged too well",
+        ));
+    }
+    source.config.run.keep = Some(Keep::Last);
     let data = source.data.clone();
     let folds = splitting::folds(&mut source.config, &data, k)?;
     let rows = data.rows();
@@ -135,7 +142,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     }
     Ok(match summary.ending {
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
-        Ending::Done | Ending::Stopped => ExitCode::SUCCESS,
+        _ => ExitCode::SUCCESS,
     })
 }
 

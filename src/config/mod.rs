@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, Validation};
+pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -80,7 +80,10 @@ first_given! {
         layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss
     }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
-    RunConfig { validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, out, plan }
+    RunConfig {
+        validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
+        patience, time_limit, out, plan
+    }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -243,6 +246,10 @@ mod tests {
             epochs = 3
             no-shuffle = true
             stop-at = "rmse=2.5"
+            keep = "last"
+            metric = "rmse"
+            patience = 5
+            time-limit = "10m"
             out = "there"
             plan = "plain"
             device = 0

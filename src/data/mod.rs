@@ -29,6 +29,7 @@ mod delimited;
 mod digits;
 mod download;
 mod encode;
+mod fingerprint;
 mod frame;
 mod generated;
 mod idx;
