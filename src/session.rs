@@ -9,8 +9,9 @@ use crate::matrix::Matrix;
 use crate::metrics::{Metrics, TargetSummary};
 use crate::plan::Plan;
 use crate::program::{LayerTensors, NormTensors};
+use crate::snapshot::HostTensor;
 use crate::spec::{Net, Norm};
-use crate::tensor::TensorId;
+use crate::tensor::{Role, TensorId};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -116,7 +117,12 @@ impl Session {
     ///
     /// # Errors
     /// When the device can't hold them.
-    pub fn upload(&mut self, samples: Samples, preprocessing: &Preprocessing) -> Result<Loaded> {
+    pub fn upload(
+        &mut self,
+        samples: impl Into<Arc<Samples>>,
+        preprocessing: &Preprocessing,
+    ) -> Result<Loaded> {
+        let samples = samples.into();
         let outputs = self.plan.program.tensor(self.plan.output).cols;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
@@ -125,7 +131,7 @@ impl Session {
             None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
-        let id = self.backend.upload(Arc::new(samples))?;
+        let id = self.backend.upload(samples)?;
         Ok(Loaded { id, rows, targets })
     }
 
@@ -188,6 +194,82 @@ impl Session {
     /// When the device was lost.
     pub fn clear_sums(&mut self) -> Result<()> {
         self.backend.write(self.plan.sums, Values::F32(&[0.0; 4]))
+    }
+
+    /// The running sums.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn sums(&mut self) -> Result<[f32; 4]> {
+        let mut sums = [0.0; 4];
+        self.backend.read(self.plan.sums, ValuesMut::F32(&mut sums))?;
+        Ok(sums)
+    }
+
+    /// Sets the running sums.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn set_sums(&mut self, sums: [f32; 4]) -> Result<()> {
+        self.backend.write(self.plan.sums, Values::F32(&sums))
+    }
+
+    /// What one step hands on to the next: all parameters, each as a tensor of its own, and what
+    /// the optimiser keeps.
+    #[must_use]
+    pub fn state(&self) -> Vec<TensorId> {
+        let all = self.plan.program.tensors.iter().enumerate();
+        all.filter(|(_, t)| matches!(t.role, Role::Parameter | Role::State))
+            .map(|(i, _)| TensorId(i))
+            .filter(|id| *id != self.plan.parameters)
+            .collect()
+    }
+
+    /// What predictions read of it: all parameters, and what ops of the way forward use besides.
+    #[must_use]
+    pub fn predicting(&self) -> Vec<TensorId> {
+        let program = &self.plan.program;
+        let ops = program.ops[program.routines.predict.clone()].iter();
+        let used: Vec<TensorId> = ops.flat_map(|op| program.uses(op)).map(|(id, _)| id).collect();
+        let is_read =
+            |id: &TensorId| program.tensor(*id).role == Role::Parameter || used.contains(id);
+        self.state().into_iter().filter(is_read).collect()
+    }
+
+    /// Reads tensors, none of which has a row for each row of the batch.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn read_tensors(&mut self, tensors: &[TensorId]) -> Result<Vec<HostTensor>> {
+        let read = |&id: &TensorId| {
+            let matrix = self.read(id)?;
+            let shape = [matrix.rows(), matrix.cols()];
+            let name = self.plan.program.tensor(id).name.clone();
+            Ok(HostTensor { name, shape, values: matrix.into_data() })
+        };
+        tensors.iter().map(read).collect()
+    }
+
+    /// Writes tensors, by their names.
+    ///
+    /// # Errors
+    /// When the program has no such tensor or one of another shape, or the device was lost.
+    pub fn write_tensors(&mut self, tensors: &[HostTensor]) -> Result<()> {
+        let program = &self.plan.program;
+        for HostTensor { name, shape, values } in tensors {
+            let id = program.find(name).ok_or_else(|| {
+                Error::data(format!("the program has no tensor {name}"))
+                    .help("it was written for another net or another optimiser")
+            })?;
+            let t = program.tensor(id);
+            let expected = [t.rows.rows(program.batch), t.cols];
+            if *shape != expected {
+                return Err(Error::data(format!("{name} is {shape:?}, not {expected:?}"))
+                    .help("it was written for another net or another optimiser"));
+            }
+            self.backend.write(id, Values::F32(values))?;
+        }
+        Ok(())
     }
 
     /// Loss and metrics from the running sums over the last `rows` rows of `data`.

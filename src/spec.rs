@@ -6,6 +6,7 @@ use crate::init::Init;
 use crate::loss::{Loss, Objective};
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
+use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -389,6 +390,8 @@ pub struct Spec {
     pub shuffle: bool,
     /// The program that it is turned into.
     pub plan: PlanKind,
+    /// When it ends early, and which weights are kept.
+    pub stopping: Stopping,
 }
 
 impl Spec {
@@ -409,6 +412,7 @@ impl Spec {
             seed: 0,
             shuffle: true,
             plan: PlanKind::Fused,
+            stopping: Stopping::default(),
         }
     }
 
@@ -434,6 +438,7 @@ impl Spec {
     /// negative or not a number; cross-entropy on probabilities over outputs that are none.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
+        self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
         }

@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, Validation, names, text};
+use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -9,6 +9,7 @@ use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 use crate::spec::{Bias, Norm, PlanKind, Units};
+use crate::stopping::Keep;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -249,6 +250,11 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
 
+    /// Train only the net of this one of the --folds, as any other run
+    #[arg(long, env = "WGRAD_FOLD", value_name = "I", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,6 +283,28 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_STOP_AT", value_name = "METRIC=VALUE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<StopAt>,
+
+    /// The weights that the run leaves: best, of the epoch that is best on the validation rows, or
+    /// last [default: best where there are validation rows]
+    #[arg(long, env = "WGRAD_KEEP", value_name = "best|last")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+
+    /// The metric on the validation rows by which epochs are compared [default: that of --stop-at,
+    /// else accuracy for classes and loss for all else]
+    #[arg(long, env = "WGRAD_METRIC", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+
+    /// End the run after so many epochs without a better one
+    #[arg(long, env = "WGRAD_PATIENCE", value_name = "EPOCHS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+
+    /// End the run after this time, as in 90s, 10m or 2h
+    #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<TimeSpan>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]
