@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
+pub use values::{Every, HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -80,7 +80,7 @@ first_given! {
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
     RunConfig {
         validation, split, folds, test, init, epochs, no_shuffle, stop_at, keep, metric, patience,
-        time_limit, out, plan
+        time_limit, checkpoint_every, keep_checkpoints, out, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -247,6 +247,8 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            checkpoint-every = "5epochs"
+            keep-checkpoints = 3
             out = "there"
             plan = "plain"
             device = 0
