@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
+pub use values::{Every, HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -86,7 +86,7 @@ first_given! {
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, out, plan
+        patience, time_limit, checkpoint_every, keep_checkpoints, out, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -233,6 +233,10 @@ mod tests {
             activation = "gelu"
             output-activation = "softmax"
             bias = "subtract"
+            norm = "layer"
+            residual = 2
+            dropout = 0.5
+            input-dropout = 0.25
             initializer = "normal(0.02)"
             loss = "huber(0.5):mean-batch"
             optimizer = "nesterov"
@@ -243,6 +247,7 @@ mod tests {
             epsilon = 1e-6
             weight-decay = 1e-5
             decay-all = true
+            max-norm = 3.5
             batch-size = 32
             validation = 0.2
             split = "group:street"
@@ -257,6 +262,8 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            checkpoint-every = "5epochs"
+            keep-checkpoints = 3
             out = "there"
             plan = "plain"
             device = 0

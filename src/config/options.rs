@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -305,6 +305,17 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
+
+    /// How often a checkpoint is written, as in 60s, 10m or 5epochs; one is always written at the end
+    /// [default: 60s]
+    #[arg(long, env = "WGRAD_CHECKPOINT_EVERY", value_name = "TIME|EPOCHS")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<Every>,
+
+    /// How many checkpoints are kept; 0 for none at all [default: 2]
+    #[arg(long, env = "WGRAD_KEEP_CHECKPOINTS", value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoints: Option<usize>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]
