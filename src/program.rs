@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::dense::{self, Dense};
+use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
@@ -13,7 +14,7 @@ use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
-use crate::kernels::{Access, Arg, Launch, gather, loss, optimizer, random, softmax, sums};
+use crate::kernels::{Access, Arg, Launch, gather, loss, norm, optimizer, random, softmax, sums};
 use crate::loss::Loss;
 use crate::optim::Rule;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
@@ -51,6 +52,10 @@ pub enum Op {
     Accumulate { scores: TensorId, sums: TensorId },
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
+    /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
+    Norm { x: TensorId, partial: TensorId, norm: TensorId },
+    /// g ← g changed, before the optimiser sees it.
+    Edit { edit: Edit, g: TensorId },
     /// The optimiser's step on every parameter.
     Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
     /// Gather, forward, loss and backward to all δ, a block of rows at a time.
@@ -273,6 +278,14 @@ impl Program {
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
             }
+            Op::Norm { x, partial, norm } => {
+                return norm::launches([*x, *partial, *norm], self.len(*x), largest);
+            }
+            Op::Edit { edit, g } => {
+                let (len, part) = (self.len(*g), largest / ALIGNMENT * ALIGNMENT);
+                let launch = |start: usize| edits::launch(*edit, *g, start, part.min(len - start));
+                return (0..len).step_by(part).map(launch).collect();
+            }
             Op::Update { rule, w, g, state } => {
                 let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
                 let launch = |start: usize| {
@@ -446,6 +459,11 @@ impl fmt::Display for OpText<'_> {
             Op::ColumnSums { delta, sign, out } => {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
+            }
+            Op::Norm { x, norm, .. } => write!(f, "norm                 {} = ‖{}‖", t(norm), t(x)),
+            Op::Edit { edit, g } => {
+                write!(f, "edit                 {} by {}", t(g), edit.name())?;
+                edit.reads().map_or(Ok(()), |other| write!(f, " with {}", t(&other)))
             }
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))

@@ -44,6 +44,8 @@ pub enum Stream {
     Folds = 6,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
+    /// The noise that is added to gradients.
+    GradientNoise = 24,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

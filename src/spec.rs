@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
-use crate::optim::Optimizer;
+use crate::optim::{GradientEdits, Optimizer};
 use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -242,6 +242,8 @@ pub struct Spec {
     pub weight_decay: f32,
     /// Whether biases are decayed too.
     pub decay_all: bool,
+    /// What is done to the gradient before the optimiser sees it.
+    pub edits: GradientEdits,
     /// The schedule of η.
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
@@ -267,6 +269,7 @@ impl Spec {
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
             decay_all: false,
+            edits: GradientEdits::default(),
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,
@@ -295,7 +298,7 @@ impl Spec {
     ///
     /// # Errors
     /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
-    /// negative or not a number; cross-entropy on probabilities over outputs that are none.
+    /// negative or not a number; what [`GradientEdits::check`] finds; cross-entropy on probabilities over outputs that are none.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
         if self.batch_size == 0 {
@@ -308,6 +311,7 @@ impl Spec {
                 );
             }
         }
+        self.edits.check()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(

@@ -12,7 +12,9 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::edits::Edit;
 use wgrad::kernels::matmul::Form;
+use wgrad::kernels::norm::STRETCH;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
 use wgrad::optim::{Optimizer, Rule};
@@ -329,6 +331,43 @@ fn every_optimizer_agrees() {
             let rule = Rule { optimizer, decay, decayed: len / 2 };
             case.check(Op::Update { rule, w, g, state }, step, None, device);
         }
+    }
+}
+
+#[test]
+fn edits_of_the_gradient_agree() {
+    let mut random = random(11);
+    for round in 0..8 {
+        let Some(device) = gpu("edits of the gradient") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (w, g) = (row("w", normal(&mut random, len)), row("g", normal(&mut random, len)));
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![[0.5, 20.0][round / 4]]);
+        let edit = match round % 4 {
+            0 => Edit::SignPenalty { strength: 0.3, w },
+            1 => Edit::ClipValue { limit: 0.7 },
+            2 => Edit::ClipNorm { limit: 3.0, norm },
+            _ => Edit::Noise { variance: 0.1, key: [3, round as u32], first: 70 },
+        };
+        let step = Step { t: [0, 900][round / 4], ..Step::default() };
+        case.check(Op::Edit { edit, g }, step, None, device);
+    }
+}
+
+#[test]
+fn norms_agree_over_a_stretch_and_over_many() {
+    let mut random = random(12);
+    for len in [1, 63, 4096, 4097, 300_000] {
+        let Some(device) = gpu("norms") else { return };
+        let mut case = Case::new(1);
+        let x = case.tensor("x", Extent::Fixed(1), len, normal(&mut random, len));
+        let stretches = len.div_ceil(STRETCH);
+        let partial = case.tensor("partial", Extent::Fixed(1), stretches, vec![]);
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![]);
+        let norm = case.check(Op::Norm { x, partial, norm }, Step::default(), None, device);
+        let root = (len as f32).sqrt();
+        assert!(len < 4096 || (norm[0] / root - 1.0).abs() < 0.1, "{norm:?} of {len}");
     }
 }
 

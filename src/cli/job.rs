@@ -13,7 +13,7 @@ use crate::data::{
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
-use crate::optim::Optimizer;
+use crate::optim::{GradientEdits, Optimizer};
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
@@ -251,6 +251,11 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         epsilon,
         weight_decay,
         decay_all,
+        l1,
+        clip_value,
+        clip_norm,
+        clip_global_norm,
+        gradient_noise,
         batch_size,
     } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
@@ -267,6 +272,13 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.schedule = *schedule.get_or_insert_default();
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.decay_all = *decay_all.get_or_insert(false);
+    spec.edits = GradientEdits {
+        l1: *l1.get_or_insert(0.0),
+        clip_value: *clip_value,
+        clip_norm: *clip_norm,
+        clip_global_norm: *clip_global_norm,
+        noise: *gradient_noise.get_or_insert(0.0),
+    };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);

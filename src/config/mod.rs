@@ -78,7 +78,8 @@ first_given! {
     }
     NetConfig { layers, activation, output_activation, bias, initializer, loss }
     StepConfig {
-        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, batch_size
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, l1, clip_value,
+        clip_norm, clip_global_norm, gradient_noise, batch_size
     }
     RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
@@ -236,6 +237,11 @@ mod tests {
             epsilon = 1e-6
             weight-decay = 1e-5
             decay-all = true
+            l1 = 1e-6
+            clip-value = 2.0
+            clip-norm = 3.0
+            clip-global-norm = 4.0
+            gradient-noise = 0.01
             batch-size = 32
             validation = 0.2
             split = "group:street"

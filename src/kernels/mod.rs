@@ -6,11 +6,13 @@
 pub mod activation;
 pub mod backward;
 pub mod dense;
+pub mod edits;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
 pub mod loss;
 pub mod matmul;
+pub mod norm;
 pub mod optimizer;
 pub mod output;
 pub mod random;
@@ -87,6 +89,9 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::LOSS,
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
+        &edits::EDIT,
+        &norm::SQUARE_SUMS,
+        &norm::NORM,
         &optimizer::OPTIMIZER,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,

@@ -6,6 +6,7 @@
 mod fused;
 mod merged;
 mod plain;
+mod update;
 
 pub use fused::{fused, rows};
 pub use merged::merged;
@@ -65,14 +66,24 @@ pub enum Fusion {
     Layers,
 }
 
-/// The program that `spec` asks for, on a backend that runs it as `fusion` says.
+/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
+/// for, or where a step needs gradients that are kept.
 #[must_use]
-pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
-    match (spec.plan, fusion) {
-        (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Blocks) => fused(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Rows) => rows(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Layers) => merged(spec, batch, purpose),
+pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
+    match spec.plan {
+        PlanKind::Fused if spec.edits.is_empty() => offered,
+        _ => Fusion::None,
+    }
+}
+
+/// The program that `spec` asks for, on a backend that fuses as `offered`.
+#[must_use]
+pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Plan {
+    match fusion(spec, offered) {
+        Fusion::None => plain(spec, batch, purpose),
+        Fusion::Blocks => fused(spec, batch, purpose),
+        Fusion::Rows => rows(spec, batch, purpose),
+        Fusion::Layers => merged(spec, batch, purpose),
     }
 }
 
@@ -103,6 +114,7 @@ struct Tensors {
     /// δ of each layer, in training.
     deltas: Vec<TensorId>,
     scores: TensorId,
+    /// The rule of the update, and what it decays.
     rule: Rule,
     /// The states of the optimiser, in training.
     state: Option<[TensorId; 3]>,

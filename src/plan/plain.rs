@@ -1,5 +1,6 @@
 //! The plain program, which people read to learn and the others are held against.
 
+use super::update::update;
 use super::{Layout, Plan, Purpose, allocate, functions};
 use crate::kernels::matmul::Form;
 use crate::program::{Op, Routines};
@@ -12,16 +13,13 @@ use crate::spec::{Spec, Units};
 /// Backward, for l = L…1:   δ_l = ∂E/∂A_l ⊙ σ_l′(Z_l)   (for softmax Jᵀ ∂E/∂A_L)
 ///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
 ///                          ∂E/∂A_{l−1} = δ_l W_l
-/// Update:                  all W, b by the optimiser
+/// Update:                  edits of the gradient, then all W, b by the optimiser
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
     let (t, gradient) =
         (tensors.transient("target", spec.net.outputs()), tensors.output_gradient());
-    let update = tensors.state.map(|state| {
-        let (rule, w) = (tensors.rule, tensors.plan.parameters);
-        Op::Update { rule, w, g: tensors.gradients(), state }
-    });
+    let update = update(spec, &mut tensors);
     let p = &mut tensors.plan.program;
     let mut ops = Vec::new();
 
