@@ -14,7 +14,9 @@ use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
-use crate::kernels::{Access, Arg, Launch, gather, loss, norm, optimizer, random, softmax, sums};
+use crate::kernels::{
+    Access, Arg, Launch, gather, loss, optimizer, random, softmax, sums, vector_norm,
+};
 use crate::loss::Loss;
 use crate::optim::Rule;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
@@ -53,7 +55,7 @@ pub enum Op {
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
     /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
-    Norm { x: TensorId, partial: TensorId, norm: TensorId },
+    VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
     /// g ← g changed, before the optimiser sees it.
     Edit { edit: Edit, g: TensorId },
     /// The optimiser's step on every parameter.
@@ -278,8 +280,8 @@ impl Program {
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
             }
-            Op::Norm { x, partial, norm } => {
-                return norm::launches([*x, *partial, *norm], self.len(*x), largest);
+            Op::VectorNorm { x, partial, norm } => {
+                return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
             }
             Op::Edit { edit, g } => {
                 let (len, part) = (self.len(*g), largest / ALIGNMENT * ALIGNMENT);
@@ -460,7 +462,9 @@ impl fmt::Display for OpText<'_> {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
             }
-            Op::Norm { x, norm, .. } => write!(f, "norm                 {} = ‖{}‖", t(norm), t(x)),
+            Op::VectorNorm { x, norm, .. } => {
+                write!(f, "norm                 {} = ‖{}‖", t(norm), t(x))
+            }
             Op::Edit { edit, g } => {
                 write!(f, "edit                 {} by {}", t(g), edit.name())?;
                 edit.reads().map_or(Ok(()), |other| write!(f, " with {}", t(&other)))

@@ -14,7 +14,7 @@ use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
 use wgrad::kernels::edits::Edit;
 use wgrad::kernels::matmul::Form;
-use wgrad::kernels::norm::STRETCH;
+use wgrad::kernels::vector_norm::STRETCH;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
 use wgrad::optim::{Optimizer, Rule};
@@ -365,7 +365,7 @@ fn norms_agree_over_a_stretch_and_over_many() {
         let stretches = len.div_ceil(STRETCH);
         let partial = case.tensor("partial", Extent::Fixed(1), stretches, vec![]);
         let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![]);
-        let norm = case.check(Op::Norm { x, partial, norm }, Step::default(), None, device);
+        let norm = case.check(Op::VectorNorm { x, partial, norm }, Step::default(), None, device);
         let root = (len as f32).sqrt();
         assert!(len < 4096 || (norm[0] / root - 1.0).abs() < 0.1, "{norm:?} of {len}");
     }

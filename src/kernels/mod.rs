@@ -12,13 +12,14 @@ pub mod gather;
 pub mod gradient;
 pub mod loss;
 pub mod matmul;
-pub mod norm;
+
 pub mod optimizer;
 pub mod output;
 pub mod random;
 pub mod softmax;
 pub mod sums;
 pub mod tile;
+pub mod vector_norm;
 
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
@@ -90,8 +91,8 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
         &edits::EDIT,
-        &norm::SQUARE_SUMS,
-        &norm::NORM,
+        &vector_norm::SQUARE_SUMS,
+        &vector_norm::NORM,
         &optimizer::OPTIMIZER,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,

@@ -2,7 +2,7 @@
 
 use super::Tensors;
 use crate::kernels::edits::Edit;
-use crate::kernels::norm::STRETCH;
+use crate::kernels::vector_norm::STRETCH;
 use crate::program::{Op, Program};
 use crate::random::{Stream, stream_key};
 use crate::spec::Spec;
@@ -46,7 +46,7 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
         let Some(limit) = limit else { continue };
         for g in of {
             let [partial, norm] = norm_tensors(p, g);
-            ops.push(Op::Norm { x: g, partial, norm });
+            ops.push(Op::VectorNorm { x: g, partial, norm });
             ops.push(Op::Edit { edit: Edit::ClipNorm { limit, norm }, g });
         }
     }

@@ -12,7 +12,7 @@ use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
-use crate::kernels::{Step, activation, gather, loss, norm, random, softmax, sums};
+use crate::kernels::{Step, activation, gather, loss, random, softmax, sums, vector_norm};
 use crate::program::Op;
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -123,14 +123,14 @@ pub(super) fn run<T: Gemm>(
             let sign = T::of((*sign).into());
             sums::reference(cols(*delta), sign, read(*delta), write(*out, 0..cols(*out)));
         }),
-        Op::Norm { x, partial, norm } => {
-            let stretches = len(*x).div_ceil(norm::STRETCH);
+        Op::VectorNorm { x, partial, norm } => {
+            let stretches = len(*x).div_ceil(vector_norm::STRETCH);
             worker.share(stretches, |i| {
-                let range = i * norm::STRETCH..((i + 1) * norm::STRETCH).min(len(*x));
-                write(*partial, i..i + 1)[0] = norm::square_sum(part(*x, range));
+                let range = i * vector_norm::STRETCH..((i + 1) * vector_norm::STRETCH).min(len(*x));
+                write(*partial, i..i + 1)[0] = vector_norm::square_sum(part(*x, range));
             });
             worker.share(1, |_| {
-                write(*norm, 0..1)[0] = norm::root_of_sum(part(*partial, 0..stretches));
+                write(*norm, 0..1)[0] = vector_norm::root_of_sum(part(*partial, 0..stretches));
             });
         }
         Op::Edit { edit, g } => each_block(len(*g), 1, PIECE, &|start, range| {

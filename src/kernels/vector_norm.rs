@@ -11,7 +11,7 @@ uniform! {
     Uniform { len: u32, first: u32 }
 }
 
-const SOURCE: &[&str] = &[COMMON, REDUCE, include_str!("../../shaders/norm.wgsl")];
+const SOURCE: &[&str] = &[COMMON, REDUCE, include_str!("../../shaders/vector_norm.wgsl")];
 const BINDINGS: &[super::Binding] = &[read("x"), read_write("partial_sums"), read_write("norm")];
 
 /// The sum of squares of every stretch: x: (len) → partial: (stretches).
