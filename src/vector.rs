@@ -28,6 +28,18 @@ pub trait Vector: Real {
         state: [&mut [Self]; 3],
     );
 
+    /// x ← x · min(1, limit / ‖x‖₂), and whether that changed it.
+    fn limit_norm(limit: Self, x: &mut [Self]) -> bool;
+    /// Dropout of one row from column `first` on, a multiple of 32: `kernels::dropout`.
+    fn drop_out(
+        key: [u32; 2],
+        position: u32,
+        first: usize,
+        threshold: u32,
+        scale: Self,
+        x: &mut [Self],
+    );
+
     /// The transpose of four rows of four, rows `stride` and `to_stride` apart.
     ///
     /// # Safety
@@ -100,6 +112,8 @@ macro_rules! vector {
     ($type:ty, $module:ident $(, $transpose:ident)?) => {
         mod $module {
             use super::{Optimizer, Scalars};
+            use crate::loss::sum;
+            use crate::random::threefry_lanes;
             use crate::optim::rules;
             use multiversion::multiversion;
 
@@ -153,6 +167,42 @@ macro_rules! vector {
                 "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
                 "x86_64+avx2+fma"
             ))]
+            pub(super) fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
+                let norm = sum(x.len(), |i| x[i] * x[i]).sqrt();
+                let exceeds = norm > limit;
+                if exceeds {
+                    let factor = limit / norm;
+                    x.iter_mut().for_each(|x| *x *= factor);
+                }
+                exceeds
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            pub(super) fn drop_out(
+                key: [u32; 2],
+                position: u32,
+                first: usize,
+                threshold: u32,
+                scale: $type,
+                x: &mut [$type],
+            ) {
+                // Columns c and c + 16 of each 32 share a draw.
+                for (group, x) in x.chunks_mut(32).enumerate() {
+                    let counter = (first / 2 + 16 * group) as u32;
+                    let draws = threefry_lanes::<16>(key, position, counter);
+                    for (x, &drawn) in x.iter_mut().zip(draws.as_flattened()) {
+                        *x = if drawn < threshold { 0.0 } else { *x * scale };
+                    }
+                }
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn update(
                 optimizer: Optimizer,
                 s: &Scalars<$type>,
@@ -188,6 +238,19 @@ macro_rules! vector {
                 state: [&mut [Self]; 3],
             ) {
                 $module::update(optimizer, s, w, g, state);
+            }
+            fn limit_norm(limit: Self, x: &mut [Self]) -> bool {
+                $module::limit_norm(limit, x)
+            }
+            fn drop_out(
+                key: [u32; 2],
+                position: u32,
+                first: usize,
+                threshold: u32,
+                scale: Self,
+                x: &mut [Self],
+            ) {
+                $module::drop_out(key, position, first, threshold, scale, x);
             }
             $(
                 #[cfg(target_arch = "x86_64")]

@@ -286,7 +286,11 @@ fn batches_of_one_ragged_and_full_batches_descend_as_written_out() {
         for batch_size in [1, 5, 13] {
             let mut spec = Spec::new(net.clone(), Loss::SquaredError).optimizer(Optimizer::Sgd);
             (spec.batch_size, spec.epochs, spec.seed) = (batch_size, 3, 5);
-            let start = LayerWeights { weight: Matrix::new(1, 1, vec![2.0]).unwrap(), bias: None };
+            let start = LayerWeights {
+                weight: Matrix::new(1, 1, vec![2.0]).unwrap(),
+                bias: None,
+                norm: None,
+            };
             let expected = descend(&spec, &x, &t, 2.0);
             let found = train_from(&spec, &data, &backend, Some(&[start]))[0];
             let error = (found - expected).abs() / expected.abs();

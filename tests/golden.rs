@@ -184,6 +184,7 @@ fn weights(parameters: &[Parameters]) -> Vec<LayerWeights> {
     let layer = |p: &Parameters| LayerWeights {
         weight: matrix(&p.weight),
         bias: p.bias.as_ref().map(|b| single(b)),
+        norm: None,
     };
     parameters.iter().map(layer).collect()
 }

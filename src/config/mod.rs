@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, Validation};
+pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -76,12 +76,18 @@ first_given! {
         data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
         sample_weight, task, scaling, image_size, image_colour, seed
     }
-    NetConfig { layers, activation, output_activation, bias, initializer, loss }
-    StepConfig {
-        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, l1, clip_value,
-        clip_norm, clip_global_norm, gradient_noise, batch_size
+    NetConfig {
+        layers, activation, output_activation, bias, norm, residual, dropout,
+        input_dropout, initializer, loss
     }
-    RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
+    StepConfig {
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm, l1,
+        clip_value, clip_norm, clip_global_norm, gradient_noise, batch_size
+    }
+    RunConfig {
+        validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
+        patience, time_limit, out, plan
+    }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -246,11 +252,16 @@ mod tests {
             validation = 0.2
             split = "group:street"
             folds = 5
+            fold = 2
             test = "test.csv"
             init = "w.safetensors"
             epochs = 3
             no-shuffle = true
             stop-at = "rmse=2.5"
+            keep = "last"
+            metric = "rmse"
+            patience = 5
+            time-limit = "10m"
             out = "there"
             plan = "plain"
             device = 0

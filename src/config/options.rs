@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, Validation, names, text};
+use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -8,7 +8,8 @@ use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
-use crate::spec::{Bias, PlanKind, Units};
+use crate::spec::{Bias, Norm, PlanKind, Units};
+use crate::stopping::Keep;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,32 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bias: Option<Bias>,
 
+    /// batch or layer: what normalises the hidden layers before their activation [default: none]
+    #[arg(long, env = "WGRAD_NORM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+
+    /// Residual blocks of so many hidden layers each, behind the first hidden layer; 0 for none
+    /// [default: 0]
+    #[arg(long, env = "WGRAD_RESIDUAL", value_name = "LAYERS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<usize>,
+
+    /// The fraction of each hidden layer's outputs that dropout drops in training [default: 0]
+    #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f32>,
+
+    /// The fraction of the inputs that dropout drops in training [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_INPUT_DROPOUT",
+        value_name = "FRACTION",
+        allow_negative_numbers = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_dropout: Option<f32>,
+
     /// How weights are drawn, as in xavier-normal or uniform(0.1) [default: as suits the activation]
     #[arg(long, env = "WGRAD_INITIALIZER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +202,11 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_WEIGHT_DECAY", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
+
+    /// Scale each unit's incoming weights back to this norm where a step takes them beyond it
+    #[arg(long, env = "WGRAD_MAX_NORM", value_name = "NORM", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_norm: Option<f32>,
 
     /// Decay biases too
     #[arg(
@@ -253,6 +285,11 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
 
+    /// Train only the net of this one of the --folds, as any other run
+    #[arg(long, env = "WGRAD_FOLD", value_name = "I", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -281,6 +318,28 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_STOP_AT", value_name = "METRIC=VALUE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<StopAt>,
+
+    /// The weights that the run leaves: best, of the epoch that is best on the validation rows, or
+    /// last [default: best where there are validation rows]
+    #[arg(long, env = "WGRAD_KEEP", value_name = "best|last")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+
+    /// The metric on the validation rows by which epochs are compared [default: that of --stop-at,
+    /// else accuracy for classes and loss for all else]
+    #[arg(long, env = "WGRAD_METRIC", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+
+    /// End the run after so many epochs without a better one
+    #[arg(long, env = "WGRAD_PATIENCE", value_name = "EPOCHS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+
+    /// End the run after this time, as in 90s, 10m or 2h
+    #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<TimeSpan>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]

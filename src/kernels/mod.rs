@@ -4,15 +4,18 @@
 //! composed shader and holds it against the declarations here.
 
 pub mod activation;
+pub mod add;
 pub mod backward;
 pub mod dense;
+pub mod dropout;
 pub mod edits;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
 pub mod loss;
 pub mod matmul;
-
+pub mod max_norm;
+pub mod norm;
 pub mod optimizer;
 pub mod output;
 pub mod random;
@@ -94,6 +97,15 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &vector_norm::SQUARE_SUMS,
         &vector_norm::NORM,
         &optimizer::OPTIMIZER,
+        &dropout::DROPOUT,
+        &add::ADD,
+        &norm::BATCH_STATISTICS,
+        &norm::BATCH_NORM,
+        &norm::LAYER_NORM,
+        &norm::NORM_SUMS,
+        &norm::BATCH_NORM_GRADIENT,
+        &norm::LAYER_NORM_GRADIENT,
+        &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
         &random::UNIFORM,

@@ -14,10 +14,13 @@ pub use plain::plain;
 
 use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
+use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::SCORES;
+use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::optim::Rule;
-use crate::program::{LayerGradients, LayerTensors, Program};
-use crate::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use crate::program::{LayerGradients, LayerTensors, NormTensors, Op, Program};
+use crate::random::{Stream, stream_key};
+use crate::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
 /// A program for a spec, and where its tensors are.
@@ -67,11 +70,12 @@ pub enum Fusion {
 }
 
 /// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
-/// for, or where a step needs gradients that are kept.
+/// for, where a step needs gradients that are kept, or where a net has normalisations or residual
+/// connections, which are ops of the plain program only.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
-        PlanKind::Fused if spec.edits.is_empty() => offered,
+        PlanKind::Fused if spec.net.is_plain() && spec.edits.is_empty() => offered,
         _ => Fusion::None,
     }
 }
@@ -169,7 +173,7 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let gradients = gradients.map(|(weight, bias)| LayerGradients { weight, bias });
         let z = transient(&mut p, layout, name("z"), out);
         let same = match layer.activation {
-            Units::Same(Activation::Identity) => true,
+            Units::Same(Activation::Identity) => layer.norm.is_none(),
             Units::Same(activation) => {
                 layout != Layout::Plain && activation.derivative_follows_from_value()
             }
@@ -178,7 +182,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let a = if same { z } else { transient(&mut p, layout, name("a"), out) };
         let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
         deltas.extend(delta);
-        layers.push(LayerTensors { weight, bias, z, a, delta, gradients });
+        let of = LayerTensors { weight, bias, z, a, delta, gradients, norm: None };
+        let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
+        layers.push(LayerTensors { norm, ..of });
     }
 
     let outputs = net.outputs();
@@ -231,6 +237,55 @@ fn add_parameters(
         .map(|(l, layer)| (layer.bias != Bias::None).then(|| add_bias(l, layer.units)));
     let biases: Vec<_> = biases.collect();
     (weights.into_iter().zip(biases).collect(), len)
+}
+
+/// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
+fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
+    let rate = match l.checked_sub(1) {
+        Some(l) => spec.net.layers[l].dropout,
+        None => spec.net.input_dropout,
+    };
+    let key = stream_key(spec.seed, Stream::Dropout, l as u64);
+    (rate > 0.0).then_some(Dropout { rate, key })
+}
+
+/// What holds the weights within their largest norm, after a step.
+fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
+    let layers = tensors.plan.layers.iter();
+    let limit = spec.max_norm;
+    layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
+}
+
+/// The tensors of a normalisation between `of.z` and the activation of layer `l`.
+fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
+    let n = p.tensor(of.z).cols;
+    let name = |what: &str| format!("layers.{l}.norm.{what}");
+    let mut pair = |buffer, role, suffix: &str| {
+        ["weight", "bias"].map(|what| {
+            p.add_to(buffer, name(&format!("{what}{suffix}")), role, Extent::Fixed(1), n)
+        })
+    };
+    let [scale, shift] = pair(PARAMETERS, Role::Parameter, "");
+    let gradients = of.gradients.map(|_| pair(GRADIENTS, Role::Gradient, ".gradient"));
+    let mut whole = |what: &str, role, rows| p.add(name(what), role, rows, n);
+    let is_batch = norm == Norm::Batch;
+    let forward = Normalized {
+        z: of.z,
+        statistics: is_batch.then(|| whole("statistics", Role::Transient, Extent::Fixed(2))),
+        scale,
+        shift,
+        normal: whole("normal", Role::Transient, Extent::Batch),
+        out: whole("out", Role::Transient, Extent::Batch),
+    };
+    let running = is_batch.then(|| whole("running", Role::State, Extent::Fixed(2)));
+    let backward = of.delta.zip(gradients).map(|(gradient, [scale, shift])| NormalizedGradient {
+        of: forward,
+        gradient,
+        scale,
+        shift,
+        delta: whole("delta", Role::Transient, Extent::Batch),
+    });
+    NormTensors { forward, running, backward }
 }
 
 /// The functions of a layer's units, with their table on the device where they differ.

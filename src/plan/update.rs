@@ -21,15 +21,8 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
 /// [`crate::optim::GradientEdits`].
 fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
     let edits = &spec.edits;
-    let each: Vec<TensorId> = tensors
-        .plan
-        .layers
-        .iter()
-        .filter_map(|layer| layer.gradients)
-        .flat_map(|g| [Some(g.weight), g.bias])
-        .flatten()
-        .collect();
     let p = &mut tensors.plan.program;
+    let each = parts(p, g);
     let mut ops = Vec::new();
     if edits.l1 > 0.0 {
         for layer in &tensors.plan.layers {
@@ -59,6 +52,12 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
         }
     }
     ops
+}
+
+/// The tensors that lie in `whole`, which spans a buffer.
+fn parts(p: &Program, whole: TensorId) -> Vec<TensorId> {
+    let inside = |id: &TensorId| p.tensor(*id).buffer == p.tensor(whole).buffer && *id != whole;
+    (0..p.tensors.len()).map(TensorId).filter(inside).collect()
 }
 
 /// The partial sums and the norm of `x`.

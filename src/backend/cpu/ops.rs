@@ -3,6 +3,7 @@
 use super::fused::{self, Pass};
 use super::memory::Shared;
 use super::merged;
+use super::norm;
 use super::packed::Packed;
 use super::partial::Partial;
 use super::team::Worker;
@@ -12,7 +13,9 @@ use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
-use crate::kernels::{Step, activation, gather, loss, random, softmax, sums, vector_norm};
+use crate::kernels::{
+    Step, activation, dropout, gather, loss, max_norm, random, softmax, sums, vector_norm,
+};
 use crate::program::Op;
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -146,6 +149,35 @@ pub(super) fn run<T: Gemm>(
                 // SAFETY: no other piece has this range.
                 unsafe { fused::take_step(*rule, *state, step, memory, *w, range, g) };
             });
+        }
+        Op::Add { y, x } => each_piece(cols(*x), &|_, range| {
+            T::add_scaled(T::one(), part(*y, range.clone()), write(*x, range));
+        }),
+        Op::BatchStatistics { .. }
+        | Op::Normalize(_)
+        | Op::NormalizeSums(_)
+        | Op::NormalizeGradient(_) => norm::run(op, rows, memory, worker),
+        Op::Dropout { dropout, x } => {
+            let n = cols(*x);
+            each_piece(n, &|first, range| {
+                for (i, x) in write(*x, range).chunks_exact_mut(n).enumerate() {
+                    dropout::reference(*dropout, step, first + i, 0..n, x);
+                }
+            });
+        }
+        Op::MaxNorm { w, limit } => {
+            let (units, inputs) = (program.tensor(*w).rows.rows(rows), cols(*w));
+            worker.deal(
+                1,
+                |_| unit_pieces(units),
+                |_, i| {
+                    let units = units_of(units, i);
+                    let range = units.start * inputs..units.end * inputs;
+                    if max_norm::reference(*limit, inputs, write(*w, range)) {
+                        packed.part(memory, *w, units, 0..inputs);
+                    }
+                },
+            );
         }
         Op::Rows(op) => {
             let partial = partial.filter(|_| op.reach == Reach::Deltas);
