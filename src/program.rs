@@ -4,6 +4,7 @@
 use crate::data::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
@@ -62,6 +63,10 @@ pub enum Op {
     Edit { edit: Edit, g: TensorId },
     /// The optimiser's step on every parameter.
     Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
+    /// average ← average + ρ (w − average), for all parameters in one row.
+    Average { share: Share, w: TensorId, average: TensorId },
+    /// a and b exchanged.
+    Swap { a: TensorId, b: TensorId },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -150,6 +155,10 @@ pub struct Routines {
     pub gradient: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
+    /// The weights of an epoch taken into their average, where epochs are averaged.
+    pub average: Range<usize>,
+    /// The averaged weights in the place of the trained ones, or back, where there are such.
+    pub swap: Range<usize>,
 }
 
 /// Ops over tensors, with the buffers that these lie in.
@@ -318,6 +327,19 @@ impl Program {
             Op::Edit { edit, g } => {
                 let (len, part) = (self.len(*g), largest / ALIGNMENT * ALIGNMENT);
                 let launch = |start: usize| edits::launch(*edit, *g, start, part.min(len - start));
+                return (0..len).step_by(part).map(launch).collect();
+            }
+            Op::Average { share, w, average } => {
+                let (len, part) = (self.len(*w), largest / ALIGNMENT * ALIGNMENT);
+                let launch = |start: usize| {
+                    average::launch(*share, *w, *average, start, part.min(len - start))
+                };
+                return (0..len).step_by(part).map(launch).collect();
+            }
+            Op::Swap { a, b } => {
+                let (len, part) = (self.len(*a), largest / ALIGNMENT * ALIGNMENT);
+                let launch =
+                    |start: usize| average::launch_swap(*a, *b, start, part.min(len - start));
                 return (0..len).step_by(part).map(launch).collect();
             }
             Op::Update { rule, w, g, state } => {
@@ -510,6 +532,10 @@ impl fmt::Display for OpText<'_> {
                 write!(f, "edit                 {} by {}", t(g), edit.name())?;
                 edit.reads().map_or(Ok(()), |other| write!(f, " with {}", t(&other)))
             }
+            Op::Average { w, average, .. } => {
+                write!(f, "average              {} += ρ ({} − {0})", t(average), t(w))
+            }
+            Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }

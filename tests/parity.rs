@@ -12,6 +12,7 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::average::Share;
 use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::edits::Edit;
 use wgrad::kernels::matmul::Form;
@@ -406,6 +407,37 @@ fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
             let expected = norm(before).min(limit);
             assert!((norm(after) - expected).abs() <= 1e-4 * expected, "{expected}");
         }
+    }
+}
+
+#[test]
+fn averages_of_weights_agree_and_exchanges_are_exact() {
+    let mut random = random(13);
+    for (share, step) in [
+        (Share::Constant(0.01), Step { t: 0, ..Step::default() }),
+        (Share::Constant(0.01), Step { t: 9, ..Step::default() }),
+        (Share::Equal(7), Step { epoch: 7, ..Step::default() }),
+        (Share::Equal(7), Step { epoch: 19, ..Step::default() }),
+    ] {
+        let Some(device) = gpu("averages of weights") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name| {
+            let values = normal(&mut random, len);
+            (case.tensor(name, Extent::Fixed(1), len, values.clone()), values)
+        };
+        let ((w, new), (average, old)) = (row("w"), row("average"));
+        let found = case.check(Op::Average { share, w, average }, step, None, device);
+        let part = share.at::<f32>(&step);
+        for ((found, new), old) in found.iter().zip(&new).zip(&old) {
+            assert!((found - (part * new + (1.0 - part) * old)).abs() < 1e-6);
+        }
+
+        let Some(device) = gpu("averages of weights") else { return };
+        let mut case = Case::new(1);
+        let a = case.tensor("a", Extent::Fixed(1), len, new.clone());
+        let b = case.tensor("b", Extent::Fixed(1), len, old);
+        assert_eq!(case.check(Op::Swap { a, b }, step, None, device), new);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::data::{
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
-use crate::optim::{GradientEdits, Optimizer};
+use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
@@ -265,6 +265,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         clip_norm,
         clip_global_norm,
         gradient_noise,
+        ema,
+        swa,
         max_norm,
         batch_size,
     } = &mut config.step;
@@ -289,6 +291,16 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         clip_norm: *clip_norm,
         clip_global_norm: *clip_global_norm,
         noise: *gradient_noise.get_or_insert(0.0),
+    };
+    spec.averaging = match (*ema, *swa) {
+        (None, None) => Averaging::None,
+        (Some(decay), None) => Averaging::Ema { decay },
+        (None, Some(fraction)) => Averaging::Swa { fraction },
+        (Some(_), Some(_)) => {
+            return Err(
+                Error::usage("both --ema and --swa").help("take one average of the weights")
+            );
+        }
     };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);

@@ -252,6 +252,22 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_noise: Option<f32>,
 
+    /// Evaluate and save a moving average of the weights, of which a step keeps this part, as in 0.999
+    #[arg(
+        long,
+        env = "WGRAD_EMA",
+        allow_negative_numbers = true,
+        value_name = "DECAY",
+        conflicts_with = "swa"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
+
+    /// Evaluate and save the mean of the weights over this last part of the epochs, as in 0.25
+    #[arg(long, env = "WGRAD_SWA", allow_negative_numbers = true, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swa: Option<f32>,
+
     /// Rows of a batch [default: 64; all rows for rprop]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod average;
 pub mod backward;
 pub mod dense;
 pub mod dropout;
@@ -97,6 +98,8 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &vector_norm::SQUARE_SUMS,
         &vector_norm::NORM,
         &optimizer::OPTIMIZER,
+        &average::AVERAGE,
+        &average::SWAP,
         &dropout::DROPOUT,
         &add::ADD,
         &norm::BATCH_STATISTICS,

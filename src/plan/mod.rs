@@ -3,6 +3,7 @@
 //! `plain` is the program as the mathematics names it; `fused` and `merged` give the same numbers
 //! from fewer ops, for small nets and for larger ones.
 
+mod average;
 mod fused;
 mod merged;
 mod plain;

@@ -58,7 +58,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;
-    tensors.plan
+    tensors.finish(spec)
 }
 
 /// Features to outputs, in training or not.

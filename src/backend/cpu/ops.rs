@@ -14,7 +14,7 @@ use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, dropout, gather, loss, max_norm, random, softmax, sums, vector_norm,
+    Step, activation, average, dropout, gather, loss, max_norm, random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -142,6 +142,12 @@ pub(super) fn run<T: Gemm>(
                 other => other.reads().map_or(&[][..], read),
             };
             edits::reference(*edit, step, start, other, write(*g, range));
+        }),
+        Op::Average { share, w, average } => each_block(len(*w), 1, PIECE, &|_, range| {
+            average::reference(*share, step, part(*w, range.clone()), write(*average, range));
+        }),
+        Op::Swap { a, b } => each_block(len(*a), 1, PIECE, &|_, range| {
+            write(*a, range.clone()).swap_with_slice(write(*b, range));
         }),
         Op::Update { rule, w, g, state } => {
             each_block(cols(*w), 1, PIECE, &|_, range| {
