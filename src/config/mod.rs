@@ -81,8 +81,8 @@ first_given! {
         input_dropout, initializer, loss
     }
     StepConfig {
-        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
-        batch_size
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm, l1,
+        clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -248,6 +248,13 @@ mod tests {
             weight-decay = 1e-5
             decay-all = true
             max-norm = 3.5
+            l1 = 1e-6
+            clip-value = 2.0
+            clip-norm = 3.0
+            clip-global-norm = 4.0
+            gradient-noise = 0.01
+            ema = 0.99
+            swa = 0.25
             batch-size = 32
             validation = 0.2
             split = "group:street"

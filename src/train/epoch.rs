@@ -65,6 +65,7 @@ impl Trainer {
 
     /// Runs the next `count` steps of the epoch.
     fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
+        self.use_average(false)?;
         let order = run.order(self.at.epoch);
         let step = |i: usize| {
             let done = self.at.step + i as u64;
