@@ -11,8 +11,9 @@ struct Loss {
 @group(1) @binding(1) var<storage, read> y: array<f32>;                 // (rows, cols)
 @group(1) @binding(2) var<storage, read> t: array<f32>;                 // (rows, cols)
 @group(1) @binding(3) var<storage, read> unit: array<f32>;              // (cols): users' units in one of ours
-@group(1) @binding(4) var<storage, read_write> gradient: array<f32>;    // ∂E/∂y: (rows, cols)
-@group(1) @binding(5) var<storage, read_write> scores: array<vec4<f32>>; // (rows): loss, right, d², |d|
+@group(1) @binding(4) var<storage, read> weights: array<f32>;           // (N): of the data set's rows
+@group(1) @binding(5) var<storage, read_write> gradient: array<f32>;    // ∂E/∂y: (rows, cols)
+@group(1) @binding(6) var<storage, read_write> scores: array<vec4<f32>>; // (rows): loss, right, d², |d|
 
 fn output_at(row: u32, j: u32) -> f32 {
     return y[row * p.cols + j];
@@ -20,6 +21,10 @@ fn output_at(row: u32, j: u32) -> f32 {
 
 fn target_at(row: u32, j: u32) -> f32 {
     return t[row * p.cols + j];
+}
+
+fn weight_of(row: u32) -> f32 {
+    return weights[permute(now.first + row)];
 }
 
 fn put_slope(row: u32, j: u32, slope: f32) {
@@ -37,7 +42,7 @@ fn loss(
     if (row >= extent(p.rows)) {
         return;
     }
-    let score = loss_row(lane, row, p.cols, p.parameter, p.threshold);
+    let score = loss_row(lane, row, true, p.cols, p.parameter, p.threshold);
     if (lane == 0u) {
         scores[row] = score;
     }

@@ -17,8 +17,9 @@ override PARAMETER: f32 = 0.0;
 @group(1) @binding(2) var<storage, read> y: array<f32>;                  // A_L: (B, cols)
 @group(1) @binding(3) var<storage, read> z: array<f32>;                  // Z_L: (B, cols)
 @group(1) @binding(4) var<storage, read> unit: array<f32>;               // (cols): users' units in one of ours
-@group(1) @binding(5) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
-@group(1) @binding(6) var<storage, read_write> scores: array<vec4<f32>>; // (B): loss, right, d², |d|
+@group(1) @binding(5) var<storage, read> weights: array<f32>;            // (N): of the data set's rows
+@group(1) @binding(6) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
+@group(1) @binding(7) var<storage, read_write> scores: array<vec4<f32>>; // (B): loss, right, d², |d|
 
 var<private> source: u32; // the row of the data set
 
@@ -33,6 +34,10 @@ fn target_at(row: u32, j: u32) -> f32 {
         return select(f32(label == j), f32(label), p.cols == 1u);
     }
     return bitcast<f32>(labels[source * p.cols + j]);
+}
+
+fn weight_of(row: u32) -> f32 {
+    return weights[source];
 }
 
 fn put_slope(row: u32, j: u32, slope: f32) {
@@ -58,7 +63,7 @@ fn output(
         return;
     }
     source = permute(now.first + row);
-    let score = loss_row(lane, row, p.cols, p.loss_parameter, p.threshold);
+    let score = loss_row(lane, row, true, p.cols, p.loss_parameter, p.threshold);
     if (lane == 0u) {
         scores[row] = score;
     }

@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use wgrad::activation::Activation;
 use wgrad::backend::{Backend, Values};
-use wgrad::data::{Affine, Dataset, Features, Preprocessing, Samples, Targets};
+use wgrad::data::{Affine, ClassWeight, Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::event::{Epoch, Flow, Observer};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
-use wgrad::loss::Objective;
+use wgrad::loss::{Loss, Objective};
 use wgrad::matrix::Matrix;
 use wgrad::optim::Optimizer;
 use wgrad::plan::{self, Plan, Purpose};
@@ -90,6 +90,19 @@ struct NetCase {
     targets: Vec<Vec<f64>>,
     parameters: Vec<Parameters>,
     outputs: Vec<Vec<f64>>,
+    value: f64,
+    gradients: Vec<Parameters>,
+}
+
+#[derive(Deserialize)]
+struct WeightsCase {
+    name: String,
+    layers: Vec<LayerCase>,
+    inputs: Vec<Vec<f64>>,
+    labels: Vec<u32>,
+    class_weights: Vec<f32>,
+    sample_weights: Vec<f32>,
+    parameters: Vec<Parameters>,
     value: f64,
     gradients: Vec<Parameters>,
 }
@@ -201,7 +214,7 @@ fn objective(loss: &str, reduction: &str) -> Objective {
 /// A data set that ops on written tensors don't look at.
 fn nothing() -> Samples {
     let features = Arc::new(Features::F32(Matrix::from_fn(1, 1, |_, _| 0.0)));
-    Samples { features, affine: Affine::identity(1), targets: None }
+    Samples { features, affine: Affine::identity(1), targets: None, weights: None }
 }
 
 /// Gradients are multiplied by a scale that is rounded to f32; PyTorch's is not. What the rounding
@@ -312,6 +325,7 @@ fn nets_give_the_outputs_losses_and_gradients_of_pytorch() {
                 features: Arc::new(Features::F32(matrix(&case.inputs))),
                 affine: Affine::identity(spec.net.inputs),
                 targets: Some(Targets::Numbers(matrix(&case.targets))),
+                weights: None,
             };
             let data = device.backend.start(&plan.program, &samples);
             device.backend.set_weights(&plan, &weights(&case.parameters));
@@ -324,6 +338,35 @@ fn nets_give_the_outputs_losses_and_gradients_of_pytorch() {
             let value = device.backend.get(&plan.program, plan.sums, rows)[0] / divisor;
             device.check(&format!("the loss of {}", case.name), &[value], &[case.value]);
             check_gradients(device, &case.name, &plan, &case.gradients, &step, divisor);
+        }
+    });
+}
+
+#[test]
+fn weighted_rows_and_classes_give_the_loss_and_the_gradients_of_pytorch() {
+    let golden: Golden<WeightsCase> = load("weights");
+    let test = "weighted_rows_and_classes_give_the_loss_and_the_gradients_of_pytorch";
+    on_every_device(test, DOUBLE, |device| {
+        for case in &golden.cases {
+            let names = ["a", "b", "c"].map(String::from).to_vec();
+            let of_class = names.iter().cloned().zip(case.class_weights.iter().copied()).collect();
+            let targets = Targets::Classes { labels: case.labels.clone(), names };
+            let of_class = ClassWeight::Given(of_class).of(&targets).unwrap();
+            let data = Dataset::new("golden", Features::F32(matrix(&case.inputs)), targets)
+                .and_then(|data| data.weighted(case.sample_weights.clone()))
+                .and_then(|data| data.weighted(of_class))
+                .unwrap();
+            let samples = Preprocessing::none(&data).samples(&data).unwrap();
+            let spec = Spec::new(net(case.inputs[0].len(), &case.layers), Loss::CrossEntropy);
+            let rows = data.rows();
+            let plan = plan::plain(&spec, rows, Purpose::Train);
+            let data = device.backend.start(&plan.program, &samples);
+            device.backend.set_weights(&plan, &weights(&case.parameters));
+            let step = first_rows(&spec, rows);
+            device.backend.run(plan.program.routines.gradient.clone(), data, &[step]).unwrap();
+            let value = device.backend.get(&plan.program, plan.sums, rows)[0] / rows as f64;
+            device.check(&format!("the loss of {}", case.name), &[value], &[case.value]);
+            check_gradients(device, &case.name, &plan, &case.gradients, &step, rows as f64);
         }
     });
 }

@@ -90,6 +90,7 @@ impl Case {
             features: Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap())),
             affine: Affine::identity(1),
             targets: None,
+            weights: None,
         });
         let mut replay = Replay::new(self.program, samples, device).unwrap();
         for (id, values) in self.values {
@@ -349,7 +350,8 @@ fn gathered_rows_are_bit_equal_from_bytes_and_from_floats() {
         } else {
             Targets::Numbers(Matrix::from_fn(all, cols, |_, _| random.normal() as f32))
         };
-        let samples = Samples { features: Arc::new(features), affine, targets: Some(targets) };
+        let samples =
+            Samples { features: Arc::new(features), affine, targets: Some(targets), weights: None };
         let order =
             Permutation::new(all as u32, Some(stream_key(3, Stream::Shuffle, round))).words();
         let step = Step { first: (all - rows) as u32, order, ..Step::default() };
@@ -438,7 +440,8 @@ fn elementary_functions_are_right_in_every_digit() {
         program.ops.push(Op::Activation { functions, z: from, a: to });
         device.load(Arc::new(program)).unwrap();
         let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap()));
-        let samples = Samples { features, affine: Affine::identity(1), targets: None };
+        let samples =
+            Samples { features, affine: Affine::identity(1), targets: None, weights: None };
         let data = device.upload(Arc::new(samples)).unwrap();
         device.write(from, Values::F32(&z)).unwrap();
         device.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).unwrap();

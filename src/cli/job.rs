@@ -33,7 +33,10 @@ pub(super) struct Job {
     pub spec: Spec,
     pub scaling: Scaling,
     pub preprocessing: Preprocessing,
+    /// The training rows with all of their weights.
     pub training: Dataset,
+    /// The weights of the training rows without those of their classes.
+    pub sample_weights: Option<Vec<f32>>,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
     /// The data as they were read, before anything was fitted to them.
@@ -74,7 +77,6 @@ impl Source {
     pub fn job(&self, parts: &Parts) -> Result<Job> {
         let Source { data, options, test, .. } = self;
         let mut config = self.config.clone();
-        refuse_weights(&config)?;
         let source = config.data.data.clone().unwrap_or_default();
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
@@ -88,6 +90,14 @@ impl Source {
         let mut preprocessing =
             Preprocessing::fit_rows(data, &parts.training, &Fitting { scaling, log })?;
         let training = preprocessing.dataset(data, &parts.training)?;
+        let sample_weights = training.weights().map(<[f32]>::to_vec);
+        let training = match &config.data.class_weight {
+            Some(weight) => {
+                let weights = weight.of(training.targets())?;
+                training.weighted(weights)?
+            }
+            None => training,
+        };
         let objective = *config.net.loss.get_or_insert_with(|| {
             Objective::from(match training.targets() {
                 Targets::Classes { .. } => Loss::CrossEntropy,
@@ -135,7 +145,18 @@ impl Source {
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
         make_absolute(&mut config)?;
         let data = data.clone();
-        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, data, init })
+        Ok(Job {
+            config,
+            spec,
+            scaling,
+            preprocessing,
+            training,
+            sample_weights,
+            validation,
+            test,
+            data,
+            init,
+        })
     }
 }
 
@@ -181,20 +202,6 @@ fn for_digits(config: &mut TrainConfig) {
         None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
     ) {
         config.step.lr.get_or_insert(0.007);
-    }
-}
-
-/// No kernel weighs rows yet: said, rather than trained as if nothing had been asked for.
-fn refuse_weights(config: &TrainConfig) -> Result<()> {
-    let data = &config.data;
-    let asked = [
-        data.class_weight.as_ref().map(|_| "--class-weight"),
-        data.sample_weight.as_ref().map(|_| "--sample-weight"),
-    ];
-    match asked.into_iter().flatten().next() {
-        None => Ok(()),
-        Some(option) => Err(Error::usage(format!("{option} is not trained with yet"))
-            .help("leave it out; a column of weights can be left out of the inputs by --ignore")),
     }
 }
 

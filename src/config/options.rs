@@ -59,12 +59,14 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
 
-    /// How much the rows of each class count: balanced, or as in yes=3,no=1
+    /// How much the training rows of each class count in the loss: balanced (all classes alike), or as
+    /// in yes=3,no=1, 1 for the others; held-out rows are not weighted by class
     #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
 
-    /// A column that says how much each row counts
+    /// A column that says how much each row counts in the loss, held-out rows too; multiplied with
+    /// --class-weight, and scaled to a mean of 1
     #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,

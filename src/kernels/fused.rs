@@ -4,7 +4,7 @@
 //! batch are cut elsewhere.
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
-use super::loss::{LOSS_FUNCTIONS, threshold};
+use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW, threshold};
 use super::tile::{Along, Tile, tile};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
@@ -169,6 +169,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read("labels"),
         read("w"),
         read("unit"),
+        read("weights"),
         read_write("arena"),
         read_write("scores"),
     ];
@@ -181,6 +182,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
             RANDOM_FUNCTIONS,
             ACTIVATION_FUNCTIONS,
             LOSS_FUNCTIONS,
+            LOSS_ROW,
             include_str!("../../shaders/rows.wgsl"),
             &products,
         ];
@@ -237,6 +239,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
     overrides.extend([
         ("BYTES", flag(storage.bytes)),
         ("CLASSES", flag(storage.classes)),
+        ("WEIGHTED", flag(storage.weighted)),
         ("LOSS", f64::from(op.loss.code())),
     ]);
     Launch {
@@ -264,6 +267,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
             Arg::Targets,
             Arg::Tensor(op.parameters),
             Arg::Tensor(op.unit),
+            loss::weights(storage.weighted),
             Arg::Tensor(op.arena),
             Arg::Tensor(op.scores),
         ],

@@ -2,7 +2,8 @@
 //! The equations of the losses stand in [`crate::loss`].
 
 use super::{
-    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, Step, read, read_write, uniform,
+    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, REDUCE, Step, read, read_write,
+    uniform,
 };
 use crate::loss::{LANES, Link, Loss, sum};
 use crate::real::Real;
@@ -25,22 +26,34 @@ pub const LOSS_FUNCTIONS: &str = include_str!("../../shaders/loss_functions.wgsl
 /// The text of the sum of scores over rows.
 pub const SCORES_SUM: &str = include_str!("../../shaders/scores_sum.wgsl");
 
-/// The text of a row's way through the loss, for a workgroup of 64.
+/// A row for each workgroup of 64.
+pub const LOSS_LANES: &str = include_str!("../../shaders/loss_lanes.wgsl");
+
+/// The text of a row's way through the loss.
 pub const LOSS_ROW: &str = include_str!("../../shaders/loss_row.wgsl");
 
-/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
+/// ∂E/∂Y: (B, n_L), times the row's weight where rows have weights, and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
     source: &[
         COMMON,
         FUNCTIONS,
+        RANDOM_FUNCTIONS,
         LOSS_FUNCTIONS,
         REDUCE,
+        LOSS_LANES,
         LOSS_ROW,
         include_str!("../../shaders/loss.wgsl"),
     ],
     uniform: Uniform::FIELDS,
-    bindings: &[read("y"), read("t"), read("unit"), read_write("gradient"), read_write("scores")],
+    bindings: &[
+        read("y"),
+        read("t"),
+        read("unit"),
+        read("weights"),
+        read_write("gradient"),
+        read_write("scores"),
+    ],
     workgroup_size: 64,
 };
 
@@ -64,10 +77,18 @@ pub(super) fn threshold(loss: Loss) -> f32 {
 
 /// Launches [`LOSS`]: y, t, gradient: (B, cols), unit: (cols), scores: (B, 4).
 #[must_use]
-pub fn launch(loss: Loss, [y, t, unit, gradient, scores]: [TensorId; 5], cols: usize) -> Launch {
+pub fn launch(
+    loss: Loss,
+    [y, t, unit, gradient, scores]: [TensorId; 5],
+    cols: usize,
+    weighted: bool,
+) -> Launch {
     Launch {
         kernel: &LOSS,
-        overrides: vec![("LOSS", f64::from(loss.code()))],
+        overrides: vec![
+            ("LOSS", f64::from(loss.code())),
+            ("WEIGHTED", f64::from(u8::from(weighted))),
+        ],
         uniform: Uniform {
             rows: 0,
             cols: cols as u32,
@@ -75,9 +96,21 @@ pub fn launch(loss: Loss, [y, t, unit, gradient, scores]: [TensorId; 5], cols: u
             threshold: threshold(loss),
         }
         .bytes(),
-        args: [y, t, unit, gradient, scores].map(Arg::Tensor).to_vec(),
+        args: vec![
+            Arg::Tensor(y),
+            Arg::Tensor(t),
+            Arg::Tensor(unit),
+            weights(weighted),
+            Arg::Tensor(gradient),
+            Arg::Tensor(scores),
+        ],
         grid: Grid::Rows(Extent::Batch),
     }
+}
+
+/// The argument for the weights of rows.
+pub(super) fn weights(weighted: bool) -> Arg {
+    if weighted { Arg::Weights } else { Arg::Unused }
 }
 
 /// Launches [`ACCUMULATE`]: scores: (B, 4), sums: (4), in parts for a batch of `batch` rows.
@@ -110,6 +143,18 @@ pub fn rows<T: Real>(
         let row = r * cols..(r + 1) * cols;
         let gradient = &mut gradient[row.clone()];
         self::row(loss, step, &y[row.clone()], &t[row], unit, gradient, scores);
+    }
+}
+
+/// Multiplies the gradients and losses of rows by their weights; the rest of the scores stays.
+/// found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
+pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores: &mut [T]) {
+    let cols = gradient.len() / found.len().max(1);
+    let rows = gradient.chunks_exact_mut(cols).zip(scores.chunks_exact_mut(SCORES));
+    for (&row, (gradient, scores)) in found.iter().zip(rows) {
+        let weight = T::of(weights[row as usize].into());
+        gradient.iter_mut().for_each(|g| *g *= weight);
+        scores[0] *= weight;
     }
 }
 

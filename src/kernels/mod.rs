@@ -154,6 +154,8 @@ pub enum Arg {
     Affine,
     /// Its targets.
     Targets,
+    /// The weights of its rows.
+    Weights,
     /// Nothing: the kernel doesn't touch this binding in this variant.
     Unused,
 }

@@ -2,7 +2,7 @@
 //! δ_L = ∂E/∂A_L ⊙ σ_L′(Z_L), or Jᵀ ∂E/∂A_L for softmax, straight from the data set's targets.
 
 use super::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
-use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW, threshold};
+use super::loss::{self, LOSS_FUNCTIONS, LOSS_LANES, LOSS_ROW, threshold};
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, REDUCE, Step, read, read_write,
     softmax, uniform,
@@ -46,6 +46,7 @@ pub static OUTPUT: Kernel = Kernel {
         ACTIVATION_FUNCTIONS,
         LOSS_FUNCTIONS,
         REDUCE,
+        LOSS_LANES,
         LOSS_ROW,
         include_str!("../../shaders/output.wgsl"),
     ],
@@ -55,6 +56,7 @@ pub static OUTPUT: Kernel = Kernel {
         read("y"),
         read("z"),
         read("unit"),
+        read("weights"),
         read_write("delta"),
         read_write("scores"),
     ],
@@ -70,6 +72,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
         kernel: &OUTPUT,
         overrides: vec![
             ("CLASSES", flag(storage.classes)),
+            ("WEIGHTED", flag(storage.weighted)),
             ("LOSS", op.loss.code().into()),
             ("GRADIENT", flag(op.delta.is_some())),
             ("SOFTMAX", flag(activation.is_none())),
@@ -87,6 +90,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
             Arg::Tensor(op.y),
             Arg::Tensor(op.z),
             Arg::Tensor(op.unit),
+            loss::weights(storage.weighted),
             op.delta.map_or(Arg::Unused, Arg::Tensor),
             Arg::Tensor(op.scores),
         ],

@@ -404,6 +404,62 @@ def nets():
     return {"torch": VERSION, "cases": cases}
 
 
+# Weights of rows: class weights as PyTorch has them, weights of single rows, and both.
+
+
+def weights_case(name, seed, class_weights, sample_weights):
+    """The weighted mean of the cross-entropy of eight rows, and the gradients of a small net."""
+    rng = random.Random(seed)
+    labels = [0, 2, 0, 1, 0, 2, 1, 0]
+    layers = [(5, ["tanh"], "add"), (3, ["identity"], "add")]
+    parameters = random_parameters(rng, 4, layers)
+    x = matrix(rng, len(labels), 4, -2, 2)
+    of_class, of_row = torch.tensor(class_weights), torch.tensor(sample_weights)
+    weights = of_class[labels] * of_row
+    # Divided by their mean they must be exact in float32.
+    assert_float32_exact(weights / weights.mean())
+    target = torch.tensor(labels)
+
+    def value():
+        each = F.cross_entropy(forward(layers, parameters, x), target, reduction="none")
+        return (weights * each).sum() / weights.sum()
+
+    if (of_row == 1).all():
+        torch.testing.assert_close(
+            value(), F.cross_entropy(forward(layers, parameters, x), target, weight=of_class), rtol=1e-14, atol=0
+        )
+    for tensor in tensors_of(parameters):
+        tensor.requires_grad_()
+    result = value()
+    result.backward()
+    for tensor in tensors_of(parameters):
+        assert_gradient(value, tensor, tensor.grad)
+    return {
+        "name": name,
+        "layers": [{"outputs": n, "activations": names, "bias": bias} for n, names, bias in layers],
+        "inputs": x,
+        "labels": labels,
+        "class_weights": of_class,
+        "sample_weights": of_row,
+        "parameters": parameter_record(parameters),
+        "value": result,
+        "gradients": gradient_record(parameters),
+    }
+
+
+def weights():
+    ones = [1.0] * 8
+    some = [1.0, 0.5, 3.0, 0.25, 2.0, 1.5, 0.75, 7.0]
+    return {
+        "torch": VERSION,
+        "cases": [
+            weights_case("classes", 30, [1.0, 4.0, 2.0], ones),
+            weights_case("rows", 31, [1.0] * 3, some),
+            weights_case("classes_and_rows", 32, [1.0, 9.0, 5.0], [0.5, 1.0, 2.5, 0.5, 1.0, 0.5, 0.5, 11.5]),
+        ],
+    }
+
+
 # Optimizers: ten full-batch steps of one small classifier.
 
 SGD = {"lr": 0.1, "weight_decay": 0.0}
@@ -511,7 +567,7 @@ def text(value, indent=0):
 
 
 def main():
-    for make in (activations, losses, optimizers, nets):
+    for make in (activations, losses, optimizers, nets, weights):
         path = FOLDER / f"{make.__name__}.json"
         path.write_text(text(make()) + "\n")
         print(f"{path.name}: {path.stat().st_size} bytes")

@@ -86,6 +86,9 @@ pub(super) fn output<T: Gemm>(
             }
         };
         output::reference(op, step, read(op.z), read(op.y), &t, unit, delta, scores);
+        if let Some(weights) = &data.weights {
+            loss::weigh(weights, found, delta, scores);
+        }
     });
 }
 

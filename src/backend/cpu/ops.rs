@@ -114,6 +114,11 @@ pub(super) fn run<T: Gemm>(
             let gradient = write(*gradient, range.clone());
             let (y, t) = (part(*y, range.clone()), part(*t, range));
             loss::rows(*loss, step, y, t, read(*unit), gradient, scored);
+            if let Some(weights) = &data.weights {
+                let mut found = vec![0; count];
+                gather::rows(&from(step, first), &mut found);
+                loss::weigh(weights, &found, gradient, scored);
+            }
         }),
         Op::Accumulate { scores, sums } => worker.share(1, |_| {
             loss::accumulate(read(*scores), write(*sums, 0..SCORES));
