@@ -207,7 +207,7 @@ impl Error {
             self.backend.write(tensor, Values::F64(values))?;
             self.backend.write(self.plan.sums, Values::F64(&[0.0; 4]))?;
             self.backend.run(
-                self.plan.program.routines.evaluate.clone(),
+                self.plan.program.routines.forward.clone(),
                 self.data,
                 &[self.step],
             )?;

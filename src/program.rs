@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::dense::{self, Dense};
+use crate::kernels::dropout::{self, Dropout};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
@@ -13,7 +14,9 @@ use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
-use crate::kernels::{Access, Arg, Launch, gather, loss, optimizer, random, softmax, sums};
+use crate::kernels::{
+    Access, Arg, Launch, gather, loss, max_norm, optimizer, random, softmax, sums,
+};
 use crate::loss::Loss;
 use crate::optim::Optimizer;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
@@ -60,6 +63,10 @@ pub enum Op {
         first: TensorId,
         second: TensorId,
     },
+    /// x ← x ⊙ m / (1 − p): (B, n).
+    Dropout { dropout: Dropout, x: TensorId },
+    /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
+    MaxNorm { w: TensorId, limit: f32 },
     /// Gather, forward, loss and backward to all δ, a block of rows at a time.
     Rows(Box<Rows>),
     /// All gradients of all parameters, each followed at once by the optimiser's step; and
@@ -114,6 +121,8 @@ pub struct Routines {
     pub predict: Range<usize>,
     /// The same, then the loss and the sums.
     pub evaluate: Range<usize>,
+    /// The same as training does it: with dropout.
+    pub forward: Range<usize>,
     /// The same, then back to the gradients of all parameters.
     pub gradient: Range<usize>,
     /// The gradients and the update.
@@ -291,6 +300,8 @@ impl Program {
                     })
                     .collect();
             }
+            Op::Dropout { dropout, x } => dropout::launch(*dropout, *x, cols(*x)),
+            Op::MaxNorm { w, limit } => max_norm::launch(*w, self.shape(*w), *limit),
             Op::Rows(rows) => fused::launch_rows(rows, self.batch, storage, &place),
             Op::GradientUpdate(op) => gradient::launch_update(op, self.batch, &tiling(), &place),
             Op::GradientParts(op) => {
@@ -460,6 +471,12 @@ impl fmt::Display for OpText<'_> {
             }
             Op::Update { optimizer, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), optimizer, t(g))
+            }
+            Op::Dropout { dropout, x } => {
+                write!(f, "dropout              {} with {} dropped", t(x), dropout.rate)
+            }
+            Op::MaxNorm { w, limit } => {
+                write!(f, "max-norm             {} to {limit} for each unit", t(w))
             }
             Op::Rows(rows) => {
                 let reach = match rows.reach {

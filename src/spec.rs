@@ -78,6 +78,9 @@ pub struct Layer {
     pub weight_init: Init,
     /// How b is drawn.
     pub bias_init: Init,
+    /// The fraction of the outputs that dropout drops in training, in [0, 1).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f32,
 }
 
 impl Layer {
@@ -99,6 +102,7 @@ impl Layer {
                 () => Init::XavierUniform,
             },
             bias_init: Init::Zeros,
+            dropout: 0.0,
             activation,
         }
     }
@@ -110,6 +114,9 @@ impl Layer {
 pub struct Net {
     /// The width of the input, n_0.
     pub inputs: usize,
+    /// The fraction of the inputs that dropout drops in training, in [0, 1).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub input_dropout: f32,
     /// The layers 1…L in order; the last one is the output.
     pub layers: Vec<Layer>,
 }
@@ -118,7 +125,7 @@ impl Net {
     /// A net without layers yet.
     #[must_use]
     pub fn new(inputs: usize) -> Self {
-        Net { inputs, layers: Vec::new() }
+        Net { inputs, input_dropout: 0.0, layers: Vec::new() }
     }
 
     /// The net with one more layer behind.
@@ -133,6 +140,20 @@ impl Net {
     pub fn bias(mut self, bias: Bias) -> Self {
         self.layers.iter_mut().for_each(|l| l.bias = bias);
         self
+    }
+
+    /// The net with dropout of `rate` on the outputs of every hidden layer.
+    #[must_use]
+    pub fn dropout(mut self, rate: f32) -> Self {
+        let hidden = self.layers.len().saturating_sub(1);
+        self.layers[..hidden].iter_mut().for_each(|l| l.dropout = rate);
+        self
+    }
+
+    /// Whether a pass in training differs from one that predicts.
+    #[must_use]
+    pub fn differs_in_training(&self) -> bool {
+        self.input_dropout > 0.0 || self.layers.iter().any(|l| l.dropout > 0.0)
     }
 
     /// The width of the output, n_L; the input's where there are no layers.
@@ -172,6 +193,7 @@ impl Net {
             return Err(Error::usage("the net has an input width of 0")
                 .help("the data need at least one feature column"));
         }
+        check_rate("the input dropout", self.input_dropout)?;
         let last = self.layers.len() - 1;
         for (l, layer) in self.layers.iter().enumerate() {
             let fail = |what: String, help: &str| {
@@ -182,6 +204,14 @@ impl Net {
             }
             if layer.units > 1 << 31 {
                 return fail(format!("a layer of width {}", layer.units), "widths end at 2³¹");
+            }
+            let place = format!("layer {}", l + 1);
+            check_rate("the dropout", layer.dropout).map_err(|e| e.at(&place))?;
+            if layer.dropout > 0.0 && l == last {
+                return fail(
+                    "dropout on the outputs of the net".into(),
+                    "dropout is for hidden layers and the inputs",
+                );
             }
             match &layer.activation {
                 Units::Softmax if l != last => {
@@ -201,6 +231,19 @@ impl Net {
         }
         Ok(())
     }
+}
+
+/// Refuses a rate of dropout outside of [0, 1).
+fn check_rate(what: &str, rate: f32) -> Result<()> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{what} is {rate}")).help("it is a fraction from 0 to less than 1"))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(x: &f32) -> bool {
+    *x == 0.0
 }
 
 /// Which program a spec is turned into.
@@ -240,6 +283,8 @@ pub struct Spec {
     pub lr: f32,
     /// λ.
     pub weight_decay: f32,
+    /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
+    pub max_norm: Option<f32>,
     /// The schedule of η.
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
@@ -264,6 +309,7 @@ impl Spec {
             optimizer,
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
+            max_norm: None,
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,
@@ -304,6 +350,12 @@ impl Spec {
                     Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
                 );
             }
+        }
+        if let Some(limit) = self.max_norm
+            && !(limit.is_finite() && limit > 0.0)
+        {
+            return Err(Error::usage(format!("a largest norm of {limit}"))
+                .help("--max-norm is above 0; usual are 1 to 4"));
         }
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities

@@ -27,6 +27,16 @@ pub trait Vector: Real {
         state: [&mut [Self]; 2],
     );
 
+    /// Dropout of one row from column `first` on, a multiple of 32: `kernels::dropout`.
+    fn drop_out(
+        key: [u32; 2],
+        position: u32,
+        first: usize,
+        threshold: u32,
+        scale: Self,
+        x: &mut [Self],
+    );
+
     /// The transpose of four rows of four, rows `stride` and `to_stride` apart.
     ///
     /// # Safety
@@ -99,6 +109,7 @@ macro_rules! vector {
     ($type:ty, $module:ident $(, $transpose:ident)?) => {
         mod $module {
             use super::{Optimizer, Scalars};
+            use crate::random::threefry_lanes;
             use multiversion::multiversion;
 
             #[multiversion(targets(
@@ -144,6 +155,28 @@ macro_rules! vector {
                 let columns = shift.iter().zip(scale);
                 for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
                     *x = <$type>::from((raw - shift) * scale);
+                }
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            pub(super) fn drop_out(
+                key: [u32; 2],
+                position: u32,
+                first: usize,
+                threshold: u32,
+                scale: $type,
+                x: &mut [$type],
+            ) {
+                // Columns c and c + 16 of each 32 share a draw.
+                for (group, x) in x.chunks_mut(32).enumerate() {
+                    let counter = (first / 2 + 16 * group) as u32;
+                    let draws = threefry_lanes::<16>(key, position, counter);
+                    for (x, &drawn) in x.iter_mut().zip(draws.as_flattened()) {
+                        *x = if drawn < threshold { 0.0 } else { *x * scale };
+                    }
                 }
             }
 
@@ -213,6 +246,16 @@ macro_rules! vector {
                 state: [&mut [Self]; 2],
             ) {
                 $module::update(rule, s, w, g, state);
+            }
+            fn drop_out(
+                key: [u32; 2],
+                position: u32,
+                first: usize,
+                threshold: u32,
+                scale: Self,
+                x: &mut [Self],
+            ) {
+                $module::drop_out(key, position, first, threshold, scale, x);
             }
             $(
                 #[cfg(target_arch = "x86_64")]

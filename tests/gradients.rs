@@ -98,6 +98,27 @@ fn every_activation_with_every_loss_and_bias_convention_has_the_numerical_gradie
     assert_eq!(summary.nets, 18 * 8 * 3 * 3);
 }
 
+/// The mask stays the same while a parameter is moved: it depends on the position and the epoch.
+#[test]
+fn dropout_has_the_numerical_gradient() {
+    for (rate, activation) in [(0.3, Activation::Tanh), (0.5, Activation::Mish)] {
+        let mut net = net(|_| activation.into(), Units::Softmax, Bias::Add).dropout(rate);
+        net.input_dropout = 0.2;
+        let mut spec = Spec::new(net, Loss::CrossEntropyProbabilities);
+        spec.seed = 3;
+        let data = random_data(spec.objective.loss, 60, INPUTS, OUTPUTS, spec.seed);
+        let weights = random_weights(&spec);
+        let plan = plan::plain(&spec, 60, Purpose::Train);
+        let options = Options { rows: 60, ..Options::default() };
+        let report = check_plan(&spec, &plan, &weights, unscaled(&data), &options).unwrap();
+        assert!(report.passed, "{rate}: {report:?}");
+        let dropped = plan.program.ops[plan.program.routines.gradient.clone()]
+            .iter()
+            .filter(|op| matches!(op, Op::Dropout { .. }));
+        assert_eq!(dropped.count(), 5, "x, two A and two δ");
+    }
+}
+
 #[test]
 fn every_output_activation_with_every_loss_has_the_numerical_gradient() {
     let mut summary = Summary::default();

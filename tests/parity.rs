@@ -12,6 +12,7 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::matmul::Form;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
@@ -326,6 +327,43 @@ fn every_optimizer_agrees() {
             let second = row("second", normal(&mut random, len).iter().map(|x| x * x).collect());
             let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
             case.check(Op::Update { optimizer, decay, w, g, first, second }, step, None, device);
+        }
+    }
+}
+
+#[test]
+fn dropout_agrees() {
+    let mut random = random(17);
+    for rate in [0.0, 0.2, 0.5, 0.99] {
+        let Some(device) = gpu("dropout") else { return };
+        let (rows, cols) = (size(&mut random), size(&mut random));
+        let mut case = Case::new(rows);
+        let values = normal(&mut random, rows * cols);
+        let x = case.batch("x", cols, values.clone());
+        let dropout = Dropout { rate, key: [random.random(), random.random()] };
+        let step = Step { first: random.random_range(0..1000), epoch: 3, ..Step::default() };
+        let after = case.check(Op::Dropout { dropout, x }, step, None, device);
+        for (before, after) in values.iter().zip(&after) {
+            let kept = before * dropout.scale();
+            assert!(*after == 0.0 || (after - kept).abs() <= 1e-6 * kept.abs());
+        }
+    }
+}
+
+#[test]
+fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
+    let mut random = random(18);
+    for limit in [0.1, 1.0, 5.0, 1e6] {
+        let Some(device) = gpu("max-norm") else { return };
+        let (units, inputs) = (size(&mut random), size(&mut random));
+        let mut case = Case::new(1);
+        let values = normal(&mut random, units * inputs);
+        let w = case.tensor("w", Extent::Fixed(units), inputs, values.clone());
+        let after = case.check(Op::MaxNorm { w, limit }, Step::default(), None, device);
+        let norm = |w: &[f32]| w.iter().map(|w| w * w).sum::<f32>().sqrt();
+        for (before, after) in values.chunks(inputs).zip(after.chunks(inputs)) {
+            let expected = norm(before).min(limit);
+            assert!((norm(after) - expected).abs() <= 1e-4 * expected, "{expected}");
         }
     }
 }

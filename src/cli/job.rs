@@ -236,7 +236,10 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
     });
     layers.push(Layer::new(outputs, activation.clone()));
     let bias = *options.bias.get_or_insert_default();
-    let mut net = Net { inputs: training.features().cols(), layers }.bias(bias);
+    let dropout = *options.dropout.get_or_insert(0.0);
+    let input_dropout = *options.input_dropout.get_or_insert(0.0);
+    let inputs = training.features().cols();
+    let mut net = Net { inputs, input_dropout, layers }.bias(bias).dropout(dropout);
     if let Some(init) = options.initializer {
         net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
     }
@@ -246,7 +249,7 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
 /// The spec of a net under the options, whose settings are completed.
 pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
     let mut spec = Spec::new(net, objective);
-    let StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size } =
+    let StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size } =
         &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
@@ -255,6 +258,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
+    spec.max_norm = *max_norm;
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);

@@ -76,8 +76,10 @@ first_given! {
         data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
         sample_weight, task, scaling, image_size, image_colour, seed
     }
-    NetConfig { layers, activation, output_activation, bias, initializer, loss }
-    StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
+    NetConfig {
+        layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss
+    }
+    StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
     RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }

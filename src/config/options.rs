@@ -124,6 +124,21 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bias: Option<Bias>,
 
+    /// The fraction of each hidden layer's outputs that dropout drops in training [default: 0]
+    #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f32>,
+
+    /// The fraction of the inputs that dropout drops in training [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_INPUT_DROPOUT",
+        value_name = "FRACTION",
+        allow_negative_numbers = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_dropout: Option<f32>,
+
     /// How weights are drawn, as in xavier-normal or uniform(0.1) [default: as suits the activation]
     #[arg(long, env = "WGRAD_INITIALIZER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +180,11 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_WEIGHT_DECAY", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
+
+    /// Scale each unit's incoming weights back to this norm where a step takes them beyond it
+    #[arg(long, env = "WGRAD_MAX_NORM", value_name = "NORM", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_norm: Option<f32>,
 
     /// Rows of a batch [default: 64]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]

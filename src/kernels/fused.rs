@@ -4,6 +4,7 @@
 //! batch are cut elsewhere.
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use super::dropout::Dropout;
 use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW, threshold};
 use super::tile::{Along, Tile, tile};
 use super::{
@@ -33,6 +34,8 @@ pub struct FusedLayer {
     pub a: TensorId,
     /// δ: (B, n_l); none where no gradient is wanted.
     pub delta: Option<TensorId>,
+    /// What is dropped of A, in passes back to the δ.
+    pub dropout: Option<Dropout>,
 }
 
 /// How far a fused pass goes.
@@ -55,6 +58,8 @@ pub struct Rows {
     pub from: usize,
     /// X: (B, n_0).
     pub x: TensorId,
+    /// What is dropped of X, in passes back to the δ.
+    pub input_dropout: Option<Dropout>,
     /// The layers, from the input on.
     pub layers: Vec<FusedLayer>,
     /// The loss.
@@ -192,7 +197,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 });
 
 /// Whether the two kernels take `spec` with batches of up to `batch` rows, on a device whose
-/// bindings have up to `largest` bytes: one activation for each layer, a table that is long
+/// bindings have up to `largest` bytes: one activation for each layer, no dropout, a table that is long
 /// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it
 /// is not slower than a product for each layer.
 #[must_use]
@@ -209,6 +214,7 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     let units: usize = net.layers.iter().map(|l| l.units).sum();
     let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
     one_each
+        && !net.differs_in_training()
         && net.layers.len() <= LAYERS
         && net.parameters() <= WEIGHTS
         && rows_rounds.max(update_rounds) <= ROUNDS

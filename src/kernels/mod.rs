@@ -6,11 +6,13 @@
 pub mod activation;
 pub mod backward;
 pub mod dense;
+pub mod dropout;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
 pub mod loss;
 pub mod matmul;
+pub mod max_norm;
 pub mod optimizer;
 pub mod output;
 pub mod random;
@@ -88,6 +90,8 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
         &optimizer::OPTIMIZER,
+        &dropout::DROPOUT,
+        &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
         &random::UNIFORM,

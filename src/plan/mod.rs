@@ -13,8 +13,10 @@ pub use plain::plain;
 
 use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
+use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::SCORES;
-use crate::program::{LayerGradients, LayerTensors, Program};
+use crate::program::{LayerGradients, LayerTensors, Op, Program};
+use crate::random::{Stream, stream_key};
 use crate::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
@@ -191,6 +193,23 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
     });
     let plan = Plan { program: p, layers, output, sums, unit, parameters };
     Tensors { plan, layout, x, deltas, scores, state }
+}
+
+/// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
+fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
+    let rate = match l.checked_sub(1) {
+        Some(l) => spec.net.layers[l].dropout,
+        None => spec.net.input_dropout,
+    };
+    let key = stream_key(spec.seed, Stream::Dropout, l as u64);
+    (rate > 0.0).then_some(Dropout { rate, key })
+}
+
+/// What holds the weights within their largest norm, after a step.
+fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
+    let layers = tensors.plan.layers.iter();
+    let limit = spec.max_norm;
+    layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
 }
 
 /// The functions of a layer's units, with their table on the device where they differ.

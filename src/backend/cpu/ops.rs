@@ -11,7 +11,9 @@ use crate::gemm::Gemm;
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
-use crate::kernels::{Step, activation, gather, loss, optimizer, random, softmax, sums};
+use crate::kernels::{
+    Step, activation, dropout, gather, loss, max_norm, optimizer, random, softmax, sums,
+};
 use crate::program::Op;
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -135,6 +137,27 @@ pub(super) fn run<T: Gemm>(
                 let (w, g) = (write(*w, range.clone()), part(*g, range.clone()));
                 optimizer::reference(*optimizer, *decay, step, w, g, state);
             });
+        }
+        Op::Dropout { dropout, x } => {
+            let n = cols(*x);
+            each_piece(n, &|first, range| {
+                for (i, x) in write(*x, range).chunks_exact_mut(n).enumerate() {
+                    dropout::reference(*dropout, step, first + i, 0..n, x);
+                }
+            });
+        }
+        Op::MaxNorm { w, limit } => {
+            let (units, inputs) = (program.tensor(*w).rows.rows(rows), cols(*w));
+            worker.deal(
+                1,
+                |_| unit_pieces(units),
+                |_, i| {
+                    let units = units_of(units, i);
+                    let range = units.start * inputs..units.end * inputs;
+                    max_norm::reference(*limit, inputs, write(*w, range));
+                    packed.part(memory, *w, units, 0..inputs);
+                },
+            );
         }
         Op::Rows(op) => {
             let partial = partial.filter(|_| op.reach == Reach::Deltas);
