@@ -14,10 +14,10 @@ struct Rows {
     t: u32,
     y: u32,
     gradient: u32,    // ∂E/∂A_L, which becomes δ_L
-    parameter: f32,   // δ of Huber's loss
+    parameter: f32,   // of the loss
     threshold: f32,   // above it, a single output says yes
     first_layer: u32, // the first layer to compute: 1 where another launch has computed the first
-    padding: u32,
+    targets: u32,     // columns of T
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
     // sign are 0 without a bias; floats are kept as their bits.
     table: array<vec4<u32>, 48>,
@@ -193,7 +193,7 @@ fn output_at(row: u32, j: u32) -> f32 {
 }
 
 fn target_at(row: u32, j: u32) -> f32 {
-    return arena[p.t + row * p.outputs + j];
+    return arena[p.t + row * p.targets + j];
 }
 
 fn weight_of(row: u32) -> f32 {
@@ -294,16 +294,16 @@ fn rows(lane: u32, group: u32) {
         return;
     }
 
-    for (var i = lane; i < count * p.outputs; i += INVOCATIONS) {
-        let c = i % p.outputs;
-        let row = source[i / p.outputs];
+    for (var i = lane; i < count * p.targets; i += INVOCATIONS) {
+        let c = i % p.targets;
+        let row = source[i / p.targets];
         var wanted: f32;
         if (CLASSES) {
-            wanted = select(f32(labels[row] == c), f32(labels[row]), p.outputs == 1u);
+            wanted = select(f32(labels[row] == c), f32(labels[row]), p.targets == 1u);
         } else {
-            wanted = bitcast<f32>(labels[row * p.outputs + c]);
+            wanted = bitcast<f32>(labels[row * p.targets + c]);
         }
-        arena[p.t + first * p.outputs + i] = wanted;
+        arena[p.t + first * p.targets + i] = wanted;
     }
     storageBarrier();
     workgroupBarrier();

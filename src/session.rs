@@ -70,7 +70,7 @@ impl Session {
     /// # Errors
     /// When the device can't hold them.
     pub fn upload(&mut self, samples: Samples, preprocessing: &Preprocessing) -> Result<Loaded> {
-        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        let outputs = self.plan.program.tensor(self.plan.unit).cols;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {

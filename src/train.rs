@@ -1,10 +1,11 @@
 //! The training loop, with the one step counter.
 
 use crate::backend::Backend;
-use crate::data::{Dataset, Preprocessing};
+use crate::data::{Dataset, Preprocessing, Samples, Targets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer, Progress, Start};
 use crate::kernels::Step;
+use crate::loss::{Link, Loss};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::plan::{self, Purpose};
@@ -60,7 +61,9 @@ impl Trainer {
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
         let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
-        let training = session.upload(preprocessing.samples(training)?, &preprocessing)?;
+        let samples = preprocessing.samples(training)?;
+        check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        let training = session.upload(samples, &preprocessing)?;
         Ok(Trainer { spec, preprocessing, session, training, step: 0, epoch: 0, piece })
     }
 
@@ -324,7 +327,7 @@ impl Run {
     fn step(&self, i: usize, done: u64, order: &Permutation) -> Step {
         let first = i * self.batch;
         let rows = self.batch.min(self.rows - first);
-        let divisor = self.spec.objective.reduction.divisor(rows, self.spec.net.outputs());
+        let divisor = self.spec.objective.divisor(rows, self.spec.net.outputs());
         Step {
             rows: rows as u32,
             first: first as u32,
@@ -334,7 +337,7 @@ impl Run {
             corrections: self.spec.optimizer.corrections(done + 1),
             t: done as u32,
             epoch: (done / self.steps as u64) as u32,
-            padding: 0,
+            smoothing: self.spec.label_smoothing,
         }
     }
 }
@@ -373,24 +376,46 @@ fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<()> {
         .at("layer 1")
         .help("give the net the data's number of feature columns"));
     }
+    let targets = loss.targets(outputs);
     match &preprocessing.classes {
         None if loss.is_for_classes()
-            && !(preprocessing.labels.is_some() && loss == crate::loss::Loss::BinaryCrossEntropy) => Err(Error::usage(format!("{} on a regression target", loss.name()))
-            .help("take squared-error, absolute-error, huber, log-cosh or poisson; or --task classification if the target is a class")),
-        None if outputs != preprocessing.targets.cols() => {
+            && !(preprocessing.labels.is_some() && loss.is_for_labels()) => Err(Error::usage(format!("{} on a regression target", loss.name()))
+            .help("take squared-error, absolute-error, huber, log-cosh, quantile, gaussian-nll or poisson; or --task classification if the target is a class")),
+        None if targets != preprocessing.targets.cols() => {
+            let needed = match loss {
+                Loss::GaussianNll => "a mean and a variance for each of",
+                _ => "one for each of",
+            };
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} target columns", preprocessing.targets.cols()))
-                .at("the output layer"))
+                .at("the output layer")
+                .help(format!("give {needed} them")))
         }
+        Some(_) if loss == Loss::GaussianNll => Err(Error::usage("gaussian-nll on classes")
+            .help("take cross-entropy; or --task regression if the target is a number")),
         Some(classes) if !fits_classes(outputs, classes.len()) => {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} classes", classes.len()))
                 .at("the output layer")
                 .help("one output for each class, or a single one for two classes"))
         }
-        Some(_) if outputs == 1 && loss == crate::loss::Loss::CrossEntropy => {
-            Err(Error::usage("cross-entropy over a single output is always 0")
+        Some(_) if outputs == 1 && loss.link() == Link::Softmax => {
+            Err(Error::usage(format!("{} over a single output is always 0", loss.name()))
                 .at("the output layer")
                 .help("take two outputs, or the loss binary-cross-entropy"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses numbers of which the loss can't be taken.
+fn check_targets(loss: Loss, samples: &Samples) -> Result<()> {
+    let Some(Targets::Numbers(m)) = &samples.targets else { return Ok(()) };
+    if !matches!(loss, Loss::Poisson | Loss::KlDivergence) {
+        return Ok(());
+    }
+    match m.data().iter().position(|&t| t < 0.0) {
+        None => Ok(()),
+        Some(i) => Err(Error::data(format!("the target {} under the loss {loss}", m.data()[i]))
+            .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
+            .help("counts and shares are from 0 on: correct it, or take another loss")),
     }
 }

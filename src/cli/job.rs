@@ -105,8 +105,8 @@ impl Source {
                 Targets::Numbers(_) => Loss::SquaredError,
             })
         });
-        if objective.loss == Loss::Poisson {
-            // Counts must stay counts.
+        if objective.loss.needs_raw_targets() {
+            // Counts must stay counts, and shares shares.
             preprocessing.targets = Affine::identity(training.outputs());
         }
         let part = |rows: &[usize]| match rows {
@@ -226,9 +226,10 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
         None => vec![Layer::new(128, hidden)],
     };
     options.layers = Some(HiddenLayers::of(&layers));
+    let one_for_two = loss.is_for_labels() || loss == Loss::Hinge;
     let outputs = match training.class_names() {
-        Some(classes) if loss == Loss::BinaryCrossEntropy && classes.len() == 2 => 1,
-        _ => training.outputs(),
+        Some(classes) if one_for_two && classes.len() == 2 => 1,
+        _ => loss.outputs(training.outputs()),
     };
     let activation = options.output_activation.get_or_insert(match loss {
         Loss::CrossEntropyProbabilities => Units::Softmax,
@@ -257,6 +258,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     }
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
+    spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);

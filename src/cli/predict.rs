@@ -107,11 +107,16 @@ impl Trained {
         if let Some(labels) = &self.model.preprocessing.labels {
             return labels.iter().map(|label| format!("p_{label}")).collect();
         }
-        match &self.model.preprocessing.encoding {
+        let targets = self.model.objective.loss.targets(outputs);
+        let names = match &self.model.preprocessing.encoding {
             Some(encoding) if encoding.header.named => encoding.targets.clone(),
-            _ if outputs == 1 => vec!["prediction".into()],
-            _ => (1..=outputs).map(|i| format!("prediction_{i}")).collect(),
-        }
+            _ if targets == 1 => vec!["prediction".into()],
+            _ => (1..=targets).map(|i| format!("prediction_{i}")).collect(),
+        };
+        // Behind the means come the standard deviations, where they are predicted.
+        let deviations: Vec<String> =
+            names.iter().take(outputs - targets).map(|name| format!("{name}_std")).collect();
+        [names, deviations].concat()
     }
 }
 

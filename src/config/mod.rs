@@ -77,7 +77,8 @@ first_given! {
         sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
-        layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss
+        layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss,
+        label_smoothing
     }
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
     RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
@@ -228,6 +229,7 @@ mod tests {
             bias = "subtract"
             initializer = "normal(0.02)"
             loss = "huber(0.5):mean-batch"
+            label-smoothing = 0.1
             optimizer = "nesterov"
             lr = 0.001
             schedule = "cosine"

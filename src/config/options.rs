@@ -144,10 +144,23 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initializer: Option<Init>,
 
-    /// The loss, with :total, :mean-batch or :mean [default: cross-entropy or squared-error]
+    /// The loss, with :total, :mean-batch or :mean: squared-error, absolute-error, huber(δ), log-cosh,
+    /// quantile(τ), gaussian-nll (a mean and a deviation), poisson, cosine; cross-entropy, focal(γ),
+    /// hinge, kl-divergence, binary-cross-entropy, binary-focal(γ), cross-entropy-probabilities
+    /// [default: cross-entropy or squared-error]
     #[arg(long, env = "WGRAD_LOSS", value_name = "LOSS[:REDUCTION]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Objective>,
+
+    /// The share ε of a class's probability that training gives to all classes alike [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_LABEL_SMOOTHING",
+        value_name = "SHARE",
+        allow_negative_numbers = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_smoothing: Option<f32>,
 }
 
 /// How the net is trained.

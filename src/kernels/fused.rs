@@ -5,7 +5,7 @@
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::dropout::Dropout;
-use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW, threshold};
+use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
 use super::tile::{Along, Tile, tile};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
@@ -154,7 +154,7 @@ uniform! {
         parameter: f32,
         threshold: f32,
         first_layer: u32,
-        padding: u32,
+        targets: u32,
         table: [[u32; 4]; 3 * LAYERS],
     }
 }
@@ -261,9 +261,9 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
             y: at(input),
             gradient: at(op.gradient),
             parameter: op.loss.parameter(),
-            threshold: threshold(op.loss),
+            threshold: op.loss.link().threshold(),
             first_layer: op.from as u32,
-            padding: 0,
+            targets: op.loss.targets(place(input).1 as usize) as u32,
             table,
         }
         .bytes(),

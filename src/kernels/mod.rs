@@ -141,8 +141,8 @@ pub struct Step {
     pub t: u32,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// Pads to 16 bytes.
-    pub padding: u32,
+    /// ε of label smoothing; 0 where rows are only measured.
+    pub smoothing: f32,
 }
 
 /// A binding's argument.

@@ -2,7 +2,7 @@
 //! δ_L = ∂E/∂A_L ⊙ σ_L′(Z_L), or Jᵀ ∂E/∂A_L for softmax, straight from the data set's targets.
 
 use super::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
-use super::loss::{self, LOSS_FUNCTIONS, LOSS_LANES, LOSS_ROW, threshold};
+use super::loss::{self, LOSS_FUNCTIONS, LOSS_LANES, LOSS_ROW};
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, REDUCE, Step, read, read_write,
     softmax, uniform,
@@ -82,7 +82,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
         uniform: Uniform {
             cols: cols as u32,
             loss_parameter: op.loss.parameter(),
-            threshold: threshold(op.loss),
+            threshold: op.loss.link().threshold(),
         }
         .bytes(),
         args: vec![
@@ -98,7 +98,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
     }
 }
 
-/// The CPU reference of [`OUTPUT`]: z, y, t, delta: (rows, n_L), unit: (n_L), scores: (rows, 4).
+/// The CPU reference of [`OUTPUT`]: z, y, delta: (rows, n_L), t: (rows, targets), unit: (targets), scores: (rows, 4).
 #[allow(clippy::too_many_arguments, reason = "one for each tensor of the op")]
 pub fn reference<T: Vector>(
     op: &Output,
@@ -112,7 +112,9 @@ pub fn reference<T: Vector>(
 ) {
     loss::rows(op.loss, step, y, t, unit, delta, scores);
     match &op.functions {
-        None => softmax::gradient(unit.len(), y, delta),
-        Some(functions) => activation::gradient(functions, 0..unit.len(), z, delta),
+        None => softmax::gradient(op.loss.outputs(unit.len()), y, delta),
+        Some(functions) => {
+            activation::gradient(functions, 0..op.loss.outputs(unit.len()), z, delta);
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::spec::{Spec, Units};
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
-    let t = tensors.transient("target", spec.net.outputs());
+    let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
     let update = tensors.state.map(|[first, second]| {
         let (optimizer, decay, w) = (spec.optimizer, spec.weight_decay, tensors.plan.parameters);
