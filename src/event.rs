@@ -2,7 +2,9 @@
 
 use crate::error::Result;
 use crate::metrics::Metrics;
-use serde::Serialize;
+use crate::snapshot::{Checkpoint, Position};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How a run begins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +25,9 @@ pub struct Start {
     pub epochs: usize,
     /// Steps of an epoch.
     pub steps_per_epoch: usize,
+    /// Steps that were done before, where it goes on with a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_step: Option<u64>,
 }
 
 /// How far a run is.
@@ -75,15 +80,32 @@ fn by_name<S: serde::Serializer>(
 }
 
 /// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// All epochs are done.
     Done,
     /// An observer asked for it, satisfied.
     Stopped,
+    /// No epoch was better for as long as the spec's patience.
+    Patience,
+    /// Its time was up.
+    TimeLimit,
     /// The user asked for it.
     Interrupted,
+}
+
+impl Ending {
+    /// As a word for users.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Ending::Done => "trained",
+            Ending::Stopped | Ending::Patience => "stopped",
+            Ending::TimeLimit => "time is up",
+            Ending::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// How a run ended.
@@ -136,6 +158,22 @@ pub trait Observer {
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         let _ = epoch;
         Ok(Flow::Continue)
+    }
+
+    /// Whether it wants a checkpoint of the run as it is at `position`; asked as often as
+    /// [`Observer::progress`] is called, and after each epoch.
+    fn wants_checkpoint(&mut self, position: &Position) -> bool {
+        let _ = position;
+        false
+    }
+
+    /// The checkpoint that it wanted.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn checkpoint(&mut self, checkpoint: &Arc<Checkpoint>) -> Result<()> {
+        let _ = checkpoint;
+        Ok(())
     }
 }
 

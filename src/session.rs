@@ -8,8 +8,11 @@ use crate::loss::Objective;
 use crate::matrix::Matrix;
 use crate::metrics::{Metrics, TargetSummary};
 use crate::plan::Plan;
-use crate::spec::Net;
-use crate::tensor::TensorId;
+use crate::program::{LayerTensors, NormTensors};
+use crate::snapshot::HostTensor;
+use crate::spec::{Net, Norm};
+use crate::tensor::{Role, TensorId};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The parameters of a layer in host memory.
@@ -19,6 +22,51 @@ pub struct LayerWeights {
     pub weight: Matrix<f32>,
     /// b: (out).
     pub bias: Option<Vec<f32>>,
+    /// What its normalisation has.
+    pub norm: Option<NormWeights>,
+}
+
+impl LayerWeights {
+    /// What each tensor of the layer is to hold.
+    pub fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
+        let mut all = vec![(of.weight, Cow::from(self.weight.data()))];
+        all.extend(of.bias.zip(self.bias.as_deref().map(Cow::from)));
+        if let Some((tensors, norm)) = of.norm.zip(self.norm.as_ref()) {
+            all.push((tensors.forward.scale, Cow::from(&norm.scale)));
+            all.push((tensors.forward.shift, Cow::from(&norm.shift)));
+            let running = norm.running.as_ref().map(|parts| Cow::from(parts.concat()));
+            all.extend(tensors.running.zip(running));
+        }
+        all
+    }
+}
+
+/// The parameters of a normalisation in host memory, and what predictions take for statistics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormWeights {
+    /// γ: (out).
+    pub scale: Vec<f32>,
+    /// β: (out).
+    pub shift: Vec<f32>,
+    /// Running mean and variance, (out) each, of batch normalisation.
+    pub running: Option<[Vec<f32>; 2]>,
+}
+
+impl NormWeights {
+    /// Those that a normalisation of `units` units begins with.
+    #[must_use]
+    pub fn new(norm: Norm, units: usize) -> Self {
+        let running = (norm == Norm::Batch).then(|| [vec![0.0; units], vec![1.0; units]]);
+        NormWeights { scale: vec![1.0; units], shift: vec![0.0; units], running }
+    }
+
+    /// Their parts by the names that files know them by.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Vec<f32>)> {
+        let own = [("weight", &self.scale), ("bias", &self.shift)];
+        let running = self.running.iter();
+        own.into_iter()
+            .chain(running.flat_map(|[mean, var]| [("running_mean", mean), ("running_var", var)]))
+    }
 }
 
 /// A program on a backend.
@@ -69,7 +117,12 @@ impl Session {
     ///
     /// # Errors
     /// When the device can't hold them.
-    pub fn upload(&mut self, samples: Samples, preprocessing: &Preprocessing) -> Result<Loaded> {
+    pub fn upload(
+        &mut self,
+        samples: impl Into<Arc<Samples>>,
+        preprocessing: &Preprocessing,
+    ) -> Result<Loaded> {
+        let samples = samples.into();
         let outputs = self.plan.program.tensor(self.plan.unit).cols;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
@@ -78,7 +131,7 @@ impl Session {
             None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
-        let id = self.backend.upload(Arc::new(samples))?;
+        let id = self.backend.upload(samples)?;
         Ok(Loaded { id, rows, targets })
     }
 
@@ -94,9 +147,8 @@ impl Session {
     pub fn set_weights(&mut self, net: &Net, weights: &[LayerWeights]) -> Result<()> {
         check_shapes(net, weights)?;
         for (tensors, layer) in self.plan.layers.iter().zip(weights) {
-            self.backend.write(tensors.weight, Values::F32(layer.weight.data()))?;
-            if let (Some(tensor), Some(bias)) = (tensors.bias, &layer.bias) {
-                self.backend.write(tensor, Values::F32(bias))?;
+            for (tensor, values) in layer.tensors(tensors) {
+                self.backend.write(tensor, Values::F32(&values))?;
             }
         }
         Ok(())
@@ -112,9 +164,19 @@ impl Session {
         for tensors in layers {
             let weight = self.read(tensors.weight)?;
             let bias = tensors.bias.map(|bias| self.read(bias)).transpose()?.map(Matrix::into_data);
-            weights.push(LayerWeights { weight, bias });
+            let norm = tensors.norm.map(|norm| self.norm_weights(&norm)).transpose()?;
+            weights.push(LayerWeights { weight, bias, norm });
         }
         Ok(weights)
+    }
+
+    fn norm_weights(&mut self, norm: &NormTensors) -> Result<NormWeights> {
+        let running = norm.running.map(|tensor| self.read(tensor)).transpose()?;
+        Ok(NormWeights {
+            scale: self.read(norm.forward.scale)?.into_data(),
+            shift: self.read(norm.forward.shift)?.into_data(),
+            running: running.map(|running| [running.row(0).to_vec(), running.row(1).to_vec()]),
+        })
     }
 
     /// Reads a tensor of a fixed shape.
@@ -132,6 +194,82 @@ impl Session {
     /// When the device was lost.
     pub fn clear_sums(&mut self) -> Result<()> {
         self.backend.write(self.plan.sums, Values::F32(&[0.0; 4]))
+    }
+
+    /// The running sums.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn sums(&mut self) -> Result<[f32; 4]> {
+        let mut sums = [0.0; 4];
+        self.backend.read(self.plan.sums, ValuesMut::F32(&mut sums))?;
+        Ok(sums)
+    }
+
+    /// Sets the running sums.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn set_sums(&mut self, sums: [f32; 4]) -> Result<()> {
+        self.backend.write(self.plan.sums, Values::F32(&sums))
+    }
+
+    /// What one step hands on to the next: all parameters, each as a tensor of its own, and what
+    /// the optimiser keeps.
+    #[must_use]
+    pub fn state(&self) -> Vec<TensorId> {
+        let all = self.plan.program.tensors.iter().enumerate();
+        all.filter(|(_, t)| matches!(t.role, Role::Parameter | Role::State))
+            .map(|(i, _)| TensorId(i))
+            .filter(|id| *id != self.plan.parameters)
+            .collect()
+    }
+
+    /// What predictions read of it: all parameters, and what ops of the way forward use besides.
+    #[must_use]
+    pub fn predicting(&self) -> Vec<TensorId> {
+        let program = &self.plan.program;
+        let ops = program.ops[program.routines.predict.clone()].iter();
+        let used: Vec<TensorId> = ops.flat_map(|op| program.uses(op)).map(|(id, _)| id).collect();
+        let is_read =
+            |id: &TensorId| program.tensor(*id).role == Role::Parameter || used.contains(id);
+        self.state().into_iter().filter(is_read).collect()
+    }
+
+    /// Reads tensors, none of which has a row for each row of the batch.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn read_tensors(&mut self, tensors: &[TensorId]) -> Result<Vec<HostTensor>> {
+        let read = |&id: &TensorId| {
+            let matrix = self.read(id)?;
+            let shape = [matrix.rows(), matrix.cols()];
+            let name = self.plan.program.tensor(id).name.clone();
+            Ok(HostTensor { name, shape, values: matrix.into_data() })
+        };
+        tensors.iter().map(read).collect()
+    }
+
+    /// Writes tensors, by their names.
+    ///
+    /// # Errors
+    /// When the program has no such tensor or one of another shape, or the device was lost.
+    pub fn write_tensors(&mut self, tensors: &[HostTensor]) -> Result<()> {
+        let program = &self.plan.program;
+        for HostTensor { name, shape, values } in tensors {
+            let id = program.find(name).ok_or_else(|| {
+                Error::data(format!("the program has no tensor {name}"))
+                    .help("it was written for another net or another optimiser")
+            })?;
+            let t = program.tensor(id);
+            let expected = [t.rows.rows(program.batch), t.cols];
+            if *shape != expected {
+                return Err(Error::data(format!("{name} is {shape:?}, not {expected:?}"))
+                    .help("it was written for another net or another optimiser"));
+            }
+            self.backend.write(id, Values::F32(values))?;
+        }
+        Ok(())
     }
 
     /// Loss and metrics from the running sums over the last `rows` rows of `data`.
@@ -213,6 +351,15 @@ fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             ))
             .at(format!("layer {}", l + 1))
             .help("a net without biases is made with --bias none"));
+        }
+        let expected = net.layers[l].norm.map(|norm| NormWeights::new(norm, out));
+        let lengths = |norm: Option<&NormWeights>| -> Vec<(&str, usize)> {
+            norm.into_iter().flat_map(|n| n.parts().map(|(name, v)| (name, v.len()))).collect()
+        };
+        if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
+            return Err(Error::usage("weights of another normalisation than the net's")
+                .at(format!("layer {}", l + 1))
+                .help("give --norm as the weights were trained with"));
         }
     }
     Ok(())

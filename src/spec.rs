@@ -6,6 +6,7 @@ use crate::init::Init;
 use crate::loss::{Loss, Objective};
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
+use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -47,6 +48,30 @@ impl Bias {
     }
 }
 
+/// What brings a layer's Z to mean 0 and variance 1 before its activation, each unit then with a
+/// scale γ and a shift β that are learnt (`kernels::norm` has the equations).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// Each unit over the batch; in predictions by running averages (Ioffe, Szegedy 2015).
+    Batch,
+    /// Each row over the layer's units (Ba, Kiros, Hinton 2016).
+    Layer,
+}
+
+impl Norm {
+    /// Every kind once.
+    pub const ALL: [Norm; 2] = [Norm::Batch, Norm::Layer];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Norm::Batch => "batch",
+            Norm::Layer => "layer",
+        }
+    }
+}
+
 /// The activation of a layer's units.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Units {
@@ -64,7 +89,8 @@ impl From<Activation> for Units {
     }
 }
 
-/// A dense layer: A_l = σ(A_{l−1} Wᵀ ± b), W: (units, inputs).
+/// A dense layer: A_l = σ(norm(A_{l−1} Wᵀ ± b) + A_{l−skip}), W: (units, inputs); without
+/// normalisation and residual connection A_l = σ(A_{l−1} Wᵀ ± b).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
@@ -78,6 +104,13 @@ pub struct Layer {
     pub weight_init: Init,
     /// How b is drawn.
     pub bias_init: Init,
+    /// The normalisation of Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// How many layers below lies the one whose outputs are added before σ (He et al. 2016), 0 for
+    /// none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub skip: usize,
     /// The fraction of the outputs that dropout drops in training, in [0, 1).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f32,
@@ -102,6 +135,8 @@ impl Layer {
                 () => Init::XavierUniform,
             },
             bias_init: Init::Zeros,
+            norm: None,
+            skip: 0,
             dropout: 0.0,
             activation,
         }
@@ -150,10 +185,36 @@ impl Net {
         self
     }
 
+    /// The net with its hidden layers normalised.
+    #[must_use]
+    pub fn norm(mut self, norm: Option<Norm>) -> Self {
+        let hidden = self.layers.len().saturating_sub(1);
+        self.layers[..hidden].iter_mut().for_each(|l| l.norm = norm);
+        self
+    }
+
+    /// The net with residual blocks of `depth` hidden layers each behind the first hidden layer,
+    /// which brings the inputs to their width; none with 0.
+    #[must_use]
+    pub fn residual(mut self, depth: usize) -> Self {
+        let hidden = self.layers.len().saturating_sub(1);
+        for (l, layer) in self.layers[..hidden].iter_mut().enumerate() {
+            layer.skip = if l > 0 && depth > 0 && l % depth == 0 { depth } else { 0 };
+        }
+        self
+    }
+
+    /// Whether every layer is σ(A Wᵀ ± b) and no more.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.layers.iter().all(|l| l.norm.is_none() && l.skip == 0)
+    }
+
     /// Whether a pass in training differs from one that predicts.
     #[must_use]
     pub fn differs_in_training(&self) -> bool {
-        self.input_dropout > 0.0 || self.layers.iter().any(|l| l.dropout > 0.0)
+        self.input_dropout > 0.0
+            || self.layers.iter().any(|l| l.dropout > 0.0 || l.norm == Some(Norm::Batch))
     }
 
     /// The width of the output, n_L; the input's where there are no layers.
@@ -174,7 +235,11 @@ impl Net {
         self.layers
             .iter()
             .zip(self.shapes())
-            .map(|(layer, (out, cols))| out * cols + if layer.bias == Bias::None { 0 } else { out })
+            .map(|(layer, (out, cols))| {
+                let bias = if layer.bias == Bias::None { 0 } else { out };
+                let norm = if layer.norm.is_some() { 2 * out } else { 0 };
+                out * cols + bias + norm
+            })
             .sum()
     }
 
@@ -213,6 +278,27 @@ impl Net {
                     "dropout is for hidden layers and the inputs",
                 );
             }
+            if layer.norm.is_some() && l == last {
+                return fail(
+                    "a normalised output layer".into(),
+                    "normalise hidden layers: outputs must be free to take any value",
+                );
+            }
+            if layer.skip > 0 {
+                let Some(from) = (l + 1).checked_sub(layer.skip) else {
+                    return fail(
+                        format!("a residual connection from {} layers below", layer.skip),
+                        "it can begin at the inputs at the earliest",
+                    );
+                };
+                let width = from.checked_sub(1).map_or(self.inputs, |l| self.layers[l].units);
+                if width != layer.units || layer.activation == Units::Softmax {
+                    return fail(
+                        format!("a residual connection from {width} units to {}", layer.units),
+                        "give the layers of a residual block the same width",
+                    );
+                }
+            }
             match &layer.activation {
                 Units::Softmax if l != last => {
                     return fail(
@@ -244,6 +330,11 @@ fn check_rate(what: &str, rate: f32) -> Result<()> {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(x: &f32) -> bool {
     *x == 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(skip: &usize) -> bool {
+    *skip == 0
 }
 
 /// Which program a spec is turned into.
@@ -281,12 +372,14 @@ pub struct Spec {
     pub optimizer: Optimizer,
     /// η before the schedule.
     pub lr: f32,
-    /// λ.
+    /// λ, of weights only unless `decay_all` is set.
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
     /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
     pub label_smoothing: f32,
+    /// Whether biases are decayed too.
+    pub decay_all: bool,
     /// The schedule of η.
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
@@ -299,6 +392,8 @@ pub struct Spec {
     pub shuffle: bool,
     /// The program that it is turned into.
     pub plan: PlanKind,
+    /// When it ends early, and which weights are kept.
+    pub stopping: Stopping,
 }
 
 impl Spec {
@@ -313,12 +408,14 @@ impl Spec {
             weight_decay: 0.0,
             max_norm: None,
             label_smoothing: 0.0,
+            decay_all: false,
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,
             seed: 0,
             shuffle: true,
             plan: PlanKind::Fused,
+            stopping: Stopping::default(),
         }
     }
 
@@ -344,6 +441,7 @@ impl Spec {
     /// negative or not a number; cross-entropy on probabilities over outputs that are none.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
+        self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
         }
@@ -401,7 +499,7 @@ impl Spec {
     }
 }
 
-serde_as_text!(Bias, PlanKind, Units);
+serde_as_text!(Bias, Norm, PlanKind, Units);
 
 impl fmt::Display for PlanKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -417,6 +515,23 @@ impl FromStr for PlanKind {
             .into_iter()
             .find(|p| p.name() == name)
             .ok_or_else(|| unknown("plan", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Norm {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|n| n.name() == name)
+            .ok_or_else(|| unknown("normalisation", name, &Self::ALL.map(Self::name)))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
+use crate::stopping::{Keep, Stopping};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
@@ -135,7 +136,10 @@ impl Source {
             for_tables(&mut config);
         }
         config.run.epochs.get_or_insert(10);
-        let spec = spec(net, objective, &mut config)?;
+        if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
+            config.step.batch_size.get_or_insert(training.rows());
+        }
+        let mut spec = spec(net, objective, &mut config)?;
         super::memory::Estimate::new(&spec, [&training]).check()?;
         for data in validation.iter().chain(&test) {
             preprocessing.samples(data)?;
@@ -143,6 +147,7 @@ impl Source {
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
+        resolve_stopping(&mut config, &mut spec, &training, validation.is_some())?;
         make_absolute(&mut config)?;
         let data = data.clone();
         Ok(Job {
@@ -240,7 +245,11 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
     let dropout = *options.dropout.get_or_insert(0.0);
     let input_dropout = *options.input_dropout.get_or_insert(0.0);
     let inputs = training.features().cols();
-    let mut net = Net { inputs, input_dropout, layers }.bias(bias).dropout(dropout);
+    let mut net = Net { inputs, input_dropout, layers }
+        .bias(bias)
+        .dropout(dropout)
+        .norm(options.norm)
+        .residual(*options.residual.get_or_insert(0));
     if let Some(init) = options.initializer {
         net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
     }
@@ -250,17 +259,34 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
 /// The spec of a net under the options, whose settings are completed.
 pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
     let mut spec = Spec::new(net, objective);
-    let StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size } =
-        &mut config.step;
+    let StepConfig {
+        optimizer,
+        lr,
+        schedule,
+        momentum,
+        beta2,
+        epsilon,
+        weight_decay,
+        decay_all,
+        max_norm,
+        batch_size,
+    } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
         spec.optimizer = spec.optimizer.with_momentum(*momentum)?;
+    }
+    if let Some(beta2) = beta2 {
+        spec.optimizer = spec.optimizer.with_beta2(*beta2)?;
+    }
+    if let Some(epsilon) = epsilon {
+        spec.optimizer = spec.optimizer.with_epsilon(*epsilon)?;
     }
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
     spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
+    spec.decay_all = *decay_all.get_or_insert(false);
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
@@ -281,17 +307,53 @@ fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Re
         return Err(Error::usage("--stop-at without validation or test data")
             .help("give --validation or --test: what is learnt by heart proves nothing"));
     }
+    check_metric(&stop_at.metric, training).map_err(|e| e.at(format!("--stop-at {stop_at}")))
+}
+
+/// Refuses a metric that the run doesn't have.
+fn check_metric(metric: &str, training: &Dataset) -> Result<()> {
     let metrics: &[&str] = match training.targets() {
         Targets::Classes { .. } => &["loss", "accuracy"],
         Targets::Numbers(_) => &["loss", "rmse", "mae", "r2"],
         Targets::Labels { .. } => &["loss"],
     };
-    if metrics.contains(&stop_at.metric.as_str()) {
+    if metrics.contains(&metric) {
         return Ok(());
     }
-    Err(Error::usage(format!("{} is no metric of these data", stop_at.metric))
-        .at(format!("--stop-at {stop_at}"))
+    Err(Error::usage(format!("{metric} is no metric of these data"))
         .help(format!("they have {}", metrics.join(", "))))
+}
+
+/// When the run ends early and what it keeps. A run that ends by a metric is compared by it too, so
+/// that the epoch that was good enough is the one that is kept.
+fn resolve_stopping(
+    config: &mut TrainConfig,
+    spec: &mut Spec,
+    training: &Dataset,
+    has_validation: bool,
+) -> Result<()> {
+    let run = &mut config.run;
+    let wants = |what: &str| {
+        Err(Error::usage(format!("{what} without validation data"))
+            .help("hold some rows out with --validation"))
+    };
+    match (has_validation, run.patience, run.keep) {
+        (false, Some(_), _) => return wants("--patience"),
+        (false, _, Some(Keep::Best)) => return wants("--keep best"),
+        _ => {}
+    }
+    if let Some(metric) = &run.metric {
+        check_metric(metric, training).map_err(|e| e.at(format!("--metric {metric}")))?;
+    }
+    let keep = *run.keep.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
+    spec.stopping = Stopping {
+        keep,
+        metric: run.metric.clone().or_else(|| Some(run.stop_at.as_ref()?.metric.clone())),
+        patience: run.patience,
+        time_limit: run.time_limit.map(|span| span.0),
+        ..Stopping::default()
+    };
+    spec.stopping.check()
 }
 
 /// Makes paths absolute, so that the options mean the same from everywhere.

@@ -35,10 +35,22 @@ pub(super) struct Summary {
     /// The mean loss while the last epoch ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
+    /// The epoch whose weights are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<Kept>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<Judgement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Judgement>,
+}
+
+/// The epoch whose weights are kept, and why.
+#[derive(Serialize)]
+pub(super) struct Kept {
+    pub epoch: usize,
+    pub step: u64,
+    pub metric: String,
+    pub value: Option<f64>,
 }
 
 /// The summary, what the same data say of predictions that cost nothing, and what to doubt.
@@ -169,12 +181,21 @@ impl Run<'_> {
         held_out: HeldOut,
         train_loss: Option<f64>,
     ) -> Result<Summary> {
+        let traffic = trainer.session().backend().traffic();
+        let kept = trainer.restore_best()?;
+        let best = trainer.best().filter(|_| kept);
+        let valid = best.map(|best| best.metrics.clone()).or(end.valid);
+        let best = best.map(|best| Kept {
+            epoch: best.epoch,
+            step: best.step,
+            value: best.metrics.get(&best.metric),
+            metric: best.metric.clone(),
+        });
         let model = trainer.model()?;
         self.save(&model)?;
-        let traffic = trainer.session().backend().traffic();
         let (valid, mut test) = match held_out {
-            HeldOut::Validation => (end.valid, None),
-            HeldOut::Test => (None, end.valid),
+            HeldOut::Validation => (valid, None),
+            HeldOut::Test => (None, valid),
         };
         let complete = end.ending != Ending::Interrupted;
         if let (Some(data), None, true) = (&self.job.test, &test, complete) {
@@ -205,6 +226,7 @@ impl Run<'_> {
             dispatches: traffic.dispatches,
             submissions: traffic.submissions,
             train_loss,
+            best,
             valid,
             test,
         })
@@ -230,9 +252,14 @@ impl Run<'_> {
 
     /// Saves what can be saved after a failure, and says what there is.
     fn rescue(&self, trainer: &mut Trainer, error: &Error) {
-        let saved = error.kind() != ErrorKind::Diverged
+        let best = trainer.restore_best().unwrap_or(false);
+        let saved = (best || error.kind() != ErrorKind::Diverged)
             && trainer.model().and_then(|model| self.save(&model)).is_ok();
-        let model = if saved { "the model of the last step" } else { "no model" };
+        let model = match (saved, best) {
+            (false, _) => "no model",
+            (true, true) => "the model of the best epoch",
+            (true, false) => "the model of the last step",
+        };
         let run = self.directory.path().display();
         say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
     }

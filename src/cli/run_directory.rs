@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What a run directory may hold.
-const ENTRIES: [&str; 7] = [
+const ENTRIES: [&str; 8] = [
     "config.toml",
     "metrics.jsonl",
     "model.safetensors",
@@ -15,6 +15,7 @@ const ENTRIES: [&str; 7] = [
     "checkpoint",
     "report.html",
     "folds.json",
+    super::folds::OUT_OF_FOLD,
 ];
 /// What the directories of folds begin with.
 const FOLD: &str = "fold-";

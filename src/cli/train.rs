@@ -18,7 +18,7 @@ use std::process::ExitCode;
 pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let options = args.resolve()?;
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
-    if let Some(k) = options.run.folds {
+    if let (Some(k), None) = (options.run.folds, options.run.fold) {
         return folds::train(&args, Source::open(options)?, k);
     }
     let job = Job::new(options)?;
@@ -62,7 +62,7 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     Ok(match summary.ending {
         Ending::Interrupted if is_closed => ExitCode::FAILURE,
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
-        Ending::Done | Ending::Stopped => ExitCode::SUCCESS,
+        _ => ExitCode::SUCCESS,
     })
 }
 
@@ -120,13 +120,15 @@ fn describe(summary: &Summary) -> String {
 
 /// How a run ended and what it left.
 pub(super) fn ending(summary: &Summary) -> String {
-    let ended = match summary.ending {
-        Ending::Done => "trained",
-        Ending::Stopped => "stopped",
-        Ending::Interrupted => "interrupted",
-    };
+    let kept = summary.best.as_ref().map_or(String::new(), |best| {
+        format!(
+            "kept        epoch {} of {}, the best by validation {}\n",
+            best.epoch, summary.epochs, best.metric
+        )
+    });
     format!(
-        "{ended:<11} {}, {} in {}\nmodel       {}\nnext        wgrad predict {} DATA -o FILE.csv\n",
+        "{:<11} {}, {} in {}\n{kept}model       {}\nnext        wgrad predict {} DATA -o FILE.csv\n",
+        summary.ending.name(),
         count(summary.epochs, "epoch"),
         count(summary.steps as usize, "step"),
         duration(summary.seconds),

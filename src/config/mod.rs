@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, Validation};
+pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -77,11 +77,17 @@ first_given! {
         sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
-        layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss,
-        label_smoothing
+        layers, activation, output_activation, bias, norm, residual, dropout,
+        input_dropout, initializer, loss, label_smoothing
     }
-    StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
-    RunConfig { validation, split, folds, test, init, epochs, no_shuffle, stop_at, out, plan }
+    StepConfig {
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
+        batch_size
+    }
+    RunConfig {
+        validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
+        patience, time_limit, out, plan
+    }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
 }
@@ -234,16 +240,24 @@ mod tests {
             lr = 0.001
             schedule = "cosine"
             momentum = 0.8
+            beta2 = 0.95
+            epsilon = 1e-6
             weight-decay = 1e-5
+            decay-all = true
             batch-size = 32
             validation = 0.2
             split = "group:street"
             folds = 5
+            fold = 2
             test = "test.csv"
             init = "w.safetensors"
             epochs = 3
             no-shuffle = true
             stop-at = "rmse=2.5"
+            keep = "last"
+            metric = "rmse"
+            patience = 5
+            time-limit = "10m"
             out = "there"
             plan = "plain"
             device = 0

@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, Validation, names, text};
+use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -8,7 +8,8 @@ use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
-use crate::spec::{Bias, PlanKind, Units};
+use crate::spec::{Bias, Norm, PlanKind, Units};
+use crate::stopping::Keep;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,17 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bias: Option<Bias>,
 
+    /// batch or layer: what normalises the hidden layers before their activation [default: none]
+    #[arg(long, env = "WGRAD_NORM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+
+    /// Residual blocks of so many hidden layers each, behind the first hidden layer; 0 for none
+    /// [default: 0]
+    #[arg(long, env = "WGRAD_RESIDUAL", value_name = "LAYERS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<usize>,
+
     /// The fraction of each hidden layer's outputs that dropout drops in training [default: 0]
     #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,13 +180,15 @@ pub struct NetConfig {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training")]
 pub struct StepConfig {
-    /// sgd, momentum, nesterov, adam or adamw [default: adam]
+    /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion; rprop on
+    /// full batches [default: adam]
     #[arg(long, env = "WGRAD_OPTIMIZER")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
-    /// The learning rate [default: 0.001 for adam and adamw (tables: 0.003, digits: 0.007), 0.02 with
-    /// momentum, 0.1 for sgd]
+    /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
+    /// 0.007), 0.02 with momentum, 0.1 for sgd, 0.01 for adagrad and rprop, 0.002 for nadam, 0.0001
+    /// for lion]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
@@ -184,12 +198,22 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
 
-    /// The momentum; β₁ for adam and adamw [default: 0.9]
+    /// The momentum; β₁ for adam, its kin and lion [default: 0.9; 0 for rmsprop]
     #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f32>,
 
-    /// The weight decay [default: 0]
+    /// β₂ of adam, its kin and lion; α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
+    #[arg(long, env = "WGRAD_BETA2", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f32>,
+
+    /// What is added to the root that a step is divided by [default: 1e-8; 1e-10 for adagrad]
+    #[arg(long, env = "WGRAD_EPSILON", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f32>,
+
+    /// The weight decay, of weights but not of biases [default: 0]
     #[arg(long, env = "WGRAD_WEIGHT_DECAY", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
@@ -199,7 +223,16 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f32>,
 
-    /// Rows of a batch [default: 64]
+    /// Decay biases too
+    #[arg(
+        long, env = "WGRAD_DECAY_ALL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(),
+        hide_possible_values = true,
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_all: Option<bool>,
+
+    /// Rows of a batch [default: 64; all rows for rprop]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
@@ -232,6 +265,11 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
 
+    /// Train only the net of this one of the --folds, as any other run
+    #[arg(long, env = "WGRAD_FOLD", value_name = "I", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,6 +298,28 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_STOP_AT", value_name = "METRIC=VALUE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<StopAt>,
+
+    /// The weights that the run leaves: best, of the epoch that is best on the validation rows, or
+    /// last [default: best where there are validation rows]
+    #[arg(long, env = "WGRAD_KEEP", value_name = "best|last")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+
+    /// The metric on the validation rows by which epochs are compared [default: that of --stop-at,
+    /// else accuracy for classes and loss for all else]
+    #[arg(long, env = "WGRAD_METRIC", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+
+    /// End the run after so many epochs without a better one
+    #[arg(long, env = "WGRAD_PATIENCE", value_name = "EPOCHS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+
+    /// End the run after this time, as in 90s, 10m or 2h
+    #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<TimeSpan>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]

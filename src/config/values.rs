@@ -124,6 +124,45 @@ impl FromStr for StopAt {
     }
 }
 
+/// A time in seconds, written as in `90s`, `1.5h`, `10m` or `500ms`; a number alone is in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeSpan(pub f64);
+
+impl TimeSpan {
+    const UNITS: [(&'static str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+}
+
+impl fmt::Display for TimeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |unit: &&(&str, f64)| self.0 > 0.0 && self.0 % unit.1 == 0.0;
+        match Self::UNITS[1..].iter().rev().find(whole) {
+            Some((unit, seconds)) => write!(f, "{}{unit}", self.0 / seconds),
+            None => write!(f, "{}s", self.0),
+        }
+    }
+}
+
+impl FromStr for TimeSpan {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = text[digits.len()..].to_lowercase();
+        let seconds = match Self::UNITS.iter().find(|(name, _)| *name == unit) {
+            Some((_, seconds)) => Some(*seconds),
+            None => unit.is_empty().then_some(1.0),
+        };
+        match (digits.trim().parse::<f64>(), seconds) {
+            (Ok(number), Some(seconds)) if number.is_finite() && number >= 0.0 => {
+                Ok(TimeSpan(number * seconds))
+            }
+            _ => Err(Error::usage(format!("{text:?} is not a time"))
+                .help("write for example 90s, 10m or 2h")),
+        }
+    }
+}
+
 serde_as_text!(HiddenLayers, StopAt);
 
 /// An option that is read from its text, or from a number in its place.
@@ -203,5 +242,25 @@ pub(super) mod names {
             Names::One(text) => text.split(',').map(str::to_string).collect(),
             Names::Several(names) => names,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_back() {
+        for (text, seconds) in
+            [("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), ("250ms", 0.25), ("7", 7.0)]
+        {
+            let span: TimeSpan = text.parse().unwrap();
+            assert_eq!(span.0, seconds);
+            assert_eq!(span.to_string().parse(), Ok(span));
+        }
+        assert_eq!(TimeSpan(600.0).to_string(), "10m");
+        for wrong in ["", "m", "ten", "5 days", "-3s", "NaN", "infs"] {
+            assert!(wrong.parse::<TimeSpan>().is_err(), "{wrong}");
+        }
     }
 }

@@ -2,9 +2,8 @@
 //! step (Srebro, Shraibman 2005; Srivastava et al. 2014, section 5.1): w ← w · min(1, c / ‖w‖₂).
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, REDUCE, read_write, uniform};
-use crate::loss::sum;
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape of W, and c.
@@ -32,14 +31,9 @@ pub fn launch(w: TensorId, [rows, cols]: [usize; 2], limit: f32) -> Launch {
     }
 }
 
-/// The CPU reference of [`MAX_NORM`] on some units: w: (units, cols).
-pub fn reference<T: Real>(limit: f32, cols: usize, w: &mut [T]) {
+/// The CPU reference of [`MAX_NORM`] on some units, and whether any was scaled: w: (units, cols).
+pub fn reference<T: Vector>(limit: f32, cols: usize, w: &mut [T]) -> bool {
     let limit = T::of(limit.into());
-    for w in w.chunks_exact_mut(cols) {
-        let norm = sum(cols, |i| w[i] * w[i]).sqrt();
-        if norm > limit {
-            let factor = limit / norm;
-            w.iter_mut().for_each(|w| *w *= factor);
-        }
-    }
+    let scaled = w.chunks_exact_mut(cols).map(|w| T::limit_norm(limit, w));
+    scaled.filter(|&scaled| scaled).count() > 0
 }

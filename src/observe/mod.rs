@@ -9,6 +9,8 @@ pub use record::{HeldOut, Record};
 
 use crate::error::Result;
 use crate::event::{Epoch, Flow, Observer, Progress, Start};
+use crate::snapshot::{Checkpoint, Position};
+use std::sync::Arc;
 
 /// Several observers as one; an interruption by one of them goes before a stop by another.
 pub struct Together<'a>(pub Vec<&'a mut dyn Observer>);
@@ -29,6 +31,15 @@ impl Observer for Together<'_> {
             flow = stronger(flow, observer.epoch(epoch)?);
         }
         Ok(flow)
+    }
+
+    fn wants_checkpoint(&mut self, position: &Position) -> bool {
+        // All are asked: each keeps its own time.
+        self.0.iter_mut().fold(false, |wanted, o| o.wants_checkpoint(position) | wanted)
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Arc<Checkpoint>) -> Result<()> {
+        self.0.iter_mut().try_for_each(|o| o.checkpoint(checkpoint))
     }
 }
 

@@ -1,0 +1,98 @@
+//! What a run is at one moment, in host memory: enough to go on from it exactly.
+
+use crate::metrics::Metrics;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A tensor in host memory: row-major, (rows, cols).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostTensor {
+    /// Its name in the program, as in `layers.0.weight`.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// Its values, as the device has them.
+    pub values: Vec<f32>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Steps done since the run began: the one step counter.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: usize,
+    /// Steps done of the epoch at hand.
+    pub within: usize,
+}
+
+/// What the net and the optimiser hold at a position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Where the run is.
+    pub position: Position,
+    /// The running sums of the epoch at hand: loss and scores.
+    pub sums: [f32; 4],
+    /// All parameters, and all that the optimiser keeps.
+    pub tensors: Vec<HostTensor>,
+}
+
+/// The best epoch so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Best {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done then.
+    pub step: u64,
+    /// The metric by which it is the best.
+    pub metric: String,
+    /// Loss and metrics on the validation rows.
+    pub metrics: Metrics,
+    /// All that predictions need; empty where the last weights are kept.
+    pub tensors: Vec<HostTensor>,
+}
+
+/// What a run did about steps after which the loss was no longer finite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detours {
+    /// How often the learning rate was halved.
+    pub halvings: u32,
+    /// The epoch, from 0, to whose start the run went back last.
+    pub back_to: Option<usize>,
+    /// The steps that are passed over.
+    pub skipped: BTreeSet<u64>,
+}
+
+/// Rows as they are recognised again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    /// Rows.
+    pub rows: usize,
+    /// Feature columns, those that an encoding makes.
+    pub columns: usize,
+    /// SHA-256 over features, scaling, targets and weights, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A run that can be gone on with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Net and optimiser.
+    pub now: Snapshot,
+    /// The start of the epoch at hand, where the run may go back to it.
+    pub epoch_start: Option<Snapshot>,
+    /// The best epoch so far, where epochs are compared.
+    pub best: Option<Arc<Best>>,
+    /// What was done about divergence so far.
+    pub detours: Detours,
+    /// Seconds that the run has taken.
+    pub seconds: f64,
+    /// The settings that must be the same for going on, as text.
+    pub settings: String,
+    /// The training rows.
+    pub data: Fingerprint,
+}

@@ -1,0 +1,214 @@
+//! The best epoch, and checkpoints: what a run was at one moment, taken and restored.
+
+use super::Trainer;
+use super::run::Run;
+use crate::backend::Backend;
+use crate::data::{Dataset, Preprocessing};
+use crate::error::{Error, Result};
+use crate::event::Observer;
+use crate::metrics::Metrics;
+use crate::snapshot::{Best, Checkpoint, Snapshot};
+use crate::spec::{PlanKind, Spec};
+use crate::stopping::{Keep, Stopping, is_better};
+use std::sync::Arc;
+
+impl Trainer {
+    /// The best epoch so far, where the spec says that epochs are compared.
+    #[must_use]
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_deref()
+    }
+
+    /// Puts the weights of the best epoch in the place of the present ones, for predictions:
+    /// whether there were any.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn restore_best(&mut self) -> Result<bool> {
+        match self.best.clone() {
+            Some(best) if !best.tensors.is_empty() => {
+                self.session.write_tensors(&best.tensors).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Holds the metrics of the epoch that just ended against those of the best one.
+    pub(super) fn compare(&mut self, metrics: &Metrics) -> Result<()> {
+        let stopping = &self.spec.stopping;
+        if !stopping.compares() {
+            return Ok(());
+        }
+        let metric = stopping.metric(metrics)?;
+        if self.best.as_ref().is_some_and(|best| !is_better(&metric, metrics, &best.metrics)) {
+            return Ok(());
+        }
+        let tensors = match stopping.keep {
+            Keep::Best => self.session.read_tensors(&self.session.predicting())?,
+            Keep::Last => Vec::new(),
+        };
+        let (epoch, step, metrics) = (self.at.epoch, self.at.step, metrics.clone());
+        self.best = Some(Arc::new(Best { epoch, step, metric, metrics, tensors }));
+        Ok(())
+    }
+
+    /// Whether so many epochs were no better than the best one that the run ends.
+    pub(super) fn out_of_patience(&self) -> bool {
+        match (self.spec.stopping.patience, &self.best) {
+            (Some(patience), Some(best)) => self.at.epoch.saturating_sub(best.epoch) >= patience,
+            _ => false,
+        }
+    }
+
+    /// Takes a checkpoint if an observer wants one.
+    pub(super) fn offer_checkpoint(
+        &mut self,
+        run: &Run,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        if !observer.wants_checkpoint(&self.at) {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint { seconds: self.seconds(run), ..self.checkpoint()? };
+        observer.checkpoint(&Arc::new(checkpoint))
+    }
+
+    /// What net and optimiser hold now.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        Ok(Snapshot {
+            position: self.at,
+            sums: self.session.sums()?,
+            tensors: self.session.read_tensors(&self.session.state())?,
+        })
+    }
+
+    /// Goes to where a snapshot was taken.
+    pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.session.write_tensors(&snapshot.tensors)?;
+        self.session.set_sums(snapshot.sums)?;
+        self.at = snapshot.position;
+        Ok(())
+    }
+
+    /// All that is needed for going on exactly from here, in another process too, with
+    /// [`Trainer::resume`]. Tensors are f32, as devices have them.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn checkpoint(&mut self) -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            now: self.snapshot()?,
+            epoch_start: None,
+            best: self.best.clone(),
+            detours: self.detours.clone(),
+            seconds: self.seconds_before,
+            settings: settings(&self.spec),
+            data: self.samples.fingerprint(),
+        })
+    }
+
+    /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
+    /// `plan` and `stopping`, and the same data, it comes to the same bits as a run that was never
+    /// interrupted, on the same device.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; and when the spec or the data are others.
+    pub fn resume(
+        spec: &Spec,
+        training: &Dataset,
+        preprocessing: Preprocessing,
+        backend: Box<dyn Backend>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self> {
+        let mut trainer = Trainer::new(spec, training, preprocessing, backend)?;
+        let found = trainer.samples.fingerprint();
+        if found != checkpoint.data {
+            let Checkpoint { data: was, .. } = checkpoint;
+            let what = match (found.rows, found.columns) == (was.rows, was.columns) {
+                true => "the same number of rows and columns, but other values".into(),
+                false => format!(
+                    "{} training rows of {} columns, where it had {} of {}",
+                    found.rows, found.columns, was.rows, was.columns
+                ),
+            };
+            return Err(Error::data(format!("the data are not those of the run: {what}"))
+                .at(training.name())
+                .help("go on with the data of the run, or train anew without --resume"));
+        }
+        let now = settings(&trainer.spec);
+        if let Some((was, now)) = first_difference(&checkpoint.settings, &now) {
+            return Err(Error::usage(format!("the run was begun with {was}, not {now}"))
+                .help("leave the setting as it was, or train anew without --resume"));
+        }
+        let expected = trainer.session.state().len();
+        if checkpoint.now.tensors.len() != expected {
+            let found = checkpoint.now.tensors.len();
+            return Err(Error::data(format!("{found} tensors, where the run has {expected}"))
+                .at("the checkpoint"));
+        }
+        trainer.restore(&checkpoint.now)?;
+        trainer.best = checkpoint.best.clone();
+        trainer.detours = checkpoint.detours.clone();
+        trainer.seconds_before = checkpoint.seconds;
+        Ok(trainer)
+    }
+}
+
+/// The settings of a spec that a run can't change on its way, a line for each.
+fn settings(spec: &Spec) -> String {
+    let fixed = Spec {
+        epochs: 0,
+        plan: PlanKind::default(),
+        stopping: Stopping::default(),
+        ..spec.clone()
+    };
+    format!("{fixed:#?}")
+}
+
+/// The first lines that differ, where they lie within a setting with its name behind.
+fn first_difference(was: &str, now: &str) -> Option<(String, String)> {
+    let mut setting = "";
+    let (mut old, mut new) = (was.lines(), now.lines());
+    loop {
+        let (a, b) = (old.next(), new.next());
+        let is_setting =
+            |line: &str| line.strip_prefix("    ").is_some_and(|l| !l.starts_with(' '));
+        if a == b {
+            let line = a?;
+            if is_setting(line) {
+                setting = line.trim().split(':').next().unwrap_or_default();
+            }
+            continue;
+        }
+        let describe = |line: Option<&str>| {
+            let line = line.unwrap_or_default();
+            let text = line.trim().trim_end_matches(['{', ',', '[', '(', ' ']).replace('_', " ");
+            if is_setting(line) { text } else { format!("{text} in its {setting}") }
+        };
+        return Some((describe(a), describe(b)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::loss::Loss;
+    use crate::optim::Optimizer;
+    use crate::spec::Net;
+
+    #[test]
+    fn the_setting_that_differs_is_named() {
+        let net = |units| Net::new(3).layer(units, Activation::Relu).layer(2, Activation::Identity);
+        let spec = Spec::new(net(5), Loss::CrossEntropy);
+        let differ = |other: &Spec| first_difference(&settings(&spec), &settings(other));
+        let free = Spec { epochs: 99, plan: PlanKind::Plain, ..spec.clone() };
+        assert_eq!(differ(&free), None);
+        let batch = Spec { batch_size: 7, ..spec.clone() };
+        assert_eq!(differ(&batch), Some(("batch size: 64".into(), "batch size: 7".into())));
+        let (was, now) = differ(&spec.clone().optimizer(Optimizer::Sgd)).unwrap();
+        assert_eq!((was.as_str(), now.as_str()), ("optimizer: Adam", "optimizer: Sgd"));
+        let (was, now) = differ(&Spec { net: net(6), ..spec.clone() }).unwrap();
+        assert_eq!((was.as_str(), now.as_str()), ("units: 5 in its net", "units: 6 in its net"));
+    }
+}

@@ -1,0 +1,311 @@
+//! The training loop, with the one step counter.
+//!
+//! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
+//! `keep` compares epochs, and takes and restores checkpoints.
+
+mod epoch;
+mod keep;
+mod run;
+mod start;
+
+pub use start::initial_weights;
+
+use crate::backend::Backend;
+use crate::data::{Dataset, Preprocessing, Samples};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
+use crate::kernels::Step;
+use crate::metrics::Metrics;
+use crate::model::Model;
+use crate::plan::{self, Purpose};
+use crate::session::{LayerWeights, Loaded, Session};
+use crate::snapshot::{Best, Detours, Position};
+use crate::spec::Spec;
+use epoch::Stretch;
+use run::Run;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How often the loss is read back within an epoch, at most.
+const READS_PER_EPOCH: usize = 8;
+/// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
+const FIRST_PIECE: f64 = 4e9;
+
+/// Trains a net as a spec says.
+pub struct Trainer {
+    spec: Spec,
+    preprocessing: Preprocessing,
+    session: Session,
+    training: Loaded,
+    samples: Arc<Samples>,
+    at: Position,
+    /// The best epoch so far, where epochs are compared.
+    best: Option<Arc<Best>>,
+    detours: Detours,
+    /// Seconds that the run took before it was gone on with.
+    seconds_before: f64,
+    /// Steps between two questions to the observers; follows the time that they take.
+    piece: usize,
+}
+
+impl Trainer {
+    /// A trainer on `backend` for `training`, whose weights are drawn by the spec's seed.
+    ///
+    /// # Errors
+    /// For a spec that makes no sense, or fits neither the data nor the device.
+    pub fn new(
+        spec: &Spec,
+        training: &Dataset,
+        preprocessing: Preprocessing,
+        backend: Box<dyn Backend>,
+    ) -> Result<Self> {
+        spec.check()?;
+        if training.rows() == 0 {
+            return Err(Error::data("no rows to train on").at(training.name()));
+        }
+        start::check_task(spec, &preprocessing)?;
+        let mut spec = spec.clone();
+        spec.batch_size = spec.batch_size.min(training.rows());
+        let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
+        let batch = spec.batch_size.max(evaluation);
+        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));
+        let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
+        let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
+        let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
+        let mut session = Session::new(backend, plan, spec.objective)?;
+        session.set_weights(&spec.net, &initial_weights(&spec))?;
+        let samples = Arc::new(preprocessing.samples(training)?);
+        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        let training = session.upload(samples.clone(), &preprocessing)?;
+        Ok(Trainer {
+            spec,
+            preprocessing,
+            session,
+            training,
+            samples,
+            at: Position::default(),
+            best: None,
+            detours: Detours::default(),
+            seconds_before: 0.0,
+            piece,
+        })
+    }
+
+    /// Starts from these weights instead of drawn ones.
+    ///
+    /// # Errors
+    /// When their shapes are not those of the net.
+    pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
+        self.session.set_weights(&self.spec.net, weights)
+    }
+
+    /// The weights as they are now.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn weights(&mut self) -> Result<Vec<LayerWeights>> {
+        self.session.weights()
+    }
+
+    /// The model as it is now: after [`Trainer::fit`] that of the last step, after
+    /// [`Trainer::restore_best`] that of the best epoch.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn model(&mut self) -> Result<Model> {
+        Ok(Model {
+            net: self.spec.net.clone(),
+            objective: self.spec.objective,
+            preprocessing: self.preprocessing.clone(),
+            weights: self.session.weights()?,
+        })
+    }
+
+    /// How far the run is.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.at
+    }
+
+    /// The loaded program.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Loss and metrics on `data`.
+    ///
+    /// # Errors
+    /// When the data don't fit the net, or the device was lost.
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
+        let data = self.upload(data)?;
+        let metrics = self.measure(&data);
+        self.session.forget(&data);
+        metrics
+    }
+
+    /// Trains for the spec's epochs, or until an observer or the spec's [`Stopping`] ends it.
+    /// Called again, it goes on where it stopped, in the middle of an epoch too.
+    ///
+    /// [`Stopping`]: crate::stopping::Stopping
+    ///
+    /// # Errors
+    /// When the data don't fit the net, epochs are to be compared without validation data, the
+    /// device was lost, an observer fails, or the loss is no longer a finite number.
+    pub fn fit(
+        &mut self,
+        validation: Option<&Dataset>,
+        observer: &mut dyn Observer,
+    ) -> Result<End> {
+        if validation.is_none() && self.spec.stopping.compares() {
+            return Err(Error::usage("the best epoch, or patience, without validation data")
+                .help("hold some rows out with --validation"));
+        }
+        let validation = validation.map(|data| self.upload(data)).transpose()?;
+        let ended = self.fit_on(validation.as_ref(), observer);
+        if let Some(data) = &validation {
+            self.session.forget(data);
+        }
+        ended
+    }
+
+    fn fit_on(&mut self, validation: Option<&Loaded>, observer: &mut dyn Observer) -> Result<End> {
+        let run = Run::new(self.spec.clone(), self.training.rows);
+        self.announce(&run, validation, observer)?;
+        let mut ending = self.out_of_patience().then_some(Ending::Patience);
+        let mut valid = None;
+        let mut reads = READS_PER_EPOCH;
+        while self.at.epoch < self.spec.epochs && ending.is_none() {
+            let (begin, first) = (Instant::now(), self.at.within);
+            let Stretch { ended, loss } = self.run_epoch(&run, observer, reads)?;
+            let seconds = begin.elapsed().as_secs_f64();
+            // A short epoch isn't worth stopping the device for.
+            reads = ((seconds / 0.25) as usize).clamp(1, READS_PER_EPOCH);
+            let steps = self.at.within - first;
+            let is_whole = self.at.within == run.steps;
+            if is_whole {
+                self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+            }
+            valid = validation.map(|data| self.measure(data)).transpose()?;
+            ending = ended;
+            if is_whole {
+                let report = Epoch {
+                    epoch: self.at.epoch,
+                    step: self.at.step,
+                    train_loss: loss,
+                    valid_loss: valid.as_ref().map(|v| v.loss),
+                    metrics: valid.as_ref().map_or(Vec::new(), |v| v.values.clone()),
+                    lr: self.lr(&run, self.at.step.saturating_sub(1)),
+                    seconds: self.seconds(&run),
+                    samples_per_second: (steps * run.batch).min(run.rows) as f64 / seconds,
+                };
+                if let Some(valid) = &valid {
+                    self.compare(valid)?;
+                }
+                let after = observer.epoch(&report)?;
+                let patience = || self.out_of_patience().then_some(Ending::Patience);
+                ending = ending.or_else(|| ending_of(after)).or_else(patience);
+                self.offer_checkpoint(&run, observer)?;
+            }
+        }
+        if let (Some(data), None) = (validation, &valid) {
+            valid = Some(self.measure(data)?);
+        }
+        // The best epoch is what is left, where there is one.
+        let judged = self.best.as_ref().map(|best| &best.metrics).or(valid.as_ref());
+        if let Some(metrics) = judged.filter(|metrics| !metrics.loss.is_finite()) {
+            return Err(self.diverged(metrics.loss));
+        }
+        self.seconds_before = self.seconds(&run);
+        Ok(End {
+            ending: ending.unwrap_or(Ending::Done),
+            epochs: self.at.epoch,
+            steps: self.at.step,
+            seconds: self.seconds_before,
+            valid,
+        })
+    }
+
+    fn announce(
+        &self,
+        run: &Run,
+        validation: Option<&Loaded>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let info = self.session.backend().info();
+        observer.start(&Start {
+            device: info.to_string(),
+            backend: info.backend.clone(),
+            parameters: self.spec.net.parameters(),
+            rows: run.rows,
+            validation_rows: validation.map_or(0, |v| v.rows),
+            batch_size: run.batch,
+            epochs: self.spec.epochs,
+            steps_per_epoch: run.steps,
+            from_step: (self.at.step > 0).then_some(self.at.step),
+        })
+    }
+
+    /// Runs `count` steps from the beginning of the next epoch on, and waits until they are done:
+    /// without observers, to be timed.
+    ///
+    /// # Errors
+    /// When the device was lost, or the loss is no longer a finite number.
+    pub fn run_steps(&mut self, count: usize) -> Result<()> {
+        self.queue_steps(count)?;
+        let metrics = self.session.metrics(&self.training, self.training.rows)?;
+        if metrics.loss.is_finite() { Ok(()) } else { Err(self.diverged(metrics.loss)) }
+    }
+
+    /// As [`Trainer::run_steps`], without waiting for a device that works on its own.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn queue_steps(&mut self, count: usize) -> Result<()> {
+        let run = Run::new(self.spec.clone(), self.training.rows);
+        let order = run.order(self.at.epoch);
+        let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
+        let steps: Vec<Step> = (0..count).map(step).collect();
+        let routine = self.session.plan().program.routines.step.clone();
+        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
+    fn measure(&mut self, data: &Loaded) -> Result<Metrics> {
+        let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
+        let metrics = self.session.evaluate(data)?;
+        sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
+        Ok(metrics)
+    }
+
+    fn upload(&mut self, data: &Dataset) -> Result<Loaded> {
+        let samples = self.preprocessing.samples(data)?;
+        self.session.upload(samples, &self.preprocessing)
+    }
+
+    /// η of the step after `done` steps.
+    fn lr(&self, run: &Run, done: u64) -> f32 {
+        run.lr(done) * 0.5f32.powi(self.detours.halvings as i32)
+    }
+
+    /// Seconds that the run has taken.
+    fn seconds(&self, run: &Run) -> f64 {
+        self.seconds_before + run.begin.elapsed().as_secs_f64()
+    }
+
+    /// The error for a loss that is NaN or infinite.
+    fn diverged(&self, loss: f64) -> Error {
+        Error::new(ErrorKind::Diverged, format!("training diverged: the loss is {loss}"))
+            .at(format!("epoch {}, by step {}", self.at.epoch + 1, self.at.step))
+            .help(format!("lower the learning rate, now {}, with --lr", self.spec.lr))
+    }
+}
+
+fn ending_of(flow: Flow) -> Option<Ending> {
+    match flow {
+        Flow::Continue => None,
+        Flow::Stop => Some(Ending::Stopped),
+        Flow::Interrupt => Some(Ending::Interrupted),
+    }
+}

@@ -1,0 +1,60 @@
+//! What stays the same over a run: how long it is, and what each of its steps is told.
+
+use crate::kernels::Step;
+use crate::random::{Permutation, Stream, stream_key};
+use crate::spec::Spec;
+use std::time::Instant;
+
+/// What stays the same over a run.
+pub(super) struct Run {
+    pub spec: Spec,
+    /// Training rows.
+    pub rows: usize,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// When this process began it or went on with it.
+    pub begin: Instant,
+}
+
+impl Run {
+    pub fn new(spec: Spec, rows: usize) -> Self {
+        let batch = spec.batch_size.min(rows);
+        Run { rows, batch, steps: rows.div_ceil(batch), begin: Instant::now(), spec }
+    }
+
+    /// η of the step after `done` steps.
+    pub fn lr(&self, done: u64) -> f32 {
+        (f64::from(self.spec.lr) * self.spec.schedule.factor(done, self.total())) as f32
+    }
+
+    /// Steps of the whole run.
+    pub fn total(&self) -> u64 {
+        self.steps as u64 * self.spec.epochs as u64
+    }
+
+    /// The order of the rows in an epoch, counted from 0.
+    pub fn order(&self, epoch: usize) -> Permutation {
+        let key = stream_key(self.spec.seed, Stream::Shuffle, epoch as u64);
+        Permutation::new(self.rows as u32, self.spec.shuffle.then_some(key))
+    }
+
+    /// Step `i` of an epoch, after `done` steps of the run.
+    pub fn step(&self, i: usize, done: u64, order: &Permutation) -> Step {
+        let first = i * self.batch;
+        let rows = self.batch.min(self.rows - first);
+        let divisor = self.spec.objective.divisor(rows, self.spec.net.outputs());
+        Step {
+            rows: rows as u32,
+            first: first as u32,
+            order: order.words(),
+            lr: self.lr(done),
+            loss_scale: (1.0 / divisor) as f32,
+            corrections: self.spec.optimizer.corrections(done + 1),
+            t: done as u32,
+            epoch: (done / self.steps as u64) as u32,
+            smoothing: self.spec.label_smoothing,
+        }
+    }
+}
