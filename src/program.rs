@@ -313,7 +313,8 @@ impl Program {
                 softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
             }
             Op::Loss { loss, y, t, unit, gradient, scores } => {
-                loss::launch(*loss, [*y, *t, *unit, *gradient, *scores], cols(*y))
+                let tensors = [*y, *t, *unit, *gradient, *scores];
+                loss::launch(*loss, tensors, cols(*y), storage.weighted)
             }
             Op::Accumulate { scores, sums } => {
                 return loss::launches_accumulate(*scores, *sums, self.batch);
@@ -376,7 +377,7 @@ impl Program {
     /// The tensors that `op` uses, with how.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
-        let storage = Storage { bytes: false, classes: false };
+        let storage = Storage::default();
         let mut uses = Vec::new();
         for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {

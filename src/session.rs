@@ -123,7 +123,7 @@ impl Session {
         preprocessing: &Preprocessing,
     ) -> Result<Loaded> {
         let samples = samples.into();
-        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        let outputs = self.plan.program.tensor(self.plan.unit).cols;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {

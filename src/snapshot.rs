@@ -74,7 +74,7 @@ pub struct Fingerprint {
     pub rows: usize,
     /// Feature columns, those that an encoding makes.
     pub columns: usize,
-    /// SHA-256 over features, scaling and targets, in hexadecimal.
+    /// SHA-256 over features, scaling, targets and weights, in hexadecimal.
     pub sha256: String,
 }
 

@@ -376,6 +376,8 @@ pub struct Spec {
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
+    /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
+    pub label_smoothing: f32,
     /// Whether biases are decayed too.
     pub decay_all: bool,
     /// What is done to the gradient before the optimiser sees it.
@@ -409,6 +411,7 @@ impl Spec {
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
             max_norm: None,
+            label_smoothing: 0.0,
             decay_all: false,
             edits: GradientEdits::default(),
             averaging: Averaging::None,
@@ -472,6 +475,7 @@ impl Spec {
             return Err(Error::usage(format!("a largest norm of {limit}"))
                 .help("--max-norm is above 0; usual are 1 to 4"));
         }
+        self.check_loss()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(
@@ -487,6 +491,26 @@ impl Spec {
             return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
                 .at("the output layer")
                 .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a loss whose parameter, smoothing or number of outputs makes no sense.
+    fn check_loss(&self) -> Result<()> {
+        let (loss, smoothing) = (self.objective.loss, self.label_smoothing);
+        loss.check()?;
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(Error::usage(format!("a label smoothing of {smoothing}"))
+                .help("--label-smoothing is a share from 0 to below 1; usual is 0.1"));
+        }
+        if smoothing > 0.0 && !loss.takes_smoothing() {
+            return Err(Error::usage(format!("label smoothing under the loss {}", loss.name()))
+                .help("smoothing is for classes: take cross-entropy, binary-cross-entropy, focal or binary-focal"));
+        }
+        if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
+            return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
+                .at("the output layer")
+                .help("each target needs two: its mean and the logarithm of its variance"));
         }
         Ok(())
     }

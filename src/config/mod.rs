@@ -78,7 +78,7 @@ first_given! {
     }
     NetConfig {
         layers, activation, output_activation, bias, norm, residual, dropout,
-        input_dropout, initializer, loss
+        input_dropout, initializer, loss, label_smoothing
     }
     StepConfig {
         optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm, l1,
@@ -239,6 +239,7 @@ mod tests {
             input-dropout = 0.25
             initializer = "normal(0.02)"
             loss = "huber(0.5):mean-batch"
+            label-smoothing = 0.1
             optimizer = "nesterov"
             lr = 0.001
             schedule = "cosine"

@@ -60,12 +60,14 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
 
-    /// How much the rows of each class count: balanced, or as in yes=3,no=1
+    /// How much the training rows of each class count in the loss: balanced (all classes alike), or as
+    /// in yes=3,no=1, 1 for the others; held-out rows are not weighted by class
     #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
 
-    /// A column that says how much each row counts
+    /// A column that says how much each row counts in the loss, held-out rows too; multiplied with
+    /// --class-weight, and scaled to a mean of 1
     #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
@@ -154,10 +156,23 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initializer: Option<Init>,
 
-    /// The loss, with :total, :mean-batch or :mean [default: cross-entropy or squared-error]
+    /// The loss, with :total, :mean-batch or :mean: squared-error, absolute-error, huber(δ), log-cosh,
+    /// quantile(τ), gaussian-nll (a mean and a deviation), poisson, cosine; cross-entropy, focal(γ),
+    /// hinge, kl-divergence, binary-cross-entropy, binary-focal(γ), cross-entropy-probabilities
+    /// [default: cross-entropy or squared-error]
     #[arg(long, env = "WGRAD_LOSS", value_name = "LOSS[:REDUCTION]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Objective>,
+
+    /// The share ε of a class's probability that training gives to all classes alike [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_LABEL_SMOOTHING",
+        value_name = "SHARE",
+        allow_negative_numbers = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_smoothing: Option<f32>,
 }
 
 /// How the net is trained.

@@ -158,8 +158,8 @@ pub struct Step {
     pub t: u32,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// Pads to 16 bytes.
-    pub padding: u32,
+    /// ε of label smoothing; 0 where rows are only measured.
+    pub smoothing: f32,
 }
 
 /// A binding's argument.
@@ -175,6 +175,8 @@ pub enum Arg {
     Affine,
     /// Its targets.
     Targets,
+    /// The weights of its rows.
+    Weights,
     /// Nothing: the kernel doesn't touch this binding in this variant.
     Unused,
 }

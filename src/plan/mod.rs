@@ -35,7 +35,7 @@ pub struct Plan {
     pub output: TensorId,
     /// The running sums of losses and scores: (1, 4).
     pub sums: TensorId,
-    /// Users' units in one of ours, for each output: (1, n_L).
+    /// Users' units in one of ours, for each target: (1, targets).
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
@@ -131,6 +131,11 @@ impl Tensors {
         transient(&mut self.plan.program, self.layout, name.into(), cols)
     }
 
+    /// T: (B, targets).
+    fn target(&mut self, spec: &Spec) -> TensorId {
+        self.transient("target", spec.objective.loss.targets(spec.net.outputs()))
+    }
+
     /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
     fn output_gradient(&mut self) -> TensorId {
         let outputs = self.plan.program.tensor(self.plan.output).cols;
@@ -192,8 +197,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
     let output = layers.last().map_or(x, |t| t.a);
     let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
     let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
-    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
-    p.constants.push((unit, vec![1.0; outputs]));
+    let targets = spec.objective.loss.targets(outputs);
+    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), targets);
+    p.constants.push((unit, vec![1.0; targets]));
     let parameters = p.add_whole(PARAMETERS, "parameters", Role::Parameter);
     let state = training.then(|| {
         let len = p.len(parameters);

@@ -22,7 +22,7 @@ use crate::tensor::TensorId;
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
-    let t = tensors.transient("target", spec.net.outputs());
+    let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
     let update = update(spec, &mut tensors);
     let loss = |tensors: &Tensors| {

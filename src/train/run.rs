@@ -44,7 +44,7 @@ impl Run {
     pub fn step(&self, i: usize, done: u64, order: &Permutation) -> Step {
         let first = i * self.batch;
         let rows = self.batch.min(self.rows - first);
-        let divisor = self.spec.objective.reduction.divisor(rows, self.spec.net.outputs());
+        let divisor = self.spec.objective.divisor(rows, self.spec.net.outputs());
         Step {
             rows: rows as u32,
             first: first as u32,
@@ -54,7 +54,7 @@ impl Run {
             corrections: self.spec.optimizer.corrections(done + 1),
             t: done as u32,
             epoch: (done / self.steps as u64) as u32,
-            padding: 0,
+            smoothing: self.spec.label_smoothing,
         }
     }
 }

@@ -116,8 +116,14 @@ pub(super) fn run<T: Gemm>(
             let count = range.len() / cols(*y);
             let scored = write(*scores, first * SCORES..(first + count) * SCORES);
             let gradient = write(*gradient, range.clone());
-            let (y, t) = (part(*y, range.clone()), part(*t, range));
+            let t = part(*t, first * cols(*t)..(first + count) * cols(*t));
+            let y = part(*y, range);
             loss::rows(*loss, step, y, t, read(*unit), gradient, scored);
+            if let Some(weights) = &data.weights {
+                let mut found = vec![0; count];
+                gather::rows(&from(step, first), &mut found);
+                loss::weigh(weights, &found, gradient, scored);
+            }
         }),
         Op::Accumulate { scores, sums } => worker.share(1, |_| {
             loss::accumulate(read(*scores), write(*sums, 0..SCORES));
