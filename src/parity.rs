@@ -72,7 +72,7 @@ pub fn verify(
     device: Box<dyn Backend>,
 ) -> Result<Report> {
     spec.check()?;
-    let batch = spec.batch_size.min(data.rows());
+    let batch = spec.rows_at_a_time().min(data.rows());
     let samples = preprocessing.samples(data)?;
     let fusion = plan::fusion(spec, device.fusion(spec, batch));
     let plan = plan::plain(spec, batch, Purpose::Train);

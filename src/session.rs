@@ -93,7 +93,12 @@ impl Session {
     /// When the device can't hold it.
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
         backend.load(Arc::new(plan.program.clone()))?;
-        Ok(Session { backend, plan, objective })
+        Ok(Self::loaded(backend, plan, objective))
+    }
+
+    /// A session on a backend that has loaded the plan's program.
+    pub(crate) fn loaded(backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Self {
+        Session { backend, plan, objective }
     }
 
     /// The backend.

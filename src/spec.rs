@@ -388,6 +388,9 @@ pub struct Spec {
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
+    /// The most rows that go through the net at a time; the gradients of a batch's parts are added
+    /// up. None: the whole batch.
+    pub micro_batch: Option<usize>,
     /// How often all rows are seen.
     pub epochs: usize,
     /// What weights, order and splits are drawn from.
@@ -417,6 +420,7 @@ impl Spec {
             averaging: Averaging::None,
             schedule: Schedule::Constant,
             batch_size: 64,
+            micro_batch: None,
             epochs: 10,
             seed: 0,
             shuffle: true,
@@ -440,6 +444,18 @@ impl Spec {
         self
     }
 
+    /// Whether a batch goes through the net in parts.
+    #[must_use]
+    pub fn accumulates(&self) -> bool {
+        self.micro_batch.is_some_and(|rows| rows < self.batch_size)
+    }
+
+    /// The rows that go through the net at a time.
+    #[must_use]
+    pub fn rows_at_a_time(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch_size).min(self.batch_size)
+    }
+
     /// Checks the net, and the run's settings.
     ///
     /// # Errors
@@ -452,6 +468,14 @@ impl Spec {
         self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+        }
+        if self.micro_batch == Some(0) {
+            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
+        }
+        if self.accumulates() && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
+            return Err(Error::usage("batch normalisation over a batch in parts")
+                .at("--micro-batch")
+                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
         }
         for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
             if !value.is_finite() || value < 0.0 {

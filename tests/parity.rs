@@ -397,6 +397,20 @@ fn edits_of_the_gradient_agree() {
 }
 
 #[test]
+fn gradients_of_micro_batches_add_up_alike() {
+    let mut random = random(19);
+    for last in [false, true] {
+        let Some(device) = gpu("collected gradients") else { return };
+        let len = size(&mut random);
+        let mut case = Case::new(1);
+        let g = case.tensor("g", Extent::Fixed(1), len, normal(&mut random, len));
+        let total = case.tensor("total", Extent::Fixed(1), len, normal(&mut random, len));
+        let after = case.check(Op::Collect { g, total, last }, Step::default(), None, device);
+        assert_eq!(after.iter().all(|&x| x == 0.0), last, "the total is given back at the end");
+    }
+}
+
+#[test]
 fn dropout_agrees() {
     let mut random = random(17);
     for rate in [0.0, 0.2, 0.5, 0.99] {

@@ -277,6 +277,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         swa,
         max_norm,
         batch_size,
+        micro_batch,
     } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
@@ -312,6 +313,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         }
     };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
+    spec.micro_batch = *micro_batch;
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);

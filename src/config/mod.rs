@@ -82,7 +82,7 @@ first_given! {
     }
     StepConfig {
         optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm, l1,
-        clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size
+        clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size, micro_batch
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -257,6 +257,7 @@ mod tests {
             ema = 0.99
             swa = 0.25
             batch-size = 32
+            micro-batch = 8
             validation = 0.2
             split = "group:street"
             folds = 5

@@ -287,6 +287,12 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
+
+    /// The most rows that go through the net at a time, the gradients of a batch's parts being added
+    /// up [default: the whole batch, or what fits the device]
+    #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
 }
 
 /// How long, where, and to what end.

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod add;
 pub mod average;
 pub mod backward;
+pub mod collect;
 pub mod dense;
 pub mod dropout;
 pub mod edits;
@@ -102,6 +103,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &average::SWAP,
         &dropout::DROPOUT,
         &add::ADD,
+        &collect::COLLECT,
         &norm::BATCH_STATISTICS,
         &norm::BATCH_NORM,
         &norm::LAYER_NORM,

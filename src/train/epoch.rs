@@ -72,10 +72,25 @@ impl Trainer {
             Step { lr: self.lr(run, done), ..run.step(self.at.within + i, done, &order) }
         };
         let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.run_steps_of(run, &steps)?;
         self.at.within += count;
         self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// Runs steps, each in as many micro-batches as its batch has.
+    pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        let routines = self.session.plan().program.routines.clone();
+        let (data, backend) = (self.training.id, self.session.backend_mut());
+        if !run.spec.accumulates() {
+            return backend.run(routines.step, data, steps);
+        }
+        for step in steps {
+            let micro_batches = run.micro_batches(step);
+            let Some((last, parts)) = micro_batches.split_last() else { continue };
+            backend.run(routines.part.clone(), data, parts)?;
+            backend.run(routines.step.clone(), data, &[*last])?;
+        }
         Ok(())
     }
 

@@ -18,7 +18,6 @@ use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
 use crate::kernels::Step;
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::plan::{self, Purpose};
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Position};
 use crate::spec::Spec;
@@ -70,13 +69,11 @@ impl Trainer {
         start::check_batch(spec, training.rows())?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
-        let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
-        let batch = spec.batch_size.max(evaluation);
-        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));
-        let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
-        let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
+        let mut session = start::load(&mut spec, backend)?;
+        let program = &session.plan().program;
+        let ops = program.ops[program.routines.step.clone()].iter();
+        let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
-        let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
         start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
@@ -126,6 +123,12 @@ impl Trainer {
             preprocessing: self.preprocessing.clone(),
             weights: self.weights()?,
         })
+    }
+
+    /// The spec, with what followed from the data and the device.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// How far the run is.
@@ -274,8 +277,7 @@ impl Trainer {
         let order = run.order(self.at.epoch);
         let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.run_steps_of(&run, &steps)?;
         self.at.step += count as u64;
         Ok(())
     }

@@ -40,6 +40,17 @@ impl Run {
         Permutation::new(self.rows as u32, self.spec.shuffle.then_some(key))
     }
 
+    /// The micro-batches of a step.
+    pub fn micro_batches(&self, step: &Step) -> Vec<Step> {
+        let size = self.spec.rows_at_a_time() as u32;
+        let part = |first: u32| Step {
+            first: step.first + first,
+            rows: size.min(step.rows - first),
+            ..*step
+        };
+        (0..step.rows).step_by(size as usize).map(part).collect()
+    }
+
     /// Step `i` of an epoch, after `done` steps of the run.
     pub fn step(&self, i: usize, done: u64, order: &Permutation) -> Step {
         let first = i * self.batch;

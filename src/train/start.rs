@@ -1,12 +1,15 @@
 //! What a run begins with: drawn weights, and a spec that fits the data.
 
+use crate::backend::Backend;
 use crate::data::{Preprocessing, Samples, Targets};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loss::{Link, Loss};
 use crate::matrix::Matrix;
+use crate::plan::{self, Purpose};
 use crate::random::{Random, Stream};
-use crate::session::{LayerWeights, NormWeights};
+use crate::session::{LayerWeights, NormWeights, Session};
 use crate::spec::{Bias, Spec};
+use std::sync::Arc;
 
 /// Weights and biases drawn by the spec's seed, each layer from a stream of its own.
 #[must_use]
@@ -23,6 +26,27 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
             LayerWeights { weight, bias, norm }
         })
         .collect()
+}
+
+/// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved
+/// into micro-batches until it fits, unless the spec says how large these are.
+pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Session> {
+    let chosen = spec.micro_batch.is_some();
+    loop {
+        let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
+        let batch = spec.rows_at_a_time().max(evaluation);
+        let plan = plan::plan(spec, batch, Purpose::Train, backend.fusion(spec, batch));
+        match backend.load(Arc::new(plan.program.clone())) {
+            Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
+            Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
+                let smaller = Spec { micro_batch: Some(batch.div_ceil(2)), ..spec.clone() };
+                // What can't go in parts is refused for its size, not for its parts.
+                smaller.check().map_err(|_| error)?;
+                *spec = smaller;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// One output for each class, or a single one for two classes.

@@ -14,7 +14,8 @@ use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, average, dropout, gather, loss, max_norm, random, softmax, sums, vector_norm,
+    Step, activation, average, collect, dropout, gather, loss, max_norm, random, softmax, sums,
+    vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -151,6 +152,9 @@ pub(super) fn run<T: Gemm>(
         }),
         Op::Average { share, w, average } => each_block(len(*w), 1, PIECE, &|_, range| {
             average::reference(*share, step, part(*w, range.clone()), write(*average, range));
+        }),
+        Op::Collect { g, total, last } => each_block(len(*g), 1, PIECE, &|_, range| {
+            collect::reference(*last, write(*g, range.clone()), write(*total, range));
         }),
         Op::Swap { a, b } => each_block(len(*a), 1, PIECE, &|_, range| {
             write(*a, range.clone()).swap_with_slice(write(*b, range));
