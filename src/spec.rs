@@ -5,7 +5,7 @@ use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
 use crate::optim::Optimizer;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Span};
 use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -382,6 +382,8 @@ pub struct Spec {
     pub decay_all: bool,
     /// The schedule of η.
     pub schedule: Schedule,
+    /// The steps over which η rises from nearly 0 before the schedule begins.
+    pub warmup: Span,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
     /// How often all rows are seen.
@@ -410,6 +412,7 @@ impl Spec {
             label_smoothing: 0.0,
             decay_all: false,
             schedule: Schedule::Constant,
+            warmup: Span::default(),
             batch_size: 64,
             epochs: 10,
             seed: 0,
@@ -459,6 +462,7 @@ impl Spec {
                 .help("--max-norm is above 0; usual are 1 to 4"));
         }
         self.check_loss()?;
+        self.schedule.check()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(

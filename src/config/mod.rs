@@ -81,7 +81,7 @@ first_given! {
         input_dropout, initializer, loss, label_smoothing
     }
     StepConfig {
-        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
+        optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
         batch_size
     }
     RunConfig {
@@ -238,7 +238,8 @@ mod tests {
             label-smoothing = 0.1
             optimizer = "nesterov"
             lr = 0.001
-            schedule = "cosine"
+            schedule = "step(2epochs,0.5)"
+            warmup = 0.05
             momentum = 0.8
             beta2 = 0.95
             epsilon = 1e-6
