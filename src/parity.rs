@@ -15,7 +15,7 @@ use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
 use crate::session::LayerWeights;
-use crate::spec::{PlanKind, Spec, Units};
+use crate::spec::{Spec, Units};
 use crate::tensor::TensorId;
 use crate::train::initial_weights;
 use std::collections::HashMap;
@@ -74,11 +74,11 @@ pub fn verify(
     spec.check()?;
     let batch = spec.batch_size.min(data.rows());
     let samples = preprocessing.samples(data)?;
-    let fusion = device.fusion(spec, batch);
+    let fusion = plan::fusion(spec, device.fusion(spec, batch));
     let plan = plan::plain(spec, batch, Purpose::Train);
     let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
     let mut ops = replay.steps(spec, &plan)?;
-    if spec.plan == PlanKind::Fused && fusion != Fusion::None {
+    if fusion != Fusion::None {
         let mut smooth = spec.clone();
         for layer in &mut smooth.net.layers {
             if let Units::Same(activation) = &mut layer.activation

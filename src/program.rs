@@ -4,9 +4,11 @@
 use crate::data::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
+use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
@@ -16,7 +18,7 @@ use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, add, gather, loss, max_norm, optimizer, random, softmax, sums,
+    Access, Arg, Launch, add, gather, loss, max_norm, optimizer, random, softmax, sums, vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -55,8 +57,16 @@ pub enum Op {
     Accumulate { scores: TensorId, sums: TensorId },
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
+    /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
+    VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
+    /// g ← g changed, before the optimiser sees it.
+    Edit { edit: Edit, g: TensorId },
     /// The optimiser's step on every parameter.
     Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
+    /// average ← average + ρ (w − average), for all parameters in one row.
+    Average { share: Share, w: TensorId, average: TensorId },
+    /// a and b exchanged.
+    Swap { a: TensorId, b: TensorId },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -145,6 +155,10 @@ pub struct Routines {
     pub gradient: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
+    /// The weights of an epoch taken into their average, where epochs are averaged.
+    pub average: Range<usize>,
+    /// The averaged weights in the place of the trained ones, or back, where there are such.
+    pub swap: Range<usize>,
 }
 
 /// Ops over tensors, with the buffers that these lie in.
@@ -307,6 +321,27 @@ impl Program {
             }
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
+            }
+            Op::VectorNorm { x, partial, norm } => {
+                return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
+            }
+            Op::Edit { edit, g } => {
+                let (len, part) = (self.len(*g), largest / ALIGNMENT * ALIGNMENT);
+                let launch = |start: usize| edits::launch(*edit, *g, start, part.min(len - start));
+                return (0..len).step_by(part).map(launch).collect();
+            }
+            Op::Average { share, w, average } => {
+                let (len, part) = (self.len(*w), largest / ALIGNMENT * ALIGNMENT);
+                let launch = |start: usize| {
+                    average::launch(*share, *w, *average, start, part.min(len - start))
+                };
+                return (0..len).step_by(part).map(launch).collect();
+            }
+            Op::Swap { a, b } => {
+                let (len, part) = (self.len(*a), largest / ALIGNMENT * ALIGNMENT);
+                let launch =
+                    |start: usize| average::launch_swap(*a, *b, start, part.min(len - start));
+                return (0..len).step_by(part).map(launch).collect();
             }
             Op::Update { rule, w, g, state } => {
                 let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
@@ -491,6 +526,17 @@ impl fmt::Display for OpText<'_> {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
             }
+            Op::VectorNorm { x, norm, .. } => {
+                write!(f, "norm                 {} = ‖{}‖", t(norm), t(x))
+            }
+            Op::Edit { edit, g } => {
+                write!(f, "edit                 {} by {}", t(g), edit.name())?;
+                edit.reads().map_or(Ok(()), |other| write!(f, " with {}", t(&other)))
+            }
+            Op::Average { w, average, .. } => {
+                write!(f, "average              {} += ρ ({} − {0})", t(average), t(w))
+            }
+            Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }

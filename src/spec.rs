@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
-use crate::optim::Optimizer;
+use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::schedule::{Schedule, Span};
 use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
@@ -380,6 +380,10 @@ pub struct Spec {
     pub label_smoothing: f32,
     /// Whether biases are decayed too.
     pub decay_all: bool,
+    /// What is done to the gradient before the optimiser sees it.
+    pub edits: GradientEdits,
+    /// Which weights are evaluated and saved.
+    pub averaging: Averaging,
     /// The schedule of η.
     pub schedule: Schedule,
     /// The steps over which η rises from nearly 0 before the schedule begins.
@@ -411,6 +415,8 @@ impl Spec {
             max_norm: None,
             label_smoothing: 0.0,
             decay_all: false,
+            edits: GradientEdits::default(),
+            averaging: Averaging::None,
             schedule: Schedule::Constant,
             warmup: Span::default(),
             batch_size: 64,
@@ -441,7 +447,9 @@ impl Spec {
     ///
     /// # Errors
     /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
-    /// negative or not a number; cross-entropy on probabilities over outputs that are none.
+    /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
+    /// average over epochs with batch normalisation; cross-entropy on probabilities over outputs
+    /// that are none.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
         self.stopping.check()?;
@@ -454,6 +462,15 @@ impl Spec {
                     Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
                 );
             }
+        }
+        self.edits.check()?;
+        self.averaging.check()?;
+        if matches!(self.averaging, Averaging::Swa { .. })
+            && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
+        {
+            return Err(Error::usage("an average over epochs with batch normalisation")
+                .at("--swa")
+                .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
         }
         if let Some(limit) = self.max_norm
             && !(limit.is_finite() && limit > 0.0)

@@ -12,8 +12,11 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::average::Share;
 use wgrad::kernels::dropout::Dropout;
+use wgrad::kernels::edits::Edit;
 use wgrad::kernels::matmul::Form;
+use wgrad::kernels::vector_norm::STRETCH;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
 use wgrad::optim::{Optimizer, Rule};
@@ -373,6 +376,27 @@ fn every_optimizer_agrees() {
 }
 
 #[test]
+fn edits_of_the_gradient_agree() {
+    let mut random = random(11);
+    for round in 0..8 {
+        let Some(device) = gpu("edits of the gradient") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (w, g) = (row("w", normal(&mut random, len)), row("g", normal(&mut random, len)));
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![[0.5, 20.0][round / 4]]);
+        let edit = match round % 4 {
+            0 => Edit::SignPenalty { strength: 0.3, w },
+            1 => Edit::ClipValue { limit: 0.7 },
+            2 => Edit::ClipNorm { limit: 3.0, norm },
+            _ => Edit::Noise { variance: 0.1, key: [3, round as u32], first: 70 },
+        };
+        let step = Step { t: [0, 900][round / 4], ..Step::default() };
+        case.check(Op::Edit { edit, g }, step, None, device);
+    }
+}
+
+#[test]
 fn dropout_agrees() {
     let mut random = random(17);
     for rate in [0.0, 0.2, 0.5, 0.99] {
@@ -392,6 +416,22 @@ fn dropout_agrees() {
 }
 
 #[test]
+fn norms_agree_over_a_stretch_and_over_many() {
+    let mut random = random(12);
+    for len in [1, 63, 4096, 4097, 300_000] {
+        let Some(device) = gpu("norms") else { return };
+        let mut case = Case::new(1);
+        let x = case.tensor("x", Extent::Fixed(1), len, normal(&mut random, len));
+        let stretches = len.div_ceil(STRETCH);
+        let partial = case.tensor("partial", Extent::Fixed(1), stretches, vec![]);
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![]);
+        let norm = case.check(Op::VectorNorm { x, partial, norm }, Step::default(), None, device);
+        let root = (len as f32).sqrt();
+        assert!(len < 4096 || (norm[0] / root - 1.0).abs() < 0.1, "{norm:?} of {len}");
+    }
+}
+
+#[test]
 fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
     let mut random = random(18);
     for limit in [0.1, 1.0, 5.0, 1e6] {
@@ -406,6 +446,37 @@ fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
             let expected = norm(before).min(limit);
             assert!((norm(after) - expected).abs() <= 1e-4 * expected, "{expected}");
         }
+    }
+}
+
+#[test]
+fn averages_of_weights_agree_and_exchanges_are_exact() {
+    let mut random = random(13);
+    for (share, step) in [
+        (Share::Constant(0.01), Step { t: 0, ..Step::default() }),
+        (Share::Constant(0.01), Step { t: 9, ..Step::default() }),
+        (Share::Equal(7), Step { epoch: 7, ..Step::default() }),
+        (Share::Equal(7), Step { epoch: 19, ..Step::default() }),
+    ] {
+        let Some(device) = gpu("averages of weights") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name| {
+            let values = normal(&mut random, len);
+            (case.tensor(name, Extent::Fixed(1), len, values.clone()), values)
+        };
+        let ((w, new), (average, old)) = (row("w"), row("average"));
+        let found = case.check(Op::Average { share, w, average }, step, None, device);
+        let part = share.at::<f32>(&step);
+        for ((found, new), old) in found.iter().zip(&new).zip(&old) {
+            assert!((found - (part * new + (1.0 - part) * old)).abs() < 1e-6);
+        }
+
+        let Some(device) = gpu("averages of weights") else { return };
+        let mut case = Case::new(1);
+        let a = case.tensor("a", Extent::Fixed(1), len, new.clone());
+        let b = case.tensor("b", Extent::Fixed(1), len, old);
+        assert_eq!(case.check(Op::Swap { a, b }, step, None, device), new);
     }
 }
 

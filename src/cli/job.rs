@@ -13,7 +13,7 @@ use crate::data::{
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
-use crate::optim::Optimizer;
+use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
@@ -269,6 +269,13 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         epsilon,
         weight_decay,
         decay_all,
+        l1,
+        clip_value,
+        clip_norm,
+        clip_global_norm,
+        gradient_noise,
+        ema,
+        swa,
         max_norm,
         batch_size,
     } = &mut config.step;
@@ -289,6 +296,23 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
     spec.decay_all = *decay_all.get_or_insert(false);
+    spec.edits = GradientEdits {
+        l1: *l1.get_or_insert(0.0),
+        clip_value: *clip_value,
+        clip_norm: *clip_norm,
+        clip_global_norm: *clip_global_norm,
+        noise: *gradient_noise.get_or_insert(0.0),
+    };
+    spec.averaging = match (*ema, *swa) {
+        (None, None) => Averaging::None,
+        (Some(decay), None) => Averaging::Ema { decay },
+        (None, Some(fraction)) => Averaging::Swa { fraction },
+        (Some(_), Some(_)) => {
+            return Err(
+                Error::usage("both --ema and --swa").help("take one average of the weights")
+            );
+        }
+    };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);

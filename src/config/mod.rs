@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
+pub use values::{Every, HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -81,12 +81,12 @@ first_given! {
         input_dropout, initializer, loss, label_smoothing
     }
     StepConfig {
-        optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
-        batch_size
+        optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all,
+        max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, out, plan
+        patience, time_limit, checkpoint_every, keep_checkpoints, out, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -233,6 +233,10 @@ mod tests {
             activation = "gelu"
             output-activation = "softmax"
             bias = "subtract"
+            norm = "layer"
+            residual = 2
+            dropout = 0.5
+            input-dropout = 0.25
             initializer = "normal(0.02)"
             loss = "huber(0.5):mean-batch"
             label-smoothing = 0.1
@@ -245,6 +249,14 @@ mod tests {
             epsilon = 1e-6
             weight-decay = 1e-5
             decay-all = true
+            max-norm = 3.5
+            l1 = 1e-6
+            clip-value = 2.0
+            clip-norm = 3.0
+            clip-global-norm = 4.0
+            gradient-noise = 0.01
+            ema = 0.99
+            swa = 0.25
             batch-size = 32
             validation = 0.2
             split = "group:street"
@@ -259,6 +271,8 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            checkpoint-every = "5epochs"
+            keep-checkpoints = 3
             out = "there"
             plan = "plain"
             device = 0

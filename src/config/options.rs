@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -240,6 +240,57 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_all: Option<bool>,
 
+    /// The L1 penalty, of weights but not of biases [default: 0]
+    #[arg(long, env = "WGRAD_L1", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1: Option<f32>,
+
+    /// Limit every element of the gradient to this size
+    #[arg(long, env = "WGRAD_CLIP_VALUE", allow_negative_numbers = true, value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f32>,
+
+    /// Scale the gradient of each weight matrix and bias down to this norm
+    #[arg(long, env = "WGRAD_CLIP_NORM", allow_negative_numbers = true, value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f32>,
+
+    /// Scale the gradient of all parameters down to this norm
+    #[arg(
+        long,
+        env = "WGRAD_CLIP_GLOBAL_NORM",
+        allow_negative_numbers = true,
+        value_name = "LIMIT"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_global_norm: Option<f32>,
+
+    /// Add normal noise to gradients, of this variance at first [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_GRADIENT_NOISE",
+        allow_negative_numbers = true,
+        value_name = "VARIANCE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<f32>,
+
+    /// Evaluate and save a moving average of the weights, of which a step keeps this part, as in 0.999
+    #[arg(
+        long,
+        env = "WGRAD_EMA",
+        allow_negative_numbers = true,
+        value_name = "DECAY",
+        conflicts_with = "swa"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
+
+    /// Evaluate and save the mean of the weights over this last part of the epochs, as in 0.25
+    #[arg(long, env = "WGRAD_SWA", allow_negative_numbers = true, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swa: Option<f32>,
+
     /// Rows of a batch [default: 64; all rows for rprop]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -328,6 +379,17 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
+
+    /// How often a checkpoint is written, as in 60s, 10m or 5epochs; one is always written at the end
+    /// [default: 60s]
+    #[arg(long, env = "WGRAD_CHECKPOINT_EVERY", value_name = "TIME|EPOCHS")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<Every>,
+
+    /// How many checkpoints are kept; 0 for none at all [default: 2]
+    #[arg(long, env = "WGRAD_KEEP_CHECKPOINTS", value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoints: Option<usize>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]

@@ -5,9 +5,11 @@
 
 pub mod activation;
 pub mod add;
+pub mod average;
 pub mod backward;
 pub mod dense;
 pub mod dropout;
+pub mod edits;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
@@ -21,6 +23,7 @@ pub mod random;
 pub mod softmax;
 pub mod sums;
 pub mod tile;
+pub mod vector_norm;
 
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
@@ -91,7 +94,12 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::LOSS,
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
+        &edits::EDIT,
+        &vector_norm::SQUARE_SUMS,
+        &vector_norm::NORM,
         &optimizer::OPTIMIZER,
+        &average::AVERAGE,
+        &average::SWAP,
         &dropout::DROPOUT,
         &add::ADD,
         &norm::BATCH_STATISTICS,

@@ -109,7 +109,7 @@ fn build(
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = Routines { predict, evaluate, step, ..Routines::default() };
-    tensors.plan
+    tensors.finish(spec)
 }
 
 /// The gradients of all parameters over parts of `part` rows, and the step on them; on a GPU with

@@ -3,9 +3,11 @@
 //! `plain` is the program as the mathematics names it; `fused` and `merged` give the same numbers
 //! from fewer ops, for small nets and for larger ones.
 
+mod average;
 mod fused;
 mod merged;
 mod plain;
+mod update;
 
 pub use fused::{fused, rows};
 pub use merged::merged;
@@ -68,16 +70,25 @@ pub enum Fusion {
     Layers,
 }
 
-/// The program that `spec` asks for, on a backend that runs it as `fusion` says.
+/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
+/// for, where a step needs gradients that are kept, or where a net has normalisations or residual
+/// connections, which are ops of the plain program only.
 #[must_use]
-pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
-    match (spec.plan, fusion) {
-        // Normalisations and residual connections are ops of the plain program only.
-        _ if !spec.net.is_plain() => plain(spec, batch, purpose),
-        (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Blocks) => fused(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Rows) => rows(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Layers) => merged(spec, batch, purpose),
+pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
+    match spec.plan {
+        PlanKind::Fused if spec.net.is_plain() && spec.edits.is_empty() => offered,
+        _ => Fusion::None,
+    }
+}
+
+/// The program that `spec` asks for, on a backend that fuses as `offered`.
+#[must_use]
+pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Plan {
+    match fusion(spec, offered) {
+        Fusion::None => plain(spec, batch, purpose),
+        Fusion::Blocks => fused(spec, batch, purpose),
+        Fusion::Rows => rows(spec, batch, purpose),
+        Fusion::Layers => merged(spec, batch, purpose),
     }
 }
 
@@ -108,6 +119,7 @@ struct Tensors {
     /// δ of each layer, in training.
     deltas: Vec<TensorId>,
     scores: TensorId,
+    /// The rule of the update, and what it decays.
     rule: Rule,
     /// The states of the optimiser, in training.
     state: Option<[TensorId; 3]>,

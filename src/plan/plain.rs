@@ -1,5 +1,6 @@
 //! The plain program, which people read to learn and the others are held against.
 
+use super::update::update;
 use super::{Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
@@ -14,7 +15,7 @@ use crate::tensor::TensorId;
 /// Backward, for l = L…1:   δ_l = ∂E/∂A_l ⊙ σ_l′(Z_l)   (for softmax Jᵀ ∂E/∂A_L)
 ///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
 ///                          ∂E/∂A_{l−1} = δ_l W_l
-/// Update:                  all W, b by the optimiser
+/// Update:                  edits of the gradient, then all W, b by the optimiser
 ///
 /// Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
 /// training dropout A_l; the way back is the same in reverse.
@@ -23,10 +24,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
     let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
-    let update = tensors.state.map(|state| {
-        let (rule, w) = (tensors.rule, tensors.plan.parameters);
-        Op::Update { rule, w, g: tensors.gradients(), state }
-    });
+    let update = update(spec, &mut tensors);
     let loss = |tensors: &Tensors| {
         let (y, unit, scores) = (tensors.plan.output, tensors.plan.unit, tensors.scores);
         let sums = tensors.plan.sums;
@@ -42,7 +40,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     ops.extend(loss(&tensors));
     let evaluate = 0..ops.len();
     let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
-    if let Some(update) = update {
+    if tensors.state.is_some() {
         // Training is the same and more, or begins anew where its passes are others.
         let mut start = 0;
         routines.forward = evaluate;
@@ -54,13 +52,13 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         }
         ops.extend(backward(spec, &mut tensors));
         routines.gradient = start..ops.len();
-        ops.push(update);
+        ops.extend(update);
         ops.extend(max_norm(spec, &tensors));
         routines.step = start..ops.len();
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;
-    tensors.plan
+    tensors.finish(spec)
 }
 
 /// Features to outputs, in training or not.

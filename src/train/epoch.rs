@@ -38,7 +38,8 @@ impl Trainer {
             let asked = Instant::now();
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.
-            let is_read = self.at.within % between_reads == 0 && self.at.within < run.steps;
+            let is_read =
+                self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
             let loss = if is_read { Some(self.training_loss(run)?) } else { None };
             self.fit_piece(piece, asked.elapsed().as_secs_f64());
 
@@ -64,6 +65,7 @@ impl Trainer {
 
     /// Runs the next `count` steps of the epoch.
     fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
+        self.use_average(false)?;
         let order = run.order(self.at.epoch);
         let step = |i: usize| {
             let done = self.at.step + i as u64;

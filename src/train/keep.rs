@@ -27,6 +27,7 @@ impl Trainer {
     pub fn restore_best(&mut self) -> Result<bool> {
         match self.best.clone() {
             Some(best) if !best.tensors.is_empty() => {
+                self.use_average(true)?;
                 self.session.write_tensors(&best.tensors).map(|()| true)
             }
             _ => Ok(false),
@@ -75,6 +76,7 @@ impl Trainer {
 
     /// What net and optimiser hold now.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        self.use_average(false)?;
         Ok(Snapshot {
             position: self.at,
             sums: self.session.sums()?,
@@ -84,6 +86,7 @@ impl Trainer {
 
     /// Goes to where a snapshot was taken.
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.use_average(false)?;
         self.session.write_tensors(&snapshot.tensors)?;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;

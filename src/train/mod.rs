@@ -1,8 +1,9 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints.
+//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights.
 
+mod averaging;
 mod epoch;
 mod keep;
 mod run;
@@ -47,6 +48,8 @@ pub struct Trainer {
     plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
+    /// Whether the averaged weights are in the place of the trained ones.
+    averaged: bool,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
 }
@@ -67,6 +70,7 @@ impl Trainer {
             return Err(Error::data("no rows to train on").at(training.name()));
         }
         start::check_task(spec, &preprocessing)?;
+        start::check_batch(spec, training.rows())?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
         let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
@@ -91,6 +95,7 @@ impl Trainer {
             detours: Detours::default(),
             plateau: Plateau::default(),
             seconds_before: 0.0,
+            averaged: false,
             piece,
         })
     }
@@ -100,14 +105,16 @@ impl Trainer {
     /// # Errors
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
+        self.use_average(false)?;
         self.session.set_weights(&self.spec.net, weights)
     }
 
-    /// The weights as they are now.
+    /// The weights as they are now; their average, where the spec asks for one.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn weights(&mut self) -> Result<Vec<LayerWeights>> {
+        self.use_average(true)?;
         self.session.weights()
     }
 
@@ -121,7 +128,7 @@ impl Trainer {
             net: self.spec.net.clone(),
             objective: self.spec.objective,
             preprocessing: self.preprocessing.clone(),
-            weights: self.session.weights()?,
+            weights: self.weights()?,
         })
     }
 
@@ -188,6 +195,7 @@ impl Trainer {
             let is_whole = self.at.within == run.steps;
             if is_whole {
                 self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+                self.average_epoch()?;
             }
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
@@ -267,6 +275,7 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
+        self.use_average(false)?;
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(self.at.epoch);
         let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
@@ -280,6 +289,7 @@ impl Trainer {
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
     fn measure(&mut self, data: &Loaded) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
+        self.use_average(true)?;
         let metrics = self.session.evaluate(data)?;
         sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
         Ok(metrics)

@@ -30,6 +30,17 @@ fn fits_classes(outputs: usize, classes: usize) -> bool {
     if outputs == 1 { classes == 2 } else { outputs == classes }
 }
 
+/// Refuses batches of less than all rows where the optimiser can't use them.
+pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
+    if !spec.optimizer.needs_full_batch() || spec.batch_size >= rows {
+        return Ok(());
+    }
+    let what = format!("{} on batches of {} of {rows} rows", spec.optimizer, spec.batch_size);
+    Err(Error::usage(what).help(format!(
+        "its steps follow the gradient over all rows: take --batch-size {rows}, or another --optimizer"
+    )))
+}
+
 /// Refuses a loss or a width of the output that doesn't fit the targets.
 pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<()> {
     let (loss, outputs) = (spec.objective.loss, spec.net.outputs());

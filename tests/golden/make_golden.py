@@ -613,6 +613,15 @@ OPTIMIZERS = {
     # Weights are decayed and biases are not.
     "momentum_l2_weights": ("momentum", {**MOMENTUM, **L2, **WEIGHTS_ONLY}),
     "adamw_weights": ("adamw", {**ADAM, "weight_decay": 0.1, **WEIGHTS_ONLY}),
+    # What is done to the gradient before.
+    "sgd_l1": ("sgd", {**SGD, "l1": 1 / 64}),
+    "sgd_clip_value": ("sgd", {**SGD, "clip_value": 1 / 16}),
+    "sgd_clip_norm": ("sgd", {**SGD, "clip_norm": 1 / 4}),
+    "sgd_clip_global_norm": ("sgd", {**SGD, "clip_global_norm": 1 / 4}),
+    "adam_all_edits": (
+        "adam",
+        {**ADAM, **L2, "l1": 1 / 64, "clip_value": 1 / 8, "clip_norm": 1 / 4, "clip_global_norm": 5 / 16},
+    ),
 }
 
 
@@ -661,6 +670,28 @@ def make_optimizer(kind, hyper, parameters):
     return adam.get(kind, torch.optim.Adam)(groups, betas=(hyper["beta1"], hyper["beta2"]), **common)
 
 
+def edit_gradients(hyper, parameters):
+    """Changes the gradients as the case says; whether each change that is asked for changed some."""
+    tensors = tensors_of(parameters)
+    changed = True
+
+    def edit(change):
+        nonlocal changed
+        before = [t.grad.clone() for t in tensors]
+        change()
+        changed = changed and not all(torch.equal(a, t.grad) for a, t in zip(before, tensors))
+
+    if hyper.get("l1"):
+        edit(lambda: (hyper["l1"] * sum(w.abs().sum() for w, _ in parameters)).backward())
+    if hyper.get("clip_value"):
+        edit(lambda: torch.nn.utils.clip_grad_value_(tensors, hyper["clip_value"]))
+    if hyper.get("clip_norm"):
+        edit(lambda: [torch.nn.utils.clip_grad_norm_([t], hyper["clip_norm"]) for t in tensors])
+    if hyper.get("clip_global_norm"):
+        edit(lambda: torch.nn.utils.clip_grad_norm_(tensors, hyper["clip_global_norm"]))
+    return changed
+
+
 def optimizer_case(name, layers, initial, inputs, labels, steps):
     kind, hyper = OPTIMIZERS[name]
     hyper = {"decay_all": True, **hyper}
@@ -674,11 +705,14 @@ def optimizer_case(name, layers, initial, inputs, labels, steps):
         values.append(value.item())
         if step == 0:
             first_gradients = gradient_record(parameters)
+        changed = edit_gradients(hyper, parameters)
+        assert step > 0 or changed, "an edit that changes nothing proves nothing"
         optimizer.step()
         if step == 0:
             after_1 = parameter_record(parameters)
     assert values[-1] < values[0]
-    absent = {"etas": None, "momentum": None, "beta1": None, "beta2": None, "epsilon": None}
+    edits = ("l1", "clip_value", "clip_norm", "clip_global_norm")
+    absent = {**dict.fromkeys(edits), "etas": None, "momentum": None, "beta1": None, "beta2": None, "epsilon": None}
     record = {
         "name": name,
         "optimizer": kind,
