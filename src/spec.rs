@@ -5,7 +5,7 @@ use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Span};
 use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -386,6 +386,8 @@ pub struct Spec {
     pub averaging: Averaging,
     /// The schedule of η.
     pub schedule: Schedule,
+    /// The steps over which η rises from nearly 0 before the schedule begins.
+    pub warmup: Span,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
     /// The most rows that go through the net at a time; the gradients of a batch's parts are added
@@ -419,6 +421,7 @@ impl Spec {
             edits: GradientEdits::default(),
             averaging: Averaging::None,
             schedule: Schedule::Constant,
+            warmup: Span::default(),
             batch_size: 64,
             micro_batch: None,
             epochs: 10,
@@ -500,6 +503,7 @@ impl Spec {
                 .help("--max-norm is above 0; usual are 1 to 4"));
         }
         self.check_loss()?;
+        self.schedule.check()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(

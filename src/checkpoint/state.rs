@@ -8,6 +8,7 @@ use super::{bytes_of, not_safetensors};
 use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::metrics::Metrics;
+use crate::schedule::Plateau;
 use crate::snapshot::{Best, Checkpoint, Detours, Fingerprint, HostTensor, Position, Snapshot};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ struct Meta {
     epoch_start: Option<Position>,
     best: Option<BestMeta>,
     detours: Detours,
+    #[serde(default)]
+    plateau: Plateau,
     seconds: f64,
     settings: String,
     data: Fingerprint,
@@ -105,6 +108,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
             metrics: named(&best.metrics),
         }),
         detours: checkpoint.detours.clone(),
+        plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
         data: checkpoint.data.clone(),
@@ -259,6 +263,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         epoch_start: meta.epoch_start.map(|at| snapshot("epoch_start", at)).transpose()?,
         best: meta.best.map(best).transpose()?,
         detours: meta.detours,
+        plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,
         data: meta.data,

@@ -263,6 +263,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         optimizer,
         lr,
         schedule,
+        warmup,
         momentum,
         beta2,
         epsilon,
@@ -291,6 +292,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     }
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
+    spec.warmup = *warmup.get_or_insert_default();
     spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;

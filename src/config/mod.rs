@@ -81,8 +81,9 @@ first_given! {
         input_dropout, initializer, loss, label_smoothing
     }
     StepConfig {
-        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm, l1,
-        clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size, micro_batch
+        optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all,
+        max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size,
+        micro_batch
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -242,7 +243,8 @@ mod tests {
             label-smoothing = 0.1
             optimizer = "nesterov"
             lr = 0.001
-            schedule = "cosine"
+            schedule = "step(2epochs,0.5)"
+            warmup = 0.05
             momentum = 0.8
             beta2 = 0.95
             epsilon = 1e-6

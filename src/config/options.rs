@@ -7,7 +7,7 @@ use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
 use crate::stopping::Keep;
 use clap::Args;
@@ -193,10 +193,18 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
 
-    /// constant, linear or cosine [default: constant; cosine for tables]
+    /// How the learning rate changes: constant, linear, cosine, step(EVERY,FACTOR),
+    /// exponential(FACTOR[,EVERY]), polynomial(POWER), cosine-restarts(FIRST,MULT),
+    /// one-cycle(PEAK,START,END), inverse-sqrt or plateau(FACTOR,PATIENCE); a stretch is written 500
+    /// (steps), 0.3 (of the run) or 2epochs [default: constant; cosine for tables]
     #[arg(long, env = "WGRAD_SCHEDULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+
+    /// The steps, share of the run or epochs over which the learning rate rises first [default: 0]
+    #[arg(long, env = "WGRAD_WARMUP", value_name = "STEPS|FRACTION")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Span>,
 
     /// The momentum; β₁ for adam, its kin and lion [default: 0.9; 0 for rmsprop]
     #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]

@@ -18,6 +18,7 @@ use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
 use crate::kernels::Step;
 use crate::metrics::Metrics;
 use crate::model::Model;
+use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Position};
 use crate::spec::Spec;
@@ -42,6 +43,8 @@ pub struct Trainer {
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
+    /// What the schedule has seen of the loss.
+    plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
     /// Whether the averaged weights are in the place of the trained ones.
@@ -87,6 +90,7 @@ impl Trainer {
             at: Position::default(),
             best: None,
             detours: Detours::default(),
+            plateau: Plateau::default(),
             seconds_before: 0.0,
             averaged: false,
             piece,
@@ -209,6 +213,8 @@ impl Trainer {
                     seconds: self.seconds(&run),
                     samples_per_second: (steps * run.batch).min(run.rows) as f64 / seconds,
                 };
+                let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
+                self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
                     self.compare(valid)?;
                 }
@@ -298,7 +304,8 @@ impl Trainer {
 
     /// η of the step after `done` steps.
     fn lr(&self, run: &Run, done: u64) -> f32 {
-        run.lr(done) * 0.5f32.powi(self.detours.halvings as i32)
+        let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
+        run.lr(done) * on_plateau * 0.5f32.powi(self.detours.halvings as i32)
     }
 
     /// Seconds that the run has taken.

@@ -2,6 +2,7 @@
 
 use crate::kernels::Step;
 use crate::random::{Permutation, Stream, stream_key};
+use crate::schedule::Length;
 use crate::spec::Spec;
 use std::time::Instant;
 
@@ -24,9 +25,11 @@ impl Run {
         Run { rows, batch, steps: rows.div_ceil(batch), begin: Instant::now(), spec }
     }
 
-    /// η of the step after `done` steps.
+    /// η of the step after `done` steps, on no plateau.
     pub fn lr(&self, done: u64) -> f32 {
-        (f64::from(self.spec.lr) * self.spec.schedule.factor(done, self.total())) as f32
+        let Spec { lr, schedule, warmup, .. } = &self.spec;
+        let length = Length { total: self.total(), epoch: self.steps as u64 };
+        (f64::from(*lr) * schedule.factor(*warmup, done, length)) as f32
     }
 
     /// Steps of the whole run.

@@ -752,6 +752,76 @@ def optimizers():
     }
 
 
+# Schedules: the learning rate of each of 24 steps, six in an epoch, from a rate of 1.
+
+STEPS = 24
+
+
+def rates(make, losses=None):
+    """What a scheduler of torch makes of a rate of 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = make(optimizer)
+    found = []
+    for step in range(STEPS):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step() if losses is None else scheduler.step(losses[step])
+    return torch.tensor(found)
+
+
+def schedules():
+    lr = torch.optim.lr_scheduler
+
+    def after_warmup(steps, make):
+        def both(optimizer):
+            rise = lr.LinearLR(optimizer, start_factor=1 / (steps + 1), total_iters=steps)
+            return lr.SequentialLR(optimizer, [rise, make(optimizer)], milestones=[steps])
+
+        return both
+
+    def cycle(optimizer, peak, start, end):
+        return lr.OneCycleLR(
+            optimizer, max_lr=1.0, total_steps=STEPS, pct_start=peak, div_factor=start,
+            final_div_factor=end, cycle_momentum=False,
+        )  # fmt: skip
+
+    cases = [
+        ("constant", "0", lambda o: lr.ConstantLR(o, factor=1.0)),
+        ("step(5,0.5)", "0", lambda o: lr.StepLR(o, step_size=5, gamma=0.5)),
+        ("step(2epochs,0.25)", "0", lambda o: lr.StepLR(o, step_size=12, gamma=0.25)),
+        ("exponential(0.875,1)", "0", lambda o: lr.ExponentialLR(o, gamma=0.875)),
+        ("exponential(0.015625)", "0", lambda o: lr.ExponentialLR(o, gamma=0.015625 ** (1 / STEPS))),
+        ("linear", "0", lambda o: lr.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=STEPS)),
+        ("polynomial(2)", "0", lambda o: lr.PolynomialLR(o, total_iters=STEPS, power=2.0)),
+        ("polynomial(0.5)", "0", lambda o: lr.PolynomialLR(o, total_iters=STEPS, power=0.5)),
+        ("cosine", "0", lambda o: lr.CosineAnnealingLR(o, T_max=STEPS)),
+        ("cosine-restarts(3,2)", "0", lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2)),
+        ("cosine-restarts(1epochs,1)", "0", lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=6)),
+        ("one-cycle(0.25,10,100)", "0", lambda o: cycle(o, 0.25, 10, 100)),
+        ("one-cycle(0.5,4,8)", "0", lambda o: cycle(o, 0.5, 4, 8)),
+        ("inverse-sqrt", "0", lambda o: lr.LambdaLR(o, lambda t: (1 + t) ** -0.5)),
+        ("constant", "4", after_warmup(4, lambda o: lr.ConstantLR(o, factor=1.0))),
+        ("cosine", "6", after_warmup(6, lambda o: lr.CosineAnnealingLR(o, T_max=STEPS - 6))),
+        ("linear", "0.25", after_warmup(6, lambda o: lr.PolynomialLR(o, total_iters=STEPS - 6, power=1.0))),
+        ("step(5,0.5)", "1epochs", after_warmup(6, lambda o: lr.StepLR(o, step_size=5, gamma=0.5))),
+        ("inverse-sqrt", "6", after_warmup(6, lambda o: lr.LambdaLR(o, lambda t: (6 / (6 + t)) ** 0.5))),
+    ]
+    rng = random.Random(50)
+    losses = [round(4 / (1 + i) + rng.random(), 3) for i in range(STEPS)]
+    plateaus = [
+        ("plateau(0.5,0)", lambda o: lr.ReduceLROnPlateau(o, factor=0.5, patience=0)),
+        ("plateau(0.25,3)", lambda o: lr.ReduceLROnPlateau(o, factor=0.25, patience=3)),
+    ]
+    return {
+        "torch": VERSION,
+        "steps": STEPS,
+        "epoch": 6,
+        "cases": [{"schedule": s, "warmup": w, "rates": rates(make)} for s, w, make in cases],
+        "losses": losses,
+        "plateaus": [{"schedule": s, "rates": rates(make, losses)} for s, make in plateaus],
+    }
+
+
 # JSON with one vector per line.
 
 
@@ -776,7 +846,7 @@ def text(value, indent=0):
 
 
 def main():
-    for make in (activations, losses, optimizers, nets, weights):
+    for make in (activations, losses, optimizers, nets, weights, schedules):
         path = FOLDER / f"{make.__name__}.json"
         path.write_text(text(make()) + "\n")
         print(f"{path.name}: {path.stat().st_size} bytes")
