@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
+use crate::kernels::combine::{self, Factors};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
 use crate::kernels::edits::{self, Edit};
@@ -18,7 +19,8 @@ use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, add, gather, loss, max_norm, optimizer, random, softmax, sums, vector_norm,
+    Access, Arg, Launch, add, direction, gather, loss, max_norm, optimizer, random, softmax, sums,
+    vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -61,8 +63,12 @@ pub enum Op {
     VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
     /// g ← g changed, before the optimiser sees it.
     Edit { edit: Edit, g: TensorId },
-    /// The optimiser's step on every parameter.
-    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
+    /// The optimiser's step on every parameter of a row from element `from` on.
+    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3], from: usize },
+    /// u = the direction of LAMB or Muon; its states stand from element `at` on.
+    Direction { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 2], at: usize, u: TensorId },
+    /// x ← α x + β y.
+    Combine { factors: Factors, x: TensorId, y: TensorId },
     /// average ← average + ρ (w − average), for all parameters in one row.
     Average { share: Share, w: TensorId, average: TensorId },
     /// a and b exchanged.
@@ -342,12 +348,26 @@ impl Program {
                     |start: usize| average::launch_swap(*a, *b, start, part.min(len - start));
                 return (0..len).step_by(part).map(launch).collect();
             }
-            Op::Update { rule, w, g, state } => {
+            Op::Direction { rule, w, g, state, at, u } => {
+                let (len, part) = (self.len(*w), largest / ALIGNMENT * ALIGNMENT);
+                let launch = |start: usize| {
+                    let len = part.min(len - start);
+                    direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
+                };
+                return (0..len).step_by(part).map(launch).collect();
+            }
+            Op::Combine { factors, x, y } => {
+                let (len, part) = (self.len(*x), largest / ALIGNMENT * ALIGNMENT);
+                let launch =
+                    |start: usize| combine::launch(*factors, *x, *y, start, part.min(len - start));
+                return (0..len).step_by(part).map(launch).collect();
+            }
+            Op::Update { rule, w, g, state, from } => {
                 let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
                 let launch = |start: usize| {
                     optimizer::launch(*rule, [*w, *g], *state, start, part.min(len - start))
                 };
-                return (0..len).step_by(part).map(launch).collect();
+                return (*from..len).step_by(part).map(launch).collect();
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
             Op::BatchStatistics { z, statistics, running } => {
@@ -536,6 +556,13 @@ impl fmt::Display for OpText<'_> {
                 write!(f, "average              {} += ρ ({} − {0})", t(average), t(w))
             }
             Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
+            Op::Direction { rule, g, u, .. } => {
+                write!(f, "direction            {} by {} with {}", t(u), rule.optimizer, t(g))
+            }
+            Op::Combine { factors: Factors::Fixed([a, b]), x, y } => {
+                write!(f, "combine              {} = {a} · {0} + {b} · {}", t(x), t(y))
+            }
+            Op::Combine { x, y, .. } => write!(f, "step                 {} along {}", t(x), t(y)),
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }

@@ -7,7 +7,9 @@ pub mod activation;
 pub mod add;
 pub mod average;
 pub mod backward;
+pub mod combine;
 pub mod dense;
+pub mod direction;
 pub mod dropout;
 pub mod edits;
 pub mod fused;
@@ -100,6 +102,8 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &optimizer::OPTIMIZER,
         &average::AVERAGE,
         &average::SWAP,
+        &combine::COMBINE,
+        &direction::DIRECTION,
         &dropout::DROPOUT,
         &add::ADD,
         &norm::BATCH_STATISTICS,
