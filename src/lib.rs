@@ -28,6 +28,7 @@
 //! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
 pub mod activation;
+pub mod augment;
 pub mod backend;
 pub mod bench;
 pub mod checkpoint;

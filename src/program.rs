@@ -1,9 +1,11 @@
 //! A training step as a list of ops over tensors. Backends run it, `inspect` prints it, parity
 //! replays it op by op.
 
+use crate::augment::Augmentation;
 use crate::data::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::augment;
 use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::collect;
@@ -35,6 +37,8 @@ use std::ops::Range;
 pub enum Op {
     /// x = the features of the batch's rows, scaled: (B, n_0).
     Gather { x: TensorId },
+    /// x = the same of images, each augmented.
+    Augment { augmentation: Augmentation, x: TensorId },
     /// t = the targets of the batch's rows: (B, n_L).
     Targets { t: TensorId },
     /// c = a·b, a·bᵀ or aᵀ·b, ± bias.
@@ -308,6 +312,7 @@ impl Program {
         let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
         let launch = match op {
             Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
+            Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
             Op::Matmul { form, a, b, bias, c } => {
                 let shape = self.matmul_shape(*form, *a, *c);
@@ -513,6 +518,9 @@ impl fmt::Display for OpText<'_> {
         let t = |id: &TensorId| self.tensor(*id);
         match self.op {
             Op::Gather { x } => write!(f, "gather               {} = scaled feature rows", t(x)),
+            Op::Augment { x, .. } => {
+                write!(f, "augment              {} = augmented feature rows", t(x))
+            }
             Op::Targets { t: out } => write!(f, "targets              {} = target rows", t(out)),
             Op::Matmul { form, a, b, bias, c } => {
                 let (name, left, right) = match form {

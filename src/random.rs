@@ -59,6 +59,8 @@ pub enum Stream {
     Folds = 6,
     /// What dropout drops: 0 for the inputs, l for the outputs of layer l.
     Dropout = 7,
+    /// What happens to images in training.
+    Augment = 8,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
     /// The noise that is added to gradients.

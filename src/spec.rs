@@ -1,6 +1,7 @@
 //! What to train, as plain data: the net, the objective, the optimiser, the run.
 
 use crate::activation::Activation;
+use crate::augment::{Augment, LARGEST};
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
@@ -388,6 +389,8 @@ pub struct Spec {
     pub schedule: Schedule,
     /// The steps over which η rises from nearly 0 before the schedule begins.
     pub warmup: Span,
+    /// What happens to images in training, and their width, height and colours of a pixel.
+    pub augment: Option<(Augment, [u32; 3])>,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
     /// The most rows that go through the net at a time; the gradients of a batch's parts are added
@@ -423,6 +426,7 @@ impl Spec {
             schedule: Schedule::Constant,
             warmup: Span::default(),
             batch_size: 64,
+            augment: None,
             micro_batch: None,
             epochs: 10,
             seed: 0,
@@ -445,6 +449,12 @@ impl Spec {
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
+    }
+
+    /// Whether a pass in training differs from one that predicts.
+    #[must_use]
+    pub fn differs_in_training(&self) -> bool {
+        self.net.differs_in_training() || self.augment.is_some()
     }
 
     /// Whether a batch goes through the net in parts.
@@ -471,6 +481,22 @@ impl Spec {
         self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+        }
+        if let Some((augment, shape)) = &self.augment {
+            augment.check()?;
+            let [width, height, colours] = shape.map(|n| n as usize);
+            let features = width.saturating_mul(height).saturating_mul(colours);
+            let largest = LARGEST as usize;
+            if features != self.net.inputs || width.max(height) > largest || features == 0 {
+                return Err(Error::usage(format!(
+                    "images of {width} × {height} × {colours} for a net of {} inputs",
+                    self.net.inputs
+                ))
+                .at("--augment")
+                .help(format!(
+                    "images have as many numbers as the net inputs, and at most {largest} to a side"
+                )));
+            }
         }
         if self.micro_batch == Some(0) {
             return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));

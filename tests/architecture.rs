@@ -17,6 +17,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
             "init",
             "loss",
             "metrics",
+            "augment",
             "optim",
             "schedule",
             "snapshot",

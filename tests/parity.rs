@@ -6,6 +6,7 @@ use adapter::has_gpu;
 use rand::RngExt;
 use std::sync::Arc;
 use wgrad::activation::Activation;
+use wgrad::augment::Augmentation;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
@@ -397,6 +398,38 @@ fn edits_of_the_gradient_agree() {
         };
         let step = Step { t: [0, 900][round / 5], ..Step::default() };
         case.check(Op::Edit { edit, g }, step, None, device);
+    }
+}
+
+#[test]
+fn augmented_images_are_bit_equal() {
+    let mut random = random(20);
+    for text in [
+        "none",
+        "standard",
+        "shift(3)+rotation(45)+scale(0.5)+shear(45)",
+        "elastic(6,3)+noise(40)+cutout(5)",
+    ] {
+        for colours in [1, 3] {
+            let Some(device) = gpu("augmentation") else { return };
+            let shape = [random.random_range(1..40), random.random_range(1..40), colours];
+            let cols = shape.iter().product::<u32>() as usize;
+            let (all, rows) = (9, 7);
+            let features =
+                Features::U8(Matrix::from_fn(all, cols, |_, _| random.random_range(0..=255)));
+            let affine =
+                Affine { shift: normal(&mut random, cols), scale: normal(&mut random, cols) };
+            let samples =
+                Samples { features: Arc::new(features), affine, targets: None, weights: None };
+            let mut case = Case::new(rows);
+            let x = case.batch("x", cols, vec![0.0; rows * cols]);
+            let key = [random.random(), random.random()];
+            let augmentation = Augmentation::new(&text.parse().unwrap(), shape, key);
+            let order = Permutation::new(all as u32, Some([5, 6])).words();
+            let step = Step { first: 2, epoch: 4, order, ..Step::default() };
+            // The rule allows such an op no error at all.
+            case.check(Op::Augment { augmentation, x }, step, Some(samples), device);
+        }
     }
 }
 

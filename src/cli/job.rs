@@ -2,14 +2,15 @@
 
 use super::{say, splitting};
 use crate::activation::Activation;
+use crate::augment::Augment;
 use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Scaling, Targets,
-    TrainTest,
+    self, Affine, Colour, Data, DataOptions, Dataset, Fitting, ImageShape, NAMES, Preprocessing,
+    Scaling, Targets, TrainTest,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -144,6 +145,11 @@ impl Source {
         for data in validation.iter().chain(&test) {
             preprocessing.samples(data)?;
         }
+        spec.augment = match config.step.augment.filter(|augment| *augment != Augment::default()) {
+            Some(augment) => Some((augment, image_shape(&training)?)),
+            None => None,
+        };
+        spec.check()?;
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
@@ -222,6 +228,21 @@ fn for_tables(config: &mut TrainConfig) {
     }
 }
 
+/// Width, height and colours of a pixel of the images that are trained on.
+fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
+    let features = training.features().cols() as u32;
+    let side = features.isqrt();
+    match training.shape() {
+        Some(ImageShape { width, height, colour }) => {
+            Ok([width, height, if colour == Colour::Rgb { 3 } else { 1 }])
+        }
+        None if training.is_image() && side * side == features => Ok([side, side, 1]),
+        None => Err(Error::usage("augmentation of data that are not images")
+            .at(training.name())
+            .help("it is for folders of images, MNIST and tables of square images: leave --augment out")),
+    }
+}
+
 /// The net of the options for these data.
 fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> {
     let options = &mut config.net;
@@ -277,6 +298,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         ema,
         swa,
         max_norm,
+        augment: _,
         batch_size,
         micro_batch,
     } = &mut config.step;

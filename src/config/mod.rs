@@ -82,8 +82,8 @@ first_given! {
     }
     StepConfig {
         optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all,
-        max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, batch_size,
-        micro_batch
+        max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
+        batch_size, micro_batch
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -258,6 +258,7 @@ mod tests {
             gradient-noise = 0.01
             ema = 0.99
             swa = 0.25
+            augment = "shift(2)+elastic(3,7)"
             batch-size = 32
             micro-batch = 8
             validation = 0.2

@@ -1,6 +1,7 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
 use super::values::{Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -290,6 +291,12 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_SWA", allow_negative_numbers = true, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swa: Option<f32>,
+
+    /// What happens to images in training, as in shift(2)+rotation(10)+scale(0.1)+shear(8)+elastic(3,7)
+    /// +noise(10)+cutout(8): pixels, degrees, parts; or standard [default: none]
+    #[arg(long, env = "WGRAD_AUGMENT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
 
     /// Rows of a batch [default: 64; all rows for rprop]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]

@@ -11,6 +11,7 @@ use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
     read_write, uniform,
 };
+use crate::augment::Augmentation;
 use crate::data::Storage;
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -58,6 +59,8 @@ pub struct Rows {
     pub from: usize,
     /// X: (B, n_0).
     pub x: TensorId,
+    /// What happens to images, in passes back to the δ.
+    pub augmentation: Option<Augmentation>,
     /// What is dropped of X, in passes back to the δ.
     pub input_dropout: Option<Dropout>,
     /// The layers, from the input on.
@@ -212,7 +215,7 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     let units: usize = net.layers.iter().map(|l| l.units).sum();
     let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
     one_each
-        && !net.differs_in_training()
+        && !spec.differs_in_training()
         && net.layers.len() <= LAYERS
         && net.parameters() <= WEIGHTS
         && rows_rounds.max(update_rounds) <= ROUNDS

@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod augment;
 pub mod average;
 pub mod backward;
 pub mod collect;
@@ -90,6 +91,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     let mut all = vec![
         &gather::GATHER,
         &gather::TARGETS,
+        &augment::AUGMENT,
         &activation::ACTIVATION,
         &activation::ACTIVATION_GRADIENT,
         &softmax::SOFTMAX,

@@ -1,6 +1,8 @@
 //! The fused programs of a small net: whole rows through the whole net, then all parameters.
 
-use super::{ARENA, Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
+use super::{
+    ARENA, Layout, Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm,
+};
 use crate::kernels::dense::Dense;
 use crate::kernels::fused::{
     FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows,
@@ -76,6 +78,7 @@ fn build(
             reach,
             from,
             x: tensors.x,
+            augmentation: augmentation(spec),
             input_dropout: dropout(spec, 0),
             layers: layers.clone(),
             loss: spec.objective.loss,

@@ -14,6 +14,7 @@ pub use merged::merged;
 pub use plain::plain;
 
 use crate::activation::Activation;
+use crate::augment::Augmentation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::SCORES;
@@ -82,7 +83,11 @@ pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
                 && spec.optimizer.is_element_wise()
                 && !spec.accumulates() =>
         {
-            offered
+            match offered {
+                // The fused kernels of a GPU gather for themselves.
+                Fusion::Rows | Fusion::Layers if spec.augment.is_some() => Fusion::None,
+                offered => offered,
+            }
         }
         _ => Fusion::None,
     }
@@ -251,6 +256,12 @@ fn add_parameters(
         .map(|(l, layer)| (layer.bias != Bias::None).then(|| add_bias(l, layer.units)));
     let biases: Vec<_> = biases.collect();
     (weights.into_iter().zip(biases).collect(), len)
+}
+
+/// What happens to the images of a batch in training.
+fn augmentation(spec: &Spec) -> Option<Augmentation> {
+    let key = stream_key(spec.seed, Stream::Augment, 0);
+    spec.augment.map(|(augment, shape)| Augmentation::new(&augment, shape, key))
 }
 
 /// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.

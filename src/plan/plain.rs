@@ -1,7 +1,7 @@
 //! The plain program, which people read to learn and the others are held against.
 
 use super::update::update;
-use super::{Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
+use super::{Layout, Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
 use crate::program::{LayerTensors, Op, Routines};
@@ -44,7 +44,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         // Training is the same and more, or begins anew where its passes are others.
         let mut start = 0;
         routines.forward = evaluate;
-        if spec.net.differs_in_training() {
+        if spec.differs_in_training() {
             start = ops.len();
             ops.extend(forward(spec, &mut tensors, true));
             ops.extend(loss(&tensors));
@@ -80,7 +80,10 @@ fn collect(tensors: &mut Tensors) -> [Op; 2] {
 
 /// Features to outputs, in training or not.
 fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
-    let mut ops = vec![Op::Gather { x: tensors.x }];
+    let mut ops = vec![match augmentation(spec).filter(|_| training) {
+        None => Op::Gather { x: tensors.x },
+        Some(augmentation) => Op::Augment { augmentation, x: tensors.x },
+    }];
     let drop = |l: usize, x| {
         dropout(spec, l).filter(|_| training).map(|dropout| Op::Dropout { dropout, x })
     };

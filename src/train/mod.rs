@@ -70,6 +70,7 @@ impl Trainer {
         }
         start::check_task(spec, &preprocessing)?;
         start::check_batch(spec, training.rows())?;
+        start::check_images(spec, training)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
         let mut session = start::load(&mut spec, backend)?;

@@ -1,7 +1,7 @@
 //! What a run begins with: drawn weights, and a spec that fits the data.
 
 use crate::backend::Backend;
-use crate::data::{Preprocessing, Samples, Targets};
+use crate::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loss::{Link, Loss};
 use crate::matrix::Matrix;
@@ -63,6 +63,18 @@ pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
     Err(Error::usage(what).help(format!(
         "its steps follow the gradient over all rows: take --batch-size {rows}, or another --optimizer"
     )))
+}
+
+/// Refuses to augment what isn't bytes.
+pub(super) fn check_images(spec: &Spec, training: &Dataset) -> Result<()> {
+    match training.features() {
+        Features::F32(_) if spec.augment.is_some() => {
+            Err(Error::usage("augmentation of numbers that are not bytes")
+                .at(training.name())
+                .help("it is for images, whose pixels are from 0 to 255: leave --augment out"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a loss or a width of the output that doesn't fit the targets.

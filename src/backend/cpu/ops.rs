@@ -15,8 +15,8 @@ use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, average, collect, direction, dropout, gather, loss, max_norm, random,
-    softmax, sums, vector_norm,
+    Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm,
+    random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -70,6 +70,13 @@ pub(super) fn run<T: Gemm>(
             gather::rows(&from(step, range.start), found);
             let x = write(*x, range.start * cols..range.end * cols);
             gather::features(found, &data.features, &data.affine, x);
+        }),
+        Op::Augment { augmentation, x } => each_row_block(rows, &|range| {
+            let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*x));
+            gather::rows(&from(step, range.start), found);
+            let x = write(*x, range.start * cols..range.end * cols);
+            let (features, affine) = (&data.features, &data.affine);
+            augment::features(augmentation, step, range.start, found, features, affine, x);
         }),
         Op::Targets { t } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
