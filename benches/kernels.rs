@@ -55,7 +55,7 @@ impl Bed {
             // An update that changes nothing takes as long, and can be repeated for ever.
             lr: 0.0,
             loss_scale: 1.0 / case.batch as f32,
-            corrections: [1.0, 1.0],
+            corrections: [1.0; 4],
             ..Step::default()
         };
         let mut bed = Bed { session, data, step };

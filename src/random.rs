@@ -10,6 +10,7 @@ use std::convert::Infallible;
 /// Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
 /// 1, 2, 3", SC 2011): 64 random bits for each (key, counter).
 #[must_use]
+#[inline(always)]
 pub fn threefry(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
     let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
@@ -24,6 +25,20 @@ pub fn threefry(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
         x[1] = x[1].wrapping_add(keys[(next + 1) % 3]).wrapping_add(block + 1);
     }
     x
+}
+
+/// [`threefry`] at counters (first, second + i), i = 0…N−1: the first words, then the second ones.
+#[inline(always)]
+pub(crate) fn threefry_lanes<const N: usize>(
+    key: [u32; 2],
+    first: u32,
+    second: u32,
+) -> [[u32; N]; 2] {
+    let [mut x, mut y] = [[0; N]; 2];
+    for (i, (x, y)) in x.iter_mut().zip(&mut y).enumerate() {
+        [*x, *y] = threefry(key, [first, second.wrapping_add(i as u32)]);
+    }
+    [x, y]
 }
 
 /// What a stream of random numbers is for: streams of one seed never share numbers.
@@ -42,6 +57,8 @@ pub enum Stream {
     Check = 5,
     /// The folds of a cross-validation.
     Folds = 6,
+    /// What dropout drops: 0 for the inputs, l for the outputs of layer l.
+    Dropout = 7,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
 }

@@ -3,7 +3,8 @@
 //!
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
-use crate::optim::{Optimizer, Scalars};
+use crate::optim::Optimizer;
+use crate::optim::rules::Scalars;
 use crate::real::Real;
 
 /// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
@@ -20,11 +21,23 @@ pub trait Vector: Real {
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// The optimiser's step on w from g; states: where the rule has them.
     fn update(
-        rule: Optimizer,
+        optimizer: Optimizer,
         s: &Scalars<Self>,
         w: &mut [Self],
         g: &[Self],
-        state: [&mut [Self]; 2],
+        state: [&mut [Self]; 3],
+    );
+
+    /// x ← x · min(1, limit / ‖x‖₂), and whether that changed it.
+    fn limit_norm(limit: Self, x: &mut [Self]) -> bool;
+    /// Dropout of one row from column `first` on, a multiple of 32: `kernels::dropout`.
+    fn drop_out(
+        key: [u32; 2],
+        position: u32,
+        first: usize,
+        threshold: u32,
+        scale: Self,
+        x: &mut [Self],
     );
 
     /// The transpose of four rows of four, rows `stride` and `to_stride` apart.
@@ -99,6 +112,9 @@ macro_rules! vector {
     ($type:ty, $module:ident $(, $transpose:ident)?) => {
         mod $module {
             use super::{Optimizer, Scalars};
+            use crate::loss::sum;
+            use crate::random::threefry_lanes;
+            use crate::optim::rules;
             use multiversion::multiversion;
 
             #[multiversion(targets(
@@ -151,41 +167,50 @@ macro_rules! vector {
                 "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
                 "x86_64+avx2+fma"
             ))]
+            pub(super) fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
+                let norm = sum(x.len(), |i| x[i] * x[i]).sqrt();
+                let exceeds = norm > limit;
+                if exceeds {
+                    let factor = limit / norm;
+                    x.iter_mut().for_each(|x| *x *= factor);
+                }
+                exceeds
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            pub(super) fn drop_out(
+                key: [u32; 2],
+                position: u32,
+                first: usize,
+                threshold: u32,
+                scale: $type,
+                x: &mut [$type],
+            ) {
+                // Columns c and c + 16 of each 32 share a draw.
+                for (group, x) in x.chunks_mut(32).enumerate() {
+                    let counter = (first / 2 + 16 * group) as u32;
+                    let draws = threefry_lanes::<16>(key, position, counter);
+                    for (x, &drawn) in x.iter_mut().zip(draws.as_flattened()) {
+                        *x = if drawn < threshold { 0.0 } else { *x * scale };
+                    }
+                }
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
             pub(super) fn update(
-                rule: Optimizer,
+                optimizer: Optimizer,
                 s: &Scalars<$type>,
                 w: &mut [$type],
                 g: &[$type],
-                [first, second]: [&mut [$type]; 2],
+                state: [&mut [$type]; 3],
             ) {
-                let (mut none, mut neither) = (0.0, 0.0);
-                // A loop for each rule, so that none has a branch inside.
-                match rule {
-                    Optimizer::Sgd => {
-                        for (w, &g) in w.iter_mut().zip(g) {
-                            rule.update(w, g, [&mut none, &mut neither], s);
-                        }
-                    }
-                    Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => {
-                        for ((w, &g), v) in w.iter_mut().zip(g).zip(first) {
-                            rule.update(w, g, [v, &mut none], s);
-                        }
-                    }
-                    Optimizer::Adam { .. } => {
-                        for ((w, &g), (m, v)) in
-                            w.iter_mut().zip(g).zip(first.iter_mut().zip(second))
-                        {
-                            rule.update(w, g, [m, v], s);
-                        }
-                    }
-                    Optimizer::AdamW { .. } => {
-                        for ((w, &g), (m, v)) in
-                            w.iter_mut().zip(g).zip(first.iter_mut().zip(second))
-                        {
-                            rule.update(w, g, [m, v], s);
-                        }
-                    }
-                }
+                rules::step(optimizer, s, w, g, state);
             }
         }
 
@@ -206,13 +231,26 @@ macro_rules! vector {
                 $module::scale_floats(raw, shift, scale, x);
             }
             fn update(
-                rule: Optimizer,
+                optimizer: Optimizer,
                 s: &Scalars<Self>,
                 w: &mut [Self],
                 g: &[Self],
-                state: [&mut [Self]; 2],
+                state: [&mut [Self]; 3],
             ) {
-                $module::update(rule, s, w, g, state);
+                $module::update(optimizer, s, w, g, state);
+            }
+            fn limit_norm(limit: Self, x: &mut [Self]) -> bool {
+                $module::limit_norm(limit, x)
+            }
+            fn drop_out(
+                key: [u32; 2],
+                position: u32,
+                first: usize,
+                threshold: u32,
+                scale: Self,
+                x: &mut [Self],
+            ) {
+                $module::drop_out(key, position, first, threshold, scale, x);
             }
             $(
                 #[cfg(target_arch = "x86_64")]

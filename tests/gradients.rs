@@ -16,7 +16,7 @@ use wgrad::parity::{FACTOR, FLOOR};
 use wgrad::plan::{self, Plan, Purpose};
 use wgrad::program::Op;
 use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Net, Spec, Units};
+use wgrad::spec::{Bias, Net, Norm, Spec, Units};
 use wgrad::train::initial_weights;
 
 const ROWS: usize = 5;
@@ -39,7 +39,8 @@ fn output_for(loss: Loss) -> Units {
 /// Checks every parameter of a net, on data that suit its loss.
 #[track_caller]
 fn assert_checks(what: &str, spec: &Spec) -> Worst {
-    let data = random_data(spec.objective.loss, ROWS, INPUTS, spec.net.outputs(), spec.seed);
+    let inputs = spec.net.inputs;
+    let data = random_data(spec.objective.loss, ROWS, inputs, spec.net.outputs(), spec.seed);
     let weights = random_weights(spec);
     let plan = plan::plain(spec, ROWS, Purpose::Train);
     // Not gradcheck::check, which also refuses what no user wants, such as softmax before a loss
@@ -96,6 +97,54 @@ fn every_activation_with_every_loss_and_bias_convention_has_the_numerical_gradie
     }
     summary.print("hidden activations");
     assert_eq!(summary.nets, 18 * 8 * 3 * 3);
+}
+
+/// The mask stays the same while a parameter is moved: it depends on the position and the epoch.
+#[test]
+fn dropout_has_the_numerical_gradient() {
+    for (rate, activation) in [(0.3, Activation::Tanh), (0.5, Activation::Mish)] {
+        let mut net = net(|_| activation.into(), Units::Softmax, Bias::Add).dropout(rate);
+        net.input_dropout = 0.2;
+        let mut spec = Spec::new(net, Loss::CrossEntropyProbabilities);
+        spec.seed = 3;
+        let data = random_data(spec.objective.loss, 60, INPUTS, OUTPUTS, spec.seed);
+        let weights = random_weights(&spec);
+        let plan = plan::plain(&spec, 60, Purpose::Train);
+        let options = Options { rows: 60, ..Options::default() };
+        let report = check_plan(&spec, &plan, &weights, unscaled(&data), &options).unwrap();
+        assert!(report.passed, "{rate}: {report:?}");
+        let dropped = plan.program.ops[plan.program.routines.gradient.clone()]
+            .iter()
+            .filter(|op| matches!(op, Op::Dropout { .. }));
+        assert_eq!(dropped.count(), 5, "x, two A and two δ");
+    }
+}
+
+#[test]
+fn normalisations_and_residual_connections_have_the_numerical_gradient() {
+    for norm in [None, Some(Norm::Batch), Some(Norm::Layer)] {
+        for depth in [0, 1, 2] {
+            for activation in [Activation::Tanh, Activation::Identity, Activation::Gelu] {
+                let net = (0..5)
+                    .fold(Net::new(INPUTS), |net, _| net.layer(4, activation))
+                    .layer(OUTPUTS, Activation::Identity);
+                let mut spec = Spec::new(net.norm(norm).residual(depth), Loss::SquaredError);
+                spec.seed = 5;
+                let what = format!("{norm:?}, blocks of {depth}, {activation}");
+                let data = random_data(Loss::SquaredError, 12, INPUTS, OUTPUTS, spec.seed);
+                let plan = plan::plain(&spec, 12, Purpose::Train);
+                let (weights, options) = (random_weights(&spec), Options::default());
+                let report = check_plan(&spec, &plan, &weights, unscaled(&data), &options).unwrap();
+                assert!(report.passed, "{what}: {report:?}");
+                let checked = report.checked;
+                assert_eq!(checked, spec.net.parameters(), "{what}");
+            }
+        }
+    }
+    // From the inputs on.
+    let mut net = Net::new(4).layer(4, Activation::Tanh).layer(OUTPUTS, Activation::Identity);
+    net.layers[0].skip = 1;
+    assert_checks("from the inputs", &Spec::new(net, Loss::SquaredError));
 }
 
 #[test]

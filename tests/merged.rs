@@ -82,6 +82,8 @@ fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
     spec.epochs = 2;
     spec.weight_decay = [0.0, 0.01][round / 2 % 2];
     spec.seed = round as u64;
+    spec.max_norm = [None, None, Some(0.7)][round % 3];
+    spec.net = spec.net.dropout([0.0, 0.3, 0.0, 0.0, 0.5][round % 5]);
     let bytes = round.is_multiple_of(3);
     let features = match bytes {
         true => Features::U8(Matrix::from_fn(rows, cols, |_, _| random.random_range(0..3))),

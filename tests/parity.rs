@@ -12,14 +12,15 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::matmul::Form;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
-use wgrad::optim::Optimizer;
+use wgrad::optim::{Optimizer, Rule};
 use wgrad::parity::Replay;
 use wgrad::program::{Op, Program};
 use wgrad::random::{Permutation, Random, Stream, stream_key};
-use wgrad::spec::{Bias, Layer, Net, Spec, Units};
+use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use wgrad::tensor::{Extent, Role, TensorId};
 
 /// The GPU backend, or none where there is no adapter and none is required.
@@ -322,9 +323,49 @@ fn every_optimizer_agrees() {
             let w = row("w", normal(&mut random, len));
             let g = row("g", normal(&mut random, len));
             let first = row("first", normal(&mut random, len));
-            let second = row("second", normal(&mut random, len).iter().map(|x| x * x).collect());
+            let mut squares =
+                |name| row(name, normal(&mut random, len).iter().map(|x| x * x).collect());
+            let state = [first, squares("second"), squares("third")];
             let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
-            case.check(Op::Update { optimizer, decay, w, g, first, second }, step, None, device);
+            let rule = Rule { optimizer, decay, decayed: len / 2 };
+            case.check(Op::Update { rule, w, g, state }, step, None, device);
+        }
+    }
+}
+
+#[test]
+fn dropout_agrees() {
+    let mut random = random(17);
+    for rate in [0.0, 0.2, 0.5, 0.99] {
+        let Some(device) = gpu("dropout") else { return };
+        let (rows, cols) = (size(&mut random), size(&mut random));
+        let mut case = Case::new(rows);
+        let values = normal(&mut random, rows * cols);
+        let x = case.batch("x", cols, values.clone());
+        let dropout = Dropout { rate, key: [random.random(), random.random()] };
+        let step = Step { first: random.random_range(0..1000), epoch: 3, ..Step::default() };
+        let after = case.check(Op::Dropout { dropout, x }, step, None, device);
+        for (before, after) in values.iter().zip(&after) {
+            let kept = before * dropout.scale();
+            assert!(*after == 0.0 || (after - kept).abs() <= 1e-6 * kept.abs());
+        }
+    }
+}
+
+#[test]
+fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
+    let mut random = random(18);
+    for limit in [0.1, 1.0, 5.0, 1e6] {
+        let Some(device) = gpu("max-norm") else { return };
+        let (units, inputs) = (size(&mut random), size(&mut random));
+        let mut case = Case::new(1);
+        let values = normal(&mut random, units * inputs);
+        let w = case.tensor("w", Extent::Fixed(units), inputs, values.clone());
+        let after = case.check(Op::MaxNorm { w, limit }, Step::default(), None, device);
+        let norm = |w: &[f32]| w.iter().map(|w| w * w).sum::<f32>().sqrt();
+        for (before, after) in values.chunks(inputs).zip(after.chunks(inputs)) {
+            let expected = norm(before).min(limit);
+            assert!((norm(after) - expected).abs() <= 1e-4 * expected, "{expected}");
         }
     }
 }
@@ -389,7 +430,7 @@ fn random_numbers_and_permutations_are_bit_equal() {
 #[test]
 fn steps_of_random_nets_agree_op_by_op() {
     let mut random = random(10);
-    for round in 0..8 {
+    for round in 0..14 {
         let Some(device) = gpu("steps of random nets") else { return };
         let (rows, cols, classes) =
             (20 + size(&mut random), size(&mut random), 2 + size(&mut random) / 8);
@@ -405,6 +446,17 @@ fn steps_of_random_nets_agree_op_by_op() {
             if softmax { Units::Softmax } else { Activation::Identity.into() },
         ));
         net = net.bias(Bias::ALL[round % 3]);
+        if round >= 8 {
+            // Three more hidden layers of one width, in residual blocks.
+            let width = size(&mut random);
+            let block = (0..3).map(|_| Layer::new(width, Activation::Tanh));
+            net.layers.splice(0..0, block);
+            net = net
+                .norm([None, Some(Norm::Batch), Some(Norm::Layer)][round % 3])
+                .dropout([0.0, 0.25][round % 2]);
+            net.layers[1].skip = 1;
+            net.layers[2].skip = 2 - round % 2;
+        }
         let loss = if softmax { Loss::CrossEntropyProbabilities } else { Loss::CrossEntropy };
         let mut spec = Spec::new(net, loss).optimizer(Optimizer::ALL[round % 5]);
         spec.batch_size = random.random_range(1..rows);

@@ -63,11 +63,19 @@ fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
         if softmax { Units::Softmax } else { Activation::Identity.into() },
     ));
     let loss = [Loss::CrossEntropyProbabilities, Loss::CrossEntropy][round % 2];
-    let mut spec =
-        Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(Optimizer::ALL[round % 5]);
+    let optimizer = Optimizer::ALL[round % Optimizer::ALL.len()];
+    let mut spec = Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(optimizer);
     spec.batch_size = random.random_range(1..300);
+    if optimizer.needs_full_batch() {
+        spec.batch_size = rows;
+    }
+    spec.decay_all = round % 8 == 1;
     spec.epochs = 2;
     spec.weight_decay = [0.0, 0.01][round % 2];
+    spec.max_norm = [None, None, Some(0.7)][round % 3];
+    let dropout = [0.0, 0.3, 0.0, 0.0, 0.5][round % 5];
+    spec.net = spec.net.dropout(dropout);
+    spec.net.input_dropout = dropout / 2.0;
     let features = Features::F32(Matrix::from_fn(rows, cols, |_, _| random.normal() as f32));
     let labels = (0..rows).map(|_| random.random_range(0..classes as u32)).collect();
     let names = (0..classes).map(|c| c.to_string()).collect();
@@ -155,6 +163,9 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         }
         spec.optimizer = Optimizer::ALL[round % 3];
         spec.lr = 0.02;
+        // Dropout takes the other plans.
+        spec.net = spec.net.dropout(0.0);
+        spec.net.input_dropout = 0.0;
         let device = || Box::new(Gpu::open(0).unwrap());
         assert_eq!(device().fusion(&spec, spec.batch_size), Fusion::Rows, "{spec:?}");
         let (exact, exact_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);

@@ -171,12 +171,12 @@ fn hexadecimal(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The tensors of a checkpoint, in the order of its file: prefix, sums, tensors.
-fn parts(checkpoint: &Checkpoint) -> Vec<(&'static str, Option<&[f32]>, &[HostTensor])> {
-    fn of<'a>(
-        prefix: &'static str,
-        snapshot: &'a Snapshot,
-    ) -> (&'static str, Option<&'a [f32]>, &'a [HostTensor]) {
+/// A part of a file: the prefix of its tensors, the running sums, and the tensors.
+type Part<'a> = (&'static str, Option<&'a [f32]>, &'a [HostTensor]);
+
+/// The parts of a checkpoint, in the order of its file.
+fn parts(checkpoint: &Checkpoint) -> Vec<Part<'_>> {
+    fn of<'a>(prefix: &'static str, snapshot: &'a Snapshot) -> Part<'a> {
         (prefix, Some(&snapshot.sums), &snapshot.tensors)
     }
     let mut parts = vec![of("now", &checkpoint.now)];

@@ -76,8 +76,14 @@ first_given! {
         data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
         sample_weight, task, scaling, image_size, image_colour, seed
     }
-    NetConfig { layers, activation, output_activation, bias, initializer, loss }
-    StepConfig { optimizer, lr, schedule, momentum, weight_decay, batch_size }
+    NetConfig {
+        layers, activation, output_activation, bias, norm, residual, dropout,
+        input_dropout, initializer, loss
+    }
+    StepConfig {
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
+        batch_size
+    }
     RunConfig {
         validation, split, folds, test, init, epochs, no_shuffle, stop_at, keep, metric, patience,
         time_limit, checkpoint_every, keep_checkpoints, out, plan
@@ -233,7 +239,10 @@ mod tests {
             lr = 0.001
             schedule = "cosine"
             momentum = 0.8
+            beta2 = 0.95
+            epsilon = 1e-6
             weight-decay = 1e-5
+            decay-all = true
             batch-size = 32
             validation = 0.2
             split = "group:street"

@@ -80,11 +80,13 @@ fn kernels(name: &str, input: &'static str, bindings: &'static [super::Binding])
     TILES.iter().map(kernel).collect()
 }
 
-/// Whether merged programs take `net`: one activation for each layer, softmax at the end only.
+/// Whether merged programs take `net`: one activation for each layer, softmax at the end only, no
+/// dropout of the inputs.
 #[must_use]
 pub fn takes(net: &Net) -> bool {
     let hidden = &net.layers[..net.layers.len().saturating_sub(1)];
     !net.layers.is_empty()
+        && net.input_dropout == 0.0
         && net.layers.iter().all(|l| !matches!(l.activation, Units::Each(_)))
         && hidden.iter().all(|l| l.activation != Units::Softmax)
 }

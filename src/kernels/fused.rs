@@ -4,6 +4,7 @@
 //! batch are cut elsewhere.
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use super::dropout::Dropout;
 use super::loss::{LOSS_FUNCTIONS, threshold};
 use super::tile::{Along, Tile, tile};
 use super::{
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::data::Storage;
 use crate::loss::Loss;
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::spec::{Spec, Units};
 use crate::tensor::{Extent, TensorId};
 use std::ops::Range;
@@ -33,6 +34,8 @@ pub struct FusedLayer {
     pub a: TensorId,
     /// δ: (B, n_l); none where no gradient is wanted.
     pub delta: Option<TensorId>,
+    /// What is dropped of A, in passes back to the δ.
+    pub dropout: Option<Dropout>,
 }
 
 /// How far a fused pass goes.
@@ -55,6 +58,8 @@ pub struct Rows {
     pub from: usize,
     /// X: (B, n_0).
     pub x: TensorId,
+    /// What is dropped of X, in passes back to the δ.
+    pub input_dropout: Option<Dropout>,
     /// The layers, from the input on.
     pub layers: Vec<FusedLayer>,
     /// The loss.
@@ -96,11 +101,9 @@ pub struct GradientUpdate {
     /// The layers.
     pub layers: Vec<ParameterGradient>,
     /// The rule.
-    pub optimizer: Optimizer,
-    /// λ.
-    pub decay: f32,
+    pub rule: Rule,
     /// What the rule keeps, for all parameters in one row.
-    pub state: [TensorId; 2],
+    pub state: [TensorId; 3],
     /// The buffer in which δ and A lie.
     pub arena: TensorId,
     /// All parameters in one row.
@@ -190,7 +193,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 });
 
 /// Whether the two kernels take `spec` with batches of up to `batch` rows, on a device whose
-/// bindings have up to `largest` bytes: one activation for each layer, a table that is long
+/// bindings have up to `largest` bytes: one activation for each layer, no dropout, a table that is long
 /// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it
 /// is not slower than a product for each layer.
 #[must_use]
@@ -207,6 +210,7 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     let units: usize = net.layers.iter().map(|l| l.units).sum();
     let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
     one_each
+        && !net.differs_in_training()
         && net.layers.len() <= LAYERS
         && net.parameters() <= WEIGHTS
         && rows_rounds.max(update_rounds) <= ROUNDS

@@ -1,6 +1,6 @@
 //! The fused programs of a small net: whole rows through the whole net, then all parameters.
 
-use super::{ARENA, Layout, Plan, Purpose, Tensors, allocate, functions};
+use super::{ARENA, Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
 use crate::kernels::dense::Dense;
 use crate::kernels::fused::{
     FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows,
@@ -49,13 +49,15 @@ fn build(
         .layers
         .iter()
         .zip(&tensors.plan.layers)
-        .map(|(layer, t)| FusedLayer {
+        .enumerate()
+        .map(|(l, (layer, t))| FusedLayer {
             weight: t.weight,
             bias: t.bias.map(|bias| (bias, layer.bias.sign())),
             functions: (layer.activation != Units::Softmax).then(|| functions(p, layer, t.z)),
             z: t.z,
             a: t.a,
             delta: t.delta,
+            dropout: dropout(spec, l + 1),
         })
         .collect();
     let first = layers[..from].iter().map(|layer| {
@@ -75,6 +77,7 @@ fn build(
             reach,
             from,
             x: tensors.x,
+            input_dropout: dropout(spec, 0),
             layers: layers.clone(),
             loss: spec.objective.loss,
             t,
@@ -102,6 +105,7 @@ fn build(
             of_step.push(accumulate);
         }
         of_step.extend(updates(spec, &mut tensors, arena, state, part, on_gpu));
+        of_step.extend(max_norm(spec, &tensors));
         step = routine(of_step);
     }
     tensors.plan.program.ops = ops;
@@ -115,7 +119,7 @@ fn updates(
     spec: &Spec,
     tensors: &mut Tensors,
     arena: TensorId,
-    state: [TensorId; 2],
+    state: [TensorId; 3],
     part: usize,
     on_gpu: bool,
 ) -> Vec<Op> {
@@ -129,13 +133,12 @@ fn updates(
         layers.push(ParameterGradient { delta, input, weight: t.weight, bias });
         input = t.a;
     }
-    let (optimizer, decay) = (spec.optimizer, spec.weight_decay);
+    let rule = tensors.rule;
     if part >= batch {
         let scores = on_gpu.then_some(scores);
         return vec![Op::GradientUpdate(Box::new(GradientUpdate {
             layers,
-            optimizer,
-            decay,
+            rule,
             state,
             arena,
             parameters,
@@ -147,7 +150,7 @@ fn updates(
     let parts = p.add("gradients.parts", Role::Gradient, count, len);
     vec![
         Op::GradientParts(Box::new(GradientParts { layers, arena, parts, rows: part, scores })),
-        Op::SumUpdate(Box::new(SumUpdate { parts, optimizer, decay, parameters, state })),
+        Op::SumUpdate(Box::new(SumUpdate { parts, rule, parameters, state })),
     ]
 }
 

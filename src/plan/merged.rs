@@ -1,6 +1,6 @@
 //! The merged program of larger nets: about two ops for each layer.
 
-use super::{Layout, Plan, Purpose, allocate, functions, plain};
+use super::{Layout, Plan, Purpose, allocate, dropout, functions, max_norm, plain};
 use crate::kernels::backward::{Backward, Delta};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::fused::ParameterGradient;
@@ -15,10 +15,12 @@ use crate::spec::{Spec, Units};
 /// Backward, for l = L−1…1: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside the update of W_{l+2}
 /// Last:                    the updates of W_2 and W_1
 ///
-/// A net that the kernels don't take ([`dense::takes`]) gets the plain program.
+/// Dropout is an op of its own behind A_l and behind δ_l, and the largest norm of weights one behind
+/// the step. A net that the kernels don't take ([`dense::takes`]) gets the plain program, and so does
+/// a rule with three states, for which they have no binding left.
 #[must_use]
 pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
-    if !dense::takes(&spec.net) {
+    if !dense::takes(&spec.net) || spec.optimizer.state_slots() > 2 {
         return plain(spec, batch, purpose);
     }
     let mut tensors = allocate(spec, batch, purpose, Layout::Merged);
@@ -34,46 +36,61 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let input = |l: usize| l.checked_sub(1).map_or(tensors.x, |below| layers[below].a);
     let bias = |l: usize| layers[l].bias.map(|bias| (bias, net.layers[l].bias.sign()));
 
-    let mut ops = Vec::new();
-    for (l, t) in layers.iter().enumerate() {
-        ops.push(Op::Dense(Box::new(Dense {
-            input: input(l),
-            gathers: l == 0,
-            weight: t.weight,
-            bias: bias(l),
-            functions: of_layer[l].clone(),
-            z: t.z,
-            a: t.a,
-        })));
-        if of_layer[l].is_none() {
-            ops.push(Op::Softmax { z: t.z, y: t.a });
+    let forward = |training: bool| {
+        let mut ops = Vec::new();
+        for (l, t) in layers.iter().enumerate() {
+            ops.push(Op::Dense(Box::new(Dense {
+                input: input(l),
+                gathers: l == 0,
+                weight: t.weight,
+                bias: bias(l),
+                functions: of_layer[l].clone(),
+                z: t.z,
+                a: t.a,
+            })));
+            if of_layer[l].is_none() {
+                ops.push(Op::Softmax { z: t.z, y: t.a });
+            }
+            let dropout = dropout(spec, l + 1).filter(|_| training);
+            ops.extend(dropout.map(|dropout| Op::Dropout { dropout, x: t.a }));
         }
-    }
-    let predict = 0..ops.len();
+        ops
+    };
+    let loss = || {
+        let output = layers.last().zip(of_layer.last()).map(|(last, functions)| {
+            Op::Output(Box::new(Output {
+                loss: spec.objective.loss,
+                functions: functions.clone(),
+                z: last.z,
+                y: last.a,
+                unit: tensors.plan.unit,
+                delta: tensors.deltas.last().copied(),
+                scores: tensors.scores,
+            }))
+        });
+        let accumulate = Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums };
+        output.into_iter().chain([accumulate])
+    };
 
-    if let Some((last, functions)) = layers.last().zip(of_layer.last()) {
-        ops.push(Op::Output(Box::new(Output {
-            loss: spec.objective.loss,
-            functions: functions.clone(),
-            z: last.z,
-            y: last.a,
-            unit: tensors.plan.unit,
-            delta: tensors.deltas.last().copied(),
-            scores: tensors.scores,
-        })));
-    }
-    ops.push(Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums });
+    let mut ops = forward(false);
+    let predict = 0..ops.len();
+    ops.extend(loss());
     let evaluate = 0..ops.len();
 
     let mut step = 0..0;
-    if let Some(state) = tensors.state {
+    if let Some([first, second, _]) = tensors.state {
+        let mut start = 0;
+        if net.differs_in_training() {
+            start = ops.len();
+            ops.extend(forward(true));
+            ops.extend(loss());
+        }
         let backward = |delta: Option<Delta>, updates: Vec<ParameterGradient>| {
             Op::Backward(Box::new(Backward {
                 delta,
                 updates,
-                optimizer: spec.optimizer,
-                decay: spec.weight_decay,
-                state,
+                rule: tensors.rule,
+                state: [first, second],
                 parameters: tensors.plan.parameters,
             }))
         };
@@ -86,20 +103,24 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         // δ_l needs W_{l+1}; W_{l+2} has served.
         for l in (0..layers.len() - 1).rev() {
             let Some(functions) = of_layer[l].clone() else { continue };
+            let out = tensors.deltas[l];
             let delta = Delta {
                 above: tensors.deltas[l + 1],
                 weight: layers[l + 1].weight,
                 functions,
                 z: layers[l].z,
-                out: tensors.deltas[l],
+                out,
             };
             let served = (l + 2 < layers.len()).then(|| update(l + 2));
             ops.push(backward(Some(delta), served.into_iter().collect()));
+            ops.extend(dropout(spec, l + 1).map(|dropout| Op::Dropout { dropout, x: out }));
         }
         let rest = (0..layers.len().min(2)).rev().map(update).collect();
         ops.push(backward(None, rest));
-        step = 0..ops.len();
+        ops.extend(max_norm(spec, &tensors));
+        step = start..ops.len();
     }
+    let p = &mut tensors.plan.program;
     p.ops = ops;
     p.routines = Routines { predict, evaluate, step, ..Routines::default() };
     tensors.plan

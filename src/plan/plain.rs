@@ -1,9 +1,11 @@
 //! The plain program, which people read to learn and the others are held against.
 
-use super::{Layout, Plan, Purpose, allocate, functions};
+use super::{Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
-use crate::program::{Op, Routines};
+use crate::kernels::norm::Normalized;
+use crate::program::{LayerTensors, Op, Routines};
 use crate::spec::{Spec, Units};
+use crate::tensor::TensorId;
 
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///
@@ -13,49 +15,122 @@ use crate::spec::{Spec, Units};
 ///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
 ///                          ∂E/∂A_{l−1} = δ_l W_l
 /// Update:                  all W, b by the optimiser
+///
+/// Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
+/// training dropout A_l; the way back is the same in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
-    let (t, gradient) =
-        (tensors.transient("target", spec.net.outputs()), tensors.output_gradient());
-    let update = tensors.state.map(|[first, second]| {
-        let (optimizer, decay, w) = (spec.optimizer, spec.weight_decay, tensors.plan.parameters);
-        Op::Update { optimizer, decay, w, g: tensors.gradients(), first, second }
+    let t = tensors.transient("target", spec.net.outputs());
+    let gradient = tensors.output_gradient();
+    let update = tensors.state.map(|state| {
+        let (rule, w) = (tensors.rule, tensors.plan.parameters);
+        Op::Update { rule, w, g: tensors.gradients(), state }
     });
-    let p = &mut tensors.plan.program;
-    let mut ops = Vec::new();
+    let loss = |tensors: &Tensors| {
+        let (y, unit, scores) = (tensors.plan.output, tensors.plan.unit, tensors.scores);
+        let sums = tensors.plan.sums;
+        [
+            Op::Targets { t },
+            Op::Loss { loss: spec.objective.loss, y, t, unit, gradient, scores },
+            Op::Accumulate { scores, sums },
+        ]
+    };
 
-    ops.push(Op::Gather { x: tensors.x });
-    let mut input = tensors.x;
-    for (layer, t) in spec.net.layers.iter().zip(&tensors.plan.layers) {
+    let mut ops = forward(spec, &mut tensors, false);
+    let predict = 0..ops.len();
+    ops.extend(loss(&tensors));
+    let evaluate = 0..ops.len();
+    let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
+    if let Some(update) = update {
+        // Training is the same and more, or begins anew where its passes are others.
+        let mut start = 0;
+        routines.forward = evaluate;
+        if spec.net.differs_in_training() {
+            start = ops.len();
+            ops.extend(forward(spec, &mut tensors, true));
+            ops.extend(loss(&tensors));
+            routines.forward = start..ops.len();
+        }
+        ops.extend(backward(spec, &mut tensors));
+        routines.gradient = start..ops.len();
+        ops.push(update);
+        ops.extend(max_norm(spec, &tensors));
+        routines.step = start..ops.len();
+    }
+    tensors.plan.program.ops = ops;
+    tensors.plan.program.routines = routines;
+    tensors.plan
+}
+
+/// Features to outputs, in training or not.
+fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
+    let mut ops = vec![Op::Gather { x: tensors.x }];
+    let drop = |l: usize, x| {
+        dropout(spec, l).filter(|_| training).map(|dropout| Op::Dropout { dropout, x })
+    };
+    ops.extend(drop(0, tensors.x));
+    let layers = tensors.plan.layers.clone();
+    let x = tensors.x;
+    let output = |l: usize| l.checked_sub(1).map_or(x, |l| layers[l].a);
+    for (l, (layer, t)) in spec.net.layers.iter().zip(&layers).enumerate() {
         let bias = t.bias.map(|bias| (bias, layer.bias.sign()));
-        ops.push(Op::Matmul { form: Form::Nt, a: input, b: t.weight, bias, c: t.z });
+        ops.push(Op::Matmul { form: Form::Nt, a: output(l), b: t.weight, bias, c: t.z });
+        ops.extend(normalise(t, training));
+        if layer.skip > 0 {
+            ops.push(Op::Add { y: output(l + 1 - layer.skip), x: before_activation(t) });
+        }
         if layer.activation == Units::Softmax {
             ops.push(Op::Softmax { z: t.z, y: t.a });
-        } else if t.a != t.z {
-            let functions = functions(p, layer, t.z);
-            ops.push(Op::Activation { functions, z: t.z, a: t.a });
+        } else if t.a != before_activation(t) {
+            let functions = functions(&mut tensors.plan.program, layer, t.z);
+            ops.push(Op::Activation { functions, z: before_activation(t), a: t.a });
         }
-        input = t.a;
+        ops.extend(drop(l + 1, t.a));
     }
-    let predict = 0..ops.len();
+    ops
+}
 
-    let (loss, y, unit) = (spec.objective.loss, tensors.plan.output, tensors.plan.unit);
-    let scores = tensors.scores;
-    ops.push(Op::Targets { t });
-    ops.push(Op::Loss { loss, y, t, unit, gradient, scores });
-    ops.push(Op::Accumulate { scores, sums: tensors.plan.sums });
-    let evaluate = 0..ops.len();
+/// What the activation of a layer takes: Z, or what its normalisation made of it.
+fn before_activation(t: &LayerTensors) -> TensorId {
+    t.norm.map_or(t.z, |norm| norm.forward.out)
+}
 
-    let layers = &tensors.plan.layers;
+/// The normalisation of a layer: by the batch's own statistics in training, else by the running
+/// ones.
+fn normalise(t: &LayerTensors, training: bool) -> Vec<Op> {
+    let Some(norm) = t.norm else { return vec![] };
+    match (norm.running, norm.forward.statistics) {
+        (Some(running), Some(statistics)) if training => vec![
+            Op::BatchStatistics { z: t.z, statistics, running },
+            Op::Normalize(Box::new(norm.forward)),
+        ],
+        (statistics, _) => vec![Op::Normalize(Box::new(Normalized { statistics, ..norm.forward }))],
+    }
+}
+
+/// ∂E/∂A_L to the gradients of all parameters.
+fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let layers = tensors.plan.layers.clone();
     for (l, layer) in spec.net.layers.iter().enumerate().rev() {
-        let t = layers[l];
-        let (Some(delta), Some(g)) = (t.delta, t.gradients) else { break };
+        let t = &layers[l];
+        let (Some(mut delta), Some(g)) = (t.delta, t.gradients) else { break };
+        // What residual connections led from here comes back.
+        let above = spec.net.layers.iter().zip(&layers).enumerate().skip(l + 1);
+        let connected = above.filter(|(at, (above, _))| above.skip > 0 && *at == l + above.skip);
+        ops.extend(connected.filter_map(|(_, (_, t))| t.delta).map(|y| Op::Add { y, x: delta }));
+        ops.extend(dropout(spec, l + 1).map(|dropout| Op::Dropout { dropout, x: delta }));
         if layer.activation == Units::Softmax {
             ops.push(Op::SoftmaxGradient { y: t.a, delta });
-        } else if t.a != t.z {
-            let functions = functions(p, layer, t.z);
-            ops.push(Op::ActivationGradient { functions, z: t.z, delta });
+        } else if t.a != before_activation(t) {
+            let functions = functions(&mut tensors.plan.program, layer, t.z);
+            ops.push(Op::ActivationGradient { functions, z: before_activation(t), delta });
+        }
+        if let Some(backward) = t.norm.and_then(|norm| norm.backward) {
+            ops.push(Op::NormalizeSums(Box::new(backward)));
+            ops.push(Op::NormalizeGradient(Box::new(backward)));
+            delta = backward.delta;
         }
         let input = if l == 0 { tensors.x } else { layers[l - 1].a };
         ops.push(Op::Matmul { form: Form::Tn, a: delta, b: input, bias: None, c: g.weight });
@@ -67,12 +142,5 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             ops.push(Op::Matmul { form: Form::Nn, a, b, bias: None, c });
         }
     }
-    let gradient = 0..ops.len();
-
-    ops.extend(update);
-    let step = 0..ops.len();
-
-    p.ops = ops;
-    p.routines = Routines { predict, evaluate, gradient, step };
-    tensors.plan
+    ops
 }

@@ -65,7 +65,15 @@ impl Trainer {
         }
         start::check_task(spec, &preprocessing)?;
         let mut spec = spec.clone();
-        spec.batch_size = spec.batch_size.min(training.rows());
+        let rows = training.rows();
+        if spec.optimizer.needs_full_batch() && spec.batch_size < rows {
+            let what =
+                format!("{} on batches of {} of {rows} rows", spec.optimizer, spec.batch_size);
+            return Err(Error::usage(what).help(format!(
+                "its steps follow the gradient over all rows: take --batch-size {rows}, or another --optimizer"
+            )));
+        }
+        spec.batch_size = spec.batch_size.min(rows);
         let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
         let batch = spec.batch_size.max(evaluation);
         let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));

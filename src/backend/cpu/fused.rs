@@ -10,9 +10,10 @@ use crate::activation::Activation;
 use crate::data::Samples;
 use crate::gemm::{self, Begin, End, Gemm, Right, Scratch, View};
 use crate::kernels::activation::UnitFunctions;
+use crate::kernels::dropout::Dropout;
 use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
-use crate::kernels::{Step, activation, gather, loss, optimizer, softmax, sums};
-use crate::optim::Optimizer;
+use crate::kernels::{Step, activation, dropout, gather, loss, optimizer, softmax, sums};
+use crate::optim::Rule;
 use crate::tensor::TensorId;
 use crate::vector::prefetch;
 use std::cell::RefCell;
@@ -110,19 +111,22 @@ impl<T: Gemm> Pass<'_, T> {
         let op = self.op;
         let found = &mut [0; ROWS][..rows.len()];
         gather::rows(&from(self.step, rows.start), found);
-        let mut input = self.begin(found, &block);
+        let mut input = self.begin(found, rows.start, &block);
         for layer in &op.layers[op.from..] {
-            self.forward(layer, input, block.clone(), 0..self.cols(layer.z));
+            let units = 0..self.cols(layer.z);
+            self.forward(layer, input, block.clone(), units.clone());
             self.softmax(layer, block.clone());
+            self.drop(layer.dropout, layer.a, rows.start, &block, units);
             input = layer.a;
         }
+        let first = rows.start;
         self.loss(found, rows, &block);
         if op.reach < Reach::Deltas {
             return;
         }
         for l in (1..op.layers.len()).rev() {
             let width = self.cols(op.layers[l - 1].z);
-            self.backward(l, block.clone(), 0..width);
+            self.backward(l, first, block.clone(), 0..width);
         }
     }
 
@@ -138,7 +142,7 @@ impl<T: Gemm> Pass<'_, T> {
         blocks(&|block| {
             let found = &mut [0; BLOCK][..block.len()];
             gather::rows(&from(self.step, block.start), found);
-            self.begin(found, &block);
+            self.begin(found, block.start, &block);
         });
         let mut input = self.input();
         for layer in &op.layers[op.from..] {
@@ -146,7 +150,10 @@ impl<T: Gemm> Pass<'_, T> {
             worker.deal(
                 1,
                 |_| unit_pieces(n),
-                |_, i| self.forward(layer, input, 0..rows, units_of(n, i)),
+                |_, i| {
+                    self.forward(layer, input, 0..rows, units_of(n, i));
+                    self.drop(layer.dropout, layer.a, 0, &(0..rows), units_of(n, i));
+                },
             );
             if layer.functions.is_none() {
                 blocks(&|block| self.softmax(layer, block));
@@ -165,7 +172,8 @@ impl<T: Gemm> Pass<'_, T> {
         }
         for l in (1..op.layers.len()).rev() {
             let n = self.cols(op.layers[l - 1].z);
-            worker.deal(1, |_| unit_pieces(n), |_, i| self.backward(l, 0..rows, units_of(n, i)));
+            let piece = |i: usize| self.backward(l, 0, 0..rows, units_of(n, i));
+            worker.deal(1, |_| unit_pieces(n), |_, i| piece(i));
         }
     }
 
@@ -174,11 +182,14 @@ impl<T: Gemm> Pass<'_, T> {
         self.op.from.checked_sub(1).map_or(self.op.x, |computed| self.op.layers[computed].a)
     }
 
-    /// The same, after X was gathered from rows `found` of the data set if the pass begins with it.
-    fn begin(&self, found: &[u32], block: &Range<usize>) -> TensorId {
+    /// The same, after X was gathered from rows `found` of the data set if the pass begins with it;
+    /// `first` is the batch's row in the first of `block`.
+    fn begin(&self, found: &[u32], first: usize, block: &Range<usize>) -> TensorId {
         if self.op.from == 0 {
             let x = self.write(self.op.x, block);
             gather::features(found, &self.data.features, &self.data.affine, x);
+            let inputs = 0..self.cols(self.op.x);
+            self.drop(self.op.input_dropout, self.op.x, first, block, inputs);
         }
         self.input()
     }
@@ -225,6 +236,25 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
+    /// Dropout of some units of `x` in some rows, if the pass is one of training; `first` is the
+    /// batch's row in the first of `block`.
+    fn drop(
+        &self,
+        dropout: Option<Dropout>,
+        x: TensorId,
+        first: usize,
+        block: &Range<usize>,
+        units: Range<usize>,
+    ) {
+        let Some(dropout) = dropout.filter(|_| self.op.reach == Reach::Deltas) else { return };
+        let n = self.cols(x);
+        for (i, row) in block.clone().enumerate() {
+            // SAFETY: these units of these rows belong to this piece.
+            let x = unsafe { self.memory.write(x, row * n + units.start..row * n + units.end) };
+            dropout::reference(dropout, self.step, first + i, units.clone(), x);
+        }
+    }
+
     /// A of a softmax layer, for some rows.
     fn softmax(&self, layer: &FusedLayer, block: Range<usize>) {
         if layer.functions.is_none() {
@@ -264,8 +294,9 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// δ of some units of the layer below `l`, from that of layer `l`, for some rows.
-    fn backward(&self, l: usize, block: Range<usize>, units: Range<usize>) {
+    /// δ of some units of the layer below `l`, from that of layer `l`, for some rows, of which `first`
+    /// is the batch's row in the first of `block`.
+    fn backward(&self, l: usize, first: usize, block: Range<usize>, units: Range<usize>) {
         let (layer, below) = (&self.op.layers[l], &self.op.layers[l - 1]);
         let (Some(delta), Some(to)) = (layer.delta, below.delta) else { return };
         let (n, k) = (self.cols(delta), self.cols(to));
@@ -281,6 +312,7 @@ impl<T: Gemm> Pass<'_, T> {
         let w = View::new(self.whole(layer.weight), n, k).some_cols(units.clone());
         // SAFETY: as above.
         unsafe { gemm::product(a, Right::Matrix(w), Begin::Zero, end, to_at, k) };
+        self.drop(below.dropout, to, first, &block, units.clone());
         if fused {
             return;
         }
@@ -357,7 +389,7 @@ pub(super) fn gradient_update<T: Gemm>(
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let update = |w: TensorId, range: Range<usize>, g: &[T]| {
         // SAFETY: these units' parameters and their state belong to this piece.
-        unsafe { take_step(op.optimizer, op.decay, op.state, step, memory, w, range, g) };
+        unsafe { take_step(op.rule, op.state, step, memory, w, range, g) };
     };
 
     if let Some(partial) = partial.filter(|partial| partial.pays(rows)) {
@@ -391,7 +423,7 @@ pub(super) fn gradient_update<T: Gemm>(
                     let range = unit * k + cols.start..unit * k + cols.end;
                     prefetch(unsafe { memory.read(layer.weight, range.clone()) });
                     let offset = program.tensor(layer.weight).offset;
-                    for state in op.state.iter().take(op.optimizer.state_slots()) {
+                    for state in op.state.iter().take(op.rule.optimizer.state_slots()) {
                         let range = offset + range.start..offset + range.end;
                         prefetch(unsafe { memory.read(*state, range) });
                     }
@@ -418,11 +450,9 @@ pub(super) fn gradient_update<T: Gemm>(
 ///
 /// # Safety
 /// No other piece of the current op reads or writes this part of the parameters or its state.
-#[allow(clippy::too_many_arguments, reason = "a rule with its constants, and where it is applied")]
 pub(super) unsafe fn take_step<T: Gemm>(
-    rule: Optimizer,
-    decay: f32,
-    state: [TensorId; 2],
+    rule: Rule,
+    state: [TensorId; 3],
     step: &Step,
     memory: &Shared<'_, T>,
     w: TensorId,
@@ -432,12 +462,12 @@ pub(super) unsafe fn take_step<T: Gemm>(
     // State lies at the same places as the parameters.
     let offset = memory.program().tensor(w).offset;
     let state = |slot: usize| {
-        let used = rule.state_slots() > slot;
+        let used = rule.optimizer.state_slots() > slot;
         let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-        // SAFETY: the caller's; the two states are different tensors.
+        // SAFETY: the caller's; the states are different tensors.
         unsafe { memory.write(state[slot], range) }
     };
     // SAFETY: the caller's.
     let w = unsafe { memory.write(w, range.clone()) };
-    optimizer::reference(rule, decay, step, w, g, [state(0), state(1)]);
+    optimizer::reference(rule, step, offset + range.start, w, g, [state(0), state(1), state(2)]);
 }
