@@ -259,7 +259,11 @@ impl Replay {
         let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         let integers = matches!(
             op,
-            Op::Gather { .. } | Op::Targets { .. } | Op::Uniform { .. } | Op::Permutation { .. }
+            Op::Gather { .. }
+                | Op::Targets { .. }
+                | Op::Nonfinite { .. }
+                | Op::Uniform { .. }
+                | Op::Permutation { .. }
         );
         let allowed =
             if integers { 0.0 } else { FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest) };

@@ -74,6 +74,8 @@ pub struct Session {
     backend: Box<dyn Backend>,
     plan: Plan,
     objective: Objective,
+    /// Users' units in one of ours, as it was last written.
+    unit: Vec<f32>,
 }
 
 /// Rows on a backend, with what metrics need to know of them.
@@ -93,7 +95,18 @@ impl Session {
     /// When the device can't hold it.
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
         backend.load(Arc::new(plan.program.clone()))?;
-        Ok(Session { backend, plan, objective })
+        Ok(Session { backend, plan, objective, unit: Vec::new() })
+    }
+
+    /// Loads another program in the place of the present one, which is given back. Rows that were
+    /// uploaded stay; all parameters are zero.
+    ///
+    /// # Errors
+    /// When the device can't hold it; then none is loaded.
+    pub fn replace(&mut self, plan: Plan) -> Result<Plan> {
+        self.backend.load(Arc::new(plan.program.clone()))?;
+        self.backend.write(plan.unit, Values::F32(&self.unit))?;
+        Ok(std::mem::replace(&mut self.plan, plan))
     }
 
     /// The backend.
@@ -131,6 +144,7 @@ impl Session {
             None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
+        self.unit = unit;
         let id = self.backend.upload(samples)?;
         Ok(Loaded { id, rows, targets })
     }

@@ -39,6 +39,14 @@ pub struct Snapshot {
     pub tensors: Vec<HostTensor>,
 }
 
+impl Snapshot {
+    /// Whether no value in it is NaN or infinite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.tensors.iter().all(|t| t.values.iter().fold(true, |all, x| all & x.is_finite()))
+    }
+}
+
 /// The best epoch so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
@@ -60,8 +68,6 @@ pub struct Best {
 pub struct Detours {
     /// How often the learning rate was halved.
     pub halvings: u32,
-    /// The epoch, from 0, to whose start the run went back last.
-    pub back_to: Option<usize>,
     /// The steps that are passed over.
     pub skipped: BTreeSet<u64>,
 }

@@ -66,7 +66,10 @@ fn spec(optimizer: Optimizer, plan: PlanKind) -> (Spec, Dataset, Dataset) {
         stopping,
         ..Spec::new(net, Loss::CrossEntropy)
     };
-    let spec = Spec { optimizer, ..spec }.epochs(3);
+    let mut spec = Spec { optimizer, ..spec }.epochs(3);
+    if optimizer.needs_full_batch() {
+        spec = Spec { batch_size: 50, ..spec }.epochs(30);
+    }
     (spec, random_classes(50, 6, 3, 1), random_classes(20, 6, 3, 2))
 }
 
@@ -90,7 +93,7 @@ fn goes_on_exactly(backends: &[Shared], optimizer: Optimizer, plan: PlanKind, ra
                 Trainer::resume(&spec, &training, none(), backend, checkpoint).unwrap()
             }
         };
-        let step = run.position().step + 1 + draw(random, end.steps / 4);
+        let step = run.position().step + 1 + draw(random, end.steps / 5);
         let mut ends = EndsAt { step, taken: Vec::new() };
         let ended = run.fit(Some(&validation), &mut ends).unwrap();
         if ended.ending == Ending::Done {

@@ -129,6 +129,7 @@ pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
     if let Some(weights) = &job.init {
         trainer.set_weights(weights)?;
     }
+    trainer.name_rows(job.row_name());
     Ok(trainer)
 }
 

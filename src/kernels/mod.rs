@@ -14,6 +14,7 @@ pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod max_norm;
+pub mod nonfinite;
 pub mod norm;
 pub mod optimizer;
 pub mod output;
@@ -103,6 +104,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
+        &nonfinite::NONFINITE,
         &random::UNIFORM,
         &random::PERMUTATION,
     ];

@@ -1,8 +1,10 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints.
+//! `keep` compares epochs, and takes and restores checkpoints, `doctor` finds out why a loss isn't
+//! finite.
 
+mod doctor;
 mod epoch;
 mod keep;
 mod run;
@@ -19,8 +21,9 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::plan::{self, Purpose};
 use crate::session::{LayerWeights, Loaded, Session};
-use crate::snapshot::{Best, Detours, Position};
+use crate::snapshot::{Best, Detours, Position, Snapshot};
 use crate::spec::Spec;
+use doctor::LastGood;
 use epoch::Stretch;
 use run::Run;
 use std::sync::Arc;
@@ -42,6 +45,11 @@ pub struct Trainer {
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
+    /// The start of the epoch at hand, where the run may go back to it.
+    epoch_start: Option<Arc<Snapshot>>,
+    good: LastGood,
+    /// What users call a training row.
+    row_name: Box<dyn Fn(usize) -> String>,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
     /// Steps between two questions to the observers; follows the time that they take.
@@ -93,6 +101,9 @@ impl Trainer {
             at: Position::default(),
             best: None,
             detours: Detours::default(),
+            epoch_start: None,
+            good: LastGood::start(None),
+            row_name: Box::new(|row| format!("training row {}", row + 1)),
             seconds_before: 0.0,
             piece,
         })
@@ -103,7 +114,12 @@ impl Trainer {
     /// # Errors
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
-        self.session.set_weights(&self.spec.net, weights)
+        self.session.set_weights(&self.spec.net, weights)?;
+        self.good = match self.at.step {
+            0 => LastGood::start(Some(weights)),
+            _ => LastGood::unknown(),
+        };
+        Ok(())
     }
 
     /// The weights as they are now.
@@ -126,6 +142,11 @@ impl Trainer {
             preprocessing: self.preprocessing.clone(),
             weights: self.session.weights()?,
         })
+    }
+
+    /// Says what users call each training row, counted from 0: by default its number.
+    pub fn name_rows(&mut self, name: impl Fn(usize) -> String + 'static) {
+        self.row_name = Box::new(name);
     }
 
     /// How far the run is.
@@ -183,7 +204,9 @@ impl Trainer {
         let mut reads = READS_PER_EPOCH;
         while self.at.epoch < self.spec.epochs && ending.is_none() {
             let (begin, first) = (Instant::now(), self.at.within);
-            let Stretch { ended, loss } = self.run_epoch(&run, observer, reads)?;
+            let Some(Stretch { ended, loss }) = self.run_epoch(&run, observer, reads)? else {
+                continue;
+            };
             let seconds = begin.elapsed().as_secs_f64();
             // A short epoch isn't worth stopping the device for.
             reads = ((seconds / 0.25) as usize).clamp(1, READS_PER_EPOCH);
@@ -275,6 +298,7 @@ impl Trainer {
         let routine = self.session.plan().program.routines.step.clone();
         self.session.backend_mut().run(routine, self.training.id, &steps)?;
         self.at.step += count as u64;
+        self.good = LastGood::unknown();
         Ok(())
     }
 
