@@ -39,6 +39,7 @@ pub mod error;
 pub mod evaluation;
 pub mod event;
 pub mod files;
+pub mod findings;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;

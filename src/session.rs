@@ -120,6 +120,12 @@ impl Session {
         self.backend.as_mut()
     }
 
+    /// The backend, to be used otherwise; rows that were uploaded are still there.
+    #[must_use]
+    pub fn into_backend(self) -> Box<dyn Backend> {
+        self.backend
+    }
+
     /// The plan.
     #[must_use]
     pub fn plan(&self) -> &Plan {

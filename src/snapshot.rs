@@ -95,6 +95,8 @@ pub struct Checkpoint {
     pub best: Option<Arc<Best>>,
     /// What was done about divergence so far.
     pub detours: Detours,
+    /// The lowest and the highest training loss of an epoch so far.
+    pub losses: Option<[f64; 2]>,
     /// Seconds that the run has taken.
     pub seconds: f64,
     /// The settings that must be the same for going on, as text.

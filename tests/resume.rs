@@ -354,6 +354,20 @@ fn what_would_make_another_run_of_it_is_refused() {
     assert!(!place.path("bare/checkpoint").exists());
 }
 
+#[test]
+fn verify_proves_it_on_this_machine() {
+    let place = Place::new();
+    for args in ["digits --layers 9:tanh", "moons --optimizer sgd --batch-size 7"] {
+        let report = &place.ok(&format!("verify {args} --resume --device cpu --json")).json()[0];
+        assert_eq!((&report["passed"], &report["differs"]), (&true.into(), &Value::Null));
+        let at = report["interrupted_at"].as_array().unwrap();
+        let steps = report["steps"].as_u64().unwrap();
+        assert!(at.len() > 2 && at.iter().all(|step| step.as_u64().unwrap() < steps), "{report}");
+    }
+    let told = place.ok("verify xor --resume --device cpu").stdout;
+    assert!(told.starts_with("passed: ") && told.ends_with("tensors bit-identical\n"), "{told}");
+}
+
 /// A shell in which no file grows beyond some kilobytes stands in for a disk that is full.
 #[cfg(target_os = "linux")]
 #[test]

@@ -40,7 +40,8 @@ impl Trainer {
         let mut ended = None;
         while self.at.within < run.steps && ended.is_none() {
             let to_read = between_reads - self.at.within % between_reads;
-            let piece = self.piece.min(to_read).min(run.steps - self.at.within);
+            let most = if self.is_asking_always { 1 } else { self.piece };
+            let piece = most.min(to_read).min(run.steps - self.at.within);
             let asked = Instant::now();
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.

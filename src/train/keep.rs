@@ -107,6 +107,7 @@ impl Trainer {
             epoch_start: self.epoch_start.as_deref().cloned(),
             best: self.best.clone(),
             detours: self.detours.clone(),
+            losses: self.losses,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
             data: self.samples.fingerprint(),
@@ -157,6 +158,7 @@ impl Trainer {
         trainer.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
         trainer.best = checkpoint.best.clone();
         trainer.detours = checkpoint.detours.clone();
+        trainer.losses = checkpoint.losses;
         trainer.seconds_before = checkpoint.seconds;
         Ok(trainer)
     }

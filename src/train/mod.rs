@@ -45,15 +45,21 @@ pub struct Trainer {
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
+    /// The lowest and the highest training loss of an epoch so far.
+    losses: Option<[f64; 2]>,
     /// The start of the epoch at hand, where the run may go back to it.
     epoch_start: Option<Arc<Snapshot>>,
     good: LastGood,
+    /// Whether the run began with drawn weights.
+    is_drawn: bool,
     /// What users call a training row.
     row_name: Box<dyn Fn(usize) -> String>,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
+    /// Whether they are asked after every step.
+    is_asking_always: bool,
 }
 
 impl Trainer {
@@ -101,11 +107,14 @@ impl Trainer {
             at: Position::default(),
             best: None,
             detours: Detours::default(),
+            losses: None,
             epoch_start: None,
             good: LastGood::start(None),
+            is_drawn: true,
             row_name: Box::new(|row| format!("training row {}", row + 1)),
             seconds_before: 0.0,
             piece,
+            is_asking_always: false,
         })
     }
 
@@ -115,6 +124,7 @@ impl Trainer {
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
         self.session.set_weights(&self.spec.net, weights)?;
+        self.is_drawn = false;
         self.good = match self.at.step {
             0 => LastGood::start(Some(weights)),
             _ => LastGood::unknown(),
@@ -149,10 +159,22 @@ impl Trainer {
         self.row_name = Box::new(name);
     }
 
+    /// Asks the observers after every step, not several times a second: slower, and no result differs.
+    pub fn ask_after_every_step(&mut self) {
+        self.is_asking_always = true;
+    }
+
     /// How far the run is.
     #[must_use]
     pub fn position(&self) -> Position {
         self.at
+    }
+
+    /// The backend, without the training rows, to be used otherwise.
+    #[must_use]
+    pub fn into_backend(mut self) -> Box<dyn Backend> {
+        self.session.forget(&self.training);
+        self.session.into_backend()
     }
 
     /// The loaded program.
@@ -218,6 +240,8 @@ impl Trainer {
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
             if is_whole {
+                let [low, high] = self.losses.unwrap_or([loss; 2]);
+                self.losses = Some([low.min(loss), high.max(loss)]);
                 let report = Epoch {
                     epoch: self.at.epoch,
                     step: self.at.step,
