@@ -92,6 +92,15 @@ impl Error {
         self
     }
 
+    /// What is wrong and where, on one line.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match &self.0.place {
+            Some(place) => format!("{} ({place})", self.0.what),
+            None => self.0.what.clone(),
+        }
+    }
+
     /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -2,12 +2,95 @@
 
 use crate::error::{Error, Result};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a file so that no reader ever sees half of it, and a failure leaves the one before: to
-/// a temporary file beside it, synchronised, then renamed. What isn't a regular file, such as a
-/// pipe, is written directly.
+/// A file that is being written, of which no reader ever sees half, and whose failure leaves the
+/// one before: it is a temporary file beside it until [`AtomicFile::commit`]. What isn't a regular
+/// file, such as a pipe, is written directly.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    target: PathBuf,
+    /// The temporary file; none where the target itself is written, and once it is renamed.
+    temporary: Option<PathBuf>,
+    out: BufWriter<File>,
+}
+
+impl AtomicFile {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// When it can't be created.
+    pub fn create(path: &Path) -> Result<Self> {
+        // Behind a link the file itself is replaced, not the link.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let is_direct = fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir());
+        let temporary = (!is_direct).then(|| temporary(&target));
+        let file = match &temporary {
+            Some(temporary) => File::create(temporary),
+            None => File::options().write(true).open(&target),
+        };
+        let out = BufWriter::with_capacity(1 << 18, file.map_err(|e| write_error(path, &e))?);
+        Ok(AtomicFile { path: path.to_path_buf(), target, temporary, out })
+    }
+
+    /// Ends the file: synchronises and renames it.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn commit(mut self) -> Result<()> {
+        self.publish().map_err(|e| write_error(&self.path, &e))
+    }
+
+    fn publish(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        let Some(temporary) = &self.temporary else { return Ok(()) };
+        self.out.get_ref().sync_all()?;
+        fs::rename(temporary, &self.target)?;
+        self.temporary = None;
+        if let (true, Some(parent)) = (cfg!(unix), self.target.parent())
+            && let Ok(directory) = File::open(parent)
+        {
+            // Not every file system can synchronise a directory.
+            let _ = directory.sync_all();
+        }
+        Ok(())
+    }
+}
+
+/// The error for a file that couldn't be written.
+#[must_use]
+pub fn write_error(path: &Path, error: &io::Error) -> Error {
+    Error::failed(format!("cannot write {}: {error}", path.display()))
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // Whatever went wrong before is the error to tell.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.out.seek(to)
+    }
+}
+
+/// Writes a file as an [`AtomicFile`] at once.
 ///
 /// # Errors
 /// When that fails.
@@ -15,32 +98,9 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let fail = |e: io::Error| Error::failed(format!("cannot write {}: {e}", path.display()));
-    // Behind a link the file itself is replaced, not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        let mut out = BufWriter::new(File::options().write(true).open(&target).map_err(fail)?);
-        return write(&mut out).and_then(|()| out.flush()).map_err(fail);
-    }
-    let temporary = temporary(&target);
-    let written = (|| {
-        let mut out = BufWriter::with_capacity(1 << 18, File::create(&temporary)?);
-        write(&mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, &target)
-    })();
-    if let Err(error) = written {
-        // It may not even be there, and the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        return Err(fail(error));
-    }
-    if let (true, Some(parent)) = (cfg!(unix), target.parent())
-        && let Ok(directory) = File::open(parent)
-    {
-        // Not every file system can synchronise a directory.
-        let _ = directory.sync_all();
-    }
-    Ok(())
+    let mut file = AtomicFile::create(path)?;
+    write(&mut file).map_err(|e| write_error(path, &e))?;
+    file.commit()
 }
 
 fn temporary(target: &Path) -> PathBuf {

@@ -63,7 +63,7 @@ pub fn loss(spec: &Spec, samples: &Samples, weights: &[LayerWeights]) -> Result<
     let mut probe = Probe::new(spec, samples, weights)?;
     probe.run(probe.plan.program.routines.evaluate.clone())?;
     let sums = probe.read(probe.plan.sums)?;
-    let divisor = spec.objective.reduction.divisor(probe.rows, spec.net.outputs());
+    let divisor = spec.objective.divisor(probe.rows, spec.net.outputs());
     Ok(sums[0] / divisor)
 }
 
@@ -82,8 +82,8 @@ impl<'a> Probe<'a> {
         let stride = samples.rows().div_ceil(most);
         let samples = samples.select(&(0..samples.rows()).step_by(stride).collect::<Vec<_>>());
         let rows = samples.rows();
-        // Dropout would blur what is looked at.
-        let plan = plan::plain(spec, rows, Purpose::Train);
+        let whole = Spec { micro_batch: None, ..spec.clone() };
+        let plan = plan::plain(&whole, rows, Purpose::Train);
         let mut backend = Cpu::<f32>::new(Some(1))?;
         backend.load(Arc::new(plan.program.clone()))?;
         for (tensors, layer) in plan.layers.iter().zip(weights) {
@@ -96,7 +96,7 @@ impl<'a> Probe<'a> {
 
     fn run(&mut self, ops: std::ops::Range<usize>) -> Result<()> {
         let data = self.backend.upload(self.samples.clone())?;
-        let divisor = self.spec.objective.reduction.divisor(self.rows, self.spec.net.outputs());
+        let divisor = self.spec.objective.divisor(self.rows, self.spec.net.outputs());
         let (rows, loss_scale) = (self.rows as u32, (1.0 / divisor) as f32);
         let done = self.backend.run(ops, data, &[Step { rows, loss_scale, ..Step::default() }]);
         self.backend.forget(data);

@@ -53,6 +53,7 @@ pub mod observe;
 pub mod optim;
 pub mod parity;
 pub mod plan;
+pub mod predictions;
 pub mod program;
 pub mod random;
 pub mod real;

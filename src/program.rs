@@ -4,9 +4,12 @@
 use crate::data::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
+use crate::kernels::collect;
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
+use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
@@ -17,6 +20,7 @@ use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
     Access, Arg, Launch, add, gather, loss, max_norm, nonfinite, optimizer, random, softmax, sums,
+    vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -55,8 +59,18 @@ pub enum Op {
     Accumulate { scores: TensorId, sums: TensorId },
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
+    /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
+    VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
+    /// g ← g changed, before the optimiser sees it.
+    Edit { edit: Edit, g: TensorId },
     /// The optimiser's step on every parameter.
     Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
+    /// average ← average + ρ (w − average), for all parameters in one row.
+    Average { share: Share, w: TensorId, average: TensorId },
+    /// a and b exchanged.
+    Swap { a: TensorId, b: TensorId },
+    /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
+    Collect { g: TensorId, total: TensorId, last: bool },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -146,8 +160,14 @@ pub struct Routines {
     pub forward: Range<usize>,
     /// The same, then back to the gradients of all parameters.
     pub gradient: Range<usize>,
+    /// The gradients, collected: a micro-batch that is not the last of its batch.
+    pub part: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
+    /// The weights of an epoch taken into their average, where epochs are averaged.
+    pub average: Range<usize>,
+    /// The averaged weights in the place of the trained ones, or back, where there are such.
+    pub swap: Range<usize>,
 }
 
 /// Ops over tensors, with the buffers that these lie in.
@@ -302,7 +322,8 @@ impl Program {
                 softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
             }
             Op::Loss { loss, y, t, unit, gradient, scores } => {
-                loss::launch(*loss, [*y, *t, *unit, *gradient, *scores], cols(*y))
+                let tensors = [*y, *t, *unit, *gradient, *scores];
+                loss::launch(*loss, tensors, cols(*y), storage.weighted)
             }
             Op::Accumulate { scores, sums } => {
                 return loss::launches_accumulate(*scores, *sums, self.batch);
@@ -310,12 +331,33 @@ impl Program {
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
             }
+            Op::VectorNorm { x, partial, norm } => {
+                return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
+            }
+            Op::Edit { edit, g } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    edits::launch(*edit, *g, start, len)
+                });
+            }
+            Op::Average { share, w, average } => {
+                return in_parts(self.len(*w), largest, |start, len| {
+                    average::launch(*share, *w, *average, start, len)
+                });
+            }
+            Op::Swap { a, b } => {
+                return in_parts(self.len(*a), largest, |start, len| {
+                    average::launch_swap(*a, *b, start, len)
+                });
+            }
+            Op::Collect { g, total, last } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    collect::launch(*g, *total, *last, start, len)
+                });
+            }
             Op::Update { rule, w, g, state } => {
-                let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
-                let launch = |start: usize| {
-                    optimizer::launch(*rule, [*w, *g], *state, start, part.min(len - start))
-                };
-                return (0..len).step_by(part).map(launch).collect();
+                return in_parts(self.len(*w), largest, |start, len| {
+                    optimizer::launch(*rule, [*w, *g], *state, start, len)
+                });
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
             Op::BatchStatistics { z, statistics, running } => {
@@ -347,7 +389,7 @@ impl Program {
     /// The tensors that `op` uses, with how.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
-        let storage = Storage { bytes: false, classes: false };
+        let storage = Storage::default();
         let mut uses = Vec::new();
         for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
@@ -435,6 +477,12 @@ impl Program {
     }
 }
 
+/// Launches on stretches of `len` elements that a binding of `largest` holds.
+fn in_parts(len: usize, largest: usize, launch: impl Fn(usize, usize) -> Launch) -> Vec<Launch> {
+    let part = largest / ALIGNMENT * ALIGNMENT;
+    (0..len).step_by(part).map(|start| launch(start, part.min(len - start))).collect()
+}
+
 struct OpText<'a> {
     program: &'a Program,
     op: &'a Op,
@@ -496,6 +544,23 @@ impl fmt::Display for OpText<'_> {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
             }
+            Op::VectorNorm { x, norm, .. } => {
+                write!(f, "norm                 {} = ‖{}‖", t(norm), t(x))
+            }
+            Op::Edit { edit, g } => {
+                write!(f, "edit                 {} by {}", t(g), edit.name())?;
+                edit.reads().map_or(Ok(()), |other| write!(f, " with {}", t(&other)))
+            }
+            Op::Average { w, average, .. } => {
+                write!(f, "average              {} += ρ ({} − {0})", t(average), t(w))
+            }
+            Op::Collect { g, total, last: false } => {
+                write!(f, "collect              {} += {}", t(total), t(g))
+            }
+            Op::Collect { g, total, .. } => {
+                write!(f, "collect              {} += {}, {1} = 0", t(g), t(total))
+            }
+            Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }

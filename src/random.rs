@@ -61,6 +61,8 @@ pub enum Stream {
     Dropout = 7,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
+    /// The noise that is added to gradients.
+    GradientNoise = 24,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

@@ -121,6 +121,26 @@ fn folds_are_judged_one_by_one_and_as_a_whole() {
     place.model("run/fold-4");
     place.ok("predict run sales.csv --device cpu");
     place.ok("evaluate run/fold-2 sales.csv --device cpu");
+    // Every row stands in its place, as the net that didn't see it predicts it.
+    let text = place.read("run/out-of-fold.csv");
+    let mut lines = text.lines();
+    let header = lines.next().unwrap();
+    assert!(header.starts_with("row,fold,kind,class,p_"), "{header}");
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 120);
+    let right = rows.iter().filter(|row| row[2] == row[3]).count();
+    assert!((right as f64 / 120.0 - accuracy(&end["valid"])).abs() < 1e-12);
+    let predicted = place.ok("predict run/fold-2 sales.csv --device cpu").stdout;
+    for (i, (row, line)) in rows.iter().zip(predicted.lines().skip(1)).enumerate() {
+        assert_eq!(row[0], (i + 1).to_string());
+        assert_eq!(row[1] == "2", row[3..].join(",") == line, "row {}", i + 1);
+    }
+    // The configuration of a fold trains the net of that fold.
+    place.ok("train --config run/fold-2/config.toml --quiet --out alone");
+    assert_eq!(place.model("alone"), place.model("run/fold-2"));
+    let refused = place.run("train sales.csv --folds 4 --fold 5");
+    assert!(refused.code == 2 && refused.stderr.contains("from 1 to 4"), "{}", refused.stderr);
+    assert_eq!(place.run("train sales.csv --fold 1").code, 2);
     // The same options give the same folds, and the run can be replaced.
     let model = place.model("run");
     let again = place.ok(&format!("{train} --out run --force"));

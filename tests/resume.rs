@@ -357,14 +357,23 @@ fn what_would_make_another_run_of_it_is_refused() {
 #[test]
 fn verify_proves_it_on_this_machine() {
     let place = Place::new();
-    for args in ["digits --layers 9:tanh", "moons --optimizer sgd --batch-size 7"] {
-        let report = &place.ok(&format!("verify {args} --resume --device cpu --json")).json()[0];
+    for args in [
+        "digits --layers 9:tanh",
+        "moons --optimizer sgd --batch-size 7",
+        "digits --dropout 0.2 --norm batch",
+        "digits --ema 0.99",
+        "moons --swa 0.5 --schedule plateau",
+        "digits --micro-batch 16",
+        "digits --optimizer radam --clip-global-norm 1 --gradient-noise 0.01 --max-norm 1",
+    ] {
+        let report =
+            &place.ok(&format!("verify --data {args} --resume --device cpu --json")).json()[0];
         assert_eq!((&report["passed"], &report["differs"]), (&true.into(), &Value::Null));
         let at = report["interrupted_at"].as_array().unwrap();
         let steps = report["steps"].as_u64().unwrap();
         assert!(at.len() > 2 && at.iter().all(|step| step.as_u64().unwrap() < steps), "{report}");
     }
-    let told = place.ok("verify xor --resume --device cpu").stdout;
+    let told = place.ok("verify --data xor --resume --device cpu").stdout;
     assert!(told.starts_with("passed: ") && told.ends_with("tensors bit-identical\n"), "{told}");
 }
 

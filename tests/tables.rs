@@ -265,9 +265,11 @@ fn labels_are_read_from_columns_or_from_one_with_separators() {
     let rows: Vec<Vec<f32>> = out
         .lines()
         .skip(1)
-        .map(|line| line.split(',').map(|p| p.parse().unwrap()).collect())
+        .map(|line| line.split(',').skip(1).map(|p| p.parse().unwrap()).collect())
         .collect();
-    assert!(out.starts_with("p_left,p_up\n"), "{out}");
+    assert!(out.starts_with("labels,p_left,p_up\n"), "{out}");
+    let labels = |row: usize| out.lines().nth(row + 1).unwrap().split(',').next().unwrap();
+    assert_eq!((labels(0), labels(3)), ("", "left|up"));
     assert!(rows[0].iter().all(|&p| p < 0.3) && rows[3].iter().all(|&p| p > 0.7), "{out}");
 }
 

@@ -8,6 +8,7 @@ use super::{bytes_of, not_safetensors};
 use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::metrics::Metrics;
+use crate::schedule::Plateau;
 use crate::snapshot::{Best, Checkpoint, Detours, Fingerprint, HostTensor, Position, Snapshot};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ struct Meta {
     best: Option<BestMeta>,
     detours: Detours,
     losses: Option<[f64; 2]>,
+    #[serde(default)]
+    plateau: Plateau,
     seconds: f64,
     settings: String,
     data: Fingerprint,
@@ -107,6 +110,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
         }),
         detours: checkpoint.detours.clone(),
         losses: checkpoint.losses,
+        plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
         data: checkpoint.data.clone(),
@@ -262,6 +266,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         best: meta.best.map(best).transpose()?,
         detours: meta.detours,
         losses: meta.losses,
+        plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,
         data: meta.data,

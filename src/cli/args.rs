@@ -1,11 +1,13 @@
 //! The arguments as they are given.
 
 use crate::config::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TrainConfig};
-use crate::error::Result;
+use crate::error::{Error, Result, unknown};
+use crate::predictions::Format;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Trains feed-forward neural nets on any GPU, and on the CPU, and proves that both are right.
 #[derive(Debug, Parser)]
@@ -120,11 +122,42 @@ pub(super) struct EvaluateArgs {
     pub model: ModelArgs,
 }
 
+/// What becomes of a row that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnError {
+    Stop,
+    Skip,
+}
+
+impl FromStr for OnError {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "stop" => Ok(OnError::Stop),
+            "skip" => Ok(OnError::Skip),
+            _ => Err(unknown("way with errors", text, &["stop", "skip"])),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
-    /// Where the predictions go, as CSV [default: standard output]
+    /// Where the predictions go; its extension says the format [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// The format: CSV, TSV, JSON lines, Parquet, or a NumPy array of the probabilities or values
+    /// alone [default: as the file's extension says, else csv]
+    #[arg(long, value_name = "csv|tsv|jsonl|parquet|npy")]
+    pub format: Option<Format>,
+    /// Columns of the data that are carried along as they stand, before the predictions; of
+    /// folders of images the column file. A prediction of the same name becomes predicted_NAME
+    #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    pub keep: Vec<String>,
+    /// What becomes of a row that can't be read: stop with exit code 3, or pass over it, say so
+    /// and count it
+    #[arg(long, value_name = "stop|skip", default_value = "stop")]
+    pub on_error: OnError,
     #[command(flatten)]
     pub model: ModelArgs,
 }

@@ -12,16 +12,24 @@ use super::warnings::warnings;
 use super::{open, plan_ahead, print, print_json, say, splitting};
 use crate::backend::device;
 use crate::checkpoint::write_atomically;
-use crate::data::Dataset;
-use crate::data::split::{Parts, all_but};
+use crate::data::split::Parts;
+use crate::data::{Dataset, Targets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::{Report, Value};
 use crate::event::Ending;
+use crate::files::{AtomicFile, write_error};
 use crate::matrix::Matrix;
 use crate::observe::{Bar, Interrupt};
+use crate::predictions::{Columns, Format, Rows, Writer};
 use crate::stopping::Keep;
+use arrow_array::{ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
 use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The file of each row's prediction by the net that didn't see it.
+pub(super) const OUT_OF_FOLD: &str = "out-of-fold.csv";
 
 /// A metric over the folds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +49,10 @@ pub(super) struct Folds {
     pub baselines: Vec<(&'static str, Vec<Spread>)>,
     /// All rows, each as the net that didn't see it predicts it.
     pub whole: Report,
+    /// These predictions: (rows, outputs).
+    predictions: Matrix<f32>,
+    /// The fold in which each row was held out, from 1 on.
+    fold: Vec<u32>,
 }
 
 pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<ExitCode> {
@@ -75,28 +87,30 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     directory.write_config(&config)?;
     let mut interrupt = Interrupt::watch(say_interrupted)?;
     let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
-    let mut fit = |job: &Job, directory: &RunDirectory, text: Option<&str>, warnings: &[String]| {
+    let mut fit = |job: &Job, directory: &RunDirectory, text: &str, warnings: &[String]| {
         let config = &job.config.device;
         let choice = config.device.clone().unwrap_or_default();
         let mut trainer = trainer(job, device::open(&choice, config.threads)?.backend)?;
         let (checkpoints, ended) = (None, None);
-        let run = Run { job, device: &info, directory, config: text, warnings, checkpoints, ended };
+        let run =
+            Run { job, device: &info, directory, config: Some(text), warnings, checkpoints, ended };
         run.fit(&mut trainer, directory.metrics()?, shown, &mut Bar::new(), &mut interrupt)
     };
     drop(opened);
 
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
     for (i, held_out) in folds.iter().enumerate() {
-        let training = all_but(rows, held_out);
-        let fold =
-            source.job(&Parts { training, validation: held_out.clone(), test: Vec::new() })?;
+        let mut fold = source.job(&splitting::parts_of(rows, held_out))?;
+        fold.config.run.fold = Some(i + 1);
         let found = warnings(&fold);
         if i == 0 {
             warn(&found);
         }
         let path = directory.path().join(format!("fold-{}", i + 1));
         let place = RunDirectory::create(Some(&path), "", false)?;
-        let Finished { summary, .. } = fit(&fold, &place, None, &found)?;
+        let config = fold.config_text(&info)?;
+        place.write_config(&config)?;
+        let Finished { summary, .. } = fit(&fold, &place, &config, &found)?;
         if summary.ending == Ending::Interrupted {
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
@@ -120,8 +134,9 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     let report = serde_json::to_string_pretty(&judged)
         .map_err(|e| Error::failed(format!("cannot write the folds as JSON: {e}")))?;
     write_atomically(&directory.path().join("folds.json"), |out| out.write_all(report.as_bytes()))?;
+    judged.write_predictions(&job, &directory.path().join(OUT_OF_FOLD))?;
 
-    let Finished { summary, .. } = fit(&job, &directory, Some(&config), &[])?;
+    let Finished { summary, .. } = fit(&job, &directory, &config, &[])?;
     if args.json {
         print_json(&EndLine { event: "end", summary: &summary, folds: &judged })?;
     } else {
@@ -139,12 +154,14 @@ impl Folds {
         let (each, sets): (Vec<Judgement>, Vec<Dataset>) = parts.into_iter().unzip();
         let cols = each.first().map_or(0, |judged| judged.predictions.cols());
         let mut whole = Matrix::from_fn(job.training.rows(), cols, |_, _| 0.0);
+        let mut fold = vec![0; whole.rows()];
         let mut weights = sets.first().and_then(Dataset::weights).map(|_| vec![1.0; whole.rows()]);
-        for ((rows, judged), set) in folds.iter().zip(&each).zip(&sets) {
+        for (i, ((rows, judged), set)) in folds.iter().zip(&each).zip(&sets).enumerate() {
             for (place, (&row, predictions)) in
                 rows.iter().zip(judged.predictions.iter_rows()).enumerate()
             {
                 whole.data_mut()[row * cols..(row + 1) * cols].copy_from_slice(predictions);
+                fold[row] = i as u32 + 1;
                 if let (Some(all), Some(weights)) = (&mut weights, set.weights()) {
                     all[row] = weights[place];
                 }
@@ -165,7 +182,53 @@ impl Folds {
             baselines: names.into_iter().map(of_baseline).collect(),
             whole: Report::new(&whole, &truth, weights.as_deref())?,
             each,
+            predictions: whole,
+            fold,
         })
+    }
+
+    /// Writes a line for each row: its number, its fold, the truth, and what the net that didn't
+    /// see it predicts.
+    fn write_predictions(&self, job: &Job, path: &Path) -> Result<()> {
+        let rows = self.fold.len();
+        let mut names = vec!["row".to_string(), "fold".to_string()];
+        let mut kept: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from_iter_values(1..=rows as u64)),
+            Arc::new(UInt32Array::from(self.fold.clone())),
+        ];
+        let targets = job.preprocessing.encoding.as_ref().map(|e| e.targets.clone());
+        let named = |i: usize, of: usize| match &targets {
+            Some(names) if names.len() == of => names[i].clone(),
+            _ if of == 1 => "target".to_string(),
+            _ => format!("target_{}", i + 1),
+        };
+        match job.training.targets() {
+            Targets::Classes { labels, names: classes } => {
+                let truth = labels.iter().map(|&label| &classes[label as usize]);
+                names.push(named(0, 1));
+                kept.push(Arc::new(StringArray::from_iter_values(truth)));
+            }
+            Targets::Numbers(m) => {
+                for i in 0..m.cols() {
+                    names.push(named(i, m.cols()));
+                    let truth = m.iter_rows().map(|row| row[i]);
+                    kept.push(Arc::new(Float32Array::from_iter_values(truth)));
+                }
+            }
+            Targets::Labels { values, names: labels } => {
+                for (i, label) in labels.iter().enumerate() {
+                    names.push(label.clone());
+                    let truth = values.iter_rows().map(|row| row[i]);
+                    kept.push(Arc::new(Float32Array::from_iter_values(truth)));
+                }
+            }
+        }
+        let columns = Columns::new(&job.preprocessing, self.predictions.cols(), &names);
+        let failed = |e: std::io::Error| write_error(path, &e);
+        let file = AtomicFile::create(path)?;
+        let mut writer = Writer::new(file, Format::Csv, columns, &kept).map_err(failed)?;
+        writer.write(&Rows { kept: &kept, values: &self.predictions }).map_err(failed)?;
+        writer.finish().map_err(failed)?.commit()
     }
 }
 

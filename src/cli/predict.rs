@@ -1,124 +1,184 @@
-//! `wgrad predict`.
+//! `wgrad predict`: chunk by chunk from the data to the file of predictions.
 
-use super::args::PredictArgs;
+use super::args::{OnError, PredictArgs};
 use super::open::{Trained, open_device};
 use super::{count, printed, say};
-use crate::backend::Backend;
-use crate::checkpoint::write_atomically;
-use crate::data::{self, Features};
+use crate::data::{self, InputChunk};
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use crate::files::{AtomicFile, write_error};
+use crate::predictions::{Columns, Format, Rows, Writer};
+use crate::session::Session;
+use std::io::{self, BufWriter, Seek, SeekFrom, Stdout, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+
+/// Rows that can't be read are named one by one up to this number.
+const NAMED: usize = 10;
 
 pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
+    let format = format(args)?;
+    if let Some(path) = &args.output {
+        refuse_own_data(path, &args.model.data)?;
+    }
+    let mut keep = args.keep.clone();
+    keep.dedup();
     let options = trained.data_options(&args.model, &[]);
-    let inputs = data::open_inputs(&args.model.data, &trained.model.preprocessing, &options)?;
-    let rows = inputs.features.rows();
-    let backend = open_device(&args.model.device)?.backend;
-    let Some(path) = &args.output else {
-        let mut out = BufWriter::new(io::stdout().lock());
-        let written = trained.write(inputs.features, backend, &mut out)?;
-        printed(written.and_then(|()| out.flush()))?;
-        return Ok(ExitCode::SUCCESS);
+    let mut work = Work { args, trained: &trained, format, keep: &keep, state: None, skipped: 0 };
+    let preprocessing = &trained.model.preprocessing;
+    let take = |chunk| work.predict(chunk);
+    data::pass_inputs(&args.model.data, preprocessing, &options, &keep, take)?;
+    let Work { state, skipped, .. } = work;
+    let Some(State { writer, rows, .. }) = state else {
+        return Err(Error::failed("there was nothing to predict").at(&args.model.data));
     };
+    match (written(args, writer.finish())?, &args.output) {
+        (Output::File(file), Some(path)) => {
+            file.commit()?;
+            say(format_args!("{} predicted: {}", count(rows, "row"), path.display()));
+        }
+        (Output::File(file), None) => file.commit()?,
+        (Output::Standard(_), _) => {}
+    }
+    if skipped > 0 {
+        say(format_args!("{} could not be read and passed over", count(skipped, "row")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The format that is asked for, or that the name of the file says.
+fn format(args: &PredictArgs) -> Result<Format> {
+    let format = match (args.format, &args.output) {
+        (Some(format), _) => format,
+        (None, Some(path)) => Format::of(path)?,
+        (None, None) => Format::Csv,
+    };
+    if format == Format::Npy && !args.keep.is_empty() {
+        return Err(Error::usage("--keep beside a NumPy array, which holds numbers of one type")
+            .help("write Parquet, or leave out --keep: the rows are in the order of the data"));
+    }
+    if format == Format::Npy && args.output.is_none() {
+        return Err(Error::usage("a NumPy array on standard output").help(
+            "its first bytes tell its length, which is known at the end: give a file with -o",
+        ));
+    }
+    Ok(format)
+}
+
+fn refuse_own_data(path: &Path, data: &str) -> Result<()> {
     let same = |path: &Path| std::fs::canonicalize(path).ok();
-    if same(path).is_some() && same(path) == same(Path::new(&args.model.data)) {
+    if same(path).is_some() && same(path) == same(Path::new(data)) {
         return Err(Error::usage(format!(
             "the predictions would replace their own data, {}",
             path.display()
         ))
         .help("give another file with -o"));
     }
-    let mut failed = None;
-    let written = write_atomically(path, |out| {
-        trained.write(inputs.features, backend, out).unwrap_or_else(|error| {
-            failed = Some(error);
-            Err(io::ErrorKind::Other.into())
-        })
-    });
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    written?;
-    say(format_args!("{} predicted: {}", count(rows, "row"), path.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
-impl Trained {
-    /// Writes predictions as CSV: the class and the probability of each, or the values. What the
-    /// model failed at is the outer error, what the output failed at the inner one.
-    fn write(
-        &self,
-        features: Arc<Features>,
-        backend: Box<dyn Backend>,
-        out: &mut dyn Write,
-    ) -> Result<io::Result<()>> {
-        let mut csv = csv::WriterBuilder::new().from_writer(out);
-        if let Err(e) = csv.write_record(self.header()) {
-            return Ok(Err(io_error(e)));
-        }
-        let mut stopped = None;
-        let done = self.model.predict_batches(features, backend, |_, batch| {
-            self.write_rows(&batch, &mut csv).map_err(|e| {
-                stopped = Some(e);
-                Error::failed("the predictions can't be written")
-            })
-        });
-        match stopped {
-            Some(error) => Ok(Err(error)),
-            None => done.map(|()| csv.flush()),
-        }
-    }
+/// What goes on from chunk to chunk.
+struct Work<'a> {
+    args: &'a PredictArgs,
+    trained: &'a Trained,
+    format: Format,
+    keep: &'a [String],
+    /// What begins with the first chunk, when the data turned out to be readable.
+    state: Option<State>,
+    skipped: usize,
+}
 
-    fn write_rows(
-        &self,
-        batch: &Matrix<f32>,
-        csv: &mut csv::Writer<&mut dyn Write>,
-    ) -> io::Result<()> {
-        let mut cell = String::new();
-        for row in batch.iter_rows() {
-            if let Some(classes) = &self.model.preprocessing.classes {
-                csv.write_field(&classes[self.model.class(row)]).map_err(io_error)?;
-            }
-            for value in row {
-                cell.clear();
-                // Debug writes the shortest text that reads back the same, with an exponent where
-                // that is shorter; writing to a string can't fail.
-                let _ = write!(cell, "{value:?}");
-                csv.write_field(&cell).map_err(io_error)?;
-            }
-            csv.write_record(None::<&[u8]>).map_err(io_error)?;
-        }
-        Ok(())
-    }
+struct State {
+    session: Session,
+    writer: Writer<Output>,
+    rows: usize,
+}
 
-    /// The names of the columns.
-    fn header(&self) -> Vec<String> {
-        if let Some(classes) = &self.model.preprocessing.classes {
-            let probabilities = classes.iter().map(|class| format!("p_{class}"));
-            return std::iter::once("class".to_string()).chain(probabilities).collect();
+impl Work<'_> {
+    fn predict(&mut self, chunk: InputChunk) -> Result<()> {
+        for error in chunk.faults {
+            if self.args.on_error == OnError::Stop {
+                return Err(error);
+            }
+            match self.skipped {
+                n if n < NAMED => say(format_args!("passed over: {}", error.brief())),
+                NAMED => say("passed over: more rows"),
+                _ => {}
+            }
+            self.skipped += 1;
         }
-        let outputs = self.model.predicted_columns();
-        if let Some(labels) = &self.model.preprocessing.labels {
-            return labels.iter().map(|label| format!("p_{label}")).collect();
+        let model = &self.trained.model;
+        let state = match &mut self.state {
+            Some(state) => state,
+            none => {
+                let backend = open_device(&self.args.model.device)?.backend;
+                let session = model.session(backend, usize::MAX)?;
+                let output = Output::create(self.args.output.as_deref())?;
+                let outputs = model.predicted_columns();
+                let columns = Columns::new(&model.preprocessing, outputs, self.keep);
+                let writer = Writer::new(output, self.format, columns, &chunk.kept);
+                let writer = written(self.args, writer)?;
+                none.insert(State { session, writer, rows: 0 })
+            }
+        };
+        if chunk.features.rows() == 0 {
+            return Ok(());
         }
-        match &self.model.preprocessing.encoding {
-            Some(encoding) if encoding.header.named => encoding.targets.clone(),
-            _ if outputs == 1 => vec!["prediction".into()],
-            _ => (1..=outputs).map(|i| format!("prediction_{i}")).collect(),
+        let values = model.predict_in(&mut state.session, chunk.features)?;
+        state.rows += values.rows();
+        let rows = Rows { kept: &chunk.kept, values: &values };
+        written(self.args, state.writer.write(&rows))
+    }
+}
+
+/// Where predictions go.
+enum Output {
+    File(AtomicFile),
+    Standard(BufWriter<Stdout>),
+}
+
+impl Output {
+    fn create(path: Option<&Path>) -> Result<Self> {
+        match path {
+            Some(path) => AtomicFile::create(path).map(Output::File),
+            None => Ok(Output::Standard(BufWriter::with_capacity(1 << 16, io::stdout()))),
         }
     }
 }
 
-/// The error of the output itself, whose kind tells a reader that went away from a full disk.
-fn io_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Output::File(file) => file.write(bytes),
+            Output::Standard(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.flush(),
+            Output::Standard(out) => out.flush(),
+        }
+    }
+}
+
+impl Seek for Output {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Output::File(file) => file.seek(to),
+            Output::Standard(_) => Err(io::ErrorKind::NotSeekable.into()),
+        }
+    }
+}
+
+/// What came of writing. Where nobody reads standard output any more, the process ends.
+fn written<T>(args: &PredictArgs, result: io::Result<T>) -> Result<T> {
+    match (&args.output, result) {
+        (_, Ok(value)) => Ok(value),
+        (Some(path), Err(error)) => Err(write_error(path, &error)),
+        (None, Err(error)) => {
+            printed(Err(error))?;
+            Err(Error::failed("cannot write to standard output"))
+        }
     }
 }

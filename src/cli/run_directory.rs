@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a run directory may hold.
-const ENTRIES: [&str; 7] = [
+const ENTRIES: [&str; 8] = [
     CONFIG,
     EVENTS,
     "model.safetensors",
@@ -18,6 +18,7 @@ const ENTRIES: [&str; 7] = [
     "checkpoint",
     "report.html",
     "folds.json",
+    super::folds::OUT_OF_FOLD,
 ];
 /// The file of options.
 const CONFIG: &str = "config.toml";

@@ -13,6 +13,14 @@ const VALIDATION: f64 = 0.1;
 pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
     let rows = data.rows();
     let all = || Parts { training: (0..rows).collect(), ..Parts::default() };
+    match (config.run.fold, config.run.folds) {
+        (Some(fold), Some(k)) => return one_fold(config, data, fold, k),
+        (Some(fold), None) => {
+            return Err(Error::usage(format!("--fold {fold} without --folds"))
+                .help("say with --folds of how many it is one"));
+        }
+        _ => {}
+    }
     let given = config.run.split.clone();
     let fraction = match (&config.run.validation, &given) {
         (Some(Validation::Path(_)), None) => return Ok(all()),
@@ -40,6 +48,22 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
         Split::Time(column) => split::by_time(&data.times(&column)?, fraction),
         Split::Column(column) => data.parts(&column),
     }
+}
+
+/// The parts of fold `fold` of `k`, counted from 1.
+fn one_fold(config: &mut TrainConfig, data: &Data, fold: usize, k: usize) -> Result<Parts> {
+    let folds = folds(config, data, k)?;
+    match fold.checked_sub(1).and_then(|i| folds.get(i)) {
+        Some(held_out) => Ok(parts_of(data.rows(), held_out)),
+        None => Err(Error::usage(format!("--fold {fold} of --folds {k}"))
+            .help(format!("folds are counted from 1 to {k}"))),
+    }
+}
+
+/// The parts of a fold with these rows held out.
+pub(super) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
+    let training = split::all_but(rows, held_out);
+    Parts { training, validation: held_out.to_vec(), test: Vec::new() }
 }
 
 /// The held-out rows of each fold.

@@ -25,10 +25,10 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
         return resume::resume(&args, options, run);
     }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
-    if let Some(k) = options.run.folds {
+    if let (Some(k), None) = (options.run.folds, options.run.fold) {
         return folds::train(&args, Source::open(options)?, k);
     }
-    let job = Job::new(options)?;
+    let mut job = Job::new(options)?;
     if args.dry_run {
         return plan_ahead::show(&job, args.json);
     }
@@ -38,6 +38,7 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let opened = choose::open_for(&job)?;
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
+    take_micro_batch(&mut job, &trainer);
     let out = job.config.run.out.as_deref();
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
     let config = job.config_text(&device)?;
@@ -132,6 +133,18 @@ pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
     }
     trainer.name_rows(job.row_name());
     Ok(trainer)
+}
+
+/// Takes over, and says, in what parts batches go that the device has no memory for.
+fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
+    let micro_batch = trainer.spec().micro_batch;
+    if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
+        say(format_args!(
+            "note: the device has no memory for a batch of {}: they go in parts of {rows}, with the same result",
+            job.spec.batch_size
+        ));
+        (job.spec.micro_batch, job.config.step.micro_batch) = (micro_batch, micro_batch);
+    }
 }
 
 /// The end of a run, for people.

@@ -1,7 +1,7 @@
 //! Tables from Parquet and Arrow IPC: record batches as typed columns.
 
 use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
-use super::read::Rows;
+use super::read::{Rows, Selection, Want};
 use super::stream::Source;
 use crate::error::{Error, Result};
 use arrow_array::cast::AsArray;
@@ -62,8 +62,8 @@ impl<T: Read + Seek + Send> Bytewise for T {}
 /// Batches of the wanted columns.
 type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>>>;
 
-/// Takes the rows of a columnar file batch by batch: `wanted` says of its header which columns
-/// are read.
+/// Takes the rows of a columnar file batch by batch: `select` says of its header which columns
+/// are read, and which are carried along.
 ///
 /// # Errors
 /// When the file is cut short or damaged, two columns have one name, or a wanted column holds what
@@ -71,25 +71,30 @@ type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowErr
 pub(super) fn pass(
     source: &Source,
     format: Format,
-    wanted: impl FnOnce(&Header) -> Result<Vec<bool>>,
+    select: impl FnOnce(&Header) -> Result<Selection>,
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
-    let (header, wanted, batches) = guarded(format, || open(source, format, wanted))?;
+    let (header, selection, mut batches) = guarded(format, || open(source, format, select))?;
     let header = Arc::new(header);
+    let is_value = |place: usize| selection.wanted[place] != Want::Nothing;
     let mut first = 0;
-    let mut batches = batches;
     while let Some(batch) = guarded(format, || Ok(batches.next()))? {
         let batch = batch.map_err(|e| damaged(format, &e))?;
-        let mut columns = vec![None; wanted.len()];
-        let places = (0..wanted.len()).filter(|&place| wanted[place]);
-        for (place, array) in places.zip(batch.columns()) {
-            let values = guarded(format, || values(array)).and_then(|v| check_finite(v, first));
-            columns[place] = Some(values.map_err(|e| e.at(header.describe(place)))?);
+        let mut columns = vec![None; header.names.len()];
+        let places = places(&selection);
+        let mut faults = Vec::new();
+        for (&place, array) in places.iter().zip(batch.columns()).filter(|(p, _)| is_value(**p)) {
+            let at = header.describe(place);
+            let values = guarded(format, || values(array)).map_err(|e| e.at(&at))?;
+            faults.extend(infinite(&values, first).map(|(row, e)| (row, e.at(&at))));
+            columns[place] = Some(values);
         }
+        let array = |place: &usize| Some(batch.column(places.binary_search(place).ok()?).clone());
+        let kept = selection.kept.iter().filter_map(array).collect();
         let rows = batch.num_rows();
         if rows > 0 {
             let frame = Frame { header: header.clone(), columns, rows, lines: Lines::default() };
-            take(Rows { first, frame })?;
+            take(Rows { first, frame, kept, faults })?;
         }
         first += rows;
     }
@@ -122,17 +127,25 @@ fn guarded<T>(format: Format, read: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
+/// The places of the columns that are read, in order.
+fn places(selection: &Selection) -> Vec<usize> {
+    let is_read = |&place: &usize| {
+        selection.wanted[place] != Want::Nothing || selection.kept.contains(&place)
+    };
+    (0..selection.wanted.len()).filter(is_read).collect()
+}
+
 fn open(
     source: &Source,
     format: Format,
-    wanted: impl FnOnce(&Header) -> Result<Vec<bool>>,
-) -> Result<(Header, Vec<bool>, Batches)> {
+    select: impl FnOnce(&Header) -> Result<Selection>,
+) -> Result<(Header, Selection, Batches)> {
     let fail = |e: &dyn std::fmt::Display| damaged(format, e);
-    let plan = |schema: &Schema| -> Result<(Header, Vec<bool>, Vec<usize>)> {
+    let plan = |schema: &Schema| -> Result<(Header, Selection, Vec<usize>)> {
         let header = header(schema)?;
-        let wanted = wanted(&header)?;
-        let places = (0..wanted.len()).filter(|&place| wanted[place]).collect();
-        Ok((header, wanted, places))
+        let selection = select(&header)?;
+        let places = places(&selection);
+        Ok((header, selection, places))
     };
     let bytes = || -> Result<Box<dyn Bytewise>> {
         Ok(match source {
@@ -156,28 +169,28 @@ fn open(
         },
         Format::ArrowFile => {
             let schema = FileReader::try_new(bytes()?, None).map_err(|e| fail(&e))?.schema();
-            let (header, wanted, places) = plan(&schema)?;
+            let (header, selection, places) = plan(&schema)?;
             let reader = FileReader::try_new(bytes()?, Some(places)).map_err(|e| fail(&e))?;
-            Ok((header, wanted, Box::new(reader)))
+            Ok((header, selection, Box::new(reader)))
         }
         Format::ArrowStream => {
             let schema = StreamReader::try_new(bytes()?, None).map_err(|e| fail(&e))?.schema();
-            let (header, wanted, places) = plan(&schema)?;
+            let (header, selection, places) = plan(&schema)?;
             let reader = StreamReader::try_new(bytes()?, Some(places)).map_err(|e| fail(&e))?;
-            Ok((header, wanted, Box::new(reader)))
+            Ok((header, selection, Box::new(reader)))
         }
     }
 }
 
 fn parquet<R: parquet::file::reader::ChunkReader + 'static>(
     builder: parquet::errors::Result<ParquetRecordBatchReaderBuilder<R>>,
-    plan: impl FnOnce(&Schema) -> Result<(Header, Vec<bool>, Vec<usize>)>,
-) -> Result<(Header, Vec<bool>, Batches)> {
+    plan: impl FnOnce(&Schema) -> Result<(Header, Selection, Vec<usize>)>,
+) -> Result<(Header, Selection, Batches)> {
     let builder = builder.map_err(|e| damaged(Format::Parquet, &e))?;
-    let (header, wanted, places) = plan(builder.schema())?;
+    let (header, selection, places) = plan(builder.schema())?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     let reader = builder.with_projection(mask).with_batch_size(BATCH).build();
-    Ok((header, wanted, Box::new(reader.map_err(|e| damaged(Format::Parquet, &e))?)))
+    Ok((header, selection, Box::new(reader.map_err(|e| damaged(Format::Parquet, &e))?)))
 }
 
 fn damaged(format: Format, error: &dyn std::fmt::Display) -> Error {
@@ -200,16 +213,16 @@ fn header(schema: &Schema) -> Result<Header> {
     Ok(Header { named: true, names })
 }
 
-/// Refuses an infinite number; rows are counted from `first`.
-fn check_finite(values: Values, first: usize) -> Result<Values> {
-    if let Values::Numbers(numbers) = &values
-        && let Some(row) = numbers.iter().position(|x| x.is_infinite())
-    {
-        return Err(Error::data(format!("{} is not a finite number", numbers[row]))
+/// The rows with an infinite number; messages count rows from `first`.
+fn infinite(values: &Values, first: usize) -> impl Iterator<Item = (usize, Error)> {
+    let numbers = if let Values::Numbers(numbers) = values { &numbers[..] } else { &[] };
+    let rows = numbers.iter().enumerate().filter(|(_, x)| x.is_infinite());
+    rows.map(move |(row, x)| {
+        let error = Error::data(format!("{x} is not a finite number"))
             .at(format!("row {}", first + row + 1))
-            .help("replace it, or leave it out as missing"));
-    }
-    Ok(values)
+            .help("replace it, or leave it out as missing");
+        (row, error)
+    })
 }
 
 fn values(array: &ArrayRef) -> Result<Values> {

@@ -182,6 +182,13 @@ impl ImageFolder {
         Ok(ImageShape { width, height, colour })
     }
 
+    /// The paths of the images from the folder on.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let name =
+            |file: &PathBuf| file.strip_prefix(&self.path).unwrap_or(file).display().to_string();
+        self.files.iter().map(name)
+    }
+
     /// The pixels of all images in that shape: (images, features).
     ///
     /// # Errors

@@ -35,6 +35,7 @@ mod generated;
 mod idx;
 mod idx_set;
 mod images;
+mod inputs;
 mod keys;
 mod kind;
 mod known;
@@ -52,6 +53,7 @@ mod table;
 mod target;
 mod task;
 mod time;
+mod trained;
 mod weights;
 pub use digits::digits;
 pub use encode::{
@@ -63,15 +65,14 @@ pub use generated::{moons, spiral, xor};
 pub use idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
+pub use inputs::{InputChunk, Inputs, open_inputs, pass_inputs};
 pub use kind::Kind;
 pub use passes::{EncodedChunk, StreamedTable};
 pub use prepare::Data;
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
-pub use source::{
-    DataOptions, Inputs, Measured, NAMES, TrainTest, open, open_bytes, open_inputs, open_measured,
-};
+pub use source::{DataOptions, Measured, NAMES, TrainTest, open, open_bytes, open_measured};
 pub use table::{Column, Fitting, Table};
 pub use task::Task;
 pub use weights::ClassWeight;

@@ -7,11 +7,12 @@
 //! later pass gives encoded chunks in the order of the file.
 
 use super::frame::{Frame, Texts, Values};
-use super::read::{self, Known, Rows};
+use super::read::{self, Known, Rows, Selection};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
 use super::table::{self, Fitting, Table};
 use super::target::MAX_CLASSES;
+use super::trained::Reading;
 use super::{Data, Dataset, Preprocessing};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
@@ -55,8 +56,10 @@ impl StreamedTable {
         let (columns, task) = (&options.columns, options.task);
         let known = Known { names: &columns.target, unnamed: false };
         let mut sampling: Option<Sampling> = None;
-        let want = |header: &super::Header| table::wanted(header, columns, task);
+        let want =
+            |header: &super::Header| table::wanted(header, columns, task).map(Selection::from);
         read::pass(&source, known, want, |rows| {
+            let rows = rows.sound()?;
             if rows.first == 0 || sampling.is_none() {
                 let width = rows.frame.columns.iter().flatten().count().max(1);
                 // A quarter of the memory, of values with some room around them.
@@ -129,7 +132,9 @@ fn pass(
     mut take: impl FnMut(EncodedChunk) -> Result<()>,
 ) -> Result<()> {
     let (place, name) = (source.path().display().to_string(), set_name(source.path()));
-    source::pass_known(source, preprocessing, options, true, |known, rows| {
+    let reading = Reading { preprocessing, options, with_targets: true, keep: &[] };
+    reading.pass(source, |known, rows| {
+        let rows = rows.sound()?;
         let data = known.measured(&name, &rows.frame).map_err(|e| e.at(&place))?;
         take(EncodedChunk { first: rows.first, data })
     })
@@ -166,7 +171,7 @@ impl Sampling {
         }
     }
 
-    fn take(&mut self, Rows { first, frame }: Rows) -> Result<()> {
+    fn take(&mut self, Rows { first, frame, .. }: Rows) -> Result<()> {
         let mut keys: Vec<u64> = (first..first + frame.rows).map(|row| self.key_of(row)).collect();
         if let [target] = self.targets[..]
             && let Some(values) = &frame.columns[target]

@@ -3,11 +3,13 @@
 use super::columnar::{self, Format};
 use super::delimited::Delimited;
 use super::encode::texts_of;
-use super::frame::{Frame, Header, Texts, Values};
+use super::frame::{Frame, Header, MISSING, Texts, Values};
 use super::npy::{self, NpyArray, NpzPair};
 use super::stream::Source;
 use crate::error::{Error, Result};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// What is known of a table's columns before it is looked at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +35,22 @@ pub(super) enum Want {
     Nothing,
 }
 
+/// What is read of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Selection {
+    /// What is wanted of each column.
+    pub(super) wanted: Vec<Want>,
+    /// The places of the columns that are carried along as they stand, whatever else they are
+    /// wanted for.
+    pub(super) kept: Vec<usize>,
+}
+
+impl From<Vec<Want>> for Selection {
+    fn from(wanted: Vec<Want>) -> Self {
+        Selection { wanted, kept: Vec::new() }
+    }
+}
+
 /// Some rows of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rows {
@@ -40,6 +58,40 @@ pub(super) struct Rows {
     pub(super) first: usize,
     /// Their values.
     pub(super) frame: Frame,
+    /// The columns that are carried along, in the order of the selection: texts where the file is
+    /// text, else of the file's types.
+    pub(super) kept: Vec<ArrayRef>,
+    /// The rows that can't be read, in order and each once, and why. Their values mean nothing.
+    pub(super) faults: Vec<(usize, Error)>,
+}
+
+impl Rows {
+    /// The rows, if all of them can be read.
+    ///
+    /// # Errors
+    /// What is wrong with the first that can't.
+    pub(super) fn sound(self) -> Result<Self> {
+        match self.faults.first() {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(self),
+        }
+    }
+
+    /// A row for a message: its line, or its number in the whole table from 1 on.
+    pub(super) fn describe(&self, row: usize) -> String {
+        match self.frame.lines.of(row) {
+            Some(_) => self.frame.describe_row(row),
+            None => format!("row {}", self.first + row + 1),
+        }
+    }
+}
+
+/// The rows of an array that are named.
+pub(super) fn rows_of(array: &ArrayRef, rows: &[usize]) -> Result<ArrayRef> {
+    let mut mask = vec![false; array.len()];
+    rows.iter().for_each(|&row| mask[row] = true);
+    arrow_select::filter::filter(array, &BooleanArray::from(mask))
+        .map_err(|e| Error::data(format!("a column can't be carried along: {e}")))
 }
 
 /// Reads a table of any format: `want` says of its header what is wanted of each column.
@@ -52,7 +104,9 @@ pub(super) fn read(
     want: impl FnOnce(&Header) -> Result<Vec<Want>>,
 ) -> Result<Frame> {
     let mut all = Frame::default();
+    let want = |header: &Header| want(header).map(Selection::from);
     pass(source, known, want, |rows| {
+        let rows = rows.sound()?;
         if rows.first == 0 {
             all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
         }
@@ -63,20 +117,28 @@ pub(super) fn read(
 }
 
 /// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY and NPZ are one
-/// chunk. It may begin again with the first row, where a column turned out to be text.
+/// chunk. It may begin again with the first row, where a column turned out to be text. What to do
+/// about rows that can't be read is up to `take`.
 ///
 /// # Errors
-/// As [`read`], and what `take` returns.
+/// As [`read`], rows that can't be read aside, and what `take` returns.
 pub(super) fn pass(
     source: &Source,
     known: Known,
-    want: impl FnOnce(&Header) -> Result<Vec<Want>>,
+    want: impl FnOnce(&Header) -> Result<Selection>,
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
     let place = source.path().display().to_string();
     let head = source.open()?.head().to_vec();
     if let Some(format) = Format::of(&head) {
-        return columnar(source, format, want, take).map_err(|e| e.at(place));
+        // What is taken knows its place by itself.
+        let mut taken = Ok(());
+        let read = columnar(source, format, want, |mut rows| {
+            rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
+            taken = take(rows);
+            taken.clone()
+        });
+        return taken.and(read.map_err(|e| e.at(&place)));
     }
     let arrays = match () {
         () if npy::is_npy(&head) => Some(npy::read_npy(source.open()?).map(|a| npy::table(&a))),
@@ -85,29 +147,36 @@ pub(super) fn pass(
     };
     if let Some(frame) = arrays {
         let frame = frame.map_err(|e| e.at(&place))?;
-        let wanted = want(&frame.header).map_err(|e| e.at(&place))?;
-        let frame = as_wanted(frame, &wanted).map_err(|e| e.at(place))?;
-        return take(Rows { first: 0, frame });
+        let Selection { wanted, kept } = want(&frame.header).map_err(|e| e.at(&place))?;
+        let array = |&place: &usize| frame.columns[place].as_ref().map(array_of);
+        let kept = kept.iter().filter_map(array).collect();
+        let mut rows = Rows { first: 0, frame, kept, faults: Vec::new() };
+        as_wanted(&mut rows, &wanted);
+        rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
+        return take(rows);
     }
     let delimited = Delimited::open(source.clone(), known)?;
-    let wanted = want(delimited.header()).map_err(|e| e.at(&place))?;
-    delimited.pass(&wanted, take).map(|_| ())
+    let selection = want(delimited.header()).map_err(|e| e.at(&place))?;
+    delimited.pass(&selection, take).map(|_| ())
 }
 
 fn columnar(
     source: &Source,
     format: Format,
-    want: impl FnOnce(&Header) -> Result<Vec<Want>>,
+    want: impl FnOnce(&Header) -> Result<Selection>,
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
-    let wanted = OnceCell::new();
-    let choose = |header: &Header| -> Result<Vec<bool>> {
-        let wanted = wanted.get_or_init(|| want(header)).as_ref().map_err(Error::clone)?;
-        Ok(wanted.iter().map(|want| *want != Want::Nothing).collect())
+    let chosen = OnceCell::new();
+    let choose = |header: &Header| {
+        let selection = want(header)?;
+        // Set once: the header is asked for once.
+        Ok(chosen.get_or_init(|| selection).clone())
     };
-    columnar::pass(source, format, choose, |rows| {
-        let Some(Ok(wanted)) = wanted.get() else { return Ok(()) };
-        take(Rows { frame: as_wanted(rows.frame, wanted)?, ..rows })
+    columnar::pass(source, format, choose, |mut rows| {
+        if let Some(Selection { wanted, .. }) = chosen.get() {
+            as_wanted(&mut rows, wanted);
+        }
+        take(rows)
     })
 }
 
@@ -122,36 +191,60 @@ fn npz(arrays: &[(String, NpyArray)]) -> Result<Frame> {
     npy::table_of(&all)
 }
 
-/// The columns of a typed format as they are wanted.
-pub(super) fn as_wanted(mut frame: Frame, wanted: &[Want]) -> Result<Frame> {
+/// Turns the columns of a typed format into what is wanted of them.
+pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
+    let mut faults = std::mem::take(&mut rows.faults);
     for (place, want) in wanted.iter().enumerate() {
-        let Some(values) = frame.columns[place].take() else { continue };
-        frame.columns[place] = match want {
+        let Some(values) = rows.frame.columns[place].take() else { continue };
+        rows.frame.columns[place] = match want {
             Want::Nothing => None,
             Want::Guess | Want::Target => Some(values),
             Want::Text => Some(Values::Texts(texts_of(&values).into_owned())),
             Want::Number => {
-                let at = frame.header.describe(place);
-                Some(as_numbers(values).map_err(|e| e.at(at))?)
+                let (numbers, wrong) = as_numbers(values);
+                let column = rows.frame.header.describe(place);
+                let place = |row| format!("{column}, {}", rows.describe(row));
+                faults.extend(wrong.into_iter().map(|(row, e)| (row, e.at(place(row)))));
+                Some(numbers)
             }
         };
     }
-    Ok(frame)
+    faults.sort_by_key(|(row, _)| *row);
+    faults.dedup_by_key(|(row, _)| *row);
+    rows.faults = faults;
 }
 
-/// Texts as the numbers that they are.
-fn as_numbers(values: Values) -> Result<Values> {
-    let Values::Texts(Texts { codes, words }) = &values else { return Ok(values) };
-    let numbers: Vec<f64> = words
-        .iter()
-        .map(|word| {
-            let number = word.trim().parse::<f64>().ok().filter(|x| x.is_finite());
-            number.ok_or_else(|| {
-                Error::data(format!("{word:?} is not a number"))
-                    .help("correct it, or leave the value out if it is missing")
-            })
-        })
-        .collect::<Result<_>>()?;
-    let of = |&code: &u32| numbers.get(code as usize).copied().unwrap_or(f64::NAN);
-    Ok(Values::Numbers(codes.iter().map(of).collect()))
+/// Texts as the numbers that they are, and the rows whose text is none.
+fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
+    let Values::Texts(Texts { codes, words }) = &values else { return (values, Vec::new()) };
+    let number = |word: &str| word.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+    let numbers: Vec<Option<f64>> = words.iter().map(number).collect();
+    let mut faults = Vec::new();
+    let mut of = |(row, &code): (usize, &u32)| match numbers.get(code as usize) {
+        Some(Some(number)) => *number,
+        Some(None) => {
+            let error = Error::data(format!("{:?} is not a number", words.get(code)))
+                .help("correct it, or leave the value out if it is missing");
+            faults.push((row, error));
+            f64::NAN
+        }
+        None => f64::NAN,
+    };
+    let numbers = codes.iter().enumerate().map(&mut of).collect();
+    (Values::Numbers(numbers), faults)
+}
+
+/// A column of an array file, to be carried along.
+fn array_of(values: &Values) -> ArrayRef {
+    match values {
+        Values::Bytes(bytes) => Arc::new(UInt8Array::from(bytes.clone())),
+        Values::Numbers(numbers) | Values::Times(numbers) => {
+            let present = |&x: &f64| Some(x).filter(|x| !x.is_nan());
+            Arc::new(numbers.iter().map(present).collect::<Float64Array>())
+        }
+        Values::Texts(texts) => {
+            let text = |&code: &u32| (code != MISSING).then(|| texts.words.get(code));
+            Arc::new(texts.codes.iter().map(text).collect::<StringArray>())
+        }
+    }
 }

@@ -5,19 +5,18 @@ use super::idx_set::{self, has_any_file, read_directory, several_classes};
 use super::images::{self, ImageFolder, ImageOptions, ImageShape};
 use super::known::{self, FASHION_MNIST, MNIST};
 use super::npy::{self, NpyArray, NpzPair};
-use super::read::{self, Known, Rows, Want};
+use super::read::{self, Known};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
 use super::target::{self, Columns};
+use super::trained::Reading;
 use super::{
-    ColumnOptions, Data, Dataset, Features, Frame, Header, Preprocessing, Role, Task, digits,
-    moons, spiral, xor,
+    ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task, digits, moons,
+    spiral, xor,
 };
 use crate::error::{Error, Result, nearest};
-use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The names of the sets that need no file.
 pub const NAMES: [&str; 6] = ["digits", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
@@ -46,15 +45,6 @@ pub struct TrainTest {
     pub train: Data,
     /// What is only measured on.
     pub test: Option<Dataset>,
-}
-
-/// Features without targets, for prediction.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Inputs {
-    /// The name, as shown to users.
-    pub name: String,
-    /// The features: (rows, features).
-    pub features: Arc<Features>,
 }
 
 /// Opens a set by its name, a file, or a directory; names come before paths of the same name, and
@@ -133,7 +123,8 @@ pub fn open_measured(
         }
         Found::Table(source) => {
             let place = source.path().display().to_string();
-            let (preprocessing, frame) = read_known(&source, preprocessing, options, true)?;
+            let reading = Reading { preprocessing, options, with_targets: true, keep: &[] };
+            let (preprocessing, frame) = reading.whole(&source)?;
             let name = set_name(source.path());
             let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
             return Ok(Measured { data, is_test_part: false });
@@ -156,107 +147,6 @@ pub fn open_measured(
     Ok(Measured { data, is_test_part })
 }
 
-/// Opens the features alone for a trained model: of a set with a test part those of that, and of a
-/// table whether its target is there or not.
-///
-/// # Errors
-/// When there is no such thing, it is bad, or it isn't what the model needs.
-pub fn open_inputs(
-    name: &str,
-    preprocessing: &Preprocessing,
-    options: &DataOptions,
-) -> Result<Inputs> {
-    let inputs = match find(name, options)? {
-        Found::Set(Ready { train, test }) => {
-            let data = test.unwrap_or(train);
-            Inputs { name: data.name().to_string(), features: data.features_shared() }
-        }
-        Found::Table(source) => {
-            let place = source.path().display().to_string();
-            let (preprocessing, frame) = read_known(&source, preprocessing, options, false)?;
-            let name = set_name(source.path());
-            let features = match &preprocessing.encoding {
-                Some(encoding) => encoding.encode(&frame, None).map_err(|e| e.at(place))?,
-                None => return Err(Error::failed("a table was read without its columns")),
-            };
-            return Ok(Inputs { name, features: Arc::new(features) });
-        }
-        Found::Images(Images { train, test }) => {
-            let images = test.unwrap_or(train);
-            let shape = shape_for(&images, preprocessing, options)?;
-            Inputs { name: name.to_string(), features: Arc::new(images.features(shape)?) }
-        }
-        Found::Pixels(path, features) => {
-            Inputs { name: set_name(&path), features: Arc::new(features) }
-        }
-        Found::Idx(images) => {
-            let name = set_name(images.path());
-            Inputs { name, features: Arc::new(idx_set::features(images)?.0) }
-        }
-    };
-    check_ready(&inputs.name, &inputs.features, preprocessing)?;
-    Ok(inputs)
-}
-
-/// The columns of a table that a model needs, and the preprocessing with which they are encoded.
-fn read_known(
-    source: &Source,
-    preprocessing: &Preprocessing,
-    options: &DataOptions,
-    with_targets: bool,
-) -> Result<(Preprocessing, Frame)> {
-    let mut all: Option<(Preprocessing, Frame)> = None;
-    pass_known(source, preprocessing, options, with_targets, |known, rows| {
-        match &mut all {
-            Some((_, frame)) if rows.first > 0 => frame.append(rows.frame),
-            all => *all = Some((known.clone(), rows.frame)),
-        }
-        Ok(())
-    })?;
-    all.ok_or_else(|| Error::data("the table has no rows").at(source.path().display()))
-}
-
-/// Takes the rows of a table that a model needs chunk by chunk, with the preprocessing by which
-/// they are encoded.
-///
-/// # Errors
-/// When it can't be read, or isn't what the model needs; and what `take` returns.
-pub(super) fn pass_known(
-    source: &Source,
-    preprocessing: &Preprocessing,
-    options: &DataOptions,
-    with_targets: bool,
-    mut take: impl FnMut(&Preprocessing, Rows) -> Result<()>,
-) -> Result<()> {
-    let known = match preprocessing.encoding {
-        Some(_) => preprocessing.clone(),
-        None => preprocessing.with_plain_columns(),
-    };
-    let is_class = known.classes.is_some() || known.labels.is_some();
-    let Some(encoding) = known.encoding.clone() else {
-        return Err(Error::failed("a model of a table without its columns"));
-    };
-    let target = &options.columns.target;
-    let names = if encoding.header.named { encoding.header.names.clone() } else { Vec::new() };
-    let hint = Known { names: &names, unnamed: !encoding.header.named };
-    let chosen = OnceCell::new();
-    let choose = |header: &Header| -> Result<Vec<Want>> {
-        let mut encoding = encoding;
-        if !target.is_empty() && with_targets {
-            encoding.rename_targets(target, header)?;
-        }
-        let wanted = wanted(header, &encoding, is_class, with_targets)?;
-        let known = Preprocessing { encoding: Some(encoding), ..known };
-        // Set once: the header is asked for once.
-        let _ = chosen.set(known);
-        Ok(wanted)
-    };
-    read::pass(source, hint, choose, |rows| match chosen.get() {
-        Some(known) => take(known, rows),
-        None => Ok(()),
-    })
-}
-
 /// The places of the targets of a table to be trained on.
 pub(super) fn target_places(header: &Header, options: &ColumnOptions) -> Result<Vec<usize>> {
     let roles = super::roles::roles(header, options)?;
@@ -264,32 +154,12 @@ pub(super) fn target_places(header: &Header, options: &ColumnOptions) -> Result<
     Ok(roles.into_iter().enumerate().filter(is_target).map(|(place, _)| place).collect())
 }
 
-/// What to read of a table for a trained model.
-fn wanted(
-    header: &Header,
-    encoding: &super::Encoding,
-    is_class: bool,
-    with_targets: bool,
-) -> Result<Vec<Want>> {
-    let located = encoding.locate(header)?;
-    let mut wanted = vec![Want::Nothing; header.names.len()];
-    for (feature, &place) in encoding.features.iter().zip(&located.features) {
-        let number = feature.encoder.takes_numbers();
-        wanted[place] = if number { Want::Number } else { Want::Text };
-    }
-    if with_targets {
-        for &place in located.targets.iter().flatten() {
-            wanted[place] = if is_class { Want::Text } else { Want::Number };
-        }
-        if let Some(place) = located.weight {
-            wanted[place] = Want::Number;
-        }
-    }
-    Ok(wanted)
-}
-
 /// Refuses a matrix for a model that was trained on the columns of a table.
-fn check_ready(name: &str, features: &Features, preprocessing: &Preprocessing) -> Result<()> {
+pub(super) fn check_ready(
+    name: &str,
+    features: &Features,
+    preprocessing: &Preprocessing,
+) -> Result<()> {
     let expected = preprocessing.features.cols();
     if let Some(encoding) = preprocessing.encoding.as_ref().filter(|e| !e.pixels)
         && features.cols() == expected
@@ -316,7 +186,7 @@ pub(super) struct Ready {
     pub(super) test: Option<Dataset>,
 }
 
-enum Found {
+pub(super) enum Found {
     Set(Ready),
     Table(Source),
     Idx(ByteStream),
@@ -326,13 +196,13 @@ enum Found {
 }
 
 /// Folders of images.
-struct Images {
-    train: ImageFolder,
-    test: Option<ImageFolder>,
+pub(super) struct Images {
+    pub(super) train: ImageFolder,
+    pub(super) test: Option<ImageFolder>,
 }
 
 /// The shape of images for a model: that of its training, unless something else is asked for.
-fn shape_for(
+pub(super) fn shape_for(
     images: &ImageFolder,
     preprocessing: &Preprocessing,
     options: &DataOptions,
@@ -343,7 +213,8 @@ fn shape_for(
     }
 }
 
-fn find(name: &str, options: &DataOptions) -> Result<Found> {
+/// What a user calls DATA, as far as it is told without reading all of it.
+pub(super) fn find(name: &str, options: &DataOptions) -> Result<Found> {
     let set = |train| Ok(Found::Set(Ready { train, test: None }));
     let known = |set| known::open(set, options.data_dir.as_deref(), options.notify).map(Found::Set);
     match name {
@@ -496,11 +367,9 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Targets;
     use super::super::idx_set::tests::write_quartet;
     use super::super::stream::tests::gzip;
     use super::*;
-    use crate::matrix::Matrix;
 
     fn plain(name: &str) -> Result<TrainTest> {
         open(name, &DataOptions::default())
@@ -571,27 +440,5 @@ mod tests {
         for options in [target, task] {
             assert_eq!(open("digits", &options).unwrap_err().kind().exit_code(), 2);
         }
-    }
-
-    #[test]
-    fn prediction_takes_tables_without_targets_and_images_without_labels() {
-        let dir = tempfile::tempdir().unwrap();
-        let csv = write(dir.path(), "new.csv", "1,2.5\n3,4\n");
-        let options = DataOptions::default();
-        let of = |features: Features, targets| {
-            Preprocessing::none(&Dataset::new("set", features, targets).unwrap())
-        };
-        let numbers = |rows, cols| Matrix::from_fn(rows, cols, |r, _| r as f32);
-        let two = of(Features::F32(numbers(2, 2)), Targets::Numbers(numbers(2, 1)));
-        let inputs = open_inputs(&csv, &two, &options).unwrap();
-        assert_eq!((inputs.name.as_str(), inputs.features.rows()), ("new", 2));
-        assert_eq!(inputs.features.value(0, 1), 2.5);
-        write_quartet(dir.path(), "-", false);
-        fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
-        let images = dir.path().join("t10k-images-idx3-ubyte").to_string_lossy().into_owned();
-        let four = of(Features::F32(numbers(2, 4)), Targets::Numbers(numbers(2, 1)));
-        assert_eq!(open_inputs(&images, &four, &options).unwrap().features.value(0, 0), 9.0);
-        let error = open_inputs("digits", &four, &options).unwrap_err().to_string();
-        assert!(error.contains("64 feature columns"), "{error}");
     }
 }

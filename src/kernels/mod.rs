@@ -5,9 +5,12 @@
 
 pub mod activation;
 pub mod add;
+pub mod average;
 pub mod backward;
+pub mod collect;
 pub mod dense;
 pub mod dropout;
+pub mod edits;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
@@ -22,6 +25,7 @@ pub mod random;
 pub mod softmax;
 pub mod sums;
 pub mod tile;
+pub mod vector_norm;
 
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
@@ -92,9 +96,15 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::LOSS,
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
+        &edits::EDIT,
+        &vector_norm::SQUARE_SUMS,
+        &vector_norm::NORM,
         &optimizer::OPTIMIZER,
+        &average::AVERAGE,
+        &average::SWAP,
         &dropout::DROPOUT,
         &add::ADD,
+        &collect::COLLECT,
         &norm::BATCH_STATISTICS,
         &norm::BATCH_NORM,
         &norm::LAYER_NORM,
@@ -152,8 +162,8 @@ pub struct Step {
     pub t: u32,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// Pads to 16 bytes.
-    pub padding: u32,
+    /// ε of label smoothing; 0 where rows are only measured.
+    pub smoothing: f32,
 }
 
 /// A binding's argument.
@@ -169,6 +179,8 @@ pub enum Arg {
     Affine,
     /// Its targets.
     Targets,
+    /// The weights of its rows.
+    Weights,
     /// Nothing: the kernel doesn't touch this binding in this variant.
     Unused,
 }

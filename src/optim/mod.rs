@@ -3,9 +3,14 @@
 //! Where PyTorch has a rule, it is written as PyTorch writes it. The equations stand at the
 //! variants of [`Optimizer`], and as code in [`rules`].
 
+mod averaging;
+mod edits;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+
+pub use averaging::Averaging;
+pub use edits::GradientEdits;
 
 use crate::error::{Error, Result, unknown};
 use std::fmt;

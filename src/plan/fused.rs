@@ -40,8 +40,7 @@ fn build(
     on_gpu: bool,
 ) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Arena);
-    let (t, gradient) =
-        (tensors.transient("target", spec.net.outputs()), tensors.output_gradient());
+    let (t, gradient) = (tensors.target(spec), tensors.output_gradient());
     let arena = tensors.plan.program.add_whole(ARENA, "arena", Role::Transient);
     let p = &mut tensors.plan.program;
     let layers: Vec<FusedLayer> = spec
@@ -110,7 +109,7 @@ fn build(
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = Routines { predict, evaluate, step, ..Routines::default() };
-    tensors.plan
+    tensors.finish(spec)
 }
 
 /// The gradients of all parameters over parts of `part` rows, and the step on them; on a GPU with

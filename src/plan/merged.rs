@@ -123,5 +123,5 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let p = &mut tensors.plan.program;
     p.ops = ops;
     p.routines = Routines { predict, evaluate, step, ..Routines::default() };
-    tensors.plan
+    tensors.finish(spec)
 }

@@ -10,10 +10,13 @@ use crate::backend::ValuesMut;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Diverged, Observer};
 use crate::findings::{self, findings};
+use crate::optim::Averaging;
 use crate::plan::{self, Watch};
 use crate::random::permute;
+use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::snapshot::{Position, Snapshot};
+use crate::spec::Spec;
 use crate::stopping::OnDivergence;
 use crate::tensor::Extent;
 use std::sync::Arc;
@@ -59,9 +62,9 @@ impl LastGood {
     }
 
     /// That of a run that goes on from `snapshot`.
-    pub fn kept(snapshot: Snapshot) -> Self {
+    pub fn kept(snapshot: Arc<Snapshot>) -> Self {
         let step = snapshot.position.step;
-        Self::of(State::Kept(Arc::new(snapshot)), step)
+        Self::of(State::Kept(snapshot), step)
     }
 
     /// None until the next state is read.
@@ -97,6 +100,20 @@ struct Found {
 }
 
 impl Trainer {
+    /// Keeps the state at the start of an epoch, where the run may go back to it; and where replays
+    /// mustn't go back beyond it, since what happens at the end of an epoch is no step.
+    pub(super) fn keep_epoch_start(&mut self) -> Result<()> {
+        let goes_back = self.spec.stopping.on_divergence == OnDivergence::LowerLr;
+        let stays = matches!(self.spec.schedule, Schedule::Plateau { .. })
+            || matches!(self.spec.averaging, Averaging::Swa { .. });
+        if goes_back || stays {
+            let start = Arc::new(self.snapshot()?);
+            self.epoch_start = goes_back.then(|| start.clone());
+            self.good = LastGood::kept(start);
+        }
+        Ok(())
+    }
+
     /// Notes that the loss was finite at the present step.
     pub(super) fn note_good(&mut self) -> Result<()> {
         self.good.seen = self.at.step;
@@ -128,6 +145,7 @@ impl Trainer {
                 // Loaded anew, what the optimiser keeps is as it was at first.
                 self.session.replace(self.session.plan().clone())?;
                 self.session.set_weights(&self.spec.net, &weights)?;
+                self.averaged = false;
                 self.at = Position::default();
             }
         }
@@ -208,7 +226,7 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn findings(&mut self) -> Result<Vec<String>> {
-        let weights = self.session.weights()?;
+        let weights = self.weights()?;
         let drawn = initial_weights(&self.spec);
         let steps = if self.is_drawn { self.at.step } else { 0 };
         let mut found = findings(&self.spec, &self.samples, &weights, &drawn, steps)?;
@@ -249,9 +267,12 @@ impl Trainer {
         let first = bad.saturating_sub(1).max(self.good.step());
         self.go_to(run, first)?;
         let before = self.snapshot()?;
-        let (watched, watches) = plan::watched(&self.spec, run.batch);
+        // In one piece, of which every row is the batch's.
+        let spec = Spec { micro_batch: None, ..self.spec.clone() };
+        let (watched, watches) = plan::watched(&spec, run.batch);
+        let in_one = Run::new(spec, run.rows);
         let plan = self.session.replace(watched)?;
-        let found = self.watch(run, &before, bad, &watches);
+        let found = self.watch(&in_one, &before, bad, &watches);
         self.session.replace(plan)?;
         self.restore(&before)?;
         found

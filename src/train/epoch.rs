@@ -5,8 +5,6 @@ use super::{Trainer, ending_of};
 use crate::error::Result;
 use crate::event::{Ending, Observer, Progress};
 use crate::kernels::Step;
-use crate::stopping::OnDivergence;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Observers are asked about this often, in seconds.
@@ -31,9 +29,7 @@ impl Trainer {
     ) -> Result<Option<Stretch>> {
         if self.at.within == 0 {
             self.session.clear_sums()?;
-            if self.spec.stopping.on_divergence == OnDivergence::LowerLr {
-                self.epoch_start = Some(Arc::new(self.snapshot()?));
-            }
+            self.keep_epoch_start()?;
         }
         let (begin, first) = (Instant::now(), self.at.within);
         let between_reads = run.steps.div_ceil(reads);
@@ -79,6 +75,7 @@ impl Trainer {
 
     /// Runs the next `count` steps of the epoch, but for those that are passed over.
     pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
+        self.use_average(false)?;
         let order = run.order(self.at.epoch);
         let number = |i: usize| self.at.step + i as u64;
         let step = |i: usize| Step {
@@ -87,10 +84,25 @@ impl Trainer {
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
         let steps: Vec<Step> = (0..count).filter(is_run).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.run_steps_of(run, &steps)?;
         self.at.within += count;
         self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// Runs steps, each in as many micro-batches as its batch has.
+    pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        let routines = self.session.plan().program.routines.clone();
+        let (data, backend) = (self.training.id, self.session.backend_mut());
+        if !run.spec.accumulates() {
+            return backend.run(routines.step, data, steps);
+        }
+        for step in steps {
+            let micro_batches = run.micro_batches(step);
+            let Some((last, parts)) = micro_batches.split_last() else { continue };
+            backend.run(routines.part.clone(), data, parts)?;
+            backend.run(routines.step.clone(), data, &[*last])?;
+        }
         Ok(())
     }
 

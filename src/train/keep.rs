@@ -28,6 +28,7 @@ impl Trainer {
     pub fn restore_best(&mut self) -> Result<bool> {
         match self.best.clone() {
             Some(best) if !best.tensors.is_empty() => {
+                self.use_average(true)?;
                 self.good = LastGood::unknown();
                 self.session.write_tensors(&best.tensors).map(|()| true)
             }
@@ -81,6 +82,7 @@ impl Trainer {
 
     /// What net and optimiser hold now.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        self.use_average(false)?;
         Ok(Snapshot {
             position: self.at,
             sums: self.session.sums()?,
@@ -90,6 +92,7 @@ impl Trainer {
 
     /// Goes to where a snapshot was taken.
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.use_average(false)?;
         self.session.write_tensors(&snapshot.tensors)?;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;
@@ -108,6 +111,7 @@ impl Trainer {
             best: self.best.clone(),
             detours: self.detours.clone(),
             losses: self.losses,
+            plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
             data: self.samples.fingerprint(),
@@ -154,11 +158,12 @@ impl Trainer {
                 .at("the checkpoint"));
         }
         trainer.restore(&checkpoint.now)?;
-        trainer.good = LastGood::kept(checkpoint.now.clone());
+        trainer.good = LastGood::kept(Arc::new(checkpoint.now.clone()));
         trainer.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
         trainer.best = checkpoint.best.clone();
         trainer.detours = checkpoint.detours.clone();
         trainer.losses = checkpoint.losses;
+        trainer.plateau = checkpoint.plateau;
         trainer.seconds_before = checkpoint.seconds;
         Ok(trainer)
     }

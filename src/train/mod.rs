@@ -1,9 +1,10 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints, `doctor` finds out why a loss isn't
-//! finite.
+//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights, `doctor`
+//! finds out why a loss isn't finite.
 
+mod averaging;
 mod doctor;
 mod epoch;
 mod keep;
@@ -19,7 +20,7 @@ use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
 use crate::kernels::Step;
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::plan::{self, Purpose};
+use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Position, Snapshot};
 use crate::spec::Spec;
@@ -54,8 +55,12 @@ pub struct Trainer {
     is_drawn: bool,
     /// What users call a training row.
     row_name: Box<dyn Fn(usize) -> String>,
+    /// What the schedule has seen of the loss.
+    plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
+    /// Whether the averaged weights are in the place of the trained ones.
+    averaged: bool,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
     /// Whether they are asked after every step.
@@ -78,25 +83,17 @@ impl Trainer {
             return Err(Error::data("no rows to train on").at(training.name()));
         }
         start::check_task(spec, &preprocessing)?;
+        start::check_batch(spec, training.rows())?;
         let mut spec = spec.clone();
-        let rows = training.rows();
-        if spec.optimizer.needs_full_batch() && spec.batch_size < rows {
-            let what =
-                format!("{} on batches of {} of {rows} rows", spec.optimizer, spec.batch_size);
-            return Err(Error::usage(what).help(format!(
-                "its steps follow the gradient over all rows: take --batch-size {rows}, or another --optimizer"
-            )));
-        }
-        spec.batch_size = spec.batch_size.min(rows);
-        let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
-        let batch = spec.batch_size.max(evaluation);
-        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));
-        let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
-        let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
+        spec.batch_size = spec.batch_size.min(training.rows());
+        let mut session = start::load(&mut spec, backend)?;
+        let program = &session.plan().program;
+        let ops = program.ops[program.routines.step.clone()].iter();
+        let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
-        let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
+        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -112,7 +109,9 @@ impl Trainer {
             good: LastGood::start(None),
             is_drawn: true,
             row_name: Box::new(|row| format!("training row {}", row + 1)),
+            plateau: Plateau::default(),
             seconds_before: 0.0,
+            averaged: false,
             piece,
             is_asking_always: false,
         })
@@ -123,6 +122,7 @@ impl Trainer {
     /// # Errors
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
+        self.use_average(false)?;
         self.session.set_weights(&self.spec.net, weights)?;
         self.is_drawn = false;
         self.good = match self.at.step {
@@ -132,11 +132,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// The weights as they are now.
+    /// The weights as they are now; their average, where the spec asks for one.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn weights(&mut self) -> Result<Vec<LayerWeights>> {
+        self.use_average(true)?;
         self.session.weights()
     }
 
@@ -150,7 +151,7 @@ impl Trainer {
             net: self.spec.net.clone(),
             objective: self.spec.objective,
             preprocessing: self.preprocessing.clone(),
-            weights: self.session.weights()?,
+            weights: self.weights()?,
         })
     }
 
@@ -162,6 +163,12 @@ impl Trainer {
     /// Asks the observers after every step, not several times a second: slower, and no result differs.
     pub fn ask_after_every_step(&mut self) {
         self.is_asking_always = true;
+    }
+
+    /// The spec, with what followed from the data and the device.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// How far the run is.
@@ -236,6 +243,7 @@ impl Trainer {
             let is_whole = self.at.within == run.steps;
             if is_whole {
                 self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+                self.average_epoch()?;
             }
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
@@ -252,6 +260,8 @@ impl Trainer {
                     seconds: self.seconds(&run),
                     samples_per_second: (steps * run.batch).min(run.rows) as f64 / seconds,
                 };
+                let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
+                self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
                     self.compare(valid)?;
                 }
@@ -315,12 +325,12 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
+        self.use_average(false)?;
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(self.at.epoch);
         let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.run_steps_of(&run, &steps)?;
         self.at.step += count as u64;
         self.good = LastGood::unknown();
         Ok(())
@@ -329,6 +339,7 @@ impl Trainer {
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
     fn measure(&mut self, data: &Loaded) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
+        self.use_average(true)?;
         let metrics = self.session.evaluate(data)?;
         sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
         Ok(metrics)
@@ -341,7 +352,8 @@ impl Trainer {
 
     /// η of the step after `done` steps.
     fn lr(&self, run: &Run, done: u64) -> f32 {
-        run.lr(done) * 0.5f32.powi(self.detours.halvings as i32)
+        let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
+        run.lr(done) * on_plateau * 0.5f32.powi(self.detours.halvings as i32)
     }
 
     /// Seconds that the run has taken.

@@ -9,11 +9,13 @@ use super::partial::Partial;
 use super::team::Worker;
 use crate::data::Samples;
 use crate::gemm::Gemm;
+use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, dropout, gather, loss, max_norm, nonfinite, random, softmax, sums,
+    Step, activation, average, collect, dropout, gather, loss, max_norm, nonfinite, random,
+    softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -115,8 +117,14 @@ pub(super) fn run<T: Gemm>(
             let count = range.len() / cols(*y);
             let scored = write(*scores, first * SCORES..(first + count) * SCORES);
             let gradient = write(*gradient, range.clone());
-            let (y, t) = (part(*y, range.clone()), part(*t, range));
+            let t = part(*t, first * cols(*t)..(first + count) * cols(*t));
+            let y = part(*y, range);
             loss::rows(*loss, step, y, t, read(*unit), gradient, scored);
+            if let Some(weights) = &data.weights {
+                let mut found = vec![0; count];
+                gather::rows(&from(step, first), &mut found);
+                loss::weigh(weights, &found, gradient, scored);
+            }
         }),
         Op::Accumulate { scores, sums } => worker.share(1, |_| {
             loss::accumulate(read(*scores), write(*sums, 0..SCORES));
@@ -124,6 +132,32 @@ pub(super) fn run<T: Gemm>(
         Op::ColumnSums { delta, sign, out } => worker.share(1, |_| {
             let sign = T::of((*sign).into());
             sums::reference(cols(*delta), sign, read(*delta), write(*out, 0..cols(*out)));
+        }),
+        Op::VectorNorm { x, partial, norm } => {
+            let stretches = len(*x).div_ceil(vector_norm::STRETCH);
+            worker.share(stretches, |i| {
+                let range = i * vector_norm::STRETCH..((i + 1) * vector_norm::STRETCH).min(len(*x));
+                write(*partial, i..i + 1)[0] = vector_norm::square_sum(part(*x, range));
+            });
+            worker.share(1, |_| {
+                write(*norm, 0..1)[0] = vector_norm::root_of_sum(part(*partial, 0..stretches));
+            });
+        }
+        Op::Edit { edit, g } => each_block(len(*g), 1, PIECE, &|start, range| {
+            let other = match edit {
+                Edit::SignPenalty { w, .. } => part(*w, range.clone()),
+                other => other.reads().map_or(&[][..], read),
+            };
+            edits::reference(*edit, step, start, other, write(*g, range));
+        }),
+        Op::Average { share, w, average } => each_block(len(*w), 1, PIECE, &|_, range| {
+            average::reference(*share, step, part(*w, range.clone()), write(*average, range));
+        }),
+        Op::Collect { g, total, last } => each_block(len(*g), 1, PIECE, &|_, range| {
+            collect::reference(*last, write(*g, range.clone()), write(*total, range));
+        }),
+        Op::Swap { a, b } => each_block(len(*a), 1, PIECE, &|_, range| {
+            write(*a, range.clone()).swap_with_slice(write(*b, range));
         }),
         Op::Update { rule, w, g, state } => {
             each_block(cols(*w), 1, PIECE, &|_, range| {

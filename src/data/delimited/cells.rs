@@ -4,6 +4,8 @@ use super::blocks::Block;
 use super::dialect::{Dialect, is_missing};
 use crate::data::frame::{Lines, MISSING, Texts, Values};
 use ::csv::{ByteRecord, ReaderBuilder, Terminator};
+use arrow_array::StringArray;
+use arrow_array::builder::StringBuilder;
 
 /// What the cells of a column are read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub(crate) enum Cells {
     Number,
     /// Texts.
     Text,
+    /// What stands there, whatever it means.
+    Raw,
     /// Nothing.
     Skip,
 }
@@ -40,6 +44,8 @@ pub(crate) struct Fault {
 /// The rows of a block.
 pub(super) struct Parsed {
     pub(super) columns: Vec<Option<Values>>,
+    /// The raw columns, by their places.
+    pub(super) raw: Vec<(usize, StringArray)>,
     pub(super) rows: usize,
     pub(super) lines: Lines,
     /// One for each row with a fault, its first, in the order of the rows.
@@ -63,6 +69,7 @@ enum Column {
     Bytes(Vec<u8>),
     Numbers(Vec<f64>),
     Texts(Texts),
+    Raw(StringBuilder),
     Skip,
 }
 
@@ -80,6 +87,7 @@ impl Rows {
         let column = |cells: &Cells| match cells {
             Cells::Number => Column::Bytes(Vec::with_capacity(room)),
             Cells::Text => Column::Texts(Texts::default()),
+            Cells::Raw => Column::Raw(StringBuilder::new()),
             Cells::Skip => Column::Skip,
         };
         Rows {
@@ -225,6 +233,16 @@ impl Rows {
             return;
         }
         let cell = cell.trim_ascii();
+        if let Column::Raw(raw) = &mut self.columns[place] {
+            match std::str::from_utf8(cell) {
+                Ok(text) => raw.append_value(text),
+                Err(_) => {
+                    raw.append_value("");
+                    self.fault(line, place, Wrong::Utf8);
+                }
+            }
+            return;
+        }
         if is_missing(cell) {
             return self.missing(place);
         }
@@ -274,13 +292,14 @@ impl Rows {
                 }
             }
             Column::Numbers(numbers) => numbers.push(x),
-            Column::Texts(_) | Column::Skip => {}
+            Column::Texts(_) | Column::Raw(_) | Column::Skip => {}
         }
     }
 
     fn missing(&mut self, place: usize) {
         match &mut self.columns[place] {
             Column::Texts(texts) => texts.codes.push(MISSING),
+            Column::Raw(raw) => raw.append_value(""),
             _ => self.number(place, f64::NAN),
         }
     }
@@ -293,14 +312,20 @@ impl Rows {
     }
 
     fn finish(self) -> Parsed {
-        let values = |column| match column {
+        let mut raw = Vec::new();
+        let values = |(place, column)| match column {
             Column::Bytes(v) => Some(Values::Bytes(v)),
             Column::Numbers(v) => Some(Values::Numbers(v)),
             Column::Texts(t) => Some(Values::Texts(t)),
+            Column::Raw(mut builder) => {
+                raw.push((place, builder.finish()));
+                None
+            }
             Column::Skip => None,
         };
         Parsed {
-            columns: self.columns.into_iter().map(values).collect(),
+            columns: self.columns.into_iter().enumerate().map(values).collect(),
+            raw,
             rows: self.done,
             lines: self.lines,
             faults: self.faults,

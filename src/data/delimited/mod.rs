@@ -8,10 +8,10 @@ mod tests;
 pub(super) use cells::{Cells, Fault, Wrong};
 
 use super::frame::{Frame, Header, Values};
-use super::read::Rows;
-use super::read::{Known, Want};
+use super::read::{Known, Rows, Selection, Want};
 use super::stream::Source;
 use crate::error::{Error, Result};
+use arrow_array::ArrayRef;
 use blocks::{Block, Blocks};
 use cells::Parsed;
 use dialect::{Dialect, Look, look};
@@ -92,17 +92,18 @@ impl Delimited {
         &self.header
     }
 
-    /// The rows from the first one on, in chunks, each column read as `cells` says.
+    /// The rows from the first one on, in chunks, each column read as `cells` says, and those at
+    /// the places `kept` carried along as they stand.
     ///
     /// # Errors
     /// When the source can't be opened again.
-    pub(super) fn chunks(self: &Arc<Self>, cells: &[Cells]) -> Result<Chunks> {
+    pub(super) fn chunks(self: &Arc<Self>, cells: &[Cells], kept: &[usize]) -> Result<Chunks> {
         let blocks = Blocks::new(self.source.open()?, self.dialect, BLOCK);
-        let cells = cells.to_vec();
         Ok(Chunks {
             delimited: self.clone(),
             blocks,
-            cells,
+            cells: cells.to_vec(),
+            kept: kept.to_vec(),
             parsed: VecDeque::new(),
             is_first: true,
         })
@@ -124,10 +125,11 @@ impl Delimited {
     /// begins again with the first row.
     ///
     /// # Errors
-    /// With file, line and column, for what can't be read; and what `take` returns.
+    /// With file, line and column, for columns that can't be understood, and a quote that is never
+    /// closed; and what `take` returns.
     pub(super) fn pass(
         self: &Arc<Self>,
-        wanted: &[Want],
+        Selection { wanted, kept }: &Selection,
         mut take: impl FnMut(Rows) -> Result<()>,
     ) -> Result<Vec<Cells>> {
         let mut cells = self.cells(wanted);
@@ -135,13 +137,12 @@ impl Delimited {
         loop {
             let (mut first, mut present) = (0, vec![0; cells.len()]);
             let mut texts: Vec<(usize, Option<Fault>)> = vec![(0, None); cells.len()];
-            let mut chunks = self.chunks(&cells)?;
-            while let Some(Chunk { frame, faults, texts: more }) = chunks.read()? {
+            let mut chunks = self.chunks(&cells, kept)?;
+            while let Some(Chunk { frame, kept, faults, texts: more }) = chunks.read()? {
                 let is_guess =
                     |f: &Fault| matches!(f.wrong, Wrong::NoNumber(_)) && guessed(f.column);
-                if let Some(fault) = faults.iter().find(|f| !is_guess(f)) {
-                    return Err(self.error(fault));
-                }
+                let (guesses, faults): (Vec<Fault>, Vec<Fault>) =
+                    faults.into_iter().partition(is_guess);
                 for ((all, first), (count, fault)) in texts.iter_mut().zip(more) {
                     *all += count;
                     if first.is_none() {
@@ -149,19 +150,20 @@ impl Delimited {
                     }
                 }
                 // What isn't finite is counted as no text, and is an error as it is.
-                if let Some(fault) = faults.iter().find(|f| texts[f.column].0 == 0) {
+                if let Some(fault) = guesses.iter().find(|f| texts[f.column].0 == 0) {
                     return Err(self.error(fault));
                 }
                 for (present, values) in present.iter_mut().zip(&frame.columns) {
                     *present += values.as_ref().map_or(0, Values::present);
                 }
-                let rows = Rows { first, frame };
+                let faults = faults.iter().map(|fault| (fault.row, self.error(fault))).collect();
+                let rows = Rows { first, frame, kept, faults };
                 first += rows.frame.rows;
                 take(rows)?;
             }
             let mut again = false;
             for (place, (count, first)) in texts.into_iter().enumerate() {
-                let Some(fault) = first else { continue };
+                let Some(fault) = first.filter(|_| guessed(place)) else { continue };
                 if (count as f64) <= STRAY * (present[place] + count) as f64 {
                     return Err(self.stray(&fault, wanted[place]));
                 }
@@ -255,6 +257,8 @@ fn sample(block: &Block, dialect: Dialect, rows: &mut Vec<(u64, Vec<Vec<u8>>)>) 
 /// Some rows, and what is wrong with some of them: a faulty cell is missing in its column.
 pub(super) struct Chunk {
     pub(super) frame: Frame,
+    /// The columns that are carried along, as texts.
+    pub(super) kept: Vec<ArrayRef>,
     pub(super) faults: Vec<Fault>,
     texts: Vec<(usize, Option<Fault>)>,
 }
@@ -264,7 +268,8 @@ pub(super) struct Chunks {
     delimited: Arc<Delimited>,
     blocks: Blocks,
     cells: Vec<Cells>,
-    parsed: VecDeque<Parsed>,
+    kept: Vec<usize>,
+    parsed: VecDeque<(Parsed, Vec<ArrayRef>)>,
     is_first: bool,
 }
 
@@ -277,10 +282,10 @@ impl Chunks {
         if self.parsed.is_empty() {
             self.parse()?;
         }
-        let Some(parsed) = self.parsed.pop_front() else { return Ok(None) };
-        let Parsed { columns, rows, lines, faults, texts } = parsed;
+        let Some((parsed, kept)) = self.parsed.pop_front() else { return Ok(None) };
+        let Parsed { columns, raw: _, rows, lines, faults, texts } = parsed;
         let header = self.delimited.header.clone();
-        Ok(Some(Chunk { frame: Frame { header, columns, rows, lines }, faults, texts }))
+        Ok(Some(Chunk { frame: Frame { header, columns, rows, lines }, kept, faults, texts }))
     }
 
     /// Reads and parses a block for each thread.
@@ -297,12 +302,35 @@ impl Chunks {
             }
         }
         let dialect = self.delimited.dialect;
-        let cells = &self.cells;
-        let parsed: Vec<Parsed> =
-            blocks.par_iter().map(|block| cells::parse(block, dialect, cells)).collect();
+        let (cells, kept) = (&self.cells, &self.kept);
+        let parsed: Vec<(Parsed, Vec<ArrayRef>)> =
+            blocks.par_iter().map(|block| parse(block, dialect, cells, kept)).collect();
         self.parsed.extend(parsed);
         Ok(())
     }
+}
+
+/// Parses a block, and once more for the columns that are carried along as they stand: a column may
+/// be both a number and carried along.
+fn parse(
+    block: &Block,
+    dialect: Dialect,
+    cells: &[Cells],
+    kept: &[usize],
+) -> (Parsed, Vec<ArrayRef>) {
+    let mut parsed = cells::parse(block, dialect, cells);
+    if kept.is_empty() {
+        return (parsed, Vec::new());
+    }
+    let mut raw = vec![Cells::Skip; cells.len()];
+    kept.iter().for_each(|&place| raw[place] = Cells::Raw);
+    let Parsed { raw, faults, .. } = cells::parse(block, dialect, &raw);
+    parsed.faults.extend(faults);
+    parsed.faults.sort_by_key(|fault| fault.row);
+    parsed.faults.dedup_by_key(|fault| fault.row);
+    let column = |place: &usize| raw.iter().find(|(p, _)| p == place).map(|(_, a)| a.clone());
+    let kept = kept.iter().filter_map(column).map(|a| Arc::new(a) as ArrayRef).collect();
+    (parsed, kept)
 }
 
 /// Cuts off the header, which begins on `line`, and what stands before it; false where it isn't in

@@ -11,7 +11,8 @@ fn read_as(text: impl AsRef<[u8]>, want: impl Fn(usize) -> Want) -> Result<Frame
     let delimited = open(text)?;
     let wanted: Vec<Want> = (0..delimited.header().names.len()).map(want).collect();
     let mut all = Frame::default();
-    delimited.pass(&wanted, |rows| {
+    delimited.pass(&Selection::from(wanted), |rows| {
+        let rows = rows.sound()?;
         if rows.first == 0 {
             all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
         }

@@ -1,0 +1,259 @@
+//! Features without targets, for predictions: all at once, or chunk by chunk from tables of any size.
+
+use super::idx_set;
+use super::read::{self, Rows};
+use super::source::{Found, Images, Ready, check_ready, find, shape_for};
+use super::stream::{Source, set_name};
+use super::trained::Reading;
+use super::{DataOptions, Encoding, Features, Frame, Preprocessing};
+use crate::error::{Error, Result};
+use arrow_array::{ArrayRef, StringArray};
+use std::sync::Arc;
+
+/// The one column that folders of images have to carry along.
+const FILE: &str = "file";
+
+/// Features without targets, for prediction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inputs {
+    /// The name, as shown to users.
+    pub name: String,
+    /// The features: (rows, features).
+    pub features: Arc<Features>,
+}
+
+/// Some rows of features without targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputChunk {
+    /// The features: (rows, features).
+    pub features: Arc<Features>,
+    /// The columns that are carried along, in the order in which they were asked for: texts as
+    /// they stand in a text, else values of the file's types.
+    pub kept: Vec<ArrayRef>,
+    /// What is wrong with each row that can't be read and is left out, with its place.
+    pub faults: Vec<Error>,
+}
+
+/// Opens the features alone for a trained model: of a set with a test part those of that, and of a
+/// table whether its target is there or not.
+///
+/// # Errors
+/// When there is no such thing, it is bad, or it isn't what the model needs.
+pub fn open_inputs(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<Inputs> {
+    let source = match find(name, options)? {
+        Found::Table(source) => source,
+        found => return Ok(ready(found, name, preprocessing, options, false)?.0),
+    };
+    let reading = Reading { preprocessing, options, with_targets: false, keep: &[] };
+    let (known, frame) = reading.whole(&source)?;
+    let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+    let InputChunk { features, faults, .. } = encode(&source, &known, rows)?;
+    match faults.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(Inputs { name: set_name(source.path()), features }),
+    }
+}
+
+/// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file in bounded memory,
+/// anything else as one chunk. The columns that `keep` names are carried along; folders of images
+/// have the column `file`. What to do about rows that can't be read is up to `take`.
+///
+/// # Errors
+/// As [`open_inputs`], when a column to keep isn't there, and what `take` returns.
+pub fn pass_inputs(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    keep: &[String],
+    mut take: impl FnMut(InputChunk) -> Result<()>,
+) -> Result<()> {
+    let source = match find(name, options)? {
+        Found::Table(source) => source,
+        found => {
+            let wants_file = keep == [FILE];
+            let (Inputs { features, .. }, files) =
+                ready(found, name, preprocessing, options, wants_file)?;
+            let kept: Vec<ArrayRef> = files.into_iter().collect();
+            if kept.len() < keep.len() {
+                let error =
+                    Error::usage(format!("--keep {}: there is no such column", keep.join(",")));
+                return Err(error.at(name).help(
+                    "tables have columns to keep, and folders of images have one, called file",
+                ));
+            }
+            return take(InputChunk { features, kept, faults: Vec::new() });
+        }
+    };
+    let reading = Reading { preprocessing, options, with_targets: false, keep };
+    reading.pass(&source, |known, rows| take(encode(&source, known, rows)?))
+}
+
+/// Encodes those rows that can be read.
+fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChunk> {
+    let Some(encoding) = &known.encoding else {
+        return Err(Error::failed("a table was read without its columns"));
+    };
+    let place = source.path().display();
+    let is_sound = |row: &usize| rows.faults.binary_search_by_key(row, |(r, _)| *r).is_err();
+    let sound: Vec<usize> = (0..rows.frame.rows).filter(is_sound).collect();
+    let chosen = (sound.len() < rows.frame.rows).then_some(&sound[..]);
+    let features = encoding.encode(&rows.frame, chosen).map_err(|e| e.at(place.to_string()))?;
+    let lost = not_finite(&features);
+    let fault = |&(at, column): &(usize, usize)| {
+        let at = (sound[at], name_of(encoding, &rows.frame, column));
+        let error = Error::data("a value is missing, or too large for f32")
+            .at(format!("{place}, {}, {}", rows.describe(at.0), at.1))
+            .help("the net takes this column as it is: give every row a number");
+        (at.0, error)
+    };
+    let mut faults = rows.faults.clone();
+    faults.extend(lost.iter().map(fault));
+    faults.sort_by_key(|(row, _)| *row);
+    let is_finite = |i: &usize| lost.binary_search_by_key(i, |(row, _)| *row).is_err();
+    let finite: Vec<usize> = (0..sound.len()).filter(is_finite).collect();
+    let features = match lost.is_empty() {
+        true => features,
+        false => features.select_rows(&finite),
+    };
+    let rest: Vec<usize> = finite.iter().map(|&i| sound[i]).collect();
+    let kept = match rest.len() < rows.frame.rows {
+        true => rows.kept.iter().map(|a| read::rows_of(a, &rest)).collect::<Result<_>>()?,
+        false => rows.kept.clone(),
+    };
+    let faults = faults.into_iter().map(|(_, error)| error).collect();
+    Ok(InputChunk { features: Arc::new(features), kept, faults })
+}
+
+/// The rows with a feature that is no finite number, and the first of these: (row, column).
+fn not_finite(features: &Features) -> Vec<(usize, usize)> {
+    let Features::F32(values) = features else { return Vec::new() };
+    // All at once first: hardly ever is there one.
+    if values.data().iter().fold(true, |all, x| all & x.is_finite()) {
+        return Vec::new();
+    }
+    let first = |row: &[f32]| row.iter().position(|x| !x.is_finite());
+    values.iter_rows().enumerate().filter_map(|(i, row)| Some((i, first(row)?))).collect()
+}
+
+/// The column of a table that the feature in that place comes from, for a message.
+fn name_of(encoding: &Encoding, frame: &Frame, column: usize) -> String {
+    let mut ends = encoding.features.iter().scan(0, |end, f| {
+        *end += f.encoder.width();
+        Some(*end)
+    });
+    let feature = ends.position(|end| column < end).unwrap_or(0);
+    let located = encoding.locate(&frame.header).map(|located| located.features[feature]);
+    located.map_or_else(|_| "a column".into(), |place| frame.header.describe(place))
+}
+
+/// The features of what is no table, and where they are asked for the files that they come from.
+fn ready(
+    found: Found,
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    with_files: bool,
+) -> Result<(Inputs, Option<ArrayRef>)> {
+    let mut files: Option<ArrayRef> = None;
+    let inputs = match found {
+        Found::Table(_) => return Err(Error::failed("a table is no matrix").at(name)),
+        Found::Set(Ready { train, test }) => {
+            let data = test.unwrap_or(train);
+            Inputs { name: data.name().to_string(), features: data.features_shared() }
+        }
+        Found::Images(Images { train, test }) => {
+            let images = test.unwrap_or(train);
+            let shape = shape_for(&images, preprocessing, options)?;
+            if with_files {
+                files = Some(Arc::new(StringArray::from_iter_values(images.names())));
+            }
+            Inputs { name: name.to_string(), features: Arc::new(images.features(shape)?) }
+        }
+        Found::Pixels(path, features) => {
+            Inputs { name: set_name(&path), features: Arc::new(features) }
+        }
+        Found::Idx(images) => {
+            let name = set_name(images.path());
+            Inputs { name, features: Arc::new(idx_set::features(images)?.0) }
+        }
+    };
+    check_ready(&inputs.name, &inputs.features, preprocessing)?;
+    Ok((inputs, files))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::idx_set::tests::write_quartet;
+    use super::super::{Dataset, Targets};
+    use super::*;
+    use crate::matrix::Matrix;
+    use std::fs;
+    use std::path::Path;
+
+    fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = dir.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    /// The preprocessing of a net for so many columns as they are.
+    fn plain(cols: usize) -> Preprocessing {
+        let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
+        let features = Features::F32(numbers(cols));
+        Preprocessing::none(&Dataset::new("set", features, Targets::Numbers(numbers(1))).unwrap())
+    }
+
+    #[test]
+    fn prediction_takes_tables_without_targets_and_images_without_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let csv = write(dir.path(), "new.csv", "1,2.5\n3,4\n");
+        let options = DataOptions::default();
+        let inputs = open_inputs(&csv, &plain(2), &options).unwrap();
+        assert_eq!((inputs.name.as_str(), inputs.features.rows()), ("new", 2));
+        assert_eq!(inputs.features.value(0, 1), 2.5);
+        write_quartet(dir.path(), "-", false);
+        fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
+        let images = dir.path().join("t10k-images-idx3-ubyte").to_string_lossy().into_owned();
+        let four = plain(4);
+        assert_eq!(open_inputs(&images, &four, &options).unwrap().features.value(0, 0), 9.0);
+        let error = open_inputs("digits", &four, &options).unwrap_err().to_string();
+        assert!(error.contains("64 feature columns"), "{error}");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_left_out_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = b"1,2\n3\n4,x\n,5\n6,1e300\n\n7,\xFF\n8,9\n";
+        let csv = write(dir.path(), "new.csv", text);
+        let (options, model) = (DataOptions::default(), plain(2));
+        let keep = ["1".to_string()];
+        let mut found = Vec::new();
+        pass_inputs(&csv, &model, &options, &keep, |chunk| {
+            found.push(chunk);
+            Ok(())
+        })
+        .unwrap();
+        let [InputChunk { features, kept, faults }] = &found[..] else { panic!("one chunk") };
+        assert_eq!((features.rows(), features.value(1, 1)), (2, 9.0));
+        assert_eq!(*kept, [Arc::new(StringArray::from(vec!["1", "8"])) as ArrayRef]);
+        let faults: Vec<String> = faults.iter().map(Error::brief).collect();
+        for (fault, what) in faults.iter().zip([
+            ("a row of 1 cell,", "line 2)"),
+            ("\"x\" is not", "line 3, column 2)"),
+            ("missing", "line 4, column 1)"),
+            ("too large", "line 5, column 2)"),
+            ("UTF-8", "line 7, column 2)"),
+        ]) {
+            assert!(fault.contains(what.0) && fault.ends_with(what.1), "{fault}");
+        }
+        assert_eq!(faults.len(), 5);
+        let first = open_inputs(&csv, &model, &options).unwrap_err();
+        assert_eq!((first.kind().exit_code(), first.brief()), (3, faults[0].clone()));
+        let error = pass_inputs(&csv, &model, &options, &["id".into()], |_| Ok(())).unwrap_err();
+        assert!(error.kind().exit_code() == 2 && error.to_string().contains("\"id\""), "{error}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Predictions as an NPY file: their number is written into its header at the end.
+
+use super::{Columns, Rows};
+use std::io::{self, Seek, SeekFrom, Write};
+
+/// The bytes of magic, version, length and header together: a multiple of 64, as NumPy pads it.
+const HEADER: usize = 128;
+
+/// Writes an array of f32: (rows, outputs).
+pub(super) struct NpyWriter<W> {
+    to: W,
+    begin: u64,
+    rows: usize,
+    outputs: usize,
+}
+
+impl<W: Write + Seek> NpyWriter<W> {
+    /// Begins with a header for no rows.
+    pub(super) fn new(mut to: W, columns: &Columns) -> io::Result<Self> {
+        let begin = to.stream_position()?;
+        let outputs = columns.outputs.len();
+        to.write_all(&header(0, outputs))?;
+        Ok(NpyWriter { to, begin, rows: 0, outputs })
+    }
+
+    pub(super) fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        let values = rows.values.data().iter();
+        let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+        self.rows += rows.values.rows();
+        self.to.write_all(&bytes)
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        self.to.seek(SeekFrom::Start(self.begin))?;
+        self.to.write_all(&header(self.rows, self.outputs))?;
+        self.to.seek(SeekFrom::End(0))?;
+        self.to.flush()?;
+        Ok(self.to)
+    }
+}
+
+fn header(rows: usize, outputs: usize) -> Vec<u8> {
+    let text =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {outputs}), }}");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(((HEADER - 10) as u16).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes.resize(HEADER - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
