@@ -40,6 +40,7 @@ pub mod error;
 pub mod evaluation;
 pub mod event;
 pub mod files;
+pub mod findings;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;

@@ -262,6 +262,7 @@ impl Replay {
             Op::Gather { .. }
                 | Op::Augment { .. }
                 | Op::Targets { .. }
+                | Op::Nonfinite { .. }
                 | Op::Uniform { .. }
                 | Op::Permutation { .. }
         );

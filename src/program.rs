@@ -22,8 +22,8 @@ use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, add, direction, gather, loss, max_norm, optimizer, random, softmax, sums,
-    vector_norm,
+    Access, Arg, Launch, add, direction, gather, loss, max_norm, nonfinite, optimizer, random,
+    softmax, sums, vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -110,6 +110,9 @@ pub enum Op {
     Output(Box<Output>),
     /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
     Backward(Box<Backward>),
+    /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
+    /// (B, 1) or (rows, 1).
+    Nonfinite { x: TensorId, found: TensorId },
     /// out = uniform random numbers in [0, 1).
     Uniform { key: [u32; 2], out: TensorId },
     /// out = the rows of the data set at the batch's positions: (B, 1).
@@ -394,6 +397,9 @@ impl Program {
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
             Op::Output(op) => output::launch(op, cols(op.y), storage),
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
+            Op::Nonfinite { x, found } => {
+                nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
+            }
             Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
             Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
         };
@@ -671,6 +677,9 @@ impl fmt::Display for OpText<'_> {
                     write!(f, "{between}{} by {}", t(&u.weight), op.rule.optimizer)?;
                 }
                 Ok(())
+            }
+            Op::Nonfinite { x, found } => {
+                write!(f, "nonfinite            {} of {}", t(found), t(x))
             }
             Op::Uniform { out, .. } => {
                 write!(f, "uniform              {} = random numbers", t(out))

@@ -74,6 +74,8 @@ pub struct Session {
     backend: Box<dyn Backend>,
     plan: Plan,
     objective: Objective,
+    /// Users' units in one of ours, as it was last written.
+    unit: Vec<f32>,
 }
 
 /// Rows on a backend, with what metrics need to know of them.
@@ -98,7 +100,18 @@ impl Session {
 
     /// A session on a backend that has loaded the plan's program.
     pub(crate) fn loaded(backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Self {
-        Session { backend, plan, objective }
+        Session { backend, plan, objective, unit: Vec::new() }
+    }
+
+    /// Loads another program in the place of the present one, which is given back. Rows that were
+    /// uploaded stay; all parameters are zero.
+    ///
+    /// # Errors
+    /// When the device can't hold it; then none is loaded.
+    pub fn replace(&mut self, plan: Plan) -> Result<Plan> {
+        self.backend.load(Arc::new(plan.program.clone()))?;
+        self.backend.write(plan.unit, Values::F32(&self.unit))?;
+        Ok(std::mem::replace(&mut self.plan, plan))
     }
 
     /// The backend.
@@ -110,6 +123,12 @@ impl Session {
     /// The backend, to run and read at will.
     pub fn backend_mut(&mut self) -> &mut dyn Backend {
         self.backend.as_mut()
+    }
+
+    /// The backend, to be used otherwise; rows that were uploaded are still there.
+    #[must_use]
+    pub fn into_backend(self) -> Box<dyn Backend> {
+        self.backend
     }
 
     /// The plan.
@@ -136,6 +155,7 @@ impl Session {
             None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
+        self.unit = unit;
         let id = self.backend.upload(samples)?;
         Ok(Loaded { id, rows, targets })
     }

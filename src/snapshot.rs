@@ -40,6 +40,14 @@ pub struct Snapshot {
     pub tensors: Vec<HostTensor>,
 }
 
+impl Snapshot {
+    /// Whether no value in it is NaN or infinite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.tensors.iter().all(|t| t.values.iter().fold(true, |all, x| all & x.is_finite()))
+    }
+}
+
 /// The best epoch so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
@@ -61,8 +69,6 @@ pub struct Best {
 pub struct Detours {
     /// How often the learning rate was halved.
     pub halvings: u32,
-    /// The epoch, from 0, to whose start the run went back last.
-    pub back_to: Option<usize>,
     /// The steps that are passed over.
     pub skipped: BTreeSet<u64>,
 }
@@ -90,6 +96,8 @@ pub struct Checkpoint {
     pub best: Option<Arc<Best>>,
     /// What was done about divergence so far.
     pub detours: Detours,
+    /// The lowest and the highest training loss of an epoch so far.
+    pub losses: Option<[f64; 2]>,
     /// What the schedule has seen of the loss.
     pub plateau: Plateau,
     /// Seconds that the run has taken.

@@ -540,6 +540,35 @@ fn directions_of_whole_tensors_and_steps_along_them_agree() {
 }
 
 #[test]
+fn the_first_values_that_are_not_finite_are_found_by_both_alike() {
+    let mut random = random(12);
+    for round in 0..8 {
+        let Some(device) = gpu("nonfinite") else { return };
+        let (rows, cols) = (size(&mut random), size(&mut random) * (1 + round % 2 * 9));
+        let mut values = normal(&mut random, rows * cols);
+        let mut expected = vec![-1.0; rows];
+        for (row, expected) in values.chunks_exact_mut(cols).zip(&mut expected) {
+            // The largest finite value and the smallest subnormal one are none.
+            let fine = [f32::MAX, -f32::MAX, f32::from_bits(1), -0.0];
+            row[random.random_range(0..cols)] = fine[random.random_range(0..4)];
+            for _ in 0..random.random_range(0..3) {
+                let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0xff80_0001)];
+                row[random.random_range(0..cols)] = bad[random.random_range(0..4)];
+            }
+            if let Some(first) = row.iter().position(|x| !x.is_finite()) {
+                *expected = first as f32;
+            }
+        }
+        let mut case = Case::new(rows);
+        let extent = if round % 3 == 0 { Extent::Batch } else { Extent::Fixed(rows) };
+        let x = case.tensor("x", extent, cols, values);
+        let found = case.tensor("found", extent, 1, vec![7.0; rows]);
+        let step = Step { rows: rows as u32, ..Step::default() };
+        assert_eq!(case.check(Op::Nonfinite { x, found }, step, None, device), expected);
+    }
+}
+
+#[test]
 fn averages_of_weights_agree_and_exchanges_are_exact() {
     let mut random = random(13);
     for (share, step) in [

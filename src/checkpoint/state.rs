@@ -48,6 +48,7 @@ struct Meta {
     epoch_start: Option<Position>,
     best: Option<BestMeta>,
     detours: Detours,
+    losses: Option<[f64; 2]>,
     #[serde(default)]
     plateau: Plateau,
     seconds: f64,
@@ -108,6 +109,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
             metrics: named(&best.metrics),
         }),
         detours: checkpoint.detours.clone(),
+        losses: checkpoint.losses,
         plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
@@ -175,7 +177,7 @@ fn hexadecimal(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A part of a checkpoint: prefix, sums, tensors.
+/// A part of a file: the prefix of its tensors, the running sums, and the tensors.
 type Part<'a> = (&'static str, Option<&'a [f32]>, &'a [HostTensor]);
 
 /// The parts of a checkpoint, in the order of its file.
@@ -263,6 +265,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         epoch_start: meta.epoch_start.map(|at| snapshot("epoch_start", at)).transpose()?,
         best: meta.best.map(best).transpose()?,
         detours: meta.detours,
+        losses: meta.losses,
         plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,

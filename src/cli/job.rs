@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub sample_weights: Option<Vec<f32>>,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
+    /// The rows of the data that are trained on, in this order.
+    pub training_rows: Arc<Vec<usize>>,
     /// The data as they were read, before anything was fitted to them.
     pub data: Arc<Data>,
     /// The weights to start from instead of drawn ones.
@@ -156,12 +158,14 @@ impl Source {
         resolve_stopping(&mut config, &mut spec, &training, validation.is_some())?;
         make_absolute(&mut config)?;
         let data = data.clone();
+        let training_rows = Arc::new(parts.training.clone());
         Ok(Job {
             config,
             spec,
             scaling,
             preprocessing,
             training,
+            training_rows,
             sample_weights,
             validation,
             test,
@@ -180,6 +184,18 @@ impl Job {
         let mut source = Source::open(given)?;
         let parts = splitting::parts(&mut source.config, &source.data)?;
         source.job(&parts)
+    }
+
+    /// What users call a training row: its line, or its number in the data.
+    pub fn row_name(&self) -> impl Fn(usize) -> String + 'static {
+        let (data, rows) = (self.data.clone(), self.training_rows.clone());
+        move |row| {
+            let row = rows.get(row).copied().unwrap_or(row);
+            match data.table() {
+                Some(table) => table.frame().describe_row(row),
+                None => format!("row {}", row + 1),
+            }
+        }
     }
 
     /// The file of the resolved options.
@@ -401,7 +417,7 @@ fn resolve_stopping(
         metric: run.metric.clone().or_else(|| Some(run.stop_at.as_ref()?.metric.clone())),
         patience: run.patience,
         time_limit: run.time_limit.map(|span| span.0),
-        ..Stopping::default()
+        on_divergence: run.on_divergence.unwrap_or_default(),
     };
     spec.stopping.check()
 }

@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod check_gradients;
+mod choose;
 mod completions;
 mod devices;
 mod evaluate;
@@ -22,6 +23,7 @@ mod run_directory;
 mod splitting;
 mod train;
 mod verify;
+mod verify_resume;
 mod warnings;
 
 use crate::error::{Error, Result};

@@ -18,13 +18,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// The options that may be others than before: none of them changes what a step computes.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "epochs",
     "device",
     "threads",
     "data-dir",
     "time-limit",
     "patience",
+    "on-divergence",
     "stop-at",
     "checkpoint-every",
     "keep-checkpoints",
@@ -90,6 +91,7 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
             Trainer::resume(spec, &job.training, scaling, opened.backend, checkpoint)?
         }
     };
+    trainer.name_rows(job.row_name());
     events.cut(begun.events)?;
     let config = job.config_text(&device)?;
     directory.write_config(&config)?;

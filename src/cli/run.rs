@@ -42,6 +42,9 @@ pub(super) struct Summary {
     /// The epoch whose weights are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Kept>,
+    /// What the weights tell of how the net was trained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<Judgement>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +158,10 @@ impl Run<'_> {
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
-        let fitted = trainer.fit(watched, &mut Together(observers));
+        let fitted = trainer.fit(watched, &mut Together(observers)).and_then(|end| {
+            let complete = matches!(end.ending, Ending::Done | Ending::Patience);
+            if complete { trainer.check_learnt().map(|()| end) } else { Ok(end) }
+        });
         bar.clear();
         if let Err(error) = &fitted {
             self.rescue(trainer, error);
@@ -233,6 +239,7 @@ impl Run<'_> {
             HeldOut::Test => (None, valid),
         };
         let complete = end.ending != Ending::Interrupted;
+        let findings = if complete { trainer.findings()? } else { Vec::new() };
         if let (Some(data), None, true) = (&self.job.test, &test, complete) {
             test = Some(trainer.evaluate(data)?);
         }
@@ -262,6 +269,7 @@ impl Run<'_> {
             submissions: traffic.submissions,
             train_loss,
             best,
+            findings,
             valid,
             test,
         })

@@ -7,7 +7,7 @@ use super::judgement_text::{brief, not_worth_it};
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::warnings::warnings;
-use super::{count, folds, open, plan_ahead, print, resume, say};
+use super::{choose, count, folds, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::error::{ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     announce(&args, &job);
     let warnings = warnings(&job);
     warn(&warnings);
-    let opened = open::open_device(&job.config.device)?;
+    let opened = choose::open_for(&job)?;
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
     take_micro_batch(&mut job, &trainer);
@@ -81,6 +81,7 @@ pub(super) fn train_in(
         run.fit(trainer, events, shown, &mut bar, &mut interrupt)?;
     if !args.json {
         print(&describe(&summary))?;
+        summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
         let mut judged = summary.valid.iter().chain(&summary.test);
         if let Some(note) = judged.find_map(not_worth_it) {
             say(format_args!("note: {note}"));
@@ -130,6 +131,7 @@ pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
     if let Some(weights) = &job.init {
         trainer.set_weights(weights)?;
     }
+    trainer.name_rows(job.row_name());
     Ok(trainer)
 }
 

@@ -87,7 +87,7 @@ first_given! {
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, checkpoint_every, keep_checkpoints, out, plan
+        patience, time_limit, on_divergence, checkpoint_every, keep_checkpoints, out, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -274,6 +274,7 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            on-divergence = "skip-batch"
             checkpoint-every = "5epochs"
             keep-checkpoints = 3
             out = "there"

@@ -10,7 +10,7 @@ use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::{Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
-use crate::stopping::Keep;
+use crate::stopping::{Keep, OnDivergence};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -392,6 +392,13 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
+
+    /// What is done when the loss is no longer finite: stop and say where it began, lower-lr (back to
+    /// the start of the epoch, and on with half the learning rate) or skip-batch (on without the batch)
+    /// [default: stop]
+    #[arg(long, env = "WGRAD_ON_DIVERGENCE", value_name = "stop|lower-lr|skip-batch")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_divergence: Option<OnDivergence>,
 
     /// How often a checkpoint is written, as in 60s, 10m or 5epochs; one is always written at the end
     /// [default: 60s]

@@ -27,6 +27,17 @@ impl Samples {
         self.features.rows()
     }
 
+    /// The rows named by `rows`, in that order.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Samples {
+            features: Arc::new(self.features.select_rows(rows)),
+            affine: self.affine.clone(),
+            targets: self.targets.as_ref().map(|targets| targets.select_rows(rows)),
+            weights: self.weights.as_ref().map(|w| rows.iter().map(|&row| w[row]).collect()),
+        }
+    }
+
     /// How the rows are stored on a device.
     #[must_use]
     pub fn storage(&self) -> Storage {

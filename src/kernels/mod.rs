@@ -20,6 +20,7 @@ pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod max_norm;
+pub mod nonfinite;
 pub mod norm;
 pub mod optimizer;
 pub mod output;
@@ -119,6 +120,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
+        &nonfinite::NONFINITE,
         &random::UNIFORM,
         &random::PERMUTATION,
     ];

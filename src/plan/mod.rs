@@ -8,10 +8,12 @@ mod fused;
 mod merged;
 mod plain;
 mod update;
+mod watched;
 
 pub use fused::{fused, rows};
 pub use merged::merged;
 pub use plain::plain;
+pub use watched::{Watch, watched};
 
 use crate::activation::Activation;
 use crate::augment::Augmentation;

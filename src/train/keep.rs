@@ -1,6 +1,7 @@
 //! The best epoch, and checkpoints: what a run was at one moment, taken and restored.
 
 use super::Trainer;
+use super::doctor::LastGood;
 use super::run::Run;
 use crate::backend::Backend;
 use crate::data::{Dataset, Preprocessing};
@@ -28,6 +29,7 @@ impl Trainer {
         match self.best.clone() {
             Some(best) if !best.tensors.is_empty() => {
                 self.use_average(true)?;
+                self.good = LastGood::unknown();
                 self.session.write_tensors(&best.tensors).map(|()| true)
             }
             _ => Ok(false),
@@ -71,6 +73,10 @@ impl Trainer {
             return Ok(());
         }
         let checkpoint = Checkpoint { seconds: self.seconds(run), ..self.checkpoint()? };
+        if !checkpoint.now.is_finite() {
+            // Nothing to go on from; the next loss will show it.
+            return Ok(());
+        }
         observer.checkpoint(&Arc::new(checkpoint))
     }
 
@@ -101,9 +107,10 @@ impl Trainer {
     pub fn checkpoint(&mut self) -> Result<Checkpoint> {
         Ok(Checkpoint {
             now: self.snapshot()?,
-            epoch_start: None,
+            epoch_start: self.epoch_start.as_deref().cloned(),
             best: self.best.clone(),
             detours: self.detours.clone(),
+            losses: self.losses,
             plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
@@ -151,8 +158,11 @@ impl Trainer {
                 .at("the checkpoint"));
         }
         trainer.restore(&checkpoint.now)?;
+        trainer.good = LastGood::kept(Arc::new(checkpoint.now.clone()));
+        trainer.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
         trainer.best = checkpoint.best.clone();
         trainer.detours = checkpoint.detours.clone();
+        trainer.losses = checkpoint.losses;
         trainer.plateau = checkpoint.plateau;
         trainer.seconds_before = checkpoint.seconds;
         Ok(trainer)

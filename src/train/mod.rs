@@ -1,9 +1,11 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights.
+//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights, `doctor`
+//! finds out why a loss isn't finite.
 
 mod averaging;
+mod doctor;
 mod epoch;
 mod keep;
 mod run;
@@ -20,8 +22,9 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
-use crate::snapshot::{Best, Detours, Position};
+use crate::snapshot::{Best, Detours, Position, Snapshot};
 use crate::spec::Spec;
+use doctor::LastGood;
 use epoch::Stretch;
 use run::Run;
 use std::sync::Arc;
@@ -43,6 +46,15 @@ pub struct Trainer {
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
+    /// The lowest and the highest training loss of an epoch so far.
+    losses: Option<[f64; 2]>,
+    /// The start of the epoch at hand, where the run may go back to it.
+    epoch_start: Option<Arc<Snapshot>>,
+    good: LastGood,
+    /// Whether the run began with drawn weights.
+    is_drawn: bool,
+    /// What users call a training row.
+    row_name: Box<dyn Fn(usize) -> String>,
     /// What the schedule has seen of the loss.
     plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
@@ -51,6 +63,8 @@ pub struct Trainer {
     averaged: bool,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
+    /// Whether they are asked after every step.
+    is_asking_always: bool,
 }
 
 impl Trainer {
@@ -91,10 +105,16 @@ impl Trainer {
             at: Position::default(),
             best: None,
             detours: Detours::default(),
+            losses: None,
+            epoch_start: None,
+            good: LastGood::start(None),
+            is_drawn: true,
+            row_name: Box::new(|row| format!("training row {}", row + 1)),
             plateau: Plateau::default(),
             seconds_before: 0.0,
             averaged: false,
             piece,
+            is_asking_always: false,
         })
     }
 
@@ -104,7 +124,13 @@ impl Trainer {
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
         self.use_average(false)?;
-        self.session.set_weights(&self.spec.net, weights)
+        self.session.set_weights(&self.spec.net, weights)?;
+        self.is_drawn = false;
+        self.good = match self.at.step {
+            0 => LastGood::start(Some(weights)),
+            _ => LastGood::unknown(),
+        };
+        Ok(())
     }
 
     /// The weights as they are now; their average, where the spec asks for one.
@@ -130,6 +156,16 @@ impl Trainer {
         })
     }
 
+    /// Says what users call each training row, counted from 0: by default its number.
+    pub fn name_rows(&mut self, name: impl Fn(usize) -> String + 'static) {
+        self.row_name = Box::new(name);
+    }
+
+    /// Asks the observers after every step, not several times a second: slower, and no result differs.
+    pub fn ask_after_every_step(&mut self) {
+        self.is_asking_always = true;
+    }
+
     /// The spec, with what followed from the data and the device.
     #[must_use]
     pub fn spec(&self) -> &Spec {
@@ -140,6 +176,13 @@ impl Trainer {
     #[must_use]
     pub fn position(&self) -> Position {
         self.at
+    }
+
+    /// The backend, without the training rows, to be used otherwise.
+    #[must_use]
+    pub fn into_backend(mut self) -> Box<dyn Backend> {
+        self.session.forget(&self.training);
+        self.session.into_backend()
     }
 
     /// The loaded program.
@@ -191,7 +234,9 @@ impl Trainer {
         let mut reads = READS_PER_EPOCH;
         while self.at.epoch < self.spec.epochs && ending.is_none() {
             let (begin, first) = (Instant::now(), self.at.within);
-            let Stretch { ended, loss } = self.run_epoch(&run, observer, reads)?;
+            let Some(Stretch { ended, loss }) = self.run_epoch(&run, observer, reads)? else {
+                continue;
+            };
             let seconds = begin.elapsed().as_secs_f64();
             // A short epoch isn't worth stopping the device for.
             reads = ((seconds / 0.25) as usize).clamp(1, READS_PER_EPOCH);
@@ -204,6 +249,8 @@ impl Trainer {
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
             if is_whole {
+                let [low, high] = self.losses.unwrap_or([loss; 2]);
+                self.losses = Some([low.min(loss), high.max(loss)]);
                 let report = Epoch {
                     epoch: self.at.epoch,
                     step: self.at.step,
@@ -286,6 +333,7 @@ impl Trainer {
         let steps: Vec<Step> = (0..count).map(step).collect();
         self.run_steps_of(&run, &steps)?;
         self.at.step += count as u64;
+        self.good = LastGood::unknown();
         Ok(())
     }
 

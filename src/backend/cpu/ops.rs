@@ -16,7 +16,7 @@ use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
     Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm,
-    random, softmax, sums, vector_norm,
+    nonfinite, random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -251,6 +251,13 @@ pub(super) fn run<T: Gemm>(
         Op::Dense(op) => merged::dense(op, data, step, memory, worker),
         Op::Output(op) => merged::output(op, data, step, memory, worker),
         Op::Backward(op) => merged::backward(op, step, memory, worker),
+        Op::Nonfinite { x, found } => {
+            let (rows, cols) = (len(*found), cols(*x));
+            each_block(rows, cols, (PIECE / cols).max(1), &|first, range| {
+                let found = write(*found, first..first + range.len() / cols);
+                nonfinite::reference(cols, part(*x, range), found);
+            });
+        }
         Op::Uniform { key, out } => worker.share(1, |_| {
             random::uniform_numbers(step, *key, write(*out, 0..len(*out)));
         }),
