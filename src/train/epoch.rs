@@ -64,15 +64,13 @@ impl Trainer {
 
     /// Runs the next `count` steps of the epoch.
     fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
-        self.use_average(false)?;
         let order = run.order(self.at.epoch);
         let step = |i: usize| {
             let done = self.at.step + i as u64;
             Step { lr: self.lr(run, done), ..run.step(self.at.within + i, done, &order) }
         };
         let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.take_steps(&steps)?;
         self.at.within += count;
         self.at.step += count as u64;
         Ok(())

@@ -1,11 +1,13 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights.
+//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! `lbfgs` takes the steps that the host leads.
 
 mod averaging;
 mod epoch;
 mod keep;
+mod lbfgs;
 mod run;
 mod start;
 
@@ -18,6 +20,8 @@ use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
 use crate::kernels::Step;
 use crate::metrics::Metrics;
 use crate::model::Model;
+use crate::optim::Optimizer;
+use crate::optim::lbfgs::Pair;
 use crate::plan::{self, Purpose};
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Position};
@@ -45,6 +49,8 @@ pub struct Trainer {
     detours: Detours,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
+    /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
+    pairs: Option<Vec<Pair>>,
     /// Whether the averaged weights are in the place of the trained ones.
     averaged: bool,
     /// Steps between two questions to the observers; follows the time that they take.
@@ -90,6 +96,7 @@ impl Trainer {
             best: None,
             detours: Detours::default(),
             seconds_before: 0.0,
+            pairs: None,
             averaged: false,
             piece,
         })
@@ -268,15 +275,23 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
-        self.use_average(false)?;
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(self.at.epoch);
         let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.take_steps(&steps)?;
         self.at.step += count as u64;
         Ok(())
+    }
+
+    /// Takes steps on the training rows.
+    fn take_steps(&mut self, steps: &[Step]) -> Result<()> {
+        self.use_average(false)?;
+        if self.spec.optimizer == Optimizer::Lbfgs {
+            return steps.iter().try_for_each(|step| self.lbfgs_step(step));
+        }
+        let routine = self.session.plan().program.routines.step.clone();
+        self.session.backend_mut().run(routine, self.training.id, steps)
     }
 
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
