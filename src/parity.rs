@@ -72,7 +72,7 @@ pub fn verify(
     device: Box<dyn Backend>,
 ) -> Result<Report> {
     spec.check()?;
-    let batch = spec.batch_size.min(data.rows());
+    let batch = spec.rows_at_a_time().min(data.rows());
     let samples = preprocessing.samples(data)?;
     let fusion = plan::fusion(spec, device.fusion(spec, batch));
     let plan = plan::plain(spec, batch, Purpose::Train);
@@ -167,7 +167,7 @@ impl Replay {
         for (t, rows) in (1u64..).zip(sizes) {
             self.set_weights(plan, &initial_weights(spec));
             let key = stream_key(spec.seed, Stream::Check, t);
-            let divisor = spec.objective.reduction.divisor(rows, spec.net.outputs());
+            let divisor = spec.objective.divisor(rows, spec.net.outputs());
             let step = Step {
                 rows: rows as u32,
                 // The last rows of the order: positions beyond the first batch, where there are.
@@ -178,7 +178,7 @@ impl Replay {
                 corrections: spec.optimizer.corrections(t),
                 t: t as u32 - 1,
                 epoch: 0,
-                padding: 0,
+                smoothing: spec.label_smoothing,
             };
             reports.extend(self.run_ops(self.program.routines.step.clone(), &step)?);
         }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
+use crate::kernels::collect;
 use crate::kernels::combine::{self, Factors};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
@@ -73,6 +74,8 @@ pub enum Op {
     Average { share: Share, w: TensorId, average: TensorId },
     /// a and b exchanged.
     Swap { a: TensorId, b: TensorId },
+    /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
+    Collect { g: TensorId, total: TensorId, last: bool },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -159,6 +162,8 @@ pub struct Routines {
     pub forward: Range<usize>,
     /// The same, then back to the gradients of all parameters.
     pub gradient: Range<usize>,
+    /// The gradients, collected: a micro-batch that is not the last of its batch.
+    pub part: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
     /// The weights of an epoch taken into their average, where epochs are averaged.
@@ -319,7 +324,8 @@ impl Program {
                 softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
             }
             Op::Loss { loss, y, t, unit, gradient, scores } => {
-                loss::launch(*loss, [*y, *t, *unit, *gradient, *scores], cols(*y))
+                let tensors = [*y, *t, *unit, *gradient, *scores];
+                loss::launch(*loss, tensors, cols(*y), storage.weighted)
             }
             Op::Accumulate { scores, sums } => {
                 return loss::launches_accumulate(*scores, *sums, self.batch);
@@ -331,43 +337,39 @@ impl Program {
                 return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
             }
             Op::Edit { edit, g } => {
-                let (len, part) = (self.len(*g), largest / ALIGNMENT * ALIGNMENT);
-                let launch = |start: usize| edits::launch(*edit, *g, start, part.min(len - start));
-                return (0..len).step_by(part).map(launch).collect();
+                return in_parts(self.len(*g), largest, |start, len| {
+                    edits::launch(*edit, *g, start, len)
+                });
             }
             Op::Average { share, w, average } => {
-                let (len, part) = (self.len(*w), largest / ALIGNMENT * ALIGNMENT);
-                let launch = |start: usize| {
-                    average::launch(*share, *w, *average, start, part.min(len - start))
-                };
-                return (0..len).step_by(part).map(launch).collect();
+                return in_parts(self.len(*w), largest, |start, len| {
+                    average::launch(*share, *w, *average, start, len)
+                });
             }
             Op::Swap { a, b } => {
-                let (len, part) = (self.len(*a), largest / ALIGNMENT * ALIGNMENT);
-                let launch =
-                    |start: usize| average::launch_swap(*a, *b, start, part.min(len - start));
-                return (0..len).step_by(part).map(launch).collect();
+                return in_parts(self.len(*a), largest, |start, len| {
+                    average::launch_swap(*a, *b, start, len)
+                });
+            }
+            Op::Collect { g, total, last } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    collect::launch(*g, *total, *last, start, len)
+                });
             }
             Op::Direction { rule, w, g, state, at, u } => {
-                let (len, part) = (self.len(*w), largest / ALIGNMENT * ALIGNMENT);
-                let launch = |start: usize| {
-                    let len = part.min(len - start);
+                return in_parts(self.len(*w), largest, |start, len| {
                     direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
-                };
-                return (0..len).step_by(part).map(launch).collect();
+                });
             }
             Op::Combine { factors, x, y } => {
-                let (len, part) = (self.len(*x), largest / ALIGNMENT * ALIGNMENT);
-                let launch =
-                    |start: usize| combine::launch(*factors, *x, *y, start, part.min(len - start));
-                return (0..len).step_by(part).map(launch).collect();
+                return in_parts(self.len(*x), largest, |start, len| {
+                    combine::launch(*factors, *x, *y, start, len)
+                });
             }
             Op::Update { rule, w, g, state, from } => {
-                let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
-                let launch = |start: usize| {
-                    optimizer::launch(*rule, [*w, *g], *state, start, part.min(len - start))
-                };
-                return (*from..len).step_by(part).map(launch).collect();
+                return in_parts(self.len(*w) - from, largest, |start, len| {
+                    optimizer::launch(*rule, [*w, *g], *state, from + start, len)
+                });
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
             Op::BatchStatistics { z, statistics, running } => {
@@ -396,7 +398,7 @@ impl Program {
     /// The tensors that `op` uses, with how.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
-        let storage = Storage { bytes: false, classes: false };
+        let storage = Storage::default();
         let mut uses = Vec::new();
         for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
@@ -484,6 +486,12 @@ impl Program {
     }
 }
 
+/// Launches on stretches of `len` elements that a binding of `largest` holds.
+fn in_parts(len: usize, largest: usize, launch: impl Fn(usize, usize) -> Launch) -> Vec<Launch> {
+    let part = largest / ALIGNMENT * ALIGNMENT;
+    (0..len).step_by(part).map(|start| launch(start, part.min(len - start))).collect()
+}
+
 struct OpText<'a> {
     program: &'a Program,
     op: &'a Op,
@@ -554,6 +562,12 @@ impl fmt::Display for OpText<'_> {
             }
             Op::Average { w, average, .. } => {
                 write!(f, "average              {} += ρ ({} − {0})", t(average), t(w))
+            }
+            Op::Collect { g, total, last: false } => {
+                write!(f, "collect              {} += {}", t(total), t(g))
+            }
+            Op::Collect { g, total, .. } => {
+                write!(f, "collect              {} += {}, {1} = 0", t(g), t(total))
             }
             Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
             Op::Direction { rule, g, u, .. } => {

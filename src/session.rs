@@ -93,7 +93,12 @@ impl Session {
     /// When the device can't hold it.
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
         backend.load(Arc::new(plan.program.clone()))?;
-        Ok(Session { backend, plan, objective })
+        Ok(Self::loaded(backend, plan, objective))
+    }
+
+    /// A session on a backend that has loaded the plan's program.
+    pub(crate) fn loaded(backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Self {
+        Session { backend, plan, objective }
     }
 
     /// The backend.
@@ -123,7 +128,7 @@ impl Session {
         preprocessing: &Preprocessing,
     ) -> Result<Loaded> {
         let samples = samples.into();
-        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        let outputs = self.plan.program.tensor(self.plan.unit).cols;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {

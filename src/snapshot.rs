@@ -1,6 +1,7 @@
 //! What a run is at one moment, in host memory: enough to go on from it exactly.
 
 use crate::metrics::Metrics;
+use crate::schedule::Plateau;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub struct Fingerprint {
     pub rows: usize,
     /// Feature columns, those that an encoding makes.
     pub columns: usize,
-    /// SHA-256 over features, scaling and targets, in hexadecimal.
+    /// SHA-256 over features, scaling, targets and weights, in hexadecimal.
     pub sha256: String,
 }
 
@@ -89,6 +90,8 @@ pub struct Checkpoint {
     pub best: Option<Arc<Best>>,
     /// What was done about divergence so far.
     pub detours: Detours,
+    /// What the schedule has seen of the loss.
+    pub plateau: Plateau,
     /// Seconds that the run has taken.
     pub seconds: f64,
     /// The settings that must be the same for going on, as text.

@@ -5,7 +5,7 @@ use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Span};
 use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -376,6 +376,8 @@ pub struct Spec {
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
+    /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
+    pub label_smoothing: f32,
     /// Whether biases are decayed too.
     pub decay_all: bool,
     /// What is done to the gradient before the optimiser sees it.
@@ -384,8 +386,13 @@ pub struct Spec {
     pub averaging: Averaging,
     /// The schedule of η.
     pub schedule: Schedule,
+    /// The steps over which η rises from nearly 0 before the schedule begins.
+    pub warmup: Span,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
+    /// The most rows that go through the net at a time; the gradients of a batch's parts are added
+    /// up. None: the whole batch.
+    pub micro_batch: Option<usize>,
     /// How often all rows are seen.
     pub epochs: usize,
     /// What weights, order and splits are drawn from.
@@ -409,11 +416,14 @@ impl Spec {
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
             max_norm: None,
+            label_smoothing: 0.0,
             decay_all: false,
             edits: GradientEdits::default(),
             averaging: Averaging::None,
             schedule: Schedule::Constant,
+            warmup: Span::default(),
             batch_size: 64,
+            micro_batch: None,
             epochs: 10,
             seed: 0,
             shuffle: true,
@@ -437,6 +447,18 @@ impl Spec {
         self
     }
 
+    /// Whether a batch goes through the net in parts.
+    #[must_use]
+    pub fn accumulates(&self) -> bool {
+        self.micro_batch.is_some_and(|rows| rows < self.batch_size)
+    }
+
+    /// The rows that go through the net at a time.
+    #[must_use]
+    pub fn rows_at_a_time(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch_size).min(self.batch_size)
+    }
+
     /// Checks the net, and the run's settings.
     ///
     /// # Errors
@@ -450,6 +472,14 @@ impl Spec {
         self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+        }
+        if self.micro_batch == Some(0) {
+            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
+        }
+        if self.accumulates() && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
+            return Err(Error::usage("batch normalisation over a batch in parts")
+                .at("--micro-batch")
+                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
         }
         for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
             if !value.is_finite() || value < 0.0 {
@@ -480,6 +510,8 @@ impl Spec {
             return Err(Error::usage(format!("a largest norm of {limit}"))
                 .help("--max-norm is above 0; usual are 1 to 4"));
         }
+        self.check_loss()?;
+        self.schedule.check()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(
@@ -495,6 +527,26 @@ impl Spec {
             return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
                 .at("the output layer")
                 .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a loss whose parameter, smoothing or number of outputs makes no sense.
+    fn check_loss(&self) -> Result<()> {
+        let (loss, smoothing) = (self.objective.loss, self.label_smoothing);
+        loss.check()?;
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(Error::usage(format!("a label smoothing of {smoothing}"))
+                .help("--label-smoothing is a share from 0 to below 1; usual is 0.1"));
+        }
+        if smoothing > 0.0 && !loss.takes_smoothing() {
+            return Err(Error::usage(format!("label smoothing under the loss {}", loss.name()))
+                .help("smoothing is for classes: take cross-entropy, binary-cross-entropy, focal or binary-focal"));
+        }
+        if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
+            return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
+                .at("the output layer")
+                .help("each target needs two: its mean and the logarithm of its variance"));
         }
         Ok(())
     }

@@ -48,7 +48,9 @@ fn wrong_usage_exits_with_2() {
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),
         ("check-gradients --threshold 0", &["--threshold 0"]),
-        ("train digits --class-weight balanced", &["--class-weight is not trained with yet"]),
+        ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
+        ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
+        ("train digits --class-weight 0=-1", &["is no weight", "help: "]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);

@@ -22,6 +22,7 @@ use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
 use wgrad::optim::{Optimizer, Rule};
 use wgrad::parity::Replay;
+use wgrad::plan::Fusion;
 use wgrad::program::{Op, Program};
 use wgrad::random::{Permutation, Random, Stream, stream_key};
 use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
@@ -95,6 +96,7 @@ impl Case {
             features: Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap())),
             affine: Affine::identity(1),
             targets: None,
+            weights: None,
         });
         let mut replay = Replay::new(self.program, samples, device).unwrap();
         for (id, values) in self.values {
@@ -266,26 +268,63 @@ fn softmax_and_its_jacobian_agree() {
 fn every_loss_and_its_gradient_agree() {
     let mut random = random(5);
     for loss in Loss::ALL {
-        for reduction in Reduction::ALL {
+        for (round, reduction) in Reduction::ALL.into_iter().enumerate() {
             let Some(device) = gpu("losses") else { return };
-            let (rows, cols) = (size(&mut random), size(&mut random));
-            let len = rows * cols;
+            let (rows, targets) = (size(&mut random), size(&mut random));
+            let cols = loss.outputs(targets);
             let probabilities = loss == Loss::CrossEntropyProbabilities;
-            let y = (0..len)
+            let y = (0..rows * cols)
                 .map(
                     |_| if probabilities { random.uniform() } else { 3.0 * random.normal() } as f32,
                 )
                 .collect();
-            let t = (0..len).map(|_| if loss.is_for_classes() { random.uniform() } else { random.normal() } as f32).collect();
+            let shares = loss.is_for_classes() || loss == Loss::KlDivergence;
+            let t = (0..rows * targets)
+                .map(|_| if shares { random.uniform() } else { random.normal() } as f32)
+                .collect();
             let mut case = Case::new(rows);
             let y = case.batch("y", cols, y);
-            let t = case.batch("t", cols, t);
-            let unit = case.tensor("unit", Extent::Fixed(1), cols, vec![2.5; cols]);
+            let t = case.batch("t", targets, t);
+            let unit = case.tensor("unit", Extent::Fixed(1), targets, vec![2.5; targets]);
             let gradient = case.batch("gradient", cols, vec![]);
             let scores = case.batch("scores", 4, vec![]);
-            let scale = 1.0 / reduction.divisor(rows, cols);
-            let step = Step { loss_scale: scale as f32, ..Step::default() };
+            let step = Step {
+                loss_scale: (1.0 / reduction.divisor(rows, targets)) as f32,
+                smoothing: if loss.takes_smoothing() { 0.15 * round as f32 } else { 0.0 },
+                ..Step::default()
+            };
             case.check(Op::Loss { loss, y, t, unit, gradient, scores }, step, None, device);
+        }
+    }
+}
+
+/// In the fused plan of small nets and in the merged one of larger ones.
+#[test]
+fn every_loss_keeps_the_rule_in_every_plan() {
+    let mut random = random(13);
+    for (units, fusion) in [(12, Fusion::Rows), (450, Fusion::Layers)] {
+        for loss in Loss::ALL {
+            let Some(device) = gpu("losses in every plan") else { return };
+            let (rows, targets) = (61, 5);
+            let last = match loss {
+                Loss::CrossEntropyProbabilities => Units::Softmax,
+                _ => Activation::Identity.into(),
+            };
+            let net = Net::new(6)
+                .layer(units, Activation::Tanh)
+                .layer(units, Activation::Silu)
+                .layer(loss.outputs(targets), last);
+            let mut spec = Spec::new(net, loss);
+            spec.batch_size = 40;
+            spec.label_smoothing = if loss.takes_smoothing() { 0.1 } else { 0.0 };
+            let features = Features::F32(Matrix::from_fn(rows, 6, |_, _| random.normal() as f32));
+            let numbers = Matrix::from_fn(rows, targets, |_, _| random.uniform() as f32);
+            let data = Dataset::new("random", features, Targets::Numbers(numbers)).unwrap();
+            assert_eq!(device.fusion(&spec, spec.batch_size), fusion);
+            let preprocessing = wgrad::data::Preprocessing::none(&data);
+            let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+            let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
+            assert!(report.passed, "{}: {failed:#?}", spec.objective);
         }
     }
 }
@@ -358,6 +397,20 @@ fn edits_of_the_gradient_agree() {
         };
         let step = Step { t: [0, 900][round / 5], ..Step::default() };
         case.check(Op::Edit { edit, g }, step, None, device);
+    }
+}
+
+#[test]
+fn gradients_of_micro_batches_add_up_alike() {
+    let mut random = random(19);
+    for last in [false, true] {
+        let Some(device) = gpu("collected gradients") else { return };
+        let len = size(&mut random);
+        let mut case = Case::new(1);
+        let g = case.tensor("g", Extent::Fixed(1), len, normal(&mut random, len));
+        let total = case.tensor("total", Extent::Fixed(1), len, normal(&mut random, len));
+        let after = case.check(Op::Collect { g, total, last }, Step::default(), None, device);
+        assert_eq!(after.iter().all(|&x| x == 0.0), last, "the total is given back at the end");
     }
 }
 
@@ -504,7 +557,8 @@ fn gathered_rows_are_bit_equal_from_bytes_and_from_floats() {
         } else {
             Targets::Numbers(Matrix::from_fn(all, cols, |_, _| random.normal() as f32))
         };
-        let samples = Samples { features: Arc::new(features), affine, targets: Some(targets) };
+        let samples =
+            Samples { features: Arc::new(features), affine, targets: Some(targets), weights: None };
         let order =
             Permutation::new(all as u32, Some(stream_key(3, Stream::Shuffle, round))).words();
         let step = Step { first: (all - rows) as u32, order, ..Step::default() };
@@ -604,7 +658,8 @@ fn elementary_functions_are_right_in_every_digit() {
         program.ops.push(Op::Activation { functions, z: from, a: to });
         device.load(Arc::new(program)).unwrap();
         let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap()));
-        let samples = Samples { features, affine: Affine::identity(1), targets: None };
+        let samples =
+            Samples { features, affine: Affine::identity(1), targets: None, weights: None };
         let data = device.upload(Arc::new(samples)).unwrap();
         device.write(from, Values::F32(&z)).unwrap();
         device.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).unwrap();

@@ -106,7 +106,7 @@ fn the_step_has_the_layout_of_its_struct() {
         ("correction4", corrections + 12),
         ("t", std::mem::offset_of!(Step, t)),
         ("epoch", std::mem::offset_of!(Step, epoch)),
-        ("padding", std::mem::offset_of!(Step, padding)),
+        ("smoothing", std::mem::offset_of!(Step, smoothing)),
     ]
     .map(|(name, offset)| (name.to_string(), offset));
     for kernel in ALL.iter() {

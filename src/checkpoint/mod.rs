@@ -1,8 +1,15 @@
-//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing.
+//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing. And
+//! checkpoints, from which a run goes on (`state`, `store`, `writer`).
 
+mod state;
+mod store;
 #[cfg(test)]
 mod tests;
+mod writer;
 pub use crate::files::write_atomically;
+pub use state::{Saved, load_checkpoint};
+pub use store::{Newest, Store};
+pub use writer::Writer;
 
 use crate::data::{Encoding, Header, Preprocessing};
 use crate::error::{Error, Result};

@@ -34,7 +34,10 @@ pub(super) struct Job {
     pub spec: Spec,
     pub scaling: Scaling,
     pub preprocessing: Preprocessing,
+    /// The training rows with all of their weights.
     pub training: Dataset,
+    /// The weights of the training rows without those of their classes.
+    pub sample_weights: Option<Vec<f32>>,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
     /// The data as they were read, before anything was fitted to them.
@@ -75,7 +78,6 @@ impl Source {
     pub fn job(&self, parts: &Parts) -> Result<Job> {
         let Source { data, options, test, .. } = self;
         let mut config = self.config.clone();
-        refuse_weights(&config)?;
         let source = config.data.data.clone().unwrap_or_default();
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
@@ -89,6 +91,14 @@ impl Source {
         let mut preprocessing =
             Preprocessing::fit_rows(data, &parts.training, &Fitting { scaling, log })?;
         let training = preprocessing.dataset(data, &parts.training)?;
+        let sample_weights = training.weights().map(<[f32]>::to_vec);
+        let training = match &config.data.class_weight {
+            Some(weight) => {
+                let weights = weight.of(training.targets())?;
+                training.weighted(weights)?
+            }
+            None => training,
+        };
         let objective = *config.net.loss.get_or_insert_with(|| {
             Objective::from(match training.targets() {
                 Targets::Classes { .. } => Loss::CrossEntropy,
@@ -96,8 +106,8 @@ impl Source {
                 Targets::Numbers(_) => Loss::SquaredError,
             })
         });
-        if objective.loss == Loss::Poisson {
-            // Counts must stay counts.
+        if objective.loss.needs_raw_targets() {
+            // Counts must stay counts, and shares shares.
             preprocessing.targets = Affine::identity(training.outputs());
         }
         let part = |rows: &[usize]| match rows {
@@ -140,7 +150,18 @@ impl Source {
         resolve_stopping(&mut config, &mut spec, &training, validation.is_some())?;
         make_absolute(&mut config)?;
         let data = data.clone();
-        Ok(Job { config, spec, scaling, preprocessing, training, validation, test, data, init })
+        Ok(Job {
+            config,
+            spec,
+            scaling,
+            preprocessing,
+            training,
+            sample_weights,
+            validation,
+            test,
+            data,
+            init,
+        })
     }
 }
 
@@ -189,20 +210,6 @@ fn for_digits(config: &mut TrainConfig) {
     }
 }
 
-/// No kernel weighs rows yet: said, rather than trained as if nothing had been asked for.
-fn refuse_weights(config: &TrainConfig) -> Result<()> {
-    let data = &config.data;
-    let asked = [
-        data.class_weight.as_ref().map(|_| "--class-weight"),
-        data.sample_weight.as_ref().map(|_| "--sample-weight"),
-    ];
-    match asked.into_iter().flatten().next() {
-        None => Ok(()),
-        Some(option) => Err(Error::usage(format!("{option} is not trained with yet"))
-            .help("leave it out; a column of weights can be left out of the inputs by --ignore")),
-    }
-}
-
 /// What suits tables better than the general defaults: `benches/tables/RESULTS.md` has the figures.
 fn for_tables(config: &mut TrainConfig) {
     config.run.epochs.get_or_insert(30);
@@ -224,9 +231,10 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
         None => vec![Layer::new(128, hidden)],
     };
     options.layers = Some(HiddenLayers::of(&layers));
+    let one_for_two = loss.is_for_labels() || loss == Loss::Hinge;
     let outputs = match training.class_names() {
-        Some(classes) if loss == Loss::BinaryCrossEntropy && classes.len() == 2 => 1,
-        _ => training.outputs(),
+        Some(classes) if one_for_two && classes.len() == 2 => 1,
+        _ => loss.outputs(training.outputs()),
     };
     let activation = options.output_activation.get_or_insert(match loss {
         Loss::CrossEntropyProbabilities => Units::Softmax,
@@ -255,6 +263,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         optimizer,
         lr,
         schedule,
+        warmup,
         momentum,
         beta2,
         epsilon,
@@ -269,6 +278,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         swa,
         max_norm,
         batch_size,
+        micro_batch,
     } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
@@ -282,6 +292,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     }
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
+    spec.warmup = *warmup.get_or_insert_default();
+    spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
     spec.decay_all = *decay_all.get_or_insert(false);
@@ -303,6 +315,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         }
     };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
+    spec.micro_batch = *micro_batch;
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);

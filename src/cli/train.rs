@@ -5,23 +5,30 @@ use super::inspect::describe_net;
 use super::job::{Job, Source};
 use super::judgement_text::{brief, not_worth_it};
 use super::run::{Finished, Run, Shown, Summary};
-use super::run_directory::RunDirectory;
+use super::run_directory::{RunDirectory, WholeLines};
 use super::warnings::warnings;
-use super::{count, folds, open, plan_ahead, print, say};
+use super::{count, folds, open, plan_ahead, print, resume, say};
 use crate::backend::Backend;
+use crate::checkpoint::Store;
 use crate::error::{ErrorKind, Result};
 use crate::event::Ending;
 use crate::observe::{Bar, Interrupt, duration, short, thousands};
 use crate::train::Trainer;
 use std::process::ExitCode;
 
+/// How many checkpoints are kept, unless something else is asked for.
+const KEEP_CHECKPOINTS: usize = 2;
+
 pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let options = args.resolve()?;
+    if let Some(run) = &args.resume {
+        return resume::resume(&args, options, run);
+    }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
     if let (Some(k), None) = (options.run.folds, options.run.fold) {
         return folds::train(&args, Source::open(options)?, k);
     }
-    let job = Job::new(options)?;
+    let mut job = Job::new(options)?;
     if args.dry_run {
         return plan_ahead::show(&job, args.json);
     }
@@ -31,11 +38,37 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let opened = open::open_device(&job.config.device)?;
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
+    take_micro_batch(&mut job, &trainer);
     let out = job.config.run.out.as_deref();
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
     let config = job.config_text(&device)?;
     directory.write_config(&config)?;
+    let events = directory.metrics()?;
+    let run = Run {
+        job: &job,
+        device: &device,
+        directory: &directory,
+        config: Some(&config),
+        warnings: &warnings,
+        checkpoints: store(&job, &directory),
+        ended: None,
+    };
+    train_in(&args, &run, &mut trainer, events)
+}
 
+/// Where a run's checkpoints go, if it has any.
+pub(super) fn store(job: &Job, directory: &RunDirectory) -> Option<Store> {
+    let keep = job.config.run.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
+    (keep > 0).then(|| Store::new(directory.checkpoints(), keep))
+}
+
+/// Trains a run that is ready, shows what it came to, and gives the exit code.
+pub(super) fn train_in(
+    args: &TrainArgs,
+    run: &Run<'_>,
+    trainer: &mut Trainer,
+    events: WholeLines,
+) -> Result<ExitCode> {
     let mut bar = Bar::new();
     let handle = bar.handle();
     let mut interrupt = Interrupt::watch(move || handle.suspend(say_interrupted))?;
@@ -44,14 +77,8 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
         (_, true) => Shown::Nothing,
         _ => Shown::Epochs,
     };
-    let run = Run {
-        job: &job,
-        device: &device,
-        directory: &directory,
-        config: Some(&config),
-        warnings: &warnings,
-    };
-    let Finished { summary, is_closed } = run.fit(&mut trainer, shown, &mut bar, &mut interrupt)?;
+    let Finished { summary, is_closed } =
+        run.fit(trainer, events, shown, &mut bar, &mut interrupt)?;
     if !args.json {
         print(&describe(&summary))?;
         let mut judged = summary.valid.iter().chain(&summary.test);
@@ -91,7 +118,9 @@ pub(super) fn warn(warnings: &[String]) {
 }
 
 pub(super) fn say_interrupted() {
-    say("interrupted: finishing the step and saving the model (again: end at once)");
+    say(
+        "interrupted: finishing the step and saving the model and a checkpoint (again: end at once)",
+    );
 }
 
 /// A trainer for a run, with the weights that it starts from.
@@ -102,6 +131,18 @@ pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
         trainer.set_weights(weights)?;
     }
     Ok(trainer)
+}
+
+/// Takes over, and says, in what parts batches go that the device has no memory for.
+fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
+    let micro_batch = trainer.spec().micro_batch;
+    if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
+        say(format_args!(
+            "note: the device has no memory for a batch of {}: they go in parts of {rows}, with the same result",
+            job.spec.batch_size
+        ));
+        (job.spec.micro_batch, job.config.step.micro_batch) = (micro_batch, micro_batch);
+    }
 }
 
 /// The end of a run, for people.
@@ -126,13 +167,17 @@ pub(super) fn ending(summary: &Summary) -> String {
             best.epoch, summary.epochs, best.metric
         )
     });
+    let run = summary.run.display();
+    let next = match summary.ending {
+        Ending::Interrupted | Ending::TimeLimit => format!("wgrad train --resume {run}"),
+        _ => format!("wgrad predict {run} DATA -o FILE.csv"),
+    };
     format!(
-        "{:<11} {}, {} in {}\n{kept}model       {}\nnext        wgrad predict {} DATA -o FILE.csv\n",
+        "{:<11} {}, {} in {}\n{kept}model       {}\nnext        {next}\n",
         summary.ending.name(),
         count(summary.epochs, "epoch"),
         count(summary.steps as usize, "step"),
         duration(summary.seconds),
         summary.model.display(),
-        summary.run.display()
     )
 }

@@ -1,13 +1,13 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
 use crate::stopping::Keep;
 use clap::Args;
@@ -60,12 +60,14 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
 
-    /// How much the rows of each class count: balanced, or as in yes=3,no=1
+    /// How much the training rows of each class count in the loss: balanced (all classes alike), or as
+    /// in yes=3,no=1, 1 for the others; held-out rows are not weighted by class
     #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
 
-    /// A column that says how much each row counts
+    /// A column that says how much each row counts in the loss, held-out rows too; multiplied with
+    /// --class-weight, and scaled to a mean of 1
     #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
@@ -154,10 +156,23 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initializer: Option<Init>,
 
-    /// The loss, with :total, :mean-batch or :mean [default: cross-entropy or squared-error]
+    /// The loss, with :total, :mean-batch or :mean: squared-error, absolute-error, huber(δ), log-cosh,
+    /// quantile(τ), gaussian-nll (a mean and a deviation), poisson, cosine; cross-entropy, focal(γ),
+    /// hinge, kl-divergence, binary-cross-entropy, binary-focal(γ), cross-entropy-probabilities
+    /// [default: cross-entropy or squared-error]
     #[arg(long, env = "WGRAD_LOSS", value_name = "LOSS[:REDUCTION]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Objective>,
+
+    /// The share ε of a class's probability that training gives to all classes alike [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_LABEL_SMOOTHING",
+        value_name = "SHARE",
+        allow_negative_numbers = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_smoothing: Option<f32>,
 }
 
 /// How the net is trained.
@@ -178,10 +193,18 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
 
-    /// constant, linear or cosine [default: constant; cosine for tables]
+    /// How the learning rate changes: constant, linear, cosine, step(EVERY,FACTOR),
+    /// exponential(FACTOR[,EVERY]), polynomial(POWER), cosine-restarts(FIRST,MULT),
+    /// one-cycle(PEAK,START,END), inverse-sqrt or plateau(FACTOR,PATIENCE); a stretch is written 500
+    /// (steps), 0.3 (of the run) or 2epochs [default: constant; cosine for tables]
     #[arg(long, env = "WGRAD_SCHEDULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+
+    /// The steps, share of the run or epochs over which the learning rate rises first [default: 0]
+    #[arg(long, env = "WGRAD_WARMUP", value_name = "STEPS|FRACTION")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Span>,
 
     /// The momentum; β₁ for adam, its kin and lion [default: 0.9; 0 for rmsprop]
     #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]
@@ -272,6 +295,12 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
+
+    /// The most rows that go through the net at a time, the gradients of a batch's parts being added
+    /// up [default: the whole batch, or what fits the device]
+    #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
 }
 
 /// How long, where, and to what end.
@@ -356,6 +385,17 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
+
+    /// How often a checkpoint is written, as in 60s, 10m or 5epochs; one is always written at the end
+    /// [default: 60s]
+    #[arg(long, env = "WGRAD_CHECKPOINT_EVERY", value_name = "TIME|EPOCHS")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<Every>,
+
+    /// How many checkpoints are kept; 0 for none at all [default: 2]
+    #[arg(long, env = "WGRAD_KEEP_CHECKPOINTS", value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoints: Option<usize>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod add;
 pub mod average;
 pub mod backward;
+pub mod collect;
 pub mod combine;
 pub mod dense;
 pub mod direction;
@@ -106,6 +107,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &direction::DIRECTION,
         &dropout::DROPOUT,
         &add::ADD,
+        &collect::COLLECT,
         &norm::BATCH_STATISTICS,
         &norm::BATCH_NORM,
         &norm::LAYER_NORM,
@@ -162,8 +164,8 @@ pub struct Step {
     pub t: u32,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// Pads to 16 bytes.
-    pub padding: u32,
+    /// ε of label smoothing; 0 where rows are only measured.
+    pub smoothing: f32,
 }
 
 /// A binding's argument.
@@ -179,6 +181,8 @@ pub enum Arg {
     Affine,
     /// Its targets.
     Targets,
+    /// The weights of its rows.
+    Weights,
     /// Nothing: the kernel doesn't touch this binding in this variant.
     Unused,
 }

@@ -40,8 +40,7 @@ fn build(
     on_gpu: bool,
 ) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Arena);
-    let (t, gradient) =
-        (tensors.transient("target", spec.net.outputs()), tensors.output_gradient());
+    let (t, gradient) = (tensors.target(spec), tensors.output_gradient());
     let arena = tensors.plan.program.add_whole(ARENA, "arena", Role::Transient);
     let p = &mut tensors.plan.program;
     let layers: Vec<FusedLayer> = spec

@@ -35,7 +35,7 @@ pub struct Plan {
     pub output: TensorId,
     /// The running sums of losses and scores: (1, 4).
     pub sums: TensorId,
-    /// Users' units in one of ours, for each output: (1, n_L).
+    /// Users' units in one of ours, for each target: (1, targets).
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
@@ -77,7 +77,10 @@ pub enum Fusion {
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
         PlanKind::Fused
-            if spec.net.is_plain() && spec.edits.is_empty() && spec.optimizer.is_element_wise() =>
+            if spec.net.is_plain()
+                && spec.edits.is_empty()
+                && spec.optimizer.is_element_wise()
+                && !spec.accumulates() =>
         {
             offered
         }
@@ -133,6 +136,11 @@ impl Tensors {
     /// A new tensor with a row for each row of the batch.
     fn transient(&mut self, name: &str, cols: usize) -> TensorId {
         transient(&mut self.plan.program, self.layout, name.into(), cols)
+    }
+
+    /// T: (B, targets).
+    fn target(&mut self, spec: &Spec) -> TensorId {
+        self.transient("target", spec.objective.loss.targets(spec.net.outputs()))
     }
 
     /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
@@ -196,8 +204,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
     let output = layers.last().map_or(x, |t| t.a);
     let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
     let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
-    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
-    p.constants.push((unit, vec![1.0; outputs]));
+    let targets = spec.objective.loss.targets(outputs);
+    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), targets);
+    p.constants.push((unit, vec![1.0; targets]));
     let parameters = p.add_whole(PARAMETERS, "parameters", Role::Parameter);
     let state = training.then(|| {
         let len = p.len(parameters);

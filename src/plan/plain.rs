@@ -6,7 +6,7 @@ use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
 use crate::program::{LayerTensors, Op, Routines};
 use crate::spec::{Spec, Units};
-use crate::tensor::TensorId;
+use crate::tensor::{Extent, Role, TensorId};
 
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///
@@ -22,7 +22,7 @@ use crate::tensor::TensorId;
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
-    let t = tensors.transient("target", spec.net.outputs());
+    let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
     let update = update(spec, &mut tensors);
     let loss = |tensors: &Tensors| {
@@ -52,6 +52,15 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         }
         ops.extend(backward(spec, &mut tensors));
         routines.gradient = start..ops.len();
+        if spec.accumulates() {
+            let gradient = ops[start..].to_vec();
+            let [part, last] = collect(&mut tensors);
+            ops.push(part);
+            routines.part = start..ops.len();
+            start = ops.len();
+            ops.extend(gradient);
+            ops.push(last);
+        }
         ops.extend(update);
         ops.extend(max_norm(spec, &tensors));
         routines.step = start..ops.len();
@@ -59,6 +68,14 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;
     tensors.finish(spec)
+}
+
+/// What adds up the gradients of micro-batches: behind each of them, and behind the last.
+fn collect(tensors: &mut Tensors) -> [Op; 2] {
+    let g = tensors.gradients();
+    let p = &mut tensors.plan.program;
+    let total = p.add("gradients.total", Role::Gradient, Extent::Fixed(1), p.len(g));
+    [false, true].map(|last| Op::Collect { g, total, last })
 }
 
 /// Features to outputs, in training or not.

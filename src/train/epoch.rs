@@ -38,7 +38,8 @@ impl Trainer {
             let asked = Instant::now();
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.
-            let is_read = self.at.within % between_reads == 0 && self.at.within < run.steps;
+            let is_read =
+                self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
             let loss = if is_read { Some(self.training_loss(run)?) } else { None };
             self.fit_piece(piece, asked.elapsed().as_secs_f64());
 
@@ -70,9 +71,25 @@ impl Trainer {
             Step { lr: self.lr(run, done), ..run.step(self.at.within + i, done, &order) }
         };
         let steps: Vec<Step> = (0..count).map(step).collect();
-        self.take_steps(&steps)?;
+        self.take_steps(run, &steps)?;
         self.at.within += count;
         self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// Runs steps, each in as many micro-batches as its batch has.
+    pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        let routines = self.session.plan().program.routines.clone();
+        let (data, backend) = (self.training.id, self.session.backend_mut());
+        if !run.spec.accumulates() {
+            return backend.run(routines.step, data, steps);
+        }
+        for step in steps {
+            let micro_batches = run.micro_batches(step);
+            let Some((last, parts)) = micro_batches.split_last() else { continue };
+            backend.run(routines.part.clone(), data, parts)?;
+            backend.run(routines.step.clone(), data, &[*last])?;
+        }
         Ok(())
     }
 

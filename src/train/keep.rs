@@ -105,6 +105,7 @@ impl Trainer {
             epoch_start: None,
             best: self.best.clone(),
             detours: self.detours.clone(),
+            plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
             data: self.samples.fingerprint(),
@@ -153,6 +154,7 @@ impl Trainer {
         trainer.restore(&checkpoint.now)?;
         trainer.best = checkpoint.best.clone();
         trainer.detours = checkpoint.detours.clone();
+        trainer.plateau = checkpoint.plateau;
         trainer.seconds_before = checkpoint.seconds;
         Ok(trainer)
     }

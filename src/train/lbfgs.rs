@@ -1,6 +1,7 @@
 //! A step of L-BFGS, which the host leads: it asks the device for losses and gradients.
 
 use super::Trainer;
+use super::run::Run;
 use crate::backend::{Values, ValuesMut};
 use crate::error::Result;
 use crate::kernels::Step;
@@ -9,18 +10,18 @@ use crate::tensor::TensorId;
 
 impl Trainer {
     /// One step. The pairs of the last steps lie on the device too, where checkpoints find them.
-    pub(super) fn lbfgs_step(&mut self, step: &Step) -> Result<()> {
+    pub(super) fn lbfgs_step(&mut self, run: &Run, step: &Step) -> Result<()> {
         let mut pairs = match self.pairs.take() {
             Some(pairs) => pairs,
             None => self.read_pairs(step.t as usize)?,
         };
         let w = self.read_row(self.session.plan().parameters)?;
-        let start = self.evaluate_at(step, &w)?;
+        let start = self.evaluate_at(run, step, &w)?;
         // The loss of a step is that of the weights before it.
         let sums = self.session.sums()?;
         let d = direction(&start.g, &pairs);
         let first = first_length(step.lr.into(), &start.g, &pairs);
-        let found = search(&start, &d, first, |w| self.evaluate_at(step, w))?;
+        let found = search(&start, &d, first, |w| self.evaluate_at(run, step, w))?;
         let pair = found.as_ref().and_then(|found| Pair::between(&start, found));
         if found.is_none() {
             // H was of no use: the next step begins anew along −g.
@@ -44,9 +45,9 @@ impl Trainer {
     }
 
     /// E with its penalty λ/2 ‖w‖² and gradient at w, as the device holds it.
-    fn evaluate_at(&mut self, step: &Step, w: &[f64]) -> Result<Point> {
+    fn evaluate_at(&mut self, run: &Run, step: &Step, w: &[f64]) -> Result<Point> {
         let plan = self.session.plan();
-        let (parameters, routine) = (plan.parameters, plan.program.routines.gradient.clone());
+        let parameters = plan.parameters;
         let decayed: Vec<_> = match self.spec.decay_all {
             true => std::iter::once(0..w.len()).collect(),
             false => plan.layers.iter().map(|l| plan.program.range(l.weight, 0)).collect(),
@@ -54,7 +55,8 @@ impl Trainer {
         let gradients = plan.program.find("gradients");
         self.session.backend_mut().write(parameters, Values::F64(w))?;
         self.session.clear_sums()?;
-        self.session.backend_mut().run(routine, self.training.id, &[*step])?;
+        // The program's step, which for L-BFGS ends at the gradients.
+        self.run_steps_of(run, &[*step])?;
         let mut sums = [0.0];
         let sums_at = self.session.plan().sums;
         self.session.backend_mut().read(sums_at, ValuesMut::F64(&mut sums))?;

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::optim::Optimizer;
 use crate::optim::lbfgs::Pair;
-use crate::plan::{self, Purpose};
+use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Position};
 use crate::spec::Spec;
@@ -47,6 +47,8 @@ pub struct Trainer {
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
+    /// What the schedule has seen of the loss.
+    plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
     /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
@@ -76,15 +78,14 @@ impl Trainer {
         start::check_batch(spec, training.rows())?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(training.rows());
-        let evaluation = plan::evaluation_rows(&spec.net, training.rows().min(256));
-        let batch = spec.batch_size.max(evaluation);
-        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));
-        let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
-        let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
+        let mut session = start::load(&mut spec, backend)?;
+        let program = &session.plan().program;
+        let ops = program.ops[program.routines.step.clone()].iter();
+        let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
-        let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
+        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -95,6 +96,7 @@ impl Trainer {
             at: Position::default(),
             best: None,
             detours: Detours::default(),
+            plateau: Plateau::default(),
             seconds_before: 0.0,
             pairs: None,
             averaged: false,
@@ -132,6 +134,12 @@ impl Trainer {
             preprocessing: self.preprocessing.clone(),
             weights: self.weights()?,
         })
+    }
+
+    /// The spec, with what followed from the data and the device.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// How far the run is.
@@ -212,6 +220,8 @@ impl Trainer {
                     seconds: self.seconds(&run),
                     samples_per_second: (steps * run.batch).min(run.rows) as f64 / seconds,
                 };
+                let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
+                self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
                     self.compare(valid)?;
                 }
@@ -279,19 +289,18 @@ impl Trainer {
         let order = run.order(self.at.epoch);
         let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
-        self.take_steps(&steps)?;
+        self.take_steps(&run, &steps)?;
         self.at.step += count as u64;
         Ok(())
     }
 
     /// Takes steps on the training rows.
-    fn take_steps(&mut self, steps: &[Step]) -> Result<()> {
+    fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
         self.use_average(false)?;
         if self.spec.optimizer == Optimizer::Lbfgs {
-            return steps.iter().try_for_each(|step| self.lbfgs_step(step));
+            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
         }
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, steps)
+        self.run_steps_of(run, steps)
     }
 
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
@@ -310,7 +319,8 @@ impl Trainer {
 
     /// η of the step after `done` steps.
     fn lr(&self, run: &Run, done: u64) -> f32 {
-        run.lr(done) * 0.5f32.powi(self.detours.halvings as i32)
+        let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
+        run.lr(done) * on_plateau * 0.5f32.powi(self.detours.halvings as i32)
     }
 
     /// Seconds that the run has taken.

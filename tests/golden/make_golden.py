@@ -143,6 +143,37 @@ def activations():
 
 # Losses. Each takes (output, targets) and returns the sum over rows and outputs.
 
+
+def focal(gamma):
+    def loss(z, t):
+        return -(t * (1 - torch.softmax(z, dim=1)) ** gamma * torch.log_softmax(z, dim=1)).sum()
+
+    return loss
+
+
+def binary_focal(gamma):
+    def loss(z, t):
+        p = torch.sigmoid(z)
+        # Not F.softplus, which jumps by 2e-9 at 20.
+        return -(t * (1 - p) ** gamma * F.logsigmoid(z) + (1 - t) * p**gamma * F.logsigmoid(-z)).sum()
+
+    return loss
+
+
+def hinge_margins(y, t):
+    """Crammer and Singer: 1 + the largest other output - that of the class, for each row."""
+    if y.shape[1] == 1:
+        return (1 - (2 * t - 1) * y)[:, 0]
+    true = F.one_hot(t.argmax(dim=1), t.shape[1]).bool()
+    others = y.masked_fill(true, -math.inf).amax(dim=1)
+    return 1 + others - (y * true).sum(dim=1)
+
+
+def gaussian_nll(y, t, reduction="sum"):
+    mean, log_variance = y.chunk(2, dim=1)
+    return F.gaussian_nll_loss(mean, t, log_variance.exp(), reduction=reduction)
+
+
 LOSSES = {
     "squared_error": lambda y, t: F.mse_loss(y, t, reduction="sum"),
     "absolute_error": lambda y, t: F.l1_loss(y, t, reduction="sum"),
@@ -152,6 +183,15 @@ LOSSES = {
     "cross_entropy_probabilities": lambda y, t: -(t * torch.log(y)).sum(),
     "binary_cross_entropy": lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="sum"),
     "poisson": lambda z, t: F.poisson_nll_loss(z, t, log_input=True, full=False, reduction="sum"),
+    "focal": focal(2),
+    "focal(0.5)": focal(0.5),
+    "binary_focal": binary_focal(2),
+    "binary_focal(0.5)": binary_focal(0.5),
+    "quantile(0.75)": lambda y, t: torch.maximum(0.75 * (t - y), -0.25 * (t - y)).sum(),
+    "hinge": lambda y, t: F.relu(hinge_margins(y, t)).sum(),
+    "kl_divergence": lambda z, t: F.kl_div(torch.log_softmax(z, dim=1), t, reduction="sum"),
+    "cosine": lambda y, t: (1 - F.cosine_similarity(y, t, dim=1)).sum(),
+    "gaussian_nll": gaussian_nll,
 }
 
 # torch's own reduction="mean", and which of our reductions it must equal.
@@ -162,6 +202,11 @@ TORCH_MEANS = {
     "cross_entropy": ("mean_batch", F.cross_entropy),
     "binary_cross_entropy": ("mean", F.binary_cross_entropy_with_logits),
     "poisson": ("mean", lambda z, t: F.poisson_nll_loss(z, t, log_input=True, full=False)),
+    "kl_divergence": (
+        "mean_batch",
+        lambda z, t: F.kl_div(torch.log_softmax(z, dim=1), t, reduction="batchmean"),
+    ),
+    "gaussian_nll": ("mean", lambda y, t: gaussian_nll(y, t, "mean")),
 }
 
 REDUCTIONS = {
@@ -172,19 +217,34 @@ REDUCTIONS = {
 
 
 def loss_value(loss, reduction, output, targets):
-    return LOSSES[loss](output, targets) / REDUCTIONS[reduction](*output.shape)
+    return LOSSES[loss](output, targets) / REDUCTIONS[reduction](*targets.shape)
 
 
 def assert_clear_of_loss_kinks(loss, outputs, targets):
-    residual = (outputs - targets).abs()
-    for kink in {"absolute_error": [0], "huber": [1]}.get(loss, []):
+    for kink in {"absolute_error": [0], "huber": [1], "quantile(0.75)": [0]}.get(loss, []):
+        residual = (outputs - targets).abs()
         assert (residual - kink).abs().min() > 1e-3, f"{loss} too near its kink: choose another seed"
+    if loss == "hinge":
+        assert hinge_margins(outputs, targets).abs().min() > 1e-3, "hinge too near its kink: choose another seed"
 
 
-def loss_case(loss, case, output, targets):
+def smoothed(loss, targets, epsilon):
+    classes = 2 if loss.startswith("binary") else targets.shape[1]
+    return targets * (1 - epsilon) + epsilon / classes
+
+
+def loss_case(loss, case, output, targets, smoothing=0.0):
     assert_float32_exact(output)
     assert_float32_exact(targets)
     assert_clear_of_loss_kinks(loss, output, targets)
+    given, targets = targets, smoothed(loss, targets, smoothing)
+    if smoothing and loss == "cross_entropy":
+        torch.testing.assert_close(
+            F.cross_entropy(output, given.argmax(dim=1), label_smoothing=smoothing),
+            loss_value(loss, "mean_batch", output, targets),
+            rtol=1e-14,
+            atol=0,
+        )
     reductions = []
     for reduction in REDUCTIONS:
         y = output.clone().requires_grad_()
@@ -195,7 +255,14 @@ def loss_case(loss, case, output, targets):
         if loss in TORCH_MEANS and TORCH_MEANS[loss][0] == reduction:
             torch.testing.assert_close(TORCH_MEANS[loss][1](output, targets), value, rtol=1e-14, atol=0)
         reductions.append({"reduction": reduction, "value": value, "gradient": gradient})
-    return {"loss": loss, "case": case, "output": output, "targets": targets, "reductions": reductions}
+    return {
+        "loss": loss,
+        "case": case,
+        "smoothing": smoothing,
+        "output": output,
+        "targets": given,
+        "reductions": reductions,
+    }
 
 
 def losses():
@@ -234,6 +301,30 @@ def losses():
 
     counts = torch.tensor([[float(rng.randint(0, 9)) for _ in range(columns)] for _ in range(rows)])
     cases.append(loss_case("poisson", "counts", logits, counts))
+
+    for loss in ("focal", "focal(0.5)"):
+        cases.append(loss_case(loss, "one_hot", logits, labels))
+        cases.append(loss_case(loss, "soft", logits, soft))
+    cases.append(loss_case("focal", "large_logits", logits * 64, labels))
+    for loss in ("binary_focal", "binary_focal(0.5)"):
+        cases.append(loss_case(loss, "bits", logits, bits))
+        cases.append(loss_case(loss, "fractions", logits, fractions))
+    cases.append(loss_case("binary_focal", "large_logits", logits * 64, bits))
+    cases.append(loss_case("quantile(0.75)", "ordinary", output, targets))
+    cases.append(loss_case("hinge", "classes", logits, labels))
+    bit = one_hot([1, 0, 1, 0, 0], 2)[:, 1:]
+    cases.append(loss_case("hinge", "one_output", matrix(rng, rows, 1, -2, 2), bit))
+    cases.append(loss_case("kl_divergence", "one_hot", logits, labels))
+    cases.append(loss_case("kl_divergence", "soft", logits, soft))
+    cases.append(loss_case("cosine", "ordinary", output, targets))
+    both = torch.cat([output, matrix(rng, rows, columns, -2, 2)], dim=1)
+    cases.append(loss_case("gaussian_nll", "ordinary", both, targets))
+
+    for loss in ("cross_entropy", "cross_entropy_probabilities", "focal"):
+        given = probabilities if loss.endswith("probabilities") else logits
+        cases.append(loss_case(loss, "smoothed", given, labels, smoothing=0.125))
+    for loss in ("binary_cross_entropy", "binary_focal"):
+        cases.append(loss_case(loss, "smoothed", logits, bits, smoothing=0.125))
 
     return {"torch": VERSION, "cases": cases}
 
@@ -303,7 +394,7 @@ def net_case(name, seed, inputs, layers, loss, reduction, make_targets):
     rows = 6
     parameters = random_parameters(rng, inputs, layers)
     x = matrix(rng, rows, inputs, -2, 2)
-    targets = make_targets(rng, rows, layers[-1][0])
+    targets = make_targets(rng, rows, layers[-1][0] // (2 if loss == "gaussian_nll" else 1))
     for tensor in [*tensors_of(parameters), x, targets]:
         assert_float32_exact(tensor)
 
@@ -396,13 +487,92 @@ def nets():
             ],
             "absolute_error", "mean_batch", numbers,
         ),
+        net_case(
+            "focal", 40, 4, [(5, ["tanh"], "add"), (3, ["identity"], "add")], "focal", "mean_batch", labels,
+        ),
+        net_case(
+            "binary_focal", 41, 4, [(5, ["tanh"], "add"), (2, ["identity"], "add")], "binary_focal", "mean", bits,
+        ),
+        net_case(
+            "quantile", 42, 4, [(5, ["silu"], "add"), (2, ["identity"], "add")], "quantile(0.75)", "mean", numbers,
+        ),
+        net_case(
+            "hinge", 48, 4, [(5, ["tanh"], "add"), (3, ["identity"], "add")], "hinge", "mean_batch", labels,
+        ),
+        net_case(
+            "kl_divergence", 44, 4, [(5, ["gelu"], "add"), (3, ["identity"], "add")],
+            "kl_divergence", "mean_batch", distributions,
+        ),
+        net_case(
+            "cosine", 45, 4, [(5, ["tanh"], "add"), (3, ["identity"], "add")], "cosine", "total", numbers,
+        ),
+        net_case(
+            "gaussian_nll", 46, 4, [(5, ["tanh"], "add"), (4, ["identity"], "add")], "gaussian_nll", "mean", numbers,
+        ),
     ]  # fmt: skip
 
     used = {name for case in cases for layer in case["layers"] for name in layer["activations"]}
     assert used == {*ACTIVATIONS, "softmax"}, "every activation appears in some net"
-    assert {case["loss"] for case in cases} == {*LOSSES}, "every loss appears in some net"
+    used = {case["loss"].split("(")[0] for case in cases}
+    assert used == {loss.split("(")[0] for loss in LOSSES}, "every loss appears in some net"
     assert {case["reduction"] for case in cases} == {*REDUCTIONS}
     return {"torch": VERSION, "cases": cases}
+
+
+# Weights of rows: class weights as PyTorch has them, weights of single rows, and both.
+
+
+def weights_case(name, seed, class_weights, sample_weights):
+    """The weighted mean of the cross-entropy of eight rows, and the gradients of a small net."""
+    rng = random.Random(seed)
+    labels = [0, 2, 0, 1, 0, 2, 1, 0]
+    layers = [(5, ["tanh"], "add"), (3, ["identity"], "add")]
+    parameters = random_parameters(rng, 4, layers)
+    x = matrix(rng, len(labels), 4, -2, 2)
+    of_class, of_row = torch.tensor(class_weights), torch.tensor(sample_weights)
+    weights = of_class[labels] * of_row
+    # Divided by their mean they must be exact in float32.
+    assert_float32_exact(weights / weights.mean())
+    target = torch.tensor(labels)
+
+    def value():
+        each = F.cross_entropy(forward(layers, parameters, x), target, reduction="none")
+        return (weights * each).sum() / weights.sum()
+
+    if (of_row == 1).all():
+        torch.testing.assert_close(
+            value(), F.cross_entropy(forward(layers, parameters, x), target, weight=of_class), rtol=1e-14, atol=0
+        )
+    for tensor in tensors_of(parameters):
+        tensor.requires_grad_()
+    result = value()
+    result.backward()
+    for tensor in tensors_of(parameters):
+        assert_gradient(value, tensor, tensor.grad)
+    return {
+        "name": name,
+        "layers": [{"outputs": n, "activations": names, "bias": bias} for n, names, bias in layers],
+        "inputs": x,
+        "labels": labels,
+        "class_weights": of_class,
+        "sample_weights": of_row,
+        "parameters": parameter_record(parameters),
+        "value": result,
+        "gradients": gradient_record(parameters),
+    }
+
+
+def weights():
+    ones = [1.0] * 8
+    some = [1.0, 0.5, 3.0, 0.25, 2.0, 1.5, 0.75, 7.0]
+    return {
+        "torch": VERSION,
+        "cases": [
+            weights_case("classes", 30, [1.0, 4.0, 2.0], ones),
+            weights_case("rows", 31, [1.0] * 3, some),
+            weights_case("classes_and_rows", 32, [1.0, 9.0, 5.0], [0.5, 1.0, 2.5, 0.5, 1.0, 0.5, 0.5, 11.5]),
+        ],
+    }
 
 
 # Optimizers: ten full-batch steps of one small classifier.
@@ -663,6 +833,76 @@ def optimizers():
     }
 
 
+# Schedules: the learning rate of each of 24 steps, six in an epoch, from a rate of 1.
+
+STEPS = 24
+
+
+def rates(make, losses=None):
+    """What a scheduler of torch makes of a rate of 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = make(optimizer)
+    found = []
+    for step in range(STEPS):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step() if losses is None else scheduler.step(losses[step])
+    return torch.tensor(found)
+
+
+def schedules():
+    lr = torch.optim.lr_scheduler
+
+    def after_warmup(steps, make):
+        def both(optimizer):
+            rise = lr.LinearLR(optimizer, start_factor=1 / (steps + 1), total_iters=steps)
+            return lr.SequentialLR(optimizer, [rise, make(optimizer)], milestones=[steps])
+
+        return both
+
+    def cycle(optimizer, peak, start, end):
+        return lr.OneCycleLR(
+            optimizer, max_lr=1.0, total_steps=STEPS, pct_start=peak, div_factor=start,
+            final_div_factor=end, cycle_momentum=False,
+        )  # fmt: skip
+
+    cases = [
+        ("constant", "0", lambda o: lr.ConstantLR(o, factor=1.0)),
+        ("step(5,0.5)", "0", lambda o: lr.StepLR(o, step_size=5, gamma=0.5)),
+        ("step(2epochs,0.25)", "0", lambda o: lr.StepLR(o, step_size=12, gamma=0.25)),
+        ("exponential(0.875,1)", "0", lambda o: lr.ExponentialLR(o, gamma=0.875)),
+        ("exponential(0.015625)", "0", lambda o: lr.ExponentialLR(o, gamma=0.015625 ** (1 / STEPS))),
+        ("linear", "0", lambda o: lr.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=STEPS)),
+        ("polynomial(2)", "0", lambda o: lr.PolynomialLR(o, total_iters=STEPS, power=2.0)),
+        ("polynomial(0.5)", "0", lambda o: lr.PolynomialLR(o, total_iters=STEPS, power=0.5)),
+        ("cosine", "0", lambda o: lr.CosineAnnealingLR(o, T_max=STEPS)),
+        ("cosine-restarts(3,2)", "0", lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2)),
+        ("cosine-restarts(1epochs,1)", "0", lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=6)),
+        ("one-cycle(0.25,10,100)", "0", lambda o: cycle(o, 0.25, 10, 100)),
+        ("one-cycle(0.5,4,8)", "0", lambda o: cycle(o, 0.5, 4, 8)),
+        ("inverse-sqrt", "0", lambda o: lr.LambdaLR(o, lambda t: (1 + t) ** -0.5)),
+        ("constant", "4", after_warmup(4, lambda o: lr.ConstantLR(o, factor=1.0))),
+        ("cosine", "6", after_warmup(6, lambda o: lr.CosineAnnealingLR(o, T_max=STEPS - 6))),
+        ("linear", "0.25", after_warmup(6, lambda o: lr.PolynomialLR(o, total_iters=STEPS - 6, power=1.0))),
+        ("step(5,0.5)", "1epochs", after_warmup(6, lambda o: lr.StepLR(o, step_size=5, gamma=0.5))),
+        ("inverse-sqrt", "6", after_warmup(6, lambda o: lr.LambdaLR(o, lambda t: (6 / (6 + t)) ** 0.5))),
+    ]
+    rng = random.Random(50)
+    losses = [round(4 / (1 + i) + rng.random(), 3) for i in range(STEPS)]
+    plateaus = [
+        ("plateau(0.5,0)", lambda o: lr.ReduceLROnPlateau(o, factor=0.5, patience=0)),
+        ("plateau(0.25,3)", lambda o: lr.ReduceLROnPlateau(o, factor=0.25, patience=3)),
+    ]
+    return {
+        "torch": VERSION,
+        "steps": STEPS,
+        "epoch": 6,
+        "cases": [{"schedule": s, "warmup": w, "rates": rates(make)} for s, w, make in cases],
+        "losses": losses,
+        "plateaus": [{"schedule": s, "rates": rates(make, losses)} for s, make in plateaus],
+    }
+
+
 # JSON with one vector per line.
 
 
@@ -687,7 +927,7 @@ def text(value, indent=0):
 
 
 def main():
-    for make in (activations, losses, optimizers, nets):
+    for make in (activations, losses, optimizers, nets, weights, schedules):
         path = FOLDER / f"{make.__name__}.json"
         path.write_text(text(make()) + "\n")
         print(f"{path.name}: {path.stat().st_size} bytes")

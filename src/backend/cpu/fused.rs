@@ -278,6 +278,9 @@ impl<T: Gemm> Pass<'_, T> {
         let (y, t, unit) = (self.read(y, block), self.read(op.t, block), self.whole(op.unit));
         let (gradient, scores) = (self.write(op.gradient, block), self.write(op.scores, &rows));
         loss::rows(op.loss, self.step, y, t, unit, gradient, scores);
+        if let Some(weights) = &self.data.weights {
+            loss::weigh(weights, found, gradient, scores);
+        }
         let Some((layer, delta)) = last.and_then(|l| l.delta.map(|delta| (l, delta))) else {
             return;
         };

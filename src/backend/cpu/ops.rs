@@ -15,8 +15,8 @@ use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, average, direction, dropout, gather, loss, max_norm, random, softmax, sums,
-    vector_norm,
+    Step, activation, average, collect, direction, dropout, gather, loss, max_norm, random,
+    softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -118,8 +118,14 @@ pub(super) fn run<T: Gemm>(
             let count = range.len() / cols(*y);
             let scored = write(*scores, first * SCORES..(first + count) * SCORES);
             let gradient = write(*gradient, range.clone());
-            let (y, t) = (part(*y, range.clone()), part(*t, range));
+            let t = part(*t, first * cols(*t)..(first + count) * cols(*t));
+            let y = part(*y, range);
             loss::rows(*loss, step, y, t, read(*unit), gradient, scored);
+            if let Some(weights) = &data.weights {
+                let mut found = vec![0; count];
+                gather::rows(&from(step, first), &mut found);
+                loss::weigh(weights, &found, gradient, scored);
+            }
         }),
         Op::Accumulate { scores, sums } => worker.share(1, |_| {
             loss::accumulate(read(*scores), write(*sums, 0..SCORES));
@@ -147,6 +153,9 @@ pub(super) fn run<T: Gemm>(
         }),
         Op::Average { share, w, average } => each_block(len(*w), 1, PIECE, &|_, range| {
             average::reference(*share, step, part(*w, range.clone()), write(*average, range));
+        }),
+        Op::Collect { g, total, last } => each_block(len(*g), 1, PIECE, &|_, range| {
+            collect::reference(*last, write(*g, range.clone()), write(*total, range));
         }),
         Op::Swap { a, b } => each_block(len(*a), 1, PIECE, &|_, range| {
             write(*a, range.clone()).swap_with_slice(write(*b, range));
