@@ -474,7 +474,8 @@ impl Spec {
     /// # Errors
     /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
     /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
-    /// average over epochs with batch normalisation; cross-entropy on probabilities over outputs
+    /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
+    /// cross-entropy on probabilities over outputs
     /// that are none.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
@@ -515,6 +516,13 @@ impl Spec {
         }
         self.edits.check()?;
         self.averaging.check()?;
+        let changes_steps = !self.edits.is_empty()
+            || self.max_norm.is_some()
+            || matches!(self.averaging, Averaging::Ema { .. });
+        if self.optimizer == Optimizer::Lbfgs && (changes_steps || self.net.differs_in_training()) {
+            return Err(Error::usage("lbfgs beside what changes gradients, steps or the net in training")
+                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, dropout and batch normalisation, or take another --optimizer"));
+        }
         if matches!(self.averaging, Averaging::Swa { .. })
             && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
         {

@@ -473,7 +473,8 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
             // The plain program keeps its gradients.
             let watch = run(1, PlanKind::Plain, device);
             let (step, rows) = (first_rows(&spec, data.rows()), data.rows() as f64);
-            if spec.edits.is_empty() {
+            // L-BFGS leaves those of the point that it went to.
+            if spec.edits.is_empty() && spec.optimizer != Optimizer::Lbfgs {
                 let expected = &golden.first_gradients;
                 check_gradients(device, &place, &watch.plan, expected, &step, rows);
             }

@@ -182,14 +182,14 @@ pub struct NetConfig {
 #[command(next_help_heading = "Training")]
 pub struct StepConfig {
     /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion, lamb,
-    /// muon; rprop on full batches [default: adam]
+    /// muon; rprop and lbfgs on full batches [default: adam]
     #[arg(long, env = "WGRAD_OPTIMIZER")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
     /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
     /// 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
-    /// for nadam, 0.0001 for lion]
+    /// for nadam, 0.0001 for lion, 1 for lbfgs]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
@@ -298,7 +298,7 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
 
-    /// Rows of a batch [default: 64; all rows for rprop]
+    /// Rows of a batch [default: 64; all rows for rprop and lbfgs]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,

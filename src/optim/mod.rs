@@ -5,6 +5,7 @@
 
 mod averaging;
 mod edits;
+pub mod lbfgs;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -136,6 +137,9 @@ pub enum Optimizer {
         /// μ.
         momentum: f32,
     },
+    /// Steps along −H g, with H from the last changes of w and g, as long as a line search finds
+    /// good; η is the first length that it tries, usually 1. Full batches only ([`lbfgs`]).
+    Lbfgs,
 }
 
 /// a, b, c of the Newton–Schulz iteration of Muon.
@@ -169,7 +173,7 @@ impl Rule {
 
 impl Optimizer {
     /// Every optimiser once, constants at their defaults, in the order of [`Optimizer::code`].
-    pub const ALL: [Optimizer; 14] = [
+    pub const ALL: [Optimizer; 15] = [
         Optimizer::Sgd,
         Optimizer::Momentum { momentum: 0.9 },
         Optimizer::Nesterov { momentum: 0.9 },
@@ -184,6 +188,7 @@ impl Optimizer {
         Optimizer::Rprop { shrink: 0.5, grow: 1.2 },
         Optimizer::Lamb { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 },
         Optimizer::Muon { momentum: 0.95 },
+        Optimizer::Lbfgs,
     ];
 
     /// The name used in files and on the command line.
@@ -204,6 +209,7 @@ impl Optimizer {
             Optimizer::Rprop { .. } => "rprop",
             Optimizer::Lamb { .. } => "lamb",
             Optimizer::Muon { .. } => "muon",
+            Optimizer::Lbfgs => "lbfgs",
         }
     }
 
@@ -218,7 +224,7 @@ impl Optimizer {
     #[must_use]
     pub fn state_slots(self) -> usize {
         match self {
-            Optimizer::Sgd => 0,
+            Optimizer::Sgd | Optimizer::Lbfgs => 0,
             Optimizer::Momentum { .. }
             | Optimizer::Nesterov { .. }
             | Optimizer::Adagrad { .. }
@@ -239,6 +245,7 @@ impl Optimizer {
     #[must_use]
     pub fn default_lr(self) -> f32 {
         match self {
+            Optimizer::Lbfgs => 1.0,
             Optimizer::Sgd => 0.1,
             Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } | Optimizer::Muon { .. } => {
                 0.02
@@ -257,13 +264,13 @@ impl Optimizer {
     /// Whether each parameter follows its own gradient and state alone: the rules of [`rules`].
     #[must_use]
     pub fn is_element_wise(self) -> bool {
-        !matches!(self, Optimizer::Lamb { .. } | Optimizer::Muon { .. })
+        !matches!(self, Optimizer::Lamb { .. } | Optimizer::Muon { .. } | Optimizer::Lbfgs)
     }
 
     /// Whether a gradient over a part of the rows is of no use to the rule.
     #[must_use]
     pub fn needs_full_batch(self) -> bool {
-        matches!(self, Optimizer::Rprop { .. })
+        matches!(self, Optimizer::Rprop { .. } | Optimizer::Lbfgs)
     }
 
     /// The same rule with momentum μ; for Adam's family and Lion that is β₁.
@@ -286,7 +293,10 @@ impl Optimizer {
             | Optimizer::AmsGrad { beta1: momentum, .. }
             | Optimizer::RAdam { beta1: momentum, .. }
             | Optimizer::Lion { beta1: momentum, .. } => momentum,
-            Optimizer::Sgd | Optimizer::Adagrad { .. } | Optimizer::Rprop { .. } => {
+            Optimizer::Sgd
+            | Optimizer::Adagrad { .. }
+            | Optimizer::Rprop { .. }
+            | Optimizer::Lbfgs => {
                 return Err(Error::usage(format!("{self} has no momentum"))
                     .help("choose --optimizer momentum or nesterov"));
             }
@@ -317,6 +327,7 @@ impl Optimizer {
             | Optimizer::Nesterov { .. }
             | Optimizer::Adagrad { .. }
             | Optimizer::Muon { .. }
+            | Optimizer::Lbfgs
             | Optimizer::Rprop { .. } => {
                 return Err(Error::usage(format!("{self} has no β₂"))
                     .help("leave out --beta2, or choose --optimizer adam"));
@@ -348,6 +359,7 @@ impl Optimizer {
             | Optimizer::Nesterov { .. }
             | Optimizer::Lion { .. }
             | Optimizer::Muon { .. }
+            | Optimizer::Lbfgs
             | Optimizer::Rprop { .. } => {
                 return Err(Error::usage(format!("{self} has no ε"))
                     .help("leave out --epsilon, or choose --optimizer adam"));
@@ -361,7 +373,7 @@ impl Optimizer {
     #[must_use]
     pub fn constants(self) -> [f32; 3] {
         match self {
-            Optimizer::Sgd => [0.0; 3],
+            Optimizer::Sgd | Optimizer::Lbfgs => [0.0; 3],
             Optimizer::Momentum { momentum }
             | Optimizer::Nesterov { momentum }
             | Optimizer::Muon { momentum } => [momentum, 0.0, 0.0],

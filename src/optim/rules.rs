@@ -71,8 +71,8 @@ pub fn step<T: Real>(
         Optimizer::RAdam { .. } => each!(radam, s, w, g, first, second),
         Optimizer::Lion { .. } => each!(lion, s, w, g, first),
         Optimizer::Rprop { .. } => each!(rprop, s, w, g, first, second),
-        // They take whole tensors, by ops of their own.
-        Optimizer::Lamb { .. } | Optimizer::Muon { .. } => {}
+        // They take whole tensors, by ops of their own or led by the host.
+        Optimizer::Lamb { .. } | Optimizer::Muon { .. } | Optimizer::Lbfgs => {}
     }
 }
 

@@ -7,6 +7,7 @@ use crate::kernels::combine::Factors;
 use crate::kernels::edits::Edit;
 use crate::kernels::matmul::Form;
 use crate::kernels::vector_norm::STRETCH;
+use crate::optim::lbfgs::HISTORY;
 use crate::optim::{
     MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, Rule,
 };
@@ -24,6 +25,7 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     match spec.optimizer {
         Optimizer::Lamb { .. } => ops.extend(lamb(tensors, g, state)),
         Optimizer::Muon { .. } => ops.extend(muon(tensors, g, state)),
+        Optimizer::Lbfgs => add_history(tensors),
         _ => ops.push(Op::Update { rule, w, g, state, from: 0 }),
     }
     ops
@@ -128,6 +130,18 @@ fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
     let from = p.tensor(output.weight).offset;
     ops.push(Op::Update { rule, w: tensors.plan.parameters, g, state, from });
     ops
+}
+
+/// Room for the changes of w and g that L-BFGS keeps. Its steps are led by the host.
+fn add_history(tensors: &mut Tensors) {
+    let w = tensors.plan.parameters;
+    let p = &mut tensors.plan.program;
+    for slot in 0..HISTORY {
+        for which in ["s", "y"] {
+            let name = format!("optimizer.history.{slot}.{which}");
+            p.add(name, Role::State, Extent::Fixed(1), p.len(w));
+        }
+    }
 }
 
 /// X ← a X + (b A + c A²) X with A = X Xᵀ where X is `wide`, or else X (b A + c A²) with A = Xᵀ X,

@@ -75,7 +75,6 @@ impl Trainer {
 
     /// Runs the next `count` steps of the epoch, but for those that are passed over.
     pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
-        self.use_average(false)?;
         let order = run.order(self.at.epoch);
         let number = |i: usize| self.at.step + i as u64;
         let step = |i: usize| Step {
@@ -84,7 +83,7 @@ impl Trainer {
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
         let steps: Vec<Step> = (0..count).filter(is_run).map(step).collect();
-        self.run_steps_of(run, &steps)?;
+        self.take_steps(run, &steps)?;
         self.at.within += count;
         self.at.step += count as u64;
         Ok(())

@@ -94,6 +94,7 @@ impl Trainer {
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.use_average(false)?;
         self.session.write_tensors(&snapshot.tensors)?;
+        self.pairs = None;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;
         Ok(())

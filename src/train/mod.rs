@@ -1,13 +1,14 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights, `doctor`
-//! finds out why a loss isn't finite.
+//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! `lbfgs` takes the steps that the host leads, `doctor` finds out why a loss isn't finite.
 
 mod averaging;
 mod doctor;
 mod epoch;
 mod keep;
+mod lbfgs;
 mod run;
 mod start;
 
@@ -20,6 +21,8 @@ use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
 use crate::kernels::Step;
 use crate::metrics::Metrics;
 use crate::model::Model;
+use crate::optim::Optimizer;
+use crate::optim::lbfgs::Pair;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Position, Snapshot};
@@ -59,6 +62,8 @@ pub struct Trainer {
     plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
+    /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
+    pairs: Option<Vec<Pair>>,
     /// Whether the averaged weights are in the place of the trained ones.
     averaged: bool,
     /// Steps between two questions to the observers; follows the time that they take.
@@ -112,6 +117,7 @@ impl Trainer {
             row_name: Box::new(|row| format!("training row {}", row + 1)),
             plateau: Plateau::default(),
             seconds_before: 0.0,
+            pairs: None,
             averaged: false,
             piece,
             is_asking_always: false,
@@ -326,15 +332,23 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
-        self.use_average(false)?;
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(self.at.epoch);
         let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
-        self.run_steps_of(&run, &steps)?;
+        self.take_steps(&run, &steps)?;
         self.at.step += count as u64;
         self.good = LastGood::unknown();
         Ok(())
+    }
+
+    /// Takes steps on the training rows.
+    fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        self.use_average(false)?;
+        if self.spec.optimizer == Optimizer::Lbfgs {
+            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
+        }
+        self.run_steps_of(run, steps)
     }
 
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.

@@ -619,6 +619,7 @@ OPTIMIZERS = {
     "lamb_decay_weights": ("lamb", {**LAMB, "weight_decay": 0.1, **WEIGHTS_ONLY}),
     "muon": ("muon", MUON),
     "muon_decay_weights": ("muon", {**MUON, "weight_decay": 0.1, **WEIGHTS_ONLY}),
+    "lbfgs": ("lbfgs", {"lr": 1.0, "weight_decay": 1 / 8}),
     # What is done to the gradient before.
     "sgd_l1": ("sgd", {**SGD, "l1": 1 / 64}),
     "sgd_clip_value": ("sgd", {**SGD, "clip_value": 1 / 16}),
@@ -718,6 +719,10 @@ def make_optimizer(kind, hyper, parameters):
         return torch.optim.SGD(groups, momentum=hyper.get("momentum", 0.0), nesterov=kind == "nesterov", **common)
     if kind == "rprop":
         return torch.optim.Rprop([p for g in groups for p in g["params"]], etas=hyper["etas"], **common)
+    if kind == "lbfgs":
+        tensors = [p for g in groups for p in g["params"]]
+        search = {"line_search_fn": "strong_wolfe", "max_iter": 1, "max_eval": 100, "history_size": 10}
+        return torch.optim.LBFGS(tensors, lr=hyper["lr"], **search)
     if kind in ("lion", "lamb", "muon"):
         return {"lion": Lion, "lamb": Lamb, "muon": Muon}[kind](groups, hyper)
     common["eps"] = hyper["epsilon"]
@@ -768,7 +773,22 @@ def optimizer_case(name, layers, initial, inputs, labels, steps):
             first_gradients = gradient_record(parameters)
         changed = edit_gradients(hyper, parameters)
         assert step > 0 or changed, "an edit that changes nothing proves nothing"
-        optimizer.step()
+        if kind == "lbfgs":
+            looks = [0]
+
+            def closure():
+                looks[0] += 1
+                optimizer.zero_grad()
+                loss = F.cross_entropy(forward(layers, parameters, inputs), labels)
+                loss = loss + hyper["weight_decay"] / 2 * sum((t * t).sum() for t in tensors_of(parameters))
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
+            # Which other points a line search tries is an author's choice: not here.
+            assert looks[0] == 2, "the line search takes the first point that it tries"
+        else:
+            optimizer.step()
         if step == 0:
             after_1 = parameter_record(parameters)
     assert values[-1] < values[0]
