@@ -29,7 +29,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
     (2, &["kernels", "evaluation"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
-    (5, &["train", "bench", "gradcheck", "parity", "model", "linear"]),
+    (5, &["train", "bench", "gradcheck", "parity", "model", "linear", "range_test"]),
     (6, &["checkpoint", "config", "observe", "predictions"]),
     (7, &["cli"]),
 ];

@@ -7,6 +7,7 @@ mod check_gradients;
 mod completions;
 mod devices;
 mod evaluate;
+mod find_lr;
 mod folds;
 mod inspect;
 mod job;
