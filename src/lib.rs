@@ -57,6 +57,7 @@ pub mod plan;
 pub mod predictions;
 pub mod program;
 pub mod random;
+pub mod range_test;
 pub mod real;
 pub mod schedule;
 pub mod session;

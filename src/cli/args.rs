@@ -61,11 +61,14 @@ pub(super) struct TrainArgs {
     pub force: bool,
     /// Go on with an interrupted run, exactly where its last checkpoint was taken; --epochs,
     /// --device, --threads and what ends a run early may be others than before
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["force", "dry_run", "config"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["force", "dry_run", "find_lr", "config"])]
     pub resume: Option<PathBuf>,
     /// Show what would be trained, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Try ever larger learning rates over some hundreds of steps, show the loss, suggest one, and stop
+    #[arg(long, conflicts_with_all = ["dry_run", "folds"])]
+    pub find_lr: bool,
     /// Write events as JSON lines to standard output
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

@@ -8,6 +8,7 @@ mod choose;
 mod completions;
 mod devices;
 mod evaluate;
+mod find_lr;
 mod folds;
 mod inspect;
 mod job;

@@ -7,6 +7,7 @@ use super::{choose, count, print, print_json};
 use crate::data::{Column, Dataset, Encoding, Features, Role, Table, Targets};
 use crate::error::Result;
 use crate::observe::duration;
+use crate::schedule::Span;
 use crate::train::Trainer;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -62,8 +63,15 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
         format!("           {}", count(spec.net.parameters(), "parameter")),
         format!("loss       {}", spec.objective),
         format!(
-            "optimizer  {}, learning rate {} ({}), weight decay {}",
-            spec.optimizer, spec.lr, spec.schedule, spec.weight_decay
+            "optimizer  {}, learning rate {} ({}{}), weight decay {}",
+            spec.optimizer,
+            spec.lr,
+            spec.schedule,
+            match spec.warmup == Span::default() {
+                true => String::new(),
+                false => format!(" after a warm-up of {}", spec.warmup),
+            },
+            spec.weight_decay
         ),
         format!(
             "steps      {} of {} in each of {}",

@@ -7,7 +7,7 @@ use super::judgement_text::{brief, not_worth_it};
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::warnings::warnings;
-use super::{choose, count, folds, plan_ahead, print, resume, say};
+use super::{choose, count, find_lr, folds, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::error::{ErrorKind, Result};
@@ -23,6 +23,9 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let options = args.resolve()?;
     if let Some(run) = &args.resume {
         return resume::resume(&args, options, run);
+    }
+    if args.find_lr {
+        return find_lr::find_lr(&args, &Job::new(options)?);
     }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
     if let (Some(k), None) = (options.run.folds, options.run.fold) {

@@ -5,6 +5,7 @@ use super::{Trainer, ending_of};
 use crate::error::Result;
 use crate::event::{Ending, Observer, Progress};
 use crate::kernels::Step;
+use crate::snapshot::Position;
 use std::time::Instant;
 
 /// Observers are asked about this often, in seconds.
@@ -103,6 +104,25 @@ impl Trainer {
             backend.run(routines.step.clone(), data, &[*last])?;
         }
         Ok(())
+    }
+
+    /// Runs the next step at the learning rate `lr`, whatever the schedule says: the mean loss of its
+    /// rows before the step, which may be NaN or infinite. Epochs follow each other without end.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn step_at(&mut self, lr: f32) -> Result<f64> {
+        let run = Run::new(self.spec.clone(), self.training.rows);
+        if self.at.within == run.steps {
+            self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+        }
+        self.session.clear_sums()?;
+        let order = run.order(self.at.epoch);
+        let step = Step { lr, ..run.step(self.at.within, self.at.step, &order) };
+        self.take_steps(&run, &[step])?;
+        self.at.within += 1;
+        self.at.step += 1;
+        Ok(self.session.metrics(&self.training, step.rows as usize)?.loss)
     }
 
     /// Fits the length of a piece to the time that one took.

@@ -1,0 +1,74 @@
+//! `wgrad train --find-lr`: the learning-rate range test of a run that is not made.
+
+use super::args::TrainArgs;
+use super::job::Job;
+use super::train::{announce, trainer};
+use super::{open, print, print_json};
+use crate::error::{Error, Result};
+use crate::observe::short;
+use crate::range_test::{self, Point, Ramp, RangeTest};
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// Lines of the curve.
+const LINES: usize = 28;
+/// The longest bar.
+const BAR: usize = 40;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    data: &'a str,
+    optimizer: String,
+    batch_size: usize,
+    #[serde(flatten)]
+    found: &'a RangeTest,
+}
+
+/// Runs the test, and shows the curve with the rate that it suggests. No run directory is looked at.
+pub(super) fn find_lr(args: &TrainArgs, job: &Job) -> Result<ExitCode> {
+    announce(args, job);
+    let backend = open::open_device(&job.config.device)?.backend;
+    let found = range_test::run(&mut trainer(job, backend)?, &Ramp::default())?;
+    if args.json {
+        print_json(&Line {
+            event: "find_lr",
+            data: job.training.name(),
+            optimizer: job.spec.optimizer.to_string(),
+            batch_size: job.spec.batch_size,
+            found: &found,
+        })?;
+    } else {
+        print(&describe(&found))?;
+    }
+    match found.suggested {
+        Some(_) => Ok(ExitCode::SUCCESS),
+        None => Err(Error::failed("the loss fell at no learning rate")
+            .help("try another --optimizer, more --layers or a larger --batch-size, and look at the data with --dry-run")),
+    }
+}
+
+/// The smoothed loss as bars, from one rate to the next, and what to make of it.
+fn describe(found: &RangeTest) -> String {
+    let RangeTest { points, suggested, lowest_at, diverged_at } = found;
+    // What lies above the start is cut: the interest is below.
+    let start = points.first().map_or(0.0, |p| p.smoothed);
+    let lowest = points.iter().map(|p| p.smoothed).fold(start, f64::min);
+    let top = start + 0.25 * (start - lowest).abs();
+    let mut text = format!("{:>13}  {:>9}\n", "learning rate", "loss");
+    for group in points.chunks(points.len().div_ceil(LINES)) {
+        let Point { lr, smoothed, .. } = group[group.len() / 2];
+        let share = ((smoothed - lowest) / (top - lowest).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+        let cut = if smoothed > top { "…" } else { "" };
+        let bar = "█".repeat(1 + (share * (BAR - 1) as f64).round() as usize);
+        let holds = |rate: f32| group.iter().any(|p| p.lr >= rate) && group[0].lr <= rate;
+        let mark = if suggested.is_some_and(holds) { "  ← suggested" } else { "" };
+        text += &format!("{lr:>13.1e}  {:>9}  {bar}{cut}{mark}\n", short(smoothed));
+    }
+    let fell = format!("the loss was lowest at {lowest_at:.1e}");
+    let rose = diverged_at.map_or(String::new(), |rate| format!(", and too high at {rate:.1e}"));
+    if let Some(rate) = suggested {
+        text += &format!("suggested  --lr {rate}: the loss falls fastest there; {fell}{rose}\n");
+    }
+    text
+}
