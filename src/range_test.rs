@@ -175,11 +175,16 @@ mod tests {
         1.0 / (1.0 + (4.0 * (decade + 3.0)).exp()) + 0.1 * rise
     }
 
+    /// Numbers between −1 and 1 without a trend.
+    fn noise(i: usize) -> f64 {
+        (i * 7919 % 97) as f64 / 48.0 - 1.0
+    }
+
     #[test]
     fn a_tenth_of_the_rate_with_the_lowest_loss_is_suggested() {
         let ramp = Ramp::default();
-        let noise = |i: usize| 0.05 * ((i * 37 % 19) as f64 / 9.0 - 1.0);
-        let losses: Vec<f64> = (0..ramp.steps).map(|i| curve(ramp.rate(i)) + noise(i)).collect();
+        let loss = |i: usize| curve(ramp.rate(i)) + 0.05 * noise(i);
+        let losses: Vec<f64> = (0..ramp.steps).map(loss).collect();
         let found = judge(&ramp, &losses);
         assert!((4e-4..2.5e-3).contains(&found.steepest_at), "{}", found.steepest_at);
         assert!((5e-3..0.1).contains(&found.lowest_at), "{}", found.lowest_at);
@@ -190,8 +195,7 @@ mod tests {
     #[test]
     fn a_loss_that_does_not_fall_suggests_nothing() {
         let ramp = Ramp::default();
-        let noise = |i: usize| (i * 37 % 19) as f64 / 9.0;
-        let losses: Vec<f64> = (0..ramp.steps).map(|i| 1.0 + noise(i)).collect();
+        let losses: Vec<f64> = (0..ramp.steps).map(|i| 2.0 + noise(i)).collect();
         assert_eq!(judge(&ramp, &losses).suggested, None);
     }
 
