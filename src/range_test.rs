@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_loss_that_does_not_fall_suggests_nothing() {
         let ramp = Ramp::default();
-        let losses: Vec<f64> = (0..ramp.steps).map(|i| 2.0 + noise(i)).collect();
+        let losses: Vec<f64> = (0..ramp.steps).map(|i| 2.0 + noise(i + 20)).collect();
         assert_eq!(judge(&ramp, &losses).suggested, None);
     }
 
