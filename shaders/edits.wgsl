@@ -13,6 +13,7 @@ override EDIT: u32 = 0u;
 const SIGN_PENALTY = 0u;
 const CLIP_VALUE = 1u;
 const CLIP_NORM = 2u;
+const UNIT = 3u;
 
 @group(1) @binding(0) var<uniform> p: Edits;
 @group(1) @binding(1) var<storage, read> other: array<f32>;    // w: (len), or the norm: (1)
@@ -48,6 +49,9 @@ fn edit(
         case CLIP_NORM: {
             let factor = p.value / (other[0] + 1e-6);
             g[i] = select(x * factor, x, factor >= 1.0);
+        }
+        case UNIT: {
+            g[i] = x / (other[0] + 1e-7);
         }
         default: {
             let deviation = exp_f(0.5 * (ln_f(p.value) - 0.55 * log1p_f(f32(now.t))));

@@ -7,6 +7,7 @@ use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunc
 use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
 use crate::kernels::collect;
+use crate::kernels::combine::{self, Factors};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
 use crate::kernels::edits::{self, Edit};
@@ -19,8 +20,8 @@ use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, add, gather, loss, max_norm, nonfinite, optimizer, random, softmax, sums,
-    vector_norm,
+    Access, Arg, Launch, add, direction, gather, loss, max_norm, nonfinite, optimizer, random,
+    softmax, sums, vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -63,8 +64,12 @@ pub enum Op {
     VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
     /// g ← g changed, before the optimiser sees it.
     Edit { edit: Edit, g: TensorId },
-    /// The optimiser's step on every parameter.
-    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
+    /// The optimiser's step on every parameter of a row from element `from` on.
+    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3], from: usize },
+    /// u = the direction of LAMB or Muon; its states stand from element `at` on.
+    Direction { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 2], at: usize, u: TensorId },
+    /// x ← α x + β y.
+    Combine { factors: Factors, x: TensorId, y: TensorId },
     /// average ← average + ρ (w − average), for all parameters in one row.
     Average { share: Share, w: TensorId, average: TensorId },
     /// a and b exchanged.
@@ -354,9 +359,19 @@ impl Program {
                     collect::launch(*g, *total, *last, start, len)
                 });
             }
-            Op::Update { rule, w, g, state } => {
+            Op::Direction { rule, w, g, state, at, u } => {
                 return in_parts(self.len(*w), largest, |start, len| {
-                    optimizer::launch(*rule, [*w, *g], *state, start, len)
+                    direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
+                });
+            }
+            Op::Combine { factors, x, y } => {
+                return in_parts(self.len(*x), largest, |start, len| {
+                    combine::launch(*factors, *x, *y, start, len)
+                });
+            }
+            Op::Update { rule, w, g, state, from } => {
+                return in_parts(self.len(*w) - from, largest, |start, len| {
+                    optimizer::launch(*rule, [*w, *g], *state, from + start, len)
                 });
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
@@ -561,6 +576,13 @@ impl fmt::Display for OpText<'_> {
                 write!(f, "collect              {} += {}, {1} = 0", t(g), t(total))
             }
             Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
+            Op::Direction { rule, g, u, .. } => {
+                write!(f, "direction            {} by {} with {}", t(u), rule.optimizer, t(g))
+            }
+            Op::Combine { factors: Factors::Fixed([a, b]), x, y } => {
+                write!(f, "combine              {} = {a} · {0} + {b} · {}", t(x), t(y))
+            }
+            Op::Combine { x, y, .. } => write!(f, "step                 {} along {}", t(x), t(y)),
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }

@@ -13,6 +13,7 @@ use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
 use wgrad::kernels::average::Share;
+use wgrad::kernels::combine::Factors;
 use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::edits::Edit;
 use wgrad::kernels::matmul::Form;
@@ -356,10 +357,10 @@ fn sums_over_rows_agree() {
 #[test]
 fn every_optimizer_agrees() {
     let mut random = random(7);
-    for optimizer in Optimizer::ALL {
+    for optimizer in Optimizer::ALL.into_iter().filter(|o| o.is_element_wise()) {
         for decay in [0.0, 0.01] {
             let Some(device) = gpu("optimizers") else { return };
-            let len = 10 * size(&mut random);
+            let len = 64 + 10 * size(&mut random);
             let mut case = Case::new(1);
             let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
             let w = row("w", normal(&mut random, len));
@@ -370,7 +371,9 @@ fn every_optimizer_agrees() {
             let state = [first, squares("second"), squares("third")];
             let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
             let rule = Rule { optimizer, decay, decayed: len / 2 };
-            case.check(Op::Update { rule, w, g, state }, step, None, device);
+            // From the middle of the row on, too.
+            let from = if decay > 0.0 { 64 } else { 0 };
+            case.check(Op::Update { rule, w, g, state, from }, step, None, device);
         }
     }
 }
@@ -378,20 +381,21 @@ fn every_optimizer_agrees() {
 #[test]
 fn edits_of_the_gradient_agree() {
     let mut random = random(11);
-    for round in 0..8 {
+    for round in 0..10 {
         let Some(device) = gpu("edits of the gradient") else { return };
         let len = 10 * size(&mut random);
         let mut case = Case::new(1);
         let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
         let (w, g) = (row("w", normal(&mut random, len)), row("g", normal(&mut random, len)));
-        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![[0.5, 20.0][round / 4]]);
-        let edit = match round % 4 {
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![[0.5, 20.0][round / 5]]);
+        let edit = match round % 5 {
             0 => Edit::SignPenalty { strength: 0.3, w },
             1 => Edit::ClipValue { limit: 0.7 },
             2 => Edit::ClipNorm { limit: 3.0, norm },
+            3 => Edit::Unit { norm },
             _ => Edit::Noise { variance: 0.1, key: [3, round as u32], first: 70 },
         };
-        let step = Step { t: [0, 900][round / 4], ..Step::default() };
+        let step = Step { t: [0, 900][round / 5], ..Step::default() };
         case.check(Op::Edit { edit, g }, step, None, device);
     }
 }
@@ -489,6 +493,45 @@ fn the_first_values_that_are_not_finite_are_found_by_both_alike() {
         let found = case.tensor("found", extent, 1, vec![7.0; rows]);
         let step = Step { rows: rows as u32, ..Step::default() };
         assert_eq!(case.check(Op::Nonfinite { x, found }, step, None, device), expected);
+    }
+}
+
+#[test]
+fn directions_of_whole_tensors_and_steps_along_them_agree() {
+    let mut random = random(14);
+    for optimizer in Optimizer::ALL.into_iter().filter(|o| !o.is_element_wise()) {
+        let Some(device) = gpu("directions") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (w, g) = (row("w", normal(&mut random, len)), row("g", normal(&mut random, len)));
+        let at = 64;
+        let mut state = |name| {
+            let values = normal(&mut random, at + len).iter().map(|x| x * x).collect();
+            case.tensor(name, Extent::Fixed(1), at + len, values)
+        };
+        let state = [state("first"), state("second")];
+        let u = case.tensor("u", Extent::Fixed(1), len, vec![]);
+        let rule = Rule { optimizer, decay: 0.1, decayed: at + len / 2 };
+        let step = Step { corrections: optimizer.corrections(3), ..Step::default() };
+        case.check(Op::Direction { rule, w, g, state, at, u }, step, None, device);
+    }
+    for round in 0..4 {
+        let Some(device) = gpu("steps along directions") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (x, y) = (row("x", normal(&mut random, len)), row("y", normal(&mut random, len)));
+        let mut norm = |name, value| case.tensor(name, Extent::Fixed(1), 1, vec![value]);
+        let norms = [norm("norm of x", [3.0, 0.0][round % 2]), norm("norm of y", 0.4)];
+        let factors = match round {
+            0 => Factors::Fixed([-4.775, 2.0315]),
+            1 => Factors::Step { decay: 0.1, scale: 1.5 },
+            _ => Factors::Trust { norms },
+        };
+        let step = Step { lr: 0.3, ..Step::default() };
+        let found = case.check(Op::Combine { factors, x, y }, step, None, device);
+        assert!(found.iter().all(|x| x.is_finite()));
     }
 }
 
@@ -716,7 +759,8 @@ fn a_device_that_gives_nan_fails_the_comparison() {
 fn fused_steps_agree_tensor_by_tensor() {
     let data = wgrad::data::digits();
     let preprocessing = wgrad::data::Preprocessing::fit(&data, wgrad::data::Scaling::Minmax);
-    for (round, optimizer) in Optimizer::ALL.into_iter().enumerate() {
+    let rules = Optimizer::ALL.into_iter().filter(|o| o.is_element_wise());
+    for (round, optimizer) in rules.enumerate() {
         let Some(device) = gpu("fused steps") else { return };
         let last = [Units::Softmax, Activation::Identity.into()][round % 2].clone();
         let loss = [Loss::SquaredError, Loss::CrossEntropy][round % 2];

@@ -180,15 +180,15 @@ pub struct NetConfig {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training")]
 pub struct StepConfig {
-    /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion; rprop on
-    /// full batches [default: adam]
+    /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion, lamb,
+    /// muon; rprop on full batches [default: adam]
     #[arg(long, env = "WGRAD_OPTIMIZER")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
     /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
-    /// 0.007), 0.02 with momentum, 0.1 for sgd, 0.01 for adagrad and rprop, 0.002 for nadam, 0.0001
-    /// for lion]
+    /// 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
+    /// for nadam, 0.0001 for lion]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,

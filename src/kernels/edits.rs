@@ -31,6 +31,11 @@ pub enum Edit {
         /// ‖g‖, by an op before: (1, 1).
         norm: TensorId,
     },
+    /// g ← g / (‖g‖ + 10⁻⁷).
+    Unit {
+        /// ‖g‖, by an op before: (1, 1).
+        norm: TensorId,
+    },
     /// g ← g + σ √(−2 ln u₁) cos(2π u₂) with σ² = η / (1 + t)^0.55 (Box, Muller 1958), where u₁ in
     /// (0, 1] and u₂ in [0, 1) are drawn by key from the element's place and t.
     Noise {
@@ -59,6 +64,8 @@ pub static EDIT: Kernel = Kernel {
 
 /// Keeps a norm of 0 from dividing.
 const TINY: f64 = 1e-6;
+/// The same where a vector is brought to norm 1.
+const TINIER: f64 = 1e-7;
 /// How fast the variance of the noise falls.
 const FALL: f64 = 0.55;
 
@@ -68,7 +75,7 @@ impl Edit {
     pub fn reads(self) -> Option<TensorId> {
         match self {
             Edit::SignPenalty { w, .. } => Some(w),
-            Edit::ClipNorm { norm, .. } => Some(norm),
+            Edit::ClipNorm { norm, .. } | Edit::Unit { norm } => Some(norm),
             Edit::ClipValue { .. } | Edit::Noise { .. } => None,
         }
     }
@@ -80,6 +87,7 @@ impl Edit {
             Edit::SignPenalty { .. } => "sign penalty",
             Edit::ClipValue { .. } => "clip by value",
             Edit::ClipNorm { .. } => "clip by norm",
+            Edit::Unit { .. } => "unit norm",
             Edit::Noise { .. } => "noise",
         }
     }
@@ -92,7 +100,8 @@ pub fn launch(edit: Edit, g: TensorId, start: usize, len: usize) -> Launch {
         Edit::SignPenalty { strength, w } => (0, strength, [0; 2], 0, Arg::Part(w, start, len)),
         Edit::ClipValue { limit } => (1, limit, [0; 2], 0, Arg::Unused),
         Edit::ClipNorm { limit, norm } => (2, limit, [0; 2], 0, Arg::Tensor(norm)),
-        Edit::Noise { variance, key, first } => (3, variance, key, first, Arg::Unused),
+        Edit::Unit { norm } => (3, 0.0, [0; 2], 0, Arg::Tensor(norm)),
+        Edit::Noise { variance, key, first } => (4, variance, key, first, Arg::Unused),
     };
     let first = (first + start) as u32;
     Launch {
@@ -128,6 +137,10 @@ pub fn reference<T: Real>(edit: Edit, step: &Step, start: usize, other: &[T], g:
                 return;
             }
             g.iter_mut().for_each(|g| *g *= factor);
+        }
+        Edit::Unit { .. } => {
+            let norm = other[0] + T::of(TINIER);
+            g.iter_mut().for_each(|g| *g = *g / norm);
         }
         Edit::Noise { variance, key, first } => {
             let log =

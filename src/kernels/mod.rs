@@ -8,7 +8,9 @@ pub mod add;
 pub mod average;
 pub mod backward;
 pub mod collect;
+pub mod combine;
 pub mod dense;
+pub mod direction;
 pub mod dropout;
 pub mod edits;
 pub mod fused;
@@ -102,6 +104,8 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &optimizer::OPTIMIZER,
         &average::AVERAGE,
         &average::SWAP,
+        &combine::COMBINE,
+        &direction::DIRECTION,
         &dropout::DROPOUT,
         &add::ADD,
         &collect::COLLECT,

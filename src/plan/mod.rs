@@ -78,7 +78,12 @@ pub enum Fusion {
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
-        PlanKind::Fused if spec.net.is_plain() && spec.edits.is_empty() && !spec.accumulates() => {
+        PlanKind::Fused
+            if spec.net.is_plain()
+                && spec.edits.is_empty()
+                && spec.optimizer.is_element_wise()
+                && !spec.accumulates() =>
+        {
             offered
         }
         _ => Fusion::None,

@@ -1,8 +1,15 @@
 //! What the plain program does with gradients: edits, then the optimiser.
+//!
+//! LAMB and Muon need whole tensors: their steps are ops of several kinds.
 
 use super::Tensors;
+use crate::kernels::combine::Factors;
 use crate::kernels::edits::Edit;
+use crate::kernels::matmul::Form;
 use crate::kernels::vector_norm::STRETCH;
+use crate::optim::{
+    MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, Rule,
+};
 use crate::program::{Op, Program};
 use crate::random::{Stream, stream_key};
 use crate::spec::Spec;
@@ -13,7 +20,12 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     let Some(state) = tensors.state else { return Vec::new() };
     let g = tensors.gradients();
     let mut ops = edits(spec, tensors, g);
-    ops.push(Op::Update { rule: tensors.rule, w: tensors.plan.parameters, g, state });
+    let (rule, w) = (tensors.rule, tensors.plan.parameters);
+    match spec.optimizer {
+        Optimizer::Lamb { .. } => ops.extend(lamb(tensors, g, state)),
+        Optimizer::Muon { .. } => ops.extend(muon(tensors, g, state)),
+        _ => ops.push(Op::Update { rule, w, g, state, from: 0 }),
+    }
     ops
 }
 
@@ -52,6 +64,89 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
         }
     }
     ops
+}
+
+/// The step of LAMB: the directions of all parameters, and for each tensor as much of it as the trust
+/// ratio says.
+fn lamb(tensors: &mut Tensors, g: TensorId, [first, second, _]: [TensorId; 3]) -> Vec<Op> {
+    let (rule, w) = (tensors.rule, tensors.plan.parameters);
+    let p = &mut tensors.plan.program;
+    // In the places of the gradients.
+    let buffer = p.buffers.len();
+    p.buffers.push(0);
+    let mut along = Vec::new();
+    for part in parts(p, g) {
+        let t = p.tensor(part);
+        let (name, rows, cols) = (t.name.replace(".gradient", ".direction"), t.rows, t.cols);
+        along.push(p.add_to(buffer, name, Role::Transient, rows, cols));
+    }
+    let u = p.add_whole(buffer, "directions", Role::Transient);
+    let mut ops = vec![Op::Direction { rule, w, g, state: [first, second], at: 0, u }];
+    for (x, y) in parts(p, w).into_iter().zip(along) {
+        let norms = [x, y].map(|x| {
+            let [partial, norm] = norm_tensors(p, x);
+            ops.push(Op::VectorNorm { x, partial, norm });
+            norm
+        });
+        ops.push(Op::Combine { factors: Factors::Trust { norms }, x, y });
+    }
+    ops
+}
+
+/// The step of Muon on all weight matrices but the output layer's, and AdamW on the parameters that
+/// stand behind those.
+fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
+    let rule = tensors.rule;
+    let Some((output, hidden)) = tensors.plan.layers.split_last() else { return Vec::new() };
+    let p = &mut tensors.plan.program;
+    let mut ops = Vec::new();
+    for layer in hidden {
+        let (w, Some(gradients)) = (layer.weight, layer.gradients) else { continue };
+        let (name, at) = (p.tensor(w).name.clone(), p.tensor(w).offset);
+        let (rows, cols) = (p.tensor(w).rows.rows(0), p.tensor(w).cols);
+        let mut add = |what: &str, rows: usize, cols: usize| {
+            p.add(format!("{name}.{what}"), Role::Transient, Extent::Fixed(rows), cols)
+        };
+        let u = add("direction", rows, cols);
+        let side = rows.min(cols);
+        let scratch =
+            [add("gram", side, side), add("gram.squared", side, side), add("next", rows, cols)];
+        let of = [state[0], state[1]];
+        ops.push(Op::Direction { rule, w, g: gradients.weight, state: of, at, u });
+        let [partial, norm] = norm_tensors(p, u);
+        ops.push(Op::VectorNorm { x: u, partial, norm });
+        ops.push(Op::Edit { edit: Edit::Unit { norm }, g: u });
+        for _ in 0..MUON_ITERATIONS {
+            ops.extend(newton_schulz(u, scratch, rows <= cols));
+        }
+        let scale = (rows as f32 / cols as f32).max(1.0).sqrt();
+        let factors = Factors::Step { decay: rule.decay, scale };
+        ops.push(Op::Combine { factors, x: w, y: u });
+    }
+    let decay = rule.decay * MUON_ADAMW_SHARE;
+    let rule = Rule { optimizer: MUON_ADAMW, decay, ..rule };
+    let from = p.tensor(output.weight).offset;
+    ops.push(Op::Update { rule, w: tensors.plan.parameters, g, state, from });
+    ops
+}
+
+/// X ← a X + (b A + c A²) X with A = X Xᵀ where X is `wide`, or else X (b A + c A²) with A = Xᵀ X,
+/// which is the same from the smaller products.
+fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -> [Op; 5] {
+    let [a, b, c] = MUON_COEFFICIENTS;
+    let product = |form, a, b, c| Op::Matmul { form, a, b, bias: None, c };
+    let combine = |factors, x, y| Op::Combine { factors: Factors::Fixed(factors), x, y };
+    let (form, [left, right]) = match wide {
+        true => (Form::Nt, [gram, x]),
+        false => (Form::Tn, [x, gram]),
+    };
+    [
+        product(form, x, x, gram),
+        product(Form::Nn, gram, gram, square),
+        combine([b, c], gram, square),
+        product(Form::Nn, left, right, next),
+        combine([a, 1.0], x, next),
+    ]
 }
 
 /// The tensors that lie in `whole`, which spans a buffer.

@@ -2,12 +2,13 @@
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights, `doctor`
-//! finds out why a loss isn't finite.
+//! finds out why a loss isn't finite, `learnt` whether anything was learnt.
 
 mod averaging;
 mod doctor;
 mod epoch;
 mod keep;
+mod learnt;
 mod run;
 mod start;
 

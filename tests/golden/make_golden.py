@@ -585,6 +585,8 @@ L2 = {"weight_decay": 0.01}
 RMSPROP = {"lr": 1 / 64, "weight_decay": 0.0, "beta2": 3 / 4, "epsilon": 1e-8}
 RADAM = {**ADAM, "beta2": 1023 / 1024}
 LION = {"lr": 0.01, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99}
+LAMB = {**ADAM, "lr": 1 / 64, "epsilon": 2.0**-20}
+MUON = {"lr": 1 / 64, "weight_decay": 0.0, "momentum": 15 / 16}
 WEIGHTS_ONLY = {"decay_all": False}
 
 OPTIMIZERS = {
@@ -613,6 +615,10 @@ OPTIMIZERS = {
     # Weights are decayed and biases are not.
     "momentum_l2_weights": ("momentum", {**MOMENTUM, **L2, **WEIGHTS_ONLY}),
     "adamw_weights": ("adamw", {**ADAM, "weight_decay": 0.1, **WEIGHTS_ONLY}),
+    "lamb": ("lamb", LAMB),
+    "lamb_decay_weights": ("lamb", {**LAMB, "weight_decay": 0.1, **WEIGHTS_ONLY}),
+    "muon": ("muon", MUON),
+    "muon_decay_weights": ("muon", {**MUON, "weight_decay": 0.1, **WEIGHTS_ONLY}),
     # What is done to the gradient before.
     "sgd_l1": ("sgd", {**SGD, "l1": 1 / 64}),
     "sgd_clip_value": ("sgd", {**SGD, "clip_value": 1 / 16}),
@@ -625,24 +631,79 @@ OPTIMIZERS = {
 }
 
 
-class Lion:
-    """Algorithm 2 of Chen et al. 2023, "Symbolic discovery of optimization algorithms"."""
+class Reference:
+    """An optimizer of a paper in numpy, with the interface of PyTorch's. A parameter is given as
+    (tensor, weight decay); `update` changes it in place."""
 
-    def __init__(self, groups, lr, betas):
-        self.lr, self.betas = lr, betas
-        self.parameters = [(p, g["weight_decay"], np.zeros(p.shape)) for g in groups for p in g["params"]]
+    def __init__(self, groups, hyper):
+        self.hyper, self.t = hyper, 0
+        self.parameters = [(p, g["weight_decay"], {}) for g in groups for p in g["params"]]
 
     def zero_grad(self):
         for p, _, _ in self.parameters:
             p.grad = None
 
     def step(self):
-        beta1, beta2 = self.betas
-        for p, decay, m in self.parameters:
-            w, g = p.detach().numpy(), p.grad.numpy()
-            c = beta1 * m + (1 - beta1) * g
-            w -= self.lr * (np.sign(c) + decay * w)
-            m[:] = beta2 * m + (1 - beta2) * g
+        self.t += 1
+        for p, decay, state in self.parameters:
+            self.update(p.detach().numpy(), p.grad.numpy(), decay, state)
+
+
+def moving_average(state, name, beta, value):
+    state[name] = beta * state.get(name, np.zeros_like(value)) + (1 - beta) * value
+    return state[name]
+
+
+def adam_direction(g, state, t, beta1, beta2, epsilon):
+    m = moving_average(state, "m", beta1, g) / (1 - beta1**t)
+    v = moving_average(state, "v", beta2, g * g) / (1 - beta2**t)
+    return m / (np.sqrt(v) + epsilon)
+
+
+class Lion(Reference):
+    """Algorithm 2 of Chen et al. 2023, "Symbolic discovery of optimization algorithms"."""
+
+    def update(self, w, g, decay, state):
+        m = state.get("m", np.zeros_like(g))
+        c = self.hyper["beta1"] * m + (1 - self.hyper["beta1"]) * g
+        w -= self.hyper["lr"] * (np.sign(c) + decay * w)
+        moving_average(state, "m", self.hyper["beta2"], g)
+
+
+class Lamb(Reference):
+    """Algorithm 2 of You et al. 2020, "Large batch optimization for deep learning", with the
+    identity for phi, and a ratio of 1 where a norm is 0, as in the authors' code."""
+
+    def update(self, w, g, decay, state):
+        h = self.hyper
+        u = adam_direction(g, state, self.t, h["beta1"], h["beta2"], h["epsilon"]) + decay * w
+        norms = np.linalg.norm(w), np.linalg.norm(u)
+        w -= h["lr"] * (norms[0] / norms[1] if min(norms) > 0 else 1.0) * u
+
+
+class Muon(Reference):
+    """Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks", as in the
+    authors' code but for its bfloat16: the first layer's weights by Muon, all else by AdamW, whose
+    learning rate is 0.0003 where Muon's is 0.02."""
+
+    def update(self, w, g, decay, state):
+        h = self.hyper
+        if self.parameters[0][0].shape != w.shape:
+            lr = h["lr"] * 0.015
+            w -= lr * decay * w
+            w -= lr * adam_direction(g, state, self.t, 0.9, 0.95, 1e-10)
+            return
+        m = moving_average(state, "m", h["momentum"], g)
+        x = (1 - h["momentum"]) * g + h["momentum"] * m
+        tall = x.shape[0] > x.shape[1]
+        x = x.T if tall else x
+        x = x / (np.linalg.norm(x) + 1e-7)
+        for _ in range(5):
+            a = x @ x.T
+            x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+        x = x.T if tall else x
+        w -= h["lr"] * decay * w
+        w -= h["lr"] * max(1, w.shape[0] / w.shape[1]) ** 0.5 * x
 
 
 def make_optimizer(kind, hyper, parameters):
@@ -657,8 +718,8 @@ def make_optimizer(kind, hyper, parameters):
         return torch.optim.SGD(groups, momentum=hyper.get("momentum", 0.0), nesterov=kind == "nesterov", **common)
     if kind == "rprop":
         return torch.optim.Rprop([p for g in groups for p in g["params"]], etas=hyper["etas"], **common)
-    if kind == "lion":
-        return Lion(groups, hyper["lr"], (hyper["beta1"], hyper["beta2"]))
+    if kind in ("lion", "lamb", "muon"):
+        return {"lion": Lion, "lamb": Lamb, "muon": Muon}[kind](groups, hyper)
     common["eps"] = hyper["epsilon"]
     if kind == "adagrad":
         return torch.optim.Adagrad(groups, **common)

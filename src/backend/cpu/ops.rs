@@ -9,13 +9,14 @@ use super::partial::Partial;
 use super::team::Worker;
 use crate::data::Samples;
 use crate::gemm::Gemm;
+use crate::kernels::combine::{self, Factors};
 use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, average, collect, dropout, gather, loss, max_norm, nonfinite, random,
-    softmax, sums, vector_norm,
+    Step, activation, average, collect, direction, dropout, gather, loss, max_norm, nonfinite,
+    random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -159,8 +160,33 @@ pub(super) fn run<T: Gemm>(
         Op::Swap { a, b } => each_block(len(*a), 1, PIECE, &|_, range| {
             write(*a, range.clone()).swap_with_slice(write(*b, range));
         }),
-        Op::Update { rule, w, g, state } => {
-            each_block(cols(*w), 1, PIECE, &|_, range| {
+        Op::Direction { rule, w, g, state, at, u } => {
+            each_block(len(*w), 1, PIECE, &|_, range| {
+                let from = [part(*w, range.clone()), part(*g, range.clone())];
+                let place = at + range.start;
+                let of_state = place..place + range.len();
+                let state = state.map(|t| write(t, of_state.clone()));
+                direction::reference(*rule, step, place, from, state, write(*u, range));
+            });
+        }
+        Op::Combine { factors, x, y } => {
+            let norms = match factors {
+                Factors::Trust { norms } => norms.map(|norm| read(norm)[0]),
+                _ => [T::zero(); 2],
+            };
+            each_block(len(*x), 1, PIECE, &|_, range| {
+                combine::reference(
+                    *factors,
+                    step,
+                    norms,
+                    part(*y, range.clone()),
+                    write(*x, range),
+                );
+            });
+        }
+        Op::Update { rule, w, g, state, from } => {
+            each_block(cols(*w) - from, 1, PIECE, &|_, range| {
+                let range = from + range.start..from + range.end;
                 let g = part(*g, range.clone());
                 // SAFETY: no other piece has this range.
                 unsafe { fused::take_step(*rule, *state, step, memory, *w, range, g) };
