@@ -2,13 +2,15 @@
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
-//! `lbfgs` takes the steps that the host leads, `doctor` finds out why a loss isn't finite.
+//! `lbfgs` takes the steps that the host leads, `doctor` finds out why a loss isn't finite, `learnt`
+//! whether anything was learnt.
 
 mod averaging;
 mod doctor;
 mod epoch;
 mod keep;
 mod lbfgs;
+mod learnt;
 mod run;
 mod start;
 
