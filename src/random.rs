@@ -61,6 +61,10 @@ pub enum Stream {
     Dropout = 7,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
+    /// The order of the slabs of a set that isn't held in memory, in epoch `n`.
+    Slabs = 17,
+    /// The rows of a table that isn't held in memory which are held out.
+    HeldOut = 18,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

@@ -19,6 +19,7 @@ mod predict;
 mod run;
 mod run_directory;
 mod splitting;
+mod streaming;
 mod train;
 mod verify;
 mod warnings;

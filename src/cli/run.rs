@@ -6,7 +6,7 @@ use super::run_directory::RunDirectory;
 use super::say;
 use crate::backend::DeviceInfo;
 use crate::checkpoint::{Provenance, save_model_with};
-use crate::data::Dataset;
+use crate::data::{Dataset, StoredSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer};
 use crate::metrics::Metrics;
@@ -17,6 +17,7 @@ use crate::train::Trainer;
 use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a run was, as its last event.
 #[derive(Serialize)]
@@ -141,7 +142,10 @@ impl Run<'_> {
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
-        let fitted = trainer.fit(watched, &mut Together(observers));
+        let fitted = match self.stored_validation() {
+            Some(set) => trainer.fit_stored(set.clone(), &mut Together(observers)),
+            None => trainer.fit(watched, &mut Together(observers)),
+        };
         bar.clear();
         if let Err(error) = &fitted {
             self.rescue(trainer, error);
@@ -212,7 +216,14 @@ impl Run<'_> {
             let preprocessing = &self.job.preprocessing;
             Judgement::new(data, metrics.loss, predictions, preprocessing, &baselines).map(Some)
         };
-        let (valid, test) = (judge(&self.job.validation, valid)?, judge(&self.job.test, test)?);
+        let test = judge(&self.job.test, test)?;
+        let valid = match (self.stored_validation(), valid) {
+            (None, valid) => judge(&self.job.validation, valid)?,
+            (Some(set), Some(metrics)) => {
+                Some(Judgement::of_stored(set, metrics.loss, trainer, &model, &baselines)?)
+            }
+            (Some(_), None) => None,
+        };
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
             model: self.directory.model(),
@@ -230,6 +241,11 @@ impl Run<'_> {
             valid,
             test,
         })
+    }
+
+    /// The rows held out of a table that isn't held in memory.
+    fn stored_validation(&self) -> Option<&Arc<StoredSet>> {
+        self.job.stored.as_ref()?.validation.as_ref()
     }
 
     fn save(&self, model: &Model) -> Result<()> {

@@ -82,7 +82,7 @@ first_given! {
     StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, out, plan
+        patience, time_limit, memory_limit, out, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -250,6 +250,7 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            memory-limit = "256M"
             out = "there"
             plan = "plain"
             device = 0

@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{ByteSize, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -273,6 +273,12 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
+
+    /// About the memory that a table may take, as in 256M or 2G: a larger one is kept encoded on
+    /// disk, in WGRAD_CACHE_DIR, and trained on in parts [default: any]
+    #[arg(long, env = "WGRAD_MEMORY_LIMIT", value_name = "SIZE")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<ByteSize>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]

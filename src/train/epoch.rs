@@ -34,8 +34,8 @@ impl Trainer {
         let mut ended = None;
         while self.at.within < run.steps && ended.is_none() {
             let to_read = between_reads - self.at.within % between_reads;
-            let piece = self.piece.min(to_read).min(run.steps - self.at.within);
             let asked = Instant::now();
+            let piece = self.piece.min(to_read).min(self.steps_at_hand(run)?);
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.
             let is_read = self.at.within % between_reads == 0 && self.at.within < run.steps;
@@ -64,10 +64,12 @@ impl Trainer {
 
     /// Runs the next `count` steps of the epoch.
     fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
-        let order = run.order(self.at.epoch);
+        let ((first, number), rows) = (self.window(run), self.training.rows);
+        let order = run.order(rows, number);
         let step = |i: usize| {
             let done = self.at.step + i as u64;
-            Step { lr: self.lr(run, done), ..run.step(self.at.within + i, done, &order) }
+            let step = run.step(self.at.within - first + i, rows, done, &order);
+            Step { lr: self.lr(run, done), ..step }
         };
         let steps: Vec<Step> = (0..count).map(step).collect();
         let routine = self.session.plan().program.routines.step.clone();

@@ -7,7 +7,7 @@ use crate::data::{Dataset, Preprocessing};
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::metrics::Metrics;
-use crate::snapshot::{Best, Checkpoint, Snapshot};
+use crate::snapshot::{Best, Checkpoint, Fingerprint, Snapshot};
 use crate::spec::{PlanKind, Spec};
 use crate::stopping::{Keep, Stopping, is_better};
 use std::sync::Arc;
@@ -103,8 +103,16 @@ impl Trainer {
             detours: self.detours.clone(),
             seconds: self.seconds_before,
             settings: settings(&self.spec),
-            data: self.samples.fingerprint(),
+            data: self.fingerprint(),
         })
+    }
+
+    /// What the training rows are recognised by.
+    fn fingerprint(&self) -> Fingerprint {
+        match &self.windows {
+            Some(windows) => windows.fingerprint.clone(),
+            None => self.samples.fingerprint(),
+        }
     }
 
     /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
@@ -121,7 +129,7 @@ impl Trainer {
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
         let mut trainer = Trainer::new(spec, training, preprocessing, backend)?;
-        let found = trainer.samples.fingerprint();
+        let found = trainer.fingerprint();
         if found != checkpoint.data {
             let Checkpoint { data: was, .. } = checkpoint;
             let what = match (found.rows, found.columns) == (was.rows, was.columns) {
