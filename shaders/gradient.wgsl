@@ -4,8 +4,9 @@
 
 struct Gradient {
     decay: f32,
+    decayed: u32,   // parameters before this one are decayed
     constant0: f32, // μ or β₁
-    constant1: f32, // β₂
+    constant1: f32, // β₂ or α
     constant2: f32, // ε
     layers: u32,
     blocks: u32, // workgroups of a part
@@ -14,7 +15,6 @@ struct Gradient {
     len: u32,    // all parameters
     padding0: u32,
     padding1: u32,
-    padding2: u32,
     // For each layer (n, k, δ, A), (W, b, first workgroup, sign of b): b and the sign are 0 without
     // a bias; gradients and state lie at the same places as the parameters.
     table: array<vec4<u32>, 32>,

@@ -112,6 +112,12 @@ pub fn check_plan(
         if let (Some(b), Some(g), Some(values)) = (tensors_of.bias, gradients.bias, &layer.bias) {
             tensors.push((b, g, double(values)));
         }
+        if let Some((norm, values)) = tensors_of.norm.zip(layer.norm.as_ref())
+            && let Some(gradient) = norm.backward
+        {
+            tensors.push((norm.forward.scale, gradient.scale, double(&values.scale)));
+            tensors.push((norm.forward.shift, gradient.shift, double(&values.shift)));
+        }
     }
     for (tensor, _, values) in &tensors {
         error.backend.write(*tensor, Values::F64(values))?;

@@ -143,9 +143,8 @@ impl Replay {
     /// Sets the parameters of all layers.
     pub fn set_weights(&mut self, plan: &Plan, weights: &[LayerWeights]) {
         for (tensors, layer) in plan.layers.iter().zip(weights) {
-            self.set(tensors.weight, layer.weight.data().to_vec());
-            if let (Some(tensor), Some(bias)) = (tensors.bias, &layer.bias) {
-                self.set(tensor, bias.clone());
+            for (tensor, values) in layer.tensors(tensors) {
+                self.set(tensor, values.into_owned());
             }
         }
     }
@@ -285,7 +284,13 @@ impl Replay {
         uses: &[(TensorId, Access)],
         step: &Step,
     ) -> Result<Option<f64>> {
-        if !matches!(op, Op::Matmul { .. } | Op::ColumnSums { .. } | Op::Accumulate { .. }) {
+        if !matches!(
+            op,
+            Op::Matmul { .. }
+                | Op::ColumnSums { .. }
+                | Op::Accumulate { .. }
+                | Op::NormalizeSums(_)
+        ) {
             return Ok(None);
         }
         let (backend, data) = &mut self.backends[2];

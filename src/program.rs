@@ -10,15 +10,16 @@ use crate::kernels::dropout::{self, Dropout};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
+use crate::kernels::norm::{self, Normalized, NormalizedGradient};
 use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, gather, loss, max_norm, optimizer, random, softmax, sums,
+    Access, Arg, Launch, add, gather, loss, max_norm, optimizer, random, softmax, sums,
 };
 use crate::loss::Loss;
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use std::fmt;
 use std::ops::Range;
@@ -55,18 +56,22 @@ pub enum Op {
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
     /// The optimiser's step on every parameter.
-    Update {
-        optimizer: Optimizer,
-        decay: f32,
-        w: TensorId,
-        g: TensorId,
-        first: TensorId,
-        second: TensorId,
-    },
+    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
     MaxNorm { w: TensorId, limit: f32 },
+    /// x += y: (B, n_l).
+    Add { y: TensorId, x: TensorId },
+    /// statistics = mean and variance of each unit over the batch: (2, n_l), and their running
+    /// averages: (2, n_l).
+    BatchStatistics { z: TensorId, statistics: TensorId, running: TensorId },
+    /// normal = (z − mean) / deviation, out = scale · normal + shift: (B, n_l).
+    Normalize(Box<Normalized>),
+    /// The gradients of scale and shift: (1, n_l).
+    NormalizeSums(Box<NormalizedGradient>),
+    /// delta = ∂E/∂z from ∂E/∂out: (B, n_l).
+    NormalizeGradient(Box<NormalizedGradient>),
     /// Gather, forward, loss and backward to all δ, a block of rows at a time.
     Rows(Box<Rows>),
     /// All gradients of all parameters, each followed at once by the optimiser's step; and
@@ -103,6 +108,19 @@ pub struct LayerTensors {
     pub delta: Option<TensorId>,
     /// Where the gradients are, in programs that keep them.
     pub gradients: Option<LayerGradients>,
+    /// What its normalisation has.
+    pub norm: Option<NormTensors>,
+}
+
+/// The tensors of a layer's normalisation.
+#[derive(Debug, Clone, Copy)]
+pub struct NormTensors {
+    /// The way forth in training; its `statistics` are those of the batch.
+    pub forward: Normalized,
+    /// Running mean and variance: (2, n_l), of batch normalisation.
+    pub running: Option<TensorId>,
+    /// The way back, in training.
+    pub backward: Option<NormalizedGradient>,
 }
 
 /// The tensors of a layer's gradients.
@@ -289,16 +307,20 @@ impl Program {
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
             }
-            Op::Update { optimizer, decay, w, g, first, second } => {
+            Op::Update { rule, w, g, state } => {
                 let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
-                return (0..len)
-                    .step_by(part)
-                    .map(|start| {
-                        let tensors = [*w, *g, *first, *second];
-                        optimizer::launch(*optimizer, *decay, tensors, start, part.min(len - start))
-                    })
-                    .collect();
+                let launch = |start: usize| {
+                    optimizer::launch(*rule, [*w, *g], *state, start, part.min(len - start))
+                };
+                return (0..len).step_by(part).map(launch).collect();
             }
+            Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
+            Op::BatchStatistics { z, statistics, running } => {
+                norm::launch_statistics([*z, *statistics, *running], cols(*z))
+            }
+            Op::Normalize(op) => norm::launch_forward(op, cols(op.z)),
+            Op::NormalizeSums(op) => norm::launch_sums(op, cols(op.delta)),
+            Op::NormalizeGradient(op) => norm::launch_gradient(op, cols(op.delta)),
             Op::Dropout { dropout, x } => dropout::launch(*dropout, *x, cols(*x)),
             Op::MaxNorm { w, limit } => max_norm::launch(*w, self.shape(*w), *limit),
             Op::Rows(rows) => fused::launch_rows(rows, self.batch, storage, &place),
@@ -468,8 +490,22 @@ impl fmt::Display for OpText<'_> {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
             }
-            Op::Update { optimizer, w, g, .. } => {
-                write!(f, "update               {} by {} with {}", t(w), optimizer, t(g))
+            Op::Update { rule, w, g, .. } => {
+                write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
+            }
+            Op::Add { y, x } => write!(f, "add                  {} += {}", t(x), t(y)),
+            Op::BatchStatistics { z, statistics, running } => {
+                write!(f, "batch statistics     {}, {} of {}", t(statistics), t(running), t(z))
+            }
+            Op::Normalize(op) => {
+                let over = if op.statistics.is_some() { "batch" } else { "layer" };
+                write!(f, "{over} norm           {} of {}", t(&op.out), t(&op.z))
+            }
+            Op::NormalizeSums(op) => {
+                write!(f, "norm sums            {}, {}", t(&op.scale), t(&op.shift))
+            }
+            Op::NormalizeGradient(op) => {
+                write!(f, "norm gradient        {} from {}", t(&op.delta), t(&op.gradient))
             }
             Op::Dropout { dropout, x } => {
                 write!(f, "dropout              {} with {} dropped", t(x), dropout.rate)
@@ -495,7 +531,7 @@ impl fmt::Display for OpText<'_> {
                     f,
                     "gradient + update    {} layers by {}",
                     update.layers.len(),
-                    update.optimizer
+                    update.rule.optimizer
                 )
             }
             Op::GradientParts(op) => write!(
@@ -506,7 +542,7 @@ impl fmt::Display for OpText<'_> {
                 op.rows
             ),
             Op::SumUpdate(op) => {
-                write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.optimizer)
+                write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.rule.optimizer)
             }
             Op::Dense(op) => {
                 let from = if op.gathers { "gathered " } else { "" };
@@ -537,7 +573,7 @@ impl fmt::Display for OpText<'_> {
                 }
                 for (i, u) in op.updates.iter().enumerate() {
                     let between = if i > 0 || op.delta.is_some() { "; " } else { "" };
-                    write!(f, "{between}{} by {}", t(&u.weight), op.optimizer)?;
+                    write!(f, "{between}{} by {}", t(&u.weight), op.rule.optimizer)?;
                 }
                 Ok(())
             }

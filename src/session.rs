@@ -8,9 +8,11 @@ use crate::loss::Objective;
 use crate::matrix::Matrix;
 use crate::metrics::{Metrics, TargetSummary};
 use crate::plan::Plan;
+use crate::program::{LayerTensors, NormTensors};
 use crate::snapshot::HostTensor;
-use crate::spec::Net;
+use crate::spec::{Net, Norm};
 use crate::tensor::{Role, TensorId};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The parameters of a layer in host memory.
@@ -20,6 +22,51 @@ pub struct LayerWeights {
     pub weight: Matrix<f32>,
     /// b: (out).
     pub bias: Option<Vec<f32>>,
+    /// What its normalisation has.
+    pub norm: Option<NormWeights>,
+}
+
+impl LayerWeights {
+    /// What each tensor of the layer is to hold.
+    pub fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
+        let mut all = vec![(of.weight, Cow::from(self.weight.data()))];
+        all.extend(of.bias.zip(self.bias.as_deref().map(Cow::from)));
+        if let Some((tensors, norm)) = of.norm.zip(self.norm.as_ref()) {
+            all.push((tensors.forward.scale, Cow::from(&norm.scale)));
+            all.push((tensors.forward.shift, Cow::from(&norm.shift)));
+            let running = norm.running.as_ref().map(|parts| Cow::from(parts.concat()));
+            all.extend(tensors.running.zip(running));
+        }
+        all
+    }
+}
+
+/// The parameters of a normalisation in host memory, and what predictions take for statistics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormWeights {
+    /// γ: (out).
+    pub scale: Vec<f32>,
+    /// β: (out).
+    pub shift: Vec<f32>,
+    /// Running mean and variance, (out) each, of batch normalisation.
+    pub running: Option<[Vec<f32>; 2]>,
+}
+
+impl NormWeights {
+    /// Those that a normalisation of `units` units begins with.
+    #[must_use]
+    pub fn new(norm: Norm, units: usize) -> Self {
+        let running = (norm == Norm::Batch).then(|| [vec![0.0; units], vec![1.0; units]]);
+        NormWeights { scale: vec![1.0; units], shift: vec![0.0; units], running }
+    }
+
+    /// Their parts by the names that files know them by.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Vec<f32>)> {
+        let own = [("weight", &self.scale), ("bias", &self.shift)];
+        let running = self.running.iter();
+        own.into_iter()
+            .chain(running.flat_map(|[mean, var]| [("running_mean", mean), ("running_var", var)]))
+    }
 }
 
 /// A program on a backend.
@@ -100,9 +147,8 @@ impl Session {
     pub fn set_weights(&mut self, net: &Net, weights: &[LayerWeights]) -> Result<()> {
         check_shapes(net, weights)?;
         for (tensors, layer) in self.plan.layers.iter().zip(weights) {
-            self.backend.write(tensors.weight, Values::F32(layer.weight.data()))?;
-            if let (Some(tensor), Some(bias)) = (tensors.bias, &layer.bias) {
-                self.backend.write(tensor, Values::F32(bias))?;
+            for (tensor, values) in layer.tensors(tensors) {
+                self.backend.write(tensor, Values::F32(&values))?;
             }
         }
         Ok(())
@@ -118,9 +164,19 @@ impl Session {
         for tensors in layers {
             let weight = self.read(tensors.weight)?;
             let bias = tensors.bias.map(|bias| self.read(bias)).transpose()?.map(Matrix::into_data);
-            weights.push(LayerWeights { weight, bias });
+            let norm = tensors.norm.map(|norm| self.norm_weights(&norm)).transpose()?;
+            weights.push(LayerWeights { weight, bias, norm });
         }
         Ok(weights)
+    }
+
+    fn norm_weights(&mut self, norm: &NormTensors) -> Result<NormWeights> {
+        let running = norm.running.map(|tensor| self.read(tensor)).transpose()?;
+        Ok(NormWeights {
+            scale: self.read(norm.forward.scale)?.into_data(),
+            shift: self.read(norm.forward.shift)?.into_data(),
+            running: running.map(|running| [running.row(0).to_vec(), running.row(1).to_vec()]),
+        })
     }
 
     /// Reads a tensor of a fixed shape.
@@ -318,6 +374,15 @@ fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             ))
             .at(format!("layer {}", l + 1))
             .help("a net without biases is made with --bias none"));
+        }
+        let expected = net.layers[l].norm.map(|norm| NormWeights::new(norm, out));
+        let lengths = |norm: Option<&NormWeights>| -> Vec<(&str, usize)> {
+            norm.into_iter().flat_map(|n| n.parts().map(|(name, v)| (name, v.len()))).collect()
+        };
+        if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
+            return Err(Error::usage("weights of another normalisation than the net's")
+                .at(format!("layer {}", l + 1))
+                .help("give --norm as the weights were trained with"));
         }
     }
     Ok(())

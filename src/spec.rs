@@ -48,6 +48,30 @@ impl Bias {
     }
 }
 
+/// What brings a layer's Z to mean 0 and variance 1 before its activation, each unit then with a
+/// scale γ and a shift β that are learnt (`kernels::norm` has the equations).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// Each unit over the batch; in predictions by running averages (Ioffe, Szegedy 2015).
+    Batch,
+    /// Each row over the layer's units (Ba, Kiros, Hinton 2016).
+    Layer,
+}
+
+impl Norm {
+    /// Every kind once.
+    pub const ALL: [Norm; 2] = [Norm::Batch, Norm::Layer];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Norm::Batch => "batch",
+            Norm::Layer => "layer",
+        }
+    }
+}
+
 /// The activation of a layer's units.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Units {
@@ -65,7 +89,8 @@ impl From<Activation> for Units {
     }
 }
 
-/// A dense layer: A_l = σ(A_{l−1} Wᵀ ± b), W: (units, inputs).
+/// A dense layer: A_l = σ(norm(A_{l−1} Wᵀ ± b) + A_{l−skip}), W: (units, inputs); without
+/// normalisation and residual connection A_l = σ(A_{l−1} Wᵀ ± b).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
@@ -79,6 +104,13 @@ pub struct Layer {
     pub weight_init: Init,
     /// How b is drawn.
     pub bias_init: Init,
+    /// The normalisation of Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// How many layers below lies the one whose outputs are added before σ (He et al. 2016), 0 for
+    /// none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub skip: usize,
     /// The fraction of the outputs that dropout drops in training, in [0, 1).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f32,
@@ -103,6 +135,8 @@ impl Layer {
                 () => Init::XavierUniform,
             },
             bias_init: Init::Zeros,
+            norm: None,
+            skip: 0,
             dropout: 0.0,
             activation,
         }
@@ -151,10 +185,36 @@ impl Net {
         self
     }
 
+    /// The net with its hidden layers normalised.
+    #[must_use]
+    pub fn norm(mut self, norm: Option<Norm>) -> Self {
+        let hidden = self.layers.len().saturating_sub(1);
+        self.layers[..hidden].iter_mut().for_each(|l| l.norm = norm);
+        self
+    }
+
+    /// The net with residual blocks of `depth` hidden layers each behind the first hidden layer,
+    /// which brings the inputs to their width; none with 0.
+    #[must_use]
+    pub fn residual(mut self, depth: usize) -> Self {
+        let hidden = self.layers.len().saturating_sub(1);
+        for (l, layer) in self.layers[..hidden].iter_mut().enumerate() {
+            layer.skip = if l > 0 && depth > 0 && l % depth == 0 { depth } else { 0 };
+        }
+        self
+    }
+
+    /// Whether every layer is σ(A Wᵀ ± b) and no more.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.layers.iter().all(|l| l.norm.is_none() && l.skip == 0)
+    }
+
     /// Whether a pass in training differs from one that predicts.
     #[must_use]
     pub fn differs_in_training(&self) -> bool {
-        self.input_dropout > 0.0 || self.layers.iter().any(|l| l.dropout > 0.0)
+        self.input_dropout > 0.0
+            || self.layers.iter().any(|l| l.dropout > 0.0 || l.norm == Some(Norm::Batch))
     }
 
     /// The width of the output, n_L; the input's where there are no layers.
@@ -175,7 +235,11 @@ impl Net {
         self.layers
             .iter()
             .zip(self.shapes())
-            .map(|(layer, (out, cols))| out * cols + if layer.bias == Bias::None { 0 } else { out })
+            .map(|(layer, (out, cols))| {
+                let bias = if layer.bias == Bias::None { 0 } else { out };
+                let norm = if layer.norm.is_some() { 2 * out } else { 0 };
+                out * cols + bias + norm
+            })
             .sum()
     }
 
@@ -214,6 +278,27 @@ impl Net {
                     "dropout is for hidden layers and the inputs",
                 );
             }
+            if layer.norm.is_some() && l == last {
+                return fail(
+                    "a normalised output layer".into(),
+                    "normalise hidden layers: outputs must be free to take any value",
+                );
+            }
+            if layer.skip > 0 {
+                let Some(from) = (l + 1).checked_sub(layer.skip) else {
+                    return fail(
+                        format!("a residual connection from {} layers below", layer.skip),
+                        "it can begin at the inputs at the earliest",
+                    );
+                };
+                let width = from.checked_sub(1).map_or(self.inputs, |l| self.layers[l].units);
+                if width != layer.units || layer.activation == Units::Softmax {
+                    return fail(
+                        format!("a residual connection from {width} units to {}", layer.units),
+                        "give the layers of a residual block the same width",
+                    );
+                }
+            }
             match &layer.activation {
                 Units::Softmax if l != last => {
                     return fail(
@@ -245,6 +330,11 @@ fn check_rate(what: &str, rate: f32) -> Result<()> {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(x: &f32) -> bool {
     *x == 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(skip: &usize) -> bool {
+    *skip == 0
 }
 
 /// Which program a spec is turned into.
@@ -282,10 +372,12 @@ pub struct Spec {
     pub optimizer: Optimizer,
     /// η before the schedule.
     pub lr: f32,
-    /// λ.
+    /// λ, of weights only unless `decay_all` is set.
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
+    /// Whether biases are decayed too.
+    pub decay_all: bool,
     /// The schedule of η.
     pub schedule: Schedule,
     /// B; the full batch where it exceeds the number of rows.
@@ -313,6 +405,7 @@ impl Spec {
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
             max_norm: None,
+            decay_all: false,
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,
@@ -382,7 +475,7 @@ impl Spec {
     }
 }
 
-serde_as_text!(Bias, PlanKind, Units);
+serde_as_text!(Bias, Norm, PlanKind, Units);
 
 impl fmt::Display for PlanKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -398,6 +491,23 @@ impl FromStr for PlanKind {
             .into_iter()
             .find(|p| p.name() == name)
             .ok_or_else(|| unknown("plan", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Norm {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|n| n.name() == name)
+            .ok_or_else(|| unknown("normalisation", name, &Self::ALL.map(Self::name)))
     }
 }
 

@@ -81,7 +81,7 @@ impl Stopping {
             return Err(Error::usage("a patience of 0 epochs").help("--patience is at least 1"));
         }
         match self.time_limit {
-            Some(seconds) if !(seconds > 0.0) => {
+            Some(seconds) if seconds.is_nan() || seconds <= 0.0 => {
                 Err(Error::usage(format!("a time limit of {seconds} s"))
                     .help("--time-limit is a time such as 90s, 10m or 2h"))
             }

@@ -37,7 +37,7 @@ pub enum Role {
     Parameter,
     /// Their gradients.
     Gradient,
-    /// What the optimiser keeps.
+    /// What is kept from step to step: the optimiser's moments, running averages.
     State,
     /// What a step computes on its way: inputs, pre-activations, activations, δ.
     Transient,

@@ -3,7 +3,8 @@
 //!
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
-use crate::optim::{Optimizer, Scalars};
+use crate::optim::Optimizer;
+use crate::optim::rules::Scalars;
 use crate::real::Real;
 
 /// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
@@ -20,11 +21,11 @@ pub trait Vector: Real {
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// The optimiser's step on w from g; states: where the rule has them.
     fn update(
-        rule: Optimizer,
+        optimizer: Optimizer,
         s: &Scalars<Self>,
         w: &mut [Self],
         g: &[Self],
-        state: [&mut [Self]; 2],
+        state: [&mut [Self]; 3],
     );
 
     /// x ← x · min(1, limit / ‖x‖₂), and whether that changed it.
@@ -113,6 +114,7 @@ macro_rules! vector {
             use super::{Optimizer, Scalars};
             use crate::loss::sum;
             use crate::random::threefry_lanes;
+            use crate::optim::rules;
             use multiversion::multiversion;
 
             #[multiversion(targets(
@@ -202,40 +204,13 @@ macro_rules! vector {
                 "x86_64+avx2+fma"
             ))]
             pub(super) fn update(
-                rule: Optimizer,
+                optimizer: Optimizer,
                 s: &Scalars<$type>,
                 w: &mut [$type],
                 g: &[$type],
-                [first, second]: [&mut [$type]; 2],
+                state: [&mut [$type]; 3],
             ) {
-                let (mut none, mut neither) = (0.0, 0.0);
-                // A loop for each rule, so that none has a branch inside.
-                match rule {
-                    Optimizer::Sgd => {
-                        for (w, &g) in w.iter_mut().zip(g) {
-                            rule.update(w, g, [&mut none, &mut neither], s);
-                        }
-                    }
-                    Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => {
-                        for ((w, &g), v) in w.iter_mut().zip(g).zip(first) {
-                            rule.update(w, g, [v, &mut none], s);
-                        }
-                    }
-                    Optimizer::Adam { .. } => {
-                        for ((w, &g), (m, v)) in
-                            w.iter_mut().zip(g).zip(first.iter_mut().zip(second))
-                        {
-                            rule.update(w, g, [m, v], s);
-                        }
-                    }
-                    Optimizer::AdamW { .. } => {
-                        for ((w, &g), (m, v)) in
-                            w.iter_mut().zip(g).zip(first.iter_mut().zip(second))
-                        {
-                            rule.update(w, g, [m, v], s);
-                        }
-                    }
-                }
+                rules::step(optimizer, s, w, g, state);
             }
         }
 
@@ -256,13 +231,13 @@ macro_rules! vector {
                 $module::scale_floats(raw, shift, scale, x);
             }
             fn update(
-                rule: Optimizer,
+                optimizer: Optimizer,
                 s: &Scalars<Self>,
                 w: &mut [Self],
                 g: &[Self],
-                state: [&mut [Self]; 2],
+                state: [&mut [Self]; 3],
             ) {
-                $module::update(rule, s, w, g, state);
+                $module::update(optimizer, s, w, g, state);
             }
             fn limit_norm(limit: Self, x: &mut [Self]) -> bool {
                 $module::limit_norm(limit, x)

@@ -112,6 +112,8 @@ struct OptimizerCase {
     optimizer: String,
     lr: f32,
     weight_decay: f32,
+    decay_all: bool,
+    etas: Option<[f32; 2]>,
     momentum: Option<f32>,
     beta1: Option<f32>,
     beta2: Option<f32>,
@@ -178,6 +180,7 @@ fn weights(parameters: &[Parameters]) -> Vec<LayerWeights> {
     let layer = |p: &Parameters| LayerWeights {
         weight: matrix(&p.weight),
         bias: p.bias.as_ref().map(|b| single(b)),
+        norm: None,
     };
     parameters.iter().map(layer).collect()
 }
@@ -390,6 +393,7 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
             let mut spec = Spec::new(net, objective(&golden.loss, &golden.reduction));
             spec.optimizer = optimizer(case);
             (spec.lr, spec.weight_decay) = (case.lr, case.weight_decay);
+            spec.decay_all = case.decay_all;
             (spec.batch_size, spec.epochs) = (data.rows(), 10);
             // In the order of the file, so that sums are added up as PyTorch does.
             spec.shuffle = false;
@@ -429,18 +433,18 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
 }
 
 fn optimizer(case: &OptimizerCase) -> Optimizer {
-    let adam = || (case.beta1.unwrap(), case.beta2.unwrap(), case.epsilon.unwrap());
-    match case.optimizer.parse().unwrap() {
-        Optimizer::Sgd => Optimizer::Sgd,
-        Optimizer::Momentum { .. } => Optimizer::Momentum { momentum: case.momentum.unwrap() },
-        Optimizer::Nesterov { .. } => Optimizer::Nesterov { momentum: case.momentum.unwrap() },
-        Optimizer::Adam { .. } => {
-            let (beta1, beta2, epsilon) = adam();
-            Optimizer::Adam { beta1, beta2, epsilon }
-        }
-        Optimizer::AdamW { .. } => {
-            let (beta1, beta2, epsilon) = adam();
-            Optimizer::AdamW { beta1, beta2, epsilon }
-        }
+    let mut optimizer: Optimizer = case.optimizer.parse().unwrap();
+    if let Some(momentum) = case.momentum.or(case.beta1) {
+        optimizer = optimizer.with_momentum(momentum).unwrap();
     }
+    if let Some(beta2) = case.beta2 {
+        optimizer = optimizer.with_beta2(beta2).unwrap();
+    }
+    if let Some(epsilon) = case.epsilon {
+        optimizer = optimizer.with_epsilon(epsilon).unwrap();
+    }
+    if let Some([shrink, grow]) = case.etas {
+        optimizer = Optimizer::Rprop { shrink, grow };
+    }
+    optimizer
 }

@@ -16,7 +16,7 @@ use wgrad::parity::{FACTOR, FLOOR};
 use wgrad::plan::{self, Plan, Purpose};
 use wgrad::program::Op;
 use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Net, Spec, Units};
+use wgrad::spec::{Bias, Net, Norm, Spec, Units};
 use wgrad::train::initial_weights;
 
 const ROWS: usize = 5;
@@ -39,7 +39,8 @@ fn output_for(loss: Loss) -> Units {
 /// Checks every parameter of a net, on data that suit its loss.
 #[track_caller]
 fn assert_checks(what: &str, spec: &Spec) -> Worst {
-    let data = random_data(spec.objective.loss, ROWS, INPUTS, spec.net.outputs(), spec.seed);
+    let inputs = spec.net.inputs;
+    let data = random_data(spec.objective.loss, ROWS, inputs, spec.net.outputs(), spec.seed);
     let weights = random_weights(spec);
     let plan = plan::plain(spec, ROWS, Purpose::Train);
     // Not gradcheck::check, which also refuses what no user wants, such as softmax before a loss
@@ -117,6 +118,33 @@ fn dropout_has_the_numerical_gradient() {
             .filter(|op| matches!(op, Op::Dropout { .. }));
         assert_eq!(dropped.count(), 5, "x, two A and two δ");
     }
+}
+
+#[test]
+fn normalisations_and_residual_connections_have_the_numerical_gradient() {
+    for norm in [None, Some(Norm::Batch), Some(Norm::Layer)] {
+        for depth in [0, 1, 2] {
+            for activation in [Activation::Tanh, Activation::Identity, Activation::Gelu] {
+                let net = (0..5)
+                    .fold(Net::new(INPUTS), |net, _| net.layer(4, activation))
+                    .layer(OUTPUTS, Activation::Identity);
+                let mut spec = Spec::new(net.norm(norm).residual(depth), Loss::SquaredError);
+                spec.seed = 5;
+                let what = format!("{norm:?}, blocks of {depth}, {activation}");
+                let data = random_data(Loss::SquaredError, 12, INPUTS, OUTPUTS, spec.seed);
+                let plan = plan::plain(&spec, 12, Purpose::Train);
+                let (weights, options) = (random_weights(&spec), Options::default());
+                let report = check_plan(&spec, &plan, &weights, unscaled(&data), &options).unwrap();
+                assert!(report.passed, "{what}: {report:?}");
+                let checked = report.checked;
+                assert_eq!(checked, spec.net.parameters(), "{what}");
+            }
+        }
+    }
+    // From the inputs on.
+    let mut net = Net::new(4).layer(4, Activation::Tanh).layer(OUTPUTS, Activation::Identity);
+    net.layers[0].skip = 1;
+    assert_checks("from the inputs", &Spec::new(net, Loss::SquaredError));
 }
 
 #[test]

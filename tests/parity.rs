@@ -16,11 +16,11 @@ use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::matmul::Form;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
-use wgrad::optim::Optimizer;
+use wgrad::optim::{Optimizer, Rule};
 use wgrad::parity::Replay;
 use wgrad::program::{Op, Program};
 use wgrad::random::{Permutation, Random, Stream, stream_key};
-use wgrad::spec::{Bias, Layer, Net, Spec, Units};
+use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use wgrad::tensor::{Extent, Role, TensorId};
 
 /// The GPU backend, or none where there is no adapter and none is required.
@@ -323,9 +323,12 @@ fn every_optimizer_agrees() {
             let w = row("w", normal(&mut random, len));
             let g = row("g", normal(&mut random, len));
             let first = row("first", normal(&mut random, len));
-            let second = row("second", normal(&mut random, len).iter().map(|x| x * x).collect());
+            let mut squares =
+                |name| row(name, normal(&mut random, len).iter().map(|x| x * x).collect());
+            let state = [first, squares("second"), squares("third")];
             let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
-            case.check(Op::Update { optimizer, decay, w, g, first, second }, step, None, device);
+            let rule = Rule { optimizer, decay, decayed: len / 2 };
+            case.check(Op::Update { rule, w, g, state }, step, None, device);
         }
     }
 }
@@ -427,7 +430,7 @@ fn random_numbers_and_permutations_are_bit_equal() {
 #[test]
 fn steps_of_random_nets_agree_op_by_op() {
     let mut random = random(10);
-    for round in 0..8 {
+    for round in 0..14 {
         let Some(device) = gpu("steps of random nets") else { return };
         let (rows, cols, classes) =
             (20 + size(&mut random), size(&mut random), 2 + size(&mut random) / 8);
@@ -443,6 +446,17 @@ fn steps_of_random_nets_agree_op_by_op() {
             if softmax { Units::Softmax } else { Activation::Identity.into() },
         ));
         net = net.bias(Bias::ALL[round % 3]);
+        if round >= 8 {
+            // Three more hidden layers of one width, in residual blocks.
+            let width = size(&mut random);
+            let block = (0..3).map(|_| Layer::new(width, Activation::Tanh));
+            net.layers.splice(0..0, block);
+            net = net
+                .norm([None, Some(Norm::Batch), Some(Norm::Layer)][round % 3])
+                .dropout([0.0, 0.25][round % 2]);
+            net.layers[1].skip = 1;
+            net.layers[2].skip = 2 - round % 2;
+        }
         let loss = if softmax { Loss::CrossEntropyProbabilities } else { Loss::CrossEntropy };
         let mut spec = Spec::new(net, loss).optimizer(Optimizer::ALL[round % 5]);
         spec.batch_size = random.random_range(1..rows);

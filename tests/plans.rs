@@ -63,9 +63,13 @@ fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
         if softmax { Units::Softmax } else { Activation::Identity.into() },
     ));
     let loss = [Loss::CrossEntropyProbabilities, Loss::CrossEntropy][round % 2];
-    let mut spec =
-        Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(Optimizer::ALL[round % 5]);
+    let optimizer = Optimizer::ALL[round % Optimizer::ALL.len()];
+    let mut spec = Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(optimizer);
     spec.batch_size = random.random_range(1..300);
+    if optimizer.needs_full_batch() {
+        spec.batch_size = rows;
+    }
+    spec.decay_all = round % 8 == 1;
     spec.epochs = 2;
     spec.weight_decay = [0.0, 0.01][round % 2];
     spec.max_norm = [None, None, Some(0.7)][round % 3];

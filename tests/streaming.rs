@@ -120,6 +120,13 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     // The configuration trains the same model, and the number of threads changes nothing.
     place.ok("train --config run/config.toml --threads 1 --quiet --out again");
     assert_eq!(place.model("again"), place.model("run"));
+    // Stopped and gone on with, in another process.
+    // The default schedule depends on the number of epochs.
+    let constant = format!("{train} --schedule constant --quiet");
+    place.ok(&format!("{constant} --out whole"));
+    place.ok(&format!("{constant} --out cut").replace("--epochs 3", "--epochs 1"));
+    place.ok("train --resume cut --epochs 3 --quiet");
+    assert_eq!(place.model("cut"), place.model("whole"));
     // Below the limit the table is trained on as ever.
     place.ok("train long.csv --ignore id --device cpu --epochs 1 --quiet --out a");
     place

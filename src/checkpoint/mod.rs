@@ -1,16 +1,23 @@
-//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing.
+//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing. And
+//! checkpoints, from which a run goes on (`state`, `store`, `writer`).
 
+mod state;
+mod store;
 #[cfg(test)]
 mod tests;
+mod writer;
 pub use crate::files::write_atomically;
+pub use state::{Saved, load_checkpoint};
+pub use store::{Newest, Store};
+pub use writer::Writer;
 
 use crate::data::{Encoding, Header, Preprocessing};
 use crate::error::{Error, Result};
 use crate::evaluation::Constant;
 use crate::matrix::Matrix;
 use crate::model::Model;
-use crate::session::LayerWeights;
-use crate::spec::{Bias, Net};
+use crate::session::{LayerWeights, NormWeights};
+use crate::spec::{Bias, Net, Norm};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,7 +59,8 @@ pub fn save_model_with(model: &Model, provenance: &Provenance, path: &Path) -> R
         out.write_all(header.as_bytes())?;
         for layer in &model.weights {
             let biases = layer.bias.iter().flatten();
-            for x in layer.weight.data().iter().chain(biases) {
+            let norm = layer.norm.iter().flat_map(|norm| norm.parts().flat_map(|(_, v)| v));
+            for x in layer.weight.data().iter().chain(biases).chain(norm) {
                 out.write_all(&x.to_le_bytes())?;
             }
         }
@@ -103,6 +111,7 @@ fn prefixes(tensors: &SafeTensors<'_>) -> Vec<String> {
         .names()
         .iter()
         .filter_map(|n| n.strip_suffix(".weight"))
+        .filter(|n| !n.ends_with(".norm"))
         .map(String::from)
         .collect();
     if prefixes.iter().any(|name| name.starts_with("layers.")) {
@@ -158,6 +167,9 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
         tensor(format!("layers.{l}.weight"), vec![layer.weight.rows(), layer.weight.cols()]);
         if let Some(bias) = &layer.bias {
             tensor(format!("layers.{l}.bias"), vec![bias.len()]);
+        }
+        for (part, values) in layer.norm.iter().flat_map(NormWeights::parts) {
+            tensor(format!("layers.{l}.norm.{part}"), vec![values.len()]);
         }
     }
     let mut text = json(&header)?;
@@ -262,12 +274,25 @@ impl Weights<'_> {
                 let weight = self.values(&format!("{}.weight", prefix(l)), &[out, cols])?;
                 let biased = layer.bias != Bias::None;
                 let bias = biased.then(|| self.values(&format!("{}.bias", prefix(l)), &[out]));
+                let norm = layer.norm.map(|norm| self.norm(&prefix(l), norm, out));
                 Ok(LayerWeights {
                     weight: Matrix::new(out, cols, weight)?,
                     bias: bias.transpose()?,
+                    norm: norm.transpose()?,
                 })
             })
             .collect()
+    }
+
+    fn norm(&self, prefix: &str, norm: Norm, units: usize) -> Result<NormWeights> {
+        let part = |name: &str| self.values(&format!("{prefix}.norm.{name}"), &[units]);
+        let running = (norm == Norm::Batch)
+            .then(|| -> Result<_> { Ok([part("running_mean")?, part("running_var")?]) });
+        Ok(NormWeights {
+            scale: part("weight")?,
+            shift: part("bias")?,
+            running: running.transpose()?,
+        })
     }
 
     fn misfit(&self, what: String) -> Error {

@@ -1,21 +1,29 @@
 //! Checkpoint files: safetensors with everything that a run needs to go on, and a checksum.
 //!
 //! Tensors are called `now.…` for what net and optimiser hold, `best.…` for the best epoch's weights
-//! and `epoch_start.…`. The metadata hold the rest as JSON, and a SHA-256 over both.
+//! and `epoch_start.…`. The metadata hold the rest as JSON, and a SHA-256 of the whole file but for
+//! its own place, so that no damage goes unnoticed.
 
 use super::{bytes_of, not_safetensors};
 use crate::error::{Error, Result};
+use crate::event::Ending;
 use crate::metrics::Metrics;
 use crate::snapshot::{Best, Checkpoint, Detours, Fingerprint, HostTensor, Position, Snapshot};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::convert::Infallible;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The format's number; another one is refused.
 const FORMAT: &str = "1";
+/// Where the checksum stands, which is hashed as zeros.
+const CHECKSUM: &str = "\"wgrad.sha256\":\"";
+/// Its digits.
+const DIGITS: usize = 64;
 
 /// A checkpoint with what a run directory needs besides.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +35,8 @@ pub struct Saved {
     /// The length of the file of events, in bytes: what stands behind belongs to steps that are
     /// done again.
     pub events: u64,
+    /// Why the run had ended, where it had.
+    pub ended: Option<Ending>,
 }
 
 /// All that isn't a tensor.
@@ -42,6 +52,7 @@ struct Meta {
     data: Fingerprint,
     config: String,
     events: u64,
+    ended: Option<Ending>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,7 +92,7 @@ fn little_endian<E>(
 }
 
 pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
-    let Saved { checkpoint, config, events } = saved;
+    let Saved { checkpoint, config, events, ended } = saved;
     let best = checkpoint.best.as_deref();
     let meta = Meta {
         position: checkpoint.now.position,
@@ -99,13 +110,12 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
         data: checkpoint.data.clone(),
         config: config.clone(),
         events: *events,
+        ended: *ended,
     };
     let fail = |e: serde_json::Error| Error::failed(format!("cannot write a checkpoint: {e}"));
     let meta = serde_json::to_string(&meta).map_err(fail)?;
 
     let (mut table, mut tensors) = (serde_json::Map::new(), Vec::new());
-    let mut digest = Sha256::new();
-    digest.update(meta.as_bytes());
     let mut offset = 0;
     let mut add = |name: String, shape: [usize; 2], values: &'_ [f32]| {
         let begin = offset;
@@ -114,10 +124,6 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
             "dtype": "F32", "shape": shape, "data_offsets": [begin, offset],
         });
         table.insert(name, info);
-        let Ok(()) = little_endian(values, |bytes| {
-            digest.update(bytes);
-            Ok::<(), std::convert::Infallible>(())
-        });
     };
     for (prefix, sums, all) in parts(checkpoint) {
         for tensor in all {
@@ -129,25 +135,48 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
             tensors.push(sums);
         }
     }
-    let sha256: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let metadata = serde_json::json!({
         "wgrad.format": FORMAT,
         "wgrad.version": env!("CARGO_PKG_VERSION"),
         "wgrad.checkpoint": meta,
-        "wgrad.sha256": sha256,
+        "wgrad.sha256": "0".repeat(DIGITS),
     });
     table.insert("__metadata__".into(), metadata);
     let mut header = serde_json::to_vec(&table).map_err(fail)?;
     header.resize(header.len().next_multiple_of(8), b' ');
+    let mut digest = Sha256::new();
+    digest.update((header.len() as u64).to_le_bytes());
+    digest.update(&header);
+    for values in &tensors {
+        let Ok(()) = little_endian(values, |bytes| {
+            digest.update(bytes);
+            Ok::<(), Infallible>(())
+        });
+    }
+    let sha256 = hexadecimal(digest);
+    if let Some(place) = checksum_place(&header) {
+        header[place].copy_from_slice(sha256.as_bytes());
+    }
     Ok(Encoded { header, tensors })
 }
 
-/// The tensors of a checkpoint, in the order of its file: prefix, sums, tensors.
-fn parts(checkpoint: &Checkpoint) -> Vec<(&'static str, Option<&[f32]>, &[HostTensor])> {
-    fn of<'a>(
-        prefix: &'static str,
-        snapshot: &'a Snapshot,
-    ) -> (&'static str, Option<&'a [f32]>, &'a [HostTensor]) {
+/// Where the digits of the checksum stand in `header`.
+fn checksum_place(header: &[u8]) -> Option<Range<usize>> {
+    let begin = memchr::memmem::rfind(header, CHECKSUM.as_bytes())? + CHECKSUM.len();
+    let place = begin..begin + DIGITS;
+    header.get(place.clone()).map(|_| place)
+}
+
+fn hexadecimal(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A part of a checkpoint: prefix, sums, tensors.
+type Part<'a> = (&'static str, Option<&'a [f32]>, &'a [HostTensor]);
+
+/// The parts of a checkpoint, in the order of its file.
+fn parts(checkpoint: &Checkpoint) -> Vec<Part<'_>> {
+    fn of<'a>(prefix: &'static str, snapshot: &'a Snapshot) -> Part<'a> {
         (prefix, Some(&snapshot.sums), &snapshot.tensors)
     }
     let mut parts = vec![of("now", &checkpoint.now)];
@@ -181,10 +210,12 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
     let meta = text("wgrad.checkpoint");
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
     let mut digest = Sha256::new();
-    digest.update(meta.as_bytes());
-    digest.update(bytes.get(8 + length..).unwrap_or_default());
-    let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if found != text("wgrad.sha256") {
+    if let Some(place) = checksum_place(&bytes[..8 + length]) {
+        digest.update(&bytes[..place.start]);
+        digest.update([b'0'; DIGITS]);
+        digest.update(&bytes[place.end..]);
+    }
+    if hexadecimal(digest) != text("wgrad.sha256") {
         return Err(damaged("its checksum is wrong".into()));
     }
     let meta: Meta = serde_json::from_str(meta).map_err(|e| damaged(e.to_string()))?;
@@ -232,7 +263,8 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         settings: meta.settings,
         data: meta.data,
     };
-    Ok(Saved { checkpoint: Arc::new(checkpoint), config: meta.config, events: meta.events })
+    let Meta { config, events, ended, .. } = meta;
+    Ok(Saved { checkpoint: Arc::new(checkpoint), config, events, ended })
 }
 
 fn named(metrics: &Metrics) -> Vec<(String, String)> {

@@ -59,6 +59,10 @@ pub(super) struct TrainArgs {
     /// Replace the run directory of --out if it exists
     #[arg(long)]
     pub force: bool,
+    /// Go on with an interrupted run, exactly where its last checkpoint was taken; --epochs,
+    /// --device, --threads and what ends a run early may be others than before
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["force", "dry_run", "config"])]
+    pub resume: Option<PathBuf>,
     /// Show what would be trained, and stop
     #[arg(long)]
     pub dry_run: bool,

@@ -91,8 +91,10 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         let config = &job.config.device;
         let choice = config.device.clone().unwrap_or_default();
         let mut trainer = trainer(job, device::open(&choice, config.threads)?.backend)?;
-        let run = Run { job, device: &info, directory, config: Some(text), warnings };
-        run.fit(&mut trainer, shown, &mut Bar::new(), &mut interrupt)
+        let (checkpoints, ended) = (None, None);
+        let run =
+            Run { job, device: &info, directory, config: Some(text), warnings, checkpoints, ended };
+        run.fit(&mut trainer, directory.metrics()?, shown, &mut Bar::new(), &mut interrupt)
     };
     drop(opened);
 

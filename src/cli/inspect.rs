@@ -6,7 +6,7 @@ use super::{count, print, print_json};
 use crate::error::Result;
 use crate::kernels::dense;
 use crate::plan::{self, Plan, Purpose};
-use crate::spec::{Bias, Net, PlanKind, Spec};
+use crate::spec::{Bias, Layer, Net, PlanKind, Spec};
 use serde::Serialize;
 use std::ops::Range;
 use std::process::ExitCode;
@@ -133,8 +133,20 @@ fn layers(net: &Net) -> Vec<LayerReport> {
 
 /// `64 → 128 relu → 10 identity`.
 pub(super) fn describe_net(net: &Net) -> String {
-    let layers = net.layers.iter().map(|l| format!(" → {} {}", l.units, l.activation));
-    std::iter::once(net.inputs.to_string()).chain(layers).collect()
+    let dropped = |rate: f32| match rate {
+        0.0 => String::new(),
+        rate => format!(", dropout {rate}"),
+    };
+    let layer = |layer: &Layer| {
+        let norm = layer.norm.map_or(String::new(), |norm| format!(" {norm}-norm"));
+        let skip = match layer.skip {
+            0 => String::new(),
+            skip => format!(" + {skip} below"),
+        };
+        format!(" → {}{norm}{skip} {}{}", layer.units, layer.activation, dropped(layer.dropout))
+    };
+    let inputs = format!("{}{}", net.inputs, dropped(net.input_dropout));
+    std::iter::once(inputs).chain(net.layers.iter().map(layer)).collect()
 }
 
 fn list(names: &[String]) -> String {

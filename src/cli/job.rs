@@ -137,6 +137,9 @@ impl Source {
             for_tables(&mut config);
         }
         config.run.epochs.get_or_insert(10);
+        if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
+            config.step.batch_size.get_or_insert(training.rows());
+        }
         let mut spec = spec(net, objective, &mut config)?;
         super::memory::Estimate::new(&spec, [&training]).check()?;
         for data in validation.iter().chain(&test) {
@@ -279,7 +282,11 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
     let dropout = *options.dropout.get_or_insert(0.0);
     let input_dropout = *options.input_dropout.get_or_insert(0.0);
     let inputs = training.features().cols();
-    let mut net = Net { inputs, input_dropout, layers }.bias(bias).dropout(dropout);
+    let mut net = Net { inputs, input_dropout, layers }
+        .bias(bias)
+        .dropout(dropout)
+        .norm(options.norm)
+        .residual(*options.residual.get_or_insert(0));
     if let Some(init) = options.initializer {
         net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
     }
@@ -289,16 +296,33 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
 /// The spec of a net under the options, whose settings are completed.
 pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
     let mut spec = Spec::new(net, objective);
-    let StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size } =
-        &mut config.step;
+    let StepConfig {
+        optimizer,
+        lr,
+        schedule,
+        momentum,
+        beta2,
+        epsilon,
+        weight_decay,
+        decay_all,
+        max_norm,
+        batch_size,
+    } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
         spec.optimizer = spec.optimizer.with_momentum(*momentum)?;
+    }
+    if let Some(beta2) = beta2 {
+        spec.optimizer = spec.optimizer.with_beta2(*beta2)?;
+    }
+    if let Some(epsilon) = epsilon {
+        spec.optimizer = spec.optimizer.with_epsilon(*epsilon)?;
     }
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
+    spec.decay_all = *decay_all.get_or_insert(false);
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);

@@ -16,6 +16,7 @@ mod memory;
 mod open;
 mod plan_ahead;
 mod predict;
+mod resume;
 mod run;
 mod run_directory;
 mod splitting;

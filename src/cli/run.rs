@@ -2,22 +2,26 @@
 
 use super::job::Job;
 use super::judgement::{Baselines, ByName, Judgement};
-use super::run_directory::RunDirectory;
+use super::run_directory::{RunDirectory, WholeLines};
 use super::say;
 use crate::backend::DeviceInfo;
-use crate::checkpoint::{Provenance, save_model_with};
+use crate::checkpoint::{Provenance, Store, Writer, save_model_with};
+use crate::config::Every;
 use crate::data::{Dataset, StoredSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer};
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::observe::{Bar, HeldOut, Interrupt, Lines, Record, StopWhen, Together};
+use crate::observe::{Bar, Checkpoints, HeldOut, Interrupt, Lines, Record, StopWhen, Together};
 use crate::session::LayerWeights;
 use crate::train::Trainer;
 use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// How often a checkpoint is written, unless something else is asked for.
+const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
 
 /// What a run was, as its last event.
 #[derive(Serialize)]
@@ -96,6 +100,10 @@ pub(super) struct Run<'a> {
     /// trained.
     pub config: Option<&'a str>,
     pub warnings: &'a [String],
+    /// Its checkpoints, where it has any.
+    pub checkpoints: Option<Store>,
+    /// What ended it before it is gone on with, where nothing is left to train.
+    pub ended: Option<Ending>,
 }
 
 /// What a run came to, and whether the reader of its JSON lines went away.
@@ -109,6 +117,7 @@ impl Run<'_> {
     pub fn fit(
         &self,
         trainer: &mut Trainer,
+        events: WholeLines,
         shown: Shown,
         bar: &mut Bar,
         interrupt: &mut Interrupt,
@@ -125,8 +134,9 @@ impl Run<'_> {
             "data": self.job.training.name(),
         });
         let about = about.as_object().cloned().unwrap_or_default();
-        let (file, place) = self.directory.metrics()?;
-        let mut metrics = Record::new(file, place, about.clone(), held_out);
+        let mut checkpoints = self.checkpoints(&events, bar)?;
+        let place = events.place();
+        let mut metrics = Record::new(events, place, about.clone(), held_out);
         let mut json = Record::new(stdout(), "standard output", about, held_out);
         let mut lines = Lines::new(stderr(), held_out);
         let mut stop = stop.map(StopWhen);
@@ -135,6 +145,10 @@ impl Run<'_> {
         let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, interrupt, &mut last];
         if let Some(stop) = &mut stop {
             observers.push(stop);
+        }
+        // Behind the record, whose length a checkpoint counts on.
+        if let Some(checkpoints) = &mut checkpoints {
+            observers.push(checkpoints);
         }
         match (shown, stderr().is_terminal()) {
             (Shown::Json, _) => observers.push(&mut json),
@@ -150,7 +164,13 @@ impl Run<'_> {
         if let Err(error) = &fitted {
             self.rescue(trainer, error);
         }
-        let outcome = fitted.and_then(|end| self.finish(trainer, end, held_out, last.0));
+        let outcome = fitted.and_then(|end| {
+            let end = End { ending: self.ended.unwrap_or(end.ending), ..end };
+            if let Some(checkpoints) = &mut checkpoints {
+                checkpoints.last(trainer.checkpoint()?, end.ending);
+            }
+            self.finish(trainer, end, held_out, last.0)
+        });
         let summary = match outcome {
             Ok(summary) => summary,
             Err(error) => {
@@ -174,7 +194,22 @@ impl Run<'_> {
         if shown == Shown::Json {
             json.event("end", &end)?;
         }
+        if let Some(checkpoints) = &mut checkpoints {
+            checkpoints.finish();
+        }
         Ok(Finished { summary, is_closed: json.is_closed() })
+    }
+
+    /// What writes the run's checkpoints, beside its `events`.
+    fn checkpoints(&self, events: &WholeLines, bar: &Bar) -> Result<Option<Checkpoints>> {
+        let (Some(store), Some(config)) = (&self.checkpoints, self.config) else {
+            return Ok(None);
+        };
+        let every = self.job.config.run.checkpoint_every.unwrap_or(CHECKPOINT_EVERY);
+        let writer = Writer::start(store.clone(), events.file())?;
+        let bar = bar.handle();
+        let notify = Box::new(move |message: &str| bar.suspend(|| say(message)));
+        Ok(Some(Checkpoints::new(writer, every, config.into(), events.length(), notify)))
     }
 
     /// Saves the model, then measures it.

@@ -1,15 +1,18 @@
 //! Run directories: made so that no two processes take the same, and nothing else is replaced.
 
 use crate::checkpoint::write_atomically;
+use crate::config::TrainConfig;
 use crate::error::{Error, Result};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a run directory may hold.
 const ENTRIES: [&str; 8] = [
-    "config.toml",
-    "metrics.jsonl",
+    CONFIG,
+    EVENTS,
     "model.safetensors",
     super::judgement::LINEAR,
     "checkpoint",
@@ -17,6 +20,10 @@ const ENTRIES: [&str; 8] = [
     "folds.json",
     super::folds::OUT_OF_FOLD,
 ];
+/// The file of options.
+const CONFIG: &str = "config.toml";
+/// The file of events.
+const EVENTS: &str = "metrics.jsonl";
 /// What the directories of folds begin with.
 const FOLD: &str = "fold-";
 
@@ -79,32 +86,105 @@ impl RunDirectory {
 
     /// Writes the configuration.
     pub fn write_config(&self, text: &str) -> Result<()> {
-        write_atomically(&self.path.join("config.toml"), |out| out.write_all(text.as_bytes()))
+        write_atomically(&self.path.join(CONFIG), |out| out.write_all(text.as_bytes()))
     }
 
-    /// The new file of events, and what it is called.
-    pub fn metrics(&self) -> Result<(WholeLines, String)> {
-        let path = self.path.join("metrics.jsonl");
+    /// The directory of a run that is there already.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.join(CONFIG).is_file() {
+            return Ok(RunDirectory { path: path.to_path_buf() });
+        }
+        Err(Error::usage(format!("there is no run {}", path.display()))
+            .help("name a run directory, such as runs/digits-1"))
+    }
+
+    /// The options that it was begun with.
+    pub fn config(&self) -> Result<TrainConfig> {
+        TrainConfig::read(&self.path.join(CONFIG))
+    }
+
+    /// Where its checkpoints are.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoint")
+    }
+
+    /// The new file of events.
+    pub fn metrics(&self) -> Result<WholeLines> {
+        let path = self.path.join(EVENTS);
         let file = File::options().create_new(true).append(true).open(&path);
         let file = file.map_err(|e| cannot_create(&path, &e))?;
-        Ok((WholeLines { file, len: 0 }, path.display().to_string()))
+        WholeLines { file, len: Arc::default(), path }.locked()
+    }
+
+    /// The file of events of a run that is gone on with.
+    pub fn metrics_again(&self) -> Result<WholeLines> {
+        let path = self.path.join(EVENTS);
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|e| Error::io("open", &path, &e))?;
+        let len = file.metadata().map_err(|e| Error::io("open", &path, &e))?.len();
+        WholeLines { file, len: Arc::new(len.into()), path }.locked()
     }
 }
 
-/// A new file that is only ever a number of whole writes long, when the disk is full too.
+/// A file that is only ever a number of whole writes long, when the disk is full too. It is locked
+/// for as long as it is open, so that no two processes train the same run.
 pub(super) struct WholeLines {
     file: File,
-    len: u64,
+    len: Arc<AtomicU64>,
+    path: PathBuf,
+}
+
+impl WholeLines {
+    fn locked(self) -> Result<Self> {
+        match self.file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::usage("another process is training this run")
+                    .at(self.path.display())
+                    .help("wait for it, or end it"))
+            }
+            // Not every file system can lock.
+            _ => Ok(self),
+        }
+    }
+
+    /// What it is called.
+    pub fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Its length, as it always is.
+    pub fn length(&self) -> Arc<AtomicU64> {
+        self.len.clone()
+    }
+
+    /// The file, to be synchronised by another thread.
+    pub fn file(&self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
+
+    /// The last event in it, if there is one.
+    pub fn last_event(&self) -> Option<serde_json::Value> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        serde_json::from_str(text.lines().last()?).ok()
+    }
+
+    /// Cuts off what stands behind the first `len` bytes.
+    pub fn cut(&mut self, len: u64) -> Result<()> {
+        let len = len.min(self.len.load(Ordering::Acquire));
+        self.file.set_len(len).map_err(|e| Error::io("cut", &self.path, &e))?;
+        self.len.store(len, Ordering::Release);
+        Ok(())
+    }
 }
 
 impl Write for WholeLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Err(error) = self.file.write_all(line) {
             // Half a line must not stay; the first error is the one to tell.
-            let _ = self.file.set_len(self.len);
+            let _ = self.file.set_len(self.len.load(Ordering::Acquire));
             return Err(error);
         }
-        self.len += line.len() as u64;
+        self.len.fetch_add(line.len() as u64, Ordering::Release);
         Ok(line.len())
     }
 
@@ -138,7 +218,7 @@ fn replaceable(out: &Path, force: bool) -> Result<()> {
     let is_ours = |n: &str| ENTRIES.contains(&n) || temporary(n) || n.starts_with(FOLD);
     match names.iter().find(|n| !is_ours(n)) {
         Some(other) => no_run(format!("it holds {other}")),
-        None if names.is_empty() || names.iter().any(|n| n == "config.toml") => Ok(()),
+        None if names.is_empty() || names.iter().any(|n| n == CONFIG) => Ok(()),
         None => no_run("it holds no config.toml".into()),
     }
 }

@@ -5,19 +5,26 @@ use super::inspect::describe_net;
 use super::job::{Job, Source};
 use super::judgement_text::{brief, not_worth_it};
 use super::run::{Finished, Run, Shown, Summary};
-use super::run_directory::RunDirectory;
+use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{count, folds, open, plan_ahead, print, say};
+use super::{count, folds, open, plan_ahead, print, resume, say};
 use crate::backend::Backend;
+use crate::checkpoint::Store;
 use crate::error::{ErrorKind, Result};
 use crate::event::Ending;
 use crate::observe::{Bar, Interrupt, duration, short, thousands};
 use crate::train::Trainer;
 use std::process::ExitCode;
 
+/// How many checkpoints are kept, unless something else is asked for.
+const KEEP_CHECKPOINTS: usize = 2;
+
 pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let options = args.resolve()?;
+    if let Some(run) = &args.resume {
+        return resume::resume(&args, options, run);
+    }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
     if let (Some(k), None) = (options.run.folds, options.run.fold) {
         return folds::train(&args, Source::open(options)?, k);
@@ -37,7 +44,32 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
     let config = job.config_text(&device)?;
     directory.write_config(&config)?;
+    let events = directory.metrics()?;
+    let run = Run {
+        job: &job,
+        device: &device,
+        directory: &directory,
+        config: Some(&config),
+        warnings: &warnings,
+        checkpoints: store(&job, &directory),
+        ended: None,
+    };
+    train_in(&args, &run, &mut trainer, events)
+}
 
+/// Where a run's checkpoints go, if it has any.
+pub(super) fn store(job: &Job, directory: &RunDirectory) -> Option<Store> {
+    let keep = job.config.run.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
+    (keep > 0).then(|| Store::new(directory.checkpoints(), keep))
+}
+
+/// Trains a run that is ready, shows what it came to, and gives the exit code.
+pub(super) fn train_in(
+    args: &TrainArgs,
+    run: &Run<'_>,
+    trainer: &mut Trainer,
+    events: WholeLines,
+) -> Result<ExitCode> {
     let mut bar = Bar::new();
     let handle = bar.handle();
     let mut interrupt = Interrupt::watch(move || handle.suspend(say_interrupted))?;
@@ -46,14 +78,8 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
         (_, true) => Shown::Nothing,
         _ => Shown::Epochs,
     };
-    let run = Run {
-        job: &job,
-        device: &device,
-        directory: &directory,
-        config: Some(&config),
-        warnings: &warnings,
-    };
-    let Finished { summary, is_closed } = run.fit(&mut trainer, shown, &mut bar, &mut interrupt)?;
+    let Finished { summary, is_closed } =
+        run.fit(trainer, events, shown, &mut bar, &mut interrupt)?;
     if !args.json {
         print(&describe(&summary))?;
         let mut judged = summary.valid.iter().chain(&summary.test);
@@ -99,7 +125,9 @@ pub(super) fn warn(warnings: &[String]) {
 }
 
 pub(super) fn say_interrupted() {
-    say("interrupted: finishing the step and saving the model (again: end at once)");
+    say(
+        "interrupted: finishing the step and saving the model and a checkpoint (again: end at once)",
+    );
 }
 
 /// A trainer for a run, with the weights that it starts from.
@@ -139,13 +167,17 @@ pub(super) fn ending(summary: &Summary) -> String {
             best.epoch, summary.epochs, best.metric
         )
     });
+    let run = summary.run.display();
+    let next = match summary.ending {
+        Ending::Interrupted | Ending::TimeLimit => format!("wgrad train --resume {run}"),
+        _ => format!("wgrad predict {run} DATA -o FILE.csv"),
+    };
     format!(
-        "{:<11} {}, {} in {}\n{kept}model       {}\nnext        wgrad predict {} DATA -o FILE.csv\n",
+        "{:<11} {}, {} in {}\n{kept}model       {}\nnext        {next}\n",
         summary.ending.name(),
         count(summary.epochs, "epoch"),
         count(summary.steps as usize, "step"),
         duration(summary.seconds),
         summary.model.display(),
-        summary.run.display()
     )
 }

@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{HiddenLayers, StopAt, TimeSpan, Validation};
+pub use values::{Every, HiddenLayers, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -77,12 +77,16 @@ first_given! {
         sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
-        layers, activation, output_activation, bias, dropout, input_dropout, initializer, loss
+        layers, activation, output_activation, bias, norm, residual, dropout,
+        input_dropout, initializer, loss
     }
-    StepConfig { optimizer, lr, schedule, momentum, weight_decay, max_norm, batch_size }
+    StepConfig {
+        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
+        batch_size
+    }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, memory_limit, out, plan
+        patience, time_limit, memory_limit, checkpoint_every, keep_checkpoints, out, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -229,13 +233,21 @@ mod tests {
             activation = "gelu"
             output-activation = "softmax"
             bias = "subtract"
+            norm = "layer"
+            residual = 2
+            dropout = 0.5
+            input-dropout = 0.25
             initializer = "normal(0.02)"
             loss = "huber(0.5):mean-batch"
             optimizer = "nesterov"
             lr = 0.001
             schedule = "cosine"
             momentum = 0.8
+            beta2 = 0.95
+            epsilon = 1e-6
             weight-decay = 1e-5
+            decay-all = true
+            max-norm = 3.5
             batch-size = 32
             validation = 0.2
             split = "group:street"
@@ -251,6 +263,8 @@ mod tests {
             patience = 5
             time-limit = "10m"
             memory-limit = "256M"
+            checkpoint-every = "5epochs"
+            keep-checkpoints = 3
             out = "there"
             plan = "plain"
             device = 0

@@ -1,6 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{ByteSize, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{ByteSize, Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
@@ -8,7 +8,7 @@ use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
-use crate::spec::{Bias, PlanKind, Units};
+use crate::spec::{Bias, Norm, PlanKind, Units};
 use crate::stopping::Keep;
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -123,6 +123,17 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bias: Option<Bias>,
 
+    /// batch or layer: what normalises the hidden layers before their activation [default: none]
+    #[arg(long, env = "WGRAD_NORM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+
+    /// Residual blocks of so many hidden layers each, behind the first hidden layer; 0 for none
+    /// [default: 0]
+    #[arg(long, env = "WGRAD_RESIDUAL", value_name = "LAYERS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<usize>,
+
     /// The fraction of each hidden layer's outputs that dropout drops in training [default: 0]
     #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,13 +165,15 @@ pub struct NetConfig {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training")]
 pub struct StepConfig {
-    /// sgd, momentum, nesterov, adam or adamw [default: adam]
+    /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion; rprop on
+    /// full batches [default: adam]
     #[arg(long, env = "WGRAD_OPTIMIZER")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
-    /// The learning rate [default: 0.001 for adam and adamw (tables: 0.003, digits: 0.007), 0.02 with
-    /// momentum, 0.1 for sgd]
+    /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
+    /// 0.007), 0.02 with momentum, 0.1 for sgd, 0.01 for adagrad and rprop, 0.002 for nadam, 0.0001
+    /// for lion]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
@@ -170,12 +183,22 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
 
-    /// The momentum; β₁ for adam and adamw [default: 0.9]
+    /// The momentum; β₁ for adam, its kin and lion [default: 0.9; 0 for rmsprop]
     #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f32>,
 
-    /// The weight decay [default: 0]
+    /// β₂ of adam, its kin and lion; α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
+    #[arg(long, env = "WGRAD_BETA2", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f32>,
+
+    /// What is added to the root that a step is divided by [default: 1e-8; 1e-10 for adagrad]
+    #[arg(long, env = "WGRAD_EPSILON", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f32>,
+
+    /// The weight decay, of weights but not of biases [default: 0]
     #[arg(long, env = "WGRAD_WEIGHT_DECAY", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
@@ -185,7 +208,16 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f32>,
 
-    /// Rows of a batch [default: 64]
+    /// Decay biases too
+    #[arg(
+        long, env = "WGRAD_DECAY_ALL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(),
+        hide_possible_values = true,
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_all: Option<bool>,
+
+    /// Rows of a batch [default: 64; all rows for rprop]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
@@ -279,6 +311,17 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_MEMORY_LIMIT", value_name = "SIZE")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<ByteSize>,
+
+    /// How often a checkpoint is written, as in 60s, 10m or 5epochs; one is always written at the end
+    /// [default: 60s]
+    #[arg(long, env = "WGRAD_CHECKPOINT_EVERY", value_name = "TIME|EPOCHS")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<Every>,
+
+    /// How many checkpoints are kept; 0 for none at all [default: 2]
+    #[arg(long, env = "WGRAD_KEEP_CHECKPOINTS", value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoints: Option<usize>,
 
     /// The run directory [default: runs/DATA-N]
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]

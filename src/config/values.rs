@@ -163,6 +163,39 @@ impl FromStr for TimeSpan {
     }
 }
 
+/// How often something is done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Every {
+    /// When so many seconds have passed.
+    Seconds(f64),
+    /// After so many epochs.
+    Epochs(usize),
+}
+
+impl fmt::Display for Every {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Every::Seconds(seconds) => TimeSpan(*seconds).fmt(f),
+            Every::Epochs(1) => f.write_str("1epoch"),
+            Every::Epochs(n) => write!(f, "{n}epochs"),
+        }
+    }
+}
+
+impl FromStr for Every {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let count = ["epochs", "epoch"].iter().find_map(|unit| text.trim().strip_suffix(unit));
+        match count.map(|n| n.trim().parse::<usize>()) {
+            None => text.parse().map(|span: TimeSpan| Every::Seconds(span.0)),
+            Some(Ok(n)) if n > 0 => Ok(Every::Epochs(n)),
+            Some(_) => Err(Error::usage(format!("{text:?} is not a number of epochs"))
+                .help("write for example 60s, 10m or 5epochs")),
+        }
+    }
+}
+
 /// A number of bytes, written as in `256M` or `2G` (powers of 1024); a number alone is in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
@@ -300,6 +333,16 @@ mod tests {
             assert_eq!(span.to_string().parse(), Ok(span));
         }
         assert_eq!(TimeSpan(600.0).to_string(), "10m");
+        for (text, every) in [
+            ("5epochs", Every::Epochs(5)),
+            ("1 epoch", Every::Epochs(1)),
+            ("0", Every::Seconds(0.0)),
+            ("2m", Every::Seconds(120.0)),
+        ] {
+            assert_eq!(text.parse(), Ok(every));
+            assert_eq!(every.to_string().parse(), Ok(every));
+        }
+        assert!("0 epochs".parse::<Every>().is_err());
         for wrong in ["", "m", "ten", "5 days", "-3s", "NaN", "infs"] {
             assert!(wrong.parse::<TimeSpan>().is_err(), "{wrong}");
         }

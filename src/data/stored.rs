@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 use crate::files::{cache_directory, write_error};
 use crate::matrix::Matrix;
 use crate::random::{Permutation, Stream, stream_key};
+use crate::snapshot::Fingerprint;
+use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -67,6 +69,7 @@ pub struct StoredWriter {
     form: Option<Form>,
     rows: usize,
     spread: Spread,
+    hash: Sha256,
 }
 
 impl StoredWriter {
@@ -88,7 +91,8 @@ impl StoredWriter {
             fs::remove_file(&path).map_err(fail)?;
         }
         let out = BufWriter::with_capacity(1 << 20, file);
-        Ok(StoredWriter { path, out, form: None, rows: 0, spread: Spread::default() })
+        let (spread, hash) = (Spread::default(), Sha256::new());
+        Ok(StoredWriter { path, out, form: None, rows: 0, spread, hash })
     }
 
     /// Appends rows, of the same columns and targets as the rows before.
@@ -128,6 +132,7 @@ impl StoredWriter {
             self.spread.add(m);
         }
         self.rows += data.rows();
+        self.hash.update(&bytes);
         self.out.write_all(&bytes).map_err(|e| self.error(&e))
     }
 
@@ -136,11 +141,13 @@ impl StoredWriter {
     /// # Errors
     /// When they can't be written.
     pub fn finish(self) -> Result<Option<StoredSet>> {
-        let StoredWriter { path, mut out, form, rows, spread } = self;
+        let StoredWriter { path, mut out, form, rows, spread, hash } = self;
         let file = out.flush().and_then(|()| out.into_inner().map_err(|e| e.into_error()));
         let file = file.map_err(|e| full(&path, &e))?;
         let Some(form) = form.filter(|_| rows > 0) else { return Ok(None) };
-        Ok(Some(StoredSet { path, file: Mutex::new(file), form, rows, spread }))
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = Fingerprint { rows, columns: form.features, sha256 };
+        Ok(Some(StoredSet { path, file: Mutex::new(file), form, rows, spread, fingerprint }))
     }
 
     fn error(&self, error: &std::io::Error) -> Error {
@@ -161,6 +168,7 @@ pub struct StoredSet {
     form: Form,
     rows: usize,
     spread: Spread,
+    fingerprint: Fingerprint,
 }
 
 impl StoredSet {
@@ -174,6 +182,12 @@ impl StoredSet {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// What the rows are recognised by.
+    #[must_use]
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// The bytes of a row.

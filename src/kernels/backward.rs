@@ -7,10 +7,10 @@
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::fused::ParameterGradient;
-use super::optimizer::OPTIMIZER_FUNCTIONS;
+use super::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use super::tile::{Along, TILES, Tile, Tiling};
 use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, read, read_write, uniform};
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
 
@@ -36,10 +36,8 @@ pub struct Backward {
     pub delta: Option<Delta>,
     /// The updates.
     pub updates: Vec<ParameterGradient>,
-    /// The rule.
-    pub optimizer: Optimizer,
-    /// λ.
-    pub decay: f32,
+    /// The rule, which keeps two numbers for each parameter at most.
+    pub rule: Rule,
     /// What the rule keeps, for all parameters in one row.
     pub state: [TensorId; 2],
     /// All parameters in one row.
@@ -50,13 +48,13 @@ uniform! {
     /// The rule's constants, and what each part of the launch works on.
     Uniform {
         decay: f32,
+        decayed: u32,
         constant0: f32,
         constant1: f32,
         constant2: f32,
         groups0: u32,
         sign0: f32,
         sign1: f32,
-        padding: u32,
         update0: [u32; 4],
         update1: [u32; 4],
         delta: [u32; 4],
@@ -150,12 +148,12 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
         *part = ([n, k, at(update.weight), bias], sign, groups);
     }
     let [(update0, sign0, groups0), (update1, sign1, groups1)] = parts;
-    let [constant0, constant1, constant2] = op.optimizer.constants();
+    let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     let tensors = |u: Option<&ParameterGradient>| {
         u.map_or([Arg::Unused; 2], |u| [u.delta, u.input].map(Arg::Tensor))
     };
     let mut overrides = tiling.overrides();
-    overrides.push(("RULE", op.optimizer.code().into()));
+    overrides.push(("RULE", op.rule.optimizer.code().into()));
     let mut args = [op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec();
     args.extend(tensors(op.updates.first()));
     let (kernel, delta, grid) = match &op.delta {
@@ -181,14 +179,14 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
         kernel,
         overrides,
         uniform: Uniform {
-            decay: op.decay,
+            decay: op.rule.decay,
+            decayed: decayed_word(op.rule.decayed),
             constant0,
             constant1,
             constant2,
             groups0: groups0 as u32,
             sign0,
             sign1,
-            padding: 0,
             update0,
             update1,
             delta,

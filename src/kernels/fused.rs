@@ -13,7 +13,7 @@ use super::{
 };
 use crate::data::Storage;
 use crate::loss::Loss;
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::spec::{Spec, Units};
 use crate::tensor::{Extent, TensorId};
 use std::ops::Range;
@@ -101,11 +101,9 @@ pub struct GradientUpdate {
     /// The layers.
     pub layers: Vec<ParameterGradient>,
     /// The rule.
-    pub optimizer: Optimizer,
-    /// λ.
-    pub decay: f32,
+    pub rule: Rule,
     /// What the rule keeps, for all parameters in one row.
-    pub state: [TensorId; 2],
+    pub state: [TensorId; 3],
     /// The buffer in which δ and A lie.
     pub arena: TensorId,
     /// All parameters in one row.

@@ -7,13 +7,13 @@
 
 use super::fused::{GradientUpdate, LAYERS, ParameterGradient};
 use super::loss::SCORES_SUM;
-use super::optimizer::OPTIMIZER_FUNCTIONS;
+use super::optimizer::{OPTIMIZER_FUNCTIONS, THIRD_STATE, decayed_word};
 use super::tile::{Along, TILES, Tile, Tiling};
 use super::{
     Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, optimizer, read, read_write,
     uniform,
 };
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::spec::{Bias, Net};
 use crate::tensor::{Extent, TensorId};
 use crate::vector::Vector;
@@ -40,19 +40,18 @@ pub struct SumUpdate {
     /// The sums: (parts, all parameters).
     pub parts: TensorId,
     /// The rule.
-    pub optimizer: Optimizer,
-    /// λ.
-    pub decay: f32,
+    pub rule: Rule,
     /// All parameters in one row.
     pub parameters: TensorId,
     /// What the rule keeps, for all parameters in one row.
-    pub state: [TensorId; 2],
+    pub state: [TensorId; 3],
 }
 
 uniform! {
     /// The rule's constants, how the batch is cut, and the table of the layers.
     Uniform {
         decay: f32,
+        decayed: u32,
         constant0: f32,
         constant1: f32,
         constant2: f32,
@@ -63,14 +62,21 @@ uniform! {
         len: u32,
         padding0: u32,
         padding1: u32,
-        padding2: u32,
         table: [[u32; 4]; 2 * LAYERS],
     }
 }
 
 uniform! {
     /// The rule's constants, and the shape of the parts.
-    SumUniform { decay: f32, constant0: f32, constant1: f32, constant2: f32, len: u32, parts: u32 }
+    SumUniform {
+        decay: f32,
+        decayed: u32,
+        constant0: f32,
+        constant1: f32,
+        constant2: f32,
+        len: u32,
+        parts: u32,
+    }
 }
 
 /// [`GradientUpdate`] on the device, for each of [`TILES`].
@@ -82,8 +88,10 @@ pub static GRADIENT_UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read_write("w"),
         read_write("first"),
         read_write("second"),
+        read_write("third"),
     ];
-    let own = [OPTIMIZER_FUNCTIONS, include_str!("../../shaders/gradient_update.wgsl")];
+    let own =
+        [OPTIMIZER_FUNCTIONS, THIRD_STATE, include_str!("../../shaders/gradient_update.wgsl")];
     kernels("gradient_update", BINDINGS, &own)
 });
 
@@ -108,9 +116,20 @@ fn kernels(name: &str, bindings: &'static [Binding], own: &[&str]) -> Vec<Kernel
 /// [`SumUpdate`] on the device.
 pub static SUM_UPDATE: Kernel = Kernel {
     entry: "sum_update",
-    source: &[COMMON, OPTIMIZER_FUNCTIONS, include_str!("../../shaders/sum_update.wgsl")],
+    source: &[
+        COMMON,
+        OPTIMIZER_FUNCTIONS,
+        THIRD_STATE,
+        include_str!("../../shaders/sum_update.wgsl"),
+    ],
     uniform: SumUniform::FIELDS,
-    bindings: &[read("parts"), read_write("w"), read_write("first"), read_write("second")],
+    bindings: &[
+        read("parts"),
+        read_write("w"),
+        read_write("first"),
+        read_write("second"),
+        read_write("third"),
+    ],
     workgroup_size: 64,
 };
 
@@ -176,17 +195,18 @@ pub fn launch_update(
     place: Place<'_>,
 ) -> Launch {
     let (table, blocks) = table(&op.layers, tiling.tile(), place);
-    let [constant0, constant1, constant2] = op.optimizer.constants();
+    let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     let mut overrides = tiling.overrides();
-    overrides.push(("RULE", f64::from(op.optimizer.code())));
+    overrides.push(("RULE", f64::from(op.rule.optimizer.code())));
     let [scores, sums] = op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor));
-    let [first, second] = op.state.map(Arg::Tensor);
+    let [first, second, third] = op.state.map(Arg::Tensor);
     let (arena, parameters) = (Arg::Tensor(op.arena), Arg::Tensor(op.parameters));
     Launch {
         kernel: &GRADIENT_UPDATE[tiling.choice],
         overrides,
         uniform: Uniform {
-            decay: op.decay,
+            decay: op.rule.decay,
+            decayed: decayed_word(op.rule.decayed),
             constant0,
             constant1,
             constant2,
@@ -197,11 +217,10 @@ pub fn launch_update(
             len: 0,
             padding0: 0,
             padding1: 0,
-            padding2: 0,
             table,
         }
         .bytes(),
-        args: vec![arena, scores, sums, parameters, first, second],
+        args: vec![arena, scores, sums, parameters, first, second, third],
         grid: Grid::Rows(Extent::Fixed(1 + blocks)),
     }
 }
@@ -221,6 +240,7 @@ pub fn launch_parts(
         overrides: tiling.overrides(),
         uniform: Uniform {
             decay: 0.0,
+            decayed: 0,
             constant0: 0.0,
             constant1: 0.0,
             constant2: 0.0,
@@ -231,7 +251,6 @@ pub fn launch_parts(
             len: len as u32,
             padding0: 0,
             padding1: 0,
-            padding2: 0,
             table,
         }
         .bytes(),
@@ -243,12 +262,13 @@ pub fn launch_parts(
 /// Launches [`SUM_UPDATE`]; `parts` and `len`: the shape of the sums.
 #[must_use]
 pub fn launch_sum(op: &SumUpdate, [parts, len]: [usize; 2]) -> Launch {
-    let [constant0, constant1, constant2] = op.optimizer.constants();
+    let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     Launch {
         kernel: &SUM_UPDATE,
-        overrides: vec![("RULE", f64::from(op.optimizer.code()))],
+        overrides: vec![("RULE", f64::from(op.rule.optimizer.code()))],
         uniform: SumUniform {
-            decay: op.decay,
+            decay: op.rule.decay,
+            decayed: decayed_word(op.rule.decayed),
             constant0,
             constant1,
             constant2,
@@ -256,7 +276,7 @@ pub fn launch_sum(op: &SumUpdate, [parts, len]: [usize; 2]) -> Launch {
             parts: parts as u32,
         }
         .bytes(),
-        args: [op.parts, op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec(),
+        args: [op.parts, op.parameters].into_iter().chain(op.state).map(Arg::Tensor).collect(),
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }
@@ -268,11 +288,11 @@ pub fn sum_update<T: Vector>(
     step: &Step,
     parts: &[T],
     w: &mut [T],
-    state: [&mut [T]; 2],
+    state: [&mut [T]; 3],
 ) {
     let mut g = vec![T::zero(); w.len()];
     for part in parts.chunks_exact(w.len()) {
         g.iter_mut().zip(part).for_each(|(g, &part)| *g += part);
     }
-    optimizer::reference(op.optimizer, op.decay, step, w, &g, state);
+    optimizer::reference(op.rule, step, 0, w, &g, state);
 }

@@ -4,6 +4,7 @@
 //! composed shader and holds it against the declarations here.
 
 pub mod activation;
+pub mod add;
 pub mod backward;
 pub mod dense;
 pub mod dropout;
@@ -13,6 +14,7 @@ pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod max_norm;
+pub mod norm;
 pub mod optimizer;
 pub mod output;
 pub mod random;
@@ -91,6 +93,13 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &sums::COLUMN_SUMS,
         &optimizer::OPTIMIZER,
         &dropout::DROPOUT,
+        &add::ADD,
+        &norm::BATCH_STATISTICS,
+        &norm::BATCH_NORM,
+        &norm::LAYER_NORM,
+        &norm::NORM_SUMS,
+        &norm::BATCH_NORM_GRADIENT,
+        &norm::LAYER_NORM_GRADIENT,
         &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,

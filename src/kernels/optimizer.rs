@@ -1,68 +1,96 @@
-//! One step of the optimiser for every parameter. The rules stand in [`crate::optim`].
+//! One step of the optimiser for every parameter. The rules stand in [`crate::optim::rules`].
 
-use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
-use crate::optim::{Optimizer, Scalars};
-
+use super::{Arg, Binding, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
+use crate::optim::Rule;
+use crate::optim::rules::Scalars;
 use crate::tensor::{Extent, TensorId};
 use crate::vector::Vector;
 
 uniform! {
-    /// The number of parameters, the weight decay and the rule's constants.
-    Uniform { len: u32, decay: f32, constant0: f32, constant1: f32, constant2: f32 }
+    /// The number of parameters, the weight decay, how many of them are decayed, and the rule's
+    /// constants.
+    Uniform { len: u32, decay: f32, decayed: u32, constant0: f32, constant1: f32, constant2: f32 }
 }
 
 /// The text of the update rules for shaders.
 pub const OPTIMIZER_FUNCTIONS: &str = include_str!("../../shaders/optimizer_functions.wgsl");
+/// What belongs to them in kernels that have a binding for a third state.
+pub const THIRD_STATE: &str = include_str!("../../shaders/third_state.wgsl");
 
 /// The update of all parameters: w, g, state: (len).
 pub static OPTIMIZER: Kernel = Kernel {
     entry: "optimizer",
-    source: &[COMMON, OPTIMIZER_FUNCTIONS, include_str!("../../shaders/optimizer.wgsl")],
+    source: &[
+        COMMON,
+        OPTIMIZER_FUNCTIONS,
+        THIRD_STATE,
+        include_str!("../../shaders/optimizer.wgsl"),
+    ],
     uniform: Uniform::FIELDS,
-    bindings: &[read_write("w"), read("g"), read_write("first"), read_write("second")],
+    bindings: BINDINGS,
     workgroup_size: 64,
 };
 
-/// Launches [`OPTIMIZER`] on elements `start..start + len` of w, g and the two states, which the
-/// rule may not use.
+const BINDINGS: &[Binding] =
+    &[read_write("w"), read("g"), read_write("first"), read_write("second"), read_write("third")];
+
+/// How many parameters are decayed, as the shaders get it.
+#[must_use]
+pub fn decayed_word(decayed: usize) -> u32 {
+    u32::try_from(decayed).unwrap_or(u32::MAX)
+}
+
+/// Launches [`OPTIMIZER`] on elements `start..start + len` of w, g and the states, of which the
+/// rule may not use all.
 #[must_use]
 pub fn launch(
-    optimizer: Optimizer,
-    decay: f32,
-    [w, g, first, second]: [TensorId; 4],
+    rule: Rule,
+    [w, g]: [TensorId; 2],
+    state: [TensorId; 3],
     start: usize,
     len: usize,
 ) -> Launch {
-    let part = |used: bool, t| if used { Arg::Part(t, start, len) } else { Arg::Tensor(t) };
-    let [constant0, constant1, constant2] = optimizer.constants();
+    let slots = rule.optimizer.state_slots();
+    let part = |t| Arg::Part(t, start, len);
+    let mut args = vec![part(w), part(g)];
+    args.extend((0..).zip(state).map(|(i, t)| if i < slots { part(t) } else { Arg::Tensor(t) }));
+    let [constant0, constant1, constant2] = rule.optimizer.constants();
+    let (decay, decayed) = (rule.decay, decayed_word(rule.decayed.saturating_sub(start)));
     Launch {
         kernel: &OPTIMIZER,
-        overrides: vec![("RULE", f64::from(optimizer.code()))],
-        uniform: Uniform { len: len as u32, decay, constant0, constant1, constant2 }.bytes(),
-        args: vec![
-            Arg::Part(w, start, len),
-            Arg::Part(g, start, len),
-            part(optimizer.state_slots() > 0, first),
-            part(optimizer.state_slots() > 1, second),
-        ],
+        overrides: vec![("RULE", f64::from(rule.optimizer.code()))],
+        uniform: Uniform { len: len as u32, decay, decayed, constant0, constant1, constant2 }
+            .bytes(),
+        args,
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }
 
-/// The CPU reference of [`OPTIMIZER`]: w, g: (len), states: (len) where the rule has them.
+/// The CPU reference of [`OPTIMIZER`] on elements `start` and behind of the row of parameters:
+/// w, g: (len), states: (len) where the rule has them.
 pub fn reference<T: Vector>(
-    optimizer: Optimizer,
-    decay: f32,
+    rule: Rule,
     step: &Step,
+    start: usize,
     w: &mut [T],
     g: &[T],
-    state: [&mut [T]; 2],
+    state: [&mut [T]; 3],
 ) {
-    let scalars = Scalars {
+    let scalars = |decay: f32| Scalars {
         lr: T::of(step.lr.into()),
         decay: T::of(decay.into()),
-        constants: optimizer.constants().map(|c| T::of(c.into())),
+        constants: rule.optimizer.constants().map(|c| T::of(c.into())),
         corrections: step.corrections.map(|c| T::of(c.into())),
     };
-    T::update(optimizer, &scalars, w, g, state);
+    // What is decayed and what isn't, each in a loop of its own.
+    let decayed = rule.decayed.saturating_sub(start).min(w.len());
+    let (w, other_w) = w.split_at_mut(decayed);
+    let (g, other_g) = g.split_at(decayed);
+    let [a, b, c] = state.map(|s| s.split_at_mut(decayed.min(s.len())));
+    if !w.is_empty() {
+        T::update(rule.optimizer, &scalars(rule.decay), w, g, [a.0, b.0, c.0]);
+    }
+    if !other_w.is_empty() {
+        T::update(rule.optimizer, &scalars(0.0), other_w, other_g, [a.1, b.1, c.1]);
+    }
 }

@@ -1,8 +1,10 @@
 //! Observers of a run: progress for people, records for programs, and what ends it early.
 
+mod checkpoints;
 mod ending;
 mod progress;
 mod record;
+pub use checkpoints::Checkpoints;
 pub use ending::{Interrupt, StopWhen};
 pub use progress::{Bar, Lines};
 pub use record::{HeldOut, Record};

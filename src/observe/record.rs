@@ -15,7 +15,8 @@ pub enum HeldOut {
     Test,
 }
 
-/// Writes the events of a run as JSON lines. Where the reader goes away, it ends the run as an
+/// Writes the events of a run as JSON lines; the first is `start`, or `resume` where a run is gone
+/// on with. Where the reader goes away, it ends the run as an
 /// interruption.
 pub struct Record<W> {
     out: W,
@@ -98,7 +99,8 @@ struct EpochLine {
 impl<W: Write> Observer for Record<W> {
     fn start(&mut self, start: &Start) -> Result<()> {
         let about = self.about.clone();
-        self.event("start", &StartLine { about, start })
+        let name = if start.from_step.is_some() { "resume" } else { "start" };
+        self.event(name, &StartLine { about, start })
     }
 
     fn progress(&mut self, _: &Progress) -> Flow {

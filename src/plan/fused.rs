@@ -119,7 +119,7 @@ fn updates(
     spec: &Spec,
     tensors: &mut Tensors,
     arena: TensorId,
-    state: [TensorId; 2],
+    state: [TensorId; 3],
     part: usize,
     on_gpu: bool,
 ) -> Vec<Op> {
@@ -133,13 +133,12 @@ fn updates(
         layers.push(ParameterGradient { delta, input, weight: t.weight, bias });
         input = t.a;
     }
-    let (optimizer, decay) = (spec.optimizer, spec.weight_decay);
+    let rule = tensors.rule;
     if part >= batch {
         let scores = on_gpu.then_some(scores);
         return vec![Op::GradientUpdate(Box::new(GradientUpdate {
             layers,
-            optimizer,
-            decay,
+            rule,
             state,
             arena,
             parameters,
@@ -151,7 +150,7 @@ fn updates(
     let parts = p.add("gradients.parts", Role::Gradient, count, len);
     vec![
         Op::GradientParts(Box::new(GradientParts { layers, arena, parts, rows: part, scores })),
-        Op::SumUpdate(Box::new(SumUpdate { parts, optimizer, decay, parameters, state })),
+        Op::SumUpdate(Box::new(SumUpdate { parts, rule, parameters, state })),
     ]
 }
 

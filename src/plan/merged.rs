@@ -16,11 +16,11 @@ use crate::spec::{Spec, Units};
 /// Last:                    the updates of W_2 and W_1
 ///
 /// Dropout is an op of its own behind A_l and behind δ_l, and the largest norm of weights one behind
-/// the step. A net that the kernels don't take ([`dense::takes`]) gets the
-/// plain program.
+/// the step. A net that the kernels don't take ([`dense::takes`]) gets the plain program, and so does
+/// a rule with three states, for which they have no binding left.
 #[must_use]
 pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
-    if !dense::takes(&spec.net) {
+    if !dense::takes(&spec.net) || spec.optimizer.state_slots() > 2 {
         return plain(spec, batch, purpose);
     }
     let mut tensors = allocate(spec, batch, purpose, Layout::Merged);
@@ -78,7 +78,7 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let evaluate = 0..ops.len();
 
     let mut step = 0..0;
-    if let Some(state) = tensors.state {
+    if let Some([first, second, _]) = tensors.state {
         let mut start = 0;
         if net.differs_in_training() {
             start = ops.len();
@@ -89,9 +89,8 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             Op::Backward(Box::new(Backward {
                 delta,
                 updates,
-                optimizer: spec.optimizer,
-                decay: spec.weight_decay,
-                state,
+                rule: tensors.rule,
+                state: [first, second],
                 parameters: tensors.plan.parameters,
             }))
         };

@@ -15,9 +15,11 @@ use crate::activation::Activation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::SCORES;
-use crate::program::{LayerGradients, LayerTensors, Op, Program};
+use crate::kernels::norm::{Normalized, NormalizedGradient};
+use crate::optim::Rule;
+use crate::program::{LayerGradients, LayerTensors, NormTensors, Op, Program};
 use crate::random::{Stream, stream_key};
-use crate::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use crate::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
 /// A program for a spec, and where its tensors are.
@@ -70,6 +72,8 @@ pub enum Fusion {
 #[must_use]
 pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
     match (spec.plan, fusion) {
+        // Normalisations and residual connections are ops of the plain program only.
+        _ if !spec.net.is_plain() => plain(spec, batch, purpose),
         (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
         (PlanKind::Fused, Fusion::Blocks) => fused(spec, batch, purpose),
         (PlanKind::Fused, Fusion::Rows) => rows(spec, batch, purpose),
@@ -78,7 +82,7 @@ pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan
 }
 
 /// Where the tensors of a program lie. Parameters lie in one buffer, so that one op updates them
-/// all.
+/// all: first all weights and then all biases, so that one number tells what is decayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// Gradients in a second buffer, in the same places; everything else has a buffer of its own.
@@ -104,8 +108,9 @@ struct Tensors {
     /// δ of each layer, in training.
     deltas: Vec<TensorId>,
     scores: TensorId,
-    /// The two states of the optimiser, in training.
-    state: Option<[TensorId; 2]>,
+    rule: Rule,
+    /// The states of the optimiser, in training.
+    state: Option<[TensorId; 3]>,
 }
 
 impl Tensors {
@@ -146,25 +151,18 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         _ => vec![0; 2],
     };
     let x = transient(&mut p, layout, "input".into(), net.inputs);
+    let (places, weights) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
+    let gradients = (training && layout == Layout::Plain)
+        .then(|| add_parameters(&mut p, net, GRADIENTS, Role::Gradient, ".gradient").0);
     let (mut layers, mut deltas) = (Vec::new(), Vec::new());
-    for (l, (layer, (out, cols))) in net.layers.iter().zip(net.shapes()).enumerate() {
-        let biased = layer.bias != Bias::None;
+    for (l, (layer, (weight, bias))) in net.layers.iter().zip(places).enumerate() {
+        let out = layer.units;
         let name = |what: &str| format!("layers.{l}.{what}");
-        let mut pair = |buffer, role, suffix: &str| {
-            let weight =
-                p.add_to(buffer, name(&format!("weight{suffix}")), role, Extent::Fixed(out), cols);
-            let bias = biased.then(|| {
-                p.add_to(buffer, name(&format!("bias{suffix}")), role, Extent::Fixed(1), out)
-            });
-            (weight, bias)
-        };
-        let (weight, bias) = pair(PARAMETERS, Role::Parameter, "");
-        let gradients = (training && layout == Layout::Plain)
-            .then(|| pair(GRADIENTS, Role::Gradient, ".gradient"))
-            .map(|(weight, bias)| LayerGradients { weight, bias });
+        let gradients = gradients.as_ref().map(|places| places[l]);
+        let gradients = gradients.map(|(weight, bias)| LayerGradients { weight, bias });
         let z = transient(&mut p, layout, name("z"), out);
         let same = match layer.activation {
-            Units::Same(Activation::Identity) => true,
+            Units::Same(Activation::Identity) => layer.norm.is_none(),
             Units::Same(activation) => {
                 layout != Layout::Plain && activation.derivative_follows_from_value()
             }
@@ -173,7 +171,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let a = if same { z } else { transient(&mut p, layout, name("a"), out) };
         let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
         deltas.extend(delta);
-        layers.push(LayerTensors { weight, bias, z, a, delta, gradients });
+        let of = LayerTensors { weight, bias, z, a, delta, gradients, norm: None };
+        let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
+        layers.push(LayerTensors { norm, ..of });
     }
 
     let outputs = net.outputs();
@@ -189,10 +189,43 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let mut state = |name, used: bool| {
             p.add(name, Role::State, Extent::Fixed(1), if used { len } else { 1 })
         };
-        [state("optimizer.first", slots > 0), state("optimizer.second", slots > 1)]
+        [
+            state("optimizer.first", slots > 0),
+            state("optimizer.second", slots > 1),
+            state("optimizer.third", slots > 2),
+        ]
     });
     let plan = Plan { program: p, layers, output, sums, unit, parameters };
-    Tensors { plan, layout, x, deltas, scores, state }
+    let decayed = if spec.decay_all { usize::MAX } else { weights };
+    let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
+    Tensors { plan, layout, x, deltas, scores, rule, state }
+}
+
+/// W and b of every layer, with `suffix` behind their names, and the elements that all W take up:
+/// they stand before all b.
+fn add_parameters(
+    p: &mut Program,
+    net: &Net,
+    buffer: usize,
+    role: Role,
+    suffix: &str,
+) -> (Vec<(TensorId, Option<TensorId>)>, usize) {
+    let mut add = |l: usize, what: &str, rows: usize, cols: usize| {
+        p.add_to(buffer, format!("layers.{l}.{what}{suffix}"), role, Extent::Fixed(rows), cols)
+    };
+    let shapes = net.shapes().enumerate();
+    let weights: Vec<_> = shapes.map(|(l, (out, cols))| add(l, "weight", out, cols)).collect();
+    let len = p.buffers[buffer];
+    let mut add_bias = |l: usize, out: usize| {
+        p.add_to(buffer, format!("layers.{l}.bias{suffix}"), role, Extent::Fixed(1), out)
+    };
+    let biases = net
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(l, layer)| (layer.bias != Bias::None).then(|| add_bias(l, layer.units)));
+    let biases: Vec<_> = biases.collect();
+    (weights.into_iter().zip(biases).collect(), len)
 }
 
 /// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
@@ -210,6 +243,38 @@ fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
     let layers = tensors.plan.layers.iter();
     let limit = spec.max_norm;
     layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
+}
+
+/// The tensors of a normalisation between `of.z` and the activation of layer `l`.
+fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
+    let n = p.tensor(of.z).cols;
+    let name = |what: &str| format!("layers.{l}.norm.{what}");
+    let mut pair = |buffer, role, suffix: &str| {
+        ["weight", "bias"].map(|what| {
+            p.add_to(buffer, name(&format!("{what}{suffix}")), role, Extent::Fixed(1), n)
+        })
+    };
+    let [scale, shift] = pair(PARAMETERS, Role::Parameter, "");
+    let gradients = of.gradients.map(|_| pair(GRADIENTS, Role::Gradient, ".gradient"));
+    let mut whole = |what: &str, role, rows| p.add(name(what), role, rows, n);
+    let is_batch = norm == Norm::Batch;
+    let forward = Normalized {
+        z: of.z,
+        statistics: is_batch.then(|| whole("statistics", Role::Transient, Extent::Fixed(2))),
+        scale,
+        shift,
+        normal: whole("normal", Role::Transient, Extent::Batch),
+        out: whole("out", Role::Transient, Extent::Batch),
+    };
+    let running = is_batch.then(|| whole("running", Role::State, Extent::Fixed(2)));
+    let backward = of.delta.zip(gradients).map(|(gradient, [scale, shift])| NormalizedGradient {
+        of: forward,
+        gradient,
+        scale,
+        shift,
+        delta: whole("delta", Role::Transient, Extent::Batch),
+    });
+    NormTensors { forward, running, backward }
 }
 
 /// The functions of a layer's units, with their table on the device where they differ.

@@ -2,8 +2,10 @@
 
 use super::{Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
-use crate::program::{Op, Routines};
+use crate::kernels::norm::Normalized;
+use crate::program::{LayerTensors, Op, Routines};
 use crate::spec::{Spec, Units};
+use crate::tensor::TensorId;
 
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///
@@ -14,15 +16,16 @@ use crate::spec::{Spec, Units};
 ///                          ∂E/∂A_{l−1} = δ_l W_l
 /// Update:                  all W, b by the optimiser
 ///
-/// In training, dropout follows A_l, and the same ∂E/∂A_l on the way back.
+/// Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
+/// training dropout A_l; the way back is the same in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
     let t = tensors.transient("target", spec.net.outputs());
     let gradient = tensors.output_gradient();
-    let update = tensors.state.map(|[first, second]| {
-        let (optimizer, decay, w) = (spec.optimizer, spec.weight_decay, tensors.plan.parameters);
-        Op::Update { optimizer, decay, w, g: tensors.gradients(), first, second }
+    let update = tensors.state.map(|state| {
+        let (rule, w) = (tensors.rule, tensors.plan.parameters);
+        Op::Update { rule, w, g: tensors.gradients(), state }
     });
     let loss = |tensors: &Tensors| {
         let (y, unit, scores) = (tensors.plan.output, tensors.plan.unit, tensors.scores);
@@ -63,24 +66,47 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
 /// Features to outputs, in training or not.
 fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
     let mut ops = vec![Op::Gather { x: tensors.x }];
-    let drop =
-        |l: usize, x| dropout(spec, l).filter(|_| training).map(|d| Op::Dropout { dropout: d, x });
+    let drop = |l: usize, x| {
+        dropout(spec, l).filter(|_| training).map(|dropout| Op::Dropout { dropout, x })
+    };
     ops.extend(drop(0, tensors.x));
-    let mut input = tensors.x;
     let layers = tensors.plan.layers.clone();
-    for (l, (layer, t)) in spec.net.layers.iter().zip(layers).enumerate() {
+    let x = tensors.x;
+    let output = |l: usize| l.checked_sub(1).map_or(x, |l| layers[l].a);
+    for (l, (layer, t)) in spec.net.layers.iter().zip(&layers).enumerate() {
         let bias = t.bias.map(|bias| (bias, layer.bias.sign()));
-        ops.push(Op::Matmul { form: Form::Nt, a: input, b: t.weight, bias, c: t.z });
+        ops.push(Op::Matmul { form: Form::Nt, a: output(l), b: t.weight, bias, c: t.z });
+        ops.extend(normalise(t, training));
+        if layer.skip > 0 {
+            ops.push(Op::Add { y: output(l + 1 - layer.skip), x: before_activation(t) });
+        }
         if layer.activation == Units::Softmax {
             ops.push(Op::Softmax { z: t.z, y: t.a });
-        } else if t.a != t.z {
+        } else if t.a != before_activation(t) {
             let functions = functions(&mut tensors.plan.program, layer, t.z);
-            ops.push(Op::Activation { functions, z: t.z, a: t.a });
+            ops.push(Op::Activation { functions, z: before_activation(t), a: t.a });
         }
         ops.extend(drop(l + 1, t.a));
-        input = t.a;
     }
     ops
+}
+
+/// What the activation of a layer takes: Z, or what its normalisation made of it.
+fn before_activation(t: &LayerTensors) -> TensorId {
+    t.norm.map_or(t.z, |norm| norm.forward.out)
+}
+
+/// The normalisation of a layer: by the batch's own statistics in training, else by the running
+/// ones.
+fn normalise(t: &LayerTensors, training: bool) -> Vec<Op> {
+    let Some(norm) = t.norm else { return vec![] };
+    match (norm.running, norm.forward.statistics) {
+        (Some(running), Some(statistics)) if training => vec![
+            Op::BatchStatistics { z: t.z, statistics, running },
+            Op::Normalize(Box::new(norm.forward)),
+        ],
+        (statistics, _) => vec![Op::Normalize(Box::new(Normalized { statistics, ..norm.forward }))],
+    }
 }
 
 /// ∂E/∂A_L to the gradients of all parameters.
@@ -88,14 +114,23 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     let mut ops = Vec::new();
     let layers = tensors.plan.layers.clone();
     for (l, layer) in spec.net.layers.iter().enumerate().rev() {
-        let t = layers[l];
-        let (Some(delta), Some(g)) = (t.delta, t.gradients) else { break };
+        let t = &layers[l];
+        let (Some(mut delta), Some(g)) = (t.delta, t.gradients) else { break };
+        // What residual connections led from here comes back.
+        let above = spec.net.layers.iter().zip(&layers).enumerate().skip(l + 1);
+        let connected = above.filter(|(at, (above, _))| above.skip > 0 && *at == l + above.skip);
+        ops.extend(connected.filter_map(|(_, (_, t))| t.delta).map(|y| Op::Add { y, x: delta }));
         ops.extend(dropout(spec, l + 1).map(|dropout| Op::Dropout { dropout, x: delta }));
         if layer.activation == Units::Softmax {
             ops.push(Op::SoftmaxGradient { y: t.a, delta });
-        } else if t.a != t.z {
+        } else if t.a != before_activation(t) {
             let functions = functions(&mut tensors.plan.program, layer, t.z);
-            ops.push(Op::ActivationGradient { functions, z: t.z, delta });
+            ops.push(Op::ActivationGradient { functions, z: before_activation(t), delta });
+        }
+        if let Some(backward) = t.norm.and_then(|norm| norm.backward) {
+            ops.push(Op::NormalizeSums(Box::new(backward)));
+            ops.push(Op::NormalizeGradient(Box::new(backward)));
+            delta = backward.delta;
         }
         let input = if l == 0 { tensors.x } else { layers[l - 1].a };
         ops.push(Op::Matmul { form: Form::Tn, a: delta, b: input, bias: None, c: g.weight });

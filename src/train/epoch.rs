@@ -38,7 +38,8 @@ impl Trainer {
             let piece = self.piece.min(to_read).min(self.steps_at_hand(run)?);
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.
-            let is_read = self.at.within % between_reads == 0 && self.at.within < run.steps;
+            let is_read =
+                self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
             let loss = if is_read { Some(self.training_loss(run)?) } else { None };
             self.fit_piece(piece, asked.elapsed().as_secs_f64());
 

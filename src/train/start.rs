@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
 use crate::random::{Random, Stream};
-use crate::session::LayerWeights;
+use crate::session::{LayerWeights, NormWeights};
 use crate::spec::{Bias, Spec};
 
 /// Weights and biases drawn by the spec's seed, each layer from a stream of its own.
@@ -19,7 +19,8 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
             let weight = Matrix::from_fn(out, cols, |_, _| drawn.next().unwrap_or_default());
             let bias =
                 (layer.bias != Bias::None).then(|| layer.bias_init.draw(out, 1, &mut random));
-            LayerWeights { weight, bias }
+            let norm = layer.norm.map(|norm| NormWeights::new(norm, out));
+            LayerWeights { weight, bias, norm }
         })
         .collect()
 }

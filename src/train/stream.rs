@@ -49,8 +49,6 @@ struct Place {
 /// The windows of a set that is trained on.
 pub(super) struct Windows {
     set: Arc<StoredSet>,
-    /// The set's rows that are read first, in the order of the file, recognised again.
-    pub(super) fingerprint: Fingerprint,
     /// Batches of a window, but for the last one of an epoch.
     batches: usize,
     batch: usize,
@@ -61,6 +59,11 @@ pub(super) struct Windows {
 }
 
 impl Windows {
+    /// What all rows are recognised by.
+    pub(super) fn fingerprint(&self) -> &Fingerprint {
+        self.set.fingerprint()
+    }
+
     /// The rows of a window: read now, or ahead of time.
     fn take(&mut self, place: Place) -> Result<Dataset> {
         match self.ahead.take() {
@@ -105,7 +108,6 @@ impl Trainer {
         let rows = training.rows();
         let mut trainer = Trainer::begin(spec, &first, rows, preprocessing, backend)?;
         trainer.windows = Some(Windows {
-            fingerprint: Fingerprint { rows, ..trainer.samples.fingerprint() },
             batches,
             batch,
             seed: spec.shuffle.then_some(spec.seed),

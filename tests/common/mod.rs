@@ -79,9 +79,8 @@ impl Shared {
     /// Writes the parameters of all layers.
     pub fn set_weights(&mut self, plan: &Plan, weights: &[LayerWeights]) {
         for (tensors, layer) in plan.layers.iter().zip(weights) {
-            self.write(tensors.weight, Values::F32(layer.weight.data())).unwrap();
-            if let (Some(tensor), Some(bias)) = (tensors.bias, &layer.bias) {
-                self.write(tensor, Values::F32(bias)).unwrap();
+            for (tensor, values) in layer.tensors(tensors) {
+                self.write(tensor, Values::F32(&values)).unwrap();
             }
         }
     }
@@ -157,6 +156,15 @@ pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> 
                 all.push((name, backend.get(&plan.program, gradient, 0)));
             }
         }
+        if let Some(norm) = layer.norm {
+            let backward = norm.backward.expect("a plan for training");
+            let pairs =
+                [(norm.forward.scale, backward.scale), (norm.forward.shift, backward.shift)];
+            for (parameter, gradient) in pairs {
+                let name = plan.program.tensor(parameter).name.clone();
+                all.push((name, backend.get(&plan.program, gradient, 0)));
+            }
+        }
     }
     all
 }
@@ -195,12 +203,16 @@ pub fn unscaled(data: &Dataset) -> Samples {
     Preprocessing::none(data).samples(data).unwrap()
 }
 
-/// The weights that the seed draws, and biases that are not zero.
+/// The weights that the seed draws, and biases, scales and shifts that are not zero.
 pub fn random_weights(spec: &Spec) -> Vec<LayerWeights> {
     let mut random = Random::new(spec.seed, Stream::Check, 2);
     let mut weights = initial_weights(spec);
     for bias in weights.iter_mut().filter_map(|layer| layer.bias.as_mut()) {
         bias.iter_mut().for_each(|b| *b = 0.5 * random.normal() as f32);
+    }
+    for norm in weights.iter_mut().filter_map(|layer| layer.norm.as_mut()) {
+        norm.scale.iter_mut().for_each(|x| *x = 1.0 + 0.5 * random.normal() as f32);
+        norm.shift.iter_mut().for_each(|x| *x = 0.5 * random.normal() as f32);
     }
     weights
 }

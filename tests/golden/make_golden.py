@@ -24,6 +24,7 @@ import random
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -410,6 +411,11 @@ SGD = {"lr": 0.1, "weight_decay": 0.0}
 MOMENTUM = {**SGD, "momentum": 0.9}
 ADAM = {"lr": 0.01, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 L2 = {"weight_decay": 0.01}
+# Exact in float32: what follows from 1 − α, and from ρ∞, is not divided out again.
+RMSPROP = {"lr": 1 / 64, "weight_decay": 0.0, "beta2": 3 / 4, "epsilon": 1e-8}
+RADAM = {**ADAM, "beta2": 1023 / 1024}
+LION = {"lr": 0.01, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99}
+WEIGHTS_ONLY = {"decay_all": False}
 
 OPTIMIZERS = {
     "sgd": ("sgd", SGD),
@@ -420,21 +426,76 @@ OPTIMIZERS = {
     "sgd_l2": ("sgd", {**SGD, **L2}),
     "momentum_l2": ("momentum", {**MOMENTUM, **L2}),
     "adam_l2": ("adam", {**ADAM, **L2}),
+    "adagrad": ("adagrad", {"lr": 0.1, "weight_decay": 0.0, "epsilon": 1e-10}),
+    "adagrad_l2": ("adagrad", {"lr": 0.1, "epsilon": 1e-10, **L2}),
+    "rmsprop": ("rmsprop", RMSPROP),
+    "rmsprop_momentum_l2": ("rmsprop", {**RMSPROP, **L2, "momentum": 7 / 8}),
+    "nadam": ("nadam", ADAM),
+    "nadam_l2": ("nadam", {**ADAM, **L2}),
+    "amsgrad": ("amsgrad", {**ADAM, "beta2": 0.5}),
+    "amsgrad_l2": ("amsgrad", {**ADAM, **L2}),
+    # Steps 1 to 5 are not rectified, and those behind are.
+    "radam": ("radam", RADAM),
+    "radam_l2": ("radam", {**RADAM, **L2}),
+    "lion": ("lion", LION),
+    "lion_decay": ("lion", {**LION, "weight_decay": 0.1}),
+    "rprop": ("rprop", {"lr": 1 / 64, "weight_decay": 0.0, "etas": (0.5, 1.25)}),
+    # Weights are decayed and biases are not.
+    "momentum_l2_weights": ("momentum", {**MOMENTUM, **L2, **WEIGHTS_ONLY}),
+    "adamw_weights": ("adamw", {**ADAM, "weight_decay": 0.1, **WEIGHTS_ONLY}),
 }
 
 
-def make_optimizer(kind, hyper, tensors):
-    common = {"lr": hyper["lr"], "weight_decay": hyper["weight_decay"], "foreach": False}
+class Lion:
+    """Algorithm 2 of Chen et al. 2023, "Symbolic discovery of optimization algorithms"."""
+
+    def __init__(self, groups, lr, betas):
+        self.lr, self.betas = lr, betas
+        self.parameters = [(p, g["weight_decay"], np.zeros(p.shape)) for g in groups for p in g["params"]]
+
+    def zero_grad(self):
+        for p, _, _ in self.parameters:
+            p.grad = None
+
+    def step(self):
+        beta1, beta2 = self.betas
+        for p, decay, m in self.parameters:
+            w, g = p.detach().numpy(), p.grad.numpy()
+            c = beta1 * m + (1 - beta1) * g
+            w -= self.lr * (np.sign(c) + decay * w)
+            m[:] = beta2 * m + (1 - beta2) * g
+
+
+def make_optimizer(kind, hyper, parameters):
+    """The optimizer of the (weight, bias) pairs of all layers."""
+    decay = hyper["weight_decay"]
+    groups = [
+        {"params": [w for w, _ in parameters], "weight_decay": decay},
+        {"params": [b for _, b in parameters], "weight_decay": decay if hyper["decay_all"] else 0.0},
+    ]
+    common = {"lr": hyper["lr"], "foreach": False}
     if kind in ("sgd", "momentum", "nesterov"):
-        return torch.optim.SGD(tensors, momentum=hyper.get("momentum", 0.0), nesterov=kind == "nesterov", **common)
-    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
-    return adam(tensors, betas=(hyper["beta1"], hyper["beta2"]), eps=hyper["epsilon"], **common)
+        return torch.optim.SGD(groups, momentum=hyper.get("momentum", 0.0), nesterov=kind == "nesterov", **common)
+    if kind == "rprop":
+        return torch.optim.Rprop([p for g in groups for p in g["params"]], etas=hyper["etas"], **common)
+    if kind == "lion":
+        return Lion(groups, hyper["lr"], (hyper["beta1"], hyper["beta2"]))
+    common["eps"] = hyper["epsilon"]
+    if kind == "adagrad":
+        return torch.optim.Adagrad(groups, **common)
+    if kind == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=hyper["beta2"], momentum=hyper.get("momentum", 0.0), **common)
+    if kind == "amsgrad":
+        common["amsgrad"] = True
+    adam = {"adamw": torch.optim.AdamW, "nadam": torch.optim.NAdam, "radam": torch.optim.RAdam}
+    return adam.get(kind, torch.optim.Adam)(groups, betas=(hyper["beta1"], hyper["beta2"]), **common)
 
 
 def optimizer_case(name, layers, initial, inputs, labels, steps):
     kind, hyper = OPTIMIZERS[name]
+    hyper = {"decay_all": True, **hyper}
     parameters = [(w.clone().requires_grad_(), b.clone().requires_grad_()) for w, b in initial]
-    optimizer = make_optimizer(kind, hyper, tensors_of(parameters))
+    optimizer = make_optimizer(kind, hyper, parameters)
     values = []
     for step in range(steps):
         optimizer.zero_grad()
@@ -447,7 +508,7 @@ def optimizer_case(name, layers, initial, inputs, labels, steps):
         if step == 0:
             after_1 = parameter_record(parameters)
     assert values[-1] < values[0]
-    absent = {"momentum": None, "beta1": None, "beta2": None, "epsilon": None}
+    absent = {"etas": None, "momentum": None, "beta1": None, "beta2": None, "epsilon": None}
     record = {
         "name": name,
         "optimizer": kind,

@@ -234,7 +234,10 @@ pub fn single(m: &Rows) -> Matrix<f32> {
 /// Parameters as the library takes them.
 pub fn layer_weights(layers: &[Parameters]) -> Vec<LayerWeights> {
     let bias = |b: &Vec<f64>| (!b.is_empty()).then(|| single(&row(b)).into_data());
-    layers.iter().map(|l| LayerWeights { weight: single(&l.weight), bias: bias(&l.bias) }).collect()
+    layers
+        .iter()
+        .map(|l| LayerWeights { weight: single(&l.weight), bias: bias(&l.bias), norm: None })
+        .collect()
 }
 
 /// The number of rows of a tensor that is not as long as the batch.

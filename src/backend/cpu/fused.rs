@@ -13,7 +13,7 @@ use crate::kernels::activation::UnitFunctions;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
 use crate::kernels::{Step, activation, dropout, gather, loss, optimizer, softmax, sums};
-use crate::optim::Optimizer;
+use crate::optim::Rule;
 use crate::tensor::TensorId;
 use crate::vector::prefetch;
 use std::cell::RefCell;
@@ -389,7 +389,7 @@ pub(super) fn gradient_update<T: Gemm>(
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let update = |w: TensorId, range: Range<usize>, g: &[T]| {
         // SAFETY: these units' parameters and their state belong to this piece.
-        unsafe { take_step(op.optimizer, op.decay, op.state, step, memory, w, range, g) };
+        unsafe { take_step(op.rule, op.state, step, memory, w, range, g) };
     };
 
     if let Some(partial) = partial.filter(|partial| partial.pays(rows)) {
@@ -423,7 +423,7 @@ pub(super) fn gradient_update<T: Gemm>(
                     let range = unit * k + cols.start..unit * k + cols.end;
                     prefetch(unsafe { memory.read(layer.weight, range.clone()) });
                     let offset = program.tensor(layer.weight).offset;
-                    for state in op.state.iter().take(op.optimizer.state_slots()) {
+                    for state in op.state.iter().take(op.rule.optimizer.state_slots()) {
                         let range = offset + range.start..offset + range.end;
                         prefetch(unsafe { memory.read(*state, range) });
                     }
@@ -450,11 +450,9 @@ pub(super) fn gradient_update<T: Gemm>(
 ///
 /// # Safety
 /// No other piece of the current op reads or writes this part of the parameters or its state.
-#[allow(clippy::too_many_arguments, reason = "a rule with its constants, and where it is applied")]
 pub(super) unsafe fn take_step<T: Gemm>(
-    rule: Optimizer,
-    decay: f32,
-    state: [TensorId; 2],
+    rule: Rule,
+    state: [TensorId; 3],
     step: &Step,
     memory: &Shared<'_, T>,
     w: TensorId,
@@ -464,12 +462,12 @@ pub(super) unsafe fn take_step<T: Gemm>(
     // State lies at the same places as the parameters.
     let offset = memory.program().tensor(w).offset;
     let state = |slot: usize| {
-        let used = rule.state_slots() > slot;
+        let used = rule.optimizer.state_slots() > slot;
         let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-        // SAFETY: the caller's; the two states are different tensors.
+        // SAFETY: the caller's; the states are different tensors.
         unsafe { memory.write(state[slot], range) }
     };
     // SAFETY: the caller's.
     let w = unsafe { memory.write(w, range.clone()) };
-    optimizer::reference(rule, decay, step, w, g, [state(0), state(1)]);
+    optimizer::reference(rule, step, offset + range.start, w, g, [state(0), state(1), state(2)]);
 }

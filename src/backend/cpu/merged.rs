@@ -137,7 +137,9 @@ fn update_units<T: Gemm>(
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let update = |w: TensorId, range: Range<usize>, g: &[T]| {
         // SAFETY: these units' parameters and their state belong to this piece.
-        unsafe { take_step(op.optimizer, op.decay, op.state, step, memory, w, range, g) };
+        // The rule has no third state.
+        let [first, second] = op.state;
+        unsafe { take_step(op.rule, [first, second, second], step, memory, w, range, g) };
     };
     let (delta, input) = (read(layer.delta), read(layer.input));
     let mut gradient = vec![T::zero(); units.len() * k];
@@ -218,13 +220,13 @@ pub(super) fn sum_update<T: Gemm>(
     worker.share(1, |_| {
         let w = op.parameters;
         let state = |slot: usize| {
-            let used = op.optimizer.state_slots() > slot;
+            let used = op.rule.optimizer.state_slots() > slot;
             // SAFETY: one piece, and all tensors are different ones.
             unsafe { memory.write(op.state[slot], 0..if used { len(w) } else { 0 }) }
         };
         // SAFETY: as above.
         let (parts, w) =
             unsafe { (memory.read(op.parts, 0..len(op.parts)), memory.write(w, 0..len(w))) };
-        gradient::sum_update(op, step, parts, w, [state(0), state(1)]);
+        gradient::sum_update(op, step, parts, w, [state(0), state(1), state(2)]);
     });
 }

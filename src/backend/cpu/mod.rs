@@ -3,6 +3,7 @@
 mod fused;
 mod memory;
 mod merged;
+mod norm;
 mod ops;
 mod packed;
 mod partial;

@@ -3,6 +3,7 @@
 use super::fused::{self, Pass};
 use super::memory::Shared;
 use super::merged;
+use super::norm;
 use super::packed::Packed;
 use super::partial::Partial;
 use super::team::Worker;
@@ -11,9 +12,7 @@ use crate::gemm::Gemm;
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
-use crate::kernels::{
-    Step, activation, dropout, gather, loss, max_norm, optimizer, random, softmax, sums,
-};
+use crate::kernels::{Step, activation, dropout, gather, loss, max_norm, random, softmax, sums};
 use crate::program::Op;
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -124,15 +123,20 @@ pub(super) fn run<T: Gemm>(
             let sign = T::of((*sign).into());
             sums::reference(cols(*delta), sign, read(*delta), write(*out, 0..cols(*out)));
         }),
-        Op::Update { optimizer, decay, w, g, first, second } => {
+        Op::Update { rule, w, g, state } => {
             each_block(cols(*w), 1, PIECE, &|_, range| {
-                let slots = optimizer.state_slots();
-                let state = |id, used: bool| write(id, if used { range.clone() } else { 0..0 });
-                let state = [state(*first, slots > 0), state(*second, slots > 1)];
-                let (w, g) = (write(*w, range.clone()), part(*g, range.clone()));
-                optimizer::reference(*optimizer, *decay, step, w, g, state);
+                let g = part(*g, range.clone());
+                // SAFETY: no other piece has this range.
+                unsafe { fused::take_step(*rule, *state, step, memory, *w, range, g) };
             });
         }
+        Op::Add { y, x } => each_piece(cols(*x), &|_, range| {
+            T::add_scaled(T::one(), part(*y, range.clone()), write(*x, range));
+        }),
+        Op::BatchStatistics { .. }
+        | Op::Normalize(_)
+        | Op::NormalizeSums(_)
+        | Op::NormalizeGradient(_) => norm::run(op, rows, memory, worker),
         Op::Dropout { dropout, x } => {
             let n = cols(*x);
             each_piece(n, &|first, range| {

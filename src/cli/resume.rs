@@ -1,0 +1,189 @@
+//! `wgrad train --resume RUN`: going on exactly where a run was when its last checkpoint was taken.
+
+use super::args::TrainArgs;
+use super::job::Job;
+use super::run::Run;
+use super::run_directory::RunDirectory;
+use super::train::{announce, store, train_in, trainer, warn};
+use super::warnings::warnings;
+use super::{count, open, say};
+use crate::checkpoint::{Newest, Saved, Store};
+use crate::config::TrainConfig;
+use crate::error::{Error, Result};
+use crate::event::Ending;
+use crate::snapshot::{Checkpoint, Position};
+use std::path::{Path, absolute};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The options that may be others than before: none of them changes what a step computes.
+const FREE: [&str; 9] = [
+    "epochs",
+    "device",
+    "threads",
+    "data-dir",
+    "time-limit",
+    "patience",
+    "stop-at",
+    "checkpoint-every",
+    "keep-checkpoints",
+];
+
+pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result<ExitCode> {
+    let directory = RunDirectory::open(run)?;
+    let mut events = directory.metrics_again()?;
+    let found = Store::new(directory.checkpoints(), 1);
+    found.tidy();
+    let newest = found.newest().map_err(|e| {
+        e.help(
+            "no checkpoint of the run is whole: to begin it anew, remove its directory checkpoint",
+        )
+    })?;
+    let begun = match newest {
+        Some(newest) => Begun::at(newest)?,
+        None => Begun::anew(directory.config()?),
+    };
+    check_same(&given, &begun.config)?;
+
+    let at = begun.position();
+    if given.run.epochs.is_some_and(|epochs| epochs < at.epoch) {
+        return Err(Error::usage(format!("the run has done {}", count(at.epoch, "epoch")))
+            .help("give at least as many --epochs, or none"));
+    }
+    let ended = begun.ended.filter(|ending| !goes_on(*ending, &given, at));
+    let is_recorded = events.last_event().is_some_and(|event| event["event"] == "end");
+    if let (Some(ending), true) = (ended, is_recorded) {
+        say(format_args!(
+            "{} is finished ({}, {}): give more --epochs to go on",
+            run.display(),
+            ending.name(),
+            count(at.epoch, "epoch")
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut config = given.or(begun.config);
+    // A checkpoint holds the weights: those that the run started from may be gone.
+    let init = if begun.checkpoint.is_some() { config.run.init.take() } else { None };
+    let mut job = Job::new(config)?;
+    job.config.run.init = init.or(job.config.run.init);
+    if ended.is_some() {
+        job.spec.epochs = at.epoch;
+    }
+    announce(args, &job);
+    say(format_args!(
+        "resume: {}: {} of {} done, {}{}",
+        begun.from,
+        at.epoch,
+        count(job.spec.epochs, "epoch"),
+        count(at.step as usize, "step"),
+        if at.within > 0 { ", in the middle of an epoch" } else { "" }
+    ));
+    let warnings = warnings(&job);
+    warn(&warnings);
+    job.store()?;
+    let opened = open::open_device(&job.config.device)?;
+    let device = opened.backend.info().clone();
+    let mut trainer = trainer(&job, opened.backend)?;
+    if let Some(checkpoint) = &begun.checkpoint {
+        trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
+    }
+    events.cut(begun.events)?;
+    let config = job.config_text(&device)?;
+    directory.write_config(&config)?;
+    let run = Run {
+        job: &job,
+        device: &device,
+        directory: &directory,
+        config: Some(&config),
+        warnings: &warnings,
+        checkpoints: store(&job, &directory),
+        ended,
+    };
+    train_in(args, &run, &mut trainer, events)
+}
+
+/// A run as it was begun, and where it is.
+struct Begun {
+    config: TrainConfig,
+    /// None where it was killed before the first was written: it then begins anew, and comes to the
+    /// same.
+    checkpoint: Option<Arc<Checkpoint>>,
+    /// What goes on, for users.
+    from: String,
+    /// The length of its events.
+    events: u64,
+    ended: Option<Ending>,
+}
+
+impl Begun {
+    fn at(newest: Newest) -> Result<Self> {
+        let Newest { saved, path, damaged } = newest;
+        damaged.iter().for_each(|error| say(format_args!("warning: {error}")));
+        let Saved { checkpoint, config, events, ended } = saved;
+        Ok(Begun {
+            config: TrainConfig::from_toml(&config).map_err(|e| e.at(path.display()))?,
+            checkpoint: Some(checkpoint),
+            from: path.display().to_string(),
+            events,
+            ended,
+        })
+    }
+
+    fn anew(config: TrainConfig) -> Self {
+        let from = "no checkpoint was written".into();
+        Begun { config, checkpoint: None, from, events: 0, ended: None }
+    }
+
+    fn position(&self) -> Position {
+        self.checkpoint.as_ref().map_or(Position::default(), |checkpoint| checkpoint.now.position)
+    }
+}
+
+/// Whether a run that had ended has something left to train.
+fn goes_on(ending: Ending, given: &TrainConfig, at: Position) -> bool {
+    let more = given.run.epochs.is_some_and(|epochs| epochs > at.epoch);
+    match ending {
+        Ending::Interrupted | Ending::TimeLimit => true,
+        Ending::Done => more,
+        Ending::Stopped => more || given.run.stop_at.is_some(),
+        Ending::Patience => more || given.run.patience.is_some(),
+    }
+}
+
+/// Refuses options that would make another run of it.
+fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
+    if config.run.folds.is_some() && config.run.fold.is_none() {
+        return Err(Error::usage("a run of folds can't be gone on with")
+            .help("train it anew with --config and its config.toml"));
+    }
+    let table = |config: &TrainConfig| -> Result<toml::Table> {
+        let text = config.to_toml()?;
+        text.parse().map_err(|e| Error::failed(format!("cannot compare the options: {e}")))
+    };
+    let (given, config) = (table(given)?, table(config)?);
+    for (key, value) in &given {
+        let before = config.get(key);
+        let is_path = |a: &toml::Value, b: &toml::Value| {
+            let full = |v: &toml::Value| absolute(v.as_str()?).ok();
+            full(a).is_some() && full(a) == full(b)
+        };
+        let same = before.is_some_and(|before| before == value || is_path(before, value));
+        if same || FREE.contains(&key.as_str()) {
+            continue;
+        }
+        let before = match before {
+            Some(before) => format!("--{key} {}", before.to_string().trim_matches('"')),
+            None => format!("no --{key}"),
+        };
+        let now = value.to_string();
+        return Err(Error::usage(format!(
+            "the run was begun with {before}, and can't go on with --{key} {}",
+            now.trim_matches('"')
+        ))
+        .help(format!(
+            "leave it out, or train anew without --resume; what may change is --{}",
+            FREE.join(", --")
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! Normalisation of a layer's Z before its activation: x̂ = (z − μ) / √(v + ε), u = γ x̂ + β.
+//!
+//! Batch normalisation (Ioffe, Szegedy 2015): μ and v of each unit over the batch in training, and
+//! their running averages in predictions. Layer normalisation (Ba, Kiros, Hinton 2016): μ and v of
+//! each row over the units. v is the biased variance; running variances are unbiased, as PyTorch has
+//! them. With g = ∂E/∂u, the sums over the batch or over the units, m of them:
+//!
+//!     ∂E/∂β = Σ_rows g,   ∂E/∂γ = Σ_rows g x̂
+//!     ∂E/∂z = (h − Σ h / m − x̂ Σ h x̂ / m) / √(v + ε),   h = γ g
+
+use super::{Arg, COMMON, Grid, Kernel, Launch, REDUCE, read, read_write, uniform};
+use crate::loss::sum;
+use crate::real::Real;
+use crate::tensor::{Extent, TensorId};
+use std::ops::Range;
+
+/// ε of both.
+pub const EPSILON: f32 = 1e-5;
+/// The share of a batch in the running averages.
+pub const MOMENTUM: f32 = 0.1;
+
+uniform! {
+    /// The shape, `rows` 0 standing for the batch at hand, ε and the share of a batch.
+    Uniform { rows: u32, cols: u32, epsilon: f32, momentum: f32 }
+}
+
+/// The tensors of a normalisation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalized {
+    /// Z: (B, n).
+    pub z: TensorId,
+    /// μ and v of each unit: (2, n); none for layer normalisation.
+    pub statistics: Option<TensorId>,
+    /// γ: (1, n).
+    pub scale: TensorId,
+    /// β: (1, n).
+    pub shift: TensorId,
+    /// x̂: (B, n).
+    pub normal: TensorId,
+    /// u: (B, n).
+    pub out: TensorId,
+}
+
+/// The tensors of the way back through a normalisation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormalizedGradient {
+    /// Those of the way forth.
+    pub of: Normalized,
+    /// ∂E/∂u: (B, n).
+    pub gradient: TensorId,
+    /// ∂E/∂γ: (1, n).
+    pub scale: TensorId,
+    /// ∂E/∂β: (1, n).
+    pub shift: TensorId,
+    /// ∂E/∂z: (B, n).
+    pub delta: TensorId,
+}
+
+/// The text of a row's mean and deviation for shaders.
+const ROW_STATISTICS: &str = include_str!("../../shaders/layer_statistics.wgsl");
+
+/// μ and v of each unit over the batch: (2, n), and their running averages: (2, n).
+pub static BATCH_STATISTICS: Kernel = Kernel {
+    entry: "batch_statistics",
+    source: &[COMMON, REDUCE, include_str!("../../shaders/batch_statistics.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("z"), read_write("statistics"), read_write("running")],
+    workgroup_size: 64,
+};
+
+/// x̂ and u from μ and v of each unit.
+pub static BATCH_NORM: Kernel = Kernel {
+    entry: "batch_norm",
+    source: &[COMMON, include_str!("../../shaders/batch_norm.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[
+        read("z"),
+        read("statistics"),
+        read("scale"),
+        read("shift"),
+        read_write("normal"),
+        read_write("out"),
+    ],
+    workgroup_size: 64,
+};
+
+/// ∂E/∂γ and ∂E/∂β: (1, n) each.
+pub static NORM_SUMS: Kernel = Kernel {
+    entry: "norm_sums",
+    source: &[COMMON, REDUCE, include_str!("../../shaders/norm_sums.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("gradient"), read("normal"), read_write("scale"), read_write("shift")],
+    workgroup_size: 64,
+};
+
+/// ∂E/∂z of batch normalisation.
+pub static BATCH_NORM_GRADIENT: Kernel = Kernel {
+    entry: "batch_norm_gradient",
+    source: &[COMMON, include_str!("../../shaders/batch_norm_gradient.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[
+        read("gradient"),
+        read("normal"),
+        read("statistics"),
+        read("scale"),
+        read("scale_sums"),
+        read("shift_sums"),
+        read_write("delta"),
+    ],
+    workgroup_size: 64,
+};
+
+/// x̂ and u of layer normalisation.
+pub static LAYER_NORM: Kernel = Kernel {
+    entry: "layer_norm",
+    source: &[COMMON, REDUCE, ROW_STATISTICS, include_str!("../../shaders/layer_norm.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("z"), read("scale"), read("shift"), read_write("normal"), read_write("out")],
+    workgroup_size: 64,
+};
+
+/// ∂E/∂z of layer normalisation.
+pub static LAYER_NORM_GRADIENT: Kernel = Kernel {
+    entry: "layer_norm_gradient",
+    source: &[
+        COMMON,
+        REDUCE,
+        ROW_STATISTICS,
+        include_str!("../../shaders/layer_norm_gradient.wgsl"),
+    ],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("z"), read("gradient"), read("normal"), read("scale"), read_write("delta")],
+    workgroup_size: 64,
+};
+
+fn launch(kernel: &'static Kernel, cols: usize, args: Vec<TensorId>, grid: Grid) -> Launch {
+    Launch {
+        kernel,
+        overrides: vec![],
+        uniform: Uniform { rows: 0, cols: cols as u32, epsilon: EPSILON, momentum: MOMENTUM }
+            .bytes(),
+        args: args.into_iter().map(Arg::Tensor).collect(),
+        grid,
+    }
+}
+
+/// Launches [`BATCH_STATISTICS`] on z: (B, cols).
+#[must_use]
+pub fn launch_statistics([z, statistics, running]: [TensorId; 3], cols: usize) -> Launch {
+    let grid = Grid::Rows(Extent::Fixed(cols));
+    launch(&BATCH_STATISTICS, cols, vec![z, statistics, running], grid)
+}
+
+/// Launches [`BATCH_NORM`] or [`LAYER_NORM`] on `cols` units.
+#[must_use]
+pub fn launch_forward(n: &Normalized, cols: usize) -> Launch {
+    let behind = [n.scale, n.shift, n.normal, n.out];
+    match n.statistics {
+        Some(statistics) => {
+            let args = [n.z, statistics].into_iter().chain(behind).collect();
+            launch(&BATCH_NORM, cols, args, Grid::Elements(Extent::Batch, cols))
+        }
+        None => {
+            let args = [n.z].into_iter().chain(behind).collect();
+            launch(&LAYER_NORM, cols, args, Grid::Rows(Extent::Batch))
+        }
+    }
+}
+
+/// Launches [`NORM_SUMS`] on `cols` units.
+#[must_use]
+pub fn launch_sums(g: &NormalizedGradient, cols: usize) -> Launch {
+    let args = vec![g.gradient, g.of.normal, g.scale, g.shift];
+    launch(&NORM_SUMS, cols, args, Grid::Rows(Extent::Fixed(cols)))
+}
+
+/// Launches [`BATCH_NORM_GRADIENT`] or [`LAYER_NORM_GRADIENT`] on `cols` units.
+#[must_use]
+pub fn launch_gradient(g: &NormalizedGradient, cols: usize) -> Launch {
+    let n = &g.of;
+    match n.statistics {
+        Some(statistics) => {
+            let args = vec![g.gradient, n.normal, statistics, n.scale, g.scale, g.shift, g.delta];
+            launch(&BATCH_NORM_GRADIENT, cols, args, Grid::Elements(Extent::Batch, cols))
+        }
+        None => {
+            let args = vec![n.z, g.gradient, n.normal, n.scale, g.delta];
+            launch(&LAYER_NORM_GRADIENT, cols, args, Grid::Rows(Extent::Batch))
+        }
+    }
+}
+
+/// Σ_rows term(row · n + column) for some columns, in stretches so that the rounding errors of a
+/// long sum don't grow with its length.
+fn column_sums<T: Real>(
+    rows: usize,
+    n: usize,
+    columns: Range<usize>,
+    term: impl Fn(usize, usize) -> T,
+    out: &mut [T],
+) {
+    const STRETCH: usize = 64;
+    out.fill(T::zero());
+    for first in (0..rows).step_by(STRETCH) {
+        for (out, column) in out.iter_mut().zip(columns.clone()) {
+            let stretch = first..(first + STRETCH).min(rows);
+            *out += stretch.map(|row| term(row * n + column, column - columns.start)).sum();
+        }
+    }
+}
+
+/// The CPU reference of [`BATCH_STATISTICS`] for some units: z: (rows, n), the rest: (units).
+pub fn statistics<T: Real>(
+    n: usize,
+    units: Range<usize>,
+    z: &[T],
+    [mean, variance]: [&mut [T]; 2],
+    [running_mean, running_variance]: [&mut [T]; 2],
+) {
+    let rows = z.len() / n;
+    let count = T::of(rows as f64);
+    column_sums(rows, n, units.clone(), |i, _| z[i], mean);
+    mean.iter_mut().for_each(|mean| *mean = *mean / count);
+    let squares = |i: usize, unit: usize| (z[i] - mean[unit]) * (z[i] - mean[unit]);
+    column_sums(rows, n, units, squares, variance);
+    variance.iter_mut().for_each(|v| *v = *v / count);
+    let share = T::of(MOMENTUM.into());
+    let unbiased = count / T::of(rows.saturating_sub(1).max(1) as f64);
+    let follow = |running: &mut T, now: T| *running = *running + share * (now - *running);
+    running_mean.iter_mut().zip(mean.iter()).for_each(|(r, &m)| follow(r, m));
+    running_variance.iter_mut().zip(variance.iter()).for_each(|(r, &v)| follow(r, unbiased * v));
+}
+
+/// 1 / √(v + ε).
+fn inverse_deviation<T: Real>(variance: T) -> T {
+    T::one() / (variance + T::of(EPSILON.into())).sqrt()
+}
+
+/// The CPU reference of [`BATCH_NORM`]: z, normal, out: (rows, n), the rest: (n).
+pub fn batch<T: Real>(
+    z: &[T],
+    [mean, variance]: [&[T]; 2],
+    [scale, shift]: [&[T]; 2],
+    normal: &mut [T],
+    out: &mut [T],
+) {
+    let n = mean.len();
+    for (i, ((&z, normal), out)) in z.iter().zip(normal).zip(out).enumerate() {
+        let c = i % n;
+        *normal = (z - mean[c]) * inverse_deviation(variance[c]);
+        *out = scale[c] * *normal + shift[c];
+    }
+}
+
+/// The CPU reference of [`NORM_SUMS`] for some units: gradient, normal: (rows, n), the rest: (units).
+pub fn sums<T: Real>(
+    n: usize,
+    units: Range<usize>,
+    gradient: &[T],
+    normal: &[T],
+    scale: &mut [T],
+    shift: &mut [T],
+) {
+    let rows = gradient.len() / n;
+    column_sums(rows, n, units.clone(), |i, _| gradient[i] * normal[i], scale);
+    column_sums(rows, n, units, |i, _| gradient[i], shift);
+}
+
+/// The CPU reference of [`BATCH_NORM_GRADIENT`] in a batch of `rows`: gradient, normal, delta: some
+/// rows of n, the rest: (n).
+pub fn batch_gradient<T: Real>(
+    rows: usize,
+    [gradient, normal]: [&[T]; 2],
+    variance: &[T],
+    scale: &[T],
+    [scale_sums, shift_sums]: [&[T]; 2],
+    delta: &mut [T],
+) {
+    let (n, count) = (variance.len(), T::of(rows as f64));
+    for (i, ((&g, &normal), delta)) in gradient.iter().zip(normal).zip(delta).enumerate() {
+        let c = i % n;
+        let rest = g - (shift_sums[c] + normal * scale_sums[c]) / count;
+        *delta = scale[c] * inverse_deviation(variance[c]) * rest;
+    }
+}
+
+/// μ and 1 / √(v + ε) of a row.
+fn row_statistics<T: Real>(z: &[T]) -> (T, T) {
+    let count = T::of(z.len() as f64);
+    let mean = sum(z.len(), |i| z[i]) / count;
+    let variance = sum(z.len(), |i| (z[i] - mean) * (z[i] - mean)) / count;
+    (mean, inverse_deviation(variance))
+}
+
+/// The CPU reference of [`LAYER_NORM`]: z, normal, out: (rows, n), the rest: (n).
+pub fn layer<T: Real>(z: &[T], [scale, shift]: [&[T]; 2], normal: &mut [T], out: &mut [T]) {
+    let n = scale.len();
+    let rows = z.chunks_exact(n).zip(normal.chunks_exact_mut(n)).zip(out.chunks_exact_mut(n));
+    for ((z, normal), out) in rows {
+        let (mean, inverse) = row_statistics(z);
+        for c in 0..n {
+            normal[c] = (z[c] - mean) * inverse;
+            out[c] = scale[c] * normal[c] + shift[c];
+        }
+    }
+}
+
+/// The CPU reference of [`LAYER_NORM_GRADIENT`]: z, gradient, normal, delta: (rows, n), scale: (n).
+pub fn layer_gradient<T: Real>(
+    z: &[T],
+    gradient: &[T],
+    normal: &[T],
+    scale: &[T],
+    delta: &mut [T],
+) {
+    let n = scale.len();
+    let count = T::of(n as f64);
+    for (r, delta) in delta.chunks_exact_mut(n).enumerate() {
+        let row = r * n..(r + 1) * n;
+        let (z, g, normal) = (&z[row.clone()], &gradient[row.clone()], &normal[row]);
+        let (_, inverse) = row_statistics(z);
+        let mean = sum(n, |i| scale[i] * g[i]) / count;
+        let along = sum(n, |i| scale[i] * g[i] * normal[i]) / count;
+        for c in 0..n {
+            delta[c] = inverse * (scale[c] * g[c] - mean - normal[c] * along);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Optimisers: how a parameter w follows its gradient g. One step counter t, from 1.
+//!
+//! Where PyTorch has a rule, it is written as PyTorch writes it. The equations stand at the
+//! variants of [`Optimizer`], and as code in [`rules`].
+
+pub mod rules;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Error, Result, unknown};
+use std::fmt;
+use std::str::FromStr;
+
+/// An update rule with its constants. η is the learning rate, λ the weight decay.
+///
+/// To add one: a variant here with its name, state slots and constants, its equations in
+/// [`rules`], and the same in `shaders/optimizer_functions.wgsl` under its code.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// g ← g + λw; w ← w − η g.
+    Sgd,
+    /// g ← g + λw; v ← μ v + g; w ← w − η v (Polyak 1964, as PyTorch writes it).
+    Momentum {
+        /// μ.
+        momentum: f32,
+    },
+    /// g ← g + λw; v ← μ v + g; w ← w − η (g + μ v) (Nesterov 1983; Sutskever et al. 2013).
+    Nesterov {
+        /// μ.
+        momentum: f32,
+    },
+    /// g ← g + λw; m ← β₁ m + (1−β₁) g; v ← β₂ v + (1−β₂) g²;
+    /// w ← w − η (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε) (Kingma, Ba 2015).
+    Adam {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+        /// ε.
+        epsilon: f32,
+    },
+    /// w ← w − η λ w, then Adam without λ (Loshchilov, Hutter 2019).
+    AdamW {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+        /// ε.
+        epsilon: f32,
+    },
+    /// g ← g + λw; v ← v + g²; w ← w − η g / (√v + ε) (Duchi, Hazan, Singer 2011).
+    Adagrad {
+        /// ε.
+        epsilon: f32,
+    },
+    /// g ← g + λw; v ← α v + (1−α) g²; u ← μ u + g / (√v + ε); w ← w − η u (Hinton 2012, lecture
+    /// 6e; the momentum as PyTorch adds it). With μ = 0 no u is kept.
+    RmsProp {
+        /// α.
+        alpha: f32,
+        /// ε.
+        epsilon: f32,
+        /// μ.
+        momentum: f32,
+    },
+    /// Adam with Nesterov's momentum: with μₜ = β₁ (1 − ½ · 0.96^(0.004 t)) and Mₜ = Π_{i≤t} μᵢ,
+    /// w ← w − η (μₜ₊₁ m / (1−Mₜ₊₁) + (1−μₜ) g / (1−Mₜ)) / (√(v / (1−β₂ᵗ)) + ε) (Dozat 2016).
+    NAdam {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+        /// ε.
+        epsilon: f32,
+    },
+    /// Adam with the largest v so far in place of v (Reddi, Kale, Kumar 2018; corrected for the
+    /// bias as in PyTorch).
+    AmsGrad {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+        /// ε.
+        epsilon: f32,
+    },
+    /// Adam whose step is rectified by r while v rests on few gradients: with ρ∞ = 2/(1−β₂) − 1 and
+    /// ρ = ρ∞ − 2tβ₂ᵗ/(1−β₂ᵗ), r = √((ρ−4)(ρ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρ)); where ρ ≤ 5,
+    /// w ← w − η m / (1−β₁ᵗ) (Liu et al. 2020).
+    RAdam {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+        /// ε.
+        epsilon: f32,
+    },
+    /// w ← w − η (sign(β₁ m + (1−β₁) g) + λ w); m ← β₂ m + (1−β₂) g (Chen et al. 2023, algorithm 2).
+    Lion {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+    },
+    /// g ← g + λw; each parameter has a step size s, at first η, which is multiplied by η⁺ where g
+    /// keeps its sign and by η⁻ where it changes, within [10⁻⁶, 50]; w ← w − s sign(g), but where
+    /// the sign changed g ← 0 (Riedmiller, Braun 1993; iRprop⁻ of Igel, Hüsken 2000). Signs mean
+    /// something on the full batch only.
+    Rprop {
+        /// η⁻.
+        shrink: f32,
+        /// η⁺.
+        grow: f32,
+    },
+}
+
+/// An optimiser and what is decayed: what an op applies to a row of parameters, in which what is
+/// decayed stands first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rule {
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// λ of the parameters that are decayed; of others it is 0.
+    pub decay: f32,
+    /// How many elements of the row are decayed.
+    pub decayed: usize,
+}
+
+impl Rule {
+    /// λ of the parameters from element `offset` of the row on.
+    #[must_use]
+    pub fn decay_at(self, offset: usize) -> f32 {
+        if offset < self.decayed { self.decay } else { 0.0 }
+    }
+}
+
+impl Optimizer {
+    /// Every optimiser once, constants at their defaults, in the order of [`Optimizer::code`].
+    pub const ALL: [Optimizer; 12] = [
+        Optimizer::Sgd,
+        Optimizer::Momentum { momentum: 0.9 },
+        Optimizer::Nesterov { momentum: 0.9 },
+        Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::Adagrad { epsilon: 1e-10 },
+        Optimizer::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0 },
+        Optimizer::NAdam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::AmsGrad { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::RAdam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::Lion { beta1: 0.9, beta2: 0.99 },
+        Optimizer::Rprop { shrink: 0.5, grow: 1.2 },
+    ];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Optimizer::Sgd => "sgd",
+            Optimizer::Momentum { .. } => "momentum",
+            Optimizer::Nesterov { .. } => "nesterov",
+            Optimizer::Adam { .. } => "adam",
+            Optimizer::AdamW { .. } => "adamw",
+            Optimizer::Adagrad { .. } => "adagrad",
+            Optimizer::RmsProp { .. } => "rmsprop",
+            Optimizer::NAdam { .. } => "nadam",
+            Optimizer::AmsGrad { .. } => "amsgrad",
+            Optimizer::RAdam { .. } => "radam",
+            Optimizer::Lion { .. } => "lion",
+            Optimizer::Rprop { .. } => "rprop",
+        }
+    }
+
+    /// The number by which the shaders know this rule: its place in [`Optimizer::ALL`].
+    #[must_use]
+    pub fn code(self) -> u32 {
+        let place = Self::ALL.iter().position(|o| o.name() == self.name());
+        place.unwrap_or_default() as u32
+    }
+
+    /// How many numbers are kept for each parameter between steps: at most three.
+    #[must_use]
+    pub fn state_slots(self) -> usize {
+        match self {
+            Optimizer::Sgd => 0,
+            Optimizer::Momentum { .. }
+            | Optimizer::Nesterov { .. }
+            | Optimizer::Adagrad { .. }
+            | Optimizer::Lion { .. } => 1,
+            Optimizer::RmsProp { momentum, .. } => 1 + usize::from(momentum > 0.0),
+            Optimizer::Adam { .. }
+            | Optimizer::AdamW { .. }
+            | Optimizer::NAdam { .. }
+            | Optimizer::RAdam { .. }
+            | Optimizer::Rprop { .. } => 2,
+            Optimizer::AmsGrad { .. } => 3,
+        }
+    }
+
+    /// A learning rate to start with.
+    #[must_use]
+    pub fn default_lr(self) -> f32 {
+        match self {
+            Optimizer::Sgd => 0.1,
+            Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => 0.02,
+            Optimizer::Adagrad { .. } | Optimizer::Rprop { .. } => 0.01,
+            Optimizer::NAdam { .. } => 2e-3,
+            Optimizer::Lion { .. } => 1e-4,
+            Optimizer::Adam { .. }
+            | Optimizer::AdamW { .. }
+            | Optimizer::RmsProp { .. }
+            | Optimizer::AmsGrad { .. }
+            | Optimizer::RAdam { .. } => 1e-3,
+        }
+    }
+
+    /// Whether a gradient over a part of the rows is of no use to the rule.
+    #[must_use]
+    pub fn needs_full_batch(self) -> bool {
+        matches!(self, Optimizer::Rprop { .. })
+    }
+
+    /// The same rule with momentum μ; for Adam's family and Lion that is β₁.
+    ///
+    /// # Errors
+    /// When the rule has no momentum, or μ is not in [0, 1).
+    pub fn with_momentum(mut self, mu: f32) -> Result<Self> {
+        if !(0.0..1.0).contains(&mu) {
+            return Err(Error::usage(format!("momentum {mu} is not in [0, 1)")));
+        }
+        let place = match &mut self {
+            Optimizer::Momentum { momentum }
+            | Optimizer::Nesterov { momentum }
+            | Optimizer::RmsProp { momentum, .. }
+            | Optimizer::Adam { beta1: momentum, .. }
+            | Optimizer::AdamW { beta1: momentum, .. }
+            | Optimizer::NAdam { beta1: momentum, .. }
+            | Optimizer::AmsGrad { beta1: momentum, .. }
+            | Optimizer::RAdam { beta1: momentum, .. }
+            | Optimizer::Lion { beta1: momentum, .. } => momentum,
+            Optimizer::Sgd | Optimizer::Adagrad { .. } | Optimizer::Rprop { .. } => {
+                return Err(Error::usage(format!("{self} has no momentum"))
+                    .help("choose --optimizer momentum or nesterov"));
+            }
+        };
+        *place = mu;
+        Ok(self)
+    }
+
+    /// The same rule with β₂, which for RMSprop is α.
+    ///
+    /// # Errors
+    /// When the rule keeps no second average, or β₂ is not in [0, 1).
+    pub fn with_beta2(mut self, value: f32) -> Result<Self> {
+        if !(0.0..1.0).contains(&value) {
+            return Err(Error::usage(format!("a β₂ of {value} is not in [0, 1)")));
+        }
+        let place = match &mut self {
+            Optimizer::Adam { beta2, .. }
+            | Optimizer::AdamW { beta2, .. }
+            | Optimizer::NAdam { beta2, .. }
+            | Optimizer::AmsGrad { beta2, .. }
+            | Optimizer::RAdam { beta2, .. }
+            | Optimizer::Lion { beta2, .. }
+            | Optimizer::RmsProp { alpha: beta2, .. } => beta2,
+            Optimizer::Sgd
+            | Optimizer::Momentum { .. }
+            | Optimizer::Nesterov { .. }
+            | Optimizer::Adagrad { .. }
+            | Optimizer::Rprop { .. } => {
+                return Err(Error::usage(format!("{self} has no β₂"))
+                    .help("leave out --beta2, or choose --optimizer adam"));
+            }
+        };
+        *place = value;
+        Ok(self)
+    }
+
+    /// The same rule with ε.
+    ///
+    /// # Errors
+    /// When the rule divides by nothing that could be 0, or ε is not a number above 0.
+    pub fn with_epsilon(mut self, value: f32) -> Result<Self> {
+        if !(value > 0.0 && value.is_finite()) {
+            return Err(Error::usage(format!("an ε of {value}")).help("it must be above 0"));
+        }
+        let place = match &mut self {
+            Optimizer::Adam { epsilon, .. }
+            | Optimizer::AdamW { epsilon, .. }
+            | Optimizer::Adagrad { epsilon }
+            | Optimizer::RmsProp { epsilon, .. }
+            | Optimizer::NAdam { epsilon, .. }
+            | Optimizer::AmsGrad { epsilon, .. }
+            | Optimizer::RAdam { epsilon, .. } => epsilon,
+            Optimizer::Sgd
+            | Optimizer::Momentum { .. }
+            | Optimizer::Nesterov { .. }
+            | Optimizer::Lion { .. }
+            | Optimizer::Rprop { .. } => {
+                return Err(Error::usage(format!("{self} has no ε"))
+                    .help("leave out --epsilon, or choose --optimizer adam"));
+            }
+        };
+        *place = value;
+        Ok(self)
+    }
+
+    /// μ or β₁; β₂ or α; ε. RPROP: η⁻, η⁺. Zeros where a rule has fewer.
+    #[must_use]
+    pub fn constants(self) -> [f32; 3] {
+        match self {
+            Optimizer::Sgd => [0.0; 3],
+            Optimizer::Momentum { momentum } | Optimizer::Nesterov { momentum } => {
+                [momentum, 0.0, 0.0]
+            }
+            Optimizer::Adam { beta1, beta2, epsilon }
+            | Optimizer::AdamW { beta1, beta2, epsilon }
+            | Optimizer::NAdam { beta1, beta2, epsilon }
+            | Optimizer::AmsGrad { beta1, beta2, epsilon }
+            | Optimizer::RAdam { beta1, beta2, epsilon } => [beta1, beta2, epsilon],
+            Optimizer::Adagrad { epsilon } => [0.0, 0.0, epsilon],
+            Optimizer::RmsProp { alpha, epsilon, momentum } => [momentum, alpha, epsilon],
+            Optimizer::Lion { beta1, beta2 } => [beta1, beta2, 0.0],
+            Optimizer::Rprop { shrink, grow } => [shrink, grow, 0.0],
+        }
+    }
+
+    /// What a rule needs at step `t`, counted from 1, and the same for every parameter; ones where
+    /// it needs nothing.
+    ///
+    /// Adam, AdamW, AMSGrad: 1 − β₁ᵗ, 1 − β₂ᵗ. NAdam: the factors of m and of g, and 1 − β₂ᵗ.
+    /// RAdam: the factors of m / (√v + ε) and of m, one of which is 0.
+    #[must_use]
+    pub fn corrections(self, t: u64) -> [f32; 4] {
+        // 1 − βᵗ
+        let correction = |beta: f32| -(t as f64 * f64::from(beta).ln()).exp_m1();
+        let corrections = match self {
+            Optimizer::Adam { beta1, beta2, .. }
+            | Optimizer::AdamW { beta1, beta2, .. }
+            | Optimizer::AmsGrad { beta1, beta2, .. } => {
+                [correction(beta1), correction(beta2), 1.0, 1.0]
+            }
+            Optimizer::NAdam { beta1, beta2, .. } => {
+                let [of_m, of_g] = nadam_factors(f64::from(beta1), t);
+                [of_m, of_g, correction(beta2), 1.0]
+            }
+            Optimizer::RAdam { beta1, beta2, .. } => {
+                let [of_ratio, of_m] = radam_factors(f64::from(beta2), t, correction(beta2));
+                [of_ratio / correction(beta1), of_m / correction(beta1), 1.0, 1.0]
+            }
+            _ => [1.0; 4],
+        };
+        corrections.map(|c| c as f32)
+    }
+}
+
+/// μₜ₊₁ / (1 − Mₜ₊₁) and (1 − μₜ) / (1 − Mₜ) of NAdam.
+fn nadam_factors(beta1: f64, t: u64) -> [f64; 2] {
+    let mu = |i: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(0.004 * i as f64));
+    // The product soon is 0 as far as 1 − M can tell.
+    let mut product = 1.0;
+    for i in 1..=t {
+        product *= mu(i);
+        if product < 1e-30 {
+            product = 0.0;
+            break;
+        }
+    }
+    let next = mu(t + 1);
+    [next / (1.0 - product * next), (1.0 - mu(t)) / (1.0 - product)]
+}
+
+/// What RAdam multiplies m / (√v + ε) and m by, but for 1 − β₁ᵗ: r √(1 − β₂ᵗ) and 0, or 0 and 1.
+fn radam_factors(beta2: f64, t: u64, correction2: f64) -> [f64; 2] {
+    let longest = 2.0 / (1.0 - beta2) - 1.0;
+    let length = longest - 2.0 * t as f64 * (1.0 - correction2) / correction2;
+    if length <= 5.0 {
+        return [0.0, 1.0];
+    }
+    let part = |length: f64| (length - 4.0) * (length - 2.0) / length;
+    [(part(length) / part(longest) * correction2).sqrt(), 0.0]
+}
+
+impl fmt::Display for Optimizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Optimizer {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|o| o.name() == name)
+            .ok_or_else(|| unknown("optimizer", name, &Self::ALL.map(Self::name)))
+    }
+}
