@@ -16,7 +16,7 @@ struct Step {
     correction4: f32,
     t: u32,           // steps done before this one
     epoch: u32,       // from 0
-    padding: u32,
+    smoothing: f32,   // ε of label smoothing; 0 where rows are only measured
 }
 
 // One slot of a buffer that holds many steps, chosen by a dynamic offset.

@@ -3,23 +3,28 @@
 struct Loss {
     rows: u32,
     cols: u32,
-    parameter: f32, // δ of Huber's loss
+    parameter: f32, // of the loss
     threshold: f32, // above it, a single output says yes
 }
 
 @group(1) @binding(0) var<uniform> p: Loss;
 @group(1) @binding(1) var<storage, read> y: array<f32>;                 // (rows, cols)
-@group(1) @binding(2) var<storage, read> t: array<f32>;                 // (rows, cols)
-@group(1) @binding(3) var<storage, read> unit: array<f32>;              // (cols): users' units in one of ours
-@group(1) @binding(4) var<storage, read_write> gradient: array<f32>;    // ∂E/∂y: (rows, cols)
-@group(1) @binding(5) var<storage, read_write> scores: array<vec4<f32>>; // (rows): loss, right, d², |d|
+@group(1) @binding(2) var<storage, read> t: array<f32>;                 // (rows, targets)
+@group(1) @binding(3) var<storage, read> unit: array<f32>;              // (targets): users' units in one of ours
+@group(1) @binding(4) var<storage, read> weights: array<f32>;           // (N): of the data set's rows
+@group(1) @binding(5) var<storage, read_write> gradient: array<f32>;    // ∂E/∂y: (rows, cols)
+@group(1) @binding(6) var<storage, read_write> scores: array<vec4<f32>>; // (rows): loss, right, d², |d|
 
 fn output_at(row: u32, j: u32) -> f32 {
     return y[row * p.cols + j];
 }
 
 fn target_at(row: u32, j: u32) -> f32 {
-    return t[row * p.cols + j];
+    return t[row * targets_of(p.cols) + j];
+}
+
+fn weight_of(row: u32) -> f32 {
+    return weights[permute(now.first + row)];
 }
 
 fn put_slope(row: u32, j: u32, slope: f32) {
@@ -37,7 +42,7 @@ fn loss(
     if (row >= extent(p.rows)) {
         return;
     }
-    let score = loss_row(lane, row, p.cols, p.parameter, p.threshold);
+    let score = loss_row(lane, row, true, p.cols, p.parameter, p.threshold);
     if (lane == 0u) {
         scores[row] = score;
     }

@@ -1,54 +1,121 @@
-// One row through every loss, by a workgroup: its scores, and the slope of each of its terms. The
-// text around it gives `output_at(row, j)`, `target_at(row, j)` and `put_slope(row, j, slope)`.
+// One row through every loss, by LANES neighbouring invocations of a workgroup: its scores, and the
+// slope of each of its terms. The text around it gives LANES, `row_sum` and `row_max` over them,
+// `output_at(row, j)`, `target_at(row, j)`, `weight_of(row)` and `put_slope(row, j, slope)`.
 
-// (loss, right, Σ d², Σ |d|), the same in every invocation
-fn loss_row(lane: u32, row: u32, cols: u32, parameter: f32, threshold: f32) -> vec4<f32> {
-    var best_y = output_at(row, 0u);
-    var best_t = target_at(row, 0u);
-    var at_y = 0u;
-    var at_t = 0u;
-    var weight = 0.0;
-    for (var j = lane; j < cols; j += 64u) {
+override WEIGHTED: bool = false; // rows have weights
+
+// (loss, right, Σ d², Σ |d|), the same in every invocation of the row. Called by all invocations of
+// the workgroup; those whose row isn't `inside` the batch do nothing.
+fn loss_row(
+    lane: u32,
+    row: u32,
+    inside: bool,
+    cols: u32,
+    parameter: f32,
+    threshold: f32,
+) -> vec4<f32> {
+    let first = lane % LANES;
+    let targets = targets_of(cols);
+    let end = select(0u, targets, inside);
+    var best = vec2<f32>();
+    var at = vec2<u32>();
+    var total_t = 0.0;
+    if (inside) {
+        best = vec2<f32>(output_at(row, 0u), target_at(row, 0u));
+    }
+    for (var j = first; j < end; j += LANES) {
         let y = output_at(row, j);
         let t = target_at(row, j);
-        weight += t;
-        if (y > best_y) {
-            best_y = y;
-            at_y = j;
+        total_t += smooth_target(t, cols);
+        if (y > best.x) {
+            best.x = y;
+            at.x = j;
         }
-        if (t > best_t) {
-            best_t = t;
-            at_t = j;
+        if (t > best.y) {
+            best.y = t;
+            at.y = j;
         }
     }
-    let largest_y = workgroup_max(lane, best_y, at_y);
-    let largest_t = workgroup_max(lane, best_t, at_t);
+    let largest_y = row_max(lane, best.x, at.x);
+    let largest_t = row_max(lane, best.y, at.y);
 
-    var log_sum = 0.0;
-    if (LOSS == CROSS_ENTROPY) {
+    // What the terms need of the whole row: see `loss_term`.
+    var facts = vec4<f32>();
+    if ((LOSS == CROSS_ENTROPY) | (LOSS == KL_DIVERGENCE) | (LOSS == FOCAL)) {
         var total = 0.0;
-        for (var j = lane; j < cols; j += 64u) {
+        for (var j = first; j < end; j += LANES) {
             total += exp_f(output_at(row, j) - largest_y.x);
         }
-        let sums = workgroup_sum(lane, vec4<f32>(total, weight, 0.0, 0.0));
-        log_sum = largest_y.x + ln_f(sums.x);
-        weight = sums.y;
+        let sums = row_sum(lane, vec4<f32>(total, total_t, 0.0, 0.0));
+        facts = vec4<f32>(largest_y.x + ln_f(sums.x), sums.y, 0.0, 0.0);
+    }
+    if (LOSS == FOCAL) {
+        var along = 0.0;
+        for (var j = first; j < end; j += LANES) {
+            let t = smooth_target(target_at(row, j), cols);
+            along += focal_slope(output_at(row, j) - facts.x, t, parameter);
+        }
+        facts.y = row_sum(lane, vec4<f32>(along, 0.0, 0.0, 0.0)).x;
+    }
+    if (LOSS == COSINE) {
+        var products = vec4<f32>();
+        for (var j = first; j < end; j += LANES) {
+            let y = output_at(row, j);
+            let t = target_at(row, j);
+            products += vec4<f32>(y * t, y * y, t * t, 0.0);
+        }
+        let sums = row_sum(lane, products);
+        facts = vec4<f32>(sums.x, sums.y, sqrt(sums.y) * sqrt(sums.z), 0.0);
+    }
+    if (LOSS == HINGE) {
+        // The largest of the others: an invocation without one of them knows less than any output.
+        let right_one = u32(largest_t.y);
+        var rival = vec2<f32>(-3.4e38, 0.0);
+        for (var j = first; j < end; j += LANES) {
+            let y = output_at(row, j);
+            if (j != right_one && !(y <= rival.x)) {
+                rival = vec2<f32>(y, f32(j));
+            }
+        }
+        let largest = row_max(lane, rival.x, u32(rival.y));
+        facts.y = -1.0;
+        if (inside && cols > 1u) {
+            facts = vec4<f32>(1.0 + largest.x - output_at(row, right_one), largest_t.y, largest.y, 0.0);
+        }
     }
 
-    var score = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-    for (var j = lane; j < cols; j += 64u) {
-        let y = output_at(row, j);
-        let t = target_at(row, j);
-        var value_and_slope = loss_term(y, t, parameter);
-        if (LOSS == CROSS_ENTROPY) {
-            value_and_slope = cross_entropy(y, t, log_sum, weight);
-        }
-        put_slope(row, j, now.loss_scale * value_and_slope.y);
-        let d = (y - t) * unit[j];
-        score += vec4<f32>(value_and_slope.x, 0.0, d * d, abs(d));
+    var weight = 1.0;
+    if (WEIGHTED && inside) {
+        weight = weight_of(row);
     }
-    let total = workgroup_sum(lane, score);
-    let one_output = (output_at(row, 0u) > threshold) == (target_at(row, 0u) > 0.5);
-    let right = select(largest_y.y == largest_t.y, one_output, cols == 1u);
-    return vec4<f32>(total.x, f32(right), total.z, total.w);
+    var score = vec4<f32>();
+    for (var j = first; j < end; j += LANES) {
+        let y = output_at(row, j);
+        let target_here = target_at(row, j);
+        var term: vec2<f32>;
+        if (LOSS == GAUSSIAN_NLL) {
+            let both = gaussian_nll(y, output_at(row, targets + j), target_here);
+            put_slope(row, targets + j, weighted(now.loss_scale * both.z, weight));
+            term = both.xy;
+        } else {
+            term = loss_term(y, smooth_target(target_here, cols), j, facts, parameter);
+        }
+        put_slope(row, j, weighted(now.loss_scale * term.y, weight));
+        let d = (predicted(y, facts) - target_here) * unit[j];
+        score += vec4<f32>(term.x, 0.0, d * d, abs(d));
+    }
+    var scores = row_sum(lane, score);
+    if (inside) {
+        let one_output = (output_at(row, 0u) > threshold) == (target_at(row, 0u) > 0.5);
+        scores.y = f32(select(largest_y.y == largest_t.y, one_output, cols == 1u));
+    }
+    scores.x = weighted(scores.x, weight);
+    return scores;
+}
+
+fn weighted(x: f32, weight: f32) -> f32 {
+    if (WEIGHTED) {
+        return x * weight;
+    }
+    return x;
 }

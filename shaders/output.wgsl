@@ -2,7 +2,7 @@
 
 struct Output {
     cols: u32,
-    loss_parameter: f32, // δ of Huber's loss
+    loss_parameter: f32, // of the loss
     threshold: f32,      // above it, a single output says yes
 }
 
@@ -13,12 +13,13 @@ override ACTIVATION: u32 = 0u;  // else its activation
 override PARAMETER: f32 = 0.0;
 
 @group(1) @binding(0) var<uniform> p: Output;
-@group(1) @binding(1) var<storage, read> labels: array<u32>;             // (N) classes, or (N, cols) numbers
+@group(1) @binding(1) var<storage, read> labels: array<u32>;             // (N) classes, or (N, targets) numbers
 @group(1) @binding(2) var<storage, read> y: array<f32>;                  // A_L: (B, cols)
 @group(1) @binding(3) var<storage, read> z: array<f32>;                  // Z_L: (B, cols)
-@group(1) @binding(4) var<storage, read> unit: array<f32>;               // (cols): users' units in one of ours
-@group(1) @binding(5) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
-@group(1) @binding(6) var<storage, read_write> scores: array<vec4<f32>>; // (B): loss, right, d², |d|
+@group(1) @binding(4) var<storage, read> unit: array<f32>;               // (targets): users' units in one of ours
+@group(1) @binding(5) var<storage, read> weights: array<f32>;            // (N): of the data set's rows
+@group(1) @binding(6) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
+@group(1) @binding(7) var<storage, read_write> scores: array<vec4<f32>>; // (B): loss, right, d², |d|
 
 var<private> source: u32; // the row of the data set
 
@@ -32,7 +33,11 @@ fn target_at(row: u32, j: u32) -> f32 {
         let label = labels[source];
         return select(f32(label == j), f32(label), p.cols == 1u);
     }
-    return bitcast<f32>(labels[source * p.cols + j]);
+    return bitcast<f32>(labels[source * targets_of(p.cols) + j]);
+}
+
+fn weight_of(row: u32) -> f32 {
+    return weights[source];
 }
 
 fn put_slope(row: u32, j: u32, slope: f32) {
@@ -58,7 +63,7 @@ fn output(
         return;
     }
     source = permute(now.first + row);
-    let score = loss_row(lane, row, p.cols, p.loss_parameter, p.threshold);
+    let score = loss_row(lane, row, true, p.cols, p.loss_parameter, p.threshold);
     if (lane == 0u) {
         scores[row] = score;
     }

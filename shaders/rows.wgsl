@@ -14,10 +14,10 @@ struct Rows {
     t: u32,
     y: u32,
     gradient: u32,    // ∂E/∂A_L, which becomes δ_L
-    parameter: f32,   // δ of Huber's loss
+    parameter: f32,   // of the loss
     threshold: f32,   // above it, a single output says yes
     first_layer: u32, // the first layer to compute: 1 where another launch has computed the first
-    padding: u32,
+    targets: u32,     // columns of T
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
     // sign are 0 without a bias; floats are kept as their bits.
     table: array<vec4<u32>, 48>,
@@ -32,12 +32,15 @@ override CLASSES: bool = false;
 @group(1) @binding(3) var<storage, read> labels: array<u32>;
 @group(1) @binding(4) var<storage, read> w: array<f32>;
 @group(1) @binding(5) var<storage, read> unit: array<f32>;
-@group(1) @binding(6) var<storage, read_write> arena: array<f32>;
-@group(1) @binding(7) var<storage, read_write> scores: array<vec4<f32>>;
+@group(1) @binding(6) var<storage, read> weights: array<f32>;
+@group(1) @binding(7) var<storage, read_write> arena: array<f32>;
+@group(1) @binding(8) var<storage, read_write> scores: array<vec4<f32>>;
 
 const SOFTMAX = 255u;
-// Rows that the invocations take at a time where 16 of them share one.
-const PASS = INVOCATIONS / 16u;
+// Invocations that share a row where they don't compute a product.
+const LANES = 16u;
+// Rows that the invocations take at a time then.
+const PASS = INVOCATIONS / LANES;
 
 var<workgroup> partial: array<vec4<f32>, INVOCATIONS>; // (PASS, 16)
 var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each of ours
@@ -184,60 +187,30 @@ fn softmax_rows(lane: u32, first: u32, z: u32, y: u32) {
     workgroupBarrier();
 }
 
-// Losses, scores and ∂E/∂A_L, 16 invocations for each row, as in loss.wgsl.
+// What `loss_row` in loss_row.wgsl asks for, of rows in the arena.
+fn output_at(row: u32, j: u32) -> f32 {
+    return arena[p.y + row * p.outputs + j];
+}
+
+fn target_at(row: u32, j: u32) -> f32 {
+    return arena[p.t + row * p.targets + j];
+}
+
+fn weight_of(row: u32) -> f32 {
+    return weights[source[row % ROWS]];
+}
+
+fn put_slope(row: u32, j: u32, slope: f32) {
+    arena[p.gradient + row * p.outputs + j] = slope;
+}
+
+// Losses, scores and ∂E/∂A_L, 16 invocations for each row.
 fn loss_rows(lane: u32, first: u32) {
-    let n = p.outputs;
-    let row = first + lane / 16u;
+    let row = first + lane / LANES;
     let inside = row < now.rows;
-    let base = row * n;
-    var best = vec2<f32>();
-    var at = vec2<u32>();
-    var weight = 0.0;
-    if (inside) {
-        best = vec2<f32>(arena[p.y + base], arena[p.t + base]);
-        for (var j = lane % 16u; j < n; j += 16u) {
-            let y = arena[p.y + base + j];
-            let t = arena[p.t + base + j];
-            weight += t;
-            if (y > best.x) {
-                best.x = y;
-                at.x = j;
-            }
-            if (t > best.y) {
-                best.y = t;
-                at.y = j;
-            }
-        }
-    }
-    let largest_y = row_max(lane, best.x, at.x);
-    let largest_t = row_max(lane, best.y, at.y);
-    var total = 0.0;
-    if (inside && LOSS == CROSS_ENTROPY) {
-        for (var j = lane % 16u; j < n; j += 16u) {
-            total += exp_f(arena[p.y + base + j] - largest_y.x);
-        }
-    }
-    let sums = row_sum(lane, vec4<f32>(total, weight, 0.0, 0.0));
-    var score = vec4<f32>();
-    if (inside) {
-        let log_sum = largest_y.x + ln_f(sums.x);
-        for (var j = lane % 16u; j < n; j += 16u) {
-            let y = arena[p.y + base + j];
-            let t = arena[p.t + base + j];
-            var value_and_slope = loss_term(y, t, p.parameter);
-            if (LOSS == CROSS_ENTROPY) {
-                value_and_slope = cross_entropy(y, t, log_sum, sums.y);
-            }
-            arena[p.gradient + base + j] = now.loss_scale * value_and_slope.y;
-            let d = (y - t) * unit[j];
-            score += vec4<f32>(value_and_slope.x, 0.0, d * d, abs(d));
-        }
-    }
-    let scored = row_sum(lane, score);
-    if (inside && lane % 16u == 0u) {
-        let one_output = (arena[p.y + base] > p.threshold) == (arena[p.t + base] > 0.5);
-        let right = select(largest_y.y == largest_t.y, one_output, n == 1u);
-        scores[row] = vec4<f32>(scored.x, f32(right), scored.z, scored.w);
+    let scored = loss_row(lane, row, inside, p.outputs, p.parameter, p.threshold);
+    if (inside && lane % LANES == 0u) {
+        scores[row] = scored;
     }
     storageBarrier();
     workgroupBarrier();
@@ -321,16 +294,16 @@ fn rows(lane: u32, group: u32) {
         return;
     }
 
-    for (var i = lane; i < count * p.outputs; i += INVOCATIONS) {
-        let c = i % p.outputs;
-        let row = source[i / p.outputs];
+    for (var i = lane; i < count * p.targets; i += INVOCATIONS) {
+        let c = i % p.targets;
+        let row = source[i / p.targets];
         var wanted: f32;
         if (CLASSES) {
-            wanted = select(f32(labels[row] == c), f32(labels[row]), p.outputs == 1u);
+            wanted = select(f32(labels[row] == c), f32(labels[row]), p.targets == 1u);
         } else {
-            wanted = bitcast<f32>(labels[row * p.outputs + c]);
+            wanted = bitcast<f32>(labels[row * p.targets + c]);
         }
-        arena[p.t + first * p.outputs + i] = wanted;
+        arena[p.t + first * p.targets + i] = wanted;
     }
     storageBarrier();
     workgroupBarrier();

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::snapshot::{Checkpoint, Position};
+use crate::stopping::OnDivergence;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -108,6 +109,32 @@ impl Ending {
     }
 }
 
+/// Where a run met the first value that is NaN or infinite, and what it does about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Diverged {
+    /// The loss that showed it.
+    pub loss: f64,
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The step, from 1.
+    pub step: u64,
+    /// The layer, from 1; none for the input, the loss, and where it wasn't found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
+    /// The tensor, as in `layers.0.z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// The op that wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<String>,
+    /// The first training rows of the batch in which it is so, as users count them.
+    pub rows: Vec<String>,
+    /// What is done about it.
+    pub action: OnDivergence,
+    /// The learning rate of the step.
+    pub lr: f32,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
@@ -158,6 +185,15 @@ pub trait Observer {
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         let _ = epoch;
         Ok(Flow::Continue)
+    }
+
+    /// The loss was no longer finite, and the run goes on as its spec says.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
+        let _ = diverged;
+        Ok(())
     }
 
     /// Whether it wants a checkpoint of the run as it is at `position`; asked as often as

@@ -98,8 +98,13 @@ pub fn check_plan(
     backend.load(Arc::new(plan.program.clone()))?;
     let data = backend.upload(Arc::new(samples))?;
     let outputs = plan.program.tensor(plan.output).cols;
-    let divisor = spec.objective.reduction.divisor(rows, outputs);
-    let step = Step { rows: rows as u32, loss_scale: (1.0 / divisor) as f32, ..Step::default() };
+    let divisor = spec.objective.divisor(rows, outputs);
+    let step = Step {
+        rows: rows as u32,
+        loss_scale: (1.0 / divisor) as f32,
+        smoothing: spec.label_smoothing,
+        ..Step::default()
+    };
     // E as the backward pass has it: with the scale rounded to f32.
     let terms = rows as f64 * f64::from(step.loss_scale);
     let mut error = Error { backend, data, plan: plan.clone(), step, terms };

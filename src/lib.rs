@@ -28,6 +28,7 @@
 //! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
 pub mod activation;
+pub mod augment;
 pub mod backend;
 pub mod bench;
 pub mod checkpoint;
@@ -39,6 +40,7 @@ pub mod error;
 pub mod evaluation;
 pub mod event;
 pub mod files;
+pub mod findings;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;

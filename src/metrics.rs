@@ -19,7 +19,7 @@ pub struct Metrics {
 pub struct TargetSummary {
     /// Whether they are classes.
     classes: bool,
-    /// The width of the net's output.
+    /// The targets of a row.
     outputs: usize,
     /// Σ (t − mean t)² over rows and outputs, in the units of the targets.
     variation: f64,

@@ -26,7 +26,8 @@ pub struct Model {
 
 impl Model {
     /// Predictions for each row of `features`, in order: probabilities of the classes (N, classes),
-    /// or values in the units of the targets (N, outputs).
+    /// or values in the units of the targets (N, outputs); under the loss `gaussian-nll` the means of
+    /// all targets, and then their standard deviations (N, 2 · targets).
     ///
     /// # Errors
     /// When the columns are not those of the training data, or the device was lost.
@@ -104,7 +105,7 @@ impl Model {
     /// The class that a row of predictions says, as a place in the class names.
     #[must_use]
     pub fn class(&self, predictions: &[f32]) -> usize {
-        crate::kernels::loss::index_of_max(predictions)
+        crate::loss::index_of_max(predictions)
     }
 
     /// The columns of a prediction: classes, or outputs.
@@ -132,10 +133,14 @@ impl Model {
     fn predictions(&self, mut outputs: Matrix<f32>) -> Matrix<f32> {
         let (rows, cols, classes) =
             (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
+        let targets = &self.preprocessing.targets;
         for row in outputs.data_mut().chunks_exact_mut(cols) {
             self.objective.loss.link().apply(row);
             if classes.is_none() && self.preprocessing.labels.is_none() {
-                self.preprocessing.targets.undo(row);
+                let (values, deviations) = row.split_at_mut(targets.cols());
+                targets.undo(values);
+                // A deviation is scaled, but not shifted.
+                deviations.iter_mut().zip(&targets.scale).for_each(|(d, scale)| *d /= scale);
             }
         }
         if cols == 1 && classes.is_some() {
@@ -157,17 +162,19 @@ impl Model {
         let Affine { shift, scale } = &self.preprocessing.features;
         let outputs = self.predicted_columns();
         let targets = &self.preprocessing.targets;
+        let loss = self.objective.loss;
         let fits = shift.len() == self.net.inputs
             && scale.len() == self.net.inputs
             && targets.shift.len() == targets.scale.len()
-            && targets.cols() == outputs
+            && targets.cols() == loss.targets(outputs)
+            && loss.outputs(targets.cols()) == outputs
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
             && match self.preprocessing.classes {
                 // A single output tells two classes apart.
                 Some(_) if self.net.outputs() == 1 => outputs == 2,
                 _ => outputs == self.net.outputs(),
             };
-        if fits && !(self.objective.loss.link() == Link::Softmax && self.net.outputs() == 1) {
+        if fits && !(loss.link() == Link::Softmax && self.net.outputs() == 1) {
             return Ok(());
         }
         Err(Error::data("the preprocessing of the model doesn't fit its net")

@@ -15,7 +15,7 @@ use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
 use crate::session::LayerWeights;
-use crate::spec::{PlanKind, Spec, Units};
+use crate::spec::{Spec, Units};
 use crate::tensor::TensorId;
 use crate::train::initial_weights;
 use std::collections::HashMap;
@@ -72,13 +72,13 @@ pub fn verify(
     device: Box<dyn Backend>,
 ) -> Result<Report> {
     spec.check()?;
-    let batch = spec.batch_size.min(data.rows());
+    let batch = spec.rows_at_a_time().min(data.rows());
     let samples = preprocessing.samples(data)?;
-    let fusion = device.fusion(spec, batch);
+    let fusion = plan::fusion(spec, device.fusion(spec, batch));
     let plan = plan::plain(spec, batch, Purpose::Train);
     let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
     let mut ops = replay.steps(spec, &plan)?;
-    if spec.plan == PlanKind::Fused && fusion != Fusion::None {
+    if fusion != Fusion::None {
         let mut smooth = spec.clone();
         for layer in &mut smooth.net.layers {
             if let Units::Same(activation) = &mut layer.activation
@@ -167,7 +167,7 @@ impl Replay {
         for (t, rows) in (1u64..).zip(sizes) {
             self.set_weights(plan, &initial_weights(spec));
             let key = stream_key(spec.seed, Stream::Check, t);
-            let divisor = spec.objective.reduction.divisor(rows, spec.net.outputs());
+            let divisor = spec.objective.divisor(rows, spec.net.outputs());
             let step = Step {
                 rows: rows as u32,
                 // The last rows of the order: positions beyond the first batch, where there are.
@@ -178,7 +178,7 @@ impl Replay {
                 corrections: spec.optimizer.corrections(t),
                 t: t as u32 - 1,
                 epoch: 0,
-                padding: 0,
+                smoothing: spec.label_smoothing,
             };
             reports.extend(self.run_ops(self.program.routines.step.clone(), &step)?);
         }
@@ -259,7 +259,12 @@ impl Replay {
         let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         let integers = matches!(
             op,
-            Op::Gather { .. } | Op::Targets { .. } | Op::Uniform { .. } | Op::Permutation { .. }
+            Op::Gather { .. }
+                | Op::Augment { .. }
+                | Op::Targets { .. }
+                | Op::Nonfinite { .. }
+                | Op::Uniform { .. }
+                | Op::Permutation { .. }
         );
         let allowed =
             if integers { 0.0 } else { FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest) };

@@ -1,12 +1,18 @@
 //! A training step as a list of ops over tensors. Backends run it, `inspect` prints it, parity
 //! replays it op by op.
 
+use crate::augment::Augmentation;
 use crate::data::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::augment;
+use crate::kernels::average::{self, Share};
 use crate::kernels::backward::{self, Backward};
+use crate::kernels::collect;
+use crate::kernels::combine::{self, Factors};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
+use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
@@ -16,7 +22,8 @@ use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, add, gather, loss, max_norm, optimizer, random, softmax, sums,
+    Access, Arg, Launch, add, direction, gather, loss, max_norm, nonfinite, optimizer, random,
+    softmax, sums, vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -30,6 +37,8 @@ use std::ops::Range;
 pub enum Op {
     /// x = the features of the batch's rows, scaled: (B, n_0).
     Gather { x: TensorId },
+    /// x = the same of images, each augmented.
+    Augment { augmentation: Augmentation, x: TensorId },
     /// t = the targets of the batch's rows: (B, n_L).
     Targets { t: TensorId },
     /// c = a·b, a·bᵀ or aᵀ·b, ± bias.
@@ -55,8 +64,22 @@ pub enum Op {
     Accumulate { scores: TensorId, sums: TensorId },
     /// out = ± Σ_rows δ: (1, n_l).
     ColumnSums { delta: TensorId, sign: f32, out: TensorId },
-    /// The optimiser's step on every parameter.
-    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3] },
+    /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
+    VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
+    /// g ← g changed, before the optimiser sees it.
+    Edit { edit: Edit, g: TensorId },
+    /// The optimiser's step on every parameter of a row from element `from` on.
+    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3], from: usize },
+    /// u = the direction of LAMB or Muon; its states stand from element `at` on.
+    Direction { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 2], at: usize, u: TensorId },
+    /// x ← α x + β y.
+    Combine { factors: Factors, x: TensorId, y: TensorId },
+    /// average ← average + ρ (w − average), for all parameters in one row.
+    Average { share: Share, w: TensorId, average: TensorId },
+    /// a and b exchanged.
+    Swap { a: TensorId, b: TensorId },
+    /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
+    Collect { g: TensorId, total: TensorId, last: bool },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -87,6 +110,9 @@ pub enum Op {
     Output(Box<Output>),
     /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
     Backward(Box<Backward>),
+    /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
+    /// (B, 1) or (rows, 1).
+    Nonfinite { x: TensorId, found: TensorId },
     /// out = uniform random numbers in [0, 1).
     Uniform { key: [u32; 2], out: TensorId },
     /// out = the rows of the data set at the batch's positions: (B, 1).
@@ -143,8 +169,14 @@ pub struct Routines {
     pub forward: Range<usize>,
     /// The same, then back to the gradients of all parameters.
     pub gradient: Range<usize>,
+    /// The gradients, collected: a micro-batch that is not the last of its batch.
+    pub part: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
+    /// The weights of an epoch taken into their average, where epochs are averaged.
+    pub average: Range<usize>,
+    /// The averaged weights in the place of the trained ones, or back, where there are such.
+    pub swap: Range<usize>,
 }
 
 /// Ops over tensors, with the buffers that these lie in.
@@ -283,6 +315,7 @@ impl Program {
         let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
         let launch = match op {
             Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
+            Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
             Op::Matmul { form, a, b, bias, c } => {
                 let shape = self.matmul_shape(*form, *a, *c);
@@ -299,7 +332,8 @@ impl Program {
                 softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
             }
             Op::Loss { loss, y, t, unit, gradient, scores } => {
-                loss::launch(*loss, [*y, *t, *unit, *gradient, *scores], cols(*y))
+                let tensors = [*y, *t, *unit, *gradient, *scores];
+                loss::launch(*loss, tensors, cols(*y), storage.weighted)
             }
             Op::Accumulate { scores, sums } => {
                 return loss::launches_accumulate(*scores, *sums, self.batch);
@@ -307,12 +341,43 @@ impl Program {
             Op::ColumnSums { delta, sign, out } => {
                 return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
             }
-            Op::Update { rule, w, g, state } => {
-                let (len, part) = (cols(*w), largest / ALIGNMENT * ALIGNMENT);
-                let launch = |start: usize| {
-                    optimizer::launch(*rule, [*w, *g], *state, start, part.min(len - start))
-                };
-                return (0..len).step_by(part).map(launch).collect();
+            Op::VectorNorm { x, partial, norm } => {
+                return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
+            }
+            Op::Edit { edit, g } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    edits::launch(*edit, *g, start, len)
+                });
+            }
+            Op::Average { share, w, average } => {
+                return in_parts(self.len(*w), largest, |start, len| {
+                    average::launch(*share, *w, *average, start, len)
+                });
+            }
+            Op::Swap { a, b } => {
+                return in_parts(self.len(*a), largest, |start, len| {
+                    average::launch_swap(*a, *b, start, len)
+                });
+            }
+            Op::Collect { g, total, last } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    collect::launch(*g, *total, *last, start, len)
+                });
+            }
+            Op::Direction { rule, w, g, state, at, u } => {
+                return in_parts(self.len(*w), largest, |start, len| {
+                    direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
+                });
+            }
+            Op::Combine { factors, x, y } => {
+                return in_parts(self.len(*x), largest, |start, len| {
+                    combine::launch(*factors, *x, *y, start, len)
+                });
+            }
+            Op::Update { rule, w, g, state, from } => {
+                return in_parts(self.len(*w) - from, largest, |start, len| {
+                    optimizer::launch(*rule, [*w, *g], *state, from + start, len)
+                });
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
             Op::BatchStatistics { z, statistics, running } => {
@@ -332,6 +397,9 @@ impl Program {
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
             Op::Output(op) => output::launch(op, cols(op.y), storage),
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
+            Op::Nonfinite { x, found } => {
+                nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
+            }
             Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
             Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
         };
@@ -341,7 +409,7 @@ impl Program {
     /// The tensors that `op` uses, with how.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
-        let storage = Storage { bytes: false, classes: false };
+        let storage = Storage::default();
         let mut uses = Vec::new();
         for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
@@ -429,6 +497,12 @@ impl Program {
     }
 }
 
+/// Launches on stretches of `len` elements that a binding of `largest` holds.
+fn in_parts(len: usize, largest: usize, launch: impl Fn(usize, usize) -> Launch) -> Vec<Launch> {
+    let part = largest / ALIGNMENT * ALIGNMENT;
+    (0..len).step_by(part).map(|start| launch(start, part.min(len - start))).collect()
+}
+
 struct OpText<'a> {
     program: &'a Program,
     op: &'a Op,
@@ -450,6 +524,9 @@ impl fmt::Display for OpText<'_> {
         let t = |id: &TensorId| self.tensor(*id);
         match self.op {
             Op::Gather { x } => write!(f, "gather               {} = scaled feature rows", t(x)),
+            Op::Augment { x, .. } => {
+                write!(f, "augment              {} = augmented feature rows", t(x))
+            }
             Op::Targets { t: out } => write!(f, "targets              {} = target rows", t(out)),
             Op::Matmul { form, a, b, bias, c } => {
                 let (name, left, right) = match form {
@@ -490,6 +567,30 @@ impl fmt::Display for OpText<'_> {
                 let sign = if *sign < 0.0 { "−" } else { "" };
                 write!(f, "column sums          {} = {sign}Σ_rows {}", t(out), t(delta))
             }
+            Op::VectorNorm { x, norm, .. } => {
+                write!(f, "norm                 {} = ‖{}‖", t(norm), t(x))
+            }
+            Op::Edit { edit, g } => {
+                write!(f, "edit                 {} by {}", t(g), edit.name())?;
+                edit.reads().map_or(Ok(()), |other| write!(f, " with {}", t(&other)))
+            }
+            Op::Average { w, average, .. } => {
+                write!(f, "average              {} += ρ ({} − {0})", t(average), t(w))
+            }
+            Op::Collect { g, total, last: false } => {
+                write!(f, "collect              {} += {}", t(total), t(g))
+            }
+            Op::Collect { g, total, .. } => {
+                write!(f, "collect              {} += {}, {1} = 0", t(g), t(total))
+            }
+            Op::Swap { a, b } => write!(f, "swap                 {} and {}", t(a), t(b)),
+            Op::Direction { rule, g, u, .. } => {
+                write!(f, "direction            {} by {} with {}", t(u), rule.optimizer, t(g))
+            }
+            Op::Combine { factors: Factors::Fixed([a, b]), x, y } => {
+                write!(f, "combine              {} = {a} · {0} + {b} · {}", t(x), t(y))
+            }
+            Op::Combine { x, y, .. } => write!(f, "step                 {} along {}", t(x), t(y)),
             Op::Update { rule, w, g, .. } => {
                 write!(f, "update               {} by {} with {}", t(w), rule.optimizer, t(g))
             }
@@ -576,6 +677,9 @@ impl fmt::Display for OpText<'_> {
                     write!(f, "{between}{} by {}", t(&u.weight), op.rule.optimizer)?;
                 }
                 Ok(())
+            }
+            Op::Nonfinite { x, found } => {
+                write!(f, "nonfinite            {} of {}", t(found), t(x))
             }
             Op::Uniform { out, .. } => {
                 write!(f, "uniform              {} = random numbers", t(out))

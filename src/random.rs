@@ -59,12 +59,16 @@ pub enum Stream {
     Folds = 6,
     /// What dropout drops: 0 for the inputs, l for the outputs of layer l.
     Dropout = 7,
+    /// What happens to images in training.
+    Augment = 8,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
     /// The order of the slabs of a set that isn't held in memory, in epoch `n`.
     Slabs = 17,
     /// The rows of a table that isn't held in memory which are held out.
     HeldOut = 18,
+    /// The noise that is added to gradients.
+    GradientNoise = 24,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

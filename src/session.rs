@@ -74,6 +74,8 @@ pub struct Session {
     backend: Box<dyn Backend>,
     plan: Plan,
     objective: Objective,
+    /// Users' units in one of ours, as it was last written.
+    unit: Vec<f32>,
 }
 
 /// Rows on a backend, with what metrics need to know of them.
@@ -93,7 +95,23 @@ impl Session {
     /// When the device can't hold it.
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
         backend.load(Arc::new(plan.program.clone()))?;
-        Ok(Session { backend, plan, objective })
+        Ok(Self::loaded(backend, plan, objective))
+    }
+
+    /// A session on a backend that has loaded the plan's program.
+    pub(crate) fn loaded(backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Self {
+        Session { backend, plan, objective, unit: Vec::new() }
+    }
+
+    /// Loads another program in the place of the present one, which is given back. Rows that were
+    /// uploaded stay; all parameters are zero.
+    ///
+    /// # Errors
+    /// When the device can't hold it; then none is loaded.
+    pub fn replace(&mut self, plan: Plan) -> Result<Plan> {
+        self.backend.load(Arc::new(plan.program.clone()))?;
+        self.backend.write(plan.unit, Values::F32(&self.unit))?;
+        Ok(std::mem::replace(&mut self.plan, plan))
     }
 
     /// The backend.
@@ -105,6 +123,12 @@ impl Session {
     /// The backend, to run and read at will.
     pub fn backend_mut(&mut self) -> &mut dyn Backend {
         self.backend.as_mut()
+    }
+
+    /// The backend, to be used otherwise; rows that were uploaded are still there.
+    #[must_use]
+    pub fn into_backend(self) -> Box<dyn Backend> {
+        self.backend
     }
 
     /// The plan.
@@ -123,7 +147,7 @@ impl Session {
         preprocessing: &Preprocessing,
     ) -> Result<Loaded> {
         let samples = samples.into();
-        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        let outputs = self.plan.program.tensor(self.plan.unit).cols;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {
@@ -131,6 +155,7 @@ impl Session {
             None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
+        self.unit = unit;
         let id = self.backend.upload(samples)?;
         Ok(Loaded { id, rows, targets })
     }

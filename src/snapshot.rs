@@ -1,6 +1,7 @@
 //! What a run is at one moment, in host memory: enough to go on from it exactly.
 
 use crate::metrics::Metrics;
+use crate::schedule::Plateau;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,6 +40,14 @@ pub struct Snapshot {
     pub tensors: Vec<HostTensor>,
 }
 
+impl Snapshot {
+    /// Whether no value in it is NaN or infinite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.tensors.iter().all(|t| t.values.iter().fold(true, |all, x| all & x.is_finite()))
+    }
+}
+
 /// The best epoch so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
@@ -60,8 +69,6 @@ pub struct Best {
 pub struct Detours {
     /// How often the learning rate was halved.
     pub halvings: u32,
-    /// The epoch, from 0, to whose start the run went back last.
-    pub back_to: Option<usize>,
     /// The steps that are passed over.
     pub skipped: BTreeSet<u64>,
 }
@@ -74,7 +81,7 @@ pub struct Fingerprint {
     pub rows: usize,
     /// Feature columns, those that an encoding makes.
     pub columns: usize,
-    /// SHA-256 over features, scaling and targets, in hexadecimal.
+    /// SHA-256 over features, scaling, targets and weights, in hexadecimal.
     pub sha256: String,
 }
 
@@ -89,6 +96,10 @@ pub struct Checkpoint {
     pub best: Option<Arc<Best>>,
     /// What was done about divergence so far.
     pub detours: Detours,
+    /// The lowest and the highest training loss of an epoch so far.
+    pub losses: Option<[f64; 2]>,
+    /// What the schedule has seen of the loss.
+    pub plateau: Plateau,
     /// Seconds that the run has taken.
     pub seconds: f64,
     /// The settings that must be the same for going on, as text.

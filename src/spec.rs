@@ -1,11 +1,12 @@
 //! What to train, as plain data: the net, the objective, the optimiser, the run.
 
 use crate::activation::Activation;
+use crate::augment::{Augment, LARGEST};
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
-use crate::optim::Optimizer;
-use crate::schedule::Schedule;
+use crate::optim::{Averaging, GradientEdits, Optimizer};
+use crate::schedule::{Schedule, Span};
 use crate::stopping::Stopping;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -376,12 +377,25 @@ pub struct Spec {
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
+    /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
+    pub label_smoothing: f32,
     /// Whether biases are decayed too.
     pub decay_all: bool,
+    /// What is done to the gradient before the optimiser sees it.
+    pub edits: GradientEdits,
+    /// Which weights are evaluated and saved.
+    pub averaging: Averaging,
     /// The schedule of η.
     pub schedule: Schedule,
+    /// The steps over which η rises from nearly 0 before the schedule begins.
+    pub warmup: Span,
+    /// What happens to images in training, and their width, height and colours of a pixel.
+    pub augment: Option<(Augment, [u32; 3])>,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
+    /// The most rows that go through the net at a time; the gradients of a batch's parts are added
+    /// up. None: the whole batch.
+    pub micro_batch: Option<usize>,
     /// How often all rows are seen.
     pub epochs: usize,
     /// What weights, order and splits are drawn from.
@@ -405,9 +419,15 @@ impl Spec {
             lr: optimizer.default_lr(),
             weight_decay: 0.0,
             max_norm: None,
+            label_smoothing: 0.0,
             decay_all: false,
+            edits: GradientEdits::default(),
+            averaging: Averaging::None,
             schedule: Schedule::Constant,
+            warmup: Span::default(),
             batch_size: 64,
+            augment: None,
+            micro_batch: None,
             epochs: 10,
             seed: 0,
             shuffle: true,
@@ -431,16 +451,61 @@ impl Spec {
         self
     }
 
+    /// Whether a pass in training differs from one that predicts.
+    #[must_use]
+    pub fn differs_in_training(&self) -> bool {
+        self.net.differs_in_training() || self.augment.is_some()
+    }
+
+    /// Whether a batch goes through the net in parts.
+    #[must_use]
+    pub fn accumulates(&self) -> bool {
+        self.micro_batch.is_some_and(|rows| rows < self.batch_size)
+    }
+
+    /// The rows that go through the net at a time.
+    #[must_use]
+    pub fn rows_at_a_time(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch_size).min(self.batch_size)
+    }
+
     /// Checks the net, and the run's settings.
     ///
     /// # Errors
     /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
-    /// negative or not a number; cross-entropy on probabilities over outputs that are none.
+    /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
+    /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
+    /// cross-entropy on probabilities over outputs
+    /// that are none.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
         self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+        }
+        if let Some((augment, shape)) = &self.augment {
+            augment.check()?;
+            let [width, height, colours] = shape.map(|n| n as usize);
+            let features = width.saturating_mul(height).saturating_mul(colours);
+            let largest = LARGEST as usize;
+            if features != self.net.inputs || width.max(height) > largest || features == 0 {
+                return Err(Error::usage(format!(
+                    "images of {width} × {height} × {colours} for a net of {} inputs",
+                    self.net.inputs
+                ))
+                .at("--augment")
+                .help(format!(
+                    "images have as many numbers as the net inputs, and at most {largest} to a side"
+                )));
+            }
+        }
+        if self.micro_batch == Some(0) {
+            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
+        }
+        if self.accumulates() && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
+            return Err(Error::usage("batch normalisation over a batch in parts")
+                .at("--micro-batch")
+                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
         }
         for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
             if !value.is_finite() || value < 0.0 {
@@ -449,12 +514,30 @@ impl Spec {
                 );
             }
         }
+        self.edits.check()?;
+        self.averaging.check()?;
+        let changes_steps = !self.edits.is_empty()
+            || self.max_norm.is_some()
+            || matches!(self.averaging, Averaging::Ema { .. });
+        if self.optimizer == Optimizer::Lbfgs && (changes_steps || self.net.differs_in_training()) {
+            return Err(Error::usage("lbfgs beside what changes gradients, steps or the net in training")
+                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, dropout and batch normalisation, or take another --optimizer"));
+        }
+        if matches!(self.averaging, Averaging::Swa { .. })
+            && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
+        {
+            return Err(Error::usage("an average over epochs with batch normalisation")
+                .at("--swa")
+                .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
+        }
         if let Some(limit) = self.max_norm
             && !(limit.is_finite() && limit > 0.0)
         {
             return Err(Error::usage(format!("a largest norm of {limit}"))
                 .help("--max-norm is above 0; usual are 1 to 4"));
         }
+        self.check_loss()?;
+        self.schedule.check()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(
@@ -470,6 +553,26 @@ impl Spec {
             return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
                 .at("the output layer")
                 .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a loss whose parameter, smoothing or number of outputs makes no sense.
+    fn check_loss(&self) -> Result<()> {
+        let (loss, smoothing) = (self.objective.loss, self.label_smoothing);
+        loss.check()?;
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(Error::usage(format!("a label smoothing of {smoothing}"))
+                .help("--label-smoothing is a share from 0 to below 1; usual is 0.1"));
+        }
+        if smoothing > 0.0 && !loss.takes_smoothing() {
+            return Err(Error::usage(format!("label smoothing under the loss {}", loss.name()))
+                .help("smoothing is for classes: take cross-entropy, binary-cross-entropy, focal or binary-focal"));
+        }
+        if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
+            return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
+                .at("the output layer")
+                .help("each target needs two: its mean and the logarithm of its variance"));
         }
         Ok(())
     }

@@ -21,8 +21,7 @@ pub enum OnDivergence {
     /// The run ends with an error that names step, layer, op and rows.
     #[default]
     Stop,
-    /// It goes back to the start of the epoch, and if that has diverged before to the start of the
-    /// run, and on with half the learning rate.
+    /// It goes back to the start of the epoch, and on with half the learning rate.
     LowerLr,
     /// It goes back to the step before, and on without the batch.
     SkipBatch,

@@ -17,6 +17,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
             "init",
             "loss",
             "metrics",
+            "augment",
             "optim",
             "schedule",
             "snapshot",
@@ -29,7 +30,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
     (2, &["kernels", "evaluation"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
-    (5, &["train", "bench", "gradcheck", "parity", "model", "linear"]),
+    (5, &["train", "bench", "findings", "gradcheck", "parity", "model", "linear"]),
     (6, &["checkpoint", "config", "observe", "predictions"]),
     (7, &["cli"]),
 ];

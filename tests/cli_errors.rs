@@ -48,7 +48,9 @@ fn wrong_usage_exits_with_2() {
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),
         ("check-gradients --threshold 0", &["--threshold 0"]),
-        ("train digits --class-weight balanced", &["--class-weight is not trained with yet"]),
+        ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
+        ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
+        ("train digits --class-weight 0=-1", &["is no weight", "help: "]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);
@@ -190,6 +192,28 @@ fn a_run_that_diverges_exits_with_5_and_keeps_what_was_written() {
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &5.into()));
     fails(&place, "predict run digits", 3, &["no model run/model.safetensors", "diverged"]);
+}
+
+#[test]
+fn a_learning_rate_that_is_far_too_high_exits_with_5_though_all_numbers_are_finite() {
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    for data in ["digits", "plane.csv --layers 16"] {
+        let args = format!("train {data} --device cpu --quiet --lr 10");
+        fails(&place, &args, 5, &["training diverged", "now 10, with --lr 1"]);
+    }
+}
+
+#[test]
+fn the_bundled_sets_are_trained_without_a_finding() {
+    let place = Place::new();
+    for data in ["digits", "spiral", "moons", "xor"] {
+        let events = place.ok(&format!("train {data} --device cpu --json")).json();
+        let end = events.last().unwrap();
+        assert!(end["ending"] == "done" && end["findings"].is_null(), "{data}: {end}");
+    }
+    let ran = place.ok("train digits --device cpu --lr 1e-9 --epochs 3");
+    assert!(ran.stderr.contains("note: 78 steps changed the weights"), "{}", ran.stderr);
 }
 
 #[cfg(target_os = "linux")]

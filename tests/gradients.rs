@@ -28,6 +28,12 @@ fn net(hidden: impl Fn(usize) -> Units, output: Units, bias: Bias) -> Net {
     Net::new(INPUTS).layer(4, hidden(4)).layer(5, hidden(5)).layer(OUTPUTS, output).bias(bias)
 }
 
+/// The same net with as many outputs as the loss needs for [`OUTPUTS`] targets.
+fn fitted(mut net: Net, loss: Loss) -> Net {
+    net.layers[2].units = loss.outputs(OUTPUTS);
+    net
+}
+
 /// An output layer that gives what the loss takes.
 fn output_for(loss: Loss) -> Units {
     match loss {
@@ -86,7 +92,7 @@ fn every_activation_with_every_loss_and_bias_convention_has_the_numerical_gradie
             for reduction in Reduction::ALL {
                 for bias in Bias::ALL {
                     let net = net(|_| activation.into(), output_for(loss), bias);
-                    let mut spec = Spec::new(net, Objective { loss, reduction });
+                    let mut spec = Spec::new(fitted(net, loss), Objective { loss, reduction });
                     spec.seed = 1;
                     spec.check().unwrap();
                     let what = format!("{activation}, {}, bias {bias}", spec.objective);
@@ -96,7 +102,31 @@ fn every_activation_with_every_loss_and_bias_convention_has_the_numerical_gradie
         }
     }
     summary.print("hidden activations");
-    assert_eq!(summary.nets, 18 * 8 * 3 * 3);
+    assert_eq!(summary.nets, 18 * 15 * 3 * 3);
+}
+
+#[test]
+fn smoothed_targets_have_the_numerical_gradient() {
+    for loss in Loss::ALL {
+        let net = fitted(net(|_| Activation::Tanh.into(), output_for(loss), Bias::Add), loss);
+        let mut spec = Spec::new(net, loss);
+        (spec.seed, spec.label_smoothing) = (1, 0.2);
+        if !loss.takes_smoothing() {
+            let error = spec.check().unwrap_err().to_string();
+            assert!(error.contains("label smoothing under"), "{error}");
+            continue;
+        }
+        spec.check().unwrap();
+        assert_checks(&format!("{loss} with smoothing"), &spec);
+        let hard = Spec { label_smoothing: 0.0, ..spec.clone() };
+        let data = unscaled(&random_data(loss, ROWS, INPUTS, OUTPUTS, spec.seed));
+        let weights = random_weights(&spec);
+        let (smooth, hard) = (
+            gradients(&mut cpu64(1), &spec, &data, &weights),
+            gradients(&mut cpu64(1), &hard, &data, &weights),
+        );
+        assert_ne!(smooth, hard, "{loss}");
+    }
 }
 
 /// The mask stays the same while a parameter is moved: it depends on the position and the epoch.
@@ -154,7 +184,8 @@ fn every_output_activation_with_every_loss_has_the_numerical_gradient() {
     for output in same.chain([Units::Softmax]) {
         for loss in Loss::ALL {
             let hidden = Units::Same(Activation::Tanh);
-            let mut spec = Spec::new(net(|_| hidden.clone(), output.clone(), Bias::Add), loss);
+            let net = net(|_| hidden.clone(), output.clone(), Bias::Add);
+            let mut spec = Spec::new(fitted(net, loss), loss);
             let positive = matches!(
                 output,
                 Units::Softmax
@@ -172,7 +203,7 @@ fn every_output_activation_with_every_loss_has_the_numerical_gradient() {
         }
     }
     summary.print("output activations");
-    assert_eq!(summary.nets, 19 * 7 + 4);
+    assert_eq!(summary.nets, 19 * 14 + 4);
 }
 
 #[test]
@@ -359,10 +390,16 @@ fn gradients_on_the_gpu_are_those_in_f64() {
         Spec::new(softmax(), Loss::CrossEntropyProbabilities),
         Spec::new(softmax(), Loss::AbsoluteError),
         Spec::new(net(mixed, mixed(OUTPUTS), Bias::Add), Loss::Huber(1.0)),
+        Spec::new(linear(Activation::Gelu), Loss::Focal(2.0)),
+        Spec::new(linear(Activation::Silu), Loss::BinaryFocal(1.5)),
+        Spec::new(linear(Activation::Tanh), Loss::KlDivergence),
+        Spec::new(linear(Activation::Mish), Loss::Cosine),
+        Spec::new(fitted(linear(Activation::Gelu), Loss::GaussianNll), Loss::GaussianNll),
     ];
     let mut closest: f64 = 0.0;
     for spec in specs {
-        let samples = unscaled(&random_data(spec.objective.loss, 37, INPUTS, OUTPUTS, 5));
+        let samples =
+            unscaled(&random_data(spec.objective.loss, 37, INPUTS, spec.net.outputs(), 5));
         let weights = random_weights(&spec);
         let exact = gradients(&mut double, &spec, &samples, &weights);
         let cpu = gradients(&mut single, &spec, &samples, &weights);

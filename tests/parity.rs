@@ -6,18 +6,24 @@ use adapter::has_gpu;
 use rand::RngExt;
 use std::sync::Arc;
 use wgrad::activation::Activation;
+use wgrad::augment::Augmentation;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::average::Share;
+use wgrad::kernels::combine::Factors;
 use wgrad::kernels::dropout::Dropout;
+use wgrad::kernels::edits::Edit;
 use wgrad::kernels::matmul::Form;
+use wgrad::kernels::vector_norm::STRETCH;
 use wgrad::loss::{Loss, Reduction};
 use wgrad::matrix::Matrix;
 use wgrad::optim::{Optimizer, Rule};
 use wgrad::parity::Replay;
+use wgrad::plan::Fusion;
 use wgrad::program::{Op, Program};
 use wgrad::random::{Permutation, Random, Stream, stream_key};
 use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
@@ -91,6 +97,7 @@ impl Case {
             features: Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap())),
             affine: Affine::identity(1),
             targets: None,
+            weights: None,
         });
         let mut replay = Replay::new(self.program, samples, device).unwrap();
         for (id, values) in self.values {
@@ -262,26 +269,63 @@ fn softmax_and_its_jacobian_agree() {
 fn every_loss_and_its_gradient_agree() {
     let mut random = random(5);
     for loss in Loss::ALL {
-        for reduction in Reduction::ALL {
+        for (round, reduction) in Reduction::ALL.into_iter().enumerate() {
             let Some(device) = gpu("losses") else { return };
-            let (rows, cols) = (size(&mut random), size(&mut random));
-            let len = rows * cols;
+            let (rows, targets) = (size(&mut random), size(&mut random));
+            let cols = loss.outputs(targets);
             let probabilities = loss == Loss::CrossEntropyProbabilities;
-            let y = (0..len)
+            let y = (0..rows * cols)
                 .map(
                     |_| if probabilities { random.uniform() } else { 3.0 * random.normal() } as f32,
                 )
                 .collect();
-            let t = (0..len).map(|_| if loss.is_for_classes() { random.uniform() } else { random.normal() } as f32).collect();
+            let shares = loss.is_for_classes() || loss == Loss::KlDivergence;
+            let t = (0..rows * targets)
+                .map(|_| if shares { random.uniform() } else { random.normal() } as f32)
+                .collect();
             let mut case = Case::new(rows);
             let y = case.batch("y", cols, y);
-            let t = case.batch("t", cols, t);
-            let unit = case.tensor("unit", Extent::Fixed(1), cols, vec![2.5; cols]);
+            let t = case.batch("t", targets, t);
+            let unit = case.tensor("unit", Extent::Fixed(1), targets, vec![2.5; targets]);
             let gradient = case.batch("gradient", cols, vec![]);
             let scores = case.batch("scores", 4, vec![]);
-            let scale = 1.0 / reduction.divisor(rows, cols);
-            let step = Step { loss_scale: scale as f32, ..Step::default() };
+            let step = Step {
+                loss_scale: (1.0 / reduction.divisor(rows, targets)) as f32,
+                smoothing: if loss.takes_smoothing() { 0.15 * round as f32 } else { 0.0 },
+                ..Step::default()
+            };
             case.check(Op::Loss { loss, y, t, unit, gradient, scores }, step, None, device);
+        }
+    }
+}
+
+/// In the fused plan of small nets and in the merged one of larger ones.
+#[test]
+fn every_loss_keeps_the_rule_in_every_plan() {
+    let mut random = random(13);
+    for (units, fusion) in [(12, Fusion::Rows), (450, Fusion::Layers)] {
+        for loss in Loss::ALL {
+            let Some(device) = gpu("losses in every plan") else { return };
+            let (rows, targets) = (61, 5);
+            let last = match loss {
+                Loss::CrossEntropyProbabilities => Units::Softmax,
+                _ => Activation::Identity.into(),
+            };
+            let net = Net::new(6)
+                .layer(units, Activation::Tanh)
+                .layer(units, Activation::Silu)
+                .layer(loss.outputs(targets), last);
+            let mut spec = Spec::new(net, loss);
+            spec.batch_size = 40;
+            spec.label_smoothing = if loss.takes_smoothing() { 0.1 } else { 0.0 };
+            let features = Features::F32(Matrix::from_fn(rows, 6, |_, _| random.normal() as f32));
+            let numbers = Matrix::from_fn(rows, targets, |_, _| random.uniform() as f32);
+            let data = Dataset::new("random", features, Targets::Numbers(numbers)).unwrap();
+            assert_eq!(device.fusion(&spec, spec.batch_size), fusion);
+            let preprocessing = wgrad::data::Preprocessing::none(&data);
+            let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+            let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
+            assert!(report.passed, "{}: {failed:#?}", spec.objective);
         }
     }
 }
@@ -314,10 +358,10 @@ fn sums_over_rows_agree() {
 #[test]
 fn every_optimizer_agrees() {
     let mut random = random(7);
-    for optimizer in Optimizer::ALL {
+    for optimizer in Optimizer::ALL.into_iter().filter(|o| o.is_element_wise()) {
         for decay in [0.0, 0.01] {
             let Some(device) = gpu("optimizers") else { return };
-            let len = 10 * size(&mut random);
+            let len = 64 + 10 * size(&mut random);
             let mut case = Case::new(1);
             let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
             let w = row("w", normal(&mut random, len));
@@ -328,8 +372,78 @@ fn every_optimizer_agrees() {
             let state = [first, squares("second"), squares("third")];
             let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
             let rule = Rule { optimizer, decay, decayed: len / 2 };
-            case.check(Op::Update { rule, w, g, state }, step, None, device);
+            // From the middle of the row on, too.
+            let from = if decay > 0.0 { 64 } else { 0 };
+            case.check(Op::Update { rule, w, g, state, from }, step, None, device);
         }
+    }
+}
+
+#[test]
+fn edits_of_the_gradient_agree() {
+    let mut random = random(11);
+    for round in 0..10 {
+        let Some(device) = gpu("edits of the gradient") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (w, g) = (row("w", normal(&mut random, len)), row("g", normal(&mut random, len)));
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![[0.5, 20.0][round / 5]]);
+        let edit = match round % 5 {
+            0 => Edit::SignPenalty { strength: 0.3, w },
+            1 => Edit::ClipValue { limit: 0.7 },
+            2 => Edit::ClipNorm { limit: 3.0, norm },
+            3 => Edit::Unit { norm },
+            _ => Edit::Noise { variance: 0.1, key: [3, round as u32], first: 70 },
+        };
+        let step = Step { t: [0, 900][round / 5], ..Step::default() };
+        case.check(Op::Edit { edit, g }, step, None, device);
+    }
+}
+
+#[test]
+fn augmented_images_are_bit_equal() {
+    let mut random = random(20);
+    for text in [
+        "none",
+        "standard",
+        "shift(3)+rotation(45)+scale(0.5)+shear(45)",
+        "elastic(6,3)+noise(40)+cutout(5)",
+    ] {
+        for colours in [1, 3] {
+            let Some(device) = gpu("augmentation") else { return };
+            let shape = [random.random_range(1..40), random.random_range(1..40), colours];
+            let cols = shape.iter().product::<u32>() as usize;
+            let (all, rows) = (9, 7);
+            let features =
+                Features::U8(Matrix::from_fn(all, cols, |_, _| random.random_range(0..=255)));
+            let affine =
+                Affine { shift: normal(&mut random, cols), scale: normal(&mut random, cols) };
+            let samples =
+                Samples { features: Arc::new(features), affine, targets: None, weights: None };
+            let mut case = Case::new(rows);
+            let x = case.batch("x", cols, vec![0.0; rows * cols]);
+            let key = [random.random(), random.random()];
+            let augmentation = Augmentation::new(&text.parse().unwrap(), shape, key);
+            let order = Permutation::new(all as u32, Some([5, 6])).words();
+            let step = Step { first: 2, epoch: 4, order, ..Step::default() };
+            // The rule allows such an op no error at all.
+            case.check(Op::Augment { augmentation, x }, step, Some(samples), device);
+        }
+    }
+}
+
+#[test]
+fn gradients_of_micro_batches_add_up_alike() {
+    let mut random = random(19);
+    for last in [false, true] {
+        let Some(device) = gpu("collected gradients") else { return };
+        let len = size(&mut random);
+        let mut case = Case::new(1);
+        let g = case.tensor("g", Extent::Fixed(1), len, normal(&mut random, len));
+        let total = case.tensor("total", Extent::Fixed(1), len, normal(&mut random, len));
+        let after = case.check(Op::Collect { g, total, last }, Step::default(), None, device);
+        assert_eq!(after.iter().all(|&x| x == 0.0), last, "the total is given back at the end");
     }
 }
 
@@ -353,6 +467,22 @@ fn dropout_agrees() {
 }
 
 #[test]
+fn norms_agree_over_a_stretch_and_over_many() {
+    let mut random = random(12);
+    for len in [1, 63, 4096, 4097, 300_000] {
+        let Some(device) = gpu("norms") else { return };
+        let mut case = Case::new(1);
+        let x = case.tensor("x", Extent::Fixed(1), len, normal(&mut random, len));
+        let stretches = len.div_ceil(STRETCH);
+        let partial = case.tensor("partial", Extent::Fixed(1), stretches, vec![]);
+        let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![]);
+        let norm = case.check(Op::VectorNorm { x, partial, norm }, Step::default(), None, device);
+        let root = (len as f32).sqrt();
+        assert!(len < 4096 || (norm[0] / root - 1.0).abs() < 0.1, "{norm:?} of {len}");
+    }
+}
+
+#[test]
 fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
     let mut random = random(18);
     for limit in [0.1, 1.0, 5.0, 1e6] {
@@ -367,6 +497,105 @@ fn weights_beyond_the_largest_norm_are_scaled_back_alike() {
             let expected = norm(before).min(limit);
             assert!((norm(after) - expected).abs() <= 1e-4 * expected, "{expected}");
         }
+    }
+}
+
+#[test]
+fn directions_of_whole_tensors_and_steps_along_them_agree() {
+    let mut random = random(14);
+    for optimizer in Optimizer::ALL.into_iter().filter(|o| !o.is_element_wise()) {
+        let Some(device) = gpu("directions") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (w, g) = (row("w", normal(&mut random, len)), row("g", normal(&mut random, len)));
+        let at = 64;
+        let mut state = |name| {
+            let values = normal(&mut random, at + len).iter().map(|x| x * x).collect();
+            case.tensor(name, Extent::Fixed(1), at + len, values)
+        };
+        let state = [state("first"), state("second")];
+        let u = case.tensor("u", Extent::Fixed(1), len, vec![]);
+        let rule = Rule { optimizer, decay: 0.1, decayed: at + len / 2 };
+        let step = Step { corrections: optimizer.corrections(3), ..Step::default() };
+        case.check(Op::Direction { rule, w, g, state, at, u }, step, None, device);
+    }
+    for round in 0..4 {
+        let Some(device) = gpu("steps along directions") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name, values| case.tensor(name, Extent::Fixed(1), len, values);
+        let (x, y) = (row("x", normal(&mut random, len)), row("y", normal(&mut random, len)));
+        let mut norm = |name, value| case.tensor(name, Extent::Fixed(1), 1, vec![value]);
+        let norms = [norm("norm of x", [3.0, 0.0][round % 2]), norm("norm of y", 0.4)];
+        let factors = match round {
+            0 => Factors::Fixed([-4.775, 2.0315]),
+            1 => Factors::Step { decay: 0.1, scale: 1.5 },
+            _ => Factors::Trust { norms },
+        };
+        let step = Step { lr: 0.3, ..Step::default() };
+        let found = case.check(Op::Combine { factors, x, y }, step, None, device);
+        assert!(found.iter().all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn the_first_values_that_are_not_finite_are_found_by_both_alike() {
+    let mut random = random(12);
+    for round in 0..8 {
+        let Some(device) = gpu("nonfinite") else { return };
+        let (rows, cols) = (size(&mut random), size(&mut random) * (1 + round % 2 * 9));
+        let mut values = normal(&mut random, rows * cols);
+        let mut expected = vec![-1.0; rows];
+        for (row, expected) in values.chunks_exact_mut(cols).zip(&mut expected) {
+            // The largest finite value and the smallest subnormal one are none.
+            let fine = [f32::MAX, -f32::MAX, f32::from_bits(1), -0.0];
+            row[random.random_range(0..cols)] = fine[random.random_range(0..4)];
+            for _ in 0..random.random_range(0..3) {
+                let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0xff80_0001)];
+                row[random.random_range(0..cols)] = bad[random.random_range(0..4)];
+            }
+            if let Some(first) = row.iter().position(|x| !x.is_finite()) {
+                *expected = first as f32;
+            }
+        }
+        let mut case = Case::new(rows);
+        let extent = if round % 3 == 0 { Extent::Batch } else { Extent::Fixed(rows) };
+        let x = case.tensor("x", extent, cols, values);
+        let found = case.tensor("found", extent, 1, vec![7.0; rows]);
+        let step = Step { rows: rows as u32, ..Step::default() };
+        assert_eq!(case.check(Op::Nonfinite { x, found }, step, None, device), expected);
+    }
+}
+
+#[test]
+fn averages_of_weights_agree_and_exchanges_are_exact() {
+    let mut random = random(13);
+    for (share, step) in [
+        (Share::Constant(0.01), Step { t: 0, ..Step::default() }),
+        (Share::Constant(0.01), Step { t: 9, ..Step::default() }),
+        (Share::Equal(7), Step { epoch: 7, ..Step::default() }),
+        (Share::Equal(7), Step { epoch: 19, ..Step::default() }),
+    ] {
+        let Some(device) = gpu("averages of weights") else { return };
+        let len = 10 * size(&mut random);
+        let mut case = Case::new(1);
+        let mut row = |name| {
+            let values = normal(&mut random, len);
+            (case.tensor(name, Extent::Fixed(1), len, values.clone()), values)
+        };
+        let ((w, new), (average, old)) = (row("w"), row("average"));
+        let found = case.check(Op::Average { share, w, average }, step, None, device);
+        let part = share.at::<f32>(&step);
+        for ((found, new), old) in found.iter().zip(&new).zip(&old) {
+            assert!((found - (part * new + (1.0 - part) * old)).abs() < 1e-6);
+        }
+
+        let Some(device) = gpu("averages of weights") else { return };
+        let mut case = Case::new(1);
+        let a = case.tensor("a", Extent::Fixed(1), len, new.clone());
+        let b = case.tensor("b", Extent::Fixed(1), len, old);
+        assert_eq!(case.check(Op::Swap { a, b }, step, None, device), new);
     }
 }
 
@@ -390,7 +619,8 @@ fn gathered_rows_are_bit_equal_from_bytes_and_from_floats() {
         } else {
             Targets::Numbers(Matrix::from_fn(all, cols, |_, _| random.normal() as f32))
         };
-        let samples = Samples { features: Arc::new(features), affine, targets: Some(targets) };
+        let samples =
+            Samples { features: Arc::new(features), affine, targets: Some(targets), weights: None };
         let order =
             Permutation::new(all as u32, Some(stream_key(3, Stream::Shuffle, round))).words();
         let step = Step { first: (all - rows) as u32, order, ..Step::default() };
@@ -490,7 +720,8 @@ fn elementary_functions_are_right_in_every_digit() {
         program.ops.push(Op::Activation { functions, z: from, a: to });
         device.load(Arc::new(program)).unwrap();
         let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap()));
-        let samples = Samples { features, affine: Affine::identity(1), targets: None };
+        let samples =
+            Samples { features, affine: Affine::identity(1), targets: None, weights: None };
         let data = device.upload(Arc::new(samples)).unwrap();
         device.write(from, Values::F32(&z)).unwrap();
         device.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).unwrap();
@@ -561,7 +792,8 @@ fn a_device_that_gives_nan_fails_the_comparison() {
 fn fused_steps_agree_tensor_by_tensor() {
     let data = wgrad::data::digits();
     let preprocessing = wgrad::data::Preprocessing::fit(&data, wgrad::data::Scaling::Minmax);
-    for (round, optimizer) in Optimizer::ALL.into_iter().enumerate() {
+    let rules = Optimizer::ALL.into_iter().filter(|o| o.is_element_wise());
+    for (round, optimizer) in rules.enumerate() {
         let Some(device) = gpu("fused steps") else { return };
         let last = [Units::Softmax, Activation::Identity.into()][round % 2].clone();
         let loss = [Loss::SquaredError, Loss::CrossEntropy][round % 2];

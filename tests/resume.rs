@@ -66,7 +66,10 @@ fn spec(optimizer: Optimizer, plan: PlanKind) -> (Spec, Dataset, Dataset) {
         stopping,
         ..Spec::new(net, Loss::CrossEntropy)
     };
-    let spec = Spec { optimizer, ..spec }.epochs(3);
+    let mut spec = Spec { optimizer, ..spec }.epochs(3);
+    if optimizer.needs_full_batch() {
+        spec = Spec { batch_size: 50, ..spec }.epochs(30);
+    }
     (spec, random_classes(50, 6, 3, 1), random_classes(20, 6, 3, 2))
 }
 
@@ -90,7 +93,7 @@ fn goes_on_exactly(backends: &[Shared], optimizer: Optimizer, plan: PlanKind, ra
                 Trainer::resume(&spec, &training, none(), backend, checkpoint).unwrap()
             }
         };
-        let step = run.position().step + 1 + draw(random, end.steps / 4);
+        let step = run.position().step + 1 + draw(random, end.steps / 5);
         let mut ends = EndsAt { step, taken: Vec::new() };
         let ended = run.fit(Some(&validation), &mut ends).unwrap();
         if ended.ending == Ending::Done {
@@ -349,6 +352,29 @@ fn what_would_make_another_run_of_it_is_refused() {
     refused("--resume folds", 2, "a run of folds");
     place.ok("train xor --device cpu --quiet --epochs 1 --keep-checkpoints 0 --out bare");
     assert!(!place.path("bare/checkpoint").exists());
+}
+
+#[test]
+fn verify_proves_it_on_this_machine() {
+    let place = Place::new();
+    for args in [
+        "digits --layers 9:tanh",
+        "moons --optimizer sgd --batch-size 7",
+        "digits --dropout 0.2 --norm batch",
+        "digits --ema 0.99",
+        "moons --swa 0.5 --schedule plateau",
+        "digits --micro-batch 16",
+        "digits --optimizer radam --clip-global-norm 1 --gradient-noise 0.01 --max-norm 1",
+    ] {
+        let report =
+            &place.ok(&format!("verify --data {args} --resume --device cpu --json")).json()[0];
+        assert_eq!((&report["passed"], &report["differs"]), (&true.into(), &Value::Null));
+        let at = report["interrupted_at"].as_array().unwrap();
+        let steps = report["steps"].as_u64().unwrap();
+        assert!(at.len() > 2 && at.iter().all(|step| step.as_u64().unwrap() < steps), "{report}");
+    }
+    let told = place.ok("verify --data xor --resume --device cpu").stdout;
+    assert!(told.starts_with("passed: ") && told.ends_with("tensors bit-identical\n"), "{told}");
 }
 
 /// A shell in which no file grows beyond some kilobytes stands in for a disk that is full.

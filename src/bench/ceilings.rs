@@ -99,7 +99,8 @@ pub fn seconds(program: Program, output: TensorId, mut backend: Box<dyn Backend>
     backend.load(Arc::new(program))?;
     let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0])?));
     let affine = Affine::identity(1);
-    let data = backend.upload(Arc::new(Samples { features, affine, targets: None }))?;
+    let data =
+        backend.upload(Arc::new(Samples { features, affine, targets: None, weights: None }))?;
     let step = Step { rows, ..Step::default() };
     let mut time = |steps: &[Step]| -> Result<f64> {
         let begin = Instant::now();

@@ -8,6 +8,7 @@ use super::{bytes_of, not_safetensors};
 use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::metrics::Metrics;
+use crate::schedule::Plateau;
 use crate::snapshot::{Best, Checkpoint, Detours, Fingerprint, HostTensor, Position, Snapshot};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ struct Meta {
     epoch_start: Option<Position>,
     best: Option<BestMeta>,
     detours: Detours,
+    losses: Option<[f64; 2]>,
+    #[serde(default)]
+    plateau: Plateau,
     seconds: f64,
     settings: String,
     data: Fingerprint,
@@ -105,6 +109,8 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
             metrics: named(&best.metrics),
         }),
         detours: checkpoint.detours.clone(),
+        losses: checkpoint.losses,
+        plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
         data: checkpoint.data.clone(),
@@ -171,7 +177,7 @@ fn hexadecimal(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A part of a checkpoint: prefix, sums, tensors.
+/// A part of a file: the prefix of its tensors, the running sums, and the tensors.
 type Part<'a> = (&'static str, Option<&'a [f32]>, &'a [HostTensor]);
 
 /// The parts of a checkpoint, in the order of its file.
@@ -259,6 +265,8 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         epoch_start: meta.epoch_start.map(|at| snapshot("epoch_start", at)).transpose()?,
         best: meta.best.map(best).transpose()?,
         detours: meta.detours,
+        losses: meta.losses,
+        plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,
         data: meta.data,

@@ -195,6 +195,9 @@ pub(super) struct CheckGradientsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
+    /// Hold a run that is interrupted and gone on with against one that isn't, instead of the kernels
+    #[arg(long)]
+    pub resume: bool,
     #[command(flatten)]
     pub common: CheckArgs,
     #[command(flatten)]

@@ -3,18 +3,19 @@
 use super::streaming::{self, Stored, Streaming};
 use super::{say, splitting};
 use crate::activation::Activation;
+use crate::augment::Augment;
 use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Scaling, Targets,
-    TrainTest,
+    self, Affine, Colour, Data, DataOptions, Dataset, Fitting, ImageShape, NAMES, Preprocessing,
+    Scaling, Targets, TrainTest,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
-use crate::optim::Optimizer;
+use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
@@ -35,9 +36,14 @@ pub(super) struct Job {
     pub spec: Spec,
     pub scaling: Scaling,
     pub preprocessing: Preprocessing,
+    /// The training rows with all of their weights.
     pub training: Dataset,
+    /// The weights of the training rows without those of their classes.
+    pub sample_weights: Option<Vec<f32>>,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
+    /// The rows of the data that are trained on, in this order.
+    pub training_rows: Arc<Vec<usize>>,
     /// The data as they were read, before anything was fitted to them.
     pub data: Arc<Data>,
     /// The weights to start from instead of drawn ones.
@@ -86,7 +92,6 @@ impl Source {
     pub fn job(&self, parts: &Parts) -> Result<Job> {
         let Source { data, options, test, .. } = self;
         let mut config = self.config.clone();
-        refuse_weights(&config)?;
         let source = config.data.data.clone().unwrap_or_default();
         let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
             "spiral" | "moons" | "xor" => Scaling::None,
@@ -100,6 +105,14 @@ impl Source {
         let mut preprocessing =
             Preprocessing::fit_rows(data, &parts.training, &Fitting { scaling, log })?;
         let training = preprocessing.dataset(data, &parts.training)?;
+        let sample_weights = training.weights().map(<[f32]>::to_vec);
+        let training = match &config.data.class_weight {
+            Some(weight) => {
+                let weights = weight.of(training.targets())?;
+                training.weighted(weights)?
+            }
+            None => training,
+        };
         let objective = *config.net.loss.get_or_insert_with(|| {
             Objective::from(match training.targets() {
                 Targets::Classes { .. } => Loss::CrossEntropy,
@@ -107,8 +120,8 @@ impl Source {
                 Targets::Numbers(_) => Loss::SquaredError,
             })
         });
-        if objective.loss == Loss::Poisson {
-            // Counts must stay counts.
+        if objective.loss.needs_raw_targets() {
+            // Counts must stay counts, and shares shares.
             preprocessing.targets = Affine::identity(training.outputs());
         }
         let part = |rows: &[usize]| match rows {
@@ -145,17 +158,25 @@ impl Source {
         for data in validation.iter().chain(&test) {
             preprocessing.samples(data)?;
         }
+        spec.augment = match config.step.augment.filter(|augment| *augment != Augment::default()) {
+            Some(augment) => Some((augment, image_shape(&training)?)),
+            None => None,
+        };
+        spec.check()?;
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
         resolve_stopping(&mut config, &mut spec, &training, validation.is_some())?;
         make_absolute(&mut config)?;
+        let training_rows = Arc::new(parts.training.clone());
         Ok(Job {
             config,
             spec,
             scaling,
             preprocessing,
             training,
+            training_rows,
+            sample_weights,
             validation,
             test,
             data: data.clone(),
@@ -200,6 +221,22 @@ impl Job {
         }
     }
 
+    /// What users call a training row: its line, or its number in the data.
+    pub fn row_name(&self) -> impl Fn(usize) -> String + 'static {
+        let (data, rows) = (self.data.clone(), self.training_rows.clone());
+        let streaming = self.streaming.clone();
+        move |row| {
+            if let Some(table) = &streaming {
+                return format!("row {}", table.training_row(row) + 1);
+            }
+            let row = rows.get(row).copied().unwrap_or(row);
+            match data.table() {
+                Some(table) => table.frame().describe_row(row),
+                None => format!("row {}", row + 1),
+            }
+        }
+    }
+
     /// The file of the resolved options.
     pub fn config_text(&self, device: &DeviceInfo) -> Result<String> {
         let name = if device.backend == "cpu" { "cpu" } else { &device.name };
@@ -234,20 +271,6 @@ fn for_digits(config: &mut TrainConfig) {
     }
 }
 
-/// No kernel weighs rows yet: said, rather than trained as if nothing had been asked for.
-fn refuse_weights(config: &TrainConfig) -> Result<()> {
-    let data = &config.data;
-    let asked = [
-        data.class_weight.as_ref().map(|_| "--class-weight"),
-        data.sample_weight.as_ref().map(|_| "--sample-weight"),
-    ];
-    match asked.into_iter().flatten().next() {
-        None => Ok(()),
-        Some(option) => Err(Error::usage(format!("{option} is not trained with yet"))
-            .help("leave it out; a column of weights can be left out of the inputs by --ignore")),
-    }
-}
-
 /// What suits tables better than the general defaults: `benches/tables/RESULTS.md` has the figures.
 fn for_tables(config: &mut TrainConfig) {
     config.run.epochs.get_or_insert(30);
@@ -260,6 +283,21 @@ fn for_tables(config: &mut TrainConfig) {
     }
 }
 
+/// Width, height and colours of a pixel of the images that are trained on.
+fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
+    let features = training.features().cols() as u32;
+    let side = features.isqrt();
+    match training.shape() {
+        Some(ImageShape { width, height, colour }) => {
+            Ok([width, height, if colour == Colour::Rgb { 3 } else { 1 }])
+        }
+        None if training.is_image() && side * side == features => Ok([side, side, 1]),
+        None => Err(Error::usage("augmentation of data that are not images")
+            .at(training.name())
+            .help("it is for folders of images, MNIST and tables of square images: leave --augment out")),
+    }
+}
+
 /// The net of the options for these data.
 fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> {
     let options = &mut config.net;
@@ -269,9 +307,10 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
         None => vec![Layer::new(128, hidden)],
     };
     options.layers = Some(HiddenLayers::of(&layers));
+    let one_for_two = loss.is_for_labels() || loss == Loss::Hinge;
     let outputs = match training.class_names() {
-        Some(classes) if loss == Loss::BinaryCrossEntropy && classes.len() == 2 => 1,
-        _ => training.outputs(),
+        Some(classes) if one_for_two && classes.len() == 2 => 1,
+        _ => loss.outputs(training.outputs()),
     };
     let activation = options.output_activation.get_or_insert(match loss {
         Loss::CrossEntropyProbabilities => Units::Softmax,
@@ -300,13 +339,23 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         optimizer,
         lr,
         schedule,
+        warmup,
         momentum,
         beta2,
         epsilon,
         weight_decay,
         decay_all,
+        l1,
+        clip_value,
+        clip_norm,
+        clip_global_norm,
+        gradient_noise,
+        ema,
+        swa,
         max_norm,
+        augment: _,
         batch_size,
+        micro_batch,
     } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
@@ -320,10 +369,30 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     }
     spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
     spec.schedule = *schedule.get_or_insert_default();
+    spec.warmup = *warmup.get_or_insert_default();
+    spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
     spec.decay_all = *decay_all.get_or_insert(false);
+    spec.edits = GradientEdits {
+        l1: *l1.get_or_insert(0.0),
+        clip_value: *clip_value,
+        clip_norm: *clip_norm,
+        clip_global_norm: *clip_global_norm,
+        noise: *gradient_noise.get_or_insert(0.0),
+    };
+    spec.averaging = match (*ema, *swa) {
+        (None, None) => Averaging::None,
+        (Some(decay), None) => Averaging::Ema { decay },
+        (None, Some(fraction)) => Averaging::Swa { fraction },
+        (Some(_), Some(_)) => {
+            return Err(
+                Error::usage("both --ema and --swa").help("take one average of the weights")
+            );
+        }
+    };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
+    spec.micro_batch = *micro_batch;
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);
@@ -387,7 +456,7 @@ fn resolve_stopping(
         metric: run.metric.clone().or_else(|| Some(run.stop_at.as_ref()?.metric.clone())),
         patience: run.patience,
         time_limit: run.time_limit.map(|span| span.0),
-        ..Stopping::default()
+        on_divergence: run.on_divergence.unwrap_or_default(),
     };
     spec.stopping.check()
 }

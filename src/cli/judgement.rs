@@ -25,9 +25,10 @@ pub(super) struct Baselines {
 }
 
 impl Baselines {
-    /// Fits the constants to the training rows.
+    /// Fits the constants to the training rows. Class weights, which say what to learn and not how
+    /// frequent the classes are, don't count.
     pub fn constants(job: &Job) -> Vec<Constant> {
-        Constant::fit(job.training.targets(), job.training.weights())
+        Constant::fit(job.training.targets(), job.sample_weights.as_deref())
     }
 
     /// Fits the linear model too, on the CPU.

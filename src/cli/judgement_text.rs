@@ -33,6 +33,8 @@ fn shown(name: &str) -> (&str, bool) {
         "hamming_loss" => ("labels wrong", true),
         "calibration_error" => ("calibration error", true),
         "mape" => ("MAPE", true),
+        "coverage_95" => ("within 95% interval", true),
+        "nll" => ("density −ln", false),
         "roc_auc" => ("ROC AUC", false),
         "log_loss" => ("log loss", false),
         "brier" => ("Brier score", false),
@@ -76,7 +78,9 @@ pub(super) fn brief(name: &str, judged: &Judgement) -> String {
     let (first, others): (&'static str, &[&str]) = match judged.report {
         Report::Classes(_) => ("accuracy", &["balanced_accuracy", "roc_auc", "log_loss"]),
         Report::Labels(_) => ("f1_micro", &["subset_accuracy", "hamming_loss", "roc_auc"]),
-        Report::Numbers(_) => ("rmse", &["mae", "median_absolute_error", "r2", "mape"]),
+        Report::Numbers(_) => {
+            ("rmse", &["mae", "median_absolute_error", "r2", "mape", "nll", "coverage_95"])
+        }
     };
     let values = judged.report.values();
     let of = |values: &[Value], name: &'static str| find(values, name).map(|x| value((name, x)));

@@ -27,7 +27,7 @@ impl Estimate {
             rows = rows.max(set.rows());
             bytes += data_bytes(set);
         }
-        let batch = spec.batch_size.min(rows) as f64;
+        let batch = spec.rows_at_a_time().min(rows) as f64;
         let units: f64 = spec.net.layers.iter().map(|l| l.units as f64).sum();
         let (inputs, outputs) = (spec.net.inputs as f64, spec.net.outputs() as f64);
         Estimate {

@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod check_gradients;
+mod choose;
 mod completions;
 mod devices;
 mod evaluate;
@@ -23,6 +24,7 @@ mod splitting;
 mod streaming;
 mod train;
 mod verify;
+mod verify_resume;
 mod warnings;
 
 use crate::error::{Error, Result};

@@ -15,15 +15,21 @@ const MAX_THREADS: usize = 1024;
 
 /// Opens the device, and says which it is and why.
 pub(super) fn open_device(config: &DeviceConfig) -> Result<Opened> {
-    if let Some(threads) = config.threads
-        && !(1..=MAX_THREADS).contains(&threads)
-    {
-        return Err(Error::usage(format!("{threads} threads"))
-            .help(format!("--threads is a number from 1 to {MAX_THREADS}")));
-    }
+    check_threads(config.threads)?;
     let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
     Ok(opened)
+}
+
+/// Refuses a number of threads that makes no sense.
+pub(super) fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
+            Err(Error::usage(format!("{threads} threads"))
+                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A trained model, with what its file says of where it came from.

@@ -3,7 +3,7 @@
 use super::inspect::describe_net;
 use super::job::Job;
 use super::memory::{Estimate, human};
-use super::{count, open, print, print_json};
+use super::{choose, count, print, print_json};
 use crate::data::{Column, Dataset, Encoding, Features, Role, Table, Targets};
 use crate::error::Result;
 use crate::observe::duration;
@@ -88,7 +88,7 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
 
 /// About how long the training takes, from steps on the device itself.
 fn seconds(job: &Job, steps: usize) -> Result<f64> {
-    let backend = open::open_device(&job.config.device)?.backend;
+    let backend = choose::open_for(job)?.backend;
     let mut trainer = Trainer::new(&job.spec, &job.training, job.preprocessing.clone(), backend)?;
     // The first step also prepares what later ones use.
     trainer.run_steps(1)?;

@@ -17,13 +17,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// The options that may be others than before: none of them changes what a step computes.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "epochs",
     "device",
     "threads",
     "data-dir",
     "time-limit",
     "patience",
+    "on-divergence",
     "stop-at",
     "checkpoint-every",
     "keep-checkpoints",
@@ -87,6 +88,7 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
     if let Some(checkpoint) = &begun.checkpoint {
         trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
     }
+    trainer.name_rows(job.row_name());
     events.cut(begun.events)?;
     let config = job.config_text(&device)?;
     directory.write_config(&config)?;

@@ -43,6 +43,9 @@ pub(super) struct Summary {
     /// The epoch whose weights are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Kept>,
+    /// What the weights tell of how the net was trained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<Judgement>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,10 +159,15 @@ impl Run<'_> {
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
+        let observers = &mut Together(observers);
         let fitted = match self.stored_validation() {
-            Some(set) => trainer.fit_stored(set.clone(), &mut Together(observers)),
-            None => trainer.fit(watched, &mut Together(observers)),
+            Some(set) => trainer.fit_stored(set.clone(), observers),
+            None => trainer.fit(watched, observers),
         };
+        let fitted = fitted.and_then(|end| {
+            let complete = matches!(end.ending, Ending::Done | Ending::Patience);
+            if complete { trainer.check_learnt().map(|()| end) } else { Ok(end) }
+        });
         bar.clear();
         if let Err(error) = &fitted {
             self.rescue(trainer, error);
@@ -237,6 +245,7 @@ impl Run<'_> {
             HeldOut::Test => (None, valid),
         };
         let complete = end.ending != Ending::Interrupted;
+        let findings = if complete { trainer.findings()? } else { Vec::new() };
         if let (Some(data), None, true) = (&self.job.test, &test, complete) {
             test = Some(trainer.evaluate(data)?);
         }
@@ -273,6 +282,7 @@ impl Run<'_> {
             submissions: traffic.submissions,
             train_loss,
             best,
+            findings,
             valid,
             test,
         })

@@ -86,6 +86,12 @@ impl Streaming {
         split::is_held_out(row, self.fraction, self.seed)
     }
 
+    /// The row of the table that is the training row of that number.
+    pub fn training_row(&self, number: usize) -> usize {
+        let mut training = (0..self.table.rows()).filter(|&row| !self.is_held_out(row));
+        training.nth(number).unwrap_or(number)
+    }
+
     /// The parts of the sample.
     pub fn parts(&self) -> Parts {
         let places = self.table.places();

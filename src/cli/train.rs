@@ -8,7 +8,7 @@ use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{count, folds, open, plan_ahead, print, resume, say};
+use super::{choose, count, folds, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::error::{ErrorKind, Result};
@@ -37,9 +37,10 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     let warnings = warnings(&job);
     warn(&warnings);
     job.store()?;
-    let opened = open::open_device(&job.config.device)?;
+    let opened = choose::open_for(&job)?;
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
+    take_micro_batch(&mut job, &trainer);
     let out = job.config.run.out.as_deref();
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
     let config = job.config_text(&device)?;
@@ -82,6 +83,7 @@ pub(super) fn train_in(
         run.fit(trainer, events, shown, &mut bar, &mut interrupt)?;
     if !args.json {
         print(&describe(&summary))?;
+        summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
         let mut judged = summary.valid.iter().chain(&summary.test);
         if let Some(note) = judged.find_map(not_worth_it) {
             say(format_args!("note: {note}"));
@@ -142,7 +144,20 @@ pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
     if let Some(weights) = &job.init {
         trainer.set_weights(weights)?;
     }
+    trainer.name_rows(job.row_name());
     Ok(trainer)
+}
+
+/// Takes over, and says, in what parts batches go that the device has no memory for.
+fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
+    let micro_batch = trainer.spec().micro_batch;
+    if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
+        say(format_args!(
+            "note: the device has no memory for a batch of {}: they go in parts of {rows}, with the same result",
+            job.spec.batch_size
+        ));
+        (job.spec.micro_batch, job.config.step.micro_batch) = (micro_batch, micro_batch);
+    }
 }
 
 /// The end of a run, for people.

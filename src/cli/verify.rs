@@ -3,7 +3,7 @@
 use super::args::VerifyArgs;
 use super::job::Job;
 use super::open::open_device;
-use super::{count, print, print_json};
+use super::{count, print, print_json, verify_resume};
 use crate::error::Result;
 use crate::parity::{self, OpReport, Report};
 use std::process::ExitCode;
@@ -19,6 +19,9 @@ struct Line<'a> {
 pub(super) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
     let config = args.common.resolve(args.step.clone(), args.device.clone())?;
     let job = Job::new(config)?;
+    if args.resume {
+        return verify_resume::verify(&job, args.common.json);
+    }
     let backend = open_device(&job.config.device)?.backend;
     let device = backend.info().to_string();
     let report = parity::verify(&job.spec, &job.preprocessing, &job.training, backend)?;

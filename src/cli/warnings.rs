@@ -102,8 +102,12 @@ fn balance(job: &Job) -> Option<String> {
             (share >= UNBALANCED).then(|| {
                 format!(
                     "{:.1}% of the training rows are of class {name:?}: accuracy says little, look \
-                     at balanced accuracy and F1",
-                    share * 100.0
+                     at balanced accuracy and F1{}",
+                    share * 100.0,
+                    match job.config.data.class_weight {
+                        None => "; --class-weight balanced makes the others count",
+                        Some(_) => "",
+                    }
                 )
             })
         }

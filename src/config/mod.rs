@@ -78,15 +78,17 @@ first_given! {
     }
     NetConfig {
         layers, activation, output_activation, bias, norm, residual, dropout,
-        input_dropout, initializer, loss
+        input_dropout, initializer, loss, label_smoothing
     }
     StepConfig {
-        optimizer, lr, schedule, momentum, beta2, epsilon, weight_decay, decay_all, max_norm,
-        batch_size
+        optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all,
+        max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
+        batch_size, micro_batch
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, memory_limit, checkpoint_every, keep_checkpoints, out, plan
+        patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
+        plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -239,16 +241,27 @@ mod tests {
             input-dropout = 0.25
             initializer = "normal(0.02)"
             loss = "huber(0.5):mean-batch"
+            label-smoothing = 0.1
             optimizer = "nesterov"
             lr = 0.001
-            schedule = "cosine"
+            schedule = "step(2epochs,0.5)"
+            warmup = 0.05
             momentum = 0.8
             beta2 = 0.95
             epsilon = 1e-6
             weight-decay = 1e-5
             decay-all = true
             max-norm = 3.5
+            l1 = 1e-6
+            clip-value = 2.0
+            clip-norm = 3.0
+            clip-global-norm = 4.0
+            gradient-noise = 0.01
+            ema = 0.99
+            swa = 0.25
+            augment = "shift(2)+elastic(3,7)"
             batch-size = 32
+            micro-batch = 8
             validation = 0.2
             split = "group:street"
             folds = 5
@@ -263,6 +276,7 @@ mod tests {
             patience = 5
             time-limit = "10m"
             memory-limit = "256M"
+            on-divergence = "skip-batch"
             checkpoint-every = "5epochs"
             keep-checkpoints = 3
             out = "there"

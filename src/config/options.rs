@@ -1,15 +1,16 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
 use super::values::{ByteSize, Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
-use crate::stopping::Keep;
+use crate::stopping::{Keep, OnDivergence};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -60,12 +61,14 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
 
-    /// How much the rows of each class count: balanced, or as in yes=3,no=1
+    /// How much the training rows of each class count in the loss: balanced (all classes alike), or as
+    /// in yes=3,no=1, 1 for the others; held-out rows are not weighted by class
     #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
 
-    /// A column that says how much each row counts
+    /// A column that says how much each row counts in the loss, held-out rows too; multiplied with
+    /// --class-weight, and scaled to a mean of 1
     #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
@@ -154,10 +157,23 @@ pub struct NetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initializer: Option<Init>,
 
-    /// The loss, with :total, :mean-batch or :mean [default: cross-entropy or squared-error]
+    /// The loss, with :total, :mean-batch or :mean: squared-error, absolute-error, huber(δ), log-cosh,
+    /// quantile(τ), gaussian-nll (a mean and a deviation), poisson, cosine; cross-entropy, focal(γ),
+    /// hinge, kl-divergence, binary-cross-entropy, binary-focal(γ), cross-entropy-probabilities
+    /// [default: cross-entropy or squared-error]
     #[arg(long, env = "WGRAD_LOSS", value_name = "LOSS[:REDUCTION]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Objective>,
+
+    /// The share ε of a class's probability that training gives to all classes alike [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_LABEL_SMOOTHING",
+        value_name = "SHARE",
+        allow_negative_numbers = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_smoothing: Option<f32>,
 }
 
 /// How the net is trained.
@@ -165,23 +181,31 @@ pub struct NetConfig {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training")]
 pub struct StepConfig {
-    /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion; rprop on
-    /// full batches [default: adam]
+    /// sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion, lamb,
+    /// muon; rprop and lbfgs on full batches [default: adam]
     #[arg(long, env = "WGRAD_OPTIMIZER")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
     /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
-    /// 0.007), 0.02 with momentum, 0.1 for sgd, 0.01 for adagrad and rprop, 0.002 for nadam, 0.0001
-    /// for lion]
+    /// 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
+    /// for nadam, 0.0001 for lion, 1 for lbfgs]
     #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
 
-    /// constant, linear or cosine [default: constant; cosine for tables]
+    /// How the learning rate changes: constant, linear, cosine, step(EVERY,FACTOR),
+    /// exponential(FACTOR[,EVERY]), polynomial(POWER), cosine-restarts(FIRST,MULT),
+    /// one-cycle(PEAK,START,END), inverse-sqrt or plateau(FACTOR,PATIENCE); a stretch is written 500
+    /// (steps), 0.3 (of the run) or 2epochs [default: constant; cosine for tables]
     #[arg(long, env = "WGRAD_SCHEDULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+
+    /// The steps, share of the run or epochs over which the learning rate rises first [default: 0]
+    #[arg(long, env = "WGRAD_WARMUP", value_name = "STEPS|FRACTION")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Span>,
 
     /// The momentum; β₁ for adam, its kin and lion [default: 0.9; 0 for rmsprop]
     #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]
@@ -217,10 +241,73 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_all: Option<bool>,
 
-    /// Rows of a batch [default: 64; all rows for rprop]
+    /// The L1 penalty, of weights but not of biases [default: 0]
+    #[arg(long, env = "WGRAD_L1", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1: Option<f32>,
+
+    /// Limit every element of the gradient to this size
+    #[arg(long, env = "WGRAD_CLIP_VALUE", allow_negative_numbers = true, value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f32>,
+
+    /// Scale the gradient of each weight matrix and bias down to this norm
+    #[arg(long, env = "WGRAD_CLIP_NORM", allow_negative_numbers = true, value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f32>,
+
+    /// Scale the gradient of all parameters down to this norm
+    #[arg(
+        long,
+        env = "WGRAD_CLIP_GLOBAL_NORM",
+        allow_negative_numbers = true,
+        value_name = "LIMIT"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_global_norm: Option<f32>,
+
+    /// Add normal noise to gradients, of this variance at first [default: 0]
+    #[arg(
+        long,
+        env = "WGRAD_GRADIENT_NOISE",
+        allow_negative_numbers = true,
+        value_name = "VARIANCE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<f32>,
+
+    /// Evaluate and save a moving average of the weights, of which a step keeps this part, as in 0.999
+    #[arg(
+        long,
+        env = "WGRAD_EMA",
+        allow_negative_numbers = true,
+        value_name = "DECAY",
+        conflicts_with = "swa"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
+
+    /// Evaluate and save the mean of the weights over this last part of the epochs, as in 0.25
+    #[arg(long, env = "WGRAD_SWA", allow_negative_numbers = true, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swa: Option<f32>,
+
+    /// What happens to images in training, as in shift(2)+rotation(10)+scale(0.1)+shear(8)+elastic(3,7)
+    /// +noise(10)+cutout(8): pixels, degrees, parts; or standard [default: none]
+    #[arg(long, env = "WGRAD_AUGMENT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
+
+    /// Rows of a batch [default: 64; all rows for rprop and lbfgs]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
+
+    /// The most rows that go through the net at a time, the gradients of a batch's parts being added
+    /// up [default: the whole batch, or what fits the device]
+    #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
 }
 
 /// How long, where, and to what end.
@@ -311,6 +398,13 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_MEMORY_LIMIT", value_name = "SIZE")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<ByteSize>,
+
+    /// What is done when the loss is no longer finite: stop and say where it began, lower-lr (back to
+    /// the start of the epoch, and on with half the learning rate) or skip-batch (on without the batch)
+    /// [default: stop]
+    #[arg(long, env = "WGRAD_ON_DIVERGENCE", value_name = "stop|lower-lr|skip-batch")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_divergence: Option<OnDivergence>,
 
     /// How often a checkpoint is written, as in 60s, 10m or 5epochs; one is always written at the end
     /// [default: 60s]

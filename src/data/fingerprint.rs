@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 const PIECE: usize = 1 << 20;
 
 impl Samples {
-    /// What these rows are recognised by: any other value, order, scaling or target gives another.
+    /// What these rows are recognised by: any other value, order, scaling, target or weight gives another.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut all = Sha256::new();
@@ -35,6 +35,9 @@ impl Samples {
                 add(bytemuck::cast_slice(m.data()));
             }
         }
+        if let Some(weights) = &self.weights {
+            add(bytemuck::cast_slice(weights));
+        }
         let sha256 = all.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Fingerprint { rows: self.rows(), columns: self.features.cols(), sha256 }
     }
@@ -52,7 +55,10 @@ mod tests {
             let targets =
                 Targets::Numbers(Matrix::from_fn(4, 1, |r, _| if r == 2 { change } else { 0.5 }));
             let data = Dataset::new("set", features, targets).unwrap().select(rows);
-            Preprocessing::none(&data).samples(&data).unwrap().fingerprint()
+            let weighted = data.clone().weighted(vec![1.0, 2.0, 1.0, 1.0]).unwrap();
+            let of = |data| Preprocessing::none(data).samples(data).unwrap().fingerprint();
+            assert_ne!(of(&weighted), of(&data));
+            of(&data)
         };
         let first = set(1.0, &[0, 1, 2, 3]);
         assert_eq!((first.rows, first.columns, first.sha256.len()), (4, 3, 64));

@@ -15,6 +15,9 @@ pub struct Samples {
     pub affine: Affine,
     /// (N) classes or (N, n_L) numbers; none where only predictions are wanted.
     pub targets: Option<Targets>,
+    /// How much the loss of each row counts: (N), with a mean of 1, so that what the sum over a
+    /// batch is divided by stays what it is. None where all rows count alike.
+    pub weights: Option<Vec<f32>>,
 }
 
 impl Samples {
@@ -24,23 +27,37 @@ impl Samples {
         self.features.rows()
     }
 
+    /// The rows named by `rows`, in that order.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Samples {
+            features: Arc::new(self.features.select_rows(rows)),
+            affine: self.affine.clone(),
+            targets: self.targets.as_ref().map(|targets| targets.select_rows(rows)),
+            weights: self.weights.as_ref().map(|w| rows.iter().map(|&row| w[row]).collect()),
+        }
+    }
+
     /// How the rows are stored on a device.
     #[must_use]
     pub fn storage(&self) -> Storage {
         Storage {
             bytes: matches!(*self.features, Features::U8(_)),
             classes: matches!(self.targets, Some(Targets::Classes { .. })),
+            weighted: self.weights.is_some(),
         }
     }
 }
 
 /// How a data set is stored on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Storage {
     /// Whether the features are bytes; else they are f32.
     pub bytes: bool,
     /// Whether the targets are classes; else they are f32.
     pub classes: bool,
+    /// Whether rows have weights.
+    pub weighted: bool,
 }
 
 /// What is done to features and targets before they meet the net, fitted on the training rows.
@@ -102,7 +119,7 @@ impl Preprocessing {
     pub fn features(&self, features: Arc<Features>) -> Result<Samples> {
         self.check_width(&features)?;
         let affine = self.features.clone();
-        Ok(Samples { features, affine, targets: None })
+        Ok(Samples { features, affine, targets: None, weights: None })
     }
 
     /// Refuses another number of columns than that of the training rows.
@@ -117,10 +134,10 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// Features and targets.
+    /// Features and targets, and the rows' weights where there are any, divided by their mean.
     ///
     /// # Errors
-    /// When the columns, classes or outputs are not those of the training rows.
+    /// When the columns, classes or outputs are not those of the training rows, or all weights are 0.
     pub fn samples(&self, data: &Dataset) -> Result<Samples> {
         let samples = self.features(data.features_shared()).map_err(|e| e.at(data.name()))?;
         let targets = match (data.targets(), &self.classes) {
@@ -156,8 +173,22 @@ impl Preprocessing {
                 .help("give data of the same kind as the training data"));
             }
         };
-        Ok(Samples { targets: Some(targets), ..samples })
+        let weights =
+            data.weights().map(|weights| with_mean_one(data.name(), weights)).transpose()?;
+        Ok(Samples { targets: Some(targets), weights, ..samples })
     }
+}
+
+/// Weights divided by their mean.
+fn with_mean_one(place: &str, weights: &[f32]) -> Result<Vec<f32>> {
+    let sum: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    if sum <= 0.0 {
+        return Err(Error::data("all rows have the weight 0")
+            .at(place)
+            .help("give some row a weight above 0"));
+    }
+    let mean = sum / weights.len() as f64;
+    Ok(weights.iter().map(|&w| (f64::from(w) / mean) as f32).collect())
 }
 
 /// Labels that count in `names`, counted in `classes` instead.
@@ -200,6 +231,18 @@ mod tests {
             error.to_string().contains("\"c\"") && error.to_string().contains("row 2"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn weights_keep_their_ratios_and_get_a_mean_of_one() {
+        let data = classes(&["a", "b"], vec![0, 1, 1, 0]);
+        let preprocessing = Preprocessing::none(&data);
+        assert_eq!(preprocessing.samples(&data).unwrap().weights, None);
+        let weights =
+            |w: [f32; 4]| preprocessing.samples(&data.clone().weighted(w.into()).unwrap());
+        let found = weights([1.0, 0.0, 4.0, 3.0]).unwrap().weights.unwrap();
+        assert_eq!(found, [0.5, 0.0, 2.0, 1.5]);
+        assert!(weights([0.0; 4]).unwrap_err().to_string().contains("all rows have the weight 0"));
     }
 
     #[test]

@@ -342,6 +342,12 @@ impl SlabOrder {
         slab * self.rows / count..(slab + 1) * self.rows / count
     }
 
+    /// The place in the file of the row at a position.
+    #[must_use]
+    pub fn row(&self, position: usize) -> usize {
+        self.pieces(position, 1).first().map_or(position, |piece| piece.start)
+    }
+
     /// Where the rows from position `first` on stand in the file, `rows` of them at most.
     fn pieces(&self, first: usize, rows: usize) -> Vec<std::ops::Range<usize>> {
         let mut pieces = Vec::new();

@@ -1,4 +1,10 @@
 //! How much each row counts.
+//!
+//! The loss of row i and its gradient are multiplied by w_i, whose mean over the training rows is
+//! made 1 ([`Preprocessing::samples`](super::Preprocessing::samples)): with a full batch, the mean
+//! loss is Σ w_i E_i / Σ w_i, as in PyTorch's and scikit-learn's weighted losses, and weights that
+//! are whole numbers do what repeating the rows does. Weights of classes are for training rows;
+//! held-out rows count by a column of weights only, as scikit-learn has it.
 
 use super::Targets;
 use crate::error::{Error, Result, nearest, serde_as_text};

@@ -3,7 +3,7 @@
 use super::probability::{CalibrationBin, bins, expected_calibration_error, scores};
 use super::{Confusion, Value, Weights, check, f1, mean, ratio, roc_auc};
 use crate::error::{Error, Result};
-use crate::kernels::loss::index_of_max;
+use crate::loss::index_of_max;
 use crate::matrix::Matrix;
 use rayon::prelude::*;
 use serde::Serialize;

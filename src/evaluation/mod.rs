@@ -9,6 +9,7 @@ mod classes;
 mod confusion;
 mod labels;
 pub mod leakage;
+mod normal;
 mod numbers;
 mod probability;
 mod ranking;
@@ -41,7 +42,8 @@ pub enum Report {
 }
 
 impl Report {
-    /// Judges predictions (rows, classes) or (rows, outputs) by the truth, in its own units.
+    /// Judges predictions (rows, classes), (rows, targets), or (rows, 2 · targets) where they are means
+    /// and then standard deviations, by the truth, in its own units.
     ///
     /// # Errors
     /// As [`ClassReport::new`] and [`NumberReport::new`].

@@ -1,5 +1,6 @@
 //! Numbers: how far predictions are from the truth, in its own units.
 
+use super::normal::normal_scores;
 use super::{Value, Weights, check, mean};
 use crate::error::Result;
 use crate::matrix::Matrix;
@@ -27,6 +28,13 @@ pub struct NumberReport {
     /// mean |e| / |t| over the values whose truth is not 0. None where all are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mape: Option<f64>,
+    /// Where deviations are predicted, the mean of −ln of the predicted normal density.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nll: Option<f64>,
+    /// Where deviations are predicted, the share of the truth within the central 95% of the predicted
+    /// normal distribution: 0.95 where the deviations are right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage_95: Option<f64>,
     /// How many values MAPE leaves out because their truth is 0.
     pub zero_targets: usize,
     /// Each output.
@@ -57,7 +65,8 @@ pub struct NumberScores {
 
 impl NumberReport {
     /// Judges `predictions` (rows, outputs) by `targets` (rows, outputs), both in the units of the
-    /// targets, rows weighted by `weights`.
+    /// targets, rows weighted by `weights`. Predictions of twice as many columns are means and then
+    /// standard deviations.
     ///
     /// # Errors
     /// When there are no rows, the shapes differ, or a number or weight is NaN or infinite.
@@ -68,7 +77,8 @@ impl NumberReport {
     ) -> Result<Self> {
         let (rows, cols) = (targets.rows(), targets.cols());
         let weights = Weights::new(weights, rows)?;
-        check(predictions, rows, cols, "prediction")?;
+        let with_deviations = predictions.cols() == 2 * cols;
+        check(predictions, rows, if with_deviations { 2 * cols } else { cols }, "prediction")?;
         check(targets, rows, cols, "target")?;
         let column = |m: &Matrix<f32>, c: usize| -> Vec<f64> {
             m.iter_rows().map(|row| row[c].into()).collect()
@@ -80,8 +90,11 @@ impl NumberReport {
         let (errors, variation) = outputs
             .iter()
             .fold((0.0, 0.0), |(e, v), output| (e + output.squares.0, v + output.squares.1));
+        let normal = with_deviations.then(|| normal_scores(predictions, targets, weights));
         Ok(NumberReport {
             rows,
+            nll: normal.map(|(nll, _)| nll),
+            coverage_95: normal.map(|(_, coverage)| coverage),
             rmse: of(|o| o.rmse.powi(2)).sqrt(),
             mae: of(|o| o.mae),
             median_absolute_error: of(|o| o.median_absolute_error),
@@ -102,6 +115,8 @@ impl NumberReport {
         ];
         values.extend(self.r2.map(|r2| ("r2", r2)));
         values.extend(self.mape.map(|mape| ("mape", mape)));
+        values.extend(self.nll.map(|nll| ("nll", nll)));
+        values.extend(self.coverage_95.map(|coverage| ("coverage_95", coverage)));
         values
     }
 }

@@ -5,12 +5,13 @@
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::dropout::Dropout;
-use super::loss::{LOSS_FUNCTIONS, threshold};
+use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
 use super::tile::{Along, Tile, tile};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
     read_write, uniform,
 };
+use crate::augment::Augmentation;
 use crate::data::Storage;
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -58,6 +59,8 @@ pub struct Rows {
     pub from: usize,
     /// X: (B, n_0).
     pub x: TensorId,
+    /// What happens to images, in passes back to the δ.
+    pub augmentation: Option<Augmentation>,
     /// What is dropped of X, in passes back to the δ.
     pub input_dropout: Option<Dropout>,
     /// The layers, from the input on.
@@ -152,7 +155,7 @@ uniform! {
         parameter: f32,
         threshold: f32,
         first_layer: u32,
-        padding: u32,
+        targets: u32,
         table: [[u32; 4]; 3 * LAYERS],
     }
 }
@@ -172,6 +175,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read("labels"),
         read("w"),
         read("unit"),
+        read("weights"),
         read_write("arena"),
         read_write("scores"),
     ];
@@ -184,6 +188,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
             RANDOM_FUNCTIONS,
             ACTIVATION_FUNCTIONS,
             LOSS_FUNCTIONS,
+            LOSS_ROW,
             include_str!("../../shaders/rows.wgsl"),
             &products,
         ];
@@ -210,7 +215,7 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     let units: usize = net.layers.iter().map(|l| l.units).sum();
     let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
     one_each
-        && !net.differs_in_training()
+        && !spec.differs_in_training()
         && net.layers.len() <= LAYERS
         && net.parameters() <= WEIGHTS
         && rows_rounds.max(update_rounds) <= ROUNDS
@@ -241,6 +246,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
     overrides.extend([
         ("BYTES", flag(storage.bytes)),
         ("CLASSES", flag(storage.classes)),
+        ("WEIGHTED", flag(storage.weighted)),
         ("LOSS", f64::from(op.loss.code())),
     ]);
     Launch {
@@ -256,9 +262,9 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
             y: at(input),
             gradient: at(op.gradient),
             parameter: op.loss.parameter(),
-            threshold: threshold(op.loss),
+            threshold: op.loss.link().threshold(),
             first_layer: op.from as u32,
-            padding: 0,
+            targets: op.loss.targets(place(input).1 as usize) as u32,
             table,
         }
         .bytes(),
@@ -268,6 +274,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
             Arg::Targets,
             Arg::Tensor(op.parameters),
             Arg::Tensor(op.unit),
+            loss::weights(storage.weighted),
             Arg::Tensor(op.arena),
             Arg::Tensor(op.scores),
         ],

@@ -2,9 +2,10 @@
 //! The equations of the losses stand in [`crate::loss`].
 
 use super::{
-    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, Step, read, read_write, uniform,
+    Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, REDUCE, Step, read, read_write,
+    uniform,
 };
-use crate::loss::{LANES, Link, Loss, sum};
+use crate::loss::{Loss, index_of_max, sum};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
 
@@ -25,22 +26,34 @@ pub const LOSS_FUNCTIONS: &str = include_str!("../../shaders/loss_functions.wgsl
 /// The text of the sum of scores over rows.
 pub const SCORES_SUM: &str = include_str!("../../shaders/scores_sum.wgsl");
 
-/// The text of a row's way through the loss, for a workgroup of 64.
+/// A row for each workgroup of 64.
+pub const LOSS_LANES: &str = include_str!("../../shaders/loss_lanes.wgsl");
+
+/// The text of a row's way through the loss.
 pub const LOSS_ROW: &str = include_str!("../../shaders/loss_row.wgsl");
 
-/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
+/// ∂E/∂Y: (B, n_L), times the row's weight where rows have weights, and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
     source: &[
         COMMON,
         FUNCTIONS,
+        RANDOM_FUNCTIONS,
         LOSS_FUNCTIONS,
         REDUCE,
+        LOSS_LANES,
         LOSS_ROW,
         include_str!("../../shaders/loss.wgsl"),
     ],
     uniform: Uniform::FIELDS,
-    bindings: &[read("y"), read("t"), read("unit"), read_write("gradient"), read_write("scores")],
+    bindings: &[
+        read("y"),
+        read("t"),
+        read("unit"),
+        read("weights"),
+        read_write("gradient"),
+        read_write("scores"),
+    ],
     workgroup_size: 64,
 };
 
@@ -57,27 +70,42 @@ pub static ACCUMULATE: Kernel = Kernel {
 /// the targets Σ d² and Σ |d|.
 pub const SCORES: usize = 4;
 
-/// Above this, a single output with that loss says yes.
-pub(super) fn threshold(loss: Loss) -> f32 {
-    if loss.link() == Link::Sigmoid { 0.0 } else { 0.5 }
-}
-
-/// Launches [`LOSS`]: y, t, gradient: (B, cols), unit: (cols), scores: (B, 4).
+/// Launches [`LOSS`]: y, gradient: (B, cols), t: (B, targets), unit: (targets), scores: (B, 4).
 #[must_use]
-pub fn launch(loss: Loss, [y, t, unit, gradient, scores]: [TensorId; 5], cols: usize) -> Launch {
+pub fn launch(
+    loss: Loss,
+    [y, t, unit, gradient, scores]: [TensorId; 5],
+    cols: usize,
+    weighted: bool,
+) -> Launch {
     Launch {
         kernel: &LOSS,
-        overrides: vec![("LOSS", f64::from(loss.code()))],
+        overrides: vec![
+            ("LOSS", f64::from(loss.code())),
+            ("WEIGHTED", f64::from(u8::from(weighted))),
+        ],
         uniform: Uniform {
             rows: 0,
             cols: cols as u32,
             parameter: loss.parameter(),
-            threshold: threshold(loss),
+            threshold: loss.link().threshold(),
         }
         .bytes(),
-        args: [y, t, unit, gradient, scores].map(Arg::Tensor).to_vec(),
+        args: vec![
+            Arg::Tensor(y),
+            Arg::Tensor(t),
+            Arg::Tensor(unit),
+            weights(weighted),
+            Arg::Tensor(gradient),
+            Arg::Tensor(scores),
+        ],
         grid: Grid::Rows(Extent::Batch),
     }
+}
+
+/// The argument for the weights of rows.
+pub(super) fn weights(weighted: bool) -> Arg {
+    if weighted { Arg::Weights } else { Arg::Unused }
 }
 
 /// Launches [`ACCUMULATE`]: scores: (B, 4), sums: (4), in parts for a batch of `batch` rows.
@@ -95,7 +123,8 @@ pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Ve
     (0..batch).step_by(ROWS).map(part).collect()
 }
 
-/// The CPU reference of [`LOSS`]: y, t, gradient: (rows, cols), unit: (cols), scores: (rows, 4).
+/// The CPU reference of [`LOSS`]: y, gradient: (rows, n_L), t: (rows, targets), unit: (targets),
+/// scores: (rows, 4).
 pub fn rows<T: Real>(
     loss: Loss,
     step: &Step,
@@ -105,15 +134,27 @@ pub fn rows<T: Real>(
     gradient: &mut [T],
     scores: &mut [T],
 ) {
-    let cols = unit.len();
-    for (r, scores) in scores.chunks_exact_mut(SCORES).enumerate() {
-        let row = r * cols..(r + 1) * cols;
-        let gradient = &mut gradient[row.clone()];
-        self::row(loss, step, &y[row.clone()], &t[row], unit, gradient, scores);
+    let (targets, outputs) = (unit.len(), loss.outputs(unit.len()));
+    let rows = y.chunks_exact(outputs).zip(t.chunks_exact(targets));
+    let results = gradient.chunks_exact_mut(outputs).zip(scores.chunks_exact_mut(SCORES));
+    for ((y, t), (gradient, scores)) in rows.zip(results) {
+        row(loss, step, y, t, unit, gradient, scores);
     }
 }
 
-/// One row of [`rows`]: y, t, unit, gradient: (cols), scores: (4).
+/// Multiplies the gradients and losses of rows by their weights; the rest of the scores stays.
+/// found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
+pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores: &mut [T]) {
+    let cols = gradient.len() / found.len().max(1);
+    let rows = gradient.chunks_exact_mut(cols).zip(scores.chunks_exact_mut(SCORES));
+    for (&row, (gradient, scores)) in found.iter().zip(rows) {
+        let weight = T::of(weights[row as usize].into());
+        gradient.iter_mut().for_each(|g| *g *= weight);
+        scores[0] *= weight;
+    }
+}
+
+/// One row of [`rows`]: y, gradient: (n_L), t, unit: (targets), scores: (4).
 fn row<T: Real>(
     loss: Loss,
     step: &Step,
@@ -123,16 +164,25 @@ fn row<T: Real>(
     gradient: &mut [T],
     scores: &mut [T],
 ) {
-    scores[0] = loss.row(y, t, T::of(step.loss_scale.into()), gradient);
-    let right = if y.len() == 1 {
-        (y[0] > T::of(threshold(loss).into())) == (t[0] > T::of(0.5))
+    let scale = T::of(step.loss_scale.into());
+    scores[0] = if step.smoothing == 0.0 {
+        loss.row(y, t, scale, gradient)
     } else {
-        index_of_max(y) == index_of_max(t)
+        let mut smooth = t.to_vec();
+        loss.smooth(T::of(step.smoothing.into()), &mut smooth);
+        loss.row(y, &smooth, scale, gradient)
     };
-    let error = |i: usize| (y[i] - t[i]) * unit[i];
+    let right = if y.len() == 1 {
+        (y[0] > T::of(loss.link().threshold().into())) == (t[0] > T::of(0.5))
+    } else {
+        index_of_max(&y[..t.len()]) == index_of_max(t)
+    };
+    let predicted = loss.predicted_numbers(y);
+    let predicted = predicted.as_deref().unwrap_or(y);
+    let error = |i: usize| (predicted[i] - t[i]) * unit[i];
     scores[1] = if right { T::one() } else { T::zero() };
-    scores[2] = sum(y.len(), |i| error(i) * error(i));
-    scores[3] = sum(y.len(), |i| error(i).abs());
+    scores[2] = sum(t.len(), |i| error(i) * error(i));
+    scores[3] = sum(t.len(), |i| error(i).abs());
 }
 
 /// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4). In stretches, as on the
@@ -143,22 +193,4 @@ pub fn accumulate<T: Real>(scores: &[T], sums: &mut [T]) {
             *sum += stretch.iter().skip(i).step_by(SCORES).copied().sum();
         }
     }
-}
-
-/// The lowest index at which the largest element stands; 0 where the first is NaN.
-pub fn index_of_max<T: Real>(row: &[T]) -> usize {
-    if row.first().is_none_or(|x| x.is_nan()) {
-        return 0;
-    }
-    // The largest by lanes, so that the compiler can use vectors, and then where it stands.
-    let mut most = [T::neg_infinity(); LANES];
-    let larger = |a: T, b: T| if b > a { b } else { a };
-    let (whole, rest) = row.as_chunks::<LANES>();
-    for part in whole {
-        for (most, &x) in most.iter_mut().zip(part) {
-            *most = larger(*most, x);
-        }
-    }
-    let most = most.iter().chain(rest).fold(T::neg_infinity(), |most, &x| larger(most, x));
-    row.iter().position(|&x| x == most).unwrap_or(0)
 }

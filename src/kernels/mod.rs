@@ -5,15 +5,22 @@
 
 pub mod activation;
 pub mod add;
+pub mod augment;
+pub mod average;
 pub mod backward;
+pub mod collect;
+pub mod combine;
 pub mod dense;
+pub mod direction;
 pub mod dropout;
+pub mod edits;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod max_norm;
+pub mod nonfinite;
 pub mod norm;
 pub mod optimizer;
 pub mod output;
@@ -21,6 +28,7 @@ pub mod random;
 pub mod softmax;
 pub mod sums;
 pub mod tile;
+pub mod vector_norm;
 
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
@@ -84,6 +92,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     let mut all = vec![
         &gather::GATHER,
         &gather::TARGETS,
+        &augment::AUGMENT,
         &activation::ACTIVATION,
         &activation::ACTIVATION_GRADIENT,
         &softmax::SOFTMAX,
@@ -91,9 +100,17 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &loss::LOSS,
         &loss::ACCUMULATE,
         &sums::COLUMN_SUMS,
+        &edits::EDIT,
+        &vector_norm::SQUARE_SUMS,
+        &vector_norm::NORM,
         &optimizer::OPTIMIZER,
+        &average::AVERAGE,
+        &average::SWAP,
+        &combine::COMBINE,
+        &direction::DIRECTION,
         &dropout::DROPOUT,
         &add::ADD,
+        &collect::COLLECT,
         &norm::BATCH_STATISTICS,
         &norm::BATCH_NORM,
         &norm::LAYER_NORM,
@@ -103,6 +120,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
+        &nonfinite::NONFINITE,
         &random::UNIFORM,
         &random::PERMUTATION,
     ];
@@ -150,8 +168,8 @@ pub struct Step {
     pub t: u32,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// Pads to 16 bytes.
-    pub padding: u32,
+    /// ε of label smoothing; 0 where rows are only measured.
+    pub smoothing: f32,
 }
 
 /// A binding's argument.
@@ -167,6 +185,8 @@ pub enum Arg {
     Affine,
     /// Its targets.
     Targets,
+    /// The weights of its rows.
+    Weights,
     /// Nothing: the kernel doesn't touch this binding in this variant.
     Unused,
 }

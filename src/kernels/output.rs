@@ -2,7 +2,7 @@
 //! δ_L = ∂E/∂A_L ⊙ σ_L′(Z_L), or Jᵀ ∂E/∂A_L for softmax, straight from the data set's targets.
 
 use super::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
-use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW, threshold};
+use super::loss::{self, LOSS_FUNCTIONS, LOSS_LANES, LOSS_ROW};
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, REDUCE, Step, read, read_write,
     softmax, uniform,
@@ -46,6 +46,7 @@ pub static OUTPUT: Kernel = Kernel {
         ACTIVATION_FUNCTIONS,
         LOSS_FUNCTIONS,
         REDUCE,
+        LOSS_LANES,
         LOSS_ROW,
         include_str!("../../shaders/output.wgsl"),
     ],
@@ -55,6 +56,7 @@ pub static OUTPUT: Kernel = Kernel {
         read("y"),
         read("z"),
         read("unit"),
+        read("weights"),
         read_write("delta"),
         read_write("scores"),
     ],
@@ -70,6 +72,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
         kernel: &OUTPUT,
         overrides: vec![
             ("CLASSES", flag(storage.classes)),
+            ("WEIGHTED", flag(storage.weighted)),
             ("LOSS", op.loss.code().into()),
             ("GRADIENT", flag(op.delta.is_some())),
             ("SOFTMAX", flag(activation.is_none())),
@@ -79,7 +82,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
         uniform: Uniform {
             cols: cols as u32,
             loss_parameter: op.loss.parameter(),
-            threshold: threshold(op.loss),
+            threshold: op.loss.link().threshold(),
         }
         .bytes(),
         args: vec![
@@ -87,6 +90,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
             Arg::Tensor(op.y),
             Arg::Tensor(op.z),
             Arg::Tensor(op.unit),
+            loss::weights(storage.weighted),
             op.delta.map_or(Arg::Unused, Arg::Tensor),
             Arg::Tensor(op.scores),
         ],
@@ -94,7 +98,7 @@ pub fn launch(op: &Output, cols: usize, storage: Storage) -> Launch {
     }
 }
 
-/// The CPU reference of [`OUTPUT`]: z, y, t, delta: (rows, n_L), unit: (n_L), scores: (rows, 4).
+/// The CPU reference of [`OUTPUT`]: z, y, delta: (rows, n_L), t: (rows, targets), unit: (targets), scores: (rows, 4).
 #[allow(clippy::too_many_arguments, reason = "one for each tensor of the op")]
 pub fn reference<T: Vector>(
     op: &Output,
@@ -108,7 +112,9 @@ pub fn reference<T: Vector>(
 ) {
     loss::rows(op.loss, step, y, t, unit, delta, scores);
     match &op.functions {
-        None => softmax::gradient(unit.len(), y, delta),
-        Some(functions) => activation::gradient(functions, 0..unit.len(), z, delta),
+        None => softmax::gradient(op.loss.outputs(unit.len()), y, delta),
+        Some(functions) => {
+            activation::gradient(functions, 0..op.loss.outputs(unit.len()), z, delta);
+        }
     }
 }

@@ -10,7 +10,7 @@ pub use progress::{Bar, Lines};
 pub use record::{HeldOut, Record};
 
 use crate::error::Result;
-use crate::event::{Epoch, Flow, Observer, Progress, Start};
+use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
 use crate::snapshot::{Checkpoint, Position};
 use std::sync::Arc;
 
@@ -33,6 +33,10 @@ impl Observer for Together<'_> {
             flow = stronger(flow, observer.epoch(epoch)?);
         }
         Ok(flow)
+    }
+
+    fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
+        self.0.iter_mut().try_for_each(|o| o.diverged(diverged))
     }
 
     fn wants_checkpoint(&mut self, position: &Position) -> bool {

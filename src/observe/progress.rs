@@ -2,7 +2,8 @@
 
 use super::{HeldOut, duration, short, thousands};
 use crate::error::Result;
-use crate::event::{Epoch, Flow, Observer, Progress, Start};
+use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
+use crate::stopping::OnDivergence;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 
@@ -65,6 +66,11 @@ impl Observer for Bar {
         Flow::Continue
     }
 
+    fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
+        self.bar.suspend(|| eprintln!("{}", detour(diverged)));
+        Ok(())
+    }
+
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         self.loss = Some(epoch.train_loss);
         // The first one says enough for a line that should fit 80 columns.
@@ -94,6 +100,11 @@ impl<W: Write> Observer for Lines<W> {
         Ok(())
     }
 
+    fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
+        let _ = writeln!(self.out, "{}", detour(diverged));
+        Ok(())
+    }
+
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         let left = epoch.seconds / epoch.epoch.max(1) as f64 * (self.epochs - epoch.epoch) as f64;
         // Progress that nobody reads must not end a run.
@@ -109,6 +120,23 @@ impl<W: Write> Observer for Lines<W> {
         );
         Ok(Flow::Continue)
     }
+}
+
+/// What a run that diverged goes on with.
+fn detour(diverged: &Diverged) -> String {
+    let Diverged { loss, epoch, step, tensor, action, lr, rows, .. } = diverged;
+    let tensor = tensor.as_ref().map_or(String::new(), |name| format!(", in {name}"));
+    let goes_on = match action {
+        OnDivergence::LowerLr => {
+            format!("from the start of the epoch with half the learning rate, {}", lr / 2.0)
+        }
+        OnDivergence::SkipBatch if rows.is_empty() => "without the batch".into(),
+        OnDivergence::SkipBatch => format!("without the batch, which has {}", rows.join(", ")),
+        OnDivergence::Stop => "no further".into(),
+    };
+    format!(
+        "warning: the loss is {loss} (epoch {epoch}, step {step}{tensor}): the run goes on {goes_on}"
+    )
 }
 
 /// The metrics on held-out data, as a part of a line.

@@ -1,7 +1,7 @@
 //! A run as JSON lines, one for each event, each written whole and flushed.
 
 use crate::error::{Error, Result};
-use crate::event::{Epoch, Flow, Observer, Progress, Start};
+use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, Write};
@@ -105,6 +105,10 @@ impl<W: Write> Observer for Record<W> {
 
     fn progress(&mut self, _: &Progress) -> Flow {
         self.flow()
+    }
+
+    fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
+        self.event("diverged", diverged)
     }
 
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {

@@ -3,9 +3,15 @@
 //! Where PyTorch has a rule, it is written as PyTorch writes it. The equations stand at the
 //! variants of [`Optimizer`], and as code in [`rules`].
 
+mod averaging;
+mod edits;
+pub mod lbfgs;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+
+pub use averaging::Averaging;
+pub use edits::GradientEdits;
 
 use crate::error::{Error, Result, unknown};
 use std::fmt;
@@ -111,7 +117,39 @@ pub enum Optimizer {
         /// η⁺.
         grow: f32,
     },
+    /// u = m̂ / (√v̂ + ε) + λ w with the moments of Adam, and for each weight matrix and each bias
+    /// w ← w − η (‖w‖ / ‖u‖) u, the ratio being 1 where a norm is 0 (You et al. 2020, algorithm 2,
+    /// with φ the identity).
+    Lamb {
+        /// β₁.
+        beta1: f32,
+        /// β₂.
+        beta2: f32,
+        /// ε.
+        epsilon: f32,
+    },
+    /// Of the weight matrices of all layers but the output: m ← μ m + (1−μ) g; u = (1−μ) g + μ m;
+    /// W ← (1 − η λ) W − η √max(1, n_l / n_{l−1}) O, where O is u with its singular values brought
+    /// near 1 by [`MUON_ITERATIONS`] Newton–Schulz iterations, X ← a X + (b A + c A²) X with
+    /// A = X Xᵀ, from X = u / (‖u‖ + 10⁻⁷) (Jordan et al. 2024). Of all other parameters: AdamW
+    /// ([`MUON_ADAMW`]) at η times [`MUON_ADAMW_SHARE`], as the reference has it.
+    Muon {
+        /// μ.
+        momentum: f32,
+    },
+    /// Steps along −H g, with H from the last changes of w and g, as long as a line search finds
+    /// good; η is the first length that it tries, usually 1. Full batches only ([`lbfgs`]).
+    Lbfgs,
 }
+
+/// a, b, c of the Newton–Schulz iteration of Muon.
+pub const MUON_COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+/// How many iterations a step of Muon has.
+pub const MUON_ITERATIONS: usize = 5;
+/// The rule of the parameters that Muon isn't for.
+pub const MUON_ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-10 };
+/// Their learning rate as a part of Muon's: 0.0003 where that is 0.02.
+pub const MUON_ADAMW_SHARE: f32 = 0.015;
 
 /// An optimiser and what is decayed: what an op applies to a row of parameters, in which what is
 /// decayed stands first.
@@ -135,7 +173,7 @@ impl Rule {
 
 impl Optimizer {
     /// Every optimiser once, constants at their defaults, in the order of [`Optimizer::code`].
-    pub const ALL: [Optimizer; 12] = [
+    pub const ALL: [Optimizer; 15] = [
         Optimizer::Sgd,
         Optimizer::Momentum { momentum: 0.9 },
         Optimizer::Nesterov { momentum: 0.9 },
@@ -148,6 +186,9 @@ impl Optimizer {
         Optimizer::RAdam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
         Optimizer::Lion { beta1: 0.9, beta2: 0.99 },
         Optimizer::Rprop { shrink: 0.5, grow: 1.2 },
+        Optimizer::Lamb { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 },
+        Optimizer::Muon { momentum: 0.95 },
+        Optimizer::Lbfgs,
     ];
 
     /// The name used in files and on the command line.
@@ -166,6 +207,9 @@ impl Optimizer {
             Optimizer::RAdam { .. } => "radam",
             Optimizer::Lion { .. } => "lion",
             Optimizer::Rprop { .. } => "rprop",
+            Optimizer::Lamb { .. } => "lamb",
+            Optimizer::Muon { .. } => "muon",
+            Optimizer::Lbfgs => "lbfgs",
         }
     }
 
@@ -180,7 +224,7 @@ impl Optimizer {
     #[must_use]
     pub fn state_slots(self) -> usize {
         match self {
-            Optimizer::Sgd => 0,
+            Optimizer::Sgd | Optimizer::Lbfgs => 0,
             Optimizer::Momentum { .. }
             | Optimizer::Nesterov { .. }
             | Optimizer::Adagrad { .. }
@@ -190,7 +234,9 @@ impl Optimizer {
             | Optimizer::AdamW { .. }
             | Optimizer::NAdam { .. }
             | Optimizer::RAdam { .. }
-            | Optimizer::Rprop { .. } => 2,
+            | Optimizer::Rprop { .. }
+            | Optimizer::Lamb { .. }
+            | Optimizer::Muon { .. } => 2,
             Optimizer::AmsGrad { .. } => 3,
         }
     }
@@ -199,9 +245,12 @@ impl Optimizer {
     #[must_use]
     pub fn default_lr(self) -> f32 {
         match self {
+            Optimizer::Lbfgs => 1.0,
             Optimizer::Sgd => 0.1,
-            Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => 0.02,
-            Optimizer::Adagrad { .. } | Optimizer::Rprop { .. } => 0.01,
+            Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } | Optimizer::Muon { .. } => {
+                0.02
+            }
+            Optimizer::Adagrad { .. } | Optimizer::Rprop { .. } | Optimizer::Lamb { .. } => 0.01,
             Optimizer::NAdam { .. } => 2e-3,
             Optimizer::Lion { .. } => 1e-4,
             Optimizer::Adam { .. }
@@ -212,10 +261,16 @@ impl Optimizer {
         }
     }
 
+    /// Whether each parameter follows its own gradient and state alone: the rules of [`rules`].
+    #[must_use]
+    pub fn is_element_wise(self) -> bool {
+        !matches!(self, Optimizer::Lamb { .. } | Optimizer::Muon { .. } | Optimizer::Lbfgs)
+    }
+
     /// Whether a gradient over a part of the rows is of no use to the rule.
     #[must_use]
     pub fn needs_full_batch(self) -> bool {
-        matches!(self, Optimizer::Rprop { .. })
+        matches!(self, Optimizer::Rprop { .. } | Optimizer::Lbfgs)
     }
 
     /// The same rule with momentum μ; for Adam's family and Lion that is β₁.
@@ -230,13 +285,18 @@ impl Optimizer {
             Optimizer::Momentum { momentum }
             | Optimizer::Nesterov { momentum }
             | Optimizer::RmsProp { momentum, .. }
+            | Optimizer::Muon { momentum }
+            | Optimizer::Lamb { beta1: momentum, .. }
             | Optimizer::Adam { beta1: momentum, .. }
             | Optimizer::AdamW { beta1: momentum, .. }
             | Optimizer::NAdam { beta1: momentum, .. }
             | Optimizer::AmsGrad { beta1: momentum, .. }
             | Optimizer::RAdam { beta1: momentum, .. }
             | Optimizer::Lion { beta1: momentum, .. } => momentum,
-            Optimizer::Sgd | Optimizer::Adagrad { .. } | Optimizer::Rprop { .. } => {
+            Optimizer::Sgd
+            | Optimizer::Adagrad { .. }
+            | Optimizer::Rprop { .. }
+            | Optimizer::Lbfgs => {
                 return Err(Error::usage(format!("{self} has no momentum"))
                     .help("choose --optimizer momentum or nesterov"));
             }
@@ -260,11 +320,14 @@ impl Optimizer {
             | Optimizer::AmsGrad { beta2, .. }
             | Optimizer::RAdam { beta2, .. }
             | Optimizer::Lion { beta2, .. }
+            | Optimizer::Lamb { beta2, .. }
             | Optimizer::RmsProp { alpha: beta2, .. } => beta2,
             Optimizer::Sgd
             | Optimizer::Momentum { .. }
             | Optimizer::Nesterov { .. }
             | Optimizer::Adagrad { .. }
+            | Optimizer::Muon { .. }
+            | Optimizer::Lbfgs
             | Optimizer::Rprop { .. } => {
                 return Err(Error::usage(format!("{self} has no β₂"))
                     .help("leave out --beta2, or choose --optimizer adam"));
@@ -289,11 +352,14 @@ impl Optimizer {
             | Optimizer::RmsProp { epsilon, .. }
             | Optimizer::NAdam { epsilon, .. }
             | Optimizer::AmsGrad { epsilon, .. }
+            | Optimizer::Lamb { epsilon, .. }
             | Optimizer::RAdam { epsilon, .. } => epsilon,
             Optimizer::Sgd
             | Optimizer::Momentum { .. }
             | Optimizer::Nesterov { .. }
             | Optimizer::Lion { .. }
+            | Optimizer::Muon { .. }
+            | Optimizer::Lbfgs
             | Optimizer::Rprop { .. } => {
                 return Err(Error::usage(format!("{self} has no ε"))
                     .help("leave out --epsilon, or choose --optimizer adam"));
@@ -307,15 +373,16 @@ impl Optimizer {
     #[must_use]
     pub fn constants(self) -> [f32; 3] {
         match self {
-            Optimizer::Sgd => [0.0; 3],
-            Optimizer::Momentum { momentum } | Optimizer::Nesterov { momentum } => {
-                [momentum, 0.0, 0.0]
-            }
+            Optimizer::Sgd | Optimizer::Lbfgs => [0.0; 3],
+            Optimizer::Momentum { momentum }
+            | Optimizer::Nesterov { momentum }
+            | Optimizer::Muon { momentum } => [momentum, 0.0, 0.0],
             Optimizer::Adam { beta1, beta2, epsilon }
             | Optimizer::AdamW { beta1, beta2, epsilon }
             | Optimizer::NAdam { beta1, beta2, epsilon }
             | Optimizer::AmsGrad { beta1, beta2, epsilon }
-            | Optimizer::RAdam { beta1, beta2, epsilon } => [beta1, beta2, epsilon],
+            | Optimizer::RAdam { beta1, beta2, epsilon }
+            | Optimizer::Lamb { beta1, beta2, epsilon } => [beta1, beta2, epsilon],
             Optimizer::Adagrad { epsilon } => [0.0, 0.0, epsilon],
             Optimizer::RmsProp { alpha, epsilon, momentum } => [momentum, alpha, epsilon],
             Optimizer::Lion { beta1, beta2 } => [beta1, beta2, 0.0],
@@ -326,7 +393,8 @@ impl Optimizer {
     /// What a rule needs at step `t`, counted from 1, and the same for every parameter; ones where
     /// it needs nothing.
     ///
-    /// Adam, AdamW, AMSGrad: 1 − β₁ᵗ, 1 − β₂ᵗ. NAdam: the factors of m and of g, and 1 − β₂ᵗ.
+    /// Adam, AdamW, AMSGrad, LAMB: 1 − β₁ᵗ, 1 − β₂ᵗ. Muon: those of its AdamW, the first divided by
+    /// [`MUON_ADAMW_SHARE`], which multiplies the step by it. NAdam: the factors of m and of g, and 1 − β₂ᵗ.
     /// RAdam: the factors of m / (√v + ε) and of m, one of which is 0.
     #[must_use]
     pub fn corrections(self, t: u64) -> [f32; 4] {
@@ -335,7 +403,8 @@ impl Optimizer {
         let corrections = match self {
             Optimizer::Adam { beta1, beta2, .. }
             | Optimizer::AdamW { beta1, beta2, .. }
-            | Optimizer::AmsGrad { beta1, beta2, .. } => {
+            | Optimizer::AmsGrad { beta1, beta2, .. }
+            | Optimizer::Lamb { beta1, beta2, .. } => {
                 [correction(beta1), correction(beta2), 1.0, 1.0]
             }
             Optimizer::NAdam { beta1, beta2, .. } => {
@@ -345,6 +414,11 @@ impl Optimizer {
             Optimizer::RAdam { beta1, beta2, .. } => {
                 let [of_ratio, of_m] = radam_factors(f64::from(beta2), t, correction(beta2));
                 [of_ratio / correction(beta1), of_m / correction(beta1), 1.0, 1.0]
+            }
+            Optimizer::Muon { .. } => {
+                let [beta1, beta2, _] = MUON_ADAMW.constants();
+                let share = f64::from(MUON_ADAMW_SHARE);
+                [correction(beta1) / share, correction(beta2), 1.0, 1.0]
             }
             _ => [1.0; 4],
         };

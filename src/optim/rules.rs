@@ -42,7 +42,8 @@ macro_rules! each {
     };
 }
 
-/// One step on w from g, all of equal length; states: of that length where the rule has them.
+/// One step of an element-wise rule on w from g, all of equal length; states: of that length where
+/// the rule has them.
 #[inline(always)]
 pub fn step<T: Real>(
     optimizer: Optimizer,
@@ -70,6 +71,8 @@ pub fn step<T: Real>(
         Optimizer::RAdam { .. } => each!(radam, s, w, g, first, second),
         Optimizer::Lion { .. } => each!(lion, s, w, g, first),
         Optimizer::Rprop { .. } => each!(rprop, s, w, g, first, second),
+        // They take whole tensors, by ops of their own or led by the host.
+        Optimizer::Lamb { .. } | Optimizer::Muon { .. } | Optimizer::Lbfgs => {}
     }
 }
 

@@ -1,6 +1,8 @@
 //! The fused programs of a small net: whole rows through the whole net, then all parameters.
 
-use super::{ARENA, Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
+use super::{
+    ARENA, Layout, Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm,
+};
 use crate::kernels::dense::Dense;
 use crate::kernels::fused::{
     FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows,
@@ -40,8 +42,7 @@ fn build(
     on_gpu: bool,
 ) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Arena);
-    let (t, gradient) =
-        (tensors.transient("target", spec.net.outputs()), tensors.output_gradient());
+    let (t, gradient) = (tensors.target(spec), tensors.output_gradient());
     let arena = tensors.plan.program.add_whole(ARENA, "arena", Role::Transient);
     let p = &mut tensors.plan.program;
     let layers: Vec<FusedLayer> = spec
@@ -77,6 +78,7 @@ fn build(
             reach,
             from,
             x: tensors.x,
+            augmentation: augmentation(spec),
             input_dropout: dropout(spec, 0),
             layers: layers.clone(),
             loss: spec.objective.loss,
@@ -110,7 +112,7 @@ fn build(
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = Routines { predict, evaluate, step, ..Routines::default() };
-    tensors.plan
+    tensors.finish(spec)
 }
 
 /// The gradients of all parameters over parts of `part` rows, and the step on them; on a GPU with

@@ -80,7 +80,7 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut step = 0..0;
     if let Some([first, second, _]) = tensors.state {
         let mut start = 0;
-        if net.differs_in_training() {
+        if spec.differs_in_training() {
             start = ops.len();
             ops.extend(forward(true));
             ops.extend(loss());
@@ -123,5 +123,5 @@ pub fn merged(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let p = &mut tensors.plan.program;
     p.ops = ops;
     p.routines = Routines { predict, evaluate, step, ..Routines::default() };
-    tensors.plan
+    tensors.finish(spec)
 }

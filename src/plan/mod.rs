@@ -3,15 +3,20 @@
 //! `plain` is the program as the mathematics names it; `fused` and `merged` give the same numbers
 //! from fewer ops, for small nets and for larger ones.
 
+mod average;
 mod fused;
 mod merged;
 mod plain;
+mod update;
+mod watched;
 
 pub use fused::{fused, rows};
 pub use merged::merged;
 pub use plain::plain;
+pub use watched::{Watch, watched};
 
 use crate::activation::Activation;
+use crate::augment::Augmentation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::SCORES;
@@ -33,7 +38,7 @@ pub struct Plan {
     pub output: TensorId,
     /// The running sums of losses and scores: (1, 4).
     pub sums: TensorId,
-    /// Users' units in one of ours, for each output: (1, n_L).
+    /// Users' units in one of ours, for each target: (1, targets).
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
@@ -68,16 +73,36 @@ pub enum Fusion {
     Layers,
 }
 
-/// The program that `spec` asks for, on a backend that runs it as `fusion` says.
+/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
+/// for, where a step needs gradients that are kept, or where a net has normalisations or residual
+/// connections, which are ops of the plain program only.
 #[must_use]
-pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, fusion: Fusion) -> Plan {
-    match (spec.plan, fusion) {
-        // Normalisations and residual connections are ops of the plain program only.
-        _ if !spec.net.is_plain() => plain(spec, batch, purpose),
-        (PlanKind::Plain, _) | (_, Fusion::None) => plain(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Blocks) => fused(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Rows) => rows(spec, batch, purpose),
-        (PlanKind::Fused, Fusion::Layers) => merged(spec, batch, purpose),
+pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
+    match spec.plan {
+        PlanKind::Fused
+            if spec.net.is_plain()
+                && spec.edits.is_empty()
+                && spec.optimizer.is_element_wise()
+                && !spec.accumulates() =>
+        {
+            match offered {
+                // The fused kernels of a GPU gather for themselves.
+                Fusion::Rows | Fusion::Layers if spec.augment.is_some() => Fusion::None,
+                offered => offered,
+            }
+        }
+        _ => Fusion::None,
+    }
+}
+
+/// The program that `spec` asks for, on a backend that fuses as `offered`.
+#[must_use]
+pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Plan {
+    match fusion(spec, offered) {
+        Fusion::None => plain(spec, batch, purpose),
+        Fusion::Blocks => fused(spec, batch, purpose),
+        Fusion::Rows => rows(spec, batch, purpose),
+        Fusion::Layers => merged(spec, batch, purpose),
     }
 }
 
@@ -108,6 +133,7 @@ struct Tensors {
     /// δ of each layer, in training.
     deltas: Vec<TensorId>,
     scores: TensorId,
+    /// The rule of the update, and what it decays.
     rule: Rule,
     /// The states of the optimiser, in training.
     state: Option<[TensorId; 3]>,
@@ -117,6 +143,11 @@ impl Tensors {
     /// A new tensor with a row for each row of the batch.
     fn transient(&mut self, name: &str, cols: usize) -> TensorId {
         transient(&mut self.plan.program, self.layout, name.into(), cols)
+    }
+
+    /// T: (B, targets).
+    fn target(&mut self, spec: &Spec) -> TensorId {
+        self.transient("target", spec.objective.loss.targets(spec.net.outputs()))
     }
 
     /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
@@ -180,8 +211,9 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
     let output = layers.last().map_or(x, |t| t.a);
     let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
     let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
-    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), outputs);
-    p.constants.push((unit, vec![1.0; outputs]));
+    let targets = spec.objective.loss.targets(outputs);
+    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), targets);
+    p.constants.push((unit, vec![1.0; targets]));
     let parameters = p.add_whole(PARAMETERS, "parameters", Role::Parameter);
     let state = training.then(|| {
         let len = p.len(parameters);
@@ -226,6 +258,12 @@ fn add_parameters(
         .map(|(l, layer)| (layer.bias != Bias::None).then(|| add_bias(l, layer.units)));
     let biases: Vec<_> = biases.collect();
     (weights.into_iter().zip(biases).collect(), len)
+}
+
+/// What happens to the images of a batch in training.
+fn augmentation(spec: &Spec) -> Option<Augmentation> {
+    let key = stream_key(spec.seed, Stream::Augment, 0);
+    spec.augment.map(|(augment, shape)| Augmentation::new(&augment, shape, key))
 }
 
 /// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.

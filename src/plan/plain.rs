@@ -1,11 +1,12 @@
 //! The plain program, which people read to learn and the others are held against.
 
-use super::{Layout, Plan, Purpose, Tensors, allocate, dropout, functions, max_norm};
+use super::update::update;
+use super::{Layout, Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
 use crate::program::{LayerTensors, Op, Routines};
 use crate::spec::{Spec, Units};
-use crate::tensor::TensorId;
+use crate::tensor::{Extent, Role, TensorId};
 
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///
@@ -14,19 +15,16 @@ use crate::tensor::TensorId;
 /// Backward, for l = L…1:   δ_l = ∂E/∂A_l ⊙ σ_l′(Z_l)   (for softmax Jᵀ ∂E/∂A_L)
 ///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
 ///                          ∂E/∂A_{l−1} = δ_l W_l
-/// Update:                  all W, b by the optimiser
+/// Update:                  edits of the gradient, then all W, b by the optimiser
 ///
 /// Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
 /// training dropout A_l; the way back is the same in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
-    let t = tensors.transient("target", spec.net.outputs());
+    let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
-    let update = tensors.state.map(|state| {
-        let (rule, w) = (tensors.rule, tensors.plan.parameters);
-        Op::Update { rule, w, g: tensors.gradients(), state }
-    });
+    let update = update(spec, &mut tensors);
     let loss = |tensors: &Tensors| {
         let (y, unit, scores) = (tensors.plan.output, tensors.plan.unit, tensors.scores);
         let sums = tensors.plan.sums;
@@ -42,11 +40,11 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     ops.extend(loss(&tensors));
     let evaluate = 0..ops.len();
     let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
-    if let Some(update) = update {
+    if tensors.state.is_some() {
         // Training is the same and more, or begins anew where its passes are others.
         let mut start = 0;
         routines.forward = evaluate;
-        if spec.net.differs_in_training() {
+        if spec.differs_in_training() {
             start = ops.len();
             ops.extend(forward(spec, &mut tensors, true));
             ops.extend(loss(&tensors));
@@ -54,18 +52,38 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         }
         ops.extend(backward(spec, &mut tensors));
         routines.gradient = start..ops.len();
-        ops.push(update);
+        if spec.accumulates() {
+            let gradient = ops[start..].to_vec();
+            let [part, last] = collect(&mut tensors);
+            ops.push(part);
+            routines.part = start..ops.len();
+            start = ops.len();
+            ops.extend(gradient);
+            ops.push(last);
+        }
+        ops.extend(update);
         ops.extend(max_norm(spec, &tensors));
         routines.step = start..ops.len();
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;
-    tensors.plan
+    tensors.finish(spec)
+}
+
+/// What adds up the gradients of micro-batches: behind each of them, and behind the last.
+fn collect(tensors: &mut Tensors) -> [Op; 2] {
+    let g = tensors.gradients();
+    let p = &mut tensors.plan.program;
+    let total = p.add("gradients.total", Role::Gradient, Extent::Fixed(1), p.len(g));
+    [false, true].map(|last| Op::Collect { g, total, last })
 }
 
 /// Features to outputs, in training or not.
 fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
-    let mut ops = vec![Op::Gather { x: tensors.x }];
+    let mut ops = vec![match augmentation(spec).filter(|_| training) {
+        None => Op::Gather { x: tensors.x },
+        Some(augmentation) => Op::Augment { augmentation, x: tensors.x },
+    }];
     let drop = |l: usize, x| {
         dropout(spec, l).filter(|_| training).map(|dropout| Op::Dropout { dropout, x })
     };

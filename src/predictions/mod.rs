@@ -12,7 +12,7 @@ mod text;
 
 use crate::data::Preprocessing;
 use crate::error::{Error, Result, unknown};
-use crate::kernels::loss::index_of_max;
+use crate::loss::index_of_max;
 use crate::matrix::Matrix;
 use arrow_array::ArrayRef;
 use std::io::{self, Seek, Write};
@@ -167,11 +167,15 @@ impl Columns {
 
 /// The names of predicted values.
 fn value_names(preprocessing: &Preprocessing, outputs: usize) -> Vec<String> {
-    match (&preprocessing.encoding, outputs) {
+    let targets = preprocessing.targets.cols();
+    let names = match (&preprocessing.encoding, targets) {
         (Some(encoding), _) if encoding.header.named => encoding.targets.clone(),
         (_, 1) => vec!["prediction".into()],
-        _ => (1..=outputs).map(|i| format!("prediction_{i}")).collect(),
-    }
+        _ => (1..=targets).map(|i| format!("prediction_{i}")).collect(),
+    };
+    // Behind the means come the standard deviations, where they are predicted.
+    let deviations = names.iter().take(outputs - targets).map(|name| format!("{name}_std"));
+    names.iter().cloned().chain(deviations).collect()
 }
 
 /// Some rows of predictions.

@@ -19,28 +19,37 @@ pub(super) struct Stretch {
 }
 
 impl Trainer {
-    /// Runs the rest of the epoch at hand, or less where something ends it.
+    /// Runs the rest of the epoch at hand, or less where something ends it; none where it diverged
+    /// and the run went back.
     pub(super) fn run_epoch(
         &mut self,
         run: &Run,
         observer: &mut dyn Observer,
         reads: usize,
-    ) -> Result<Stretch> {
+    ) -> Result<Option<Stretch>> {
         if self.at.within == 0 {
             self.session.clear_sums()?;
+            self.keep_epoch_start()?;
         }
         let (begin, first) = (Instant::now(), self.at.within);
         let between_reads = run.steps.div_ceil(reads);
         let mut ended = None;
         while self.at.within < run.steps && ended.is_none() {
             let to_read = between_reads - self.at.within % between_reads;
+            let most = if self.is_asking_always { 1 } else { self.piece };
             let asked = Instant::now();
-            let piece = self.piece.min(to_read).min(self.steps_at_hand(run)?);
+            let piece = most.min(to_read).min(self.steps_at_hand(run)?);
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.
             let is_read =
                 self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
-            let loss = if is_read { Some(self.training_loss(run)?) } else { None };
+            let loss = match is_read {
+                true => match self.training_loss(run, observer)? {
+                    None => return Ok(None),
+                    loss => loss,
+                },
+                false => None,
+            };
             self.fit_piece(piece, asked.elapsed().as_secs_f64());
 
             let rows = (self.at.within - first) * run.batch;
@@ -60,23 +69,41 @@ impl Trainer {
                 self.offer_checkpoint(run, observer)?;
             }
         }
-        Ok(Stretch { ended, loss: self.training_loss(run)? })
+        let loss = self.training_loss(run, observer)?;
+        Ok(loss.map(|loss| Stretch { ended, loss }))
     }
 
-    /// Runs the next `count` steps of the epoch.
-    fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
-        let ((first, number), rows) = (self.window(run), self.training.rows);
-        let order = run.order(rows, number);
-        let step = |i: usize| {
-            let done = self.at.step + i as u64;
-            let step = run.step(self.at.within - first + i, rows, done, &order);
-            Step { lr: self.lr(run, done), ..step }
+    /// Runs the next `count` steps of the epoch, but for those that are passed over: all of them on
+    /// the rows at hand.
+    pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
+        let ((first, window), rows) = (self.window(run), self.training.rows);
+        let order = run.order(rows, window);
+        let number = |i: usize| self.at.step + i as u64;
+        let step = |i: usize| Step {
+            lr: self.lr(run, number(i)),
+            ..run.step(self.at.within - first + i, rows, number(i), &order)
         };
-        let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
+        let steps: Vec<Step> = (0..count).filter(is_run).map(step).collect();
+        self.take_steps(run, &steps)?;
         self.at.within += count;
         self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// Runs steps, each in as many micro-batches as its batch has.
+    pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        let routines = self.session.plan().program.routines.clone();
+        let (data, backend) = (self.training.id, self.session.backend_mut());
+        if !run.spec.accumulates() {
+            return backend.run(routines.step, data, steps);
+        }
+        for step in steps {
+            let micro_batches = run.micro_batches(step);
+            let Some((last, parts)) = micro_batches.split_last() else { continue };
+            backend.run(routines.part.clone(), data, parts)?;
+            backend.run(routines.step.clone(), data, &[*last])?;
+        }
         Ok(())
     }
 
@@ -89,11 +116,19 @@ impl Trainer {
         }
     }
 
-    /// The mean loss of this epoch's rows so far, while it ran.
-    fn training_loss(&mut self, run: &Run) -> Result<f64> {
-        let rows = (self.at.within * run.batch).min(run.rows);
+    /// The mean loss of this epoch's rows so far, while it ran; none where it wasn't finite, and the
+    /// run went back.
+    fn training_loss(&mut self, run: &Run, observer: &mut dyn Observer) -> Result<Option<f64>> {
+        let first = self.at.step - self.at.within as u64;
+        let rows = |step: u64| run.batch.min(run.rows - (step - first) as usize * run.batch);
+        let skipped: usize =
+            self.detours.skipped.range(first..self.at.step).map(|&s| rows(s)).sum();
+        let rows = (self.at.within * run.batch).min(run.rows) - skipped;
         let loss = self.session.metrics(&self.training, rows)?.loss;
-        if loss.is_finite() { Ok(loss) } else { Err(self.diverged(loss)) }
+        if loss.is_finite() {
+            return self.note_good().map(|()| Some(loss));
+        }
+        self.treat(run, observer, loss).map(|()| None)
     }
 
     fn out_of_time(&self, run: &Run) -> Option<Ending> {

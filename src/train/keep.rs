@@ -1,6 +1,7 @@
 //! The best epoch, and checkpoints: what a run was at one moment, taken and restored.
 
 use super::Trainer;
+use super::doctor::LastGood;
 use super::run::Run;
 use crate::backend::Backend;
 use crate::data::{Dataset, Preprocessing};
@@ -27,6 +28,8 @@ impl Trainer {
     pub fn restore_best(&mut self) -> Result<bool> {
         match self.best.clone() {
             Some(best) if !best.tensors.is_empty() => {
+                self.use_average(true)?;
+                self.good = LastGood::unknown();
                 self.session.write_tensors(&best.tensors).map(|()| true)
             }
             _ => Ok(false),
@@ -70,11 +73,16 @@ impl Trainer {
             return Ok(());
         }
         let checkpoint = Checkpoint { seconds: self.seconds(run), ..self.checkpoint()? };
+        if !checkpoint.now.is_finite() {
+            // Nothing to go on from; the next loss will show it.
+            return Ok(());
+        }
         observer.checkpoint(&Arc::new(checkpoint))
     }
 
     /// What net and optimiser hold now.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        self.use_average(false)?;
         Ok(Snapshot {
             position: self.at,
             sums: self.session.sums()?,
@@ -84,7 +92,9 @@ impl Trainer {
 
     /// Goes to where a snapshot was taken.
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.use_average(false)?;
         self.session.write_tensors(&snapshot.tensors)?;
+        self.pairs = None;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;
         Ok(())
@@ -98,9 +108,11 @@ impl Trainer {
     pub fn checkpoint(&mut self) -> Result<Checkpoint> {
         Ok(Checkpoint {
             now: self.snapshot()?,
-            epoch_start: None,
+            epoch_start: self.epoch_start.as_deref().cloned(),
             best: self.best.clone(),
             detours: self.detours.clone(),
+            losses: self.losses,
+            plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
             data: self.fingerprint(),
@@ -163,8 +175,12 @@ impl Trainer {
                 .at("the checkpoint"));
         }
         self.restore(&checkpoint.now)?;
+        self.good = LastGood::kept(Arc::new(checkpoint.now.clone()));
+        self.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
         self.best = checkpoint.best.clone();
         self.detours = checkpoint.detours.clone();
+        self.losses = checkpoint.losses;
+        self.plateau = checkpoint.plateau;
         self.seconds_before = checkpoint.seconds;
         Ok(self)
     }

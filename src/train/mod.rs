@@ -1,11 +1,15 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
-//! `keep` compares epochs, and takes and restores checkpoints, `stream` feeds rows that aren't held in
-//! memory.
+//! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! `lbfgs` takes the steps that the host leads, `doctor` finds out why a loss isn't finite,
+//! `stream` feeds rows that aren't held in memory.
 
+mod averaging;
+mod doctor;
 mod epoch;
 mod keep;
+mod lbfgs;
 mod run;
 mod start;
 mod stream;
@@ -19,10 +23,13 @@ use crate::event::{End, Ending, Epoch, Flow, Observer, Start};
 use crate::kernels::Step;
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::plan::{self, Purpose};
+use crate::optim::Optimizer;
+use crate::optim::lbfgs::Pair;
+use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
-use crate::snapshot::{Best, Detours, Position};
+use crate::snapshot::{Best, Detours, Position, Snapshot};
 use crate::spec::Spec;
+use doctor::LastGood;
 use epoch::Stretch;
 use run::Run;
 use std::sync::Arc;
@@ -50,10 +57,27 @@ pub struct Trainer {
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
+    /// The lowest and the highest training loss of an epoch so far.
+    losses: Option<[f64; 2]>,
+    /// The start of the epoch at hand, where the run may go back to it.
+    epoch_start: Option<Arc<Snapshot>>,
+    good: LastGood,
+    /// Whether the run began with drawn weights.
+    is_drawn: bool,
+    /// What users call a training row.
+    row_name: Box<dyn Fn(usize) -> String>,
+    /// What the schedule has seen of the loss.
+    plateau: Plateau,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
+    /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
+    pairs: Option<Vec<Pair>>,
+    /// Whether the averaged weights are in the place of the trained ones.
+    averaged: bool,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
+    /// Whether they are asked after every step.
+    is_asking_always: bool,
 }
 
 impl Trainer {
@@ -83,17 +107,18 @@ impl Trainer {
             return Err(Error::data("no rows to train on").at(training.name()));
         }
         start::check_task(spec, &preprocessing)?;
+        start::check_batch(spec, rows)?;
+        start::check_images(spec, training)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
-        let evaluation = plan::evaluation_rows(&spec.net, rows.min(256));
-        let batch = spec.batch_size.max(evaluation);
-        let plan = plan::plan(&spec, batch, Purpose::Train, backend.fusion(&spec, batch));
-        let ops = plan.program.ops[plan.program.routines.step.clone()].iter();
-        let flops: f64 = ops.map(|op| plan.program.flops(op, spec.batch_size)).sum();
+        let mut session = start::load(&mut spec, backend)?;
+        let program = &session.plan().program;
+        let ops = program.ops[program.routines.step.clone()].iter();
+        let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
-        let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
+        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -106,8 +131,17 @@ impl Trainer {
             at: Position::default(),
             best: None,
             detours: Detours::default(),
+            losses: None,
+            epoch_start: None,
+            good: LastGood::start(None),
+            is_drawn: true,
+            row_name: Box::new(|row| format!("training row {}", row + 1)),
+            plateau: Plateau::default(),
             seconds_before: 0.0,
+            pairs: None,
+            averaged: false,
             piece,
+            is_asking_always: false,
         })
     }
 
@@ -116,14 +150,22 @@ impl Trainer {
     /// # Errors
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
-        self.session.set_weights(&self.spec.net, weights)
+        self.use_average(false)?;
+        self.session.set_weights(&self.spec.net, weights)?;
+        self.is_drawn = false;
+        self.good = match self.at.step {
+            0 => LastGood::start(Some(weights)),
+            _ => LastGood::unknown(),
+        };
+        Ok(())
     }
 
-    /// The weights as they are now.
+    /// The weights as they are now; their average, where the spec asks for one.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn weights(&mut self) -> Result<Vec<LayerWeights>> {
+        self.use_average(true)?;
         self.session.weights()
     }
 
@@ -137,14 +179,37 @@ impl Trainer {
             net: self.spec.net.clone(),
             objective: self.spec.objective,
             preprocessing: self.preprocessing.clone(),
-            weights: self.session.weights()?,
+            weights: self.weights()?,
         })
+    }
+
+    /// Says what users call each training row, counted from 0: by default its number.
+    pub fn name_rows(&mut self, name: impl Fn(usize) -> String + 'static) {
+        self.row_name = Box::new(name);
+    }
+
+    /// Asks the observers after every step, not several times a second: slower, and no result differs.
+    pub fn ask_after_every_step(&mut self) {
+        self.is_asking_always = true;
+    }
+
+    /// The spec, with what followed from the data and the device.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// How far the run is.
     #[must_use]
     pub fn position(&self) -> Position {
         self.at
+    }
+
+    /// The backend, without the training rows, to be used otherwise.
+    #[must_use]
+    pub fn into_backend(mut self) -> Box<dyn Backend> {
+        self.session.forget(&self.training);
+        self.session.into_backend()
     }
 
     /// The loaded program.
@@ -196,7 +261,9 @@ impl Trainer {
         let mut reads = READS_PER_EPOCH;
         while self.at.epoch < self.spec.epochs && ending.is_none() {
             let (begin, first) = (Instant::now(), self.at.within);
-            let Stretch { ended, loss } = self.run_epoch(&run, observer, reads)?;
+            let Some(Stretch { ended, loss }) = self.run_epoch(&run, observer, reads)? else {
+                continue;
+            };
             let seconds = begin.elapsed().as_secs_f64();
             // A short epoch isn't worth stopping the device for.
             reads = ((seconds / 0.25) as usize).clamp(1, READS_PER_EPOCH);
@@ -204,10 +271,13 @@ impl Trainer {
             let is_whole = self.at.within == run.steps;
             if is_whole {
                 self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+                self.average_epoch()?;
             }
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
             if is_whole {
+                let [low, high] = self.losses.unwrap_or([loss; 2]);
+                self.losses = Some([low.min(loss), high.max(loss)]);
                 let report = Epoch {
                     epoch: self.at.epoch,
                     step: self.at.step,
@@ -218,6 +288,8 @@ impl Trainer {
                     seconds: self.seconds(&run),
                     samples_per_second: (steps * run.batch).min(run.rows) as f64 / seconds,
                 };
+                let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
+                self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
                     self.compare(valid)?;
                 }
@@ -285,15 +357,25 @@ impl Trainer {
         let order = run.order(run.rows, self.at.epoch as u64);
         let step = |i: usize| run.step(i % run.steps, run.rows, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
-        let routine = self.session.plan().program.routines.step.clone();
-        self.session.backend_mut().run(routine, self.training.id, &steps)?;
+        self.take_steps(&run, &steps)?;
         self.at.step += count as u64;
+        self.good = LastGood::unknown();
         Ok(())
+    }
+
+    /// Takes steps on the training rows.
+    fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        self.use_average(false)?;
+        if self.spec.optimizer == Optimizer::Lbfgs {
+            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
+        }
+        self.run_steps_of(run, steps)
     }
 
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
     fn measure(&mut self, data: &Held) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
+        self.use_average(true)?;
         let metrics = match data {
             Held::Loaded(data) => self.session.evaluate(data)?,
             Held::Stored(set) => self.evaluate_stored(set)?,
@@ -309,7 +391,8 @@ impl Trainer {
 
     /// η of the step after `done` steps.
     fn lr(&self, run: &Run, done: u64) -> f32 {
-        run.lr(done) * 0.5f32.powi(self.detours.halvings as i32)
+        let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
+        run.lr(done) * on_plateau * 0.5f32.powi(self.detours.halvings as i32)
     }
 
     /// Seconds that the run has taken.

@@ -2,6 +2,7 @@
 
 use crate::kernels::Step;
 use crate::random::{Permutation, Stream, stream_key};
+use crate::schedule::Length;
 use crate::spec::Spec;
 use std::time::Instant;
 
@@ -24,9 +25,11 @@ impl Run {
         Run { rows, batch, steps: rows.div_ceil(batch), begin: Instant::now(), spec }
     }
 
-    /// η of the step after `done` steps.
+    /// η of the step after `done` steps, on no plateau.
     pub fn lr(&self, done: u64) -> f32 {
-        (f64::from(self.spec.lr) * self.spec.schedule.factor(done, self.total())) as f32
+        let Spec { lr, schedule, warmup, .. } = &self.spec;
+        let length = Length { total: self.total(), epoch: self.steps as u64 };
+        (f64::from(*lr) * schedule.factor(*warmup, done, length)) as f32
     }
 
     /// Steps of the whole run.
@@ -40,12 +43,23 @@ impl Run {
         Permutation::new(rows as u32, self.spec.shuffle.then_some(key))
     }
 
+    /// The micro-batches of a step.
+    pub fn micro_batches(&self, step: &Step) -> Vec<Step> {
+        let size = self.spec.rows_at_a_time() as u32;
+        let part = |first: u32| Step {
+            first: step.first + first,
+            rows: size.min(step.rows - first),
+            ..*step
+        };
+        (0..step.rows).step_by(size as usize).map(part).collect()
+    }
+
     /// Step `i` over the rows on the device, of which there are `rows`, after `done` steps of the
     /// run.
     pub fn step(&self, i: usize, rows: usize, done: u64, order: &Permutation) -> Step {
         let first = i * self.batch;
         let rows = self.batch.min(rows - first);
-        let divisor = self.spec.objective.reduction.divisor(rows, self.spec.net.outputs());
+        let divisor = self.spec.objective.divisor(rows, self.spec.net.outputs());
         Step {
             rows: rows as u32,
             first: first as u32,
@@ -55,7 +69,7 @@ impl Run {
             corrections: self.spec.optimizer.corrections(done + 1),
             t: done as u32,
             epoch: (done / self.steps as u64) as u32,
-            padding: 0,
+            smoothing: self.spec.label_smoothing,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What a run begins with: drawn weights, and a spec that fits the data.
 
-use crate::data::Preprocessing;
-use crate::error::{Error, Result};
-use crate::loss::Loss;
+use crate::backend::Backend;
+use crate::data::{Dataset, Features, Preprocessing, Samples, Targets};
+use crate::error::{Error, ErrorKind, Result};
+use crate::loss::{Link, Loss};
 use crate::matrix::Matrix;
+use crate::plan::{self, Purpose};
 use crate::random::{Random, Stream};
-use crate::session::{LayerWeights, NormWeights};
+use crate::session::{LayerWeights, NormWeights, Session};
 use crate::spec::{Bias, Spec};
+use std::sync::Arc;
 
 /// Weights and biases drawn by the spec's seed, each layer from a stream of its own.
 #[must_use]
@@ -25,9 +28,53 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
         .collect()
 }
 
+/// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved
+/// into micro-batches until it fits, unless the spec says how large these are.
+pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Session> {
+    let chosen = spec.micro_batch.is_some();
+    loop {
+        let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
+        let batch = spec.rows_at_a_time().max(evaluation);
+        let plan = plan::plan(spec, batch, Purpose::Train, backend.fusion(spec, batch));
+        match backend.load(Arc::new(plan.program.clone())) {
+            Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
+            Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
+                let smaller = Spec { micro_batch: Some(batch.div_ceil(2)), ..spec.clone() };
+                // What can't go in parts is refused for its size, not for its parts.
+                smaller.check().map_err(|_| error)?;
+                *spec = smaller;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// One output for each class, or a single one for two classes.
 fn fits_classes(outputs: usize, classes: usize) -> bool {
     if outputs == 1 { classes == 2 } else { outputs == classes }
+}
+
+/// Refuses batches of less than all rows where the optimiser can't use them.
+pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
+    if !spec.optimizer.needs_full_batch() || spec.batch_size >= rows {
+        return Ok(());
+    }
+    let what = format!("{} on batches of {} of {rows} rows", spec.optimizer, spec.batch_size);
+    Err(Error::usage(what).help(format!(
+        "its steps follow the gradient over all rows: take --batch-size {rows}, or another --optimizer"
+    )))
+}
+
+/// Refuses to augment what isn't bytes.
+pub(super) fn check_images(spec: &Spec, training: &Dataset) -> Result<()> {
+    match training.features() {
+        Features::F32(_) if spec.augment.is_some() => {
+            Err(Error::usage("augmentation of numbers that are not bytes")
+                .at(training.name())
+                .help("it is for images, whose pixels are from 0 to 255: leave --augment out"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a loss or a width of the output that doesn't fit the targets.
@@ -42,24 +89,46 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
         .at("layer 1")
         .help("give the net the data's number of feature columns"));
     }
+    let targets = loss.targets(outputs);
     match &preprocessing.classes {
         None if loss.is_for_classes()
-            && !(preprocessing.labels.is_some() && loss == Loss::BinaryCrossEntropy) => Err(Error::usage(format!("{} on a regression target", loss.name()))
-            .help("take squared-error, absolute-error, huber, log-cosh or poisson; or --task classification if the target is a class")),
-        None if outputs != preprocessing.targets.cols() => {
+            && !(preprocessing.labels.is_some() && loss.is_for_labels()) => Err(Error::usage(format!("{} on a regression target", loss.name()))
+            .help("take squared-error, absolute-error, huber, log-cosh, quantile, gaussian-nll or poisson; or --task classification if the target is a class")),
+        None if targets != preprocessing.targets.cols() => {
+            let needed = match loss {
+                Loss::GaussianNll => "a mean and a variance for each of them",
+                _ => "one for each of them",
+            };
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} target columns", preprocessing.targets.cols()))
-                .at("the output layer"))
+                .at("the output layer")
+                .help(needed))
         }
+        Some(_) if loss == Loss::GaussianNll => Err(Error::usage("gaussian-nll on classes")
+            .help("take cross-entropy; or --task regression if the target is a number")),
         Some(classes) if !fits_classes(outputs, classes.len()) => {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} classes", classes.len()))
                 .at("the output layer")
                 .help("one output for each class, or a single one for two classes"))
         }
-        Some(_) if outputs == 1 && loss == Loss::CrossEntropy => {
-            Err(Error::usage("cross-entropy over a single output is always 0")
+        Some(_) if outputs == 1 && loss.link() == Link::Softmax => {
+            Err(Error::usage(format!("{} over a single output is always 0", loss.name()))
                 .at("the output layer")
                 .help("take two outputs, or the loss binary-cross-entropy"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses numbers of which the loss can't be taken.
+pub(super) fn check_targets(loss: Loss, samples: &Samples) -> Result<()> {
+    let Some(Targets::Numbers(m)) = &samples.targets else { return Ok(()) };
+    if !matches!(loss, Loss::Poisson | Loss::KlDivergence) {
+        return Ok(());
+    }
+    match m.data().iter().position(|&t| t < 0.0) {
+        None => Ok(()),
+        Some(i) => Err(Error::data(format!("the target {} under the loss {loss}", m.data()[i]))
+            .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
+            .help("counts and shares are from 0 on: correct it, or take another loss")),
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::{End, Observer};
 use crate::metrics::Metrics;
 use crate::session::Loaded;
-use crate::snapshot::Fingerprint;
+use crate::snapshot::{Fingerprint, Position};
 use crate::spec::Spec;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -70,13 +70,24 @@ impl Windows {
             Some((ahead, thread)) if ahead == place => {
                 thread.join().unwrap_or_else(|_| Err(Error::failed("reading rows ahead failed")))
             }
-            _ => read(&self.set, self.seed, self.batches * self.batch, place),
+            _ => read(&self.set, self.seed, self.rows(), place),
         }
+    }
+
+    /// The rows of a window, but for the last one of an epoch.
+    fn rows(&self) -> usize {
+        self.batches * self.batch
+    }
+
+    /// The window of a step within its epoch, and its number in the run.
+    fn number(&self, run: &Run, at: Position) -> (usize, u64) {
+        let window = at.within / self.batches;
+        (window, (at.epoch * run.steps.div_ceil(self.batches) + window) as u64)
     }
 
     /// Begins to read a window on a thread of its own.
     fn read_ahead(&mut self, place: Place) {
-        let (set, seed, rows) = (self.set.clone(), self.seed, self.batches * self.batch);
+        let (set, seed, rows) = (self.set.clone(), self.seed, self.rows());
         let thread = std::thread::spawn(move || read(&set, seed, rows, place));
         self.ahead = Some((place, thread));
     }
@@ -102,7 +113,16 @@ impl Trainer {
     ) -> Result<Self> {
         spec.check()?;
         let batch = spec.batch_size.min(training.rows());
-        let most = memory / SHARE / (training.row_bytes() * batch).max(1) as u64;
+        let bytes = (training.row_bytes() * batch).max(1) as u64;
+        if bytes > memory / SHARE * 4 {
+            return Err(Error::usage(format!(
+                "a batch of {batch} rows beside this --memory-limit"
+            ))
+            .help(
+                "raise the limit, or lower --batch-size; lbfgs and rprop take all rows at once",
+            ));
+        }
+        let most = memory / SHARE / bytes;
         let batches = most.clamp(1, training.rows().div_ceil(batch) as u64) as usize;
         let first = training.window(&SlabOrder::new(&training, None, 0), 0, batches * batch)?;
         let rows = training.rows();
@@ -157,7 +177,7 @@ impl Trainer {
     ) -> Result<()> {
         let order = SlabOrder::new(set, None, 0);
         let rows = match &self.windows {
-            Some(windows) => windows.batches * windows.batch,
+            Some(windows) => windows.rows(),
             None => set.rows(),
         };
         (0..set.rows()).step_by(rows).try_for_each(|first| {
@@ -190,15 +210,28 @@ impl Trainer {
         Ok(end - self.at.within)
     }
 
+    /// The training row that stands in place `row` of the batch of the step at a position.
+    pub(super) fn source(&self, run: &Run, at: Position, row: usize) -> usize {
+        let Some(windows) = &self.windows else {
+            let place = at.within * run.batch + row;
+            return run.order(run.rows, at.epoch as u64).at(place as u32) as usize;
+        };
+        let (window, number) = windows.number(run, at);
+        let first = window * windows.rows();
+        let rows = windows.rows().min(run.rows - first);
+        let place = (at.within - window * windows.batches) * run.batch + row;
+        let place = run.order(rows, number).at(place as u32) as usize;
+        SlabOrder::new(&windows.set, windows.seed, at.epoch as u64).row(first + place)
+    }
+
     /// The step of the epoch with which the rows on the device begin, and the number by which
     /// their order is drawn.
     pub(super) fn window(&self, run: &Run) -> (usize, u64) {
         match &self.windows {
             None => (0, self.at.epoch as u64),
             Some(windows) => {
-                let window = self.at.within / windows.batches;
-                let count = run.steps.div_ceil(windows.batches);
-                (window * windows.batches, (self.at.epoch * count + window) as u64)
+                let (window, number) = windows.number(run, self.at);
+                (window * windows.batches, number)
             }
         }
     }

@@ -118,12 +118,13 @@ impl Backend for Shared {
 
 /// A step over the first `rows` rows in order.
 pub fn first_rows(spec: &Spec, rows: usize) -> Step {
-    let divisor = spec.objective.reduction.divisor(rows, spec.net.outputs());
+    let divisor = spec.objective.divisor(rows, spec.net.outputs());
     Step {
         rows: rows as u32,
         lr: spec.lr,
         loss_scale: (1.0 / divisor) as f32,
         corrections: spec.optimizer.corrections(1),
+        smoothing: spec.label_smoothing,
         ..Step::default()
     }
 }
@@ -169,17 +170,19 @@ pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> 
     all
 }
 
-/// Normal features and targets that suit `loss`: (rows, inputs), (rows, outputs).
+/// Normal features and targets that suit `loss` for a net of so many outputs: (rows, inputs),
+/// (rows, targets).
 pub fn random_data(loss: Loss, rows: usize, inputs: usize, outputs: usize, seed: u64) -> Dataset {
     let mut random = Random::new(seed, Stream::Check, 0);
     let features = Matrix::from_fn(rows, inputs, |_, _| random.normal() as f32);
-    let mut targets = Matrix::from_fn(rows, outputs, |_, _| match loss {
-        Loss::CrossEntropy | Loss::CrossEntropyProbabilities => (0.1 + random.uniform()) as f32,
-        Loss::BinaryCrossEntropy => random.uniform() as f32,
+    let shares = loss == Loss::KlDivergence || loss.is_for_classes() && !loss.is_for_labels();
+    let mut targets = Matrix::from_fn(rows, loss.targets(outputs), |_, _| match loss {
+        _ if shares => (0.1 + random.uniform()) as f32,
+        _ if loss.is_for_labels() => random.uniform() as f32,
         Loss::Poisson => (5.0 * random.uniform()).floor() as f32,
         _ => random.normal() as f32,
     });
-    if matches!(loss, Loss::CrossEntropy | Loss::CrossEntropyProbabilities) {
+    if shares {
         for row in targets.data_mut().chunks_exact_mut(outputs) {
             let total: f32 = row.iter().sum();
             row.iter_mut().for_each(|t| *t /= total);

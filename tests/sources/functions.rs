@@ -69,6 +69,11 @@ pub fn kinks(activation: Activation) -> &'static [f64] {
     }
 }
 
+/// The losses that the texts lead to. Those of later papers are held against PyTorch.
+pub fn losses() -> impl Iterator<Item = Loss> + Clone {
+    Loss::ALL.into_iter().filter(|loss| loss.code() <= Loss::Poisson.code())
+}
+
 /// E of one row of outputs y and targets t, summed over the outputs.
 pub fn error(loss: Loss, y: &[f64], t: &[f64]) -> f64 {
     let sum =
@@ -94,6 +99,7 @@ pub fn error(loss: Loss, y: &[f64], t: &[f64]) -> f64 {
             -t * p.ln() - (1.0 - t) * (1.0 - p).ln()
         }),
         Loss::Poisson => sum(&|y, t| y.exp() - t * y),
+        _ => unimplemented!("no text leads to {loss}"),
     }
 }
 

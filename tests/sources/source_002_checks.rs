@@ -2,7 +2,7 @@
 //! convention, and the dimension check as errors that a user can read.
 
 use crate::algebra::{Lcg, Rows, difference_quotients, map, row};
-use crate::functions::{error, error_kink, kinks, sigma, softmax};
+use crate::functions::{error, error_kink, kinks, losses, sigma, softmax};
 use crate::support::{
     Case, Device, Parameters, agree_to, largest, layer_weights, net, on_every_backend, samples,
     single,
@@ -115,8 +115,8 @@ fn draw(activation: Activation, loss: Loss, bias: Bias) -> (Case, Rows, Rows) {
 
 /// Every activation, loss and bias convention.
 fn combinations() -> impl Iterator<Item = (Activation, Loss, Bias)> {
-    let losses = || Loss::ALL.into_iter().flat_map(|l| Bias::ALL.map(|b| (l, b)));
-    Activation::ALL.into_iter().flat_map(move |a| losses().map(move |(l, b)| (a, l, b)))
+    let with_bias = || losses().flat_map(|l| Bias::ALL.map(|b| (l, b)));
+    Activation::ALL.into_iter().flat_map(move |a| with_bias().map(move |(l, b)| (a, l, b)))
 }
 
 #[test]

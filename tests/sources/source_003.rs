@@ -176,7 +176,8 @@ fn sample(digit: &Dataset, pixels: Matrix<u8>) -> (Samples, Vec<f64>, Vec<f64>) 
     let t = (0..10).map(|q| f64::from(u8::from(q == labels[0]))).collect();
     let affine = Affine { shift: vec![0.0; pixels.cols()], scale: vec![1.0 / 16.0; pixels.cols()] };
     let features = Arc::new(Features::U8(pixels));
-    (Samples { features, affine, targets: Some(digit.targets().clone()) }, x, t)
+    let targets = Some(digit.targets().clone());
+    (Samples { features, affine, targets, weights: None }, x, t)
 }
 
 fn digit(row: usize, sizes: &[usize]) -> (Samples, Vec<f64>, Vec<f64>) {

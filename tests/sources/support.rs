@@ -219,6 +219,7 @@ pub fn samples(x: &Rows, t: &Rows) -> Samples {
         affine: Affine::identity(x[0].len()),
         features: Arc::new(Features::F32(single(x))),
         targets: Some(Targets::Numbers(single(t))),
+        weights: None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::gemm::{self, Begin, End, Gemm, Right, Scratch, View};
 use crate::kernels::activation::UnitFunctions;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
-use crate::kernels::{Step, activation, dropout, gather, loss, optimizer, softmax, sums};
+use crate::kernels::{Step, activation, augment, dropout, gather, loss, optimizer, softmax, sums};
 use crate::optim::Rule;
 use crate::tensor::TensorId;
 use crate::vector::prefetch;
@@ -187,7 +187,11 @@ impl<T: Gemm> Pass<'_, T> {
     fn begin(&self, found: &[u32], first: usize, block: &Range<usize>) -> TensorId {
         if self.op.from == 0 {
             let x = self.write(self.op.x, block);
-            gather::features(found, &self.data.features, &self.data.affine, x);
+            let (features, affine) = (&self.data.features, &self.data.affine);
+            match self.op.augmentation.filter(|_| self.op.reach == Reach::Deltas) {
+                None => gather::features(found, features, affine, x),
+                Some(a) => augment::features(&a, self.step, first, found, features, affine, x),
+            }
             let inputs = 0..self.cols(self.op.x);
             self.drop(self.op.input_dropout, self.op.x, first, block, inputs);
         }
@@ -278,6 +282,9 @@ impl<T: Gemm> Pass<'_, T> {
         let (y, t, unit) = (self.read(y, block), self.read(op.t, block), self.whole(op.unit));
         let (gradient, scores) = (self.write(op.gradient, block), self.write(op.scores, &rows));
         loss::rows(op.loss, self.step, y, t, unit, gradient, scores);
+        if let Some(weights) = &self.data.weights {
+            loss::weigh(weights, found, gradient, scores);
+        }
         let Some((layer, delta)) = last.and_then(|l| l.delta.map(|delta| (l, delta))) else {
             return;
         };

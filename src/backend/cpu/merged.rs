@@ -65,17 +65,19 @@ pub(super) fn output<T: Gemm>(
     worker: &Worker<'_>,
 ) {
     let cols = memory.program().tensor(op.y).cols;
+    let targets = memory.program().tensor(op.unit).cols;
     blocks(step.rows as usize, worker, |block| {
         let span = block.start * cols..block.end * cols;
         // SAFETY: as in `dense`.
         let read = |id: TensorId| unsafe { memory.read(id, span.clone()) };
-        let unit = unsafe { memory.read(op.unit, 0..cols) };
+        let unit = unsafe { memory.read(op.unit, 0..targets) };
         let scored = block.start * SCORES..block.end * SCORES;
         let scores = unsafe { memory.write(op.scores, scored) };
-        let (found, mut t) = (&mut [0; ROWS][..block.len()], vec![T::zero(); span.len()]);
+        let found = &mut [0; ROWS][..block.len()];
+        let mut t = vec![T::zero(); block.len() * targets];
         gather::rows(&from(step, block.start), found);
-        if let Some(targets) = &data.targets {
-            gather::targets(found, targets, cols, &mut t);
+        if let Some(of_rows) = &data.targets {
+            gather::targets(found, of_rows, targets, &mut t);
         }
         let mut unwanted = Vec::new();
         let delta = match op.delta {
@@ -86,6 +88,9 @@ pub(super) fn output<T: Gemm>(
             }
         };
         output::reference(op, step, read(op.z), read(op.y), &t, unit, delta, scores);
+        if let Some(weights) = &data.weights {
+            loss::weigh(weights, found, delta, scores);
+        }
     });
 }
 

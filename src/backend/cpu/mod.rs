@@ -155,9 +155,16 @@ impl<T: Gemm> Backend for Cpu<T> {
         let updates = run.iter().any(|op| matches!(op, Op::GradientUpdate(_)));
         let partial = self.partial.as_ref().filter(|_| passes && updates);
         // Ops that change weights and don't keep the packed ones up to date.
-        let changes = run
-            .iter()
-            .any(|op| matches!(op, Op::Update { .. } | Op::SumUpdate(_) | Op::Backward(_)));
+        let changes = run.iter().any(|op| {
+            matches!(
+                op,
+                Op::Update { .. }
+                    | Op::Combine { .. }
+                    | Op::SumUpdate(_)
+                    | Op::Backward(_)
+                    | Op::Swap { .. }
+            )
+        });
         self.team.run(threads, |worker| {
             if !packed.fresh {
                 packed.all(&memory, worker);

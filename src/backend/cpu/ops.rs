@@ -9,10 +9,15 @@ use super::partial::Partial;
 use super::team::Worker;
 use crate::data::Samples;
 use crate::gemm::Gemm;
+use crate::kernels::combine::{self, Factors};
+use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
-use crate::kernels::{Step, activation, dropout, gather, loss, max_norm, random, softmax, sums};
+use crate::kernels::{
+    Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm,
+    nonfinite, random, softmax, sums, vector_norm,
+};
 use crate::program::Op;
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -66,6 +71,13 @@ pub(super) fn run<T: Gemm>(
             let x = write(*x, range.start * cols..range.end * cols);
             gather::features(found, &data.features, &data.affine, x);
         }),
+        Op::Augment { augmentation, x } => each_row_block(rows, &|range| {
+            let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*x));
+            gather::rows(&from(step, range.start), found);
+            let x = write(*x, range.start * cols..range.end * cols);
+            let (features, affine) = (&data.features, &data.affine);
+            augment::features(augmentation, step, range.start, found, features, affine, x);
+        }),
         Op::Targets { t } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
             gather::rows(&from(step, range.start), found);
@@ -113,8 +125,14 @@ pub(super) fn run<T: Gemm>(
             let count = range.len() / cols(*y);
             let scored = write(*scores, first * SCORES..(first + count) * SCORES);
             let gradient = write(*gradient, range.clone());
-            let (y, t) = (part(*y, range.clone()), part(*t, range));
+            let t = part(*t, first * cols(*t)..(first + count) * cols(*t));
+            let y = part(*y, range);
             loss::rows(*loss, step, y, t, read(*unit), gradient, scored);
+            if let Some(weights) = &data.weights {
+                let mut found = vec![0; count];
+                gather::rows(&from(step, first), &mut found);
+                loss::weigh(weights, &found, gradient, scored);
+            }
         }),
         Op::Accumulate { scores, sums } => worker.share(1, |_| {
             loss::accumulate(read(*scores), write(*sums, 0..SCORES));
@@ -123,8 +141,59 @@ pub(super) fn run<T: Gemm>(
             let sign = T::of((*sign).into());
             sums::reference(cols(*delta), sign, read(*delta), write(*out, 0..cols(*out)));
         }),
-        Op::Update { rule, w, g, state } => {
-            each_block(cols(*w), 1, PIECE, &|_, range| {
+        Op::VectorNorm { x, partial, norm } => {
+            let stretches = len(*x).div_ceil(vector_norm::STRETCH);
+            worker.share(stretches, |i| {
+                let range = i * vector_norm::STRETCH..((i + 1) * vector_norm::STRETCH).min(len(*x));
+                write(*partial, i..i + 1)[0] = vector_norm::square_sum(part(*x, range));
+            });
+            worker.share(1, |_| {
+                write(*norm, 0..1)[0] = vector_norm::root_of_sum(part(*partial, 0..stretches));
+            });
+        }
+        Op::Edit { edit, g } => each_block(len(*g), 1, PIECE, &|start, range| {
+            let other = match edit {
+                Edit::SignPenalty { w, .. } => part(*w, range.clone()),
+                other => other.reads().map_or(&[][..], read),
+            };
+            edits::reference(*edit, step, start, other, write(*g, range));
+        }),
+        Op::Average { share, w, average } => each_block(len(*w), 1, PIECE, &|_, range| {
+            average::reference(*share, step, part(*w, range.clone()), write(*average, range));
+        }),
+        Op::Collect { g, total, last } => each_block(len(*g), 1, PIECE, &|_, range| {
+            collect::reference(*last, write(*g, range.clone()), write(*total, range));
+        }),
+        Op::Swap { a, b } => each_block(len(*a), 1, PIECE, &|_, range| {
+            write(*a, range.clone()).swap_with_slice(write(*b, range));
+        }),
+        Op::Direction { rule, w, g, state, at, u } => {
+            each_block(len(*w), 1, PIECE, &|_, range| {
+                let from = [part(*w, range.clone()), part(*g, range.clone())];
+                let place = at + range.start;
+                let of_state = place..place + range.len();
+                let state = state.map(|t| write(t, of_state.clone()));
+                direction::reference(*rule, step, place, from, state, write(*u, range));
+            });
+        }
+        Op::Combine { factors, x, y } => {
+            let norms = match factors {
+                Factors::Trust { norms } => norms.map(|norm| read(norm)[0]),
+                _ => [T::zero(); 2],
+            };
+            each_block(len(*x), 1, PIECE, &|_, range| {
+                combine::reference(
+                    *factors,
+                    step,
+                    norms,
+                    part(*y, range.clone()),
+                    write(*x, range),
+                );
+            });
+        }
+        Op::Update { rule, w, g, state, from } => {
+            each_block(cols(*w) - from, 1, PIECE, &|_, range| {
+                let range = from + range.start..from + range.end;
                 let g = part(*g, range.clone());
                 // SAFETY: no other piece has this range.
                 unsafe { fused::take_step(*rule, *state, step, memory, *w, range, g) };
@@ -182,6 +251,13 @@ pub(super) fn run<T: Gemm>(
         Op::Dense(op) => merged::dense(op, data, step, memory, worker),
         Op::Output(op) => merged::output(op, data, step, memory, worker),
         Op::Backward(op) => merged::backward(op, step, memory, worker),
+        Op::Nonfinite { x, found } => {
+            let (rows, cols) = (len(*found), cols(*x));
+            each_block(rows, cols, (PIECE / cols).max(1), &|first, range| {
+                let found = write(*found, first..first + range.len() / cols);
+                nonfinite::reference(cols, part(*x, range), found);
+            });
+        }
         Op::Uniform { key, out } => worker.share(1, |_| {
             random::uniform_numbers(step, *key, write(*out, 0..len(*out)));
         }),

@@ -83,6 +83,7 @@ struct DeviceData {
     features: wgpu::Buffer,
     affine: wgpu::Buffer,
     targets: wgpu::Buffer,
+    weights: wgpu::Buffer,
 }
 
 impl Gpu {
@@ -235,6 +236,7 @@ impl Gpu {
             Arg::Features => whole(&data.features),
             Arg::Affine => whole(&data.affine),
             Arg::Targets => whole(&data.targets),
+            Arg::Weights => whole(&data.weights),
             // A buffer can't be bound for reading and for writing in the same launch.
             Arg::Unused => whole(&self.unused[usize::from(access == Access::ReadWrite)]),
         }
@@ -269,9 +271,15 @@ impl Gpu {
 
     /// Rows for launches that read none.
     fn no_data(&self) -> DeviceData {
-        let storage = Storage { bytes: false, classes: false };
+        let storage = Storage::default();
         let nothing = || self.unused[0].clone();
-        DeviceData { storage, features: nothing(), affine: nothing(), targets: nothing() }
+        DeviceData {
+            storage,
+            features: nothing(),
+            affine: nothing(),
+            targets: nothing(),
+            weights: nothing(),
+        }
     }
 
     /// Encodes and submits as many steps as fit into one submission.
@@ -345,7 +353,7 @@ impl Backend for Gpu {
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
-        let all = Storage { bytes: false, classes: false };
+        let all = Storage::default();
         let largest = self.largest_binding();
         for op in &program.ops {
             for launch in program.launches(op, all, (largest / 4) as usize, &self.tuning) {
@@ -412,7 +420,9 @@ impl Backend for Gpu {
             None => &[],
         };
         let targets = self.upload_bytes("the targets", targets)?;
-        let data = DeviceData { storage: samples.storage(), features, affine, targets };
+        let weights = bytemuck::cast_slice(samples.weights.as_deref().unwrap_or_default());
+        let weights = self.upload_bytes("the weights of rows", weights)?;
+        let data = DeviceData { storage: samples.storage(), features, affine, targets, weights };
         let id = DataId(self.uploads);
         self.uploads += 1;
         self.data.insert(id, data);

@@ -1,0 +1,147 @@
+//! `wgrad verify --resume`: on this machine, a run that is interrupted and gone on with comes to the
+//! same bits as one that isn't.
+
+use super::job::Job;
+use super::open::open_device;
+use super::{count, print, print_json};
+use crate::backend::device;
+use crate::checkpoint::{Saved, Store, load_checkpoint};
+use crate::error::{Error, Result};
+use crate::event::{Flow, Observer, Progress};
+use crate::random::{Random, Stream};
+use crate::snapshot::Snapshot;
+use crate::spec::Spec;
+use crate::stopping::Stopping;
+use crate::train::Trainer;
+use rand::RngExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Epochs of the run.
+const EPOCHS: usize = 3;
+/// Steps of an epoch, at most.
+const STEPS: usize = 40;
+/// How often it is interrupted.
+const INTERRUPTIONS: usize = 6;
+
+#[derive(serde::Serialize)]
+struct Report {
+    event: &'static str,
+    device: String,
+    steps: u64,
+    /// Steps that were done at each interruption.
+    interrupted_at: Vec<u64>,
+    tensors: usize,
+    /// The first tensor that differs.
+    differs: Option<String>,
+    passed: bool,
+}
+
+pub(super) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
+    let config = &job.config.device;
+    let backend = open_device(config)?.backend;
+    let device = backend.info().to_string();
+    let choice = config.device.clone().unwrap_or_default();
+    let spec = Spec { epochs: EPOCHS, stopping: Stopping::default(), ..job.spec.clone() };
+    let rows = spec.batch_size.saturating_mul(STEPS).min(job.training.rows());
+    let data = job.training.select(&(0..rows).collect::<Vec<_>>());
+    let scaling = || job.preprocessing.clone();
+
+    let mut whole = Trainer::new(&spec, &data, scaling(), backend)?;
+    whole.fit(None, &mut ())?;
+    let expected = whole.checkpoint()?.now;
+    drop(whole);
+
+    let steps = expected.position.step;
+    let files = Files::new()?;
+    let mut run =
+        Trainer::new(&spec, &data, scaling(), device::open(&choice, config.threads)?.backend)?;
+    let interrupted_at = random_steps(steps);
+    for &step in &interrupted_at {
+        run.ask_after_every_step();
+        run.fit(None, &mut EndsAt(step))?;
+        // Through a file, and into a device that was opened anew.
+        let checkpoint = Arc::new(run.checkpoint()?);
+        let saved = Saved { checkpoint, config: String::new(), events: 0, ended: None };
+        let read = load_checkpoint(&files.store.write(&saved)?)?;
+        let backend = device::open(&choice, config.threads)?.backend;
+        run = Trainer::resume(&spec, &data, scaling(), backend, &read.checkpoint)?;
+    }
+    run.fit(None, &mut ())?;
+    let found = run.checkpoint()?.now;
+    let differs = first_difference(&expected, &found);
+    let passed = differs.is_none();
+    let tensors = expected.tensors.len();
+    let report =
+        Report { event: "verify_resume", device, steps, interrupted_at, tensors, differs, passed };
+    match json {
+        true => print_json(&report)?,
+        false => print(&describe(&report))?,
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ends a run where so many steps are done.
+struct EndsAt(u64);
+
+impl Observer for EndsAt {
+    fn progress(&mut self, progress: &Progress) -> Flow {
+        if progress.step >= self.0 { Flow::Interrupt } else { Flow::Continue }
+    }
+}
+
+/// Different steps before the last one, in order, drawn anew each time.
+fn random_steps(steps: u64) -> Vec<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+    let mut random = Random::new(now, Stream::Check, 0);
+    let draws = (0..INTERRUPTIONS).map(|_| random.random_range(1..steps.max(2)));
+    let mut all: Vec<u64> = draws.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn first_difference(expected: &Snapshot, found: &Snapshot) -> Option<String> {
+    if found.position != expected.position {
+        return Some("the step counter".into());
+    }
+    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let pairs = expected.tensors.iter().zip(&found.tensors);
+    let mut differ = pairs.filter(|(a, b)| a.name != b.name || bits(&a.values) != bits(&b.values));
+    differ.next().map(|(a, _)| a.name.clone())
+}
+
+fn describe(report: &Report) -> String {
+    let Report { device, steps, interrupted_at, tensors, differs, .. } = report;
+    let at = interrupted_at.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let run =
+        format!("{} on {device}, interrupted after steps {at}", count(*steps as usize, "step"));
+    match differs {
+        None => format!("passed: {run}: {} bit-identical\n", count(*tensors, "tensor")),
+        Some(name) => format!("FAILED: {run}: {name} differs from a run that wasn't interrupted\n"),
+    }
+}
+
+/// Checkpoints in a directory that goes away.
+struct Files {
+    directory: PathBuf,
+    store: Store,
+}
+
+impl Files {
+    fn new() -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("wgrad-verify-{}", std::process::id()));
+        std::fs::create_dir_all(&directory)
+            .map_err(|e| Error::failed(format!("cannot create {}: {e}", directory.display())))?;
+        Ok(Files { store: Store::new(directory.clone(), 1), directory })
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What is left lies among temporary files.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}

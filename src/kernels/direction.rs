@@ -1,0 +1,77 @@
+//! The directions of LAMB and Muon, which a step follows by as much as the whole tensor says. The
+//! equations stand at [`crate::optim::Optimizer`].
+
+use super::optimizer::decayed_word;
+use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
+use crate::optim::{Optimizer, Rule};
+use crate::real::Real;
+use crate::tensor::{Extent, TensorId};
+
+uniform! {
+    /// The number of parameters, the weight decay, how many of them are decayed, and the rule's
+    /// constants.
+    Uniform { len: u32, decay: f32, decayed: u32, constant0: f32, constant1: f32, constant2: f32 }
+}
+
+/// The directions of parameters, one variant for each rule: w, g, state, u: (len).
+pub static DIRECTION: Kernel = Kernel {
+    entry: "direction",
+    source: &[COMMON, include_str!("../../shaders/direction.wgsl")],
+    uniform: Uniform::FIELDS,
+    bindings: &[read("w"), read("g"), read_write("first"), read_write("second"), read_write("u")],
+    workgroup_size: 64,
+};
+
+/// Launches [`DIRECTION`] on elements `start..start + len` of w, g and u, whose states stand from
+/// element `at` of the state tensors on.
+#[must_use]
+pub fn launch(
+    rule: Rule,
+    [w, g, u]: [TensorId; 3],
+    [first, second]: [TensorId; 2],
+    at: usize,
+    start: usize,
+    len: usize,
+) -> Launch {
+    let part = |t| Arg::Part(t, start, len);
+    let state = |t| Arg::Part(t, at + start, len);
+    let is_lamb = matches!(rule.optimizer, Optimizer::Lamb { .. });
+    let [constant0, constant1, constant2] = rule.optimizer.constants();
+    let (decay, decayed) = (rule.decay, decayed_word(rule.decayed.saturating_sub(at + start)));
+    Launch {
+        kernel: &DIRECTION,
+        overrides: vec![("LAMB", f64::from(u8::from(is_lamb)))],
+        uniform: Uniform { len: len as u32, decay, decayed, constant0, constant1, constant2 }
+            .bytes(),
+        args: vec![part(w), part(g), state(first), state(second), part(u)],
+        grid: Grid::Elements(Extent::Fixed(len), 1),
+    }
+}
+
+/// The CPU reference of [`DIRECTION`] on elements whose place among all parameters is `place` and
+/// behind: w, g, states, u: (len).
+pub fn reference<T: Real>(
+    rule: Rule,
+    step: &Step,
+    place: usize,
+    [w, g]: [&[T]; 2],
+    [first, second]: [&mut [T]; 2],
+    u: &mut [T],
+) {
+    let [beta1, beta2, epsilon] = rule.optimizer.constants().map(|c| T::of(c.into()));
+    let [correction1, correction2, ..] = step.corrections.map(|c| T::of(c.into()));
+    let rest = |beta: T| T::one() - beta;
+    let is_lamb = matches!(rule.optimizer, Optimizer::Lamb { .. });
+    for (i, u) in u.iter_mut().enumerate() {
+        let (g, m) = (g[i], &mut first[i]);
+        *m = beta1 * *m + rest(beta1) * g;
+        if is_lamb {
+            let (v, decay) = (&mut second[i], T::of(rule.decay_at(place + i).into()));
+            *v = beta2 * *v + rest(beta2) * g * g;
+            let root = correction2.sqrt();
+            *u = root / correction1 * *m / (v.sqrt() + epsilon * root) + decay * w[i];
+        } else {
+            *u = rest(beta1) * g + beta1 * *m;
+        }
+    }
+}

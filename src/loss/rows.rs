@@ -1,0 +1,123 @@
+//! Losses that need the whole row. y, gradient: (n_L), t: (n_L) but for means and variances.
+
+use super::{LANES, sum};
+use crate::real::Real;
+
+/// The largest element.
+pub(super) fn maximum<T: Real>(row: &[T]) -> T {
+    row.iter().fold(T::neg_infinity(), |m, &y| if y <= m { m } else { y })
+}
+
+/// The lowest index at which the largest element stands; 0 where the first is NaN.
+pub fn index_of_max<T: Real>(row: &[T]) -> usize {
+    if row.first().is_none_or(|x| x.is_nan()) {
+        return 0;
+    }
+    // The largest by lanes, so that the compiler can use vectors, and then where it stands.
+    let mut most = [T::neg_infinity(); LANES];
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for part in whole {
+        for (most, &x) in most.iter_mut().zip(part) {
+            *most = larger(*most, x);
+        }
+    }
+    let most = most.iter().chain(rest).fold(T::neg_infinity(), |most, &x| larger(most, x));
+    row.iter().position(|&x| x == most).unwrap_or(0)
+}
+
+/// −Σ t ln softmax(y) and its gradient, from one exponential for each output.
+pub(super) fn cross_entropy<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    let max = maximum(y);
+    let mut total = T::zero();
+    for (e, &y) in gradient.iter_mut().zip(y) {
+        *e = (y - max).exp();
+        total += *e;
+    }
+    let log_sum = max + total.ln();
+    let weight = t.iter().copied().sum::<T>() / total;
+    let mut value = T::zero();
+    for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+        *g = scale * (*g * weight - t);
+        if t != T::zero() {
+            value += t * (log_sum - y);
+        }
+    }
+    value
+}
+
+/// Σ t ln t, with 0 ln 0 = 0.
+pub(super) fn negative_entropy<T: Real>(t: &[T]) -> T {
+    let term = |t: T| if t == T::zero() { t } else { t * t.ln() };
+    t.iter().copied().map(term).sum()
+}
+
+/// −Σ t q^γ ln p with p = softmax(y) and q = 1 − p, which −expm1(ln p) gives in all its digits.
+///
+/// With g_j = p_j ∂E/∂p_j = t_j q_j^γ (γ p_j ln p_j / q_j − 1), ∂E/∂y_k = g_k − p_k Σ g. The
+/// quotient goes to −1 where q goes to 0.
+pub(super) fn focal<T: Real>(gamma: T, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    let max = maximum(y);
+    let log_sum = max + sum(y.len(), |i| (y[i] - max).exp()).ln();
+    let (mut value, mut along) = (T::zero(), T::zero());
+    for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+        let log_p = y - log_sum;
+        let q = -log_p.exp_m1();
+        let focus = t * q.powf(gamma);
+        let quotient = if q <= T::zero() { -T::one() } else { log_p / q };
+        *g = focus * (gamma * log_p.exp() * quotient - T::one());
+        along += *g;
+        value += -focus * log_p;
+    }
+    for (g, &y) in gradient.iter_mut().zip(y) {
+        *g = scale * (*g - (y - log_sum).exp() * along);
+    }
+    value
+}
+
+/// max(0, 1 + max_{j≠c} y_j − y_c) with c the largest t.
+pub(super) fn hinge<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    gradient.fill(T::zero());
+    let class = index_of_max(t);
+    let mut others = y.to_vec();
+    others[class] = T::neg_infinity();
+    let rival = index_of_max(&others);
+    // Of rows with NaN the largest is NaN.
+    let margin = T::one() + maximum(&others) - y[class];
+    if margin <= T::zero() {
+        return T::zero();
+    }
+    gradient[class] = -scale;
+    gradient[rival] = scale;
+    margin
+}
+
+/// 1 − y·t / (|y| |t|).
+pub(super) fn cosine<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    let dot = sum(y.len(), |i| y[i] * t[i]);
+    let squares = sum(y.len(), |i| y[i] * y[i]);
+    let lengths = squares.sqrt() * sum(t.len(), |i| t[i] * t[i]).sqrt();
+    if lengths == T::zero() {
+        gradient.fill(T::zero());
+        return T::one();
+    }
+    for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+        *g = scale * (dot / squares * y - t) / lengths;
+    }
+    T::one() - dot / lengths
+}
+
+/// Σ ½ (s + (t − μ)² e^{−s}); y: (μ_1 … μ_k, s_1 … s_k), t: (k).
+pub(super) fn gaussian_nll<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    let half = T::of(0.5);
+    let (means, logarithms) = y.split_at(t.len());
+    let (by_mean, by_logarithm) = gradient.split_at_mut(t.len());
+    let mut value = T::zero();
+    for (i, &t) in t.iter().enumerate() {
+        let (d, precision) = (means[i] - t, (-logarithms[i]).exp());
+        by_mean[i] = scale * d * precision;
+        by_logarithm[i] = scale * half * (T::one() - d * d * precision);
+        value += half * (logarithms[i] + d * d * precision);
+    }
+    value
+}

@@ -1,0 +1,32 @@
+//! What a program does beside its steps where weights are averaged.
+
+use super::{Plan, Tensors};
+use crate::kernels::average::Share;
+use crate::optim::Averaging;
+use crate::program::Op;
+use crate::spec::Spec;
+use crate::tensor::{Extent, Role};
+
+impl Tensors {
+    /// The plan, with the ops that average weights behind all others: a moving average at the end
+    /// of a step, one over epochs as a routine of its own.
+    pub(super) fn finish(mut self, spec: &Spec) -> Plan {
+        let share = match spec.averaging {
+            Averaging::None => return self.plan,
+            _ if self.state.is_none() => return self.plan,
+            Averaging::Ema { decay } => Share::Constant(1.0 - decay),
+            Averaging::Swa { .. } => Share::Equal(spec.averaging.first_epoch(spec.epochs) as u32),
+        };
+        let (p, w) = (&mut self.plan.program, self.plan.parameters);
+        let average = p.add("parameters.average", Role::State, Extent::Fixed(1), p.len(w));
+        let at = p.ops.len();
+        p.ops.push(Op::Average { share, w, average });
+        p.ops.push(Op::Swap { a: w, b: average });
+        match share {
+            Share::Constant(_) => p.routines.step.end = at + 1,
+            Share::Equal(_) => p.routines.average = at..at + 1,
+        }
+        p.routines.swap = at + 1..at + 2;
+        self.plan
+    }
+}

@@ -1,0 +1,179 @@
+//! What the plain program does with gradients: edits, then the optimiser.
+//!
+//! LAMB and Muon need whole tensors: their steps are ops of several kinds.
+
+use super::Tensors;
+use crate::kernels::combine::Factors;
+use crate::kernels::edits::Edit;
+use crate::kernels::matmul::Form;
+use crate::kernels::vector_norm::STRETCH;
+use crate::optim::lbfgs::HISTORY;
+use crate::optim::{
+    MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, Rule,
+};
+use crate::program::{Op, Program};
+use crate::random::{Stream, stream_key};
+use crate::spec::Spec;
+use crate::tensor::{Extent, Role, TensorId};
+
+/// The ops behind the gradients of a training step; none in a program that has no gradients.
+pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
+    let Some(state) = tensors.state else { return Vec::new() };
+    let g = tensors.gradients();
+    let mut ops = edits(spec, tensors, g);
+    let (rule, w) = (tensors.rule, tensors.plan.parameters);
+    match spec.optimizer {
+        Optimizer::Lamb { .. } => ops.extend(lamb(tensors, g, state)),
+        Optimizer::Muon { .. } => ops.extend(muon(tensors, g, state)),
+        Optimizer::Lbfgs => add_history(tensors),
+        _ => ops.push(Op::Update { rule, w, g, state, from: 0 }),
+    }
+    ops
+}
+
+/// The edits of the gradients `g` of all parameters, in the order of
+/// [`crate::optim::GradientEdits`].
+fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
+    let edits = &spec.edits;
+    let p = &mut tensors.plan.program;
+    let each = parts(p, g);
+    let mut ops = Vec::new();
+    if edits.l1 > 0.0 {
+        for layer in &tensors.plan.layers {
+            let Some(gradients) = layer.gradients else { continue };
+            let edit = Edit::SignPenalty { strength: edits.l1, w: layer.weight };
+            ops.push(Op::Edit { edit, g: gradients.weight });
+        }
+    }
+    if let Some(limit) = edits.clip_value {
+        ops.push(Op::Edit { edit: Edit::ClipValue { limit }, g });
+    }
+    let norms = [(edits.clip_norm, each.clone()), (edits.clip_global_norm, vec![g])];
+    for (limit, of) in norms {
+        let Some(limit) = limit else { continue };
+        for g in of {
+            let [partial, norm] = norm_tensors(p, g);
+            ops.push(Op::VectorNorm { x: g, partial, norm });
+            ops.push(Op::Edit { edit: Edit::ClipNorm { limit, norm }, g });
+        }
+    }
+    if edits.noise > 0.0 {
+        let key = stream_key(spec.seed, Stream::GradientNoise, 0);
+        // Not in one op: what lies between the tensors must stay 0, for norms.
+        for g in each {
+            let first = p.tensor(g).offset;
+            ops.push(Op::Edit { edit: Edit::Noise { variance: edits.noise, key, first }, g });
+        }
+    }
+    ops
+}
+
+/// The step of LAMB: the directions of all parameters, and for each tensor as much of it as the trust
+/// ratio says.
+fn lamb(tensors: &mut Tensors, g: TensorId, [first, second, _]: [TensorId; 3]) -> Vec<Op> {
+    let (rule, w) = (tensors.rule, tensors.plan.parameters);
+    let p = &mut tensors.plan.program;
+    // In the places of the gradients.
+    let buffer = p.buffers.len();
+    p.buffers.push(0);
+    let mut along = Vec::new();
+    for part in parts(p, g) {
+        let t = p.tensor(part);
+        let (name, rows, cols) = (t.name.replace(".gradient", ".direction"), t.rows, t.cols);
+        along.push(p.add_to(buffer, name, Role::Transient, rows, cols));
+    }
+    let u = p.add_whole(buffer, "directions", Role::Transient);
+    let mut ops = vec![Op::Direction { rule, w, g, state: [first, second], at: 0, u }];
+    for (x, y) in parts(p, w).into_iter().zip(along) {
+        let norms = [x, y].map(|x| {
+            let [partial, norm] = norm_tensors(p, x);
+            ops.push(Op::VectorNorm { x, partial, norm });
+            norm
+        });
+        ops.push(Op::Combine { factors: Factors::Trust { norms }, x, y });
+    }
+    ops
+}
+
+/// The step of Muon on all weight matrices but the output layer's, and AdamW on the parameters that
+/// stand behind those.
+fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
+    let rule = tensors.rule;
+    let Some((output, hidden)) = tensors.plan.layers.split_last() else { return Vec::new() };
+    let p = &mut tensors.plan.program;
+    let mut ops = Vec::new();
+    for layer in hidden {
+        let (w, Some(gradients)) = (layer.weight, layer.gradients) else { continue };
+        let (name, at) = (p.tensor(w).name.clone(), p.tensor(w).offset);
+        let (rows, cols) = (p.tensor(w).rows.rows(0), p.tensor(w).cols);
+        let mut add = |what: &str, rows: usize, cols: usize| {
+            p.add(format!("{name}.{what}"), Role::Transient, Extent::Fixed(rows), cols)
+        };
+        let u = add("direction", rows, cols);
+        let side = rows.min(cols);
+        let scratch =
+            [add("gram", side, side), add("gram.squared", side, side), add("next", rows, cols)];
+        let of = [state[0], state[1]];
+        ops.push(Op::Direction { rule, w, g: gradients.weight, state: of, at, u });
+        let [partial, norm] = norm_tensors(p, u);
+        ops.push(Op::VectorNorm { x: u, partial, norm });
+        ops.push(Op::Edit { edit: Edit::Unit { norm }, g: u });
+        for _ in 0..MUON_ITERATIONS {
+            ops.extend(newton_schulz(u, scratch, rows <= cols));
+        }
+        let scale = (rows as f32 / cols as f32).max(1.0).sqrt();
+        let factors = Factors::Step { decay: rule.decay, scale };
+        ops.push(Op::Combine { factors, x: w, y: u });
+    }
+    let decay = rule.decay * MUON_ADAMW_SHARE;
+    let rule = Rule { optimizer: MUON_ADAMW, decay, ..rule };
+    let from = p.tensor(output.weight).offset;
+    ops.push(Op::Update { rule, w: tensors.plan.parameters, g, state, from });
+    ops
+}
+
+/// Room for the changes of w and g that L-BFGS keeps. Its steps are led by the host.
+fn add_history(tensors: &mut Tensors) {
+    let w = tensors.plan.parameters;
+    let p = &mut tensors.plan.program;
+    for slot in 0..HISTORY {
+        for which in ["s", "y"] {
+            let name = format!("optimizer.history.{slot}.{which}");
+            p.add(name, Role::State, Extent::Fixed(1), p.len(w));
+        }
+    }
+}
+
+/// X ← a X + (b A + c A²) X with A = X Xᵀ where X is `wide`, or else X (b A + c A²) with A = Xᵀ X,
+/// which is the same from the smaller products.
+fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -> [Op; 5] {
+    let [a, b, c] = MUON_COEFFICIENTS;
+    let product = |form, a, b, c| Op::Matmul { form, a, b, bias: None, c };
+    let combine = |factors, x, y| Op::Combine { factors: Factors::Fixed(factors), x, y };
+    let (form, [left, right]) = match wide {
+        true => (Form::Nt, [gram, x]),
+        false => (Form::Tn, [x, gram]),
+    };
+    [
+        product(form, x, x, gram),
+        product(Form::Nn, gram, gram, square),
+        combine([b, c], gram, square),
+        product(Form::Nn, left, right, next),
+        combine([a, 1.0], x, next),
+    ]
+}
+
+/// The tensors that lie in `whole`, which spans a buffer.
+fn parts(p: &Program, whole: TensorId) -> Vec<TensorId> {
+    let inside = |id: &TensorId| p.tensor(*id).buffer == p.tensor(whole).buffer && *id != whole;
+    (0..p.tensors.len()).map(TensorId).filter(inside).collect()
+}
+
+/// The partial sums and the norm of `x`.
+fn norm_tensors(p: &mut Program, x: TensorId) -> [TensorId; 2] {
+    let name = p.tensor(x).name.clone();
+    let stretches = p.len(x).div_ceil(STRETCH);
+    let one = Extent::Fixed(1);
+    let partial = p.add(format!("{name}.squares"), Role::Transient, one, stretches);
+    [partial, p.add(format!("{name}.norm"), Role::Transient, one, 1)]
+}

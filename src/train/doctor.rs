@@ -1,0 +1,421 @@
+//! What to do when the loss is no longer finite: find the step, the op and the rows from which on it
+//! isn't, by going back to the last good state and replaying; then stop, or go around it.
+//!
+//! While all is well this costs nothing but a copy of the state in host memory, taken so seldom that
+//! it is a hundredth of the time at most; runs of a few seconds go back to their start and have none.
+
+use super::run::Run;
+use super::{Trainer, initial_weights};
+use crate::backend::ValuesMut;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Diverged, Observer};
+use crate::findings::{self, findings};
+use crate::optim::Averaging;
+use crate::plan::{self, Watch};
+use crate::schedule::Schedule;
+use crate::session::LayerWeights;
+use crate::snapshot::{Position, Snapshot};
+use crate::spec::Spec;
+use crate::stopping::OnDivergence;
+use crate::tensor::Extent;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A state in host memory is replaced when it is so old, or a hundred times as old as reading it took.
+const OLDEST: Duration = Duration::from_secs(10);
+/// The learning rate is halved so often at most.
+const MOST_HALVINGS: u32 = 20;
+/// Batches that a run may skip in any case, and the part of its steps beyond.
+const MOST_SKIPPED: (u64, u64) = (10, 10);
+/// A loss so many times that of the untrained net has risen far beyond it.
+const RISE: f64 = 10.0;
+/// A net that never came below this part of the untrained one's loss has learnt nothing.
+const PART: f64 = 0.5;
+/// Rows that are named at most.
+const NAMED: usize = 5;
+
+/// The last state that was finite.
+pub(super) struct LastGood {
+    state: State,
+    taken: Instant,
+    /// What reading it took.
+    cost: Duration,
+    /// Steps at the last read of the loss that was finite.
+    seen: u64,
+}
+
+/// A state to go back to.
+enum State {
+    /// Net and optimiser as a run begins, with these weights or drawn ones.
+    Start(Option<Vec<LayerWeights>>),
+    /// In host memory.
+    Kept(Arc<Snapshot>),
+    /// Somebody changed the weights since.
+    Unknown,
+}
+
+impl LastGood {
+    /// That of a run that begins with `weights`, or drawn ones.
+    pub fn start(weights: Option<&[LayerWeights]>) -> Self {
+        Self::of(State::Start(weights.map(<[LayerWeights]>::to_vec)), 0)
+    }
+
+    /// That of a run that goes on from `snapshot`.
+    pub fn kept(snapshot: Arc<Snapshot>) -> Self {
+        let step = snapshot.position.step;
+        Self::of(State::Kept(snapshot), step)
+    }
+
+    /// None until the next state is read.
+    pub fn unknown() -> Self {
+        Self::of(State::Unknown, 0)
+    }
+
+    fn of(state: State, seen: u64) -> Self {
+        LastGood { state, taken: Instant::now(), cost: Duration::ZERO, seen }
+    }
+
+    /// Steps done then.
+    fn step(&self) -> u64 {
+        match &self.state {
+            State::Kept(snapshot) => snapshot.position.step,
+            _ => 0,
+        }
+    }
+}
+
+/// What a replay found.
+struct Found {
+    /// The step in which the first value stopped being finite: steps done before it.
+    step: u64,
+    layer: Option<usize>,
+    tensor: String,
+    op: String,
+    /// The rows of the batch, where the tensor has a row for each.
+    rows: Vec<usize>,
+    /// Where the first of them isn't.
+    column: usize,
+    batch: usize,
+}
+
+impl Trainer {
+    /// Keeps the state at the start of an epoch, where the run may go back to it; and where replays
+    /// mustn't go back beyond it, since what happens at the end of an epoch is no step.
+    pub(super) fn keep_epoch_start(&mut self) -> Result<()> {
+        let goes_back = self.spec.stopping.on_divergence == OnDivergence::LowerLr;
+        let stays = matches!(self.spec.schedule, Schedule::Plateau { .. })
+            || matches!(self.spec.averaging, Averaging::Swa { .. });
+        if goes_back || stays {
+            let start = Arc::new(self.snapshot()?);
+            self.epoch_start = goes_back.then(|| start.clone());
+            self.good = LastGood::kept(start);
+        }
+        Ok(())
+    }
+
+    /// Notes that the loss was finite at the present step.
+    pub(super) fn note_good(&mut self) -> Result<()> {
+        self.good.seen = self.at.step;
+        let is_known = !matches!(self.good.state, State::Unknown);
+        if is_known && self.good.taken.elapsed() < OLDEST.max(100 * self.good.cost) {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let snapshot = self.snapshot()?;
+        // The last update may have been the first bad one, which the next loss will show.
+        if snapshot.is_finite() {
+            self.good.state = State::Kept(Arc::new(snapshot));
+        }
+        self.good.cost = begin.elapsed();
+        self.good.taken = Instant::now();
+        Ok(())
+    }
+
+    /// Goes to the last good state: whether there is one.
+    fn go_back(&mut self) -> Result<bool> {
+        match &self.good.state {
+            State::Unknown => return Ok(false),
+            State::Kept(snapshot) => {
+                let snapshot = snapshot.clone();
+                self.restore(&snapshot)?;
+            }
+            State::Start(weights) => {
+                let weights = weights.clone().unwrap_or_else(|| initial_weights(&self.spec));
+                // Loaded anew, what the optimiser keeps is as it was at first.
+                self.session.replace(self.session.plan().clone())?;
+                self.session.set_weights(&self.spec.net, &weights)?;
+                self.averaged = false;
+                self.at = Position::default();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finds out what made the loss `loss`, and goes back as the spec says; an error where it says
+    /// to stop, or going around it led nowhere.
+    pub(super) fn treat(
+        &mut self,
+        run: &Run,
+        observer: &mut dyn Observer,
+        loss: f64,
+    ) -> Result<()> {
+        let noticed = self.at;
+        let found = self.locate(run, noticed.step)?;
+        let diverged = self.describe(run, loss, noticed, found.as_ref());
+        let layers = self.spec.net.layers.len();
+        let error = |what: &str| error(layers, &diverged, found.as_ref(), what);
+        match self.spec.stopping.on_divergence {
+            OnDivergence::Stop => return Err(error("")),
+            OnDivergence::LowerLr => {
+                if self.detours.halvings >= MOST_HALVINGS {
+                    return Err(error(", however often the learning rate was halved"));
+                }
+                let Some(start) = self.epoch_start.clone() else { return Err(error("")) };
+                self.detours.halvings += 1;
+                self.restore(&start)?;
+            }
+            OnDivergence::SkipBatch => {
+                let Some(found) = &found else { return Err(error("")) };
+                let skipped = self.detours.skipped.len() as u64;
+                let (any, part) = MOST_SKIPPED;
+                let repeated = !self.detours.skipped.insert(found.step);
+                if repeated || skipped >= any.max(found.step / part) {
+                    return Err(error(&format!(
+                        ", with {skipped} of {} batches skipped",
+                        found.step + 1
+                    )));
+                }
+                self.go_to(run, found.step)?;
+            }
+        }
+        self.good.seen = self.at.step;
+        observer.diverged(&diverged)
+    }
+
+    /// Refuses a run whose loss rose far beyond that of the untrained net, and never came down again to
+    /// a part of that: it has learnt nothing, though all its numbers are finite.
+    ///
+    /// # Errors
+    /// For such a run, and when net and data don't go together.
+    pub fn check_learnt(&self) -> Result<()> {
+        let Some([low, high]) = self.losses else { return Ok(()) };
+        if !self.is_drawn {
+            return Ok(());
+        }
+        let untrained = findings::loss(&self.spec, &self.samples, &initial_weights(&self.spec))?;
+        // Some losses are negative, and rise no times of that.
+        if untrained <= 0.0 || high < RISE * untrained || low < PART * untrained {
+            return Ok(());
+        }
+        let lr = self.spec.lr;
+        let what = format!(
+            "training diverged: the loss rose to {}, and from there only came down to {}; the untrained \
+             net has {}",
+            short(high),
+            short(low),
+            short(untrained)
+        );
+        Err(Error::new(ErrorKind::Diverged, what)
+            .at(format!("epochs 1 to {}", self.at.epoch))
+            .help(format!("lower the learning rate, now {lr}, with --lr {}", tenth(lr))))
+    }
+
+    /// What the weights as they are now tell of how the net was trained, in plain words.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn findings(&mut self) -> Result<Vec<String>> {
+        let weights = self.weights()?;
+        let drawn = initial_weights(&self.spec);
+        let steps = if self.is_drawn { self.at.step } else { 0 };
+        let mut found = findings(&self.spec, &self.samples, &weights, &drawn, steps)?;
+        if let Some([low, high]) = self.losses
+            && high > RISE * low
+        {
+            let untrained = findings::loss(&self.spec, &self.samples, &drawn)?;
+            if untrained > 0.0 && high > RISE * untrained {
+                found.push(format!(
+                    "the loss rose to {} in an epoch, where the untrained net has {}: try a lower --lr, \
+                     such as {}",
+                    short(high),
+                    short(untrained),
+                    tenth(self.spec.lr)
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Replays the run from the last good state: the first op whose result isn't finite. None where
+    /// there is no such state, or the replay comes to no such result.
+    fn locate(&mut self, run: &Run, noticed: u64) -> Result<Option<Found>> {
+        if !self.go_back()? {
+            return Ok(None);
+        }
+        // Until the last read all was well; from there on the loss is looked at after each step.
+        self.advance(run, self.good.seen.min(noticed))?;
+        let mut bad = None;
+        while bad.is_none() && self.at.step < noticed {
+            self.advance(run, self.at.step + 1)?;
+            if self.session.sums()?.iter().any(|x| !x.is_finite()) {
+                bad = Some(self.at.step - 1);
+            }
+        }
+        let Some(bad) = bad else { return Ok(None) };
+        // What the loss shows may have been done by the update before.
+        let first = bad.saturating_sub(1).max(self.good.step());
+        self.go_to(run, first)?;
+        let before = self.snapshot()?;
+        // In one piece, of which every row is the batch's.
+        let spec = Spec { micro_batch: None, ..self.spec.clone() };
+        let (watched, watches) = plan::watched(&spec, run.batch);
+        let in_one = Run::new(spec, run.rows);
+        let plan = self.session.replace(watched)?;
+        let found = self.watch(&in_one, &before, bad, &watches);
+        self.session.replace(plan)?;
+        self.restore(&before)?;
+        found
+    }
+
+    /// Runs steps up to `last` in the watched program, from `before` on.
+    fn watch(
+        &mut self,
+        run: &Run,
+        before: &Snapshot,
+        last: u64,
+        watches: &[Watch],
+    ) -> Result<Option<Found>> {
+        self.restore(before)?;
+        while self.at.step <= last {
+            let step = self.at.step;
+            let Position { within, .. } = self.page(run, self.at);
+            self.advance(run, step + 1)?;
+            if self.detours.skipped.contains(&step) {
+                continue;
+            }
+            let batch = run.batch.min(run.rows - within * run.batch);
+            for watch in watches {
+                if let Some(found) = self.look(watch, step, batch)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the device found in one tensor.
+    fn look(&mut self, watch: &Watch, step: u64, batch: usize) -> Result<Option<Found>> {
+        let program = &self.session.plan().program;
+        let t = program.tensor(watch.tensor);
+        let by_row = t.rows == Extent::Batch;
+        let mut first = vec![0.0; t.rows.rows(batch)];
+        let (tensor, op) = (t.name.clone(), program.describe(&watch.op));
+        self.session.backend_mut().read(watch.found, ValuesMut::F32(&mut first))?;
+        let rows: Vec<usize> = (0..first.len()).filter(|&row| first[row] >= 0.0).collect();
+        let Some(&row) = rows.first() else { return Ok(None) };
+        let number = tensor.strip_prefix("layers.").and_then(|rest| rest.split('.').next());
+        Ok(Some(Found {
+            step,
+            layer: number.and_then(|l| l.parse::<usize>().ok()).map(|l| l + 1),
+            op: op.split_whitespace().collect::<Vec<_>>().join(" "),
+            tensor,
+            column: first[row] as usize,
+            rows: if by_row { rows } else { Vec::new() },
+            batch,
+        }))
+    }
+
+    /// Goes to where `step` steps are done, from the last good state on.
+    fn go_to(&mut self, run: &Run, step: u64) -> Result<()> {
+        self.go_back()?;
+        self.advance(run, step)
+    }
+
+    /// Runs until `step` steps are done, without observers, over the ends of epochs too.
+    fn advance(&mut self, run: &Run, step: u64) -> Result<()> {
+        while self.at.step < step {
+            self.at = self.page(run, self.at);
+            if self.at.within == 0 {
+                self.session.clear_sums()?;
+            }
+            let left = (step - self.at.step).min(self.steps_at_hand(run)? as u64);
+            self.run_piece(run, left as usize)?;
+        }
+        Ok(())
+    }
+
+    /// The same position; at the end of an epoch the start of the next.
+    fn page(&self, run: &Run, at: Position) -> Position {
+        match at.within == run.steps {
+            true => Position { epoch: at.epoch + 1, within: 0, ..at },
+            false => at,
+        }
+    }
+
+    fn describe(&self, run: &Run, loss: f64, noticed: Position, found: Option<&Found>) -> Diverged {
+        let step = found.map_or(noticed.step, |found| found.step + 1);
+        let epoch = (step.saturating_sub(1) / run.steps as u64) as usize;
+        let within = step.saturating_sub(1) as usize % run.steps;
+        let source = |row: &usize| self.source(run, Position { epoch, within, step }, *row);
+        let rows = found.map_or(&[][..], |found| found.rows.as_slice());
+        Diverged {
+            loss,
+            epoch: epoch + 1,
+            step,
+            layer: found.and_then(|found| found.layer),
+            tensor: found.map(|found| found.tensor.clone()),
+            op: found.map(|found| found.op.clone()),
+            rows: rows.iter().take(NAMED).map(|row| (self.row_name)(source(row))).collect(),
+            action: self.spec.stopping.on_divergence,
+            lr: self.lr(run, step.saturating_sub(1)),
+        }
+    }
+}
+
+/// The error for a net of `layers` layers.
+fn error(layers: usize, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
+    let Diverged { loss, epoch, step, layer, lr, .. } = diverged;
+    let mut place = format!("epoch {epoch}, step {step}");
+    let tenth = tenth(*lr);
+    let mut help = format!(
+        "lower the learning rate, now {lr}, with --lr {tenth}, or let the run do so with \
+         --on-divergence lower-lr"
+    );
+    if let Some(found) = found {
+        let Found { tensor, op, rows, column, batch, .. } = found;
+        place += &match layer {
+            Some(layer) => format!(", layer {layer} of {}", layers),
+            None if tensor == "input" => ", the input".into(),
+            None => ", the loss".into(),
+        };
+        place += &format!(": {tensor} in column {} by {op}", column + 1);
+        let are_all = rows.len() == *batch && *batch > 1 && tensor != "input";
+        if are_all {
+            place += &format!("; in all {batch} rows of the batch");
+        } else if !rows.is_empty() {
+            let more = if rows.len() > NAMED { ", …" } else { "" };
+            let of = format!("in {} of the {batch} rows of the batch", rows.len());
+            place += &format!("; {of}: {}{more}", diverged.rows.join(", "));
+        }
+        // What only some rows do is theirs; a rate that is too high shows in all of them.
+        if tensor == "input" || (!rows.is_empty() && 4 * rows.len() <= *batch) {
+            help = format!(
+                "look at what stands there: repair or leave out these rows, or pass over such \
+                 batches with --on-divergence skip-batch; else {help}"
+            );
+        }
+    }
+    Error::new(ErrorKind::Diverged, format!("training diverged: the loss is {loss}{what}"))
+        .at(place)
+        .help(help)
+}
+
+/// A loss in a few digits.
+fn short(loss: f64) -> String {
+    if (1e-3..1e5).contains(&loss) { format!("{loss:.4}") } else { format!("{loss:.3e}") }
+}
+
+/// A tenth of it, by its decimal digits: 0.0001 of 0.001.
+fn tenth(lr: f32) -> f64 {
+    lr.to_string().parse::<f64>().unwrap_or_default() / 10.0
+}
