@@ -22,6 +22,7 @@ mod resume;
 mod run;
 mod run_directory;
 mod splitting;
+mod streaming;
 mod train;
 mod verify;
 mod verify_resume;

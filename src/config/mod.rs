@@ -87,7 +87,8 @@ first_given! {
     }
     RunConfig {
         validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, on_divergence, checkpoint_every, keep_checkpoints, out, plan
+        patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
+        plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -274,6 +275,7 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            memory-limit = "256M"
             on-divergence = "skip-batch"
             checkpoint-every = "5epochs"
             keep-checkpoints = 3

@@ -12,7 +12,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Diverged, Observer};
 use crate::optim::Averaging;
 use crate::plan::{self, Watch};
-use crate::random::permute;
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::snapshot::{Position, Snapshot};
@@ -281,7 +280,7 @@ impl Trainer {
             if self.at.within == 0 {
                 self.session.clear_sums()?;
             }
-            let left = (step - self.at.step).min((run.steps - self.at.within) as u64);
+            let left = (step - self.at.step).min(self.steps_at_hand(run)? as u64);
             self.run_piece(run, left as usize)?;
         }
         Ok(())
@@ -298,9 +297,8 @@ impl Trainer {
     fn describe(&self, run: &Run, loss: f64, noticed: Position, found: Option<&Found>) -> Diverged {
         let step = found.map_or(noticed.step, |found| found.step + 1);
         let epoch = (step.saturating_sub(1) / run.steps as u64) as usize;
-        let first = (step.saturating_sub(1) as usize % run.steps) * run.batch;
-        let order = run.order(epoch).words();
-        let source = |row: &usize| permute(order, (first + row) as u32) as usize;
+        let within = step.saturating_sub(1) as usize % run.steps;
+        let source = |row: &usize| self.source(run, Position { epoch, within, step }, *row);
         let rows = found.map_or(&[][..], |found| found.rows.as_slice());
         Diverged {
             loss,
