@@ -119,8 +119,10 @@ impl Trainer {
             self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
         }
         self.session.clear_sums()?;
-        let order = run.order(self.at.epoch);
-        let step = Step { lr, ..run.step(self.at.within, self.at.step, &order) };
+        self.steps_at_hand(&run)?;
+        let ((first, window), rows) = (self.window(&run), self.training.rows);
+        let order = run.order(rows, window);
+        let step = Step { lr, ..run.step(self.at.within - first, rows, self.at.step, &order) };
         self.take_steps(&run, &[step])?;
         self.at.within += 1;
         self.at.step += 1;
