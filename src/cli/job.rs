@@ -1,5 +1,6 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
+use super::presets::{self, Kind};
 use super::streaming::{self, Stored, Streaming};
 use super::{say, splitting};
 use crate::activation::Activation;
@@ -16,7 +17,6 @@ use crate::data::{
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
-use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
 use crate::stopping::{Keep, Stopping};
@@ -143,12 +143,14 @@ impl Source {
             }
             (other, marked) => other.or(marked),
         };
+        let kind = match source.as_str() {
+            "digits" => Kind::Digits,
+            _ if data.is_image() => Kind::Images,
+            _ if data.table().is_some() => Kind::Table,
+            _ => Kind::Other,
+        };
+        config = presets::complete(config, kind)?;
         let net = net(&mut config, &training, objective.loss)?;
-        if source == "digits" {
-            for_digits(&mut config);
-        } else if data.table().is_some() && !data.is_image() {
-            for_tables(&mut config);
-        }
         config.run.epochs.get_or_insert(10);
         if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
             config.step.batch_size.get_or_insert(training.rows());
@@ -257,29 +259,6 @@ impl Job {
             name => Choice::Name(name.into()),
         });
         config
-    }
-}
-
-/// What suits the bundled digits, of which there are few, better than the general defaults.
-fn for_digits(config: &mut TrainConfig) {
-    config.run.epochs.get_or_insert(30);
-    if matches!(
-        config.step.optimizer,
-        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
-    ) {
-        config.step.lr.get_or_insert(0.007);
-    }
-}
-
-/// What suits tables better than the general defaults: `benches/tables/RESULTS.md` has the figures.
-fn for_tables(config: &mut TrainConfig) {
-    config.run.epochs.get_or_insert(30);
-    config.step.schedule.get_or_insert(Schedule::Cosine);
-    if matches!(
-        config.step.optimizer,
-        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
-    ) {
-        config.step.lr.get_or_insert(0.003);
     }
 }
 

@@ -18,6 +18,7 @@ mod memory;
 mod open;
 mod plan_ahead;
 mod predict;
+mod presets;
 mod resume;
 mod run;
 mod run_directory;

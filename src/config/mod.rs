@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{Every, HiddenLayers, StopAt, TimeSpan, Validation};
+pub use values::{Every, HiddenLayers, Preset, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -86,7 +86,7 @@ first_given! {
         batch_size, micro_batch
     }
     RunConfig {
-        validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
+        preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
         patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
         plan
     }
@@ -267,6 +267,7 @@ mod tests {
             folds = 5
             fold = 2
             test = "test.csv"
+            preset = "strong"
             init = "w.safetensors"
             epochs = 3
             no-shuffle = true

@@ -1,6 +1,8 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{ByteSize, Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{
+    ByteSize, Every, HiddenLayers, Preset, StopAt, TimeSpan, Validation, names, text,
+};
 use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
@@ -341,6 +343,12 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_FOLD", value_name = "I", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
+
+    /// quick, strong or best: settings that suit the data at hand; options that are given go before
+    /// them
+    #[arg(long, env = "WGRAD_PRESET", value_name = "quick|strong|best")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
 
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]

@@ -163,6 +163,51 @@ impl FromStr for TimeSpan {
     }
 }
 
+/// Settings that suit the kind of data at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// A result in seconds.
+    Quick,
+    /// A good result in minutes.
+    Strong,
+    /// The best that is known, however long it takes.
+    Best,
+}
+
+impl Preset {
+    /// Every preset once.
+    pub const ALL: [Preset; 3] = [Preset::Quick, Preset::Strong, Preset::Best];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Quick => "quick",
+            Preset::Strong => "strong",
+            Preset::Best => "best",
+        }
+    }
+}
+
+serde_as_text!(Preset);
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or_else(|| unknown("preset", name, &Self::ALL.map(Self::name)))
+    }
+}
+
 /// How often something is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Every {

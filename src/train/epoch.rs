@@ -114,7 +114,7 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn step_at(&mut self, lr: f32) -> Result<f64> {
-        let run = Run::new(self.spec.clone(), self.training.rows);
+        let run = Run::new(self.spec.clone(), self.rows);
         if self.at.within == run.steps {
             self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
         }
