@@ -4,7 +4,9 @@
 
 use crate::config::{Preset, TrainConfig};
 use crate::error::Result;
+use crate::init::Init;
 use crate::optim::Optimizer;
+use crate::schedule::Schedule;
 
 /// The kinds of data that settings are known for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +31,20 @@ schedule = "cosine"
 
 const IMAGES_STRONG: &str = r#"
 layers = "800:relu,800:relu"
-epochs = 40
+epochs = 60
 batch-size = 128
-lr = 0.002
+lr = 0.001
 schedule = "cosine"
 dropout = 0.5
 input-dropout = 0.2
-label-smoothing = 0.1
 "#;
 
 const IMAGES_BEST: &str = r#"
 layers = "1024:relu,1024:relu"
-epochs = 100
+epochs = 50
 batch-size = 128
-lr = 0.002
+lr = 0.001
 schedule = "cosine"
-dropout = 0.3
-label-smoothing = 0.1
 augment = "standard"
 "#;
 
@@ -57,21 +56,27 @@ schedule = "cosine"
 "#;
 
 const TABLES_STRONG: &str = r#"
-layers = "256:relu,128:relu"
-epochs = 30
+layers = "256:relu,256:relu"
+epochs = 40
+batch-size = 128
 lr = 0.002
 schedule = "cosine"
 optimizer = "adamw"
-weight-decay = 0.01
+weight-decay = 0.1
+dropout = 0.05
+initializer = "xavier-uniform"
 "#;
 
 const TABLES_BEST: &str = r#"
-layers = "512:relu,256:relu,384:relu"
-epochs = 40
-batch-size = 64
+layers = "512:relu,512:relu,512:relu"
+epochs = 50
+batch-size = 128
 lr = 0.001
 schedule = "cosine"
-swa = 0.25
+optimizer = "adamw"
+weight-decay = 0.1
+dropout = 0.1
+initializer = "xavier-uniform"
 "#;
 
 /// The settings of a preset for that kind of data, as a file of options.
@@ -105,7 +110,8 @@ pub(super) fn complete(config: TrainConfig, kind: Kind) -> Result<TrainConfig> {
     let lr = match kind {
         Kind::Digits => 0.007,
         Kind::Table => {
-            config.step.schedule.get_or_insert(crate::schedule::Schedule::Cosine);
+            config.step.schedule.get_or_insert(Schedule::Cosine);
+            config.net.initializer.get_or_insert(Init::XavierUniform);
             0.003
         }
         Kind::Images | Kind::Other => return Ok(config),
