@@ -29,13 +29,13 @@ fn embed(
     }
     let row = i / cols;
     let col = p.start + i % cols;
-    let from = row * p.features;
+    let first = row * p.features;
     if (col < p.at) {
-        x[row * p.inputs + col] = features[from + col];
+        x[row * p.inputs + col] = features[first + col];
         return;
     }
     // What is no index of the table counts as 0.
-    let found = features[from + p.column];
+    let found = features[first + p.column];
     let index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
     x[row * p.inputs + col] = table[index * p.dims + col - p.at];
 }

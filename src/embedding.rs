@@ -15,18 +15,19 @@ const MOST_VALUES: usize = 1 << 24;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embedding {
-    /// The number of indices. 0 is for what is rare or was never seen, and what is no index at all.
+    /// The number of indices. 0 is for what was never seen, and what is no index at all.
     pub values: usize,
     /// The number of inputs that an index becomes.
     pub dims: usize,
     /// How the rows are drawn, but for the first: it begins with zeros, so that a category that was
-    /// never seen adds nothing where no rare one taught it anything.
+    /// never seen adds nothing.
     pub init: Init,
 }
 
 impl Embedding {
     /// An embedding of so many indices whose rows are drawn from N(0, 0.05²): small beside other
-    /// inputs, so that what little a rare category was taught isn't lost in what it was drawn with.
+    /// inputs, so that the little that a rare category was taught isn't lost in what it was drawn with
+    /// (`benches/tables/RESULTS.md`).
     #[must_use]
     pub fn new(values: usize, dims: usize) -> Self {
         Embedding { values, dims, init: Init::Normal(0.05) }

@@ -29,10 +29,7 @@ pub struct LayerWeights {
 }
 
 /// What each tensor of `plan` that these weights stand for is to hold.
-pub fn tensors<'a>(
-    plan: &Plan,
-    weights: &'a [LayerWeights],
-) -> Vec<(TensorId, Cow<'a, [f32]>)> {
+pub fn tensors<'a>(plan: &Plan, weights: &'a [LayerWeights]) -> Vec<(TensorId, Cow<'a, [f32]>)> {
     let tables = weights.iter().flat_map(|layer| &layer.embeddings);
     let tables = plan.embeddings.iter().zip(tables);
     let layers = plan.layers.iter().zip(weights).flat_map(|(of, layer)| layer.tensors(of));

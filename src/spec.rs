@@ -329,7 +329,8 @@ impl Net {
                         "it can begin at the inputs at the earliest",
                     );
                 };
-                let width = from.checked_sub(1).map_or(self.input_width(), |l| self.layers[l].units);
+                let width =
+                    from.checked_sub(1).map_or(self.input_width(), |l| self.layers[l].units);
                 if width != layer.units || layer.activation == Units::Softmax {
                     return fail(
                         format!("a residual connection from {width} units to {}", layer.units),

@@ -53,7 +53,10 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     for (i, e) in model.net.embeddings.iter().enumerate() {
         let parameters = count(e.parameters(), "parameter");
         let Embedding { values, dims, init } = e;
-        text += &format!("  embedding {:<3} {values} values in {dims} dimensions, {init}, {parameters}\n", i + 1);
+        text += &format!(
+            "  embedding {:<3} {values} values in {dims} dimensions, {init}, {parameters}\n",
+            i + 1
+        );
     }
     for (l, layer) in layers.iter().enumerate() {
         text += &format!(

@@ -320,5 +320,11 @@ impl Observer for LastLoss {
 
 fn is_finite(layer: &LayerWeights) -> bool {
     let tables = layer.embeddings.iter().flat_map(|table| table.data());
-    layer.weight.data().iter().chain(layer.bias.iter().flatten()).chain(tables).all(|x| x.is_finite())
+    layer
+        .weight
+        .data()
+        .iter()
+        .chain(layer.bias.iter().flatten())
+        .chain(tables)
+        .all(|x| x.is_finite())
 }

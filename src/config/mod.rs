@@ -224,6 +224,8 @@ mod tests {
             categorical = ["town"]
             numeric = ["rooms"]
             log = ["rooms"]
+            embed = ["town"]
+            embedding-dims = 8
             class-weight = "yes=3,no=0.5"
             sample-weight = "w"
             image-size = "28x20"

@@ -62,9 +62,9 @@ pub static EMBED_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// The most rows that one launch of [`EMBED_GRADIENT`] sums, 256 in a round of its loop: some drivers
-/// end a loop after 65,535 rounds without a word.
-const ROWS_PER_LAUNCH: usize = 1 << 22;
+/// The most rows that one launch of [`EMBED_GRADIENT`] sums: some drivers end loops after 65,535
+/// rounds, those within others counted together, without a word.
+const ROWS_PER_LAUNCH: usize = 1 << 15;
 
 /// Launches [`EMBED`]: features: (B, features), table: (values, dims), x: (B, n_0).
 #[must_use]
@@ -131,8 +131,9 @@ pub fn reference<T: Real>(place: Place, features: &[T], table: &[T], x: &mut [T]
     let Place { at, dims, .. } = place;
     let rows = features.chunks_exact(place.features);
     for (features, x) in rows.zip(x.chunks_exact_mut(place.inputs)) {
-        let start = place.start();
-        x[start..at].copy_from_slice(&features[start..at]);
+        if place.copies {
+            x[..at].copy_from_slice(&features[..at]);
+        }
         let row = place.index(features) * dims;
         x[at..at + dims].copy_from_slice(&table[row..row + dims]);
     }

@@ -94,7 +94,9 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
     if !preprocessing.features.keeps_last(spec.net.embeddings.len()) {
         return Err(Error::usage("the column of an embedding is scaled")
             .at("the preprocessing")
-            .help("indices must stay what they are: give these columns the shift 0 and the scale 1"));
+            .help(
+                "indices must stay what they are: give these columns the shift 0 and the scale 1",
+            ));
     }
     let targets = loss.targets(outputs);
     match &preprocessing.classes {

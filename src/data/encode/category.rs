@@ -42,18 +42,24 @@ pub(super) type Places = Vec<u32>;
 
 /// The categories of some rows.
 pub(super) struct Counted<'a> {
-    /// Those in as many rows as it takes to learn anything from, in alphabetic order.
-    pub often: Vec<&'a str>,
-    /// How many others there are.
-    pub rare: usize,
+    /// Each with the number of its rows, in alphabetic order.
+    counts: Vec<(&'a str, usize)>,
+    /// The rows that are enough to learn anything of an input from.
+    enough: usize,
     /// Whether one is missing.
     pub missing: bool,
 }
 
 impl Counted<'_> {
+    /// The categories in at least `rows` rows, in alphabetic order.
+    pub fn in_rows(&self, rows: usize) -> Vec<String> {
+        let those = self.counts.iter().filter(|(_, count)| *count >= rows);
+        those.map(|(name, _)| (*name).to_string()).collect()
+    }
+
     /// Whether there are too many for an input each.
     pub fn too_many(&self) -> bool {
-        self.often.len() > ONE_HOT
+        self.counts.iter().filter(|(_, count)| *count >= self.enough).count() > ONE_HOT
     }
 }
 
@@ -67,22 +73,18 @@ pub(super) fn count<'a>(texts: &'a Texts, rows: &[usize]) -> Counted<'a> {
             code => counts[code as usize] += 1,
         }
     }
-    let least = (rows.len() / 2000).clamp(1, 10);
-    let found = texts.words.iter().zip(counts).filter(|(_, n)| *n > 0);
-    let (often, rare): (Vec<_>, Vec<_>) = found.partition(|(_, n)| *n >= least);
-    let mut often: Vec<&str> = often.into_iter().map(|(name, _)| name).collect();
-    often.sort_unstable();
-    Counted { often, rare: rare.len(), missing }
+    let mut counts: Vec<(&str, usize)> =
+        texts.words.iter().zip(counts).filter(|(_, n)| *n > 0).collect();
+    counts.sort_unstable();
+    Counted { counts, enough: (rows.len() / 2000).clamp(1, 10), missing }
 }
 
 impl CategoryEncoder {
     /// Fits to the categories of the training rows.
     pub(super) fn fit(counted: &Counted<'_>) -> Self {
-        CategoryEncoder {
-            names: counted.often.iter().map(|name| (*name).to_string()).collect(),
-            other: counted.rare > 0,
-            missing: counted.missing,
-        }
+        let names = counted.in_rows(counted.enough);
+        let other = names.len() < counted.counts.len();
+        CategoryEncoder { names, other, missing: counted.missing }
     }
 
     /// The number of inputs.
@@ -104,8 +106,8 @@ impl CategoryEncoder {
 impl HashEncoder {
     /// Fits to the categories of the training rows.
     pub(super) fn fit(counted: &Counted<'_>) -> Self {
-        let seen = counted.often.len() + counted.rare;
-        HashEncoder { buckets: BUCKETS, seen, missing: counted.missing }
+        let (seen, missing) = (counted.counts.len(), counted.missing);
+        HashEncoder { buckets: BUCKETS, seen, missing }
     }
 
     /// The number of inputs.
