@@ -40,6 +40,12 @@ impl TargetSummary {
                 .sum(),
             _ => 0.0,
         };
+        Self::of_variation(variation, preprocessing, outputs)
+    }
+
+    /// The summary of targets with this Σ (t − mean t)² over rows and outputs, in their units.
+    #[must_use]
+    pub fn of_variation(variation: f64, preprocessing: &Preprocessing, outputs: usize) -> Self {
         TargetSummary { classes: preprocessing.classes.is_some(), outputs, variation }
     }
 }

@@ -65,6 +65,10 @@ pub enum Stream {
     Embeddings = 9,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
+    /// The order of the slabs of a set that isn't held in memory, in epoch `n`.
+    Slabs = 17,
+    /// The rows of a table that isn't held in memory which are held out.
+    HeldOut = 18,
     /// The noise that is added to gradients.
     GradientNoise = 24,
 }

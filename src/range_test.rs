@@ -59,11 +59,13 @@ pub struct Point {
 pub struct RangeTest {
     /// The steps, up to where the loss had grown far beyond its lowest.
     pub points: Vec<Point>,
-    /// Where the smoothed loss falls fastest, by the logarithm of η: the rate to take. None where it
-    /// didn't fall.
+    /// The rate to take: a tenth of the one at which the smoothed loss is the lowest, in two digits.
+    /// None where the loss didn't fall.
     pub suggested: Option<f32>,
     /// Where the smoothed loss is the lowest: rates from here on are too high.
     pub lowest_at: f32,
+    /// Where the smoothed loss falls fastest by the logarithm of η: a careful choice.
+    pub steepest_at: f32,
     /// Where the test ended before the end of the ramp.
     pub diverged_at: Option<f32>,
 }
@@ -76,6 +78,8 @@ const RISE: f64 = 2.0;
 const ROW: usize = 5;
 /// Decades of η over which the loss is smoothed, as the deviation of a normal weight.
 const WIDTH: f64 = 0.12;
+/// The suggested rate as a part of the one with the lowest loss.
+const MARGIN: f32 = 0.1;
 /// The smoothed loss must fall by this part of its noise or more to have fallen.
 const NOISE: f64 = 1.0;
 
@@ -129,12 +133,15 @@ fn judge(ramp: &Ramp, losses: &[f64]) -> RangeTest {
     let has_fallen = smoothed[0] - smoothed[lowest] > NOISE * noise;
     let slope = |&i: &usize| smoothed[i + 1] - smoothed[i - 1];
     let steepest = (1..lowest).min_by(|a, b| slope(a).total_cmp(&slope(b)));
+    // At the lowest point the ramp has stayed for few steps only: a run must bear its rate for long.
+    let suggested = has_fallen.then(|| two_digits(MARGIN * ramp.rate(lowest)));
     RangeTest {
         points: (0..losses.len())
             .map(|i| Point { lr: ramp.rate(i), loss: losses[i], smoothed: smoothed[i] })
             .collect(),
-        suggested: steepest.filter(|_| has_fallen).map(|i| two_digits(ramp.rate(i))),
+        suggested,
         lowest_at: ramp.rate(lowest),
+        steepest_at: ramp.rate(steepest.unwrap_or_default()),
         diverged_at: (losses.len() < ramp.steps).then(|| ramp.rate(losses.len() - 1)),
     }
 }
@@ -168,22 +175,27 @@ mod tests {
         1.0 / (1.0 + (4.0 * (decade + 3.0)).exp()) + 0.1 * rise
     }
 
+    /// Numbers between −1 and 1 without a trend.
+    fn noise(i: usize) -> f64 {
+        (i * 7919 % 97) as f64 / 48.0 - 1.0
+    }
+
     #[test]
-    fn the_rate_at_which_the_loss_falls_fastest_is_suggested() {
+    fn a_tenth_of_the_rate_with_the_lowest_loss_is_suggested() {
         let ramp = Ramp::default();
-        let noise = |i: usize| 0.05 * ((i * 37 % 19) as f64 / 9.0 - 1.0);
-        let losses: Vec<f64> = (0..ramp.steps).map(|i| curve(ramp.rate(i)) + noise(i)).collect();
+        let loss = |i: usize| curve(ramp.rate(i)) + 0.05 * noise(i);
+        let losses: Vec<f64> = (0..ramp.steps).map(loss).collect();
         let found = judge(&ramp, &losses);
-        let suggested = found.suggested.unwrap();
-        assert!((4e-4..2.5e-3).contains(&suggested), "{suggested}");
-        assert!((2e-3..0.1).contains(&found.lowest_at), "{}", found.lowest_at);
+        assert!((4e-4..2.5e-3).contains(&found.steepest_at), "{}", found.steepest_at);
+        assert!((5e-3..0.1).contains(&found.lowest_at), "{}", found.lowest_at);
+        let off = found.suggested.unwrap() / found.lowest_at;
+        assert!((0.095..0.105).contains(&off), "{off}");
     }
 
     #[test]
     fn a_loss_that_does_not_fall_suggests_nothing() {
         let ramp = Ramp::default();
-        let noise = |i: usize| (i * 37 % 19) as f64 / 9.0;
-        let losses: Vec<f64> = (0..ramp.steps).map(|i| 1.0 + noise(i)).collect();
+        let losses: Vec<f64> = (0..ramp.steps).map(|i| 2.0 + noise(i + 20)).collect();
         assert_eq!(judge(&ramp, &losses).suggested, None);
     }
 

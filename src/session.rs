@@ -314,9 +314,17 @@ impl Session {
     /// # Errors
     /// When the device was lost.
     pub fn metrics(&mut self, data: &Loaded, rows: usize) -> Result<Metrics> {
+        self.metrics_over(rows, &data.targets)
+    }
+
+    /// As [`Session::metrics`], over rows of several uploads.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn metrics_over(&mut self, rows: usize, targets: &TargetSummary) -> Result<Metrics> {
         let mut sums = [0.0; 4];
         self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums))?;
-        Ok(Metrics::from_sums(sums, rows, self.objective, &data.targets))
+        Ok(Metrics::from_sums(sums, rows, self.objective, targets))
     }
 
     /// Loss and metrics over all of `data`.
@@ -325,9 +333,24 @@ impl Session {
     /// When the device was lost.
     pub fn evaluate(&mut self, data: &Loaded) -> Result<Metrics> {
         self.clear_sums()?;
-        let steps: Vec<Step> = self.batches(data.rows).collect();
-        self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps)?;
+        self.add_scores(data)?;
         self.metrics(data, data.rows)
+    }
+
+    /// Adds loss and scores over all of `data` to the running sums.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn add_scores(&mut self, data: &Loaded) -> Result<()> {
+        let steps: Vec<Step> = self.batches(data.rows).collect();
+        self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps)
+    }
+
+    /// What metrics need to know of targets that vary so much, those of several uploads together.
+    #[must_use]
+    pub fn summary(&self, variation: f64, preprocessing: &Preprocessing) -> TargetSummary {
+        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        TargetSummary::of_variation(variation, preprocessing, outputs)
     }
 
     /// The net's outputs for all of `data`, in order: calls `take` with (first row, (rows, n_L)).

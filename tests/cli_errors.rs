@@ -205,6 +205,23 @@ fn a_learning_rate_that_is_far_too_high_exits_with_5_though_all_numbers_are_fini
 }
 
 #[test]
+fn a_number_that_overflows_is_named_by_its_line_and_passed_over_when_asked_to() {
+    let place = Place::new();
+    let mut rows: Vec<String> =
+        (0..300).map(|i| format!("{},{},{}", i % 7, i % 5, i % 7 * 2 - i % 5)).collect();
+    rows[43] = "3e38,1,5".into();
+    place.write("big.csv", format!("a,b,y\n{}\n", rows.join("\n")));
+    let args = "train big.csv --device cpu --quiet --scaling none";
+    let row = "1 of the 64 rows of the batch: line 45";
+    fails(&place, args, 5, &["layer 1 of 2: layers.0.z", row, "now 0.003, with --lr 0.0003,"]);
+    place.ok(&format!("{args} --on-divergence skip-batch --epochs 3 --out run"));
+    place.model("run");
+    let events = place.read("run/metrics.jsonl");
+    assert_eq!(events.matches("\"event\":\"diverged\"").count(), 3, "{events}");
+    assert!(events.contains("\"rows\":[\"line 45\"]"), "{events}");
+}
+
+#[test]
 fn the_bundled_sets_are_trained_without_a_finding() {
     let place = Place::new();
     for data in ["digits", "spiral", "moons", "xor"] {

@@ -360,7 +360,7 @@ fn a_column_of_many_categories_is_embedded_saved_resumed_and_predicted() {
     let model = place.model("run");
     assert_eq!(model.net.embeddings.len(), 2);
     assert_eq!(model.weights[0].embeddings.len(), 2);
-    place.ok("verify run --resume --device cpu");
+    place.ok("verify --data towns.csv --embed floor --resume --device cpu");
     place.ok("check-gradients run");
     assert!(place.ok("inspect run").stdout.contains("embeddings.1.weight"));
 

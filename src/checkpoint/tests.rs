@@ -127,3 +127,31 @@ fn a_write_that_fails_leaves_the_file_before() {
     assert!(write_atomically(Path::new("/dev/null"), |out| out.write_all(b"x")).is_ok());
     assert!(!fs::metadata("/dev/null").unwrap().is_file(), "a device is not replaced");
 }
+
+#[test]
+fn a_model_from_before_columns_were_encoded_still_finds_its_columns() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    save_model(&model(), &path).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + len]).unwrap();
+    header["__metadata__"]["wgrad.columns"] =
+        r#"{"header":true,"names":["a","y","b"],"targets":[1]}"#.into();
+    let header = header.to_string();
+    let mut old = (header.len() as u64).to_le_bytes().to_vec();
+    old.extend(header.as_bytes());
+    old.extend(&bytes[8 + len..]);
+    fs::write(&path, old).unwrap();
+    let found = load_model(&path).unwrap();
+    assert_eq!(found.weights, model().weights);
+    let encoding = found.preprocessing.encoding.as_ref().unwrap();
+    let columns: Vec<&str> = encoding.features.iter().map(|f| f.column.as_str()).collect();
+    assert_eq!((columns, &encoding.targets[..]), (vec!["a", "b"], &["y".to_string()][..]));
+    let table = directory.path().join("new.csv");
+    fs::write(&table, "more,b,a\n9,2,5\n").unwrap();
+    let options = crate::data::DataOptions::default();
+    let inputs =
+        crate::data::open_inputs(table.to_str().unwrap(), &found.preprocessing, &options).unwrap();
+    assert_eq!((inputs.features.value(0, 0), inputs.features.value(0, 1)), (5.0, 2.0));
+}

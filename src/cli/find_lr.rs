@@ -50,25 +50,29 @@ pub(super) fn find_lr(args: &TrainArgs, job: &Job) -> Result<ExitCode> {
 
 /// The smoothed loss as bars, from one rate to the next, and what to make of it.
 fn describe(found: &RangeTest) -> String {
-    let RangeTest { points, suggested, lowest_at, diverged_at } = found;
+    let RangeTest { points, suggested, lowest_at, steepest_at, diverged_at } = found;
     // What lies above the start is cut: the interest is below.
     let start = points.first().map_or(0.0, |p| p.smoothed);
     let lowest = points.iter().map(|p| p.smoothed).fold(start, f64::min);
     let top = start + 0.25 * (start - lowest).abs();
     let mut text = format!("{:>13}  {:>9}\n", "learning rate", "loss");
-    for group in points.chunks(points.len().div_ceil(LINES)) {
+    let groups: Vec<&[Point]> = points.chunks(points.len().div_ceil(LINES)).collect();
+    for (i, group) in groups.iter().enumerate() {
         let Point { lr, smoothed, .. } = group[group.len() / 2];
         let share = ((smoothed - lowest) / (top - lowest).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
         let cut = if smoothed > top { "…" } else { "" };
         let bar = "█".repeat(1 + (share * (BAR - 1) as f64).round() as usize);
-        let holds = |rate: f32| group.iter().any(|p| p.lr >= rate) && group[0].lr <= rate;
+        let end = groups.get(i + 1).map_or(f32::INFINITY, |next| next[0].lr);
+        let holds = |rate: f32| (group[0].lr..end).contains(&rate);
         let mark = if suggested.is_some_and(holds) { "  ← suggested" } else { "" };
         text += &format!("{lr:>13.1e}  {:>9}  {bar}{cut}{mark}\n", short(smoothed));
     }
-    let fell = format!("the loss was lowest at {lowest_at:.1e}");
-    let rose = diverged_at.map_or(String::new(), |rate| format!(", and too high at {rate:.1e}"));
+    let rose = diverged_at.map_or(String::new(), |rate| format!(", too high at {rate:.1e}"));
     if let Some(rate) = suggested {
-        text += &format!("suggested  --lr {rate}: the loss falls fastest there; {fell}{rose}\n");
+        text += &format!(
+            "suggested  --lr {rate}: a tenth of where the loss is lowest, {lowest_at:.1e}; it falls \
+             fastest at {steepest_at:.1e}{rose}\n"
+        );
     }
     text
 }

@@ -1,5 +1,7 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
+use super::presets::{self, Kind};
+use super::streaming::{self, Stored, Streaming};
 use super::{say, splitting};
 use crate::activation::Activation;
 use crate::augment::Augment;
@@ -16,7 +18,6 @@ use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
-use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::spec::{Layer, Net, Spec, Units};
 use crate::stopping::{Keep, Stopping};
@@ -48,6 +49,11 @@ pub(super) struct Job {
     pub data: Arc<Data>,
     /// The weights to start from instead of drawn ones.
     pub init: Option<Vec<LayerWeights>>,
+    /// The table that all of the above is only a sample of, where it is larger than the memory
+    /// limit.
+    pub streaming: Option<Arc<Streaming>>,
+    /// Its encoded rows, once [`Job::store`] made them.
+    pub stored: Option<Stored>,
 }
 
 /// Options and data, before the rows are split.
@@ -56,6 +62,7 @@ pub(super) struct Source {
     pub data: Arc<Data>,
     test: Option<Dataset>,
     options: DataOptions,
+    streaming: Option<Arc<Streaming>>,
 }
 
 impl Source {
@@ -71,8 +78,12 @@ impl Source {
             DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
+        if let Some(table) = streaming::open(&mut config, &source, &options)? {
+            let (data, streaming) = (table.sample(), Some(Arc::new(table)));
+            return Ok(Source { config, data, test: None, options, streaming });
+        }
         let TrainTest { train, test } = data::open(&source, &options)?;
-        Ok(Source { config, data: Arc::new(train), test, options })
+        Ok(Source { config, data: Arc::new(train), test, options, streaming: None })
     }
 
     /// The run over these parts, with all that follows from the data resolved.
@@ -135,13 +146,15 @@ impl Source {
             }
             (other, marked) => other.or(marked),
         };
+        let kind = match source.as_str() {
+            "digits" => Kind::Digits,
+            _ if data.is_image() => Kind::Images,
+            _ if data.table().is_some() => Kind::Table,
+            _ => Kind::Other,
+        };
+        config = presets::complete(config, kind)?;
         let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
         let net = net(&mut config, &training, objective.loss, embeddings)?;
-        if source == "digits" {
-            for_digits(&mut config);
-        } else if data.table().is_some() && !data.is_image() {
-            for_tables(&mut config);
-        }
         config.run.epochs.get_or_insert(10);
         if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
             config.step.batch_size.get_or_insert(training.rows());
@@ -161,7 +174,6 @@ impl Source {
         check_stop_at(&config, &training, validation.is_some() || test.is_some())?;
         resolve_stopping(&mut config, &mut spec, &training, validation.is_some())?;
         make_absolute(&mut config)?;
-        let data = data.clone();
         let training_rows = Arc::new(parts.training.clone());
         Ok(Job {
             config,
@@ -173,8 +185,10 @@ impl Source {
             sample_weights,
             validation,
             test,
-            data,
+            data: data.clone(),
             init,
+            streaming: self.streaming.clone(),
+            stored: None,
         })
     }
 }
@@ -186,14 +200,41 @@ impl Job {
     /// For data that can't be read and options that make no sense together.
     pub fn new(given: TrainConfig) -> Result<Self> {
         let mut source = Source::open(given)?;
-        let parts = splitting::parts(&mut source.config, &source.data)?;
+        let parts = match &source.streaming {
+            Some(table) => table.parts(),
+            None => splitting::parts(&mut source.config, &source.data)?,
+        };
         source.job(&parts)
+    }
+
+    /// Encodes the rows of a table beyond the memory limit, where it is one.
+    ///
+    /// # Errors
+    /// As [`Streaming::store`].
+    pub fn store(&mut self) -> Result<()> {
+        let streaming = self.streaming.clone();
+        self.stored = streaming.map(|table| table.store(self)).transpose()?;
+        Ok(())
+    }
+
+    /// The rows that are trained on, and those that are held out for validation.
+    pub fn rows(&self) -> (usize, usize) {
+        let validation = self.validation.as_ref().map_or(0, Dataset::rows);
+        match &self.streaming {
+            None => (self.training.rows(), validation),
+            Some(table) if table.validation_rows == 0 => (table.training_rows, validation),
+            Some(table) => (table.training_rows, table.validation_rows),
+        }
     }
 
     /// What users call a training row: its line, or its number in the data.
     pub fn row_name(&self) -> impl Fn(usize) -> String + 'static {
         let (data, rows) = (self.data.clone(), self.training_rows.clone());
+        let streaming = self.streaming.clone();
         move |row| {
+            if let Some(table) = &streaming {
+                return format!("row {}", table.training_row(row) + 1);
+            }
             let row = rows.get(row).copied().unwrap_or(row);
             match data.table() {
                 Some(table) => table.frame().describe_row(row),
@@ -222,29 +263,6 @@ impl Job {
             name => Choice::Name(name.into()),
         });
         config
-    }
-}
-
-/// What suits the bundled digits, of which there are few, better than the general defaults.
-fn for_digits(config: &mut TrainConfig) {
-    config.run.epochs.get_or_insert(30);
-    if matches!(
-        config.step.optimizer,
-        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
-    ) {
-        config.step.lr.get_or_insert(0.007);
-    }
-}
-
-/// What suits tables better than the general defaults: `benches/tables/RESULTS.md` has the figures.
-fn for_tables(config: &mut TrainConfig) {
-    config.run.epochs.get_or_insert(30);
-    config.step.schedule.get_or_insert(Schedule::Cosine);
-    if matches!(
-        config.step.optimizer,
-        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
-    ) {
-        config.step.lr.get_or_insert(0.003);
     }
 }
 

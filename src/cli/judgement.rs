@@ -3,12 +3,13 @@
 use super::job::Job;
 use crate::backend::device::{self, Choice};
 use crate::checkpoint::{Provenance, load_model, save_model_with};
-use crate::data::{Dataset, Preprocessing, Targets};
-use crate::error::Result;
+use crate::data::{Dataset, Preprocessing, StoredSet, Targets};
+use crate::error::{Error, Result};
 use crate::evaluation::{Constant, Report, Value};
 use crate::linear;
 use crate::matrix::Matrix;
 use crate::model::Model;
+use crate::train::Trainer;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::path::Path;
@@ -53,20 +54,26 @@ impl Baselines {
         Ok(Baselines { constants: provenance.baselines.clone(), linear })
     }
 
-    /// The metrics of each on `data`, whose truth is given, by name.
-    fn judge(&self, data: &Dataset, truth: &Targets) -> Result<Vec<Baseline>> {
+    /// What the linear model says of `data`.
+    fn linear(&self, data: &Dataset) -> Result<Option<Matrix<f32>>> {
+        let Some(model) = &self.linear else { return Ok(None) };
+        let cpu = device::open(&Choice::Cpu, None)?.backend;
+        model.predict(data.features_shared(), cpu).map(Some)
+    }
+
+    /// The metrics of each by name, the linear model's by its predictions.
+    fn judge(&self, held: &HeldOut, linear: Option<&Matrix<f32>>) -> Result<Vec<Baseline>> {
         let mut all = Vec::new();
         let mut add = |name: &'static str, predictions: &Matrix<f32>| -> Result<()> {
-            let report = Report::new(predictions, truth, data.weights())?;
+            let report = Report::new(predictions, held.truth, held.weights)?;
             all.push(Baseline { name, values: report.values() });
             Ok(())
         };
         for constant in &self.constants {
-            add(constant.name(), &constant.predict(data.rows()))?;
+            add(constant.name(), &constant.predict(held.truth.rows()))?;
         }
-        if let Some(model) = &self.linear {
-            let cpu = device::open(&Choice::Cpu, None)?.backend;
-            add("linear_model", &model.predict(data.features_shared(), cpu)?)?;
+        if let Some(predictions) = linear {
+            add("linear_model", predictions)?;
         }
         Ok(all)
     }
@@ -77,6 +84,12 @@ pub(super) struct Baseline {
     /// `majority_class`, `mean`, `median` or `linear_model`.
     pub name: &'static str,
     pub values: Vec<Value>,
+}
+
+/// What predictions are held against.
+struct HeldOut<'a> {
+    truth: &'a Targets,
+    weights: Option<&'a [f32]>,
 }
 
 /// A net on one data set.
@@ -99,9 +112,56 @@ impl Judgement {
         baselines: &Baselines,
     ) -> Result<Self> {
         let truth = truth(data, preprocessing)?;
-        let at = |e: crate::error::Error| e.at(data.name());
-        let report = Report::new(&predictions, &truth, data.weights()).map_err(at)?;
-        let baselines = baselines.judge(data, &truth).map_err(at)?;
+        let held = HeldOut { truth: &truth, weights: data.weights() };
+        Self::of(&held, loss, predictions, baselines.linear(data)?, baselines)
+            .map_err(|e| e.at(data.name()))
+    }
+
+    /// Judges the net that the trainer holds on rows in a file: of these only windows are held,
+    /// but all predictions.
+    pub fn of_stored(
+        set: &StoredSet,
+        loss: f64,
+        trainer: &mut Trainer,
+        model: &Model,
+        baselines: &Baselines,
+    ) -> Result<Self> {
+        let cols = model.predicted_columns();
+        let (mut net, mut linear, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all: Option<Targets> = None;
+        trainer.each_window(set, |trainer, data| {
+            let predictions = model.predict_in(trainer.session(), data.features_shared())?;
+            net.extend_from_slice(predictions.data());
+            if let Some(predictions) = baselines.linear(data)? {
+                linear.extend_from_slice(predictions.data());
+            }
+            weights.extend_from_slice(data.weights().unwrap_or_default());
+            let truth = truth(data, &model.preprocessing)?;
+            match &mut all {
+                Some(all) => all.append(&truth),
+                none => {
+                    *none = Some(truth);
+                    Ok(())
+                }
+            }
+        })?;
+        let truth = all.ok_or_else(|| Error::failed("no rows to judge by").at(set.name()))?;
+        let weights = Some(&weights[..]).filter(|weights| !weights.is_empty());
+        let held = HeldOut { truth: &truth, weights };
+        let net = Matrix::new(set.rows(), cols, net)?;
+        let linear = baselines.linear.is_some().then(|| Matrix::new(set.rows(), cols, linear));
+        Self::of(&held, loss, net, linear.transpose()?, baselines).map_err(|e| e.at(set.name()))
+    }
+
+    fn of(
+        held: &HeldOut,
+        loss: f64,
+        predictions: Matrix<f32>,
+        linear: Option<Matrix<f32>>,
+        baselines: &Baselines,
+    ) -> Result<Self> {
+        let report = Report::new(&predictions, held.truth, held.weights)?;
+        let baselines = baselines.judge(held, linear.as_ref())?;
         Ok(Judgement { loss, report, baselines, predictions })
     }
 

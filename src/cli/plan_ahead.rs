@@ -17,7 +17,7 @@ use std::time::Instant;
 const TIMED: f64 = 0.25;
 
 pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
-    let rows = job.training.rows();
+    let (rows, validation_rows) = job.rows();
     let steps = rows.div_ceil(job.spec.batch_size.min(rows));
     let sets = [Some(&job.training), job.validation.as_ref(), job.test.as_ref()];
     let memory = Estimate::new(&job.spec, sets.into_iter().flatten());
@@ -26,13 +26,12 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let seconds = seconds(job, steps)?;
     let columns = columns(job);
     if json {
-        let rows_of = |data: &Option<Dataset>| data.as_ref().map_or(0, Dataset::rows);
         print_json(&serde_json::json!({
             "event": "plan",
             "data": job.training.name(),
             "rows": rows,
-            "validation_rows": rows_of(&job.validation),
-            "test_rows": rows_of(&job.test),
+            "validation_rows": validation_rows,
+            "test_rows": job.test.as_ref().map_or(0, Dataset::rows),
             "columns": columns,
             "net": spec.net,
             "parameters": spec.net.parameters(),
@@ -44,17 +43,18 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let held_out = |name: &str, data: &Option<Dataset>| match data {
-        Some(data) => format!("{} for {name}", count(data.rows(), "row")),
-        None => format!("none for {name}"),
+    let held_out = |name: &str, rows: usize| match rows {
+        0 => format!("none for {name}"),
+        rows => format!("{} for {name}", count(rows, "row")),
     };
+    let test_rows = job.test.as_ref().map_or(0, Dataset::rows);
     let text = [
         format!("data       {}: {}", job.training.name(), describe_data(&job.training)),
         format!(
             "split      {} for training, {}, {}{}",
             count(rows, "row"),
-            held_out("validation", &job.validation),
-            held_out("test", &job.test),
+            held_out("validation", validation_rows),
+            held_out("test", test_rows),
             job.config.run.split.as_ref().map_or(String::new(), |split| format!(" ({split})")),
         ),
         format!("scaling    {}", job.scaling),

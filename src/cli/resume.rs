@@ -12,7 +12,6 @@ use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::snapshot::{Checkpoint, Position};
-use crate::train::Trainer;
 use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,15 +81,13 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
     ));
     let warnings = warnings(&job);
     warn(&warnings);
+    job.store()?;
     let opened = open::open_device(&job.config.device)?;
     let device = opened.backend.info().clone();
-    let mut trainer = match &begun.checkpoint {
-        None => trainer(&job, opened.backend)?,
-        Some(checkpoint) => {
-            let (spec, scaling) = (&job.spec, job.preprocessing.clone());
-            Trainer::resume(spec, &job.training, scaling, opened.backend, checkpoint)?
-        }
-    };
+    let mut trainer = trainer(&job, opened.backend)?;
+    if let Some(checkpoint) = &begun.checkpoint {
+        trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
+    }
     trainer.name_rows(job.row_name());
     events.cut(begun.events)?;
     let config = job.config_text(&device)?;
@@ -157,7 +154,7 @@ fn goes_on(ending: Ending, given: &TrainConfig, at: Position) -> bool {
 
 /// Refuses options that would make another run of it.
 fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
-    if config.run.folds.is_some() {
+    if config.run.folds.is_some() && config.run.fold.is_none() {
         return Err(Error::usage("a run of folds can't be gone on with")
             .help("train it anew with --config and its config.toml"));
     }

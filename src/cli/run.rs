@@ -7,7 +7,7 @@ use super::say;
 use crate::backend::DeviceInfo;
 use crate::checkpoint::{Provenance, Store, Writer, save_model_with};
 use crate::config::Every;
-use crate::data::Dataset;
+use crate::data::{Dataset, StoredSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer};
 use crate::metrics::Metrics;
@@ -18,6 +18,7 @@ use crate::train::Trainer;
 use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How often a checkpoint is written, unless something else is asked for.
 const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
@@ -158,7 +159,12 @@ impl Run<'_> {
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
-        let fitted = trainer.fit(watched, &mut Together(observers)).and_then(|end| {
+        let observers = &mut Together(observers);
+        let fitted = match self.stored_validation() {
+            Some(set) => trainer.fit_stored(set.clone(), observers),
+            None => trainer.fit(watched, observers),
+        };
+        let fitted = fitted.and_then(|end| {
             let complete = matches!(end.ending, Ending::Done | Ending::Patience);
             if complete { trainer.check_learnt().map(|()| end) } else { Ok(end) }
         });
@@ -254,7 +260,14 @@ impl Run<'_> {
             let preprocessing = &self.job.preprocessing;
             Judgement::new(data, metrics.loss, predictions, preprocessing, &baselines).map(Some)
         };
-        let (valid, test) = (judge(&self.job.validation, valid)?, judge(&self.job.test, test)?);
+        let test = judge(&self.job.test, test)?;
+        let valid = match (self.stored_validation(), valid) {
+            (None, valid) => judge(&self.job.validation, valid)?,
+            (Some(set), Some(metrics)) => {
+                Some(Judgement::of_stored(set, metrics.loss, trainer, &model, &baselines)?)
+            }
+            (Some(_), None) => None,
+        };
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
             model: self.directory.model(),
@@ -273,6 +286,11 @@ impl Run<'_> {
             valid,
             test,
         })
+    }
+
+    /// The rows held out of a table that isn't held in memory.
+    fn stored_validation(&self) -> Option<&Arc<StoredSet>> {
+        self.job.stored.as_ref()?.validation.as_ref()
     }
 
     fn save(&self, model: &Model) -> Result<()> {

@@ -6,6 +6,7 @@ use super::job::{Job, Source};
 use super::judgement_text::{brief, not_worth_it};
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
+use super::streaming::Stored;
 use super::warnings::warnings;
 use super::{choose, count, find_lr, folds, plan_ahead, print, resume, say};
 use crate::backend::Backend;
@@ -38,6 +39,7 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
     announce(&args, &job);
     let warnings = warnings(&job);
     warn(&warnings);
+    job.store()?;
     let opened = choose::open_for(&job)?;
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
@@ -107,11 +109,17 @@ pub(super) fn announce(args: &TrainArgs, job: &Job) {
         job.training.name(),
         plan_ahead::describe_data(&job.training)
     ));
-    if let (Some(split), Some(validation)) = (&job.config.run.split, &job.validation) {
+    if let (Some(split), Some(_)) = (&job.config.run.split, &job.validation) {
         say(format_args!(
             "split: {} to train on, {} for validation ({split})",
-            count(job.training.rows(), "row"),
-            thousands(validation.rows() as f64)
+            count(job.rows().0, "row"),
+            thousands(job.rows().1 as f64)
+        ));
+    }
+    if job.streaming.is_some() {
+        say(format_args!(
+            "memory: the table is larger than the limit: understood by {}, kept encoded on disk",
+            count(job.data.rows(), "row")
         ));
     }
     say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
@@ -130,7 +138,12 @@ pub(super) fn say_interrupted() {
 /// A trainer for a run, with the weights that it starts from.
 pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
     let preprocessing = job.preprocessing.clone();
-    let mut trainer = Trainer::new(&job.spec, &job.training, preprocessing, backend)?;
+    let mut trainer = match &job.stored {
+        Some(Stored { training, limit, .. }) => {
+            Trainer::streamed(&job.spec, training.clone(), preprocessing, backend, *limit)?
+        }
+        None => Trainer::new(&job.spec, &job.training, preprocessing, backend)?,
+    };
     if let Some(weights) = &job.init {
         trainer.set_weights(weights)?;
     }

@@ -5,7 +5,7 @@
 mod options;
 mod values;
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{Every, HiddenLayers, StopAt, TimeSpan, Validation};
+pub use values::{Every, HiddenLayers, Preset, StopAt, TimeSpan, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -87,8 +87,9 @@ first_given! {
         batch_size, micro_batch
     }
     RunConfig {
-        validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, on_divergence, checkpoint_every, keep_checkpoints, out, plan
+        preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
+        patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
+        plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, net, step, run, device }
@@ -269,6 +270,7 @@ mod tests {
             folds = 5
             fold = 2
             test = "test.csv"
+            preset = "strong"
             init = "w.safetensors"
             epochs = 3
             no-shuffle = true
@@ -277,6 +279,7 @@ mod tests {
             metric = "rmse"
             patience = 5
             time-limit = "10m"
+            memory-limit = "256M"
             on-divergence = "skip-batch"
             checkpoint-every = "5epochs"
             keep-checkpoints = 3

@@ -1,6 +1,8 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{Every, HiddenLayers, StopAt, TimeSpan, Validation, names, text};
+use super::values::{
+    ByteSize, Every, HiddenLayers, Preset, StopAt, TimeSpan, Validation, names, text,
+};
 use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
@@ -354,6 +356,12 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
 
+    /// quick, strong or best: settings that suit the data at hand; options that are given go before
+    /// them
+    #[arg(long, env = "WGRAD_PRESET", value_name = "quick|strong|best")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+
     /// Data that the trained net is measured on [default: the test part of a known set]
     #[arg(long, env = "WGRAD_TEST", value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -404,6 +412,12 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
+
+    /// About the memory that a table may take, as in 256M or 2G: a larger one is kept encoded on
+    /// disk, in WGRAD_CACHE_DIR, and trained on in parts [default: any]
+    #[arg(long, env = "WGRAD_MEMORY_LIMIT", value_name = "SIZE")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<ByteSize>,
 
     /// What is done when the loss is no longer finite: stop and say where it began, lower-lr (back to
     /// the start of the epoch, and on with half the learning rate) or skip-batch (on without the batch)

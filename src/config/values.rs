@@ -163,6 +163,51 @@ impl FromStr for TimeSpan {
     }
 }
 
+/// Settings that suit the kind of data at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// A result in seconds.
+    Quick,
+    /// A good result in minutes.
+    Strong,
+    /// The best that is known, however long it takes.
+    Best,
+}
+
+impl Preset {
+    /// Every preset once.
+    pub const ALL: [Preset; 3] = [Preset::Quick, Preset::Strong, Preset::Best];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Quick => "quick",
+            Preset::Strong => "strong",
+            Preset::Best => "best",
+        }
+    }
+}
+
+serde_as_text!(Preset);
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or_else(|| unknown("preset", name, &Self::ALL.map(Self::name)))
+    }
+}
+
 /// How often something is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Every {
@@ -192,6 +237,47 @@ impl FromStr for Every {
             Some(Ok(n)) if n > 0 => Ok(Every::Epochs(n)),
             Some(_) => Err(Error::usage(format!("{text:?} is not a number of epochs"))
                 .help("write for example 60s, 10m or 5epochs")),
+        }
+    }
+}
+
+/// A number of bytes, written as in `256M` or `2G` (powers of 1024); a number alone is in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    const UNITS: [&'static str; 4] = ["K", "M", "G", "T"];
+    /// Less than this holds nothing.
+    const LEAST: u64 = 1 << 20;
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |i: &usize| self.0 > 0 && self.0.is_multiple_of(1 << (10 * (i + 1)));
+        match (0..Self::UNITS.len()).rev().find(whole) {
+            Some(i) => write!(f, "{}{}", self.0 >> (10 * (i + 1)), Self::UNITS[i]),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let upper = text.trim().to_uppercase();
+        let upper = upper.strip_suffix("IB").or(upper.strip_suffix('B')).unwrap_or(&upper);
+        let unit = (0..Self::UNITS.len()).find(|&i| upper.ends_with(Self::UNITS[i]));
+        let digits = if unit.is_some() { &upper[..upper.len() - 1] } else { upper };
+        let scale = unit.map_or(1.0, |i| 1024f64.powi(i as i32 + 1));
+        match digits.trim().parse::<f64>() {
+            Ok(number)
+                if number * scale >= Self::LEAST as f64 && number * scale < 2f64.powi(63) =>
+            {
+                Ok(ByteSize((number * scale) as u64))
+            }
+            _ => Err(Error::usage(format!("{text:?} is no size of memory"))
+                .help("write for example 256M or 2G; at least 1M")),
         }
     }
 }
@@ -304,6 +390,21 @@ mod tests {
         assert!("0 epochs".parse::<Every>().is_err());
         for wrong in ["", "m", "ten", "5 days", "-3s", "NaN", "infs"] {
             assert!(wrong.parse::<TimeSpan>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_memory_have_units() {
+        for (text, bytes) in
+            [("256M", 256 << 20), ("2g", 2 << 30), ("1.5GiB", 3 << 29), ("2000000", 2_000_000)]
+        {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!(size.0, bytes, "{text}");
+            assert_eq!(size.to_string().parse(), Ok(size));
+        }
+        assert_eq!(ByteSize(256 << 20).to_string(), "256M");
+        for wrong in ["", "M", "-1G", "12", "0", "1e300G", "NaN", "infM"] {
+            assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
         }
     }
 }

@@ -48,6 +48,7 @@ mod samples;
 mod scaling;
 mod source;
 pub mod split;
+mod stored;
 mod stream;
 mod table;
 mod target;
@@ -72,7 +73,10 @@ pub use prepare::Data;
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
-pub use source::{DataOptions, Measured, NAMES, TrainTest, open, open_bytes, open_measured};
+pub use source::{
+    DataOptions, Measured, NAMES, TrainTest, is_table, open, open_bytes, open_measured,
+};
+pub use stored::{SlabOrder, StoredSet, StoredWriter};
 pub use table::{Column, Fitting, Table};
 pub use task::Task;
 pub use weights::ClassWeight;
@@ -160,6 +164,31 @@ impl Targets {
                 Targets::Labels { values: values.select_rows(rows), names: names.clone() }
             }
         }
+    }
+
+    /// Appends the rows of `more`, which are of the same kind.
+    ///
+    /// # Errors
+    /// When they aren't.
+    pub fn append(&mut self, more: &Targets) -> Result<()> {
+        let joined = |a: &Matrix<f32>, b: &Matrix<f32>| {
+            Matrix::new(a.rows() + b.rows(), a.cols(), [a.data(), b.data()].concat())
+        };
+        match (&mut *self, more) {
+            (Targets::Classes { labels, names }, Targets::Classes { labels: more, names: of })
+                if names == of =>
+            {
+                labels.extend(more);
+            }
+            (Targets::Numbers(all), Targets::Numbers(more)) => *all = joined(all, more)?,
+            (Targets::Labels { values, names }, Targets::Labels { values: more, names: of })
+                if names == of =>
+            {
+                *values = joined(values, more)?;
+            }
+            _ => return Err(Error::failed("rows with targets of another kind")),
+        }
+        Ok(())
     }
 
     /// The number of rows.

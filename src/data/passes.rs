@@ -17,9 +17,12 @@ use super::{Data, Dataset, Preprocessing};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The most rows of a sample.
 const SAMPLE: usize = 200_000;
+/// About the bytes of a value, with some room around it.
+const VALUE: u64 = 24;
 /// The fewest.
 const LEAST: usize = 1000;
 /// Of so many different numbers in the target, each has a row in the sample.
@@ -31,10 +34,12 @@ pub struct StreamedTable {
     source: Source,
     options: DataOptions,
     /// The sample, understood.
-    sample: Data,
+    sample: Arc<Data>,
     /// The place of each row of the sample in the whole table.
     places: Vec<usize>,
     rows: usize,
+    /// The columns that are read.
+    columns: usize,
 }
 
 /// Some rows of a table, as a net takes them.
@@ -47,7 +52,7 @@ pub struct EncodedChunk {
 }
 
 impl StreamedTable {
-    /// Goes through a table once, within about `memory` bytes.
+    /// Goes through a table once, and keeps of it what takes about a quarter of `memory` bytes.
     ///
     /// # Errors
     /// When it can't be read, or isn't what the options say.
@@ -62,8 +67,7 @@ impl StreamedTable {
             let rows = rows.sound()?;
             if rows.first == 0 || sampling.is_none() {
                 let width = rows.frame.columns.iter().flatten().count().max(1);
-                // A quarter of the memory, of values with some room around them.
-                let keep = (memory / 4 / (width as u64 * 24)) as usize;
+                let keep = (memory / 4 / (width as u64 * VALUE)) as usize;
                 let targets = source::target_places(&rows.frame.header, columns)?;
                 sampling = Some(Sampling::new(keep.clamp(LEAST, SAMPLE), targets, options.seed));
             }
@@ -77,9 +81,11 @@ impl StreamedTable {
             return Err(Error::data("the table has no rows").at(place));
         };
         let table = Table::new(set_name(source.path()), sampling.frame, columns, task);
-        let sample = Data::Table(Box::new(table.map_err(|e| e.at(&place))?));
+        let table = table.map_err(|e| e.at(&place))?;
+        let columns = table.frame().columns.iter().flatten().count();
+        let sample = Arc::new(Data::Table(Box::new(table)));
         let (places, rows) = (sampling.places, sampling.rows);
-        Ok(StreamedTable { source, options: options.clone(), sample, places, rows })
+        Ok(StreamedTable { source, options: options.clone(), sample, places, rows, columns })
     }
 
     /// The number of rows of the whole table.
@@ -90,8 +96,20 @@ impl StreamedTable {
 
     /// The sample, with its columns as they were understood.
     #[must_use]
-    pub fn sample(&self) -> &Data {
+    pub fn sample(&self) -> &Arc<Data> {
         &self.sample
+    }
+
+    /// The place in the whole table of each row of the sample.
+    #[must_use]
+    pub fn places(&self) -> &[usize] {
+        &self.places
+    }
+
+    /// About the bytes that the whole table would take while it is read and encoded.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (self.rows * self.columns) as u64 * VALUE
     }
 
     /// Fits to those rows of the sample that are trained on, by their place in the whole table.

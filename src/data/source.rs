@@ -98,6 +98,14 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
     Ok(TrainTest { train: Data::Ready(ready.train), test: ready.test })
 }
 
+/// Whether a name is that of a table, which is read row by row.
+///
+/// # Errors
+/// When there is no such thing, or its beginning can't be read.
+pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
+    Ok(matches!(find(name, options)?, Found::Table(_)))
+}
+
 /// Data to measure a trained model on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {

@@ -5,7 +5,7 @@
 //! (seed, rows) gives, so a split depends on nothing else.
 
 use crate::error::{Error, Result, nearest, serde_as_text, unknown};
-use crate::random::{Permutation, Stream, stream_key};
+use crate::random::{Permutation, Stream, stream_key, threefry};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -339,6 +339,16 @@ fn collect(fold_of: &[usize], k: usize) -> Vec<Vec<usize>> {
     let mut folds = vec![Vec::new(); k];
     fold_of.iter().enumerate().for_each(|(row, &fold)| folds[fold].push(row));
     folds
+}
+
+/// Whether a row is held out where each is with a probability of `fraction`, by its number and the
+/// seed alone: for tables whose rows are never all at hand.
+#[must_use]
+pub fn is_held_out(row: usize, fraction: f64, seed: u64) -> bool {
+    let row = row as u64;
+    let key = stream_key(seed, Stream::HeldOut, 0);
+    let [drawn, _] = threefry(key, [row as u32, (row >> 32) as u32]);
+    f64::from(drawn) < fraction * 2f64.powi(32)
 }
 
 #[cfg(test)]

@@ -4,15 +4,14 @@
 //! While all is well this costs nothing but a copy of the state in host memory, taken so seldom that
 //! it is a hundredth of the time at most; runs of a few seconds go back to their start and have none.
 
+use super::learnt::tenth;
 use super::run::Run;
 use super::{Trainer, initial_weights};
 use crate::backend::ValuesMut;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Diverged, Observer};
-use crate::findings::{self, findings};
 use crate::optim::Averaging;
 use crate::plan::{self, Watch};
-use crate::random::permute;
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::snapshot::{Position, Snapshot};
@@ -28,10 +27,6 @@ const OLDEST: Duration = Duration::from_secs(10);
 const MOST_HALVINGS: u32 = 20;
 /// Batches that a run may skip in any case, and the part of its steps beyond.
 const MOST_SKIPPED: (u64, u64) = (10, 10);
-/// A loss so many times that of the untrained net has risen far beyond it.
-const RISE: f64 = 10.0;
-/// A net that never came below this part of the untrained one's loss has learnt nothing.
-const PART: f64 = 0.5;
 /// Rows that are named at most.
 const NAMED: usize = 5;
 
@@ -163,8 +158,8 @@ impl Trainer {
         let noticed = self.at;
         let found = self.locate(run, noticed.step)?;
         let diverged = self.describe(run, loss, noticed, found.as_ref());
-        let layers = self.spec.net.layers.len();
-        let error = |what: &str| error(layers, &diverged, found.as_ref(), what);
+        let (layers, lr) = (self.spec.net.layers.len(), self.spec.lr);
+        let error = |what: &str| error(layers, lr, &diverged, found.as_ref(), what);
         match self.spec.stopping.on_divergence {
             OnDivergence::Stop => return Err(error("")),
             OnDivergence::LowerLr => {
@@ -191,60 +186,6 @@ impl Trainer {
         }
         self.good.seen = self.at.step;
         observer.diverged(&diverged)
-    }
-
-    /// Refuses a run whose loss rose far beyond that of the untrained net, and never came down again to
-    /// a part of that: it has learnt nothing, though all its numbers are finite.
-    ///
-    /// # Errors
-    /// For such a run, and when net and data don't go together.
-    pub fn check_learnt(&self) -> Result<()> {
-        let Some([low, high]) = self.losses else { return Ok(()) };
-        if !self.is_drawn {
-            return Ok(());
-        }
-        let untrained = findings::loss(&self.spec, &self.samples, &initial_weights(&self.spec))?;
-        // Some losses are negative, and rise no times of that.
-        if untrained <= 0.0 || high < RISE * untrained || low < PART * untrained {
-            return Ok(());
-        }
-        let lr = self.spec.lr;
-        let what = format!(
-            "training diverged: the loss rose to {}, and from there only came down to {}; the untrained \
-             net has {}",
-            short(high),
-            short(low),
-            short(untrained)
-        );
-        Err(Error::new(ErrorKind::Diverged, what)
-            .at(format!("epochs 1 to {}", self.at.epoch))
-            .help(format!("lower the learning rate, now {lr}, with --lr {}", tenth(lr))))
-    }
-
-    /// What the weights as they are now tell of how the net was trained, in plain words.
-    ///
-    /// # Errors
-    /// When the device was lost.
-    pub fn findings(&mut self) -> Result<Vec<String>> {
-        let weights = self.weights()?;
-        let drawn = initial_weights(&self.spec);
-        let steps = if self.is_drawn { self.at.step } else { 0 };
-        let mut found = findings(&self.spec, &self.samples, &weights, &drawn, steps)?;
-        if let Some([low, high]) = self.losses
-            && high > RISE * low
-        {
-            let untrained = findings::loss(&self.spec, &self.samples, &drawn)?;
-            if untrained > 0.0 && high > RISE * untrained {
-                found.push(format!(
-                    "the loss rose to {} in an epoch, where the untrained net has {}: try a lower --lr, \
-                     such as {}",
-                    short(high),
-                    short(untrained),
-                    tenth(self.spec.lr)
-                ));
-            }
-        }
-        Ok(found)
     }
 
     /// Replays the run from the last good state: the first op whose result isn't finite. None where
@@ -339,7 +280,7 @@ impl Trainer {
             if self.at.within == 0 {
                 self.session.clear_sums()?;
             }
-            let left = (step - self.at.step).min((run.steps - self.at.within) as u64);
+            let left = (step - self.at.step).min(self.steps_at_hand(run)? as u64);
             self.run_piece(run, left as usize)?;
         }
         Ok(())
@@ -356,9 +297,8 @@ impl Trainer {
     fn describe(&self, run: &Run, loss: f64, noticed: Position, found: Option<&Found>) -> Diverged {
         let step = found.map_or(noticed.step, |found| found.step + 1);
         let epoch = (step.saturating_sub(1) / run.steps as u64) as usize;
-        let first = (step.saturating_sub(1) as usize % run.steps) * run.batch;
-        let order = run.order(epoch).words();
-        let source = |row: &usize| permute(order, (first + row) as u32) as usize;
+        let within = step.saturating_sub(1) as usize % run.steps;
+        let source = |row: &usize| self.source(run, Position { epoch, within, step }, *row);
         let rows = found.map_or(&[][..], |found| found.rows.as_slice());
         Diverged {
             loss,
@@ -374,11 +314,11 @@ impl Trainer {
     }
 }
 
-/// The error for a net of `layers` layers.
-fn error(layers: usize, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
-    let Diverged { loss, epoch, step, layer, lr, .. } = diverged;
+/// The error for a net of `layers` layers at the learning rate `lr`, schedule aside.
+fn error(layers: usize, lr: f32, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
+    let Diverged { loss, epoch, step, layer, .. } = diverged;
     let mut place = format!("epoch {epoch}, step {step}");
-    let tenth = tenth(*lr);
+    let tenth = tenth(lr);
     let mut help = format!(
         "lower the learning rate, now {lr}, with --lr {tenth}, or let the run do so with \
          --on-divergence lower-lr"
@@ -410,14 +350,4 @@ fn error(layers: usize, diverged: &Diverged, found: Option<&Found>, what: &str) 
     Error::new(ErrorKind::Diverged, format!("training diverged: the loss is {loss}{what}"))
         .at(place)
         .help(help)
-}
-
-/// A loss in a few digits.
-fn short(loss: f64) -> String {
-    if (1e-3..1e5).contains(&loss) { format!("{loss:.4}") } else { format!("{loss:.3e}") }
-}
-
-/// A tenth of it, by its decimal digits: 0.0001 of 0.001.
-fn tenth(lr: f32) -> f64 {
-    lr.to_string().parse::<f64>().unwrap_or_default() / 10.0
 }

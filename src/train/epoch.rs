@@ -38,8 +38,8 @@ impl Trainer {
         while self.at.within < run.steps && ended.is_none() {
             let to_read = between_reads - self.at.within % between_reads;
             let most = if self.is_asking_always { 1 } else { self.piece };
-            let piece = most.min(to_read).min(run.steps - self.at.within);
             let asked = Instant::now();
+            let piece = most.min(to_read).min(self.steps_at_hand(run)?);
             self.run_piece(run, piece)?;
             // The last read is that of the whole epoch.
             let is_read =
@@ -74,13 +74,15 @@ impl Trainer {
         Ok(loss.map(|loss| Stretch { ended, loss }))
     }
 
-    /// Runs the next `count` steps of the epoch, but for those that are passed over.
+    /// Runs the next `count` steps of the epoch, but for those that are passed over: all of them on
+    /// the rows at hand.
     pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
-        let order = run.order(self.at.epoch);
+        let ((first, window), rows) = (self.window(run), self.training.rows);
+        let order = run.order(rows, window);
         let number = |i: usize| self.at.step + i as u64;
         let step = |i: usize| Step {
             lr: self.lr(run, number(i)),
-            ..run.step(self.at.within + i, number(i), &order)
+            ..run.step(self.at.within - first + i, rows, number(i), &order)
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
         let steps: Vec<Step> = (0..count).filter(is_run).map(step).collect();
@@ -112,13 +114,15 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn step_at(&mut self, lr: f32) -> Result<f64> {
-        let run = Run::new(self.spec.clone(), self.training.rows);
+        let run = Run::new(self.spec.clone(), self.rows);
         if self.at.within == run.steps {
             self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
         }
         self.session.clear_sums()?;
-        let order = run.order(self.at.epoch);
-        let step = Step { lr, ..run.step(self.at.within, self.at.step, &order) };
+        self.steps_at_hand(&run)?;
+        let ((first, window), rows) = (self.window(&run), self.training.rows);
+        let order = run.order(rows, window);
+        let step = Step { lr, ..run.step(self.at.within - first, rows, self.at.step, &order) };
         self.take_steps(&run, &[step])?;
         self.at.within += 1;
         self.at.step += 1;

@@ -5,10 +5,10 @@ use super::doctor::LastGood;
 use super::run::Run;
 use crate::backend::Backend;
 use crate::data::{Dataset, Preprocessing};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Observer;
 use crate::metrics::Metrics;
-use crate::snapshot::{Best, Checkpoint, Snapshot};
+use crate::snapshot::{Best, Checkpoint, Fingerprint, Snapshot};
 use crate::spec::{PlanKind, Spec};
 use crate::stopping::{Keep, Stopping, is_better};
 use std::sync::Arc;
@@ -115,8 +115,16 @@ impl Trainer {
             plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
-            data: self.samples.fingerprint(),
+            data: self.fingerprint(),
         })
+    }
+
+    /// What the training rows are recognised by.
+    fn fingerprint(&self) -> Fingerprint {
+        match &self.windows {
+            Some(windows) => windows.fingerprint().clone(),
+            None => self.samples.fingerprint(),
+        }
     }
 
     /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
@@ -132,8 +140,17 @@ impl Trainer {
         backend: Box<dyn Backend>,
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
-        let mut trainer = Trainer::new(spec, training, preprocessing, backend)?;
-        let found = trainer.samples.fingerprint();
+        Trainer::new(spec, training, preprocessing, backend)?
+            .go_on(checkpoint)
+            .map_err(|e| if e.kind() == ErrorKind::Data { e.at(training.name()) } else { e })
+    }
+
+    /// As [`Trainer::resume`], of a trainer that was just made.
+    ///
+    /// # Errors
+    /// When its spec or its data are others than those of the checkpoint.
+    pub fn go_on(mut self, checkpoint: &Checkpoint) -> Result<Self> {
+        let found = self.fingerprint();
         if found != checkpoint.data {
             let Checkpoint { data: was, .. } = checkpoint;
             let what = match (found.rows, found.columns) == (was.rows, was.columns) {
@@ -144,29 +161,28 @@ impl Trainer {
                 ),
             };
             return Err(Error::data(format!("the data are not those of the run: {what}"))
-                .at(training.name())
                 .help("go on with the data of the run, or train anew without --resume"));
         }
-        let now = settings(&trainer.spec);
+        let now = settings(&self.spec);
         if let Some((was, now)) = first_difference(&checkpoint.settings, &now) {
             return Err(Error::usage(format!("the run was begun with {was}, not {now}"))
                 .help("leave the setting as it was, or train anew without --resume"));
         }
-        let expected = trainer.session.state().len();
+        let expected = self.session.state().len();
         if checkpoint.now.tensors.len() != expected {
             let found = checkpoint.now.tensors.len();
             return Err(Error::data(format!("{found} tensors, where the run has {expected}"))
                 .at("the checkpoint"));
         }
-        trainer.restore(&checkpoint.now)?;
-        trainer.good = LastGood::kept(Arc::new(checkpoint.now.clone()));
-        trainer.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
-        trainer.best = checkpoint.best.clone();
-        trainer.detours = checkpoint.detours.clone();
-        trainer.losses = checkpoint.losses;
-        trainer.plateau = checkpoint.plateau;
-        trainer.seconds_before = checkpoint.seconds;
-        Ok(trainer)
+        self.restore(&checkpoint.now)?;
+        self.good = LastGood::kept(Arc::new(checkpoint.now.clone()));
+        self.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
+        self.best = checkpoint.best.clone();
+        self.detours = checkpoint.detours.clone();
+        self.losses = checkpoint.losses;
+        self.plateau = checkpoint.plateau;
+        self.seconds_before = checkpoint.seconds;
+        Ok(self)
     }
 }
 

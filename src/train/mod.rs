@@ -2,15 +2,18 @@
 //!
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
-//! `lbfgs` takes the steps that the host leads, `doctor` finds out why a loss isn't finite.
+//! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
+//! `doctor` finds out why a loss isn't finite, `learnt` whether anything was learnt.
 
 mod averaging;
 mod doctor;
 mod epoch;
 mod keep;
 mod lbfgs;
+mod learnt;
 mod run;
 mod start;
+mod stream;
 
 pub use start::initial_weights;
 
@@ -32,6 +35,7 @@ use epoch::Stretch;
 use run::Run;
 use std::sync::Arc;
 use std::time::Instant;
+use stream::{Held, Windows};
 
 /// How often the loss is read back within an epoch, at most.
 const READS_PER_EPOCH: usize = 8;
@@ -43,8 +47,13 @@ pub struct Trainer {
     spec: Spec,
     preprocessing: Preprocessing,
     session: Session,
+    /// The rows on the device: all that are trained on, or a window of them.
     training: Loaded,
     samples: Arc<Samples>,
+    /// All rows that are trained on.
+    rows: usize,
+    /// Where not all of them are held: the windows.
+    windows: Option<Windows>,
     at: Position,
     /// The best epoch so far, where epochs are compared.
     best: Option<Arc<Best>>,
@@ -83,15 +92,26 @@ impl Trainer {
         preprocessing: Preprocessing,
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
+        Self::begin(spec, training, training.rows(), preprocessing, backend)
+    }
+
+    /// As [`Trainer::new`], for `rows` rows, of which `training` are the first on the device.
+    fn begin(
+        spec: &Spec,
+        training: &Dataset,
+        rows: usize,
+        preprocessing: Preprocessing,
+        backend: Box<dyn Backend>,
+    ) -> Result<Self> {
         spec.check()?;
-        if training.rows() == 0 {
+        if rows == 0 {
             return Err(Error::data("no rows to train on").at(training.name()));
         }
         start::check_task(spec, &preprocessing)?;
-        start::check_batch(spec, training.rows())?;
+        start::check_batch(spec, rows)?;
         start::check_images(spec, training)?;
         let mut spec = spec.clone();
-        spec.batch_size = spec.batch_size.min(training.rows());
+        spec.batch_size = spec.batch_size.min(rows);
         let mut session = start::load(&mut spec, backend)?;
         let program = &session.plan().program;
         let ops = program.ops[program.routines.step.clone()].iter();
@@ -107,6 +127,8 @@ impl Trainer {
             session,
             training,
             samples,
+            rows,
+            windows: None,
             at: Position::default(),
             best: None,
             detours: Detours::default(),
@@ -202,7 +224,7 @@ impl Trainer {
     /// When the data don't fit the net, or the device was lost.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         let data = self.upload(data)?;
-        let metrics = self.measure(&data);
+        let metrics = self.measure(&Held::Loaded(data));
         self.session.forget(&data);
         metrics
     }
@@ -220,20 +242,20 @@ impl Trainer {
         validation: Option<&Dataset>,
         observer: &mut dyn Observer,
     ) -> Result<End> {
-        if validation.is_none() && self.spec.stopping.compares() {
-            return Err(Error::usage("the best epoch, or patience, without validation data")
-                .help("hold some rows out with --validation"));
-        }
-        let validation = validation.map(|data| self.upload(data)).transpose()?;
+        let validation = validation.map(|data| self.upload(data)).transpose()?.map(Held::Loaded);
         let ended = self.fit_on(validation.as_ref(), observer);
-        if let Some(data) = &validation {
+        if let Some(Held::Loaded(data)) = &validation {
             self.session.forget(data);
         }
         ended
     }
 
-    fn fit_on(&mut self, validation: Option<&Loaded>, observer: &mut dyn Observer) -> Result<End> {
-        let run = Run::new(self.spec.clone(), self.training.rows);
+    fn fit_on(&mut self, validation: Option<&Held>, observer: &mut dyn Observer) -> Result<End> {
+        if validation.is_none() && self.spec.stopping.compares() {
+            return Err(Error::usage("the best epoch, or patience, without validation data")
+                .help("hold some rows out with --validation"));
+        }
+        let run = Run::new(self.spec.clone(), self.rows);
         self.announce(&run, validation, observer)?;
         let mut ending = self.out_of_patience().then_some(Ending::Patience);
         let mut valid = None;
@@ -299,7 +321,7 @@ impl Trainer {
     fn announce(
         &self,
         run: &Run,
-        validation: Option<&Loaded>,
+        validation: Option<&Held>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let info = self.session.backend().info();
@@ -308,7 +330,7 @@ impl Trainer {
             backend: info.backend.clone(),
             parameters: self.spec.net.parameters(),
             rows: run.rows,
-            validation_rows: validation.map_or(0, |v| v.rows),
+            validation_rows: validation.map_or(0, Held::rows),
             batch_size: run.batch,
             epochs: self.spec.epochs,
             steps_per_epoch: run.steps,
@@ -333,8 +355,8 @@ impl Trainer {
     /// When the device was lost.
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
         let run = Run::new(self.spec.clone(), self.training.rows);
-        let order = run.order(self.at.epoch);
-        let step = |i: usize| run.step(i % run.steps, self.at.step + i as u64, &order);
+        let order = run.order(run.rows, self.at.epoch as u64);
+        let step = |i: usize| run.step(i % run.steps, run.rows, self.at.step + i as u64, &order);
         let steps: Vec<Step> = (0..count).map(step).collect();
         self.take_steps(&run, &steps)?;
         self.at.step += count as u64;
@@ -352,10 +374,13 @@ impl Trainer {
     }
 
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
-    fn measure(&mut self, data: &Loaded) -> Result<Metrics> {
+    fn measure(&mut self, data: &Held) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
         self.use_average(true)?;
-        let metrics = self.session.evaluate(data)?;
+        let metrics = match data {
+            Held::Loaded(data) => self.session.evaluate(data)?,
+            Held::Stored(set) => self.evaluate_stored(set)?,
+        };
         sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
         Ok(metrics)
     }

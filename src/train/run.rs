@@ -37,10 +37,10 @@ impl Run {
         self.steps as u64 * self.spec.epochs as u64
     }
 
-    /// The order of the rows in an epoch, counted from 0.
-    pub fn order(&self, epoch: usize) -> Permutation {
-        let key = stream_key(self.spec.seed, Stream::Shuffle, epoch as u64);
-        Permutation::new(self.rows as u32, self.spec.shuffle.then_some(key))
+    /// The order of so many rows in an epoch, counted from 0, or in a window.
+    pub fn order(&self, rows: usize, number: u64) -> Permutation {
+        let key = stream_key(self.spec.seed, Stream::Shuffle, number);
+        Permutation::new(rows as u32, self.spec.shuffle.then_some(key))
     }
 
     /// The micro-batches of a step.
@@ -54,10 +54,11 @@ impl Run {
         (0..step.rows).step_by(size as usize).map(part).collect()
     }
 
-    /// Step `i` of an epoch, after `done` steps of the run.
-    pub fn step(&self, i: usize, done: u64, order: &Permutation) -> Step {
+    /// Step `i` over the rows on the device, of which there are `rows`, after `done` steps of the
+    /// run.
+    pub fn step(&self, i: usize, rows: usize, done: u64, order: &Permutation) -> Step {
         let first = i * self.batch;
-        let rows = self.batch.min(self.rows - first);
+        let rows = self.batch.min(rows - first);
         let divisor = self.spec.objective.divisor(rows, self.spec.net.outputs());
         Step {
             rows: rows as u32,

@@ -232,6 +232,13 @@ impl Encoder {
                 })
             }
             Encoder::Moment(e) => {
+                if let (Values::Texts(texts), Some(table)) = (values, e.table(values)) {
+                    let width = e.width();
+                    return Box::new(move |row, inputs| {
+                        let at = (texts.codes[row] as usize).min(texts.words.len()) * width;
+                        inputs.copy_from_slice(&table[at..at + width]);
+                    });
+                }
                 let moments = e.moments(values);
                 Box::new(move |row, inputs| e.write(moments[row], inputs))
             }

@@ -1,0 +1,78 @@
+//! Whether a run has learnt anything, and what its weights tell of how it was trained.
+
+use super::{Trainer, initial_weights};
+use crate::error::{Error, ErrorKind, Result};
+use crate::findings::{self, findings};
+
+/// A loss so many times that of the untrained net has risen far beyond it.
+const RISE: f64 = 10.0;
+/// A net that never came below this part of the untrained one's loss has learnt nothing.
+const PART: f64 = 0.5;
+
+impl Trainer {
+    /// Refuses a run whose loss rose far beyond that of the untrained net, and never came down again to
+    /// a part of that: it has learnt nothing, though all its numbers are finite.
+    ///
+    /// # Errors
+    /// For such a run, and when net and data don't go together.
+    pub fn check_learnt(&self) -> Result<()> {
+        let Some([low, high]) = self.losses else { return Ok(()) };
+        if !self.is_drawn {
+            return Ok(());
+        }
+        let untrained = findings::loss(&self.spec, &self.samples, &initial_weights(&self.spec))?;
+        // Some losses are negative, and rise no times of that.
+        let is_told = untrained.is_finite() && untrained > 0.0;
+        if !is_told || high < RISE * untrained || low < PART * untrained {
+            return Ok(());
+        }
+        let lr = self.spec.lr;
+        let what = format!(
+            "training diverged: the loss rose to {}, and from there only came down to {}; the untrained \
+             net has {}",
+            short(high),
+            short(low),
+            short(untrained)
+        );
+        Err(Error::new(ErrorKind::Diverged, what)
+            .at(format!("epochs 1 to {}", self.at.epoch))
+            .help(format!("lower the learning rate, now {lr}, with --lr {}", tenth(lr))))
+    }
+
+    /// What the weights as they are now tell of how the net was trained, in plain words.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn findings(&mut self) -> Result<Vec<String>> {
+        let weights = self.weights()?;
+        let drawn = initial_weights(&self.spec);
+        let steps = if self.is_drawn { self.at.step } else { 0 };
+        let mut found = findings(&self.spec, &self.samples, &weights, &drawn, steps)?;
+        if let Some([low, high]) = self.losses
+            && high > RISE * low
+        {
+            let untrained = findings::loss(&self.spec, &self.samples, &drawn)?;
+            if untrained > 0.0 && high > RISE * untrained {
+                found.push(format!(
+                    "the loss rose to {} in an epoch, where the untrained net has {}: try a lower --lr, \
+                     such as {}",
+                    short(high),
+                    short(untrained),
+                    tenth(self.spec.lr)
+                ));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A loss in a few digits.
+fn short(loss: f64) -> String {
+    if (1e-3..1e5).contains(&loss) { format!("{loss:.4}") } else { format!("{loss:.3e}") }
+}
+
+/// A tenth of it in a few decimal digits.
+pub(super) fn tenth(lr: f32) -> f64 {
+    let digits = format!("{:.3e}", f64::from(lr) / 10.0);
+    digits.parse().unwrap_or_default()
+}

@@ -1,0 +1,168 @@
+//! Training on more rows than are held in memory.
+
+mod cli_support;
+use cli_support::Place;
+use std::sync::Arc;
+use wgrad::backend::Backend;
+use wgrad::backend::device::{self, Choice};
+use wgrad::data::{Dataset, Features, Preprocessing, Scaling, StoredSet, StoredWriter, Targets};
+use wgrad::event::{Flow, Observer, Progress};
+use wgrad::matrix::Matrix;
+use wgrad::{Activation, Loss, Net, Spec, Trainer};
+
+/// y = 3 a − 2 b + a b over a grid.
+fn plane(rows: usize) -> Dataset {
+    let a = |r: usize| (r * 7 % 101) as f32 / 50.0 - 1.0;
+    let b = |r: usize| (r * 13 % 89) as f32 / 44.0 - 1.0;
+    let features = Matrix::from_fn(rows, 2, |r, c| if c == 0 { a(r) } else { b(r) });
+    let targets = Matrix::from_fn(rows, 1, |r, _| 30.0 * a(r) - 20.0 * b(r) + 10.0 * a(r) * b(r));
+    Dataset::new("plane", Features::F32(features), Targets::Numbers(targets)).unwrap()
+}
+
+fn stored(data: &Dataset) -> Arc<StoredSet> {
+    let mut writer = StoredWriter::create().unwrap();
+    for first in (0..data.rows()).step_by(700) {
+        let rows: Vec<usize> = (first..data.rows().min(first + 700)).collect();
+        writer.append(&data.select(&rows)).unwrap();
+    }
+    Arc::new(writer.finish().unwrap().unwrap())
+}
+
+fn cpu() -> Box<dyn Backend> {
+    device::open(&Choice::Cpu, None).unwrap().backend
+}
+
+fn spec() -> Spec {
+    let net = Net::new(2).layer(16, Activation::Tanh).layer(1, Activation::Identity);
+    Spec::new(net, Loss::SquaredError).epochs(3)
+}
+
+/// A window of 10 batches of 64 rows of 12 bytes.
+const MEMORY: u64 = 16 * 10 * 64 * 12;
+
+#[test]
+fn without_shuffling_windows_give_the_weights_of_all_rows_at_hand() {
+    let (data, held_out) = (plane(5003), plane(901));
+    let scaling = Preprocessing::fit(&data, Scaling::Standard);
+    let mut spec = spec();
+    spec.shuffle = false;
+    let mut whole = Trainer::new(&spec, &data, scaling.clone(), cpu()).unwrap();
+    let end = whole.fit(Some(&held_out), &mut ()).unwrap();
+    let mut windows = Trainer::streamed(&spec, stored(&data), scaling, cpu(), MEMORY).unwrap();
+    let streamed_end = windows.fit_stored(stored(&held_out), &mut ()).unwrap();
+    assert_eq!(windows.weights().unwrap(), whole.weights().unwrap());
+    assert_eq!((streamed_end.steps, streamed_end.epochs), (end.steps, end.epochs));
+    let (a, b) = (end.valid.unwrap(), streamed_end.valid.unwrap());
+    for name in ["loss", "rmse", "mae", "r2"] {
+        let (a, b) = (a.get(name).unwrap(), b.get(name).unwrap());
+        assert!((a / b - 1.0).abs() < 1e-6, "{name}: {a} and {b}");
+    }
+}
+
+/// Stops at a step, once.
+struct StopAt(u64);
+
+impl Observer for StopAt {
+    fn progress(&mut self, progress: &Progress) -> Flow {
+        if progress.step >= self.0 { Flow::Interrupt } else { Flow::Continue }
+    }
+}
+
+#[test]
+fn shuffled_windows_learn_and_depend_on_the_seed_alone_stopped_or_not() {
+    let data = plane(5003);
+    let scaling = Preprocessing::fit(&data, Scaling::Standard);
+    let set = stored(&data);
+    let run = |seed: u64, stops: &[u64]| {
+        let spec = Spec { seed, epochs: 8, lr: 0.01, ..spec() };
+        let mut trainer =
+            Trainer::streamed(&spec, set.clone(), scaling.clone(), cpu(), MEMORY).unwrap();
+        for &step in stops {
+            trainer.fit_stored(set.clone(), &mut StopAt(step)).unwrap();
+        }
+        let end = trainer.fit_stored(set.clone(), &mut ()).unwrap();
+        (trainer.weights().unwrap(), end.valid.unwrap())
+    };
+    let (weights, metrics) = run(1, &[]);
+    assert!(metrics.get("r2").unwrap() > 0.95, "{metrics:?}");
+    assert_eq!(run(1, &[37, 120, 303]).0, weights, "in the middle of windows too");
+    assert_ne!(run(2, &[]).0, weights);
+}
+
+#[test]
+fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
+    let place = Place::new();
+    let row = |i: usize| {
+        let (a, b) = (i * 7 % 101, i * 13 % 89);
+        let town = ["Oslo", "Rome", "Lima"][i % 3];
+        format!("{i},{a},{b},{town},{}\n", 3 * a + 200 * (i % 3) + b * b / 40)
+    };
+    let text: String =
+        std::iter::once("id,a,b,town,y\n".to_string()).chain((0..40_000).map(row)).collect();
+    place.write("long.csv", text);
+    let train = "train long.csv --ignore id --device cpu --epochs 3 --seed 5 --memory-limit 2M";
+    let ran = place.ok(&format!("{train} --json --out run"));
+    let events = ran.json();
+    assert!(ran.stderr.is_empty() || !ran.stderr.contains("error"), "{}", ran.stderr);
+    let (start, end) = (&events[0], events.last().unwrap());
+    let rows = start["rows"].as_u64().unwrap();
+    let held_out = start["validation_rows"].as_u64().unwrap();
+    assert_eq!(rows + held_out, 40_000);
+    assert!((3600..4400).contains(&held_out), "{held_out}");
+    assert!(end["valid"]["r2"].as_f64().unwrap() > 0.99, "{end}");
+    assert!(end["baselines"]["linear_model"]["r2"].as_f64().unwrap() < 0.99, "{end}");
+    // The metrics of the last epoch, added up on the device, are those of the report.
+    let last = events.iter().rfind(|e| e["event"] == "epoch").unwrap();
+    let (a, b) = (last["rmse"].as_f64().unwrap(), end["valid"]["rmse"].as_f64().unwrap());
+    assert!((a / b - 1.0).abs() < 1e-3, "{a} and {b}");
+    place.ok("predict run long.csv --device cpu -o out.csv");
+    assert_eq!(place.read("out.csv").lines().count(), 40_001);
+    // The configuration trains the same model, and the number of threads changes nothing.
+    place.ok("train --config run/config.toml --threads 1 --quiet --out again");
+    assert_eq!(place.model("again"), place.model("run"));
+    // Stopped and gone on with, in another process.
+    // The default schedule depends on the number of epochs.
+    let constant = format!("{train} --schedule constant --quiet");
+    place.ok(&format!("{constant} --out whole"));
+    place.ok(&format!("{constant} --out cut").replace("--epochs 3", "--epochs 1"));
+    place.ok("train --resume cut --epochs 3 --quiet");
+    assert_eq!(place.model("cut"), place.model("whole"));
+    // Below the limit the table is trained on as ever.
+    place.ok("train long.csv --ignore id --device cpu --epochs 1 --quiet --out a");
+    place
+        .ok("train long.csv --ignore id --device cpu --epochs 1 --quiet --memory-limit 1G --out b");
+    assert_eq!(place.model("a"), place.model("b"));
+    let plan = place.ok(&format!("{train} --dry-run --json")).json();
+    assert_eq!(plan[0]["rows"].as_u64(), Some(rows));
+    for (options, text) in [
+        ("--folds 3", "--folds beside a table larger"),
+        ("--split time:id", "--split time:id of a table larger"),
+        ("--memory-limit 1", "no size of memory"),
+    ] {
+        let train = if options.contains("limit") { "train long.csv" } else { train };
+        let refused = place.run(&format!("{train} {options}"));
+        assert_eq!(refused.code, 2, "{options}: {}", refused.stderr);
+        assert!(refused.stderr.contains(text), "{options}: {}", refused.stderr);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_without_room_for_the_rows_ends_the_run_with_advice() {
+    let place = Place::new();
+    let row = |i: usize| format!("{},{},{}\n", i % 977, i % 1013, i % 13);
+    let text: String = std::iter::once("a,b,y\n".into()).chain((0..60_000).map(row)).collect();
+    place.write("long.csv", text);
+    let mut shell = std::process::Command::new("bash");
+    // Files end at 256 KiB.
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "bash"]);
+    shell.args([env!("CARGO_BIN_EXE_wgrad"), "train", "long.csv", "--memory-limit", "1M"]);
+    shell.args(["--device", "cpu", "--quiet"]).current_dir(place.path(""));
+    let failed =
+        cli_support::ran(shell.env("WGRAD_CACHE_DIR", place.path("cache")).output().unwrap());
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    for part in ["cannot write", "make room", "WGRAD_CACHE_DIR"] {
+        assert!(failed.stderr.contains(part), "{part} in {}", failed.stderr);
+    }
+    assert!(place.names("cache").iter().all(|name| !name.ends_with(".tmp")), "nothing is left");
+}
