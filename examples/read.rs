@@ -14,7 +14,7 @@ fn main() -> wgrad::Result<()> {
     let read = begin.elapsed().as_secs_f64();
     let rows: Vec<usize> = (0..data.rows()).collect();
     let begin = Instant::now();
-    let fitting = Fitting { scaling: Scaling::Standard, log: Vec::new() };
+    let fitting = Fitting::new(Scaling::Standard);
     let fitted = Preprocessing::fit_rows(&data, &rows, &fitting)?;
     let fit = begin.elapsed().as_secs_f64();
     let begin = Instant::now();

@@ -10,7 +10,7 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::kernels::Step;
 use crate::plan::{self, Plan, Purpose};
-use crate::session::LayerWeights;
+use crate::session::{self, LayerWeights};
 use crate::spec::{Spec, Units};
 use crate::tensor::TensorId;
 use std::sync::Arc;
@@ -86,10 +86,8 @@ impl<'a> Probe<'a> {
         let plan = plan::plain(&whole, rows, Purpose::Train);
         let mut backend = Cpu::<f32>::new(Some(1))?;
         backend.load(Arc::new(plan.program.clone()))?;
-        for (tensors, layer) in plan.layers.iter().zip(weights) {
-            for (tensor, values) in layer.tensors(tensors) {
-                backend.write(tensor, Values::F32(&values))?;
-            }
+        for (tensor, values) in session::tensors(&plan, weights) {
+            backend.write(tensor, Values::F32(&values))?;
         }
         Ok(Probe { spec, plan, backend, samples: Arc::new(samples), rows })
     }

@@ -110,9 +110,14 @@ pub fn check_plan(
     let mut error = Error { backend, data, plan: plan.clone(), step, terms };
 
     let mut tensors: Vec<(TensorId, TensorId, Vec<f64>)> = Vec::new();
+    let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect();
+    let tables = weights.iter().flat_map(|layer| &layer.embeddings);
+    for (embedding, table) in plan.embeddings.iter().zip(tables) {
+        let Some(gradient) = embedding.gradient else { continue };
+        tensors.push((embedding.table, gradient, double(table.data())));
+    }
     for (tensors_of, layer) in plan.layers.iter().zip(weights) {
         let Some(gradients) = tensors_of.gradients else { continue };
-        let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect();
         tensors.push((tensors_of.weight, gradients.weight, double(layer.weight.data())));
         if let (Some(b), Some(g), Some(values)) = (tensors_of.bias, gradients.bias, &layer.bias) {
             tensors.push((b, g, double(values)));

@@ -36,6 +36,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod embedding;
 pub mod error;
 pub mod evaluation;
 pub mod event;

@@ -41,7 +41,8 @@ pub fn fit(
     let (Some(output), true) = (spec.net.layers.last(), spec.net.layers.len() > 1) else {
         return Ok(None);
     };
-    let net = Net { inputs: spec.net.inputs, input_dropout: 0.0, layers: vec![output.clone()] };
+    let layers = vec![output.clone()];
+    let net = Net { input_dropout: 0.0, layers, ..spec.net.clone() };
     let rows = training.rows();
     let batch = BATCH.min(rows);
     let whole = operations(&spec.net) * rows as f64 * spec.epochs as f64;

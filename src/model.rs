@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::data::{Affine, Dataset, Features, Preprocessing};
+use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::loss::{Link, Objective};
 use crate::matrix::Matrix;
@@ -153,6 +154,13 @@ impl Model {
         outputs
     }
 
+    /// Whether the net embeds what the preprocessing makes indices of.
+    fn fits_embeddings(&self) -> bool {
+        let shapes = |all: &[Embedding]| all.iter().map(|e| (e.values, e.dims)).collect::<Vec<_>>();
+        let encoding = self.preprocessing.encoding.as_ref();
+        encoding.is_none_or(|e| shapes(&e.embeddings()) == shapes(&self.net.embeddings))
+    }
+
     /// Checks that everything fits together, as after reading from a file.
     ///
     /// # Errors
@@ -169,6 +177,8 @@ impl Model {
             && targets.cols() == loss.targets(outputs)
             && loss.outputs(targets.cols()) == outputs
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
+            && self.fits_embeddings()
+            && self.preprocessing.features.keeps_last(self.net.embeddings.len())
             && match self.preprocessing.classes {
                 // A single output tells two classes apart.
                 Some(_) if self.net.outputs() == 1 => outputs == 2,

@@ -14,7 +14,7 @@ use crate::kernels::{Access, Step};
 use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
-use crate::session::LayerWeights;
+use crate::session::{self, LayerWeights};
 use crate::spec::{Spec, Units};
 use crate::tensor::TensorId;
 use crate::train::initial_weights;
@@ -142,10 +142,8 @@ impl Replay {
 
     /// Sets the parameters of all layers.
     pub fn set_weights(&mut self, plan: &Plan, weights: &[LayerWeights]) {
-        for (tensors, layer) in plan.layers.iter().zip(weights) {
-            for (tensor, values) in layer.tensors(tensors) {
-                self.set(tensor, values.into_owned());
-            }
+        for (tensor, values) in session::tensors(plan, weights) {
+            self.set(tensor, values.into_owned());
         }
     }
 
@@ -260,6 +258,7 @@ impl Replay {
         let integers = matches!(
             op,
             Op::Gather { .. }
+                | Op::Embed { .. }
                 | Op::Augment { .. }
                 | Op::Targets { .. }
                 | Op::Nonfinite { .. }
@@ -293,6 +292,7 @@ impl Replay {
             op,
             Op::Matmul { .. }
                 | Op::ColumnSums { .. }
+                | Op::EmbedGradient { .. }
                 | Op::Accumulate { .. }
                 | Op::NormalizeSums(_)
         ) {

@@ -13,6 +13,7 @@ use crate::kernels::combine::{self, Factors};
 use crate::kernels::dense::{self, Dense};
 use crate::kernels::dropout::{self, Dropout};
 use crate::kernels::edits::{self, Edit};
+use crate::kernels::embed::{self, Place};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
@@ -37,6 +38,10 @@ use std::ops::Range;
 pub enum Op {
     /// x = the features of the batch's rows, scaled: (B, n_0).
     Gather { x: TensorId },
+    /// x = each row's index replaced by its row of a table, and the columns before it: (B, n_0).
+    Embed { place: Place, features: TensorId, table: TensorId, x: TensorId },
+    /// out = ∂E/∂table from gradient = ∂E/∂x: (values, dims).
+    EmbedGradient { place: Place, features: TensorId, gradient: TensorId, out: TensorId },
     /// x = the same of images, each augmented.
     Augment { augmentation: Augmentation, x: TensorId },
     /// t = the targets of the batch's rows: (B, n_L).
@@ -136,6 +141,17 @@ pub struct LayerTensors {
     pub gradients: Option<LayerGradients>,
     /// What its normalisation has.
     pub norm: Option<NormTensors>,
+}
+
+/// The tensors of an embedding.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddingTensors {
+    /// Which feature column it takes, and which inputs it makes.
+    pub place: Place,
+    /// E: (values, dims).
+    pub table: TensorId,
+    /// ∂E/∂table: (values, dims), in programs that keep gradients.
+    pub gradient: Option<TensorId>,
 }
 
 /// The tensors of a layer's normalisation.
@@ -315,6 +331,12 @@ impl Program {
         let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
         let launch = match op {
             Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
+            Op::Embed { place, features, table, x } => {
+                embed::launch(*place, [*features, *table, *x])
+            }
+            Op::EmbedGradient { place, features, gradient, out } => {
+                return embed::launches_gradient(*place, [*features, *gradient, *out], self.batch);
+            }
             Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
             Op::Matmul { form, a, b, bias, c } => {
@@ -527,6 +549,22 @@ impl fmt::Display for OpText<'_> {
             Op::Augment { x, .. } => {
                 write!(f, "augment              {} = augmented feature rows", t(x))
             }
+            Op::Embed { place, features, table, x } => write!(
+                f,
+                "embed                {} = {} at column {} of {}",
+                t(x),
+                t(table),
+                place.column + 1,
+                t(features)
+            ),
+            Op::EmbedGradient { place, features, gradient, out } => write!(
+                f,
+                "embed gradient       {} = {} by column {} of {}",
+                t(out),
+                t(gradient),
+                place.column + 1,
+                t(features)
+            ),
             Op::Targets { t: out } => write!(f, "targets              {} = target rows", t(out)),
             Op::Matmul { form, a, b, bias, c } => {
                 let (name, left, right) = match form {

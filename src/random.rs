@@ -61,6 +61,8 @@ pub enum Stream {
     Dropout = 7,
     /// What happens to images in training.
     Augment = 8,
+    /// The initial table of embedding `n`.
+    Embeddings = 9,
     /// The sample of a table that isn't held in memory.
     Sample = 16,
     /// The order of the slabs of a set that isn't held in memory, in epoch `n`.

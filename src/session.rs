@@ -24,11 +24,21 @@ pub struct LayerWeights {
     pub bias: Option<Vec<f32>>,
     /// What its normalisation has.
     pub norm: Option<NormWeights>,
+    /// The tables of the embeddings before it: (values, dims) each. A first layer only has some.
+    pub embeddings: Vec<Matrix<f32>>,
+}
+
+/// What each tensor of `plan` that these weights stand for is to hold.
+pub fn tensors<'a>(plan: &Plan, weights: &'a [LayerWeights]) -> Vec<(TensorId, Cow<'a, [f32]>)> {
+    let tables = weights.iter().flat_map(|layer| &layer.embeddings);
+    let tables = plan.embeddings.iter().zip(tables);
+    let layers = plan.layers.iter().zip(weights).flat_map(|(of, layer)| layer.tensors(of));
+    layers.chain(tables.map(|(of, table)| (of.table, Cow::from(table.data())))).collect()
 }
 
 impl LayerWeights {
-    /// What each tensor of the layer is to hold.
-    pub fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
+    /// What each tensor of the layer is to hold, but for the embeddings.
+    fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
         let mut all = vec![(of.weight, Cow::from(self.weight.data()))];
         all.extend(of.bias.zip(self.bias.as_deref().map(Cow::from)));
         if let Some((tensors, norm)) = of.norm.zip(self.norm.as_ref()) {
@@ -171,10 +181,8 @@ impl Session {
     /// When their shapes are not those of the net: the layer, its shape and the expected one.
     pub fn set_weights(&mut self, net: &Net, weights: &[LayerWeights]) -> Result<()> {
         check_shapes(net, weights)?;
-        for (tensors, layer) in self.plan.layers.iter().zip(weights) {
-            for (tensor, values) in layer.tensors(tensors) {
-                self.backend.write(tensor, Values::F32(&values))?;
-            }
+        for (tensor, values) in tensors(&self.plan, weights) {
+            self.backend.write(tensor, Values::F32(&values))?;
         }
         Ok(())
     }
@@ -190,7 +198,11 @@ impl Session {
             let weight = self.read(tensors.weight)?;
             let bias = tensors.bias.map(|bias| self.read(bias)).transpose()?.map(Matrix::into_data);
             let norm = tensors.norm.map(|norm| self.norm_weights(&norm)).transpose()?;
-            weights.push(LayerWeights { weight, bias, norm });
+            weights.push(LayerWeights { weight, bias, norm, embeddings: Vec::new() });
+        }
+        let tables: Vec<TensorId> = self.plan.embeddings.iter().map(|e| e.table).collect();
+        if let Some(first) = weights.first_mut() {
+            first.embeddings = tables.into_iter().map(|t| self.read(t)).collect::<Result<_>>()?;
         }
         Ok(weights)
     }
@@ -399,6 +411,16 @@ fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             ))
             .at(format!("layer {}", l + 1))
             .help("a net without biases is made with --bias none"));
+        }
+        let tables: Vec<_> = layer.embeddings.iter().map(|t| (t.rows(), t.cols())).collect();
+        let embeddings = if l == 0 { &net.embeddings[..] } else { &[] };
+        let expected: Vec<_> = embeddings.iter().map(|e| (e.values, e.dims)).collect();
+        if tables != expected {
+            return Err(Error::usage(format!(
+                "tables of embeddings {tables:?}, but the net needs {expected:?}"
+            ))
+            .at(format!("layer {}", l + 1))
+            .help("give --embed and --embedding-dims as the weights were trained with"));
         }
         let expected = net.layers[l].norm.map(|norm| NormWeights::new(norm, out));
         let lengths = |norm: Option<&NormWeights>| -> Vec<(&str, usize)> {

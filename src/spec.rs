@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::augment::{Augment, LARGEST};
+use crate::embedding::Embedding;
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::init::Init;
 use crate::loss::{Loss, Objective};
@@ -148,8 +149,11 @@ impl Layer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Net {
-    /// The width of the input, n_0.
+    /// The number of feature columns: the width of the input, n_0, where there are no embeddings.
     pub inputs: usize,
+    /// What the last feature columns, as many, are turned into: each holds indices of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<Embedding>,
     /// The fraction of the inputs that dropout drops in training, in [0, 1).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub input_dropout: f32,
@@ -161,13 +165,20 @@ impl Net {
     /// A net without layers yet.
     #[must_use]
     pub fn new(inputs: usize) -> Self {
-        Net { inputs, input_dropout: 0.0, layers: Vec::new() }
+        Net { inputs, embeddings: Vec::new(), input_dropout: 0.0, layers: Vec::new() }
     }
 
     /// The net with one more layer behind.
     #[must_use]
     pub fn layer(mut self, units: usize, activation: impl Into<Units>) -> Self {
         self.layers.push(Layer::new(units, activation));
+        self
+    }
+
+    /// The net with its last feature columns embedded.
+    #[must_use]
+    pub fn embed(mut self, embeddings: Vec<Embedding>) -> Self {
+        self.embeddings = embeddings;
         self
     }
 
@@ -205,10 +216,10 @@ impl Net {
         self
     }
 
-    /// Whether every layer is σ(A Wᵀ ± b) and no more.
+    /// Whether the input is the features and every layer σ(A Wᵀ ± b), and no more.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.layers.iter().all(|l| l.norm.is_none() && l.skip == 0)
+        self.embeddings.is_empty() && self.layers.iter().all(|l| l.norm.is_none() && l.skip == 0)
     }
 
     /// Whether a pass in training differs from one that predicts.
@@ -218,22 +229,38 @@ impl Net {
             || self.layers.iter().any(|l| l.dropout > 0.0 || l.norm == Some(Norm::Batch))
     }
 
+    /// The width of the input, n_0: feature columns that aren't embedded, then the dimensions of
+    /// every embedding.
+    #[must_use]
+    pub fn input_width(&self) -> usize {
+        let dims = self.embeddings.iter().map(|e| e.dims);
+        dims.fold(self.copied_features(), usize::saturating_add)
+    }
+
+    /// The feature columns that aren't embedded.
+    #[must_use]
+    pub fn copied_features(&self) -> usize {
+        self.inputs.saturating_sub(self.embeddings.len())
+    }
+
     /// The width of the output, n_L; the input's where there are no layers.
     #[must_use]
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(self.inputs, |l| l.units)
+        self.layers.last().map_or(self.input_width(), |l| l.units)
     }
 
     /// (n_l, n_{l−1}) of each layer.
     pub fn shapes(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
-        let inputs = std::iter::once(self.inputs).chain(self.layers.iter().map(|l| l.units));
+        let inputs = std::iter::once(self.input_width()).chain(self.layers.iter().map(|l| l.units));
         self.layers.iter().zip(inputs).map(|(layer, cols)| (layer.units, cols))
     }
 
-    /// The number of weights and biases.
+    /// The number of all parameters.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.layers
+        let tables: usize = self.embeddings.iter().map(Embedding::parameters).sum();
+        let layers: usize = self
+            .layers
             .iter()
             .zip(self.shapes())
             .map(|(layer, (out, cols))| {
@@ -241,13 +268,15 @@ impl Net {
                 let norm = if layer.norm.is_some() { 2 * out } else { 0 };
                 out * cols + bias + norm
             })
-            .sum()
+            .sum();
+        tables + layers
     }
 
     /// Checks everything about the net that can be checked without data.
     ///
     /// # Errors
-    /// For a net without layers, a width of zero or beyond 2³¹, softmax in a hidden layer, and a
+    /// For a net without layers, a width of zero or beyond 2³¹, an embedding without a column or
+    /// with an impossible table, softmax in a hidden layer, and a
     /// list of activations that doesn't fit its layer.
     pub fn check(&self) -> Result<()> {
         if self.layers.is_empty() {
@@ -260,6 +289,14 @@ impl Net {
                 .help("the data need at least one feature column"));
         }
         check_rate("the input dropout", self.input_dropout)?;
+        if self.embeddings.len() > self.inputs {
+            let (tables, columns) = (self.embeddings.len(), self.inputs);
+            return Err(Error::usage(format!("{tables} embeddings of {columns} feature columns"))
+                .help("each takes a column of its own"));
+        }
+        for (i, embedding) in self.embeddings.iter().enumerate() {
+            embedding.check().map_err(|e| e.at(format!("embedding {}", i + 1)))?;
+        }
         let last = self.layers.len() - 1;
         for (l, layer) in self.layers.iter().enumerate() {
             let fail = |what: String, help: &str| {
@@ -292,7 +329,8 @@ impl Net {
                         "it can begin at the inputs at the earliest",
                     );
                 };
-                let width = from.checked_sub(1).map_or(self.inputs, |l| self.layers[l].units);
+                let width =
+                    from.checked_sub(1).map_or(self.input_width(), |l| self.layers[l].units);
                 if width != layer.units || layer.activation == Units::Softmax {
                     return fail(
                         format!("a residual connection from {width} units to {}", layer.units),
@@ -379,7 +417,7 @@ pub struct Spec {
     pub max_norm: Option<f32>,
     /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
     pub label_smoothing: f32,
-    /// Whether biases are decayed too.
+    /// Whether biases, normalisations and the tables of embeddings are decayed too.
     pub decay_all: bool,
     /// What is done to the gradient before the optimiser sees it.
     pub edits: GradientEdits,
@@ -737,5 +775,11 @@ mod tests {
         let net = Net::new(784).layer(128, Activation::Relu).layer(10, Activation::Identity);
         assert_eq!(net.parameters(), 784 * 128 + 128 + 128 * 10 + 10);
         assert_eq!(net.bias(Bias::None).parameters(), 784 * 128 + 128 * 10);
+        let net = Net::new(5).embed(vec![Embedding::new(9, 3); 2]).layer(2, Activation::Tanh);
+        assert_eq!(net.input_width(), 9);
+        assert_eq!(net.parameters(), 2 * 9 * 3 + 2 * 9 + 2);
+        net.check().unwrap();
+        let error = net.embed(vec![Embedding::new(9, 3); 6]).check().unwrap_err().to_string();
+        assert!(error.contains("6 embeddings of 5 feature columns"), "{error}");
     }
 }

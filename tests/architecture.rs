@@ -12,6 +12,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
         &[
             "activation",
             "data",
+            "embedding",
             "event",
             "gemm",
             "init",

@@ -164,7 +164,7 @@ fn the_saved_model_predicts_what_the_trainer_does_bit_for_bit() {
     let table = data::open(&path, &DataOptions::default()).unwrap().train;
     let rows: Vec<usize> = (0..table.rows()).collect();
     let scaling = data::Scaling::Quantile;
-    let fitting = data::Fitting { scaling, log: Vec::new() };
+    let fitting = data::Fitting::new(scaling);
     let fitted = Preprocessing::fit_rows(&table, &rows, &fitting).unwrap();
     let set = fitted.dataset(&table, &rows).unwrap();
     let inputs = set.features().cols();

@@ -290,6 +290,7 @@ fn batches_of_one_ragged_and_full_batches_descend_as_written_out() {
                 weight: Matrix::new(1, 1, vec![2.0]).unwrap(),
                 bias: None,
                 norm: None,
+                embeddings: vec![],
             };
             let expected = descend(&spec, &x, &t, 2.0);
             let found = train_from(&spec, &data, &backend, Some(&[start]))[0];

@@ -199,6 +199,7 @@ fn weights(parameters: &[Parameters]) -> Vec<LayerWeights> {
         weight: matrix(&p.weight),
         bias: p.bias.as_ref().map(|b| single(b)),
         norm: None,
+        embeddings: vec![],
     };
     parameters.iter().map(layer).collect()
 }

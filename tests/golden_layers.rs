@@ -69,6 +69,7 @@ impl Layer {
                 shift: single(&norm.shift),
                 running: norm.running.as_ref().map(|r| [single(&r[0]), single(&r[1])]),
             }),
+            embeddings: Vec::new(),
         }
     }
 

@@ -17,6 +17,7 @@ use wgrad::kernels::average::Share;
 use wgrad::kernels::combine::Factors;
 use wgrad::kernels::dropout::Dropout;
 use wgrad::kernels::edits::Edit;
+use wgrad::kernels::embed::Place;
 use wgrad::kernels::matmul::Form;
 use wgrad::kernels::vector_norm::STRETCH;
 use wgrad::loss::{Loss, Reduction};
@@ -189,6 +190,18 @@ fn very_long_sums_agree() {
     let delta = case.batch("delta", 1, positive(rows));
     let out = case.tensor("out", Extent::Fixed(1), 1, vec![7.0]);
     case.check(Op::ColumnSums { delta, sign: -1.0, out }, Step::default(), None, device);
+    let rows = 200_001;
+    let Some(device) = gpu("very long sums") else { return };
+    let mut case = Case::new(rows);
+    // All rows but some ask for the same row of the table.
+    let indices = (0..rows).map(|row| f32::from(u8::from(row % 97 > 0))).collect();
+    let features = case.batch("features", 1, indices);
+    let gradient = case.batch("gradient", 1, positive(rows));
+    let out = case.tensor("out", Extent::Fixed(2), 1, vec![7.0; 2]);
+    let place =
+        Place { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
+    let op = Op::EmbedGradient { place, features, gradient, out };
+    case.check(op, Step::default(), None, device);
     let rows = 4_300_000;
     let Some(device) = gpu("very long sums") else { return };
     let mut case = Case::new(rows);
@@ -352,6 +365,57 @@ fn sums_over_rows_agree() {
         let scores = case.batch("scores", 4, normal(&mut random, rows * 4));
         let sums = case.tensor("sums", Extent::Fixed(1), 4, normal(&mut random, 4));
         case.check(Op::Accumulate { scores, sums }, Step::default(), None, device);
+    }
+}
+
+/// An embedding at a place drawn afresh, and features whose indices repeat or are none.
+fn embedding(random: &mut Random, rows: usize) -> (Place, Vec<f32>) {
+    let (copied, others) = (random.random_range(0..20), random.random_range(0..3));
+    let (values, dims) = (size(random), size(random));
+    let features = copied + 1 + others;
+    let place = Place {
+        features,
+        column: copied,
+        inputs: copied + dims + others,
+        at: copied,
+        values,
+        dims,
+        copies: random.random_range(0..2) == 0,
+    };
+    let mut all = normal(random, rows * features);
+    for row in all.chunks_exact_mut(features) {
+        row[copied] = match random.random_range(0..20) {
+            0 => values as f32,
+            1 => -1.0,
+            _ => random.random_range(0..values) as f32,
+        };
+    }
+    (place, all)
+}
+
+#[test]
+fn embeddings_are_bit_equal_and_their_gradients_agree() {
+    let mut random = random(22);
+    for round in 0..16 {
+        let Some(device) = gpu("embeddings") else { return };
+        let rows = if round == 15 { 0 } else { size(&mut random) };
+        let (place, features) = embedding(&mut random, rows);
+        let Place { values, dims, inputs, .. } = place;
+        let mut case = Case::new(rows);
+        let from = case.batch("features", place.features, features.clone());
+        let table = normal(&mut random, values * dims);
+        let table = case.tensor("table", Extent::Fixed(values), dims, table);
+        let x = case.batch("x", inputs, normal(&mut random, rows * inputs));
+        let op = Op::Embed { place, features: from, table, x };
+        case.check(op, Step::default(), None, device);
+
+        let Some(device) = gpu("embeddings") else { return };
+        let mut case = Case::new(rows);
+        let from = case.batch("features", place.features, features);
+        let gradient = case.batch("gradient", inputs, normal(&mut random, rows * inputs));
+        let out = case.tensor("out", Extent::Fixed(values), dims, vec![7.0; values * dims]);
+        let op = Op::EmbedGradient { place, features: from, gradient, out };
+        case.check(op, Step::default(), None, device);
     }
 }
 

@@ -222,7 +222,7 @@ fn predictions_of_the_saved_model_are_those_at_the_end_of_training_bit_for_bit()
     let data = Data::Table(table);
     let rows = data::split::random(data.rows(), 0.1, 0).unwrap().training;
     let scaling = data::Scaling::Quantile;
-    let fitting = data::Fitting { scaling, log: Vec::new() };
+    let fitting = data::Fitting::new(scaling);
     let fitted = Preprocessing::fit_rows(&data, &rows, &fitting).unwrap();
     assert_eq!(fitted, model.preprocessing, "what is saved reads back to the bit");
     let all: Vec<usize> = (0..data.rows()).collect();
@@ -281,7 +281,7 @@ fn weights_of_rows_and_classes_come_with_the_data() {
     let mut options = DataOptions::default();
     options.columns.sample_weight = Some("w".into());
     let data = data::open(path.to_str().unwrap(), &options).unwrap().train;
-    let fitting = data::Fitting { scaling: data::Scaling::Standard, log: Vec::new() };
+    let fitting = data::Fitting::new(data::Scaling::Standard);
     let fitted = Preprocessing::fit_rows(&data, &[0, 1, 2], &fitting).unwrap();
     let set = fitted.dataset(&data, &[0, 1, 2]).unwrap();
     assert_eq!(set.weights(), Some(&[0.5, 2.0, 1.0][..]));
@@ -311,7 +311,7 @@ fn nulls_texts_and_moments_of_parquet_are_those_of_csv() {
     let expected = data::open(&csv, &options).unwrap().train;
     let all = |data: &Data| {
         let rows: Vec<usize> = (0..data.rows()).collect();
-        let fitting = data::Fitting { scaling: data::Scaling::Standard, log: Vec::new() };
+        let fitting = data::Fitting::new(data::Scaling::Standard);
         let fitted = Preprocessing::fit_rows(data, &rows, &fitting).unwrap();
         (fitted.dataset(data, &rows).unwrap(), fitted)
     };

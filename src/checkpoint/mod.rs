@@ -12,6 +12,7 @@ pub use store::{Newest, Store};
 pub use writer::Writer;
 
 use crate::data::{Encoding, Header, Preprocessing};
+use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::evaluation::Constant;
 use crate::matrix::Matrix;
@@ -39,8 +40,8 @@ pub struct Provenance {
     pub baselines: Vec<Constant>,
 }
 
-/// Writes a model to a safetensors file: `layers.<i>.weight` (out, in) and `layers.<i>.bias` in
-/// f32, and in the metadata all else that predictions need. The same model gives the same bytes.
+/// Writes a model to a safetensors file: `layers.<i>.weight` (out, in), `layers.<i>.bias` and
+/// `embeddings.<i>.weight` (values, dims) in f32, and in the metadata all else that predictions need. The same model gives the same bytes.
 ///
 /// # Errors
 /// When the file can't be written; then no file, or the one before, is there.
@@ -60,7 +61,8 @@ pub fn save_model_with(model: &Model, provenance: &Provenance, path: &Path) -> R
         for layer in &model.weights {
             let biases = layer.bias.iter().flatten();
             let norm = layer.norm.iter().flat_map(|norm| norm.parts().flat_map(|(_, v)| v));
-            for x in layer.weight.data().iter().chain(biases).chain(norm) {
+            let tables = layer.embeddings.iter().flat_map(|table| table.data());
+            for x in layer.weight.data().iter().chain(biases).chain(norm).chain(tables) {
                 out.write_all(&x.to_le_bytes())?;
             }
         }
@@ -86,7 +88,8 @@ pub fn load_model_with(path: &Path) -> Result<(Model, Provenance)> {
 }
 
 /// Reads weights for `net` from any safetensors file with tensors `layers.<i>.weight` (out, in)
-/// and, where the net has biases, `layers.<i>.bias` (out), in F32 or F64.
+/// and, where the net has biases, `layers.<i>.bias` (out), and for its embeddings
+/// `embeddings.<i>.weight` (values, dims), in F32 or F64.
 ///
 /// # Errors
 /// When there is no such file, a tensor is missing, or has another shape or type.
@@ -111,7 +114,7 @@ fn prefixes(tensors: &SafeTensors<'_>) -> Vec<String> {
         .names()
         .iter()
         .filter_map(|n| n.strip_suffix(".weight"))
-        .filter(|n| !n.ends_with(".norm"))
+        .filter(|n| !n.ends_with(".norm") && !n.starts_with("embeddings."))
         .map(String::from)
         .collect();
     if prefixes.iter().any(|name| name.starts_with("layers.")) {
@@ -170,6 +173,9 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
         }
         for (part, values) in layer.norm.iter().flat_map(NormWeights::parts) {
             tensor(format!("layers.{l}.norm.{part}"), vec![values.len()]);
+        }
+        for (i, table) in layer.embeddings.iter().enumerate() {
+            tensor(format!("embeddings.{i}.weight"), vec![table.rows(), table.cols()]);
         }
     }
     let mut text = json(&header)?;
@@ -279,9 +285,22 @@ impl Weights<'_> {
                     weight: Matrix::new(out, cols, weight)?,
                     bias: bias.transpose()?,
                     norm: norm.transpose()?,
+                    embeddings: if l == 0 { self.tables(&net.embeddings)? } else { Vec::new() },
                 })
             })
             .collect()
+    }
+
+    fn tables(&self, embeddings: &[Embedding]) -> Result<Vec<Matrix<f32>>> {
+        let table = |(i, e): (usize, &Embedding)| {
+            let values = self.values(&format!("embeddings.{i}.weight"), &[e.values, e.dims])?;
+            Matrix::new(e.values, e.dims, values)
+        };
+        let extra = format!("embeddings.{}.weight", embeddings.len());
+        if self.tensors.tensor(&extra).is_ok() {
+            return Err(self.misfit(format!("it has a tensor {extra}, which the net has not")));
+        }
+        embeddings.iter().enumerate().map(table).collect()
     }
 
     fn norm(&self, prefix: &str, norm: Norm, units: usize) -> Result<NormWeights> {

@@ -3,10 +3,11 @@
 use super::args::InspectArgs;
 use super::open::Trained;
 use super::{count, print, print_json};
+use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::kernels::dense;
-use crate::plan::{self, Plan, Purpose};
-use crate::spec::{Bias, Layer, Net, PlanKind, Spec};
+use crate::plan::{self, Fusion, Plan, Purpose};
+use crate::spec::{Bias, Layer, Net, Spec};
 use serde::Serialize;
 use std::ops::Range;
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         print_json(&serde_json::json!({
             "event": "inspect",
             "run": args.run,
+            "embeddings": model.net.embeddings,
             "layers": layers,
             "parameters": model.net.parameters(),
             "loss": model.objective,
@@ -48,6 +50,14 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = format!("{}: {}\n\nlayers\n", args.run.display(), describe_net(&model.net));
+    for (i, e) in model.net.embeddings.iter().enumerate() {
+        let parameters = count(e.parameters(), "parameter");
+        let Embedding { values, dims, init } = e;
+        text += &format!(
+            "  embedding {:<3} {values} values in {dims} dimensions, {init}, {parameters}\n",
+            i + 1
+        );
+    }
     for (l, layer) in layers.iter().enumerate() {
         text += &format!(
             "  {:<3} {:>6} → {:<6} {:<20} bias {:<9} {:<16} {}\n",
@@ -104,7 +114,7 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
     let plain = plan::plain(&spec, spec.batch_size, Purpose::Train);
     let step = plain.program.routines.step.clone();
     let mut programs = vec![("a training step, B rows at a time (--plan plain)", ops(plain, step))];
-    if spec.plan == PlanKind::Fused {
+    if plan::fusion(&spec, Fusion::Blocks) != Fusion::None {
         let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
         let step = fused.program.routines.step.clone();
         let title = "the same, fused: on the CPU, and much like it on a GPU where the net is small";
@@ -145,7 +155,9 @@ pub(super) fn describe_net(net: &Net) -> String {
         };
         format!(" → {}{norm}{skip} {}{}", layer.units, layer.activation, dropped(layer.dropout))
     };
-    let inputs = format!("{}{}", net.inputs, dropped(net.input_dropout));
+    let tables = net.embeddings.iter().map(|e| format!(" + {} embedded in {}", e.values, e.dims));
+    let tables: String = tables.collect();
+    let inputs = format!("{}{tables}{}", net.copied_features(), dropped(net.input_dropout));
     std::iter::once(inputs).chain(net.layers.iter().map(layer)).collect()
 }
 

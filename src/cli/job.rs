@@ -14,6 +14,7 @@ use crate::data::{
     self, Affine, Colour, Data, DataOptions, Dataset, Fitting, ImageShape, NAMES, Preprocessing,
     Scaling, Targets, TrainTest,
 };
+use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
@@ -102,8 +103,10 @@ impl Source {
             _ => Scaling::Standard,
         });
         let log = config.data.log.clone().unwrap_or_default();
-        let mut preprocessing =
-            Preprocessing::fit_rows(data, &parts.training, &Fitting { scaling, log })?;
+        let embed = config.data.embed.clone().unwrap_or_default();
+        let embedding_dims = config.data.embedding_dims;
+        let fitting = Fitting { scaling, log, embed, embedding_dims };
+        let mut preprocessing = Preprocessing::fit_rows(data, &parts.training, &fitting)?;
         let training = preprocessing.dataset(data, &parts.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);
         let training = match &config.data.class_weight {
@@ -150,7 +153,8 @@ impl Source {
             _ => Kind::Other,
         };
         config = presets::complete(config, kind)?;
-        let net = net(&mut config, &training, objective.loss)?;
+        let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
+        let net = net(&mut config, &training, objective.loss, embeddings)?;
         config.run.epochs.get_or_insert(10);
         if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
             config.step.batch_size.get_or_insert(training.rows());
@@ -278,7 +282,12 @@ fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
 }
 
 /// The net of the options for these data.
-fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> {
+fn net(
+    config: &mut TrainConfig,
+    training: &Dataset,
+    loss: Loss,
+    embeddings: Vec<Embedding>,
+) -> Result<Net> {
     let options = &mut config.net;
     let hidden = options.activation.take().unwrap_or(Units::Same(Activation::Relu));
     let mut layers = match &options.layers {
@@ -300,7 +309,7 @@ fn net(config: &mut TrainConfig, training: &Dataset, loss: Loss) -> Result<Net> 
     let dropout = *options.dropout.get_or_insert(0.0);
     let input_dropout = *options.input_dropout.get_or_insert(0.0);
     let inputs = training.features().cols();
-    let mut net = Net { inputs, input_dropout, layers }
+    let mut net = Net { inputs, embeddings, input_dropout, layers }
         .bias(bias)
         .dropout(dropout)
         .norm(options.norm)

@@ -20,8 +20,9 @@ impl Estimate {
     /// The estimate for training `spec` on these data sets.
     pub fn new<'a>(spec: &Spec, data: impl IntoIterator<Item = &'a Dataset>) -> Self {
         // In floating point: a net that is too large must not overflow before it is refused.
-        let parameters: f64 =
-            spec.net.shapes().map(|(out, cols)| out as f64 * (cols as f64 + 1.0)).sum();
+        let layers = spec.net.shapes().map(|(out, cols)| out as f64 * (cols as f64 + 1.0));
+        let tables = spec.net.embeddings.iter().map(|e| e.values as f64 * e.dims as f64);
+        let parameters: f64 = layers.chain(tables).sum();
         let (mut rows, mut bytes) = (0, 0.0);
         for set in data {
             rows = rows.max(set.rows());
@@ -29,7 +30,12 @@ impl Estimate {
         }
         let batch = spec.rows_at_a_time().min(rows) as f64;
         let units: f64 = spec.net.layers.iter().map(|l| l.units as f64).sum();
-        let (inputs, outputs) = (spec.net.inputs as f64, spec.net.outputs() as f64);
+        let inputs = match spec.net.embeddings.is_empty() {
+            true => spec.net.inputs as f64,
+            // With the features, and the gradient of what they become.
+            false => spec.net.inputs as f64 + 2.0 * spec.net.input_width() as f64,
+        };
+        let outputs = spec.net.outputs() as f64;
         Estimate {
             parameters: parameters * 4.0 * (2 + spec.optimizer.state_slots()) as f64,
             batch: batch * 4.0 * (inputs + 3.0 * units + outputs),

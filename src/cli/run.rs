@@ -337,5 +337,12 @@ impl Observer for LastLoss {
 }
 
 fn is_finite(layer: &LayerWeights) -> bool {
-    layer.weight.data().iter().chain(layer.bias.iter().flatten()).all(|x| x.is_finite())
+    let tables = layer.embeddings.iter().flat_map(|table| table.data());
+    layer
+        .weight
+        .data()
+        .iter()
+        .chain(layer.bias.iter().flatten())
+        .chain(tables)
+        .all(|x| x.is_finite())
 }

@@ -46,7 +46,8 @@ impl DataConfig {
                 target: names(&self.target),
                 columns: names(&self.columns),
                 ignore: names(&self.ignore),
-                categorical: names(&self.categorical),
+                // What is embedded is a category, whatever it looks like.
+                categorical: [names(&self.categorical), names(&self.embed)].concat(),
                 numeric: names(&self.numeric),
                 sample_weight: self.sample_weight.clone(),
                 reserved: Vec::new(),
@@ -73,8 +74,8 @@ macro_rules! first_given {
 }
 first_given! {
     DataConfig {
-        data, data_dir, target, columns, ignore, categorical, numeric, log, class_weight,
-        sample_weight, task, scaling, image_size, image_colour, seed
+        data, data_dir, target, columns, ignore, categorical, numeric, log, embed,
+        embedding_dims, class_weight, sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
         layers, activation, output_activation, bias, norm, residual, dropout,
@@ -224,6 +225,8 @@ mod tests {
             categorical = ["town"]
             numeric = ["rooms"]
             log = ["rooms"]
+            embed = ["town"]
+            embedding-dims = 8
             class-weight = "yes=3,no=0.5"
             sample-weight = "w"
             image-size = "28x20"

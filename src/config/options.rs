@@ -63,6 +63,18 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
 
+    /// Columns of categories that the net embeds: each category becomes a vector that is learnt; with
+    /// more than 100 categories columns are anyway
+    #[arg(long, env = "WGRAD_EMBED", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub embed: Option<Vec<String>>,
+
+    /// The dimensions of each embedding; 0: more than 100 categories are hashed into shared inputs, and
+    /// not embedded [default: 1.6 · categories^0.56, at most 50]
+    #[arg(long, env = "WGRAD_EMBEDDING_DIMS", value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_dims: Option<usize>,
+
     /// How much the training rows of each class count in the loss: balanced (all classes alike), or as
     /// in yes=3,no=1, 1 for the others; held-out rows are not weighted by class
     #[arg(long, env = "WGRAD_CLASS_WEIGHT", value_name = "balanced|CLASS=WEIGHT,…")]
@@ -234,7 +246,7 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f32>,
 
-    /// Decay biases too
+    /// Decay biases and the tables of embeddings too
     #[arg(
         long, env = "WGRAD_DECAY_ALL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(),

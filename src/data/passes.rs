@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn fitting() -> Fitting {
-        Fitting { scaling: Scaling::Standard, log: Vec::new() }
+        Fitting::new(Scaling::Standard)
     }
 
     #[test]

@@ -142,6 +142,13 @@ impl Affine {
         self.shift.len()
     }
 
+    /// Whether the last `count` columns stay as they are.
+    #[must_use]
+    pub fn keeps_last(&self, count: usize) -> bool {
+        let pairs = self.shift.iter().zip(&self.scale).rev().take(count);
+        pairs.into_iter().all(|pair| pair == (&0.0, &1.0))
+    }
+
     /// Scales a matrix whose columns are these.
     #[must_use]
     pub fn apply(&self, m: &Matrix<f32>) -> Matrix<f32> {

@@ -49,6 +49,19 @@ pub struct Fitting {
     pub scaling: Scaling,
     /// The columns whose logarithms are taken.
     pub log: Vec<String>,
+    /// The columns of categories that are embedded, however few categories they have.
+    pub embed: Vec<String>,
+    /// The dimensions of embeddings, by default [`crate::embedding::Embedding::default_dims`]; with 0
+    /// many categories are hashed into shared inputs instead.
+    pub embedding_dims: Option<usize>,
+}
+
+impl Fitting {
+    /// Numbers scaled so, and all else as it is by default.
+    #[must_use]
+    pub fn new(scaling: Scaling) -> Self {
+        Fitting { scaling, log: Vec::new(), embed: Vec::new(), embedding_dims: None }
+    }
 }
 
 /// What to read of each column, by what the user said of them.
@@ -170,11 +183,13 @@ impl Table {
     /// Fits what turns the columns into inputs to the training rows.
     ///
     /// # Errors
-    /// For a logarithm of a column that holds no numbers.
+    /// For a logarithm of a column that holds no numbers, and an embedding of one that holds no
+    /// categories.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
         for name in &fitting.log {
             self.check_log(name)?;
         }
+        self.check_embed(fitting)?;
         let fit = |(column, values): (&Column, &Option<Values>)| {
             let (Role::Feature, Some(kind), Some(values)) = (column.role, column.kind, values)
             else {
@@ -182,15 +197,15 @@ impl Table {
             };
             let encoder = match self.pixels {
                 true => Encoder::Plain,
-                false => {
-                    let log = fitting.log.contains(&column.name);
-                    Encoder::fit(kind, values, rows, fitting.scaling, log)?
-                }
+                false => Encoder::fit(kind, values, rows, &column.name, fitting)?,
             };
             Some(Feature { column: column.name.clone(), encoder })
         };
         let columns: Vec<_> = self.columns.iter().zip(&self.frame.columns).collect();
-        let features = columns.into_par_iter().filter_map(fit).collect();
+        let features: Vec<Feature> = columns.into_par_iter().filter_map(fit).collect();
+        let (embedded, mut features): (Vec<_>, Vec<_>) =
+            features.into_iter().partition(|f| matches!(f.encoder, Encoder::Embedding(_)));
+        features.extend(embedded);
         let named =
             |role: Role| self.columns.iter().find(|c| c.role == role).map(|c| c.name.clone());
         Ok(Encoding {
@@ -217,6 +232,24 @@ impl Table {
             _ => Err(Error::usage(format!("--log {name}: nothing is learnt from this column"))
                 .help("name a column that is learnt from")),
         }
+    }
+
+    fn check_embed(&self, fitting: &Fitting) -> Result<()> {
+        for name in &fitting.embed {
+            let Some(column) = self.columns.iter().find(|c| c.name == *name) else {
+                return Err(Error::usage(format!("there is no column {name:?} for --embed"))
+                    .help(suggestion(name, &self.frame.header.names)));
+            };
+            if (column.role, column.kind) != (Role::Feature, Some(Kind::Category)) || self.pixels {
+                return Err(Error::usage(format!("--embed {name}: it is no column of categories"))
+                    .help("embeddings are for categories that are learnt from; --categorical says that a column holds them"));
+            }
+        }
+        if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {
+            return Err(Error::usage("--embed with --embedding-dims 0")
+                .help("0 dimensions stand for no embeddings: leave one of the two out"));
+        }
+        Ok(())
     }
 
     /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.

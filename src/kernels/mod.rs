@@ -14,6 +14,7 @@ pub mod dense;
 pub mod direction;
 pub mod dropout;
 pub mod edits;
+pub mod embed;
 pub mod fused;
 pub mod gather;
 pub mod gradient;
@@ -109,6 +110,8 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &combine::COMBINE,
         &direction::DIRECTION,
         &dropout::DROPOUT,
+        &embed::EMBED,
+        &embed::EMBED_GRADIENT,
         &add::ADD,
         &collect::COLLECT,
         &norm::BATCH_STATISTICS,

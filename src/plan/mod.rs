@@ -19,10 +19,11 @@ use crate::activation::Activation;
 use crate::augment::Augmentation;
 use crate::kernels::activation::{UnitFunctions, unit_table};
 use crate::kernels::dropout::Dropout;
+use crate::kernels::embed::Place;
 use crate::kernels::loss::SCORES;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::optim::Rule;
-use crate::program::{LayerGradients, LayerTensors, NormTensors, Op, Program};
+use crate::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program};
 use crate::random::{Stream, stream_key};
 use crate::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
@@ -32,6 +33,8 @@ use crate::tensor::{Extent, Role, TensorId};
 pub struct Plan {
     /// The ops.
     pub program: Program,
+    /// The tensors of each embedding; there are none in a fused plan.
+    pub embeddings: Vec<EmbeddingTensors>,
     /// The tensors of each layer.
     pub layers: Vec<LayerTensors>,
     /// The net's output: (B, n_L).
@@ -74,8 +77,8 @@ pub enum Fusion {
 }
 
 /// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
-/// for, where a step needs gradients that are kept, or where a net has normalisations or residual
-/// connections, which are ops of the plain program only.
+/// for, where a step needs gradients that are kept, or where a net has embeddings, normalisations or
+/// residual connections, which are ops of the plain program only.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
@@ -107,7 +110,8 @@ pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Pla
 }
 
 /// Where the tensors of a program lie. Parameters lie in one buffer, so that one op updates them
-/// all: first all weights and then all biases, so that one number tells what is decayed.
+/// all: first all weights, then all tables of embeddings and all biases, so that one number tells what
+/// is decayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// Gradients in a second buffer, in the same places; everything else has a buffer of its own.
@@ -143,6 +147,12 @@ impl Tensors {
     /// A new tensor with a row for each row of the batch.
     fn transient(&mut self, name: &str, cols: usize) -> TensorId {
         transient(&mut self.plan.program, self.layout, name.into(), cols)
+    }
+
+    /// The feature columns of a net that embeds some: (B, features).
+    fn features(&mut self, net: &Net) -> TensorId {
+        let found = self.plan.program.find("features");
+        found.unwrap_or_else(|| self.transient("features", net.inputs))
     }
 
     /// T: (B, targets).
@@ -181,15 +191,16 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         Layout::Merged => vec![0],
         _ => vec![0; 2],
     };
-    let x = transient(&mut p, layout, "input".into(), net.inputs);
-    let (places, weights) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
+    let x = transient(&mut p, layout, "input".into(), net.input_width());
+    let (weights, places) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
     let gradients = (training && layout == Layout::Plain)
-        .then(|| add_parameters(&mut p, net, GRADIENTS, Role::Gradient, ".gradient").0);
+        .then(|| add_parameters(&mut p, net, GRADIENTS, Role::Gradient, ".gradient").1);
+    let embeddings = embeddings(net, &places, gradients.as_ref());
     let (mut layers, mut deltas) = (Vec::new(), Vec::new());
-    for (l, (layer, (weight, bias))) in net.layers.iter().zip(places).enumerate() {
+    for (l, (layer, (weight, bias))) in net.layers.iter().zip(places.layers).enumerate() {
         let out = layer.units;
         let name = |what: &str| format!("layers.{l}.{what}");
-        let gradients = gradients.as_ref().map(|places| places[l]);
+        let gradients = gradients.as_ref().map(|places| places.layers[l]);
         let gradients = gradients.map(|(weight, bias)| LayerGradients { weight, bias });
         let z = transient(&mut p, layout, name("z"), out);
         let same = match layer.activation {
@@ -227,27 +238,39 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
             state("optimizer.third", slots > 2),
         ]
     });
-    let plan = Plan { program: p, layers, output, sums, unit, parameters };
+    let plan = Plan { program: p, embeddings, layers, output, sums, unit, parameters };
     let decayed = if spec.decay_all { usize::MAX } else { weights };
     let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
     Tensors { plan, layout, x, deltas, scores, rule, state }
 }
 
-/// W and b of every layer, with `suffix` behind their names, and the elements that all W take up:
-/// they stand before all b.
+/// W and b of every layer, and the tables of embeddings.
+struct Places {
+    layers: Vec<(TensorId, Option<TensorId>)>,
+    tables: Vec<TensorId>,
+}
+
+/// The elements that all W take up, which stand before all else, and the places of all parameters,
+/// with `suffix` behind their names.
 fn add_parameters(
     p: &mut Program,
     net: &Net,
     buffer: usize,
     role: Role,
     suffix: &str,
-) -> (Vec<(TensorId, Option<TensorId>)>, usize) {
+) -> (usize, Places) {
     let mut add = |l: usize, what: &str, rows: usize, cols: usize| {
         p.add_to(buffer, format!("layers.{l}.{what}{suffix}"), role, Extent::Fixed(rows), cols)
     };
     let shapes = net.shapes().enumerate();
     let weights: Vec<_> = shapes.map(|(l, (out, cols))| add(l, "weight", out, cols)).collect();
     let len = p.buffers[buffer];
+    let mut add_table = |i: usize, rows: usize, cols: usize| {
+        let name = format!("embeddings.{i}.weight{suffix}");
+        p.add_to(buffer, name, role, Extent::Fixed(rows), cols)
+    };
+    let tables = net.embeddings.iter().enumerate();
+    let tables = tables.map(|(i, e)| add_table(i, e.values, e.dims)).collect();
     let mut add_bias = |l: usize, out: usize| {
         p.add_to(buffer, format!("layers.{l}.bias{suffix}"), role, Extent::Fixed(1), out)
     };
@@ -257,7 +280,28 @@ fn add_parameters(
         .enumerate()
         .map(|(l, layer)| (layer.bias != Bias::None).then(|| add_bias(l, layer.units)));
     let biases: Vec<_> = biases.collect();
-    (weights.into_iter().zip(biases).collect(), len)
+    (len, Places { layers: weights.into_iter().zip(biases).collect(), tables })
+}
+
+/// The embeddings of the last feature columns, one behind the other in the net's input.
+fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<EmbeddingTensors> {
+    let mut at = net.copied_features();
+    let tensors = net.embeddings.iter().zip(&tables.tables).enumerate();
+    tensors
+        .map(|(i, (embedding, &table))| {
+            let place = Place {
+                features: net.inputs,
+                column: net.copied_features() + i,
+                inputs: net.input_width(),
+                at,
+                values: embedding.values,
+                dims: embedding.dims,
+                copies: i == 0,
+            };
+            at += embedding.dims;
+            EmbeddingTensors { place, table, gradient: gradients.map(|g| g.tables[i]) }
+        })
+        .collect()
 }
 
 /// What happens to the images of a batch in training.

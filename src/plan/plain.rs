@@ -4,7 +4,7 @@ use super::update::update;
 use super::{Layout, Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
-use crate::program::{LayerTensors, Op, Routines};
+use crate::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 use crate::spec::{Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
@@ -17,7 +17,8 @@ use crate::tensor::{Extent, Role, TensorId};
 ///                          ∂E/∂A_{l−1} = δ_l W_l
 /// Update:                  edits of the gradient, then all W, b by the optimiser
 ///
-/// Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
+/// Where feature columns are embedded, their rows of the tables are put in their place before, and
+/// ∂E/∂A_0 gives the gradients of the tables. Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
 /// training dropout A_l; the way back is the same in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
@@ -80,10 +81,21 @@ fn collect(tensors: &mut Tensors) -> [Op; 2] {
 
 /// Features to outputs, in training or not.
 fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
+    let embeddings = tensors.plan.embeddings.clone();
+    let features = match embeddings.is_empty() {
+        true => tensors.x,
+        false => tensors.features(&spec.net),
+    };
     let mut ops = vec![match augmentation(spec).filter(|_| training) {
-        None => Op::Gather { x: tensors.x },
-        Some(augmentation) => Op::Augment { augmentation, x: tensors.x },
+        None => Op::Gather { x: features },
+        Some(augmentation) => Op::Augment { augmentation, x: features },
     }];
+    ops.extend(embeddings.iter().map(|&EmbeddingTensors { place, table, .. }| Op::Embed {
+        place,
+        features,
+        table,
+        x: tensors.x,
+    }));
     let drop = |l: usize, x| {
         dropout(spec, l).filter(|_| training).map(|dropout| Op::Dropout { dropout, x })
     };
@@ -131,13 +143,21 @@ fn normalise(t: &LayerTensors, training: bool) -> Vec<Op> {
 fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     let mut ops = Vec::new();
     let layers = tensors.plan.layers.clone();
+    let embeddings = tensors.plan.embeddings.clone();
+    let input_gradient = (!embeddings.is_empty()).then(|| {
+        let width = spec.net.input_width();
+        tensors.transient("input.gradient", width)
+    });
+    // What residual connections led from the outputs of layer `l`, counted from 1, comes back.
+    let connected = |l: usize, x: TensorId| {
+        let above = spec.net.layers.iter().zip(&layers).enumerate().skip(l);
+        let from = above.filter(move |(at, (above, _))| above.skip > 0 && at + 1 == l + above.skip);
+        from.filter_map(move |(_, (_, t))| t.delta.map(|y| Op::Add { y, x }))
+    };
     for (l, layer) in spec.net.layers.iter().enumerate().rev() {
         let t = &layers[l];
         let (Some(mut delta), Some(g)) = (t.delta, t.gradients) else { break };
-        // What residual connections led from here comes back.
-        let above = spec.net.layers.iter().zip(&layers).enumerate().skip(l + 1);
-        let connected = above.filter(|(at, (above, _))| above.skip > 0 && *at == l + above.skip);
-        ops.extend(connected.filter_map(|(_, (_, t))| t.delta).map(|y| Op::Add { y, x: delta }));
+        ops.extend(connected(l + 1, delta));
         ops.extend(dropout(spec, l + 1).map(|dropout| Op::Dropout { dropout, x: delta }));
         if layer.activation == Units::Softmax {
             ops.push(Op::SoftmaxGradient { y: t.a, delta });
@@ -155,10 +175,18 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
         if let Some(out) = g.bias {
             ops.push(Op::ColumnSums { delta, sign: layer.bias.sign(), out });
         }
-        if let Some(c) = l.checked_sub(1).and_then(|l| layers[l].delta) {
+        let below = l.checked_sub(1).map_or(input_gradient, |l| layers[l].delta);
+        if let Some(c) = below {
             let (a, b) = (delta, t.weight);
             ops.push(Op::Matmul { form: Form::Nn, a, b, bias: None, c });
         }
+    }
+    let Some(gradient) = input_gradient else { return ops };
+    ops.extend(connected(0, gradient));
+    ops.extend(dropout(spec, 0).map(|dropout| Op::Dropout { dropout, x: gradient }));
+    let features = tensors.features(&spec.net);
+    for EmbeddingTensors { place, gradient: of_table, .. } in embeddings {
+        ops.extend(of_table.map(|out| Op::EmbedGradient { place, features, gradient, out }));
     }
     ops
 }

@@ -23,7 +23,9 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
             let bias =
                 (layer.bias != Bias::None).then(|| layer.bias_init.draw(out, 1, &mut random));
             let norm = layer.norm.map(|norm| NormWeights::new(norm, out));
-            LayerWeights { weight, bias, norm }
+            let embeddings = if l == 0 { &spec.net.embeddings[..] } else { &[] };
+            let embeddings = embeddings.iter().enumerate().map(|(i, e)| e.draw(spec.seed, i));
+            LayerWeights { weight, bias, norm, embeddings: embeddings.collect() }
         })
         .collect()
 }
@@ -88,6 +90,13 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
         ))
         .at("layer 1")
         .help("give the net the data's number of feature columns"));
+    }
+    if !preprocessing.features.keeps_last(spec.net.embeddings.len()) {
+        return Err(Error::usage("the column of an embedding is scaled")
+            .at("the preprocessing")
+            .help(
+                "indices must stay what they are: give these columns the shift 0 and the scale 1",
+            ));
     }
     let targets = loss.targets(outputs);
     match &preprocessing.classes {

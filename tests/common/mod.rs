@@ -18,7 +18,7 @@ use wgrad::matrix::Matrix;
 use wgrad::plan::{self, Fusion, Plan, Purpose};
 use wgrad::program::Program;
 use wgrad::random::{Random, Stream};
-use wgrad::session::LayerWeights;
+use wgrad::session::{self, LayerWeights};
 use wgrad::spec::Spec;
 use wgrad::tensor::TensorId;
 use wgrad::train::initial_weights;
@@ -78,10 +78,8 @@ impl Shared {
 
     /// Writes the parameters of all layers.
     pub fn set_weights(&mut self, plan: &Plan, weights: &[LayerWeights]) {
-        for (tensors, layer) in plan.layers.iter().zip(weights) {
-            for (tensor, values) in layer.tensors(tensors) {
-                self.write(tensor, Values::F32(&values)).unwrap();
-            }
+        for (tensor, values) in session::tensors(plan, weights) {
+            self.write(tensor, Values::F32(&values)).unwrap();
         }
     }
 }
@@ -148,6 +146,11 @@ pub fn gradients(
 /// The gradients as they stand on the backend.
 pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> {
     let mut all = Vec::new();
+    for embedding in &plan.embeddings {
+        let gradient = embedding.gradient.expect("the plain program keeps gradients");
+        let name = plan.program.tensor(embedding.table).name.clone();
+        all.push((name, backend.get(&plan.program, gradient, 0)));
+    }
     for layer in &plan.layers {
         let gradient = layer.gradients.expect("the plain program keeps gradients");
         let pairs = [(Some(layer.weight), Some(gradient.weight)), (layer.bias, gradient.bias)];

@@ -237,7 +237,12 @@ pub fn layer_weights(layers: &[Parameters]) -> Vec<LayerWeights> {
     let bias = |b: &Vec<f64>| (!b.is_empty()).then(|| single(&row(b)).into_data());
     layers
         .iter()
-        .map(|l| LayerWeights { weight: single(&l.weight), bias: bias(&l.bias), norm: None })
+        .map(|l| LayerWeights {
+            weight: single(&l.weight),
+            bias: bias(&l.bias),
+            norm: None,
+            embeddings: vec![],
+        })
         .collect()
 }
 

@@ -15,7 +15,7 @@ use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
-    Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm,
+    Step, activation, augment, average, collect, direction, dropout, embed, gather, loss, max_norm,
     nonfinite, random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
@@ -78,6 +78,22 @@ pub(super) fn run<T: Gemm>(
             let (features, affine) = (&data.features, &data.affine);
             augment::features(augmentation, step, range.start, found, features, affine, x);
         }),
+        Op::Embed { place, features, table, x } => {
+            let block = (PIECE / place.inputs).max(1);
+            each_block(rows, place.inputs, block, &|first, range| {
+                let end = first + range.len() / place.inputs;
+                let features = part(*features, first * place.features..end * place.features);
+                embed::reference(*place, features, read(*table), write(*x, range));
+            });
+        }
+        Op::EmbedGradient { place, features, gradient, out } => {
+            let block = (PIECE / place.dims).max(1);
+            each_block(place.values, place.dims, block, &|first, range| {
+                let which = first..first + range.len() / place.dims;
+                let (features, gradient) = (read(*features), read(*gradient));
+                embed::gradient(*place, which, features, gradient, write(*out, range));
+            });
+        }
         Op::Targets { t } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
             gather::rows(&from(step, range.start), found);

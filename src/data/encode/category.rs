@@ -40,8 +40,31 @@ pub struct HashEncoder {
 /// The inputs of a category that are 1.
 pub(super) type Places = Vec<u32>;
 
-/// How often each text stands in these rows, alphabetically, and whether one is missing.
-fn count<'a>(texts: &'a Texts, rows: &[usize]) -> (Vec<(&'a str, usize)>, bool) {
+/// The categories of some rows.
+pub(super) struct Counted<'a> {
+    /// Each with the number of its rows, in alphabetic order.
+    counts: Vec<(&'a str, usize)>,
+    /// The rows that are enough to learn anything of an input from.
+    enough: usize,
+    /// Whether one is missing.
+    pub missing: bool,
+}
+
+impl Counted<'_> {
+    /// The categories in at least `rows` rows, in alphabetic order.
+    pub fn in_rows(&self, rows: usize) -> Vec<String> {
+        let those = self.counts.iter().filter(|(_, count)| *count >= rows);
+        those.map(|(name, _)| (*name).to_string()).collect()
+    }
+
+    /// Whether there are too many for an input each.
+    pub fn too_many(&self) -> bool {
+        self.counts.iter().filter(|(_, count)| *count >= self.enough).count() > ONE_HOT
+    }
+}
+
+/// The categories of these rows.
+pub(super) fn count<'a>(texts: &'a Texts, rows: &[usize]) -> Counted<'a> {
     let mut counts = vec![0usize; texts.words.len()];
     let mut missing = false;
     for &row in rows {
@@ -50,24 +73,18 @@ fn count<'a>(texts: &'a Texts, rows: &[usize]) -> (Vec<(&'a str, usize)>, bool) 
             code => counts[code as usize] += 1,
         }
     }
-    let mut counted: Vec<(&str, usize)> =
+    let mut counts: Vec<(&str, usize)> =
         texts.words.iter().zip(counts).filter(|(_, n)| *n > 0).collect();
-    counted.sort_unstable();
-    (counted, missing)
+    counts.sort_unstable();
+    Counted { counts, enough: (rows.len() / 2000).clamp(1, 10), missing }
 }
 
 impl CategoryEncoder {
-    /// Fits to the training rows of a column; none where there are too many categories.
-    pub(super) fn fit(texts: &Texts, rows: &[usize]) -> Result<Self, HashEncoder> {
-        let (counted, missing) = count(texts, rows);
-        // As many rows as it takes to learn anything from.
-        let least = (rows.len() / 2000).clamp(1, 10);
-        let (often, rare): (Vec<_>, Vec<_>) = counted.iter().partition(|(_, n)| *n >= least);
-        if often.len() > ONE_HOT {
-            return Err(HashEncoder { buckets: BUCKETS, seen: counted.len(), missing });
-        }
-        let names = often.into_iter().map(|(name, _)| name.to_string()).collect();
-        Ok(CategoryEncoder { names, other: !rare.is_empty(), missing })
+    /// Fits to the categories of the training rows.
+    pub(super) fn fit(counted: &Counted<'_>) -> Self {
+        let names = counted.in_rows(counted.enough);
+        let other = names.len() < counted.counts.len();
+        CategoryEncoder { names, other, missing: counted.missing }
     }
 
     /// The number of inputs.
@@ -87,6 +104,12 @@ impl CategoryEncoder {
 }
 
 impl HashEncoder {
+    /// Fits to the categories of the training rows.
+    pub(super) fn fit(counted: &Counted<'_>) -> Self {
+        let (seen, missing) = (counted.counts.len(), counted.missing);
+        HashEncoder { buckets: BUCKETS, seen, missing }
+    }
+
     /// The number of inputs.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -131,7 +154,7 @@ mod tests {
     #[test]
     fn each_category_of_the_training_rows_has_its_place() {
         let column = texts(&["b", "a", "", "b", "c"]);
-        let encoder = CategoryEncoder::fit(&column, &[0, 1, 2, 3]).unwrap();
+        let encoder = CategoryEncoder::fit(&count(&column, &[0, 1, 2, 3]));
         assert_eq!(encoder.names, ["a", "b"]);
         assert_eq!((encoder.other, encoder.width()), (false, 3));
         let (places, missing) = encoder.places(&column);
@@ -145,7 +168,7 @@ mod tests {
         words.extend(["b"; 3000]);
         words.push("rare");
         let column = texts(&words);
-        let encoder = CategoryEncoder::fit(&column, &all(&column)).unwrap();
+        let encoder = CategoryEncoder::fit(&count(&column, &all(&column)));
         assert_eq!((encoder.names.len(), encoder.other), (2, true));
         assert_eq!(encoder.places(&texts(&["new", "a"])).0, [vec![2], vec![0]]);
     }
@@ -155,7 +178,9 @@ mod tests {
         let words: Vec<String> = (0..500).map(|i| format!("city {i}")).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let column = texts(&words);
-        let encoder = CategoryEncoder::fit(&column, &all(&column)).unwrap_err();
+        let counted = count(&column, &all(&column));
+        assert!(counted.too_many());
+        let encoder = HashEncoder::fit(&counted);
         assert_eq!((encoder.width(), encoder.seen), (128, 500));
         let (mut places, _) = encoder.places(&column);
         assert!(places.iter().flatten().all(|&place| place < 128));

@@ -2,18 +2,22 @@
 //! rows.
 
 mod category;
+mod embedding;
 mod moment;
 mod number;
 pub use category::{CategoryEncoder, HashEncoder};
+pub use embedding::EmbeddingEncoder;
 pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
 
 use super::frame::{Frame, Header, MISSING, Texts, Values, number_text};
 use super::kind::{Kind, booleans};
-use super::{Features, Scaling, time};
+use super::table::Fitting;
+use super::{Features, time};
+use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
-use category::Places;
+use category::{Places, count};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -25,7 +29,7 @@ use std::borrow::Cow;
 pub struct Encoding {
     /// The columns of the training table.
     pub header: Header,
-    /// The inputs in order.
+    /// The inputs in order, those that are embedded last.
     pub features: Vec<Feature>,
     /// The target columns, in the order of the outputs.
     pub targets: Vec<String>,
@@ -65,8 +69,10 @@ pub enum Encoder {
     },
     /// One of a few names.
     Category(CategoryEncoder),
-    /// One of many names.
+    /// One of many names, told apart by shared inputs.
     Hash(HashEncoder),
+    /// One of many names, embedded by the net.
+    Embedding(EmbeddingEncoder),
     /// A date or time.
     Moment(MomentEncoder),
 }
@@ -75,17 +81,20 @@ pub enum Encoder {
 type Write<'a> = Box<dyn Fn(usize, &mut [f32]) + Send + Sync + 'a>;
 
 impl Encoder {
-    /// Fits to the training rows of a column of that kind; none for kinds that nothing is learnt
-    /// from.
+    /// Fits to the training rows of a column of that kind and name; none for kinds that nothing is
+    /// learnt from.
     pub(super) fn fit(
         kind: Kind,
         values: &Values,
         rows: &[usize],
-        scaling: Scaling,
-        log: bool,
+        name: &String,
+        fitting: &Fitting,
     ) -> Option<Self> {
         Some(match kind {
-            Kind::Number => Encoder::Number(NumberEncoder::fit(values, rows, scaling, log)),
+            Kind::Number => {
+                let log = fitting.log.contains(name);
+                Encoder::Number(NumberEncoder::fit(values, rows, fitting.scaling, log))
+            }
             Kind::Boolean => match values {
                 Values::Texts(texts) => Encoder::Boolean {
                     // One text or nothing: the text is yes.
@@ -94,10 +103,15 @@ impl Encoder {
                 },
                 _ => Encoder::Boolean { texts: ["0".into(), "1".into()] },
             },
-            Kind::Category => match CategoryEncoder::fit(&texts_of(values), rows) {
-                Ok(encoder) => Encoder::Category(encoder),
-                Err(encoder) => Encoder::Hash(encoder),
-            },
+            Kind::Category => {
+                let texts = texts_of(values);
+                let counted = count(&texts, rows);
+                match (fitting.embed.contains(name), counted.too_many(), fitting.embedding_dims) {
+                    (false, false, _) => Encoder::Category(CategoryEncoder::fit(&counted)),
+                    (_, _, Some(0)) => Encoder::Hash(HashEncoder::fit(&counted)),
+                    (.., dims) => Encoder::Embedding(EmbeddingEncoder::fit(&counted, dims)),
+                }
+            }
             Kind::Time => {
                 let format = match values {
                     Values::Texts(texts) => Some(time::format_of(texts.words.iter())?),
@@ -116,7 +130,7 @@ impl Encoder {
     #[must_use]
     pub fn width(&self) -> usize {
         match self {
-            Encoder::Plain | Encoder::Boolean { .. } => 1,
+            Encoder::Plain | Encoder::Boolean { .. } | Encoder::Embedding(_) => 1,
             Encoder::Number(e) => e.width(),
             Encoder::Category(e) => e.width(),
             Encoder::Hash(e) => e.width(),
@@ -131,7 +145,7 @@ impl Encoder {
             Encoder::Plain | Encoder::Number(_) => true,
             Encoder::Boolean { texts } => texts[1] == "1",
             Encoder::Moment(e) => e.format.is_none(),
-            Encoder::Category(_) | Encoder::Hash(_) => false,
+            Encoder::Category(_) | Encoder::Hash(_) | Encoder::Embedding(_) => false,
         }
     }
 
@@ -158,6 +172,10 @@ impl Encoder {
                 format!("one-hot: {}{other}{}", e.names.len(), missing(e.missing))
             }
             Encoder::Hash(e) => format!("hashed into {}{}", e.buckets, missing(e.missing)),
+            Encoder::Embedding(e) => {
+                let missing = if e.missing { ", one of them missing" } else { "" };
+                format!("embedded: {} in {} dimensions{missing}", e.values() - 1, e.dims)
+            }
             Encoder::Moment(e) => {
                 let parts = [("season", e.year), ("time of day", e.day), ("weekday", e.week)];
                 let parts = parts.iter().filter(|(_, on)| *on).map(|(name, _)| format!(", {name}"));
@@ -204,6 +222,14 @@ impl Encoder {
                 let texts = texts_of(values);
                 let places = e.places(&texts);
                 ones(texts, places)
+            }
+            Encoder::Embedding(e) => {
+                let texts = texts_of(values);
+                let (indices, missing) = e.indices(&texts);
+                Box::new(move |row, inputs| {
+                    let code = texts.codes[row] as usize;
+                    inputs[0] = indices.get(code).copied().unwrap_or(missing);
+                })
             }
             Encoder::Moment(e) => {
                 if let (Values::Texts(texts), Some(table)) = (values, e.table(values)) {
@@ -277,6 +303,16 @@ impl Encoding {
     #[must_use]
     pub fn width(&self) -> usize {
         self.features.iter().map(|f| f.encoder.width()).sum()
+    }
+
+    /// The embeddings of the last of its inputs.
+    #[must_use]
+    pub fn embeddings(&self) -> Vec<Embedding> {
+        let of = |f: &Feature| match &f.encoder {
+            Encoder::Embedding(e) => Some(e.embedding()),
+            _ => None,
+        };
+        self.features.iter().filter_map(of).collect()
     }
 
     /// Finds the columns in another table: by name, or where one of the two has no names, by place;

@@ -1,0 +1,78 @@
+//! Categories as indices, of which the net learns what they mean.
+
+use super::category::Counted;
+use crate::data::frame::Texts;
+use crate::embedding::Embedding;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// A single input that holds the index of the row's category, from 1 on, for an [`Embedding`] of the
+/// net.
+///
+/// What was never seen in the training rows has the index 0. Rare categories have indices of their own:
+/// together under one index they made predictions worse than hashing did
+/// (`benches/tables/RESULTS.md`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingEncoder {
+    /// The categories, in alphabetic order.
+    pub names: Vec<String>,
+    /// Whether a missing value has an index of its own, the last; else it has the index 0.
+    pub missing: bool,
+    /// The dimensions of the embedding.
+    pub dims: usize,
+}
+
+impl EmbeddingEncoder {
+    /// Fits to the categories of the training rows.
+    pub(super) fn fit(counted: &Counted<'_>, dims: Option<usize>) -> Self {
+        let names = counted.in_rows(1);
+        let mut encoder = EmbeddingEncoder { names, missing: counted.missing, dims: 0 };
+        encoder.dims = dims.unwrap_or_else(|| Embedding::default_dims(encoder.values()));
+        encoder
+    }
+
+    /// The number of indices.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        1 + self.names.len() + usize::from(self.missing)
+    }
+
+    /// The net's embedding of these indices.
+    #[must_use]
+    pub fn embedding(&self) -> Embedding {
+        Embedding::new(self.values(), self.dims)
+    }
+
+    /// The index of each text of a column, and of a missing one.
+    pub(super) fn indices(&self, texts: &Texts) -> (Vec<f32>, f32) {
+        let known: HashMap<&str, usize> = self.names.iter().map(String::as_str).zip(1..).collect();
+        let of = |word| known.get(word).map_or(0.0, |&index| index as f32);
+        let missing = if self.missing { self.values() as f32 - 1.0 } else { 0.0 };
+        (texts.words.iter().map(of).collect(), missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::category::count;
+    use super::*;
+
+    fn texts(words: &[&str]) -> Texts {
+        words.iter().map(|w| (!w.is_empty()).then_some(*w)).collect()
+    }
+
+    #[test]
+    fn each_category_of_the_training_rows_has_its_index() {
+        let column = texts(&["b", "a", "", "b", "c"]);
+        let encoder = EmbeddingEncoder::fit(&count(&column, &[0, 1, 2, 3]), None);
+        assert_eq!((&encoder.names[..], encoder.values()), (&["a".into(), "b".into()][..], 4));
+        assert_eq!(encoder.dims, Embedding::default_dims(4));
+        let (indices, missing) = encoder.indices(&column);
+        assert_eq!(indices, [2.0, 1.0, 0.0], "c was never seen");
+        assert_eq!(missing, 3.0);
+        let encoder = EmbeddingEncoder::fit(&count(&column, &[0, 1]), Some(7));
+        assert_eq!((encoder.dims, encoder.values()), (7, 3));
+        assert_eq!(encoder.indices(&column).1, 0.0, "no training row misses a value");
+    }
+}

@@ -1,0 +1,398 @@
+//! Embeddings: against PyTorch (`tests/golden/make_embeddings.py`), gradients, bits, files, tables.
+
+mod cli_support;
+mod common;
+
+use cli_support::Place;
+use common::{Shared, cpu32, cpu64, gpu, largest, largest_error, random_weights, unscaled};
+use serde::Deserialize;
+use wgrad::checkpoint::{load_model, load_weights, save_model};
+use wgrad::data::{Affine, Dataset, Features, Preprocessing, Targets};
+use wgrad::embedding::Embedding;
+use wgrad::event::{Epoch, Flow, Observer};
+use wgrad::gradcheck::{self, Options};
+use wgrad::matrix::Matrix;
+use wgrad::parity::{FACTOR, FLOOR};
+use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::program::Op;
+use wgrad::random::{Random, Stream};
+use wgrad::session::LayerWeights;
+use wgrad::spec::{Net, Norm, Spec};
+use wgrad::{Activation, Loss, Optimizer, Trainer};
+
+#[derive(Deserialize)]
+struct Golden {
+    steps: usize,
+    decay: f32,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    optimizer: String,
+    inputs: Vec<Vec<f32>>,
+    targets: Vec<Vec<f32>>,
+    initial: Parameters,
+    losses: Vec<f64>,
+    #[serde(rename = "final")]
+    last: Parameters,
+    outputs: Vec<Vec<f64>>,
+    single_error: f64,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    tables: Vec<Vec<Vec<f64>>>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    weight: Vec<Vec<f64>>,
+    bias: Vec<f64>,
+}
+
+fn single(rows: &[Vec<f64>]) -> Matrix<f32> {
+    let values = rows.concat().iter().map(|&x| x as f32).collect();
+    Matrix::new(rows.len(), rows[0].len(), values).unwrap()
+}
+
+fn double(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
+}
+
+impl Parameters {
+    fn weights(&self) -> Vec<LayerWeights> {
+        let layer = |(l, layer): (usize, &Layer)| LayerWeights {
+            weight: single(&layer.weight),
+            bias: Some(layer.bias.iter().map(|&x| x as f32).collect()),
+            norm: None,
+            embeddings: self.tables.iter().filter(|_| l == 0).map(|t| single(t)).collect(),
+        };
+        self.layers.iter().enumerate().map(layer).collect()
+    }
+
+    fn embeddings(&self) -> Vec<Embedding> {
+        self.tables.iter().map(|table| Embedding::new(table.len(), table[0].len())).collect()
+    }
+
+    fn parts(&self) -> Vec<Vec<f64>> {
+        let layers = self.layers.iter().flat_map(|l| [l.weight.concat(), l.bias.clone()]);
+        self.tables.iter().map(|table| table.concat()).chain(layers).collect()
+    }
+}
+
+fn found_parts(weights: &[LayerWeights]) -> Vec<Vec<f64>> {
+    let tables = weights[0].embeddings.iter().map(|table| double(table.data()));
+    let layers = weights
+        .iter()
+        .flat_map(|l| [double(l.weight.data()), double(l.bias.as_deref().unwrap_or(&[]))]);
+    tables.chain(layers).collect()
+}
+
+#[derive(Default)]
+struct Losses(Vec<f64>);
+
+impl Observer for Losses {
+    fn epoch(&mut self, epoch: &Epoch) -> wgrad::Result<Flow> {
+        self.0.push(epoch.train_loss);
+        Ok(Flow::Continue)
+    }
+}
+
+/// In f64 what remains is that the scale of the loss is f32, wrong by 3e-8, in ten steps.
+const DOUBLE: f64 = 2e-7;
+
+#[test]
+fn ten_steps_are_those_of_pytorch() {
+    let path = format!("{}/tests/golden/embeddings.json", env!("CARGO_MANIFEST_DIR"));
+    let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let devices: [(&str, Option<Shared>); 3] = [
+        ("cpu f64", Some(cpu64(1))),
+        ("cpu f32", Some(cpu32(2))),
+        ("gpu", gpu("ten steps of nets with embeddings")),
+    ];
+    for (device, backend) in devices {
+        let Some(backend) = backend else { continue };
+        for case in &golden.cases {
+            let matrix =
+                |rows: &[Vec<f32>]| Matrix::new(rows.len(), rows[0].len(), rows.concat()).unwrap();
+            let (x, t) = (matrix(&case.inputs), matrix(&case.targets));
+            let net = Net::new(x.cols())
+                .embed(case.initial.embeddings())
+                .layer(case.initial.layers[0].bias.len(), Activation::Tanh)
+                .layer(t.cols(), Activation::Identity);
+            let (optimizer, lr) = match case.optimizer.as_str() {
+                "sgd" => (Optimizer::Sgd, 0.25),
+                _ => (Optimizer::ALL.into_iter().find(|o| o.name() == "adamw").unwrap(), 0.0625),
+            };
+            let mut spec = Spec::new(net, Loss::SquaredError).optimizer(optimizer);
+            (spec.lr, spec.epochs, spec.batch_size) = (lr, golden.steps, x.rows());
+            (spec.weight_decay, spec.shuffle) = (golden.decay, false);
+            let data = Dataset::new("golden", Features::F32(x), Targets::Numbers(t)).unwrap();
+            let none = Preprocessing::none(&data);
+            let mut trainer = Trainer::new(&spec, &data, none, backend.boxed()).unwrap();
+            trainer.set_weights(&case.initial.weights()).unwrap();
+            let mut losses = Losses::default();
+            trainer.fit(None, &mut losses).unwrap();
+
+            let check = |part: &str, found: &[f64], expected: &[f64]| {
+                let error = largest_error(found, expected) / largest(expected);
+                // In f32 by the rule of parity, of whose two f32 runs one is PyTorch's.
+                let bound = match device {
+                    "cpu f64" => DOUBLE,
+                    _ => FACTOR * case.single_error + FLOOR,
+                };
+                let what = format!("{device}, {optimizer}: {part}");
+                assert!(error <= bound, "{what} is wrong by {error:.1e}, and not {bound:.1e}");
+            };
+            check("the losses", &losses.0, &case.losses);
+            let found = found_parts(&trainer.weights().unwrap());
+            for (i, (found, expected)) in found.iter().zip(case.last.parts()).enumerate() {
+                check(&format!("tensor {i}"), found, &expected);
+            }
+            let model = trainer.model().unwrap();
+            let outputs = model.predict_in(trainer.session(), data.features_shared()).unwrap();
+            check("the outputs", &double(outputs.data()), &case.outputs.concat());
+        }
+    }
+}
+
+/// Two columns of numbers and two of indices, some of which are none.
+fn data(rows: usize) -> Dataset {
+    let mut random = Random::new(3, Stream::Check, 0);
+    let features = Matrix::from_fn(rows, 4, |row, col| match (col, row % 7) {
+        (2, _) => (random.uniform() * 5.0).floor() as f32,
+        (3, 0) => 1000.0,
+        (3, 1) => -1.0,
+        // The last row of this table stands nowhere.
+        (3, _) => (random.uniform() * 39.0).floor() as f32,
+        _ => random.normal() as f32,
+    });
+    let targets = Matrix::from_fn(rows, 2, |_, _| random.normal() as f32);
+    Dataset::new("indices", Features::F32(features), Targets::Numbers(targets)).unwrap()
+}
+
+fn spec() -> Spec {
+    let net = Net::new(4)
+        .embed(vec![Embedding::new(5, 3), Embedding::new(40, 9)])
+        .layer(14, Activation::Tanh)
+        .layer(14, Activation::Tanh)
+        .layer(2, Activation::Identity);
+    let mut spec = Spec::new(net, Loss::SquaredError).epochs(3);
+    (spec.batch_size, spec.seed) = (16, 4);
+    spec
+}
+
+/// Nets in which the gradient of the input comes back by every way that there is.
+fn variants() -> Vec<(&'static str, Spec)> {
+    let dropout = Spec { net: Net { input_dropout: 0.3, ..spec().net }, ..spec() };
+    let norm = Spec { net: spec().net.norm(Some(Norm::Layer)), ..spec() };
+    let mut residual = spec();
+    residual.net.layers[0].skip = 1;
+    residual.net.layers[1].skip = 2;
+    vec![("plain", spec()), ("dropout", dropout), ("norm", norm), ("residual", residual)]
+}
+
+#[test]
+fn gradients_of_tables_are_those_of_differences() {
+    let data = data(11);
+    for (what, spec) in variants() {
+        let weights = random_weights(&spec);
+        let none = Preprocessing::none(&data);
+        let options = Options { limit: usize::MAX, ..Options::default() };
+        let report = gradcheck::check(&spec, &weights, &none, &data, &options).unwrap();
+        assert!(report.passed, "{what}: {report:?}");
+        assert_eq!(report.checked, spec.net.parameters(), "{what}");
+        let all = common::gradients(&mut cpu64(1), &spec, &unscaled(&data), &weights);
+        for (name, gradient) in all.iter().filter(|(name, _)| name.starts_with("embeddings.")) {
+            assert!(largest(gradient) > 1e-3, "{what}: {name} proves nothing");
+        }
+    }
+}
+
+#[test]
+fn a_table_of_the_wrong_place_is_caught() {
+    let (spec, data) = (spec(), data(11));
+    let mut plan = plan::plain(&spec, 11, Purpose::Train);
+    for op in &mut plan.program.ops {
+        if let Op::EmbedGradient { place, .. } = op {
+            place.at -= 1;
+        }
+    }
+    let weights = random_weights(&spec);
+    let options = Options { limit: usize::MAX, ..Options::default() };
+    let report = gradcheck::check_plan(&spec, &plan, &weights, unscaled(&data), &options).unwrap();
+    assert!(!report.passed && report.worst.unwrap().tensor.starts_with("embeddings."));
+}
+
+#[test]
+fn whole_steps_keep_the_parity_rule() {
+    let data = data(41);
+    for (what, spec) in variants() {
+        let Some(device) = gpu("steps of nets with embeddings") else { return };
+        let none = Preprocessing::none(&data);
+        let report = wgrad::parity::verify(&spec, &none, &data, device.boxed()).unwrap();
+        let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
+        assert!(report.passed, "{what}: {failed:#?}");
+        assert!(report.ops.iter().any(|op| op.op.starts_with("embed gradient")));
+    }
+}
+
+fn train(spec: &Spec, data: &Dataset, backend: &Shared) -> Vec<u64> {
+    let none = Preprocessing::none(data);
+    let mut trainer = Trainer::new(spec, data, none, backend.boxed()).unwrap();
+    trainer.fit(None, &mut ()).unwrap();
+    let weights = trainer.weights().unwrap();
+    found_parts(&weights).concat().iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    // A table so large that the CPU cuts it into several pieces of work.
+    let mut spec = spec();
+    spec.net.embeddings[1] = Embedding::new(3000, 9);
+    let data = data(50);
+    let first = train(&spec, &data, &cpu32(1));
+    assert_eq!(first, train(&spec, &data, &cpu32(3)));
+    if let Some(gpu) = gpu("bits of nets with embeddings") {
+        assert_eq!(train(&spec, &data, &gpu), train(&spec, &data, &gpu));
+    }
+}
+
+#[test]
+fn parts_of_a_batch_give_the_gradient_of_the_whole() {
+    let data = data(48);
+    let whole = train(&spec(), &data, &cpu64(1));
+    let parts = train(&Spec { micro_batch: Some(5), ..spec() }, &data, &cpu64(1));
+    let number = |bits: &[u64]| bits.iter().map(|&x| f64::from_bits(x)).collect::<Vec<_>>();
+    assert!(largest_error(&number(&whole), &number(&parts)) < 1e-6);
+}
+
+#[test]
+fn tables_are_not_decayed_unless_all_is() {
+    let data = data(20);
+    let spec = Spec { weight_decay: 0.1, epochs: 1, ..spec() }
+        .optimizer(Optimizer::ALL.into_iter().find(|o| o.name() == "adamw").unwrap());
+    // Nothing but decay could change what no row asks for.
+    let last = |spec: &Spec| {
+        let none = Preprocessing::none(&data);
+        let mut trainer = Trainer::new(spec, &data, none, cpu32(1).boxed()).unwrap();
+        trainer.fit(None, &mut ()).unwrap();
+        trainer.weights().unwrap()[0].embeddings[1].row(39).to_vec()
+    };
+    let drawn = spec.net.embeddings[1].draw(spec.seed, 1).row(39).to_vec();
+    assert_eq!(last(&spec), drawn);
+    assert_ne!(last(&Spec { decay_all: true, ..spec }), drawn);
+}
+
+#[test]
+fn a_saved_model_predicts_the_same_and_its_weights_can_be_begun_with() {
+    let (spec, data) = (spec(), data(30));
+    let none = Preprocessing::none(&data);
+    let mut trainer = Trainer::new(&spec, &data, none, cpu32(1).boxed()).unwrap();
+    trainer.fit(None, &mut ()).unwrap();
+    let model = trainer.model().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.safetensors");
+    save_model(&model, &path).unwrap();
+    let loaded = load_model(&path).unwrap();
+    assert_eq!(loaded, model);
+    let predict = |model: &wgrad::Model| {
+        model.predict(data.features_shared(), cpu32(1).boxed()).unwrap().into_data()
+    };
+    assert_eq!(predict(&loaded), predict(&model));
+    assert_eq!(load_weights(&path, &spec.net).unwrap(), model.weights);
+    let none = Net { inputs: 14, embeddings: vec![], ..spec.net.clone() };
+    let error = load_weights(&path, &none).unwrap_err().to_string();
+    assert!(error.contains("embeddings.0.weight"), "{error}");
+    let mut other = spec.net.clone();
+    other.embeddings[1].values = 41;
+    let error = load_weights(&path, &other).unwrap_err().to_string();
+    assert!(error.contains("embeddings.1.weight is [40, 9]"), "{error}");
+}
+
+#[test]
+fn nets_with_embeddings_take_the_plain_plan_and_scaled_indices_are_refused() {
+    for offered in [Fusion::Blocks, Fusion::Rows, Fusion::Layers] {
+        assert_eq!(plan::fusion(&spec(), offered), Fusion::None);
+    }
+    let data = data(20);
+    let mut scaled = Preprocessing::none(&data);
+    let Affine { scale, .. } = &mut scaled.features;
+    scale[3] = 0.5;
+    let error = Trainer::new(&spec(), &data, scaled, cpu32(1).boxed()).err().unwrap().to_string();
+    assert!(error.contains("embedding is scaled"), "{error}");
+}
+
+/// 1,200 rows of a price that depends on one of 150 towns, of which every tenth is missing.
+fn towns() -> String {
+    let mut random = Random::new(8, Stream::Check, 1);
+    let worth: Vec<f64> = (0..150).map(|_| random.normal()).collect();
+    let mut text = "town,area,floor,price\n".to_string();
+    for row in 0..1200 {
+        let town = (random.uniform() * 150.0) as usize;
+        let (area, floor) = (random.uniform(), row % 5);
+        let name = if row % 10 == 0 { String::new() } else { format!("town {town}") };
+        text += &format!("{name},{area:.3},{floor},{:.4}\n", 2.0 * worth[town] + area);
+    }
+    text
+}
+
+#[test]
+fn a_column_of_many_categories_is_embedded_saved_resumed_and_predicted() {
+    let place = Place::new();
+    place.write("towns.csv", towns());
+    let plan = place.ok("train towns.csv --dry-run --embed floor --json --device cpu").json();
+    let encoding = |name: &str| {
+        let columns = plan[0]["columns"].as_array().unwrap();
+        let column = columns.iter().find(|c| c["name"] == name).unwrap();
+        column["encoding"].as_str().unwrap().to_string()
+    };
+    assert!(encoding("town").starts_with("embedded: 15"), "{}", encoding("town"));
+    assert!(encoding("town").ends_with("one of them missing"), "{}", encoding("town"));
+    assert_eq!(encoding("floor"), "embedded: 5 in 5 dimensions");
+
+    let train = "train towns.csv --embed floor --device cpu --json --epochs 40 --seed 2 --out run";
+    let end = place.ok(train).json();
+    let r2 = end.last().unwrap()["valid"]["r2"].as_f64().unwrap();
+    assert!(r2 > 0.5, "{r2}");
+    let model = place.model("run");
+    assert_eq!(model.net.embeddings.len(), 2);
+    assert_eq!(model.weights[0].embeddings.len(), 2);
+    place.ok("verify --data towns.csv --embed floor --resume --device cpu");
+    place.ok("check-gradients run");
+    assert!(place.ok("inspect run").stdout.contains("embeddings.1.weight"));
+
+    place.write(
+        "new.csv",
+        "floor,area,town\n1,0.5,town 3\n1,0.5,Atlantis\n1,0.5,El Dorado\n1,0.5,\n",
+    );
+    let out = place.ok("predict run new.csv --device cpu").stdout;
+    let values: Vec<&str> = out.lines().skip(1).collect();
+    assert_eq!(values[1], values[2], "what was never seen is all the same");
+    assert_ne!(values[0], values[1]);
+    assert_ne!(values[3], values[1], "what is missing has an index of its own");
+
+    let hashed = "train towns.csv --embedding-dims 0 --device cpu --quiet --epochs 1 --out hashed";
+    place.ok(hashed);
+    assert!(place.model("hashed").net.embeddings.is_empty());
+    let refused = place.run("train towns.csv --embed twon --device cpu");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("town"), "{}", refused.stderr);
+    let refused = place.run("train towns.csv --embed floor --embedding-dims 0 --device cpu");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+}
+
+#[test]
+fn folds_embed_by_their_own_training_rows() {
+    let place = Place::new();
+    place.write("towns.csv", towns());
+    place.ok(
+        "train towns.csv --folds 3 --epochs 2 --embedding-dims 3 --device cpu --quiet --out run",
+    );
+    for run in ["run", "run/fold-1", "run/fold-3"] {
+        let embeddings = place.model(run).net.embeddings;
+        assert!(embeddings.len() == 1 && embeddings[0].dims == 3, "{run}: {embeddings:?}");
+    }
+}
