@@ -417,7 +417,7 @@ pub struct Spec {
     pub max_norm: Option<f32>,
     /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
     pub label_smoothing: f32,
-    /// Whether biases are decayed too.
+    /// Whether biases, normalisations and the tables of embeddings are decayed too.
     pub decay_all: bool,
     /// What is done to the gradient before the optimiser sees it.
     pub edits: GradientEdits,

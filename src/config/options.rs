@@ -246,7 +246,7 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f32>,
 
-    /// Decay biases too
+    /// Decay biases and the tables of embeddings too
     #[arg(
         long, env = "WGRAD_DECAY_ALL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(),
