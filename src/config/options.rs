@@ -209,7 +209,7 @@ pub struct StepConfig {
     pub lr: Option<f32>,
 
     /// How the learning rate changes: constant, linear, cosine, step(EVERY,FACTOR),
-    /// exponential(FACTOR[,EVERY]), polynomial(POWER), cosine-restarts(FIRST,MULT),
+    /// exponential(FACTOR) or (FACTOR,EVERY), polynomial(POWER), cosine-restarts(FIRST,MULT),
     /// one-cycle(PEAK,START,END), inverse-sqrt or plateau(FACTOR,PATIENCE); a stretch is written 500
     /// (steps), 0.3 (of the run) or 2epochs [default: constant; cosine for tables]
     #[arg(long, env = "WGRAD_SCHEDULE")]

@@ -5,8 +5,8 @@
 //! each row over the units. v is the biased variance; running variances are unbiased, as PyTorch has
 //! them. With g = ∂E/∂u, the sums over the batch or over the units, m of them:
 //!
-//!     ∂E/∂β = Σ_rows g,   ∂E/∂γ = Σ_rows g x̂
-//!     ∂E/∂z = (h − Σ h / m − x̂ Σ h x̂ / m) / √(v + ε),   h = γ g
+//! - ∂E/∂β = Σ_rows g, ∂E/∂γ = Σ_rows g x̂
+//! - ∂E/∂z = (h − Σ h / m − x̂ Σ h x̂ / m) / √(v + ε), h = γ g
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, REDUCE, read, read_write, uniform};
 use crate::loss::sum;
