@@ -540,6 +540,11 @@ impl Spec {
         if self.micro_batch == Some(0) {
             return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
         }
+        if self.batch_size == 1 && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
+            return Err(Error::usage("batch normalisation over batches of one row")
+                .at("--norm batch")
+                .help("one row has no variance: take a larger --batch-size, or --norm layer"));
+        }
         if self.accumulates() && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
             return Err(Error::usage("batch normalisation over a batch in parts")
                 .at("--micro-batch")

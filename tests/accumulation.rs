@@ -70,6 +70,8 @@ fn micro_batches_of_any_size_train_as_the_whole_batch() {
 
 #[test]
 fn parts_without_meaning_are_refused() {
+    let alone = Spec { batch_size: 1, net: spec().net.norm(Some(Norm::Batch)), ..spec() };
+    assert!(alone.check().unwrap_err().to_string().contains("no variance"));
     let batch_norm =
         Spec { micro_batch: Some(64), net: spec().net.norm(Some(Norm::Batch)), ..spec() };
     assert!(batch_norm.check().unwrap_err().to_string().contains("--norm layer"));

@@ -314,6 +314,19 @@ fn net(
         .dropout(dropout)
         .norm(options.norm)
         .residual(*options.residual.get_or_insert(0));
+    if let Some(depth @ 1..) = options.residual
+        && net.layers.iter().all(|layer| layer.skip == 0)
+    {
+        return Err(Error::usage(format!(
+            "residual blocks of {depth} layers in a net of {} hidden ones",
+            net.layers.len() - 1
+        ))
+        .at("--residual")
+        .help(format!(
+            "a block begins behind the first hidden layer: give at least {} of one width",
+            depth + 1
+        )));
+    }
     if let Some(init) = options.initializer {
         net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
     }
