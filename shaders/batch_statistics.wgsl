@@ -39,8 +39,11 @@ fn batch_statistics(
     if (lane == 0u) {
         statistics[c] = mean;
         statistics[p.cols + c] = variance;
-        let unbiased = count / f32(max(rows, 2u) - 1u) * variance;
-        running[c] += p.momentum * (mean - running[c]);
-        running[p.cols + c] += p.momentum * (unbiased - running[p.cols + c]);
+        // A last batch of one row has no variance to learn from.
+        if (rows > 1u) {
+            let unbiased = count / f32(rows - 1u) * variance;
+            running[c] += p.momentum * (mean - running[c]);
+            running[p.cols + c] += p.momentum * (unbiased - running[p.cols + c]);
+        }
     }
 }

@@ -537,6 +537,14 @@ impl Spec {
                 )));
             }
         }
+        if let Some((augment, [width, height, _])) = &self.augment {
+            let side = *width.min(height) as f32;
+            if augment.shift > side / 2.0 || augment.cutout >= side {
+                return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
+                    .at("--augment")
+                    .help("little would be left of them: shift by half a side at most, and cover less than one"));
+            }
+        }
         if self.micro_batch == Some(0) {
             return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
         }
@@ -562,9 +570,9 @@ impl Spec {
         let changes_steps = !self.edits.is_empty()
             || self.max_norm.is_some()
             || matches!(self.averaging, Averaging::Ema { .. });
-        if self.optimizer == Optimizer::Lbfgs && (changes_steps || self.net.differs_in_training()) {
+        if self.optimizer == Optimizer::Lbfgs && (changes_steps || self.differs_in_training()) {
             return Err(Error::usage("lbfgs beside what changes gradients, steps or the net in training")
-                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, dropout and batch normalisation, or take another --optimizer"));
+                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, --augment, dropout and batch normalisation, or take another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. })
             && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
@@ -759,6 +767,21 @@ mod tests {
             parse_layers("7", &Units::Same(Activation::Tanh)).unwrap()[0],
             Layer::new(7, Activation::Tanh)
         );
+    }
+
+    #[test]
+    fn augmentation_that_leaves_nothing_is_refused() {
+        let net = Net::new(64).layer(2, Activation::Identity);
+        let mut spec = Spec::new(net, Loss::CrossEntropy);
+        for (text, fits) in
+            [("shift(4)+cutout(7)", true), ("shift(5)", false), ("cutout(8)", false)]
+        {
+            spec.augment = Some((text.parse().unwrap(), [8, 8, 1]));
+            assert_eq!(spec.check().is_ok(), fits, "{text}");
+        }
+        spec.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]));
+        spec.optimizer = Optimizer::Lbfgs;
+        assert!(spec.check().unwrap_err().to_string().contains("--augment"));
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub struct NormalizedGradient {
 /// The text of a row's mean and deviation for shaders.
 const ROW_STATISTICS: &str = include_str!("../../shaders/layer_statistics.wgsl");
 
-/// μ and v of each unit over the batch: (2, n), and their running averages: (2, n).
+/// μ and v of each unit over the batch: (2, n), and their running averages: (2, n), which a batch of
+/// one row leaves as they are.
 pub static BATCH_STATISTICS: Kernel = Kernel {
     entry: "batch_statistics",
     source: &[COMMON, REDUCE, include_str!("../../shaders/batch_statistics.wgsl")],
@@ -224,8 +225,12 @@ pub fn statistics<T: Real>(
     let squares = |i: usize, unit: usize| (z[i] - mean[unit]) * (z[i] - mean[unit]);
     column_sums(rows, n, units, squares, variance);
     variance.iter_mut().for_each(|v| *v = *v / count);
+    if rows < 2 {
+        // A last batch of one row has no variance to learn from.
+        return;
+    }
     let share = T::of(MOMENTUM.into());
-    let unbiased = count / T::of(rows.saturating_sub(1).max(1) as f64);
+    let unbiased = count / T::of((rows - 1) as f64);
     let follow = |running: &mut T, now: T| *running = *running + share * (now - *running);
     running_mean.iter_mut().zip(mean.iter()).for_each(|(r, &m)| follow(r, m));
     running_variance.iter_mut().zip(variance.iter()).for_each(|(r, &v)| follow(r, unbiased * v));
@@ -324,5 +329,25 @@ pub fn layer_gradient<T: Real>(
         for c in 0..n {
             delta[c] = inverse * (scale[c] * g[c] - mean - normal[c] * along);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_one_row_leaves_the_running_averages() {
+        let after = |z: &[f64]| {
+            let ([mean, variance], [mut r, mut s]) =
+                (&mut [[0.0; 2], [0.0; 2]], [[0.5; 2], [2.0; 2]]);
+            statistics(2, 0..2, z, [mean, variance], [&mut r, &mut s]);
+            assert!(mean.iter().chain(variance.iter()).all(|x| x.is_finite()));
+            [r, s]
+        };
+        assert_eq!(after(&[3.0, 4.0]), [[0.5; 2], [2.0; 2]]);
+        let [mean, variance] = after(&[3.0, 4.0, 5.0, 4.0]);
+        assert!((mean[0] - 0.85).abs() < 1e-6 && (variance[0] - 2.0).abs() < 1e-6);
+        assert!((variance[1] - 1.8).abs() < 1e-6, "no variance in column 2: {variance:?}");
     }
 }
