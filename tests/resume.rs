@@ -364,6 +364,7 @@ fn verify_proves_it_on_this_machine() {
         "digits --ema 0.99",
         "moons --swa 0.5 --schedule plateau",
         "digits --micro-batch 16",
+        "digits --mixup 0.2 --schedule one-cycle --cycle-momentum",
         "digits --optimizer radam --clip-global-norm 1 --gradient-noise 0.01 --max-norm 1",
     ] {
         let report =

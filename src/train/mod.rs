@@ -120,6 +120,7 @@ impl Trainer {
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
         start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        start::check_weights(&spec, &samples)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
