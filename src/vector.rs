@@ -39,21 +39,6 @@ pub trait Vector: Real {
         scale: Self,
         x: &mut [Self],
     );
-
-    /// The transpose of four rows of four, rows `stride` and `to_stride` apart.
-    ///
-    /// # Safety
-    /// The pointers reach that far, and nothing else accesses what is written.
-    unsafe fn transpose_4x4(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
-        // SAFETY: the caller's.
-        unsafe {
-            for i in 0..4 {
-                for j in 0..4 {
-                    *to.add(j * to_stride + i) = *from.add(i * stride + j);
-                }
-            }
-        }
-    }
 }
 
 /// Asks for memory that will be read soon.
@@ -91,30 +76,14 @@ fn lines<T>(at: *const T, len: usize, line: impl Fn(*const i8)) {
     }
 }
 
-/// Four vectors of four, which every x86-64 processor has, for the transpose.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn transpose_single(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
-    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
-    // SAFETY: the caller's.
-    unsafe {
-        let row = |i: usize| _mm_loadu_ps(from.add(i * stride));
-        let (mut a, mut b, mut c, mut d) = (row(0), row(1), row(2), row(3));
-        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
-        for (i, column) in [a, b, c, d].into_iter().enumerate() {
-            _mm_storeu_ps(to.add(i * to_stride), column);
-        }
-    }
-}
-
 /// A module of loops for one precision, and the trait on top of it.
 macro_rules! vector {
-    ($type:ty, $module:ident $(, $transpose:ident)?) => {
+    ($type:ty, $module:ident) => {
         mod $module {
             use super::{Optimizer, Scalars};
             use crate::loss::sum;
-            use crate::random::threefry_lanes;
             use crate::optim::rules;
+            use crate::random::threefry_lanes;
             use multiversion::multiversion;
 
             #[multiversion(targets(
@@ -252,22 +221,9 @@ macro_rules! vector {
             ) {
                 $module::drop_out(key, position, first, threshold, scale, x);
             }
-            $(
-                #[cfg(target_arch = "x86_64")]
-                #[inline(always)]
-                unsafe fn transpose_4x4(
-                    from: *const f32,
-                    stride: usize,
-                    to: *mut f32,
-                    to_stride: usize,
-                ) {
-                    // SAFETY: the caller's.
-                    unsafe { $transpose(from, stride, to, to_stride) }
-                }
-            )?
         }
     };
 }
 
-vector!(f32, single, transpose_single);
+vector!(f32, single);
 vector!(f64, double);

@@ -137,7 +137,7 @@ impl<T: Gemm> Pass<'_, T> {
         const BLOCK: usize = 16;
         let blocks = |f: &dyn Fn(Range<usize>)| {
             let of = |i: usize| i * BLOCK..((i + 1) * BLOCK).min(rows);
-            worker.deal(1, |_| rows.div_ceil(BLOCK), |_, i| f(of(i)));
+            worker.deal(1, |_| rows.div_ceil(BLOCK), |_, pieces| pieces.for_each(|i| f(of(i))));
         };
         blocks(&|block| {
             let found = &mut [0; BLOCK][..block.len()];
@@ -150,9 +150,10 @@ impl<T: Gemm> Pass<'_, T> {
             worker.deal(
                 1,
                 |_| unit_pieces(n),
-                |_, i| {
-                    self.forward(layer, input, 0..rows, units_of(n, i));
-                    self.drop(layer.dropout, layer.a, 0, &(0..rows), units_of(n, i));
+                |_, pieces| {
+                    let units = units_of(n, pieces);
+                    self.forward(layer, input, 0..rows, units.clone());
+                    self.drop(layer.dropout, layer.a, 0, &(0..rows), units);
                 },
             );
             if layer.functions.is_none() {
@@ -172,8 +173,8 @@ impl<T: Gemm> Pass<'_, T> {
         }
         for l in (1..op.layers.len()).rev() {
             let n = self.cols(op.layers[l - 1].z);
-            let piece = |i: usize| self.backward(l, 0, 0..rows, units_of(n, i));
-            worker.deal(1, |_| unit_pieces(n), |_, i| piece(i));
+            let part = |pieces| self.backward(l, 0, 0..rows, units_of(n, pieces));
+            worker.deal(1, |_| unit_pieces(n), |_, pieces| part(pieces));
         }
     }
 
@@ -372,9 +373,6 @@ impl<T: Gemm> Pass<'_, T> {
 /// cache, not rows.
 pub(super) const WEIGHTS_A_ROW: usize = 32;
 
-/// Columns of a gradient that are computed before the optimiser takes its step on them.
-const SWEEP: usize = 128;
-
 /// The gradients of some units' weights and biases, and the optimiser's step on them.
 pub(super) fn gradient_update<T: Gemm>(
     op: &GradientUpdate,
@@ -416,41 +414,60 @@ pub(super) fn gradient_update<T: Gemm>(
         return;
     }
     let (delta, input) = (read(layer.delta), read(layer.input));
-    let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
-    let input_columns = View::new(input, rows, k);
+    let inputs = Right::Matrix(View::new(input, rows, k));
     // Whether weights and state are more than a core's cache holds from step to step.
     let streams = n * k > (1 << 18);
-    GRADIENT.with_borrow_mut(|gradient| {
-        for first in (0..k).step_by(SWEEP) {
-            let cols = first..(first + SWEEP).min(k);
-            let width = cols.len();
-            if streams {
-                // What the optimiser's step will read arrives while the product is computed.
-                for unit in units.clone() {
-                    let range = unit * k + cols.start..unit * k + cols.end;
-                    prefetch(unsafe { memory.read(layer.weight, range.clone()) });
-                    let offset = program.tensor(layer.weight).offset;
-                    for state in op.state.iter().take(op.rule.optimizer.state_slots()) {
-                        let range = offset + range.start..offset + range.end;
-                        prefetch(unsafe { memory.read(*state, range) });
-                    }
+    let panel = gemm::panel_cols::<T>();
+    for units in chunks(units.clone(), gemm::rows_at_once(rows).next_multiple_of(panel)) {
+        let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
+        let weights = |unit: usize, cols: &Range<usize>| {
+            let first = (units.start + unit) * k;
+            first + cols.start..first + cols.end
+        };
+        let soon = |some: Range<usize>, cols: Range<usize>| {
+            // What the optimiser's step will read arrives while the product is computed.
+            for range in some.filter(|_| streams).map(|unit| weights(unit, &cols)) {
+                let offset = program.tensor(layer.weight).offset;
+                // SAFETY: as above.
+                prefetch(unsafe { memory.read(layer.weight, range.clone()) });
+                for state in op.state.iter().take(op.rule.optimizer.state_slots()) {
+                    let range = offset + range.start..offset + range.end;
+                    prefetch(unsafe { memory.read(*state, range) });
                 }
             }
-            let g = gradient.numbers::<T>(units.len() * width);
-            let b = Right::Matrix(input_columns.some_cols(cols.clone()));
-            let to = g.as_mut_ptr();
-            unsafe { gemm::product(delta_columns, b, Begin::Zero, End::Store, to, width) };
-            for (unit, g) in units.clone().zip(g.chunks_exact(width)) {
-                update(layer.weight, unit * k + cols.start..unit * k + cols.end, g);
+        };
+        let mut packed_units = 0;
+        let done = |some: Range<usize>, cols: Range<usize>, g: &[T]| {
+            for (unit, g) in some.clone().zip(g.chunks_exact(cols.len())) {
+                update(layer.weight, weights(unit, &cols), g);
             }
-            packed.part(memory, layer.weight, units.clone(), cols);
-        }
-        if let Some((bias, sign)) = layer.bias {
+            // Whole panels of the new weights, while they are in cache.
+            if some.start == 0 {
+                packed_units = 0;
+            }
+            let whole =
+                if some.end == units.len() { some.end } else { some.end - some.end % panel };
+            if whole > packed_units {
+                let new = units.start + packed_units..units.start + whole;
+                packed.part(memory, layer.weight, new, cols);
+                packed_units = whole;
+            }
+        };
+        gemm::in_blocks(delta_columns, inputs, soon, done);
+    }
+    if let Some((bias, sign)) = layer.bias {
+        GRADIENT.with_borrow_mut(|gradient| {
             let g = gradient.numbers::<T>(units.len());
             sums::some_columns(n, units.clone(), T::of(sign.into()), delta, g);
             update(bias, units, g);
-        }
-    });
+        });
+    }
+}
+
+/// A range in parts of at most `len`.
+fn chunks(range: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(len).map(move |first| first..(first + len).min(end))
 }
 
 /// The optimiser's step on a part of a parameter tensor, by its gradient.

@@ -241,8 +241,8 @@ pub(super) fn run<T: Gemm>(
             worker.deal(
                 1,
                 |_| unit_pieces(units),
-                |_, i| {
-                    let units = units_of(units, i);
+                |_, pieces| {
+                    let units = units_of(units, pieces);
                     let range = units.start * inputs..units.end * inputs;
                     if max_norm::reference(*limit, inputs, write(*w, range)) {
                         packed.part(memory, *w, units, 0..inputs);
@@ -259,8 +259,8 @@ pub(super) fn run<T: Gemm>(
             worker.deal(
                 op.layers.len(),
                 |layer| unit_pieces(units(layer)),
-                |layer, i| {
-                    let units = units_of(units(layer), i);
+                |layer, pieces| {
+                    let units = units_of(units(layer), pieces);
                     fused::gradient_update(op, layer, units, step, memory, packed, partial);
                 },
             );
