@@ -363,8 +363,11 @@ fn a_feature_that_is_off_costs_no_launch() {
             with.check().unwrap();
             assert_ne!(with, bare, "{feature}");
             let count = launches(&with);
+            // In the plain plan augmentation takes the place of gathering.
+            let is_exchanged = feature == "augment" && bare.plan == PlanKind::Plain;
+            let more = is_op && !is_exchanged;
             assert!(count >= expected, "{feature}: {count} launches of {expected}");
-            assert_eq!(count > expected, is_op, "{feature}: {count} launches of {expected}");
+            assert_eq!(count > expected, more, "{feature}: {count} launches of {expected}");
             off(&mut with);
             let schedule = bare.schedule;
             assert_eq!(launches(&Spec { schedule, ..with }), expected, "{feature} off again");

@@ -168,9 +168,9 @@ fn parse(bytes: &[u8]) -> Result<NpyArray> {
     if let Elements::Numbers(numbers) = &elements
         && let Some(i) = numbers.iter().position(|x| x.is_infinite())
     {
-        let row = i / (numbers.len() / shape.first().copied().unwrap_or(1)).max(1) + 1;
+        let cols = (numbers.len() / shape.first().copied().unwrap_or(1)).max(1);
         return Err(Error::data(format!("{} is not a finite number", numbers[i]))
-            .at(format!("row {row}"))
+            .at(format!("row {}, column {}", i / cols + 1, i % cols + 1))
             .help("replace it, or write NaN where it is missing"));
     }
     Ok(NpyArray { shape, elements })
