@@ -84,7 +84,7 @@ first_given! {
     StepConfig {
         optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all,
         max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
-        batch_size, micro_batch
+        batch_size, micro_batch, precision, loss_scale
     }
     RunConfig {
         preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,

@@ -3,6 +3,7 @@
 mod fused;
 mod memory;
 mod merged;
+mod mixed;
 mod norm;
 mod ops;
 mod packed;
@@ -16,6 +17,7 @@ use crate::gemm::{Aligned, Gemm};
 use crate::kernels::Step;
 use crate::kernels::fused::Reach;
 use crate::plan::Fusion;
+use crate::precision::Precision;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
@@ -134,6 +136,10 @@ impl<T: Gemm> Backend for Cpu<T> {
         match values {
             Values::F32(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x.into())),
             Values::F64(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x)),
+        }
+        if t.precision != Precision::F32 {
+            let written = &mut self.buffers[t.buffer][t.offset..t.offset + values.len()];
+            written.iter_mut().for_each(|x| *x = t.precision.round(*x));
         }
         Ok(())
     }

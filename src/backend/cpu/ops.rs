@@ -3,6 +3,7 @@
 use super::fused::{self, Pass};
 use super::memory::Shared;
 use super::merged;
+use super::mixed;
 use super::norm;
 use super::packed::Packed;
 use super::partial::Partial;
@@ -267,6 +268,7 @@ pub(super) fn run<T: Gemm>(
         Op::Dense(op) => merged::dense(op, data, step, memory, worker),
         Op::Output(op) => merged::output(op, data, step, memory, worker),
         Op::Backward(op) => merged::backward(op, step, memory, worker),
+        Op::Mixed(op) => mixed::run(op, data, step, memory, worker),
         Op::Nonfinite { x, found } => {
             let (rows, cols) = (len(*found), cols(*x));
             each_block(rows, cols, (PIECE / cols).max(1), &|first, range| {
