@@ -55,6 +55,7 @@ pub mod observe;
 pub mod optim;
 pub mod parity;
 pub mod plan;
+pub mod precision;
 pub mod predictions;
 pub mod program;
 pub mod random;

@@ -19,6 +19,7 @@ use crate::kernels::embed::{self, Place};
 use crate::kernels::fused::{self, GradientUpdate, Reach, Rows};
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::matmul::{self, Form};
+use crate::kernels::mixed::{self, Mixed};
 use crate::kernels::norm::{self, Normalized, NormalizedGradient};
 use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
@@ -30,6 +31,7 @@ use crate::kernels::{
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
+use crate::precision::Precision;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use std::ops::Range;
 use text::OpText;
@@ -119,6 +121,8 @@ pub enum Op {
     Output(Box<Output>),
     /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
     Backward(Box<Backward>),
+    /// An op of mixed precision, which reads or writes f16.
+    Mixed(Box<Mixed>),
     /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
     /// (B, 1) or (rows, 1).
     Nonfinite { x: TensorId, found: TensorId },
@@ -128,11 +132,24 @@ pub enum Op {
     Permutation { out: TensorId },
 }
 
+impl Op {
+    /// What it reads and writes besides f32.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self {
+            Op::Mixed(_) => Precision::F16,
+            _ => Precision::F32,
+        }
+    }
+}
+
 /// The tensors of a layer.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerTensors {
     /// W: (n_l, n_{l−1}).
     pub weight: TensorId,
+    /// W in f16, in mixed precision.
+    pub shadow: Option<TensorId>,
     /// b: (1, n_l).
     pub bias: Option<TensorId>,
     /// Z: (B, n_l).
@@ -281,7 +298,8 @@ impl Program {
         let len = rows.rows(self.batch).saturating_mul(cols);
         let padded = len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         self.buffers[buffer] = offset.saturating_add(padded);
-        self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset });
+        let (name, precision) = (name.into(), Precision::F32);
+        self.tensors.push(Tensor { name, role, rows, cols, buffer, offset, precision });
         TensorId(self.tensors.len() - 1)
     }
 
@@ -289,8 +307,30 @@ impl Program {
     pub fn add_whole(&mut self, buffer: usize, name: impl Into<String>, role: Role) -> TensorId {
         let cols = self.buffers[buffer];
         let rows = Extent::Fixed(1);
-        self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset: 0 });
+        let (name, precision) = (name.into(), Precision::F32);
+        self.tensors.push(Tensor { name, role, rows, cols, buffer, offset: 0, precision });
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// Stores a tensor that has a buffer of its own in f16.
+    pub fn store_in_half(&mut self, id: TensorId) {
+        self.tensors[id.0].precision = Precision::F16;
+    }
+
+    /// The same program with all tensors in f32: where it runs on the CPU, nothing is rounded to
+    /// f16.
+    #[must_use]
+    pub fn unrounded(&self) -> Self {
+        let mut program = self.clone();
+        program.tensors.iter_mut().for_each(|t| t.precision = Precision::F32);
+        program
+    }
+
+    /// What the elements of a buffer are on a device.
+    #[must_use]
+    pub fn precision(&self, buffer: usize) -> Precision {
+        let first = self.tensors.iter().find(|t| t.buffer == buffer);
+        first.map_or(Precision::F32, |t| t.precision)
     }
 
     /// Rows and columns of `id` in a full batch.
@@ -315,6 +355,7 @@ impl Program {
         match op {
             Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
             Op::Backward(op) => op.products(self.batch, cols),
+            Op::Mixed(op) => op.product(self.batch, cols).into_iter().collect(),
             Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
             Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
             _ => vec![],
@@ -424,6 +465,10 @@ impl Program {
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
             Op::Output(op) => output::launch(op, cols(op.y), storage),
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
+            Op::Mixed(op) => {
+                let precision = |t: TensorId| self.tensor(t).precision;
+                mixed::launch(op, self.batch, storage, &tuning.mixed, &place, precision)
+            }
             Op::Nonfinite { x, found } => {
                 nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
             }
@@ -508,7 +553,7 @@ impl Program {
                 2.0 * batch as f64 * weights.sum::<f64>()
             }
             Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
-            Op::Dense(_) | Op::Backward(_) => {
+            Op::Dense(_) | Op::Backward(_) | Op::Mixed(_) if !self.products(op).is_empty() => {
                 let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
                 let full: f64 = self.products(op).iter().map(flops).sum();
                 full * batch as f64 / self.batch as f64

@@ -62,6 +62,7 @@ impl Trainer {
                 ));
             }
         }
+        found.extend(self.describe_overflows()?);
         Ok(found)
     }
 }
