@@ -107,3 +107,53 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     place.write("pictures/dog/1.png", b"no image at all");
     refuses(&place, "pictures", &["not an image", "where: pictures/"]);
 }
+
+/// Every reader of numbers: NaN where it stands for no value, ±inf everywhere, and what f32 can't hold.
+#[test]
+fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
+    let place = Place::new();
+    let ramp = |odd: &str| {
+        let cell = |i: usize| if i == 4 { odd.to_string() } else { format!("{i}.5") };
+        let rows = (0..40).map(|i| format!("{},{},{}\n", cell(i), i * 7 % 11, i % 3));
+        format!("a,b,y\n{}", rows.collect::<String>())
+    };
+    for odd in ["inf", "-inf", "Infinity", "1e999", "-1e999"] {
+        place.write("odd.csv", ramp(odd));
+        refuses(&place, "odd.csv", &["where: odd.csv, line 6, column 1 (a)"]);
+        let target = ramp("1").replacen("4,1", &format!("4,{odd}"), 0);
+        let target = target.replacen("\n1,6,1\n", &format!("\n1,6,{odd}\n"), 1);
+        place.write("target.csv", target);
+        refuses(
+            &place,
+            "target.csv --task regression",
+            &["where: target.csv, line 6, column 3 (y)"],
+        );
+    }
+    // What is finite in the file, and not in f32: by itself, and as it is scaled.
+    place.write("large.csv", ramp("1e300"));
+    refuses(&place, "large.csv --scaling none", &["where: large.csv, line 6, column 1 (a)"]);
+
+    let npy = |descr: &str, shape: &str, body: Vec<u8>| {
+        let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((text.len() as u16).to_le_bytes());
+        [&file, text.as_bytes(), &body].concat()
+    };
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // Two columns of features, and one of targets.
+        let value = |i: usize| if i == 7 { odd } else { i as f32 * 0.25 };
+        let body = (0..30).flat_map(|i| value(i).to_le_bytes()).collect();
+        place.write("odd.npy", npy("<f4", "(10, 3)", body));
+        let ran = place.run("train odd.npy --device cpu --quiet --dry-run");
+        println!("{odd}: {} {}{}", ran.code, ran.stdout, ran.stderr);
+        let bytes = (0..30).flat_map(|i| value(i).to_be_bytes()).collect::<Vec<u8>>();
+        let mut file = vec![0, 0, 0x0D, 3];
+        file.extend([10u32, 3, 1].iter().flat_map(|n| n.to_be_bytes()));
+        file.extend(bytes);
+        place.write("odd-images-idx3-ubyte", &file);
+        let labels: Vec<u8> = (0..10).map(|i| i % 2).collect();
+        place.write("odd-labels-idx1-ubyte", idx(&[10], &labels));
+        let ran = place.run("train odd-images-idx3-ubyte --device cpu --quiet --dry-run");
+        println!("{odd}: {} {}{}", ran.code, ran.stdout, ran.stderr);
+    }
+}

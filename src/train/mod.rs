@@ -66,6 +66,8 @@ pub struct Trainer {
     detours: Detours,
     /// The lowest and the highest training loss of an epoch so far.
     losses: Option<[f64; 2]>,
+    /// The lowest loss of the held-out rows so far, and the last.
+    held_out_losses: Option<[f64; 2]>,
     /// The start of the epoch at hand, where the run may go back to it.
     epoch_start: Option<Arc<Snapshot>>,
     good: LastGood,
@@ -153,6 +155,7 @@ impl Trainer {
             best: None,
             detours: Detours::default(),
             losses: None,
+            held_out_losses: None,
             epoch_start: None,
             good: LastGood::start(None),
             is_drawn: true,
@@ -326,6 +329,7 @@ impl Trainer {
                 let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
                 self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
+                    self.note_held_out(valid.loss);
                     self.compare(valid)?;
                 }
                 let after = observer.epoch(&report)?;
