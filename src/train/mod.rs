@@ -3,7 +3,8 @@
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
-//! `doctor` finds out why a loss isn't finite, `learnt` whether anything was learnt.
+//! `report` measures what sums over rows don't tell, `doctor` finds out why a loss isn't finite, `learnt`
+//! whether anything was learnt.
 
 mod averaging;
 mod doctor;
@@ -11,10 +12,12 @@ mod epoch;
 mod keep;
 mod lbfgs;
 mod learnt;
+mod report;
 mod run;
 mod start;
 mod stream;
 
+pub use report::Predicted;
 pub use start::initial_weights;
 
 use crate::backend::Backend;
@@ -224,7 +227,7 @@ impl Trainer {
     /// When the data don't fit the net, or the device was lost.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         let data = self.upload(data)?;
-        let metrics = self.measure(&Held::Loaded(data));
+        let metrics = self.measure(&Held::Loaded(data, None));
         self.session.forget(&data);
         metrics
     }
@@ -242,9 +245,10 @@ impl Trainer {
         validation: Option<&Dataset>,
         observer: &mut dyn Observer,
     ) -> Result<End> {
-        let validation = validation.map(|data| self.upload(data)).transpose()?.map(Held::Loaded);
+        let held = |data: &Dataset| Ok(Held::Loaded(self.upload(data)?, self.truth(data)?));
+        let validation = validation.map(held).transpose()?;
         let ended = self.fit_on(validation.as_ref(), observer);
-        if let Some(Held::Loaded(data)) = &validation {
+        if let Some(Held::Loaded(data, _)) = &validation {
             self.session.forget(data);
         }
         ended
@@ -377,10 +381,11 @@ impl Trainer {
     fn measure(&mut self, data: &Held) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
         self.use_average(true)?;
-        let metrics = match data {
-            Held::Loaded(data) => self.session.evaluate(data)?,
+        let mut metrics = match data {
+            Held::Loaded(data, _) => self.session.evaluate(data)?,
             Held::Stored(set) => self.evaluate_stored(set)?,
         };
+        self.add_measured(data, &mut metrics)?;
         sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
         Ok(metrics)
     }
