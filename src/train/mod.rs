@@ -31,7 +31,7 @@ use crate::optim::Optimizer;
 use crate::optim::lbfgs::Pair;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
-use crate::snapshot::{Best, Detours, Position, Snapshot};
+use crate::snapshot::{Best, Detours, Fingerprint, Position, Snapshot};
 use crate::spec::Spec;
 use doctor::LastGood;
 use epoch::Stretch;
@@ -72,6 +72,10 @@ pub struct Trainer {
     row_name: Box<dyn Fn(usize) -> String>,
     /// What the schedule has seen of the loss.
     plateau: Plateau,
+    /// The held-out rows that the run was judged by last.
+    validation: Option<Fingerprint>,
+    /// Those that it was judged by before it was gone on with, until they are seen again.
+    validation_before: Option<Fingerprint>,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
     /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
@@ -123,6 +127,7 @@ impl Trainer {
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
         start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        start::check_weights(&spec, &samples)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -141,6 +146,8 @@ impl Trainer {
             is_drawn: true,
             row_name: Box::new(|row| format!("training row {}", row + 1)),
             plateau: Plateau::default(),
+            validation: None,
+            validation_before: None,
             seconds_before: 0.0,
             pairs: None,
             averaged: false,
@@ -238,15 +245,19 @@ impl Trainer {
     /// [`Stopping`]: crate::stopping::Stopping
     ///
     /// # Errors
-    /// When the data don't fit the net, epochs are to be compared without validation data, the
-    /// device was lost, an observer fails, or the loss is no longer a finite number.
+    /// When the data don't fit the net, epochs are to be compared without validation data, the run is
+    /// gone on with and was judged by other validation data, the device was lost, an observer fails, or the loss is no longer a finite number.
     pub fn fit(
         &mut self,
         validation: Option<&Dataset>,
         observer: &mut dyn Observer,
     ) -> Result<End> {
-        let held = |data: &Dataset| Ok(Held::Loaded(self.upload(data)?, self.truth(data)?));
-        let validation = validation.map(held).transpose()?;
+        let samples = validation.map(|data| self.preprocessing.samples(data)).transpose()?;
+        self.hold_out(samples.as_ref().map(Samples::fingerprint))?;
+        let truth = validation.map(|data| self.truth(data)).transpose()?.flatten();
+        let load = |samples| self.session.upload(samples, &self.preprocessing);
+        let loaded = samples.map(load).transpose()?;
+        let validation = loaded.map(|data| Held::Loaded(data, truth));
         let ended = self.fit_on(validation.as_ref(), observer);
         if let Some(Held::Loaded(data, _)) = &validation {
             self.session.forget(data);
