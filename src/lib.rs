@@ -53,6 +53,7 @@ pub mod metrics;
 pub mod model;
 pub mod observe;
 pub mod optim;
+mod pages;
 pub mod parity;
 pub mod plan;
 pub mod precision;

@@ -49,6 +49,12 @@ fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
     assert!(ran.code == 2 && ran.stderr.contains("the columns are a, b, y"), "{}", ran.stderr);
     let ran = place.run("train plane.csv --target Y --ignore bb --device cpu");
     assert_eq!(ran.code, 2, "{}", ran.stderr);
+    place.write("houses.csv", plane().replace("a,b,y", "rooms,median_income,median_house_value"));
+    let ran = place.run("train houses.csv --target median_house_valu --device cpu");
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    for text in ["where: houses.csv", "did you mean median_house_value?"] {
+        assert!(ran.stderr.contains(text), "no {text:?} in\n{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -83,6 +89,23 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
         npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n", &[0; 24]),
     );
     refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
+    // Fortran order is no mistake: it is read as what it means.
+    let column =
+        |c: usize| (0..40).map(move |r| [1.0, 2.0, -0.5][c] * f64::from(r * (c as i32 + 3) % 17));
+    let bytes = |c: usize| column(c).flat_map(f64::to_le_bytes);
+    let fortran: Vec<u8> = (0..3).flat_map(bytes).collect();
+    let c_order: Vec<u8> = (0..40)
+        .flat_map(|r| (0..3).flat_map(move |c| column(c).nth(r)))
+        .flat_map(f64::to_le_bytes)
+        .collect();
+    for (name, order, body) in [("f", "True", fortran), ("c", "False", c_order)] {
+        let header = format!("{{'descr': '<f8', 'fortran_order': {order}, 'shape': (40, 3), }}\n");
+        place.write(&format!("{name}.npy"), npy(&header, &body));
+        place.ok(&format!("train {name}.npy --device cpu --quiet --epochs 2 --out {name}"));
+    }
+    assert_eq!(place.model("f").weights, place.model("c").weights);
+    std::fs::remove_dir_all(place.path("f")).unwrap();
+    std::fs::remove_dir_all(place.path("c")).unwrap();
     place.write("images-idx3-ubyte", idx(&[u32::MAX, 28, 28], &[1; 100]));
     place.write("labels-idx1-ubyte", idx(&[1], &[1]));
     refuses(&place, "images-idx3-ubyte", &["28", "where: images-idx3-ubyte"]);

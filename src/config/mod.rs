@@ -46,8 +46,10 @@ impl DataConfig {
                 target: names(&self.target),
                 columns: names(&self.columns),
                 ignore: names(&self.ignore),
-                // What is embedded is a category, whatever it looks like.
-                categorical: [names(&self.categorical), names(&self.embed)].concat(),
+                // What is turned into inputs as categories is one, whatever it looks like.
+                categorical: [&self.categorical, &self.one_hot, &self.hash, &self.embed]
+                    .map(names)
+                    .concat(),
                 numeric: names(&self.numeric),
                 sample_weight: self.sample_weight.clone(),
                 reserved: Vec::new(),
@@ -74,7 +76,7 @@ macro_rules! first_given {
 }
 first_given! {
     DataConfig {
-        data, data_dir, target, columns, ignore, categorical, numeric, log, embed,
+        data, data_dir, target, columns, ignore, categorical, numeric, log, one_hot, hash, embed,
         embedding_dims, class_weight, sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
@@ -225,6 +227,8 @@ mod tests {
             categorical = ["town"]
             numeric = ["rooms"]
             log = ["rooms"]
+            one-hot = ["street"]
+            hash = ["shop"]
             embed = ["town"]
             embedding-dims = 8
             class-weight = "yes=3,no=0.5"

@@ -64,6 +64,17 @@ pub struct DataConfig {
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
 
+    /// Columns of categories that become an input for each category; with up to 100 categories (rare
+    /// ones, which share an input, not counted) columns do anyway
+    #[arg(long, env = "WGRAD_ONE_HOT", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub one_hot: Option<Vec<String>>,
+
+    /// Columns of categories that are hashed into 128 shared inputs, two for each category
+    #[arg(long, env = "WGRAD_HASH", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Vec<String>>,
+
     /// Columns of categories that the net embeds: each category becomes a vector that is learnt; with
     /// more than 100 categories columns are anyway
     #[arg(long, env = "WGRAD_EMBED", value_name = "NAME[,NAME…]", value_delimiter = ',')]
@@ -429,8 +440,9 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
 
-    /// The metric on the validation rows by which epochs are compared [default: that of --stop-at,
-    /// else accuracy for classes and loss for all else]
+    /// The metric on the validation rows by which epochs are compared: loss, accuracy, f1, roc_auc, rmse
+    /// or any other of the report; one that isn't shown anyway is measured after each epoch [default:
+    /// that of --stop-at, else accuracy for classes and loss for all else]
     #[arg(long, env = "WGRAD_METRIC", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,

@@ -3,8 +3,9 @@
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
-//! `doctor` finds out why a loss isn't finite, `learnt` whether anything was learnt, `mixed` whether a
-//! device trains in mixed precision, `loss_scale` what overflowed in it.
+//! `report` measures what sums over rows don't tell, `doctor` finds out why a loss isn't finite, `learnt`
+//! whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
+//! overflowed in it.
 
 mod averaging;
 mod doctor;
@@ -14,12 +15,14 @@ mod lbfgs;
 mod learnt;
 mod loss_scale;
 mod mixed;
+mod report;
 mod run;
 mod start;
 mod stream;
 
 pub use loss_scale::LossScale;
 pub use mixed::Admission;
+pub use report::Predicted;
 pub use start::initial_weights;
 
 use crate::backend::Backend;
@@ -257,7 +260,7 @@ impl Trainer {
     /// When the data don't fit the net, or the device was lost.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         let data = self.upload(data)?;
-        let metrics = self.measure(&Held::Loaded(data));
+        let metrics = self.measure(&Held::Loaded(data, None));
         self.session.forget(&data);
         metrics
     }
@@ -277,10 +280,12 @@ impl Trainer {
     ) -> Result<End> {
         let samples = validation.map(|data| self.preprocessing.samples(data)).transpose()?;
         self.hold_out(samples.as_ref().map(Samples::fingerprint))?;
-        let load = |samples| self.session.upload(samples, &self.preprocessing).map(Held::Loaded);
-        let validation = samples.map(load).transpose()?;
+        let truth = validation.map(|data| self.truth(data)).transpose()?.flatten();
+        let load = |samples| self.session.upload(samples, &self.preprocessing);
+        let loaded = samples.map(load).transpose()?;
+        let validation = loaded.map(|data| Held::Loaded(data, truth));
         let ended = self.fit_on(validation.as_ref(), observer);
-        if let Some(Held::Loaded(data)) = &validation {
+        if let Some(Held::Loaded(data, _)) = &validation {
             self.session.forget(data);
         }
         ended
@@ -415,10 +420,11 @@ impl Trainer {
     fn measure(&mut self, data: &Held) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
         self.use_average(true)?;
-        let metrics = match data {
-            Held::Loaded(data) => self.session.evaluate(data)?,
+        let mut metrics = match data {
+            Held::Loaded(data, _) => self.session.evaluate(data)?,
             Held::Stored(set) => self.evaluate_stored(set)?,
         };
+        self.add_measured(data, &mut metrics)?;
         sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
         Ok(metrics)
     }
