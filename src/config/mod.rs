@@ -265,6 +265,8 @@ mod tests {
             augment = "shift(2)+elastic(3,7)"
             batch-size = 32
             micro-batch = 8
+            precision = "f16"
+            loss-scale = 1024.0
             validation = 0.2
             split = "group:street"
             folds = 5

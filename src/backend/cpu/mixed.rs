@@ -1,10 +1,10 @@
 //! The ops of mixed precision, for reference: computed in `T`, rounded to f16 where a GPU stores f16.
 
-use super::fused::take_step;
 use super::memory::Shared;
 use super::merged;
 use super::ops::{ROWS, from};
 use super::team::Worker;
+use super::update::take_step;
 use crate::data::Samples;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::kernels::backward::Delta;
