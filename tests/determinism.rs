@@ -70,7 +70,12 @@ fn runs() -> Vec<(&'static str, Spec, Dataset)> {
     vec![
         ("batches of one", spec(tanh(), Loss::CrossEntropy.into(), 1, 2), small.clone()),
         ("a ragged last batch", spec(tanh(), Loss::CrossEntropy.into(), 8, 5), small.clone()),
-        ("the full batch", spec(tanh(), Loss::CrossEntropy.into(), 41, 20), small),
+        ("the full batch", spec(tanh(), Loss::CrossEntropy.into(), 41, 20), small.clone()),
+        (
+            "mixed rows",
+            Spec { mixup: Some(0.4), ..spec(tanh(), Loss::CrossEntropy.into(), 9, 5) },
+            small,
+        ),
         (
             "a function per unit, subtracted bias",
             spec(

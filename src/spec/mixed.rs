@@ -36,6 +36,7 @@ impl Spec {
             (self.max_norm.is_some(), "--max-norm"),
             (self.averaging != Averaging::None, "--ema and --swa"),
             (self.augment.is_some(), "--augment"),
+            (self.mixup.is_some(), "--mixup"),
             (self.accumulates(), "--micro-batch"),
         ];
         let of_run = run.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what);

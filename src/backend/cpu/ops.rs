@@ -17,7 +17,7 @@ use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
     Step, activation, augment, average, collect, direction, dropout, embed, gather, loss, max_norm,
-    nonfinite, random, softmax, sums, vector_norm,
+    mixup, nonfinite, random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -30,7 +30,7 @@ pub(super) const ROWS: usize = LARGEST_BLOCK;
 
 /// The step whose batch begins at `row` of this one's.
 pub(super) fn from(step: &Step, row: usize) -> Step {
-    Step { first: step.first + row as u32, ..*step }
+    step.from_row(row as u32)
 }
 
 /// Runs one op for one step, together with the other threads of the team.
@@ -228,6 +228,12 @@ pub(super) fn run<T: Gemm>(
                 for (i, x) in write(*x, range).chunks_exact_mut(n).enumerate() {
                     dropout::reference(*dropout, step, first + i, 0..n, x);
                 }
+            });
+        }
+        Op::Mixup { x } => {
+            let pairs = (PIECE / cols(*x) / 2).max(1);
+            each_block(rows, cols(*x), 2 * pairs, &|_, range| {
+                mixup::reference(step.mixing, cols(*x), write(*x, range));
             });
         }
         Op::MaxNorm { w, limit } => {
