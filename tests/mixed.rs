@@ -9,6 +9,7 @@ use cli_support::Place;
 use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
@@ -29,42 +30,80 @@ use wgrad::tensor::{Role, TensorId};
 use wgrad::train::LossScale;
 use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
 
-/// The CPU, which is no device for f16, let through as the reference of one.
-struct Reference(Cpu<f32>);
+/// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
+struct Device {
+    cpu: Cpu<f32>,
+    offered: Vec<Multiplier>,
+    /// What computes wrong: by two units of f16 in the first element of all that is read as f64.
+    wrong: Option<Multiplier>,
+    /// What a step takes in f32 and in f16 by each of what is offered.
+    pace: Option<(Duration, Vec<Duration>)>,
+    multiplier: Multiplier,
+    in_f16: bool,
+}
 
-impl Reference {
+impl Device {
+    fn new() -> Self {
+        Device {
+            cpu: Cpu::new(Some(2)).unwrap(),
+            offered: vec![Multiplier::Fma],
+            wrong: None,
+            pace: None,
+            multiplier: Multiplier::Fma,
+            in_f16: false,
+        }
+    }
+
     fn boxed() -> Box<dyn Backend> {
-        Box::new(Reference(Cpu::new(Some(2)).unwrap()))
+        Box::new(Self::new())
     }
 }
 
-impl Backend for Reference {
+impl Backend for Device {
     fn info(&self) -> &DeviceInfo {
-        self.0.info()
+        self.cpu.info()
     }
     fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
-        Ok(vec![Multiplier::Fma])
+        Ok(self.offered.clone())
+    }
+    fn multiply_by(&mut self, multiplier: Multiplier) {
+        self.multiplier = multiplier;
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        self.0.load(program)
+        self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
+        self.cpu.load(program)
     }
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        self.0.upload(samples)
+        self.cpu.upload(samples)
     }
     fn forget(&mut self, data: DataId) {
-        self.0.forget(data);
+        self.cpu.forget(data);
     }
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        self.0.write(tensor, values)
+        self.cpu.write(tensor, values)
     }
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.0.run(ops, data, steps)
+        // Of whole steps; the self-test runs op by op.
+        if let (Some((single, halves)), true) = (&self.pace, ops.len() > 1) {
+            let place = self.offered.iter().position(|m| *m == self.multiplier).unwrap();
+            let each = if self.in_f16 { halves[place] } else { *single };
+            std::thread::sleep(each * steps.len() as u32);
+        }
+        self.cpu.run(ops, data, steps)
     }
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        self.0.read(tensor, values)
+    fn read(&mut self, tensor: TensorId, mut values: ValuesMut<'_>) -> Result<()> {
+        let is_wrong = self.in_f16 && self.wrong == Some(self.multiplier);
+        match &mut values {
+            ValuesMut::F32(v) => self.cpu.read(tensor, ValuesMut::F32(v)),
+            ValuesMut::F64(v) => {
+                self.cpu.read(tensor, ValuesMut::F64(v))?;
+                v.iter_mut().take(usize::from(is_wrong)).for_each(|x| *x *= 1.0 + 1.0 / 512.0);
+                Ok(())
+            }
+        }
     }
     fn traffic(&self) -> Traffic {
-        self.0.traffic()
+        self.cpu.traffic()
     }
 }
 
@@ -76,7 +115,7 @@ fn in_f16(spec: &Spec) -> Spec {
 
 /// The CPU as a reference, and the GPU where there is one.
 fn devices(test: &str) -> Vec<Box<dyn Backend>> {
-    let mut devices = vec![Reference::boxed()];
+    let mut devices = vec![Device::boxed()];
     if has_gpu(test) {
         devices.push(Box::new(Gpu::open(0).unwrap()));
     }
@@ -178,38 +217,6 @@ fn mixed_steps_agree_tensor_by_tensor() {
 /// So that the rule above is one that can be broken.
 #[test]
 fn parity_in_f16_sees_one_unit_in_the_last_place() {
-    /// A device that is off by two units of f16 in one element of what it reads back.
-    struct Wrong(Reference);
-    impl Backend for Wrong {
-        fn info(&self) -> &DeviceInfo {
-            self.0.info()
-        }
-        fn load(&mut self, program: Arc<Program>) -> Result<()> {
-            self.0.load(program)
-        }
-        fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-            self.0.upload(samples)
-        }
-        fn forget(&mut self, data: DataId) {
-            self.0.forget(data);
-        }
-        fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-            self.0.write(tensor, values)
-        }
-        fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-            self.0.run(ops, data, steps)
-        }
-        fn read(&mut self, tensor: TensorId, mut values: ValuesMut<'_>) -> Result<()> {
-            let read = match &mut values {
-                ValuesMut::F32(v) => self.0.read(tensor, ValuesMut::F32(v)),
-                ValuesMut::F64(v) => self.0.read(tensor, ValuesMut::F64(v)),
-            };
-            if let ValuesMut::F64([first, ..]) = values {
-                *first *= 1.0 + 1.0 / 512.0;
-            }
-            read
-        }
-    }
     let (spec, data) = task(0);
     let spec = in_f16(&spec);
     let reports = |device: Box<dyn Backend>| {
@@ -222,9 +229,9 @@ fn parity_in_f16_sees_one_unit_in_the_last_place() {
         let mut found = reports.iter().filter(|r| r.tensor == tensor);
         found.next().unwrap_or_else(|| panic!("{tensor}")).passed
     };
-    let right = reports(Reference::boxed());
+    let right = reports(Device::boxed());
     assert!(right.iter().all(|report| report.passed), "{right:#?}");
-    let wrong = reports(Box::new(Wrong(Reference(Cpu::new(Some(1)).unwrap()))));
+    let wrong = reports(Box::new(Device { wrong: Some(Multiplier::Fma), ..Device::new() }));
     for tensor in ["input", "layers.1.z", "layers.0.delta", "layers.0.weight.f16"] {
         assert!(of(tensor, &right) && !of(tensor, &wrong), "{tensor}");
     }
@@ -252,7 +259,7 @@ fn training_in_f16_converges_like_f32() {
 #[test]
 fn the_reference_rounds_what_is_stored_in_f16() {
     let (spec, data) = task(1);
-    let mut trainer = trainer(&in_f16(&spec), &data, Reference::boxed());
+    let mut trainer = trainer(&in_f16(&spec), &data, Device::boxed());
     trainer.run_steps(3).unwrap();
     let program = trainer.session().plan().program.clone();
     let weights = trainer.weights().unwrap();
@@ -429,6 +436,43 @@ fn f32_programs_know_nothing_of_f16() {
             assert_eq!(mixed.routines.step.len(), 3 * layers + 4 + softmax);
         }
     }
+}
+
+#[test]
+fn a_device_is_taken_where_it_computes_right_and_gains() {
+    let (spec, data) = task(8);
+    let measured = Spec { precision: Precision::F16, ..spec.clone() };
+    let matrices = Multiplier::Matrices(16);
+    let admit = |spec: &Spec, wrong: Option<Multiplier>, single: u64, halves: [u64; 2]| {
+        let millis = Duration::from_millis;
+        let device = Device {
+            offered: vec![Multiplier::Fma, matrices],
+            wrong,
+            pace: Some((millis(single), halves.map(millis).to_vec())),
+            ..Device::new()
+        };
+        let trainer = Trainer::new(spec, &data, Preprocessing::none(&data), Box::new(device));
+        trainer.map(|trainer| *trainer.admission().unwrap())
+    };
+    // The fastest of what computes right, where it gains.
+    let admission = admit(&measured, None, 40, [20, 10]).unwrap();
+    assert_eq!(admission.multiplier, matrices);
+    let [half, single] = admission.seconds.unwrap();
+    assert!((0.01..0.04).contains(&half) && single >= 0.04, "{admission}");
+    assert!(admission.to_string().starts_with("16x16 cooperative matrices, a step takes "));
+    let fallen_back = admit(&measured, Some(matrices), 40, [20, 5]).unwrap();
+    assert_eq!(fallen_back.multiplier, Multiplier::Fma);
+    // No gain: both times are told. Without the measurement it is taken.
+    let refused = |error: wgrad::Error, text: &str| {
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert!(error.to_string().contains(text), "{error}");
+    };
+    refused(admit(&measured, None, 20, [40, 40]).unwrap_err(), " ms, in f32 ");
+    assert_eq!(admit(&in_f16(&spec), Some(matrices), 0, [9, 9]).unwrap().seconds, None);
+    // Nothing that computes right.
+    let device = Device { wrong: Some(Multiplier::Fma), ..Device::new() };
+    let made = Trainer::new(&measured, &data, Preprocessing::none(&data), Box::new(device));
+    refused(made.err().unwrap(), "computes wrong in f16 with f16 storage");
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(super) fn admit(
     let mut wrong = None;
     for multiplier in offered {
         backend.multiply_by(multiplier);
-        match self_test(multiplier, spec.optimizer, backend) {
+        match self_test(multiplier, backend) {
             Ok(()) => right.push(multiplier),
             Err(error) => wrong = Some(error),
         }
@@ -107,16 +107,12 @@ fn pace(half: f64, single: f64) -> String {
 }
 
 /// Replays steps of small nets of ragged shapes op by op by the rule of [`crate::parity`].
-fn self_test(
-    multiplier: Multiplier,
-    optimizer: Optimizer,
-    backend: &mut dyn Backend,
-) -> Result<()> {
+fn self_test(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()> {
     // Every kind of op, with Z and A in one tensor and in two.
     let mut nets = vec![(67, [37, 70, 33, 5].to_vec())];
     if multiplier != Multiplier::Fma {
         // So wide that the largest blocks are taken.
-        nets.push((97, [41, 12_300, 40].to_vec()));
+        nets.push((97, [41, 12_300, 9].to_vec()));
     }
     for (rows, widths) in nets {
         let outputs = widths.last().copied().unwrap_or_default();
@@ -126,7 +122,9 @@ fn self_test(
             let is_last = l + 1 == widths.len();
             net = net.layer(units, if is_last { Activation::Identity } else { hidden });
         }
-        let mut spec = Spec::new(net, Loss::SquaredError).optimizer(optimizer);
+        // The rules are the text of f32. This one does nothing sudden where a gradient is nearly 0.
+        let rule = Optimizer::Momentum { momentum: 0.9 };
+        let mut spec = Spec::new(net, Loss::SquaredError).optimizer(rule);
         spec.precision = Precision::F16;
         // Small enough that nothing overflows.
         spec.mixed = MixedPrecision { scale: 256.0, ..MixedPrecision::default() };
