@@ -38,6 +38,9 @@ pub struct Stopping {
     /// Accuracy, because it is what a classifier is reported by: what is kept is never worse in it
     /// than the last epoch. Of equal accuracies the one with the lower loss is better.
     pub metric: Option<String>,
+    /// Metrics that are measured after each epoch from the predictions for all validation rows, as
+    /// [`crate::evaluation`] has them, besides those that the device adds up.
+    pub measured: Vec<String>,
     /// The run ends after so many epochs without a better one (Prechelt 1998, "Early Stopping, but
     /// when?", the criterion UP with strips of one epoch).
     pub patience: Option<usize>,

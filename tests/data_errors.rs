@@ -14,8 +14,8 @@ fn refuses(place: &Place, data: &str, texts: &[&str]) {
 }
 
 /// A file of NumPy.
-fn npy(descr: &str, shape: &str, body: &[u8]) -> Vec<u8> {
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+fn npy(descr: &str, fortran: &str, shape: &str, body: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
     file.extend((text.len() as u16).to_le_bytes());
     [&file, text.as_bytes(), body].concat()
@@ -67,6 +67,12 @@ fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
     assert!(ran.code == 2 && ran.stderr.contains("the columns are a, b, y"), "{}", ran.stderr);
     let ran = place.run("train plane.csv --target Y --ignore bb --device cpu");
     assert_eq!(ran.code, 2, "{}", ran.stderr);
+    place.write("houses.csv", plane().replace("a,b,y", "rooms,median_income,median_house_value"));
+    let ran = place.run("train houses.csv --target median_house_valu --device cpu");
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    for text in ["where: houses.csv", "did you mean median_house_value?"] {
+        assert!(ran.stderr.contains(text), "no {text:?} in\n{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -83,10 +89,26 @@ fn a_cell_of_another_kind_is_found_half_a_million_lines_down() {
 #[test]
 fn binary_files_that_are_cut_or_lie_are_refused() {
     let place = Place::new();
-    place.write("huge.npy", npy("<f8", "(4611686018427387904, 3)", &[0; 24]));
+    place.write("huge.npy", npy("<f8", "False", "(4611686018427387904, 3)", &[0; 24]));
     refuses(&place, "huge.npy", &["declares 4611686018427387904 × 3 elements", "where: huge.npy"]);
-    place.write("objects.npy", npy("|O", "(3,)", &[0; 24]));
+    place.write("objects.npy", npy("|O", "False", "(3,)", &[0; 24]));
     refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
+    // Fortran order is no mistake: it is read as what it means.
+    let column =
+        |c: usize| (0..40).map(move |r| [1.0, 2.0, -0.5][c] * f64::from(r * (c as i32 + 3) % 17));
+    let bytes = |c: usize| column(c).flat_map(f64::to_le_bytes);
+    let fortran: Vec<u8> = (0..3).flat_map(bytes).collect();
+    let c_order: Vec<u8> = (0..40)
+        .flat_map(|r| (0..3).flat_map(move |c| column(c).nth(r)))
+        .flat_map(f64::to_le_bytes)
+        .collect();
+    for (name, order, body) in [("f", "True", fortran), ("c", "False", c_order)] {
+        place.write(&format!("{name}.npy"), npy("<f8", order, "(40, 3)", &body));
+        place.ok(&format!("train {name}.npy --device cpu --quiet --epochs 2 --out {name}"));
+    }
+    assert_eq!(place.model("f").weights, place.model("c").weights);
+    std::fs::remove_dir_all(place.path("f")).unwrap();
+    std::fs::remove_dir_all(place.path("c")).unwrap();
     place.write("images-idx3-ubyte", idx(&[u32::MAX, 28, 28], &[1; 100]));
     place.write("labels-idx1-ubyte", idx(&[1], &[1]));
     refuses(&place, "images-idx3-ubyte", &["28", "where: images-idx3-ubyte"]);
@@ -138,7 +160,7 @@ fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
         // Two columns of features, and one of targets.
         let value = |i: usize| if i == 7 { odd } else { i as f32 * 0.25 };
         let body: Vec<u8> = (0..30).flat_map(|i| value(i).to_le_bytes()).collect();
-        place.write("odd.npy", npy("<f4", "(10, 3)", &body));
+        place.write("odd.npy", npy("<f4", "False", "(10, 3)", &body));
         match odd.is_nan() {
             // Missing, and learnt from as such.
             true => drop(place.ok("train odd.npy --device cpu --quiet --dry-run")),

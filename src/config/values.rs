@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::metrics::Metrics;
 use crate::spec::{Layer, Units, parse_layers};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -87,8 +88,6 @@ pub struct StopAt {
 }
 
 impl StopAt {
-    const METRICS: [&str; 5] = ["loss", "accuracy", "rmse", "mae", "r2"];
-
     /// Whether a metric of `found` is good enough.
     #[must_use]
     pub fn is_met(&self, found: f64) -> bool {
@@ -114,8 +113,9 @@ impl FromStr for StopAt {
             .split_once('=')
             .ok_or_else(|| Error::usage(format!("{text:?} is not METRIC=VALUE")).help(help))?;
         let metric = metric.trim();
-        if !Self::METRICS.contains(&metric) {
-            return Err(unknown("metric", metric, &Self::METRICS));
+        if Metrics::all_names().all(|known| known != metric) {
+            let known: BTreeSet<&str> = Metrics::all_names().collect();
+            return Err(unknown("metric", metric, &known.into_iter().collect::<Vec<_>>()));
         }
         match value.trim().parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(StopAt { metric: metric.into(), value }),

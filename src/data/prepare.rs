@@ -87,8 +87,19 @@ impl Preprocessing {
                     .help("choose standard, minmax, robust or none"))
             }
             Data::Table(table) => {
-                let encoding = table.fit(rows, fitting)?;
-                let targets = table.targets().select_rows(rows);
+                let fit_targets = || {
+                    let targets = table.targets().select_rows(rows);
+                    let affine = match &targets {
+                        Targets::Numbers(m) if fitting.scaling != Scaling::None => {
+                            Scaling::Standard.fit(&Features::F32(m.clone()), false)
+                        }
+                        targets => Affine::identity(targets.outputs()),
+                    };
+                    (targets, affine)
+                };
+                let (encoding, (targets, affine)) =
+                    rayon::join(|| table.fit(rows, fitting), fit_targets);
+                let encoding = encoding?;
                 let (classes, labels) = match &targets {
                     Targets::Classes { names, .. } => (Some(names.clone()), None),
                     Targets::Labels { names, .. } => (None, Some(names.clone())),
@@ -104,12 +115,7 @@ impl Preprocessing {
                         }
                         false => Affine::identity(encoding.width()),
                     },
-                    targets: match targets {
-                        Targets::Numbers(m) if fitting.scaling != Scaling::None => {
-                            Scaling::Standard.fit(&Features::F32(m), false)
-                        }
-                        targets => Affine::identity(targets.outputs()),
-                    },
+                    targets: affine,
                     encoding: Some(encoding),
                     classes,
                     labels,

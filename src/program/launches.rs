@@ -11,8 +11,8 @@ use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Tiling, Tuning};
 use crate::kernels::{
     Access, Arg, Launch, add, augment, average, backward, collect, combine, dense, direction,
-    dropout, edits, embed, gather, gradient, loss, max_norm, mixup, nonfinite, norm, optimizer,
-    output, random, softmax, sums, vector_norm,
+    dropout, edits, embed, gather, gradient, loss, max_norm, mixed, mixup, nonfinite, norm,
+    optimizer, output, random, softmax, sums, vector_norm,
 };
 use crate::tensor::{ALIGNMENT, Extent, TensorId};
 
@@ -39,6 +39,7 @@ impl Program {
         match op {
             Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
             Op::Backward(op) => op.products(self.batch, cols),
+            Op::Mixed(op) => op.product(self.batch, cols).into_iter().collect(),
             Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
             Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
             _ => vec![],
@@ -148,6 +149,10 @@ impl Program {
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
             Op::Output(op) => output::launch(op, cols(op.y), storage),
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
+            Op::Mixed(op) => {
+                let precision = |t: TensorId| self.tensor(t).precision;
+                mixed::launch(op, self.batch, storage, &tuning.mixed, &place, precision)
+            }
             Op::Nonfinite { x, found } => {
                 nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
             }
@@ -203,7 +208,7 @@ impl Program {
                 2.0 * batch as f64 * weights.sum::<f64>()
             }
             Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
-            Op::Dense(_) | Op::Backward(_) => {
+            Op::Dense(_) | Op::Backward(_) | Op::Mixed(_) if !self.products(op).is_empty() => {
                 let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
                 let full: f64 = self.products(op).iter().map(flops).sum();
                 full * batch as f64 / self.batch as f64

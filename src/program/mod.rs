@@ -12,6 +12,7 @@ use crate::kernels::Access;
 use crate::kernels::embed::Place;
 use crate::kernels::fused;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
+use crate::precision::Precision;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use std::ops::Range;
 use text::OpText;
@@ -21,6 +22,8 @@ use text::OpText;
 pub struct LayerTensors {
     /// W: (n_l, n_{l−1}).
     pub weight: TensorId,
+    /// W in f16, in mixed precision.
+    pub shadow: Option<TensorId>,
     /// b: (1, n_l).
     pub bias: Option<TensorId>,
     /// Z: (B, n_l).
@@ -169,7 +172,8 @@ impl Program {
         let len = rows.rows(self.batch).saturating_mul(cols);
         let padded = len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         self.buffers[buffer] = offset.saturating_add(padded);
-        self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset });
+        let (name, precision) = (name.into(), Precision::F32);
+        self.tensors.push(Tensor { name, role, rows, cols, buffer, offset, precision });
         TensorId(self.tensors.len() - 1)
     }
 
@@ -177,8 +181,30 @@ impl Program {
     pub fn add_whole(&mut self, buffer: usize, name: impl Into<String>, role: Role) -> TensorId {
         let cols = self.buffers[buffer];
         let rows = Extent::Fixed(1);
-        self.tensors.push(Tensor { name: name.into(), role, rows, cols, buffer, offset: 0 });
+        let (name, precision) = (name.into(), Precision::F32);
+        self.tensors.push(Tensor { name, role, rows, cols, buffer, offset: 0, precision });
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// Stores a tensor that has a buffer of its own in f16.
+    pub fn store_in_half(&mut self, id: TensorId) {
+        self.tensors[id.0].precision = Precision::F16;
+    }
+
+    /// The same program with all tensors in f32: where it runs on the CPU, nothing is rounded to
+    /// f16.
+    #[must_use]
+    pub fn unrounded(&self) -> Self {
+        let mut program = self.clone();
+        program.tensors.iter_mut().for_each(|t| t.precision = Precision::F32);
+        program
+    }
+
+    /// What the elements of a buffer are on a device.
+    #[must_use]
+    pub fn precision(&self, buffer: usize) -> Precision {
+        let first = self.tensors.iter().find(|t| t.buffer == buffer);
+        first.map_or(Precision::F32, |t| t.precision)
     }
 
     /// Checks what backends rely on: no op writes what it also reads as another tensor, or twice.

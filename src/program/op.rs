@@ -12,10 +12,12 @@ use crate::kernels::embed::Place;
 use crate::kernels::fused::{GradientUpdate, Rows};
 use crate::kernels::gradient::{GradientParts, SumUpdate};
 use crate::kernels::matmul::Form;
+use crate::kernels::mixed::Mixed;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::kernels::output::Output;
 use crate::loss::Loss;
 use crate::optim::Rule;
+use crate::precision::Precision;
 use crate::tensor::TensorId;
 
 /// One operation of a program.
@@ -103,6 +105,8 @@ pub enum Op {
     Output(Box<Output>),
     /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
     Backward(Box<Backward>),
+    /// An op of mixed precision, which reads or writes f16.
+    Mixed(Box<Mixed>),
     /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
     /// (B, 1) or (rows, 1).
     Nonfinite { x: TensorId, found: TensorId },
@@ -110,4 +114,15 @@ pub enum Op {
     Uniform { key: [u32; 2], out: TensorId },
     /// out = the rows of the data set at the batch's positions: (B, 1).
     Permutation { out: TensorId },
+}
+
+impl Op {
+    /// What it reads and writes besides f32.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self {
+            Op::Mixed(_) => Precision::F16,
+            _ => Precision::F32,
+        }
+    }
 }

@@ -97,6 +97,7 @@ impl Trainer {
         self.pairs = None;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;
+        self.skipped_before = self.loss_scale()?.map_or(0, |scale| scale.skipped);
         Ok(())
     }
 

@@ -74,6 +74,7 @@ impl Trainer {
                 ));
             }
         }
+        found.extend(self.describe_overflows()?);
         found.extend(self.noise());
         Ok(found)
     }
