@@ -120,7 +120,7 @@ fn looking_at_averages_and_going_on_changes_no_bit() {
             let none = Preprocessing::none(&data);
             let mut resumed =
                 Trainer::resume(&spec, &data, none, backend.boxed(), &checkpoint).unwrap();
-            resumed.fit(None, &mut ()).unwrap();
+            resumed.fit(Some(&data), &mut ()).unwrap();
             assert_eq!(resumed.weights().unwrap(), expected, "{averaging:?}");
         }
     }
