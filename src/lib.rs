@@ -56,6 +56,7 @@ pub mod optim;
 mod pages;
 pub mod parity;
 pub mod plan;
+pub mod precision;
 pub mod predictions;
 pub mod program;
 pub mod random;

@@ -20,6 +20,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
             "metrics",
             "augment",
             "optim",
+            "precision",
             "schedule",
             "snapshot",
             "spec",

@@ -13,6 +13,24 @@ fn refuses(place: &Place, data: &str, texts: &[&str]) {
     assert!(!place.path("runs").exists(), "no run directory is left behind");
 }
 
+/// A file of NumPy.
+fn npy(descr: &str, fortran: &str, shape: &str, body: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((text.len() as u16).to_le_bytes());
+    [&file, text.as_bytes(), body].concat()
+}
+
+/// A file of Parquet.
+fn parquet(columns: [(&str, arrow_array::ArrayRef); 2]) -> Vec<u8> {
+    let batch = arrow_array::RecordBatch::try_from_iter(columns).unwrap();
+    let mut file = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file
+}
+
 /// Half a million rows of which one cell, in line 500,001, is odd.
 fn late(usual: &str, odd: &str) -> String {
     let mut text = "a,b,y\n".to_string();
@@ -71,23 +89,9 @@ fn a_cell_of_another_kind_is_found_half_a_million_lines_down() {
 #[test]
 fn binary_files_that_are_cut_or_lie_are_refused() {
     let place = Place::new();
-    let npy = |text: &str, body: &[u8]| {
-        let mut file = b"\x93NUMPY\x01\x00".to_vec();
-        file.extend((text.len() as u16).to_le_bytes());
-        [&file, text.as_bytes(), body].concat()
-    };
-    place.write(
-        "huge.npy",
-        npy(
-            "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 3), }\n",
-            &[0; 24],
-        ),
-    );
+    place.write("huge.npy", npy("<f8", "False", "(4611686018427387904, 3)", &[0; 24]));
     refuses(&place, "huge.npy", &["declares 4611686018427387904 × 3 elements", "where: huge.npy"]);
-    place.write(
-        "objects.npy",
-        npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n", &[0; 24]),
-    );
+    place.write("objects.npy", npy("|O", "False", "(3,)", &[0; 24]));
     refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
     // Fortran order is no mistake: it is read as what it means.
     let column =
@@ -99,8 +103,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
         .flat_map(f64::to_le_bytes)
         .collect();
     for (name, order, body) in [("f", "True", fortran), ("c", "False", c_order)] {
-        let header = format!("{{'descr': '<f8', 'fortran_order': {order}, 'shape': (40, 3), }}\n");
-        place.write(&format!("{name}.npy"), npy(&header, &body));
+        place.write(&format!("{name}.npy"), npy("<f8", order, "(40, 3)", &body));
         place.ok(&format!("train {name}.npy --device cpu --quiet --epochs 2 --out {name}"));
     }
     assert_eq!(place.model("f").weights, place.model("c").weights);
@@ -111,13 +114,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     refuses(&place, "images-idx3-ubyte", &["28", "where: images-idx3-ubyte"]);
     let array: arrow_array::ArrayRef =
         std::sync::Arc::new(arrow_array::Float64Array::from_iter_values((0..999).map(f64::from)));
-    let batch =
-        arrow_array::RecordBatch::try_from_iter([("a", array.clone()), ("y", array)]).unwrap();
-    let mut parquet = Vec::new();
-    let mut writer =
-        parquet::arrow::ArrowWriter::try_new(&mut parquet, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    let parquet = parquet([("a", array.clone()), ("y", array)]);
     for len in [4, 11, parquet.len() / 2, parquet.len() - 1] {
         place.write("cut.parquet", &parquet[..len]);
         refuses(&place, "cut.parquet", &["cut short or damaged", "where: cut.parquet"]);
@@ -129,4 +126,70 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     place.write("pictures/cat/1.png", b"\x89PNG\r\n\x1a\nrubbish");
     place.write("pictures/dog/1.png", b"no image at all");
     refuses(&place, "pictures", &["not an image", "where: pictures/"]);
+}
+
+/// Every reader of numbers: NaN where it stands for no value, ±inf everywhere, and what f32 can't hold.
+#[test]
+fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
+    let place = Place::new();
+    let ramp = |odd: &str| {
+        let cell = |i: usize| if i == 4 { odd.to_string() } else { format!("{i}.5") };
+        let rows = (0..40).map(|i| format!("{},{},{}\n", cell(i), i * 7 % 11, i % 3));
+        format!("a,b,y\n{}", rows.collect::<String>())
+    };
+    for odd in ["inf", "-inf", "Infinity", "1e999", "-1e999"] {
+        place.write("odd.csv", ramp(odd));
+        refuses(&place, "odd.csv", &["where: odd.csv, line 6, column 1 (a)"]);
+        let target = ramp("1").replacen("\n1,6,1\n", &format!("\n1,6,{odd}\n"), 1);
+        place.write("target.csv", target);
+        refuses(
+            &place,
+            "target.csv --task regression",
+            &["where: target.csv, line 6, column 3 (y)"],
+        );
+    }
+    // What is finite in the file, and not in f32: by itself, and as it is scaled.
+    place.write("large.csv", ramp("1e300"));
+    refuses(
+        &place,
+        "large.csv --scaling none",
+        &["too large for f32", "where: large, line 6, column 1 (a)"],
+    );
+
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // Two columns of features, and one of targets.
+        let value = |i: usize| if i == 7 { odd } else { i as f32 * 0.25 };
+        let body: Vec<u8> = (0..30).flat_map(|i| value(i).to_le_bytes()).collect();
+        place.write("odd.npy", npy("<f4", "False", "(10, 3)", &body));
+        match odd.is_nan() {
+            // Missing, and learnt from as such.
+            true => drop(place.ok("train odd.npy --device cpu --quiet --dry-run")),
+            false => refuses(&place, "odd.npy", &["where: odd.npy, row 3, column 2"]),
+        }
+        let bytes = (0..30).flat_map(|i| value(i).to_be_bytes()).collect::<Vec<u8>>();
+        let mut file = vec![0, 0, 0x0D, 3];
+        file.extend([10u32, 3, 1].iter().flat_map(|n| n.to_be_bytes()));
+        file.extend(bytes);
+        place.write("odd-images-idx3-ubyte", &file);
+        let labels: Vec<u8> = (0..10).map(|i| i % 2).collect();
+        place.write("odd-labels-idx1-ubyte", idx(&[10], &labels));
+        let named = format!("a feature is {odd}");
+        refuses(&place, "odd-images-idx3-ubyte", &[&named, "row 3, column 2"]);
+
+        let cell = |i: usize| if i == 4 { f64::from(odd) } else { i as f64 * 0.5 };
+        let columns = [
+            ("a", (0..40).map(cell).collect()),
+            ("y", (0..40).map(|i| f64::from(i % 7)).collect()),
+        ];
+        let columns = columns.map(|(name, values): (_, Vec<f64>)| {
+            let array: arrow_array::ArrayRef =
+                std::sync::Arc::new(arrow_array::Float64Array::from(values));
+            (name, array)
+        });
+        place.write("odd.parquet", parquet(columns));
+        match odd.is_nan() {
+            true => drop(place.ok("train odd.parquet --device cpu --quiet --dry-run")),
+            false => refuses(&place, "odd.parquet", &["row 5", "column 1 (a)"]),
+        }
+    }
 }

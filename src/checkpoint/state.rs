@@ -50,6 +50,8 @@ struct Meta {
     detours: Detours,
     losses: Option<[f64; 2]>,
     #[serde(default)]
+    held_out_losses: Option<[f64; 2]>,
+    #[serde(default)]
     plateau: Plateau,
     seconds: f64,
     settings: String,
@@ -112,6 +114,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
         }),
         detours: checkpoint.detours.clone(),
         losses: checkpoint.losses,
+        held_out_losses: checkpoint.held_out_losses,
         plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
@@ -273,6 +276,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         best: meta.best.map(best).transpose()?,
         detours: meta.detours,
         losses: meta.losses,
+        held_out_losses: meta.held_out_losses,
         plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,

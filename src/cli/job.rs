@@ -364,6 +364,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         mixup,
         batch_size,
         micro_batch,
+        precision,
+        loss_scale,
     } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
@@ -403,6 +405,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.micro_batch = *micro_batch;
+    spec.precision = *precision.get_or_insert_default();
+    spec.mixed.scale = loss_scale.unwrap_or(spec.mixed.scale);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn all_that_stands_beside_the_parameters_is_counted() {
         let data = crate::data::digits();
-        let net = Net::new(64).layer(64, Activation::Tanh).layer(64, Activation::Identity);
+        let net = Net::new(64).layer(512, Activation::Tanh).layer(64, Activation::Identity);
         let spec = Spec { batch_size: 100, ..Spec::new(net, Loss::SquaredError) };
         let count = |spec: &Spec| Estimate::new(spec, [&data]);
         let of = spec.net.parameters() as f64 * 4.0;
@@ -128,7 +128,7 @@ mod tests {
         let by = |name: &str| spec.clone().optimizer(name.parse().unwrap());
         assert_eq!(count(&spec).data, 1797.0 * 68.0);
         // Input, target, Z, A and δ of two layers, scores; the last A is the last Z.
-        assert_eq!(count(&spec).batch, 4.0 * 100.0 * (64.0 * 7.0 + 4.0));
+        assert_eq!(count(&spec).batch, 4.0 * 100.0 * (64.0 * 4.0 + 512.0 * 3.0 + 4.0));
         let averaging = |averaging| Spec { averaging, ..by("sgd") };
         for (what, spec, expected) in [
             ("adam", by("adam"), 4.0),
@@ -140,7 +140,7 @@ mod tests {
             ("the mean", averaging(Averaging::Swa { fraction: 0.5 }), 3.0),
             ("the total", Spec { micro_batch: Some(50), ..by("sgd") }, 3.0),
         ] {
-            assert!((copies(&spec) - expected).abs() < 0.1, "{what}: {}", copies(&spec));
+            assert!((copies(&spec) - expected).abs() < 0.2, "{what}: {}", copies(&spec));
         }
     }
 }

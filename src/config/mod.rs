@@ -86,7 +86,7 @@ first_given! {
     StepConfig {
         optimizer, lr, schedule, warmup, momentum, cycle_momentum, beta2, epsilon, weight_decay, decay_all,
         max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
-        mixup, batch_size, micro_batch
+        mixup, batch_size, micro_batch, precision, loss_scale
     }
     RunConfig {
         preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -271,6 +271,8 @@ mod tests {
             mixup = 0.25
             batch-size = 32
             micro-batch = 8
+            precision = "f16"
+            loss-scale = 1024.0
             validation = 0.2
             split = "group:street"
             folds = 5

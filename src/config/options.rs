@@ -10,6 +10,7 @@ use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
+use crate::precision::Precision;
 use crate::schedule::{MomentumCycle, Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
 use crate::stopping::{Keep, OnDivergence};
@@ -352,6 +353,18 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
+
+    /// f32, or f16: activations and a copy of the weights in half precision, on GPUs that were seen
+    /// to compute right and faster so [default: f32]
+    #[arg(long, env = "WGRAD_PRECISION", value_name = "f32|f16")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
+
+    /// What the loss is multiplied by at first in f16, a power of two; then it follows overflows
+    /// [default: 65536]
+    #[arg(long, env = "WGRAD_LOSS_SCALE", value_name = "SCALE", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f32>,
 }
 
 /// How long, where, and to what end.

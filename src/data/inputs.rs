@@ -132,7 +132,7 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
 }
 
 /// The rows with a feature that is no finite number, and the first of these: (row, column).
-fn not_finite(features: &Features) -> Vec<(usize, usize)> {
+pub(super) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
     let Features::F32(values) = features else { return Vec::new() };
     // All at once first: hardly ever is there one.
     if values.data().iter().fold(true, |all, x| all & x.is_finite()) {
@@ -143,7 +143,7 @@ fn not_finite(features: &Features) -> Vec<(usize, usize)> {
 }
 
 /// The column of a table that the feature in that place comes from, for a message.
-fn name_of(encoding: &Encoding, frame: &Frame, column: usize) -> String {
+pub(super) fn name_of(encoding: &Encoding, frame: &Frame, column: usize) -> String {
     let mut ends = encoding.features.iter().scan(0, |end, f| {
         *end += f.encoder.width();
         Some(*end)

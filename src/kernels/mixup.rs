@@ -10,7 +10,8 @@
 //! its equation 1 says. The net's inputs are mixed behind scaling, augmentation and embeddings, before
 //! dropout. The matrix that mixes is symmetric: gradients go back by the same op.
 //!
-//! The training loss is that of mixed rows. Held-out rows are never mixed.
+//! The training loss is that of mixed rows; a row is right if the larger part of its target is found,
+//! which nobody is told. Held-out rows are never mixed.
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, read_write, uniform};
 use crate::random::{Random, Stream};

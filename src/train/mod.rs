@@ -4,7 +4,8 @@
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `report` measures what sums over rows don't tell, `doctor` finds out why a loss isn't finite, `learnt`
-//! whether anything was learnt.
+//! whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
+//! overflowed in it.
 
 mod averaging;
 mod doctor;
@@ -12,11 +13,15 @@ mod epoch;
 mod keep;
 mod lbfgs;
 mod learnt;
+mod loss_scale;
+mod mixed;
 mod report;
 mod run;
 mod start;
 mod stream;
 
+pub use loss_scale::LossScale;
+pub use mixed::Admission;
 pub use report::Predicted;
 pub use start::initial_weights;
 
@@ -29,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::optim::Optimizer;
 use crate::optim::lbfgs::Pair;
+use crate::precision::Precision;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Fingerprint, Position, Snapshot};
@@ -63,6 +69,8 @@ pub struct Trainer {
     detours: Detours,
     /// The lowest and the highest training loss of an epoch so far.
     losses: Option<[f64; 2]>,
+    /// The lowest loss of the held-out rows so far, and the last.
+    held_out_losses: Option<[f64; 2]>,
     /// The start of the epoch at hand, where the run may go back to it.
     epoch_start: Option<Arc<Snapshot>>,
     good: LastGood,
@@ -82,6 +90,10 @@ pub struct Trainer {
     pairs: Option<Vec<Pair>>,
     /// Whether the averaged weights are in the place of the trained ones.
     averaged: bool,
+    /// What was seen of the device, in mixed precision.
+    admission: Option<Admission>,
+    /// Steps that overflowed and were skipped before the present epoch.
+    skipped_before: u64,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
     /// Whether they are asked after every step.
@@ -119,15 +131,20 @@ impl Trainer {
         start::check_images(spec, training)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
+        let samples = Arc::new(preprocessing.samples(training)?);
+        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        start::check_weights(&spec, &samples)?;
+        let mut backend = backend;
+        let admission = match spec.precision {
+            Precision::F16 => Some(mixed::admit(&spec, &samples, backend.as_mut())?),
+            Precision::F32 => None,
+        };
         let mut session = start::load(&mut spec, backend)?;
         let program = &session.plan().program;
         let ops = program.ops[program.routines.step.clone()].iter();
         let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
-        let samples = Arc::new(preprocessing.samples(training)?);
-        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
-        start::check_weights(&spec, &samples)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -141,6 +158,7 @@ impl Trainer {
             best: None,
             detours: Detours::default(),
             losses: None,
+            held_out_losses: None,
             epoch_start: None,
             good: LastGood::start(None),
             is_drawn: true,
@@ -151,6 +169,8 @@ impl Trainer {
             seconds_before: 0.0,
             pairs: None,
             averaged: false,
+            admission,
+            skipped_before: 0,
             piece,
             is_asking_always: false,
         })
@@ -202,6 +222,12 @@ impl Trainer {
     /// Asks the observers after every step, not several times a second: slower, and no result differs.
     pub fn ask_after_every_step(&mut self) {
         self.is_asking_always = true;
+    }
+
+    /// What was seen of the device before it was taken for mixed precision; none in f32.
+    #[must_use]
+    pub fn admission(&self) -> Option<&Admission> {
+        self.admission.as_ref()
     }
 
     /// The spec, with what followed from the data and the device.
@@ -288,6 +314,7 @@ impl Trainer {
             if is_whole {
                 self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
                 self.average_epoch()?;
+                self.check_overflows(run.steps)?;
             }
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
@@ -307,6 +334,7 @@ impl Trainer {
                 let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
                 self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
+                    self.note_held_out(valid.loss);
                     self.compare(valid)?;
                 }
                 let after = observer.epoch(&report)?;

@@ -90,10 +90,11 @@ impl NpyArray {
     /// Refuses what is infinite, in a row of which `first` stand before these.
     fn check_finite(&self, first: usize) -> Result<()> {
         let Elements::Numbers(numbers) = &self.elements else { return Ok(()) };
+        let width = self.width().max(1);
         match numbers.iter().position(|x| x.is_infinite()) {
             None => Ok(()),
             Some(i) => Err(Error::data(format!("{} is not a finite number", numbers[i]))
-                .at(format!("row {}", first + i / self.width().max(1) + 1))
+                .at(format!("row {}, column {}", first + i / width + 1, i % width + 1))
                 .help("replace it, or write NaN where it is missing")),
         }
     }
