@@ -55,6 +55,7 @@ fn wrong_usage_exits_with_2() {
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
         ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
         ("train digits --class-weight 0=-1", &["is no weight", "help: "]),
+        ("train digits --class-weight 0=3,1=2,0=4", &["two weights for the class \"0\""]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);
@@ -199,6 +200,9 @@ fn a_run_that_diverges_exits_with_5_and_keeps_what_was_written() {
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &5.into()));
     fails(&place, "predict run digits", 3, &["no model run/model.safetensors", "diverged"]);
+    let folds = args.replace("--out run", "--folds 3 --out folds");
+    fails(&place, &folds, 5, &["training diverged", "where: fold 1 of 3, epoch 1"]);
+    fails(&place, "train --resume none", 3, &["there is no run none", "help: "]);
 }
 
 #[test]

@@ -106,6 +106,21 @@ fn any_metric_of_the_report_can_be_watched_and_choose_the_epoch() {
 }
 
 #[test]
+fn a_plan_shows_class_weights_and_residual_blocks() {
+    let place = Place::new();
+    place.write("sales.csv", sales());
+    let train = "train sales.csv --ignore customer,day,part --device cpu --dry-run";
+    let plan = place.ok(&format!("{train} --class-weight k0=2,k1=0.5")).stdout;
+    assert!(plan.contains("\nweights    of classes: k0 2, k1 0.5, k2 1\n"), "{plan}");
+    let plan = place.ok(&format!("{train} --class-weight balanced --json")).json();
+    let weight = |class: &str| plan[0]["class_weights"][class].as_f64().unwrap();
+    assert!(weight("k0") < weight("k1") && weight("k1") < weight("k2"), "{}", plan[0]);
+    let plan = place.ok("train --device cpu --layers 8,8,8 --residual 2 --dry-run").stdout;
+    assert!(plan.contains("residual blocks of 2 layers behind the first hidden layer"), "{plan}");
+    assert!(!plan.contains("weights    of"), "{plan}");
+}
+
+#[test]
 fn a_column_can_decide_the_split_and_is_then_not_learnt_from() {
     let place = Place::new();
     place.write("sales.csv", sales());

@@ -117,7 +117,7 @@ fn kind_of_numbers(name: &str, place: usize, values: &Values) -> Found {
         return found(Kind::Boolean, "0 and 1");
     }
     if rows >= 10 && values.present() == rows {
-        let counts = |from: f64| numbers().zip(0..).all(|(x, i)| x == from + f64::from(i));
+        let counts = |from: f64| numbers().zip(0u32..).all(|(x, i)| x == from + f64::from(i));
         if place == 0 && (first == 0.0 || first == 1.0) && counts(first) {
             return found(Kind::Text, "counts the rows: an identifier");
         }
