@@ -42,6 +42,7 @@ pub mod evaluation;
 pub mod event;
 pub mod files;
 pub mod findings;
+pub mod functions;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;
