@@ -4,7 +4,7 @@
 //! While all is well this costs nothing but a copy of the state in host memory, taken so seldom that
 //! it is a hundredth of the time at most; runs of a few seconds go back to their start and have none.
 
-use super::learnt::tenth;
+use super::learnt::lower_rate;
 use super::run::Run;
 use super::{Trainer, initial_weights};
 use crate::backend::ValuesMut;
@@ -158,8 +158,8 @@ impl Trainer {
         let noticed = self.at;
         let found = self.locate(run, noticed.step)?;
         let diverged = self.describe(run, loss, noticed, found.as_ref());
-        let (layers, lr) = (self.spec.net.layers.len(), self.spec.lr);
-        let error = |what: &str| error(layers, lr, &diverged, found.as_ref(), what);
+        let spec = self.spec.clone();
+        let error = |what: &str| error(&spec, &diverged, found.as_ref(), what);
         match self.spec.stopping.on_divergence {
             OnDivergence::Stop => return Err(error("")),
             OnDivergence::LowerLr => {
@@ -314,19 +314,18 @@ impl Trainer {
     }
 }
 
-/// The error for a net of `layers` layers at the learning rate `lr`, schedule aside.
-fn error(layers: usize, lr: f32, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
+/// The error for a run of this spec.
+fn error(spec: &Spec, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
     let Diverged { loss, epoch, step, layer, .. } = diverged;
     let mut place = format!("epoch {epoch}, step {step}");
-    let tenth = tenth(lr);
     let mut help = format!(
-        "lower the learning rate, now {lr}, with --lr {tenth}, or let the run do so with \
-         --on-divergence lower-lr"
+        "{}; or let the run lower it with --on-divergence lower-lr",
+        lower_rate(spec, spec.lr)
     );
     if let Some(found) = found {
         let Found { tensor, op, rows, column, batch, .. } = found;
         place += &match layer {
-            Some(layer) => format!(", layer {layer} of {}", layers),
+            Some(layer) => format!(", layer {layer} of {}", spec.net.layers.len()),
             None if tensor == "input" => ", the input".into(),
             None => ", the loss".into(),
         };
