@@ -27,7 +27,7 @@ const PAGES: usize = 64;
 
 /// Panels that are passed over together, so that rows of A are read once for all of them: as many as
 /// leave room in a second-level cache.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 32;
 const TOGETHER_BYTES: usize = 1 << 19;
 
 /// Numbers of A up to which it is packed once, and not for each block of columns.

@@ -1,5 +1,7 @@
 //! The transpose of a matrix, block by block, so that both sides are used by whole cache lines.
 
+use crate::vector::{prefetch_at, prefetch_to_write};
+
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 8;
 
@@ -11,12 +13,25 @@ pub(super) const BLOCK: usize = 8;
 /// instructions.
 pub(super) type Transpose<T> = unsafe fn(*const T, usize, [usize; 2], *mut T, usize);
 
+/// Columns whose memory is asked for before they are needed.
+const AHEAD: usize = 64;
+
 /// Calls `block` with the first row and column of each block. Neighbouring blocks of the same rows
 /// come one after the other, as they share cache lines.
 #[inline(always)]
-fn blocks([rows, cols]: [usize; 2], mut block: impl FnMut(usize, usize)) {
+fn blocks<T>(
+    from: (*const T, usize),
+    [rows, cols]: [usize; 2],
+    to: (*mut T, usize),
+    mut block: impl FnMut(usize, usize),
+) {
     const LINE: usize = 2 * BLOCK;
     for line in (0..cols).step_by(LINE) {
+        let later = line + AHEAD..(line + AHEAD + LINE).min(cols);
+        for row in (0..rows).filter(|_| !later.is_empty()) {
+            prefetch_at(from.0.wrapping_add(row * from.1 + later.start), 1);
+        }
+        later.for_each(|col| prefetch_to_write(to.0.wrapping_add(col * to.1), rows));
         for row in (0..rows).step_by(BLOCK) {
             for col in (line..(line + LINE).min(cols)).step_by(BLOCK) {
                 block(row, col);
@@ -33,14 +48,14 @@ pub(super) unsafe fn portable<T: Copy>(
     to: *mut T,
     to_stride: usize,
 ) {
-    blocks(shape, |row, col| {
+    blocks((from, stride), shape, (to, to_stride), |row, col| {
         for i in 0..BLOCK {
             for j in 0..BLOCK {
                 // SAFETY: inside, and the caller's.
                 unsafe {
                     *to.add((col + j) * to_stride + row + i) =
-                        *from.add((row + i) * stride + col + j)
-                };
+                        *from.add((row + i) * stride + col + j);
+                }
             }
         }
     });
@@ -57,7 +72,7 @@ pub(super) unsafe fn avx(
     to_stride: usize,
 ) {
     use std::arch::x86_64::*;
-    blocks(shape, |row, col| {
+    blocks((from, stride), shape, (to, to_stride), |row, col| {
         // SAFETY, throughout: eight numbers of eight rows, inside, and the caller's.
         let line = |i: usize| unsafe { _mm256_loadu_ps(from.add((row + i) * stride + col)) };
         // SAFETY: the processor has AVX.

@@ -46,14 +46,32 @@ pub trait Vector: Real {
 
 /// Asks for memory that will be read soon.
 pub fn prefetch<T>(what: &[T]) {
+    prefetch_at(what.as_ptr(), what.len());
+}
+
+/// Asks for memory that will be read a little later: into the second-level cache.
+pub fn prefetch_far<T>(what: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        lines(what.as_ptr(), what.len(), |line| unsafe { _mm_prefetch::<_MM_HINT_T1>(line) });
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
+}
+
+/// Asks for `len` elements that will be read soon.
+#[inline(always)]
+pub fn prefetch_at<T>(at: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, which reads nothing.
-        lines(what.as_ptr(), what.len(), |line| unsafe { _mm_prefetch::<_MM_HINT_T0>(line) });
+        lines(at, len, |line| unsafe { _mm_prefetch::<_MM_HINT_T0>(line) });
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = what;
+    let _ = (at, len);
 }
 
 /// Asks for `len` elements that will be written soon, and takes them from other processors' caches.

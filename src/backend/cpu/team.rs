@@ -104,6 +104,11 @@ impl Drop for Guard<'_> {
 }
 
 impl Worker<'_> {
+    /// Which of the threads it is.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Does `pieces` pieces of work together with the other threads: each calls `piece` with the
     /// numbers that it gets. Returns when all are done, on every thread.
     pub(super) fn share(&self, pieces: usize, piece: impl Fn(usize)) {
@@ -141,7 +146,9 @@ impl Worker<'_> {
         let threads = self.table.seats.len();
         for group in 0..groups {
             let count = pieces(group);
-            let own = self.index * count / threads..(self.index + 1) * count / threads;
+            // Single pieces go around.
+            let index = if count == 1 { (self.index + group) % threads } else { self.index };
+            let own = index * count / threads..(index + 1) * count / threads;
             if !own.is_empty() {
                 part(group, own);
             }
