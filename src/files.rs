@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A file that is being written, of which no reader ever sees half, and whose failure leaves the
 /// one before: it is a temporary file beside it until [`AtomicFile::commit`]. What isn't a regular
@@ -106,6 +107,38 @@ pub fn write_atomically(
 fn temporary(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+/// A new file in the cache directory, that of the system where there is none, which goes away with its
+/// last handle, whatever ends the process; and what it was called.
+///
+/// # Errors
+/// When it can't be created.
+pub fn passing_file() -> Result<(File, PathBuf)> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let directory = cache_directory().unwrap_or_else(std::env::temp_dir);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = directory.join(format!("rows-{}-{n}.tmp", std::process::id()));
+    let create = || {
+        fs::create_dir_all(&directory)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        #[cfg(windows)]
+        {
+            /// FILE_FLAG_DELETE_ON_CLOSE of the Windows API.
+            const DELETE_ON_CLOSE: u32 = 0x0400_0000;
+            std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, DELETE_ON_CLOSE);
+        }
+        let file = options.open(&path)?;
+        if cfg!(unix) {
+            fs::remove_file(&path)?;
+        }
+        Ok(file)
+    };
+    match create() {
+        Ok(file) => Ok((file, path)),
+        Err(error) => Err(write_error(&path, &error)),
+    }
 }
 
 /// The directory for what this program keeps between runs and could do without: that of

@@ -1,16 +1,62 @@
-//! What a run is judged by: the loss, and accuracy or RMSE, MAE and R².
+//! What a run is judged by after each epoch: the loss, accuracy or RMSE, MAE and R², which the device adds
+//! up, and what else is asked for.
 
 use crate::data::{Preprocessing, Samples, Targets};
 use crate::loss::Objective;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
+/// The metrics of classes, as [`crate::evaluation::ClassReport`] has them.
+const CLASSES: [&str; 12] = [
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "f1_weighted",
+    "precision",
+    "precision_weighted",
+    "recall",
+    "recall_weighted",
+    "roc_auc",
+    "log_loss",
+    "brier",
+    "calibration_error",
+];
+/// Those of numbers, as [`crate::evaluation::NumberReport`] has them.
+const NUMBERS: [&str; 6] = ["rmse", "mae", "r2", "median_absolute_error", "mape", "nll"];
+/// Those of labels, as [`crate::evaluation::LabelReport`] has them.
+const LABELS: [&str; 10] = [
+    "f1_micro",
+    "f1",
+    "subset_accuracy",
+    "hamming_loss",
+    "precision_micro",
+    "precision",
+    "recall_micro",
+    "recall",
+    "roc_auc",
+    "log_loss",
+];
+/// Those of which less is better.
+const SMALLER: [&str; 10] = [
+    "loss",
+    "rmse",
+    "mae",
+    "median_absolute_error",
+    "mape",
+    "nll",
+    "hamming_loss",
+    "log_loss",
+    "brier",
+    "calibration_error",
+];
+
 /// Loss and metrics over a set of rows. Serialises as one flat map, metrics by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
     /// The objective: for a mean its mean over all rows, for a total its total.
     pub loss: f64,
-    /// `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, in the units of the targets.
+    /// `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, in the units of the targets; behind them
+    /// those of a whole report that were asked for.
     pub values: Vec<(&'static str, f64)>,
 }
 
@@ -85,10 +131,32 @@ impl Metrics {
         self.values.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
+    /// The metrics that epochs can be compared by where there are such targets, besides the loss.
+    #[must_use]
+    pub fn names(targets: &Targets) -> &'static [&'static str] {
+        match targets {
+            Targets::Classes { .. } => &CLASSES,
+            Targets::Numbers(_) => &NUMBERS,
+            Targets::Labels { .. } => &LABELS,
+        }
+    }
+
+    /// All of them, and the loss, some more than once.
+    pub fn all_names() -> impl Iterator<Item = &'static str> {
+        std::iter::once("loss").chain(CLASSES).chain(NUMBERS).chain(LABELS)
+    }
+
+    /// Whether a metric follows from sums over the rows, which the device adds up; else it takes the
+    /// predictions for all of them.
+    #[must_use]
+    pub fn is_summed(name: &str) -> bool {
+        ["loss", "accuracy", "rmse", "mae", "r2"].contains(&name)
+    }
+
     /// Whether a larger value of the metric `name` is better.
     #[must_use]
     pub fn larger_is_better(name: &str) -> bool {
-        matches!(name, "accuracy" | "r2" | "f1_micro")
+        !SMALLER.contains(&name)
     }
 }
 

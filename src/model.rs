@@ -130,28 +130,8 @@ impl Model {
         Ok(session)
     }
 
-    /// Turns the net's outputs into predictions.
-    fn predictions(&self, mut outputs: Matrix<f32>) -> Matrix<f32> {
-        let (rows, cols, classes) =
-            (outputs.rows(), outputs.cols(), self.preprocessing.classes.as_ref());
-        let targets = &self.preprocessing.targets;
-        for row in outputs.data_mut().chunks_exact_mut(cols) {
-            self.objective.loss.link().apply(row);
-            if classes.is_none() && self.preprocessing.labels.is_none() {
-                let (values, deviations) = row.split_at_mut(targets.cols());
-                targets.undo(values);
-                // A deviation is scaled, but not shifted.
-                deviations.iter_mut().zip(&targets.scale).for_each(|(d, scale)| *d /= scale);
-            }
-        }
-        if cols == 1 && classes.is_some() {
-            // A single output says how likely the second class is.
-            return Matrix::from_fn(rows, 2, |r, c| {
-                let p = outputs.row(r)[0];
-                if c == 1 { p } else { 1.0 - p }
-            });
-        }
-        outputs
+    fn predictions(&self, outputs: Matrix<f32>) -> Matrix<f32> {
+        predictions(outputs, self.objective, &self.preprocessing)
     }
 
     /// Whether the net embeds what the preprocessing makes indices of.
@@ -190,4 +170,31 @@ impl Model {
         Err(Error::data("the preprocessing of the model doesn't fit its net")
             .help("the file was changed: train again"))
     }
+}
+
+/// Turns a net's outputs, (rows, n_L), into predictions, as [`Model::predict`] has them.
+pub(crate) fn predictions(
+    mut outputs: Matrix<f32>,
+    objective: Objective,
+    preprocessing: &Preprocessing,
+) -> Matrix<f32> {
+    let (rows, cols, classes) = (outputs.rows(), outputs.cols(), preprocessing.classes.as_ref());
+    let targets = &preprocessing.targets;
+    for row in outputs.data_mut().chunks_exact_mut(cols) {
+        objective.loss.link().apply(row);
+        if classes.is_none() && preprocessing.labels.is_none() {
+            let (values, deviations) = row.split_at_mut(targets.cols());
+            targets.undo(values);
+            // A deviation is scaled, but not shifted.
+            deviations.iter_mut().zip(&targets.scale).for_each(|(d, scale)| *d /= scale);
+        }
+    }
+    if cols == 1 && classes.is_some() {
+        // A single output says how likely the second class is.
+        return Matrix::from_fn(rows, 2, |r, c| {
+            let p = outputs.row(r)[0];
+            if c == 1 { p } else { 1.0 - p }
+        });
+    }
+    outputs
 }

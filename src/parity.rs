@@ -4,6 +4,12 @@
 //! The rule, stated once: err(device, f64) ≤ 4 · err(CPU f32, f64) + 16 ε · scale, in the largest
 //! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
 //! an op adds terms up, and elsewhere the largest result. What is made of integers is bit-equal.
+//!
+//! A tensor that the device stores in f16 is computed in f32 by the same rule and rounded once, which
+//! both CPU backends leave out: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
+//! each element is first let off ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and what is left of the error is
+//! held against the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
+//! rounded to f16.
 
 use crate::activation::Activation;
 use crate::backend::cpu::Cpu;
@@ -13,6 +19,7 @@ use crate::error::Result;
 use crate::kernels::mixup::mixing;
 use crate::kernels::{Access, Step};
 use crate::plan::{self, Fusion, Plan, Purpose};
+use crate::precision::{EPSILON, Precision};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
 use crate::session::{self, LayerWeights};
@@ -75,12 +82,18 @@ pub fn verify(
     spec.check()?;
     let batch = spec.rows_at_a_time().min(data.rows());
     let samples = preprocessing.samples(data)?;
+    let mut device = device;
+    if spec.precision == Precision::F16 {
+        device.open_mixed()?;
+    }
     let fusion = plan::fusion(spec, device.fusion(spec, batch));
     let plan = plan::plain(spec, batch, Purpose::Train);
     let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
     let mut ops = replay.steps(spec, &plan)?;
     if fusion != Fusion::None {
         let mut smooth = spec.clone();
+        // No update is skipped.
+        smooth.mixed.scale = smooth.mixed.scale.min(256.0);
         for layer in &mut smooth.net.layers {
             if let Units::Same(activation) = &mut layer.activation
                 && activation.has_kink()
@@ -98,44 +111,49 @@ pub fn verify(
 }
 
 /// A program on a device and on the CPU in both precisions, with the inputs of the next op.
-pub struct Replay {
+pub struct Replay<'a> {
     program: Arc<Program>,
     /// The device, the CPU in f32, the CPU in f64, each with the data set on it.
-    backends: [(Box<dyn Backend>, DataId); 3],
+    backends: [(Box<dyn Backend + 'a>, DataId); 3],
     /// The rows of the data set.
     rows: usize,
     /// What each tensor holds, rounded to f32.
     values: HashMap<TensorId, Vec<f32>>,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
     /// Loads `program` and `samples` on `device` and on the CPU.
     ///
     /// # Errors
     /// When the device can't hold them.
-    pub fn new(program: Program, samples: Samples, device: Box<dyn Backend>) -> Result<Self> {
+    pub fn new(program: Program, samples: Samples, device: Box<dyn Backend + 'a>) -> Result<Self> {
         let rows = samples.rows();
+        let unrounded = Arc::new(program.unrounded());
         let (program, samples) = (Arc::new(program), Arc::new(samples));
-        let load = |mut backend: Box<dyn Backend>| -> Result<(Box<dyn Backend>, DataId)> {
+        let load = |mut backend: Box<dyn Backend + 'a>, program: &Arc<Program>| {
             backend.load(program.clone())?;
             let id = backend.upload(samples.clone())?;
             Ok((backend, id))
         };
         let backends = [
-            load(device)?,
-            load(Box::new(Cpu::<f32>::new(None)?))?,
-            load(Box::new(Cpu::<f64>::new(None)?))?,
+            load(device, &program)?,
+            load(Box::new(Cpu::<f32>::new(None)?), &unrounded)?,
+            load(Box::new(Cpu::<f64>::new(None)?), &unrounded)?,
         ];
         let values = program.constants.iter().cloned().collect();
         Ok(Replay { program, backends, rows, values })
     }
 
     /// Sets what a tensor holds before the next op.
-    pub fn set(&mut self, tensor: TensorId, values: Vec<f32>) {
+    pub fn set(&mut self, tensor: TensorId, mut values: Vec<f32>) {
+        let precision = self.program.tensor(tensor).precision;
+        if precision != Precision::F32 {
+            values.iter_mut().for_each(|x| *x = precision.round(*x));
+        }
         self.values.insert(tensor, values);
     }
 
-    /// What a tensor holds: the f64 result of the ops so far, rounded.
+    /// What a tensor holds: the f64 result of the ops so far, rounded to what it is stored in.
     #[must_use]
     pub fn get(&self, tensor: TensorId) -> Vec<f32> {
         self.values.get(&tensor).cloned().unwrap_or_else(|| vec![0.0; self.program.len(tensor)])
@@ -150,14 +168,18 @@ impl Replay {
 
     /// The device, to be used otherwise.
     #[must_use]
-    pub fn into_device(self) -> Box<dyn Backend> {
-        let [(device, _), ..] = self.backends;
+    pub fn into_device(self) -> Box<dyn Backend + 'a> {
+        let [(mut device, data), ..] = self.backends;
+        device.forget(data);
         device
     }
 
     /// One training step from the spec's initial weights, with a full batch, a ragged one and a
     /// single row.
-    fn steps(&mut self, spec: &Spec, plan: &Plan) -> Result<Vec<OpReport>> {
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn steps(&mut self, spec: &Spec, plan: &Plan) -> Result<Vec<OpReport>> {
         let (all, batch) = (self.rows, self.program.batch);
         let ragged = all % batch;
         let mut sizes = vec![batch, if ragged > 0 { ragged } else { batch.div_ceil(2) }, 1];
@@ -229,7 +251,7 @@ impl Replay {
         let mut reports = Vec::new();
         let [device, cpu, exact] = &results[..] else { return Ok(reports) };
         for ((device, cpu), (tensor, exact)) in device.iter().zip(cpu).zip(exact) {
-            self.values.insert(*tensor, exact.iter().map(|&x| x as f32).collect());
+            self.set(*tensor, exact.iter().map(|&x| x as f32).collect());
             let start = program.tensor(*tensor).offset;
             // Of a tensor that holds others, each of those.
             let mut parts = self.parts(*tensor);
@@ -256,8 +278,9 @@ impl Replay {
         scale: Option<f64>,
         [device, cpu, exact]: [&[f64]; 3],
     ) -> OpReport {
-        let device_error = largest_error(device, exact);
-        let cpu_error = largest_error(cpu, exact);
+        let precision = self.program.tensor(tensor).precision;
+        let device_error = largest_error(device, exact, precision);
+        let cpu_error = largest_error(cpu, exact, Precision::F32);
         let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         let integers = matches!(
             op,
@@ -269,8 +292,12 @@ impl Replay {
                 | Op::Uniform { .. }
                 | Op::Permutation { .. }
         );
-        let allowed =
-            if integers { 0.0 } else { FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest) };
+        let in_f32 = FACTOR * cpu_error + FLOOR * scale.unwrap_or(largest);
+        let allowed = match precision {
+            _ if integers => 0.0,
+            Precision::F32 => in_f32,
+            Precision::F16 => (1.0 + EPSILON) * in_f32,
+        };
         OpReport {
             op: self.program.describe(op),
             tensor: self.program.tensor(tensor).name.clone(),
@@ -365,11 +392,16 @@ impl Replay {
     }
 }
 
-/// The largest error; NaN where either side has one that the other hasn't.
-fn largest_error(found: &[f64], exact: &[f64]) -> f64 {
-    let errors = found
-        .iter()
-        .zip(exact)
-        .map(|(f, e)| if f.to_bits() == e.to_bits() { 0.0 } else { (f - e).abs() });
+/// The largest error beside an element's rounding to `precision`; NaN where either side has one that
+/// the other hasn't.
+fn largest_error(found: &[f64], exact: &[f64], precision: Precision) -> f64 {
+    let error = |f: f64, e: f64| match (f - e).abs() - precision.rounding(e) {
+        // What overflows is infinite, as it should be.
+        _ if f.to_bits() == e.to_bits() || f == precision.round(e) => 0.0,
+        // Not `max`, which swallows a NaN.
+        left if left < 0.0 => 0.0,
+        left => left,
+    };
+    let errors = found.iter().zip(exact).map(|(&f, &e)| error(f, e));
     errors.fold(0.0, |m: f64, e| if e.is_nan() || m.is_nan() { f64::NAN } else { m.max(e) })
 }

@@ -274,6 +274,18 @@ fn mix(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
+/// The 64-bit hash FNV-1a (Fowler, Noll, Vo), with the last mixing of MurmurHash3: the same
+/// everywhere and always, as it is part of what a model learnt.
+#[must_use]
+pub fn text_hash(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    });
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    hash ^ (hash >> 33)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

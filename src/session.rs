@@ -40,6 +40,7 @@ impl LayerWeights {
     /// What each tensor of the layer is to hold, but for the embeddings.
     fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
         let mut all = vec![(of.weight, Cow::from(self.weight.data()))];
+        all.extend(of.shadow.map(|shadow| (shadow, Cow::from(self.weight.data()))));
         all.extend(of.bias.zip(self.bias.as_deref().map(Cow::from)));
         if let Some((tensors, norm)) = of.norm.zip(self.norm.as_ref()) {
             all.push((tensors.forward.scale, Cow::from(&norm.scale)));
@@ -305,6 +306,10 @@ impl Session {
                     .help("it was written for another net or another optimiser"));
             }
             self.backend.write(id, Values::F32(values))?;
+            let layer = self.plan.layers.iter().find(|layer| layer.weight == id);
+            if let Some(shadow) = layer.and_then(|layer| layer.shadow) {
+                self.backend.write(shadow, Values::F32(values))?;
+            }
         }
         Ok(())
     }

@@ -98,6 +98,8 @@ pub struct Checkpoint {
     pub detours: Detours,
     /// The lowest and the highest training loss of an epoch so far.
     pub losses: Option<[f64; 2]>,
+    /// The lowest loss of the held-out rows so far, and the last.
+    pub held_out_losses: Option<[f64; 2]>,
     /// What the schedule has seen of the loss.
     pub plateau: Plateau,
     /// Seconds that the run has taken.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::metrics::Metrics;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -37,8 +38,6 @@ pub struct StopAt {
 }
 
 impl StopAt {
-    const METRICS: [&str; 5] = ["loss", "accuracy", "rmse", "mae", "r2"];
-
     /// Whether a metric of `found` is good enough.
     #[must_use]
     pub fn is_met(&self, found: f64) -> bool {
@@ -64,8 +63,9 @@ impl FromStr for StopAt {
             .split_once('=')
             .ok_or_else(|| Error::usage(format!("{text:?} is not METRIC=VALUE")).help(help))?;
         let metric = metric.trim();
-        if !Self::METRICS.contains(&metric) {
-            return Err(unknown("metric", metric, &Self::METRICS));
+        if Metrics::all_names().all(|known| known != metric) {
+            let known: BTreeSet<&str> = Metrics::all_names().collect();
+            return Err(unknown("metric", metric, &known.into_iter().collect::<Vec<_>>()));
         }
         match value.trim().parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(StopAt { metric: metric.into(), value }),
@@ -85,6 +85,9 @@ pub struct Stopping {
     /// Accuracy, because it is what a classifier is reported by: what is kept is never worse in it
     /// than the last epoch. Of equal accuracies the one with the lower loss is better.
     pub metric: Option<String>,
+    /// Metrics that are measured after each epoch from the predictions for all validation rows, as
+    /// [`crate::evaluation`] has them, besides those that the device adds up.
+    pub measured: Vec<String>,
     /// The run ends after so many epochs without a better one (Prechelt 1998, "Early Stopping, but
     /// when?", the criterion UP with strips of one epoch).
     pub patience: Option<usize>,

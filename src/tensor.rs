@@ -1,5 +1,7 @@
 //! Tensors of a program: what they are called, their shape, and where they lie.
 
+use crate::precision::Precision;
+
 /// A tensor of a program, by its place in [`crate::program::Program::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
@@ -41,6 +43,8 @@ pub enum Role {
     State,
     /// What a step computes on its way: inputs, pre-activations, activations, δ.
     Transient,
+    /// Weights a second time, in f16: they follow from the parameters.
+    Shadow,
     /// What is read by the host: sums of losses.
     Metric,
     /// What the host writes once.
@@ -62,6 +66,9 @@ pub struct Tensor {
     pub buffer: usize,
     /// Its first element in that buffer, a multiple of [`ALIGNMENT`].
     pub offset: usize,
+    /// What its elements are on a device, the same for all tensors in a buffer. The CPU backend
+    /// rounds to it.
+    pub precision: Precision,
 }
 
 /// Tensors in a shared buffer start at multiples of this many elements: 256 bytes on a GPU, the

@@ -34,6 +34,9 @@ fn wrong_usage_exits_with_2() {
         ("train --optimizer sgd --momentum 0.9", &["sgd has no momentum", "help: "]),
         ("train --optimizer adam --momentum 1", &["not in [0, 1)"]),
         ("train --plan fuse", &["did you mean fused?"]),
+        ("train --precision f1", &["did you mean f16?"]),
+        ("train --precision f16 --max-norm 2", &["--precision f16 with --max-norm", "f32 only"]),
+        ("train --loss-scale 1000", &["a loss scale of 1000", "power of two"]),
         ("train --threads 0", &["0 threads", "help: "]),
         ("train --epochs 99999999999", &["99999999999 epochs"]),
         ("train --epochs 0", &["0 epochs", "from 1 to"]),
@@ -169,6 +172,9 @@ fn a_device_that_is_not_there_or_too_small_exits_with_4() {
     let place = Place::new();
     fails(&place, "train --device 999", 4, &["no adapter 999", "devices here: cpu"]);
     fails(&place, "train --device voodoo2", 4, &["no device is called \"voodoo2\"", "cpu"]);
+    let half = "train --precision f16 --layers 8 --epochs 1 --out half";
+    fails(&place, &format!("{half} --device cpu"), 4, &["trains in f32 only", "--precision f16"]);
+    assert!(!place.path("half").exists());
     if cfg!(target_os = "linux") {
         fails(
             &place,

@@ -65,7 +65,44 @@ fn numbers_are_judged_in_their_own_units_beside_the_mean() {
     assert!(linear < 0.05 * mean, "{linear} {mean}");
     let shown = place.ok("evaluate run plane.csv --device cpu");
     assert!(shown.stdout.contains("R²") && shown.stdout.contains("MAPE"), "{}", shown.stdout);
-    assert!(shown.stderr.contains("a linear model is as good"), "{}", shown.stderr);
+    let note = "a linear model is better (RMSE ";
+    assert!(shown.stderr.contains(note) && shown.stderr.contains("the net's"), "{}", shown.stderr);
+}
+
+#[test]
+fn any_metric_of_the_report_can_be_watched_and_choose_the_epoch() {
+    let place = Place::new();
+    place.write("sales.csv", sales());
+    place.write("plane.csv", plane());
+    let sales = "sales.csv --ignore customer,day,part --validation 0.3";
+    for (data, metric, larger) in [
+        (sales, "f1", true),
+        (sales, "roc_auc", true),
+        (sales, "log_loss", false),
+        ("plane.csv", "median_absolute_error", false),
+    ] {
+        let train = format!("train {data} --device cpu --epochs 12 --lr 0.02 --metric {metric}");
+        let events = place.ok(&format!("{train} --json")).json();
+        let each: Vec<f64> =
+            events[1..13].iter().map(|epoch| epoch[metric].as_f64().unwrap()).collect();
+        let best = each.iter().copied().reduce(if larger { f64::max } else { f64::min }).unwrap();
+        let end = end(&events);
+        assert_eq!(end["best"]["metric"], metric);
+        assert_eq!(end["best"]["value"], best, "{metric}: {each:?}");
+        let judged = end["valid"][metric].as_f64().unwrap();
+        assert!((judged - best).abs() < 1e-9, "{metric}: {judged} {best}");
+    }
+    let stopped = place.ok(&format!("train {sales} --device cpu --stop-at f1=0.3 --json")).json();
+    assert_eq!(end(&stopped)["ending"], "stopped");
+    for (args, text) in [
+        ("--metric f1_weight", "did you mean f1_weighted?"),
+        ("--metric rmse", "they have loss, accuracy, balanced_accuracy, f1"),
+        ("--stop-at rmse=1", "rmse is no metric of these data"),
+        ("--stop-at auc=1", "unknown metric \"auc\""),
+    ] {
+        let refused = place.run(&format!("train {sales} {args}"));
+        assert!(refused.code == 2 && refused.stderr.contains(text), "{args}: {}", refused.stderr);
+    }
 }
 
 #[test]

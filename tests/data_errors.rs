@@ -49,6 +49,12 @@ fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
     assert!(ran.code == 2 && ran.stderr.contains("the columns are a, b, y"), "{}", ran.stderr);
     let ran = place.run("train plane.csv --target Y --ignore bb --device cpu");
     assert_eq!(ran.code, 2, "{}", ran.stderr);
+    place.write("houses.csv", plane().replace("a,b,y", "rooms,median_income,median_house_value"));
+    let ran = place.run("train houses.csv --target median_house_valu --device cpu");
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    for text in ["where: houses.csv", "did you mean median_house_value?"] {
+        assert!(ran.stderr.contains(text), "no {text:?} in\n{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -83,6 +89,23 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
         npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n", &[0; 24]),
     );
     refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
+    // Fortran order is no mistake: it is read as what it means.
+    let column =
+        |c: usize| (0..40).map(move |r| [1.0, 2.0, -0.5][c] * f64::from(r * (c as i32 + 3) % 17));
+    let bytes = |c: usize| column(c).flat_map(f64::to_le_bytes);
+    let fortran: Vec<u8> = (0..3).flat_map(bytes).collect();
+    let c_order: Vec<u8> = (0..40)
+        .flat_map(|r| (0..3).flat_map(move |c| column(c).nth(r)))
+        .flat_map(f64::to_le_bytes)
+        .collect();
+    for (name, order, body) in [("f", "True", fortran), ("c", "False", c_order)] {
+        let header = format!("{{'descr': '<f8', 'fortran_order': {order}, 'shape': (40, 3), }}\n");
+        place.write(&format!("{name}.npy"), npy(&header, &body));
+        place.ok(&format!("train {name}.npy --device cpu --quiet --epochs 2 --out {name}"));
+    }
+    assert_eq!(place.model("f").weights, place.model("c").weights);
+    std::fs::remove_dir_all(place.path("f")).unwrap();
+    std::fs::remove_dir_all(place.path("c")).unwrap();
     place.write("images-idx3-ubyte", idx(&[u32::MAX, 28, 28], &[1; 100]));
     place.write("labels-idx1-ubyte", idx(&[1], &[1]));
     refuses(&place, "images-idx3-ubyte", &["28", "where: images-idx3-ubyte"]);
@@ -106,4 +129,54 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     place.write("pictures/cat/1.png", b"\x89PNG\r\n\x1a\nrubbish");
     place.write("pictures/dog/1.png", b"no image at all");
     refuses(&place, "pictures", &["not an image", "where: pictures/"]);
+}
+
+/// Every reader of numbers: NaN where it stands for no value, ±inf everywhere, and what f32 can't hold.
+#[test]
+fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
+    let place = Place::new();
+    let ramp = |odd: &str| {
+        let cell = |i: usize| if i == 4 { odd.to_string() } else { format!("{i}.5") };
+        let rows = (0..40).map(|i| format!("{},{},{}\n", cell(i), i * 7 % 11, i % 3));
+        format!("a,b,y\n{}", rows.collect::<String>())
+    };
+    for odd in ["inf", "-inf", "Infinity", "1e999", "-1e999"] {
+        place.write("odd.csv", ramp(odd));
+        refuses(&place, "odd.csv", &["where: odd.csv, line 6, column 1 (a)"]);
+        let target = ramp("1").replacen("4,1", &format!("4,{odd}"), 0);
+        let target = target.replacen("\n1,6,1\n", &format!("\n1,6,{odd}\n"), 1);
+        place.write("target.csv", target);
+        refuses(
+            &place,
+            "target.csv --task regression",
+            &["where: target.csv, line 6, column 3 (y)"],
+        );
+    }
+    // What is finite in the file, and not in f32: by itself, and as it is scaled.
+    place.write("large.csv", ramp("1e300"));
+    refuses(&place, "large.csv --scaling none", &["where: large.csv, line 6, column 1 (a)"]);
+
+    let npy = |descr: &str, shape: &str, body: Vec<u8>| {
+        let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((text.len() as u16).to_le_bytes());
+        [&file, text.as_bytes(), &body].concat()
+    };
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // Two columns of features, and one of targets.
+        let value = |i: usize| if i == 7 { odd } else { i as f32 * 0.25 };
+        let body = (0..30).flat_map(|i| value(i).to_le_bytes()).collect();
+        place.write("odd.npy", npy("<f4", "(10, 3)", body));
+        let ran = place.run("train odd.npy --device cpu --quiet --dry-run");
+        println!("{odd}: {} {}{}", ran.code, ran.stdout, ran.stderr);
+        let bytes = (0..30).flat_map(|i| value(i).to_be_bytes()).collect::<Vec<u8>>();
+        let mut file = vec![0, 0, 0x0D, 3];
+        file.extend([10u32, 3, 1].iter().flat_map(|n| n.to_be_bytes()));
+        file.extend(bytes);
+        place.write("odd-images-idx3-ubyte", &file);
+        let labels: Vec<u8> = (0..10).map(|i| i % 2).collect();
+        place.write("odd-labels-idx1-ubyte", idx(&[10], &labels));
+        let ran = place.run("train odd-images-idx3-ubyte --device cpu --quiet --dry-run");
+        println!("{odd}: {} {}{}", ran.code, ran.stdout, ran.stderr);
+    }
 }

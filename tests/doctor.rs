@@ -3,8 +3,11 @@
 mod common;
 
 use common::{Shared, cpu32, gpu, random_classes, random_data};
+use std::sync::Arc;
+use wgrad::Error;
 use wgrad::activation::Activation;
-use wgrad::data::{Dataset, Features, Preprocessing, Targets};
+use wgrad::backend::Backend;
+use wgrad::data::{Dataset, Features, Preprocessing, StoredWriter, Targets};
 use wgrad::event::{Diverged, Ending, Flow, Observer, Progress};
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
@@ -81,6 +84,80 @@ fn a_planted_row_is_named_on_the_gpu() {
     let Some(backend) = gpu("a_planted_row_is_named_on_the_gpu") else { return };
     for plan in PlanKind::ALL {
         a_planted_row_is_named(&backend, plan);
+    }
+}
+
+/// The error of a run on the CPU, and on a GPU where there is one.
+fn errors(test: &str, run: impl Fn(Box<dyn Backend>) -> Error) -> Vec<String> {
+    let devices = [Some(cpu32(2)), gpu(test)].into_iter().flatten();
+    let errors = devices.map(|device| run(device.boxed()));
+    errors.inspect(|e| assert_eq!(e.kind().exit_code(), 5)).map(|e| e.to_string()).collect()
+}
+
+#[test]
+fn a_row_of_a_window_is_named_by_its_place_in_the_set() {
+    let (data, scaling) = planted();
+    let mut writer = StoredWriter::create().unwrap();
+    writer.append(&data).unwrap();
+    let stored = Arc::new(writer.finish().unwrap().unwrap());
+    // Three batches of rows of 24 bytes.
+    let memory = 16 * 3 * BATCH as u64 * 24;
+    for text in errors("a row of a window", |backend| {
+        let spec = spec(OnDivergence::Stop, PlanKind::Fused);
+        let mut run =
+            Trainer::streamed(&spec, stored.clone(), scaling.clone(), backend, memory).unwrap();
+        run.name_rows(|row| format!("line {}", row + 2));
+        run.fit(None, &mut ()).unwrap_err()
+    }) {
+        let named = format!("rows of the batch: line {}\n", PLANTED + 2);
+        for part in ["epoch 1, step ", "the input of layer 1 of 2: input in column 3", &named] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_overflows_is_named() {
+    let clean = random_data(Loss::SquaredError, ROWS, 5, 1, 4);
+    let Targets::Numbers(numbers) = clean.targets() else { panic!("numbers") };
+    let numbers = Matrix::from_fn(ROWS, 1, |row, _| match row {
+        PLANTED => -3e38,
+        row => numbers.row(row)[0],
+    });
+    let features = clean.features().clone();
+    let data = Dataset::new("planted", features, Targets::Numbers(numbers)).unwrap();
+    let mut scaling = Preprocessing::none(&data);
+    scaling.targets.scale[0] = 2.0;
+    for text in errors("a target that overflows", |backend| {
+        let spec = spec(OnDivergence::Stop, PlanKind::Fused);
+        let net = Net::new(5).layer(12, Activation::Tanh).layer(1, Activation::Identity);
+        let spec = Spec { net, objective: Loss::SquaredError.into(), ..spec };
+        let mut run = Trainer::new(&spec, &data, scaling.clone(), backend).unwrap();
+        run.fit(None, &mut ()).unwrap_err()
+    }) {
+        let step = format!("epoch 1, step {}, the loss: target in column 1", meets(0));
+        let row = format!("1 of the 8 rows of the batch: training row {}\n", PLANTED + 1);
+        for part in [&step, &row] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite_are_named_with_their_layer() {
+    let data = random_classes(ROWS, 5, 3, 4);
+    for (layer, odd) in [(0, f32::NAN), (1, f32::NEG_INFINITY)] {
+        for text in errors("weights that are not finite", |backend| {
+            let spec = spec(OnDivergence::Stop, PlanKind::Fused);
+            let mut run = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
+            let mut weights = run.weights().unwrap();
+            weights[layer].weight.data_mut()[4] = odd;
+            run.set_weights(&weights).unwrap();
+            run.fit(None, &mut ()).unwrap_err()
+        }) {
+            let place = format!("epoch 1, step 1, layer {} of 2: layers.{layer}.z", layer + 1);
+            assert!(text.contains(&place), "{place} in {text}");
+        }
     }
 }
 
@@ -253,9 +330,25 @@ fn values_that_no_detour_avoids_end_the_run() {
 }
 
 #[test]
-fn a_row_that_is_not_finite_is_refused_before_it_is_trained_on() {
-    let features = Matrix::from_fn(4, 3, |r, c| if (r, c) == (2, 1) { f32::NAN } else { 1.0 });
-    let targets = Targets::Numbers(Matrix::from_fn(4, 1, |_, _| 1.0));
-    let error = Dataset::new("set", Features::F32(features), targets).unwrap_err().to_string();
-    assert!(error.contains("a feature is NaN") && error.contains("row 3, column 2"), "{error}");
+fn what_is_not_finite_is_refused_before_it_is_trained_on() {
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let plain = |cols: usize| Matrix::from_fn(4, cols, |_, _| 1.0);
+        let with =
+            |cols: usize| Matrix::from_fn(4, cols, |r, c| if (r, c) == (2, 1) { odd } else { 1.0 });
+        let labels = |values| Targets::Labels { values, names: vec!["a".into(), "b".into()] };
+        let new = |features, targets| {
+            Dataset::new("set", Features::F32(features), targets).map(drop).unwrap_err().to_string()
+        };
+        for (what, error) in [
+            ("feature", new(with(3), Targets::Numbers(plain(1)))),
+            ("target", new(plain(3), Targets::Numbers(with(2)))),
+            ("target", new(plain(3), labels(with(2)))),
+        ] {
+            let named = format!("a {what} is {odd}");
+            assert!(error.contains(&named) && error.contains("row 3, column 2"), "{error}");
+        }
+        let data = Dataset::new("set", Features::F32(plain(3)), Targets::Numbers(plain(1)));
+        let error = data.unwrap().weighted(vec![1.0, odd, 1.0, 1.0]).unwrap_err().to_string();
+        assert!(error.contains(&format!("the weight {odd}")) && error.contains("row 2"), "{error}");
+    }
 }

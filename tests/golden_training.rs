@@ -21,6 +21,7 @@ struct Cases {
     mixups: Vec<LossCase>,
     schedule: Schedule,
     cycle: MomentumCycle,
+    beta2: f32,
     cycles: Vec<CycleCase>,
 }
 
@@ -123,6 +124,7 @@ fn ten_steps_with_a_cycled_momentum_are_those_of_pytorch() {
             if case.optimizer == "rmsprop" {
                 spec.optimizer = spec.optimizer.with_momentum(0.5).unwrap();
             }
+            spec.optimizer = spec.optimizer.with_beta2(golden.beta2).unwrap_or(spec.optimizer);
             (spec.lr, spec.schedule) = (case.lr, golden.schedule);
             spec.cycle_momentum = Some(golden.cycle);
             device.check(&case.optimizer, spec, &data, &case.golden);

@@ -221,7 +221,7 @@ fn every_tile_gives_the_same_bits() {
                 let allowed = all.iter().filter(|products| choices(products).contains(&tile));
                 let choices = allowed.map(|products| (products.clone(), tile)).collect();
                 let mut gpu = Gpu::open(0).unwrap();
-                gpu.set_tuning(Tuning { choices });
+                gpu.set_tuning(Tuning { choices, ..Tuning::default() });
                 run(Box::new(gpu), &spec, &data, PlanKind::Fused).0
             })
             .collect();

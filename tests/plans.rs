@@ -12,6 +12,7 @@ use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::embedding::Embedding;
 use wgrad::gemm::Gemm;
 use wgrad::kernels::tile::Tuning;
+use wgrad::kernels::{dense, fused};
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
 use wgrad::optim::Averaging;
@@ -321,9 +322,15 @@ const FEATURES: [(&str, Change, Change, bool); 22] = [
     ),
 ];
 
-/// The launches of a training step, fused in that way.
-fn launches(spec: &Spec, fusion: Fusion) -> usize {
-    let program = plan::plan(spec, spec.batch_size, Purpose::Train, fusion).program;
+/// The launches of a training step on a GPU.
+fn launches(spec: &Spec) -> usize {
+    let batch = spec.batch_size;
+    let offered = match (fused::fits(spec, batch, u64::MAX), dense::fits(spec, batch, u64::MAX)) {
+        (true, _) => Fusion::Rows,
+        (false, true) => Fusion::Layers,
+        (false, false) => Fusion::None,
+    };
+    let program = plan::plan(spec, batch, Purpose::Train, offered).program;
     let step = &program.ops[program.routines.step.clone()];
     let storage = Storage { bytes: true, classes: true, weighted: false };
     step.iter().map(|op| program.launches(op, storage, usize::MAX, &Tuning::default()).len()).sum()
@@ -333,13 +340,21 @@ fn launches(spec: &Spec, fusion: Fusion) -> usize {
 /// what is on shows in the count, or is proven to cost no launch.
 #[test]
 fn a_feature_that_is_off_costs_no_launch() {
-    let net = Net::new(64)
-        .layer(16, Activation::Tanh)
-        .layer(16, Activation::Tanh)
-        .layer(10, Activation::Identity);
-    let bare = Spec::new(net, Loss::CrossEntropy);
-    for (fusion, expected) in [(Fusion::Rows, 2), (Fusion::Layers, 8), (Fusion::None, 20)] {
-        assert_eq!(launches(&bare, fusion), expected, "{fusion:?}");
+    let spec = |width: usize, plan: PlanKind| {
+        let net = Net::new(64)
+            .layer(width, Activation::Tanh)
+            .layer(width, Activation::Tanh)
+            .layer(10, Activation::Identity);
+        Spec { plan, ..Spec::new(net, Loss::CrossEntropy) }
+    };
+    let plain = spec(16, PlanKind::Plain);
+    // Fused, merged with 2L + 2, and plain: gather, three layers forth and back, loss, update.
+    for (bare, expected) in [
+        (spec(16, PlanKind::Fused), 2),
+        (spec(512, PlanKind::Fused), 8),
+        (plain.clone(), launches(&plain)),
+    ] {
+        assert_eq!(launches(&bare), expected);
         let mut all_off = bare.clone();
         for (feature, off, on, is_op) in FEATURES {
             off(&mut all_off);
@@ -347,13 +362,13 @@ fn a_feature_that_is_off_costs_no_launch() {
             on(&mut with);
             with.check().unwrap();
             assert_ne!(with, bare, "{feature}");
-            let count = launches(&with, fusion);
-            assert_eq!(count > expected, is_op, "{feature}, {fusion:?}: {count} launches");
-            assert!(count >= expected, "{feature}, {fusion:?}: {count} launches");
+            let count = launches(&with);
+            assert!(count >= expected, "{feature}: {count} launches of {expected}");
+            assert_eq!(count > expected, is_op, "{feature}: {count} launches of {expected}");
             off(&mut with);
-            let kept = Spec { schedule: bare.schedule, ..with };
-            assert_eq!(launches(&kept, fusion), expected, "{feature} off again, {fusion:?}");
+            let schedule = bare.schedule;
+            assert_eq!(launches(&Spec { schedule, ..with }), expected, "{feature} off again");
         }
-        assert_eq!(launches(&all_off, fusion), expected, "{fusion:?}");
+        assert_eq!(launches(&all_off), expected);
     }
 }

@@ -353,7 +353,7 @@ fn what_would_make_another_run_of_it_is_refused() {
     refused("--resume run --optimizer sgd", 2, "begun with --optimizer adam");
     refused("other.csv --resume run", 2, "can't go on with --data");
     refused("--resume run --epochs 1", 2, "the run has done 2 epochs");
-    refused("--resume none", 2, "there is no run none");
+    refused("--resume none", 3, "there is no run none");
     refused("--resume run --force", 2, "cannot be used with");
     place.ok("train data.csv --resume run --epochs 2 --layers 4:relu");
     place.write("data.csv", cli_support::plane().replace("10.25", "11.25"));

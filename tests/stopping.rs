@@ -148,3 +148,20 @@ fn what_makes_no_sense_is_refused() {
     let error = blind.fit(None, &mut ()).unwrap_err();
     assert!(error.to_string().contains("without validation data"), "{error}");
 }
+
+/// Random classes can only be learnt by heart: the training loss falls under what anyone could know.
+#[test]
+fn a_net_that_learns_noise_by_heart_is_told_so() {
+    let (training, validation) = sets();
+    let findings = |epochs: usize, validation: &Dataset| {
+        let mut run = trainer(&spec(epochs, Stopping::default()), &cpu32(1));
+        run.fit(Some(validation), &mut ()).unwrap();
+        run.findings().unwrap().join("\n")
+    };
+    let told = findings(300, &validation);
+    assert!(told.contains("the net learns noise by heart; end earlier"), "{told}");
+    // Neither of a loss that hasn't fallen so far yet, nor where held-out rows agree.
+    for found in [findings(2, &validation), findings(300, &training)] {
+        assert!(!found.contains("by heart"), "{found}");
+    }
+}

@@ -137,15 +137,52 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     assert_eq!(place.model("a"), place.model("b"));
     let plan = place.ok(&format!("{train} --dry-run --json")).json();
     assert_eq!(plan[0]["rows"].as_u64(), Some(rows));
+    // From standard input, which is read again and again.
+    let piped = format!("{train} --quiet --out piped").replace("long.csv", "-");
+    let input = std::fs::File::open(place.path("long.csv")).unwrap();
+    let ran = cli_support::ran(place.command(&piped).stdin(input).output().unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(place.model("piped").weights, place.model("run").weights);
     for (options, text) in [
         ("--folds 3", "--folds beside a table larger"),
-        ("--split time:id", "--split time:id of a table larger"),
+        ("--split stratified", "--split stratified of a table larger"),
         ("--memory-limit 1", "no size of memory"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
         let refused = place.run(&format!("{train} {options}"));
         assert_eq!(refused.code, 2, "{options}: {}", refused.stderr);
         assert!(refused.stderr.contains(text), "{options}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_table_larger_than_the_limit_is_split_by_its_columns() {
+    let place = Place::new();
+    let row = |i: usize| {
+        let (part, shop) = (["train", "train", "test", "valid", "train"][i % 5], i * 31 % 83);
+        format!("{part},s{shop},{},{},{}\n", i * 7919 % 40_000, i % 101, 3 * (i % 101) + shop)
+    };
+    let text: String =
+        std::iter::once("part,shop,day,a,y\n".to_string()).chain((0..40_000).map(row)).collect();
+    place.write("long.csv", text);
+    let train = "train long.csv --device cpu --epochs 2 --memory-limit 2M --json";
+    let by_part = place.ok(&format!("{train} --ignore shop,day --split column:part")).json();
+    let end = by_part.last().unwrap();
+    assert_eq!(
+        (&by_part[0]["rows"], &by_part[0]["validation_rows"]),
+        (&24_000.into(), &8_000.into())
+    );
+    for part in ["valid", "test"] {
+        assert!(end[part]["r2"].as_f64().unwrap() > 0.5, "{part}: {end}");
+    }
+    assert!(end["test_baselines"]["mean"]["rmse"].is_number(), "{end}");
+    let plan = place.ok(&format!("{train} --ignore shop,day --split column:part --dry-run")).json();
+    assert_eq!(plan[0]["test_rows"], 8_000);
+    for (ignore, split) in [("part,day", "group:shop"), ("part,shop", "time:day")] {
+        let events = place.ok(&format!("{train} --ignore {ignore} --split {split}")).json();
+        let rows = |name: &str| events[0][name].as_u64().unwrap();
+        assert_eq!(rows("rows") + rows("validation_rows"), 40_000, "{split}");
+        assert!((1_000..9_000).contains(&rows("validation_rows")), "{split}: {}", events[0]);
     }
 }
 

@@ -232,6 +232,44 @@ fn predictions_of_the_saved_model_are_those_at_the_end_of_training_bit_for_bit()
 }
 
 #[test]
+fn categories_become_inputs_as_is_asked_for() {
+    let place = Place::new();
+    let row = |i: usize| format!("{},s{},t{},{}\n", i % 31, i * i % 150, i % 4, i * 7 % 23);
+    let text: String =
+        std::iter::once("n,shop,town,y\n".to_string()).chain((0..3000).map(row)).collect();
+    place.write("shops.csv", text);
+    let planned = |options: &str| {
+        let train = format!("train shops.csv --device cpu --dry-run --json {options}");
+        let plan = place.ok(&train).json();
+        let encoding = |name: &str| {
+            let columns = plan[0]["columns"].as_array().unwrap().iter();
+            let column = columns.clone().find(|c| c["name"] == name).unwrap();
+            column["encoding"].as_str().unwrap().to_string()
+        };
+        [encoding("shop"), encoding("town")]
+    };
+    let few = planned("");
+    assert!(few[0].starts_with("one-hot: ") && few[1] == "one-hot: 4", "{few:?}");
+    let [shop, town] = planned("--hash shop --embed town");
+    assert!(shop == "hashed into 128" && town == "embedded: 4 in 4 dimensions", "{shop} {town}");
+    let row = |i: usize| format!("{},s{},t{},{}\n", i % 31, i % 150, i % 4, i * 7 % 23);
+    let text: String =
+        std::iter::once("n,shop,town,y\n".to_string()).chain((0..3000).map(row)).collect();
+    place.write("shops.csv", text);
+    assert!(planned("")[0].starts_with("embedded: 150 in "));
+    assert_eq!(planned("--embedding-dims 0")[0], "hashed into 128");
+    assert_eq!(planned("--one-hot shop --embedding-dims 0")[0], "one-hot: 150");
+    for (options, text) in [
+        ("--one-hot shop --hash shop", "--one-hot shop beside --hash shop"),
+        ("--hash shopp", "there is no column"),
+        ("--one-hot y", "it is no column of categories"),
+    ] {
+        let refused = place.run(&format!("train shops.csv --device cpu {options}"));
+        assert!(refused.code == 2 && refused.stderr.contains(text), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn labels_are_read_from_columns_or_from_one_with_separators() {
     let dir = tempfile::tempdir().unwrap();
     let open = |text: &str, target: &[&str]| {

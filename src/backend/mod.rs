@@ -7,6 +7,7 @@ pub mod gpu;
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::Step;
+use crate::kernels::mixed::Multiplier;
 use crate::plan::Fusion;
 use crate::program::Program;
 use crate::spec::Spec;
@@ -110,6 +111,22 @@ pub trait Backend {
         Fusion::None
     }
 
+    /// Makes itself ready for programs of mixed precision, before programs and rows are taken in, which
+    /// may be gone: what can multiply in them.
+    ///
+    /// # Errors
+    /// When it computes in f32 only: why.
+    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
+        Err(Error::device(format!("{} trains in f32 only", self.info()))
+            .help("f16 is for GPUs: choose one with --device, or leave --precision f16 out"))
+    }
+
+    /// Multiplies by `multiplier`, one of those that [`Backend::open_mixed`] gave, from the next
+    /// program of mixed precision on.
+    fn multiply_by(&mut self, multiplier: Multiplier) {
+        let _ = multiplier;
+    }
+
     /// Takes a program in: allocates its tensors, all zero but for the constants.
     ///
     /// # Errors
@@ -146,6 +163,42 @@ pub trait Backend {
     /// What went between host and device so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()
+    }
+}
+
+impl<B: Backend + ?Sized> Backend for &mut B {
+    fn info(&self) -> &DeviceInfo {
+        (**self).info()
+    }
+    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
+        (**self).fusion(spec, batch)
+    }
+    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
+        (**self).open_mixed()
+    }
+    fn multiply_by(&mut self, multiplier: Multiplier) {
+        (**self).multiply_by(multiplier);
+    }
+    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        (**self).load(program)
+    }
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        (**self).upload(samples)
+    }
+    fn forget(&mut self, data: DataId) {
+        (**self).forget(data);
+    }
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        (**self).write(tensor, values)
+    }
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        (**self).run(ops, data, steps)
+    }
+    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        (**self).read(tensor, values)
+    }
+    fn traffic(&self) -> Traffic {
+        (**self).traffic()
     }
 }
 

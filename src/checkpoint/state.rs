@@ -50,6 +50,8 @@ struct Meta {
     detours: Detours,
     losses: Option<[f64; 2]>,
     #[serde(default)]
+    held_out_losses: Option<[f64; 2]>,
+    #[serde(default)]
     plateau: Plateau,
     seconds: f64,
     settings: String,
@@ -112,6 +114,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
         }),
         detours: checkpoint.detours.clone(),
         losses: checkpoint.losses,
+        held_out_losses: checkpoint.held_out_losses,
         plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
@@ -258,7 +261,11 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
     };
     let best = |best: BestMeta| -> Result<Arc<Best>> {
         let number = |text: &str| text.parse::<f64>().map_err(|e| damaged(e.to_string()));
-        let values = best.metrics.iter().map(|(name, x)| Ok((known_name(name), number(x)?)));
+        let name = |name: &str| {
+            let known = Metrics::all_names().find(|known| *known == name);
+            known.ok_or_else(|| damaged(format!("an unknown metric, {name}")))
+        };
+        let values = best.metrics.iter().map(|(metric, x)| Ok((name(metric)?, number(x)?)));
         let metrics = Metrics { loss: number(&best.loss)?, values: values.collect::<Result<_>>()? };
         let BestMeta { epoch, step, metric, .. } = best;
         Ok(Arc::new(Best { epoch, step, metric, metrics, tensors: part("best")? }))
@@ -269,6 +276,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         best: meta.best.map(best).transpose()?,
         detours: meta.detours,
         losses: meta.losses,
+        held_out_losses: meta.held_out_losses,
         plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,
@@ -281,10 +289,4 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
 
 fn named(metrics: &Metrics) -> Vec<(String, String)> {
     metrics.values.iter().map(|(name, x)| ((*name).to_string(), x.to_string())).collect()
-}
-
-/// The name of a metric for as long as the process runs: there are few of them.
-fn known_name(name: &str) -> &'static str {
-    let known = ["accuracy", "rmse", "mae", "r2"];
-    known.into_iter().find(|k| *k == name).unwrap_or_else(|| Box::leak(name.into()))
 }

@@ -169,7 +169,8 @@ pub(super) struct PredictArgs {
     #[arg(long, value_name = "csv|tsv|jsonl|parquet|npy")]
     pub format: Option<Format>,
     /// Columns of the data that are carried along as they stand, before the predictions; of
-    /// folders of images the column file. A prediction of the same name becomes predicted_NAME
+    /// folders of images the column file. Parquet and JSON lines have them as numbers or booleans where
+    /// all their values are. A prediction of the same name becomes predicted_NAME
     #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
     pub keep: Vec<String>,
     /// What becomes of a row that can't be read: stop with exit code 3, or pass over it, say so

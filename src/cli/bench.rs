@@ -10,6 +10,7 @@ use crate::config::RunConfig;
 use crate::data::{Dataset, Preprocessing, Scaling};
 use crate::error::{Error, Result};
 use crate::observe::thousands;
+use crate::precision::Precision;
 use crate::spec::Spec;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -25,6 +26,7 @@ struct Line<'a> {
     version: &'static str,
     device: &'a str,
     plan: &'static str,
+    precision: Precision,
     /// Seconds from the start of the process until the first step was done, data load aside.
     start_seconds: f64,
     #[serde(flatten)]
@@ -59,6 +61,7 @@ pub(super) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
         version: env!("CARGO_PKG_VERSION"),
         device: &device,
         plan: spec.plan.name(),
+        precision: spec.precision,
         start_seconds,
         pace,
         ceilings: None,
@@ -131,6 +134,9 @@ fn prepare(args: &BenchArgs) -> Result<Work> {
     let mut spec = case.spec();
     spec.batch_size = args.step.batch_size.unwrap_or(spec.batch_size);
     spec.plan = args.plan.unwrap_or_default();
+    spec.precision = args.step.precision.unwrap_or_default();
+    spec.mixed.scale = args.step.loss_scale.unwrap_or(spec.mixed.scale);
+    spec.check()?;
     let data = Case { rows: case.rows.max(4 * spec.batch_size), ..case }.data()?;
     let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
     Ok(Work { name: case.name.to_string(), spec, data, preprocessing })

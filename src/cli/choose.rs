@@ -12,6 +12,7 @@ use crate::data::{Dataset, Preprocessing};
 use crate::error::Result;
 use crate::files::{cache_directory, write_atomically};
 use crate::observe::{duration, short};
+use crate::precision::Precision;
 use crate::spec::Spec;
 use crate::train::Trainer;
 use serde::{Deserialize, Serialize};
@@ -42,11 +43,13 @@ pub(super) fn open_for(job: &Job) -> Result<Opened> {
     }
     check_threads(config.threads)?;
     let threads = config.threads;
-    let mut candidates = vec![Candidate {
+    let cpu = Candidate {
         name: "the CPU".into(),
         key: format!("cpu {threads:?} {:?}", std::thread::available_parallelism().ok()),
         open: Box::new(move || Ok(Box::new(Cpu::<f32>::new(threads)?))),
-    }];
+    };
+    // The CPU doesn't train in f16.
+    let mut candidates = Vec::from_iter((job.spec.precision == Precision::F32).then_some(cpu));
     candidates.extend(real.into_iter().map(|adapter| Candidate {
         key: format!("{} {} {}", adapter.backend, adapter.name, adapter.driver),
         name: adapter.name,
@@ -82,7 +85,7 @@ struct Remembered {
     why: String,
 }
 
-/// Takes the fastest of `candidates`, the first of which is the CPU; `memory` is the file in which
+/// Takes the fastest of `candidates`, the first of which is the CPU in f32; `memory` is the file in which
 /// choices are remembered.
 fn choose(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -> Result<Opened> {
     let key = work.key(candidates);
@@ -167,11 +170,13 @@ impl Work<'_> {
 
     /// What decides how long a step takes: net, batch, optimiser, devices, version.
     fn key(&self, candidates: &[Candidate]) -> String {
-        let Spec { net, objective, optimizer, batch_size, plan, .. } = self.spec;
+        let Spec { net, objective, optimizer, batch_size, plan, precision, .. } = self.spec;
         let batch = batch_size.min(&self.data.rows()).to_owned();
         let devices: Vec<&str> = candidates.iter().map(|c| c.key.as_str()).collect();
         // A run that is short enough for the CPU in any case isn't remembered.
-        let what = format!("{net:?} {objective:?} {optimizer:?} {batch} {plan:?} {devices:?}");
+        let what = format!(
+            "{net:?} {objective:?} {optimizer:?} {batch} {plan:?} {precision:?} {devices:?}"
+        );
         let digest = Sha256::digest(format!("{what} {}", env!("CARGO_PKG_VERSION")));
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -3,11 +3,11 @@
 
 use super::args::TrainArgs;
 use super::job::{Job, Source};
-use super::judgement::{Baseline, ByName, Judgement, truth};
+use super::judgement::{Baseline, ByName, Judgement};
 use super::judgement_text::{fold_line, fold_tables};
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::RunDirectory;
-use super::train::{announce, ending, say_interrupted, trainer, warn};
+use super::train::{announce, ending, trainer, warn};
 use super::warnings::warnings;
 use super::{open, plan_ahead, print, print_json, say, splitting};
 use crate::backend::device;
@@ -85,7 +85,11 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
     let config = job.config_text(&info)?;
     directory.write_config(&config)?;
-    let mut interrupt = Interrupt::watch(say_interrupted)?;
+    let mut interrupt = Interrupt::watch(|| {
+        say(
+            "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",
+        );
+    })?;
     let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
     let mut fit = |job: &Job, directory: &RunDirectory, text: &str, warnings: &[String]| {
         let config = &job.config.device;
@@ -110,7 +114,8 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         let place = RunDirectory::create(Some(&path), "", false)?;
         let config = fold.config_text(&info)?;
         place.write_config(&config)?;
-        let Finished { summary, .. } = fit(&fold, &place, &config, &found)?;
+        let name = |e: Error| e.at(format!("fold {} of {k}", i + 1));
+        let Finished { summary, .. } = fit(&fold, &place, &config, &found).map_err(name)?;
         if summary.ending == Ending::Interrupted {
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
@@ -167,7 +172,7 @@ impl Folds {
                 }
             }
         }
-        let truth = truth(&job.training, &job.preprocessing)?;
+        let truth = job.preprocessing.truth(&job.training)?;
         let of_baseline = |name: &'static str| {
             let find = |j: &Judgement| {
                 let found = j.baselines.iter().find(|b| b.name == name);

@@ -7,6 +7,7 @@ use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::kernels::dense;
 use crate::plan::{self, Fusion, Plan, Purpose};
+use crate::precision::Precision;
 use crate::spec::{Bias, Layer, Net, Spec};
 use serde::Serialize;
 use std::ops::Range;
@@ -114,7 +115,11 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
     let plain = plan::plain(&spec, spec.batch_size, Purpose::Train);
     let step = plain.program.routines.step.clone();
     let mut programs = vec![("a training step, B rows at a time (--plan plain)", ops(plain, step))];
-    if plan::fusion(&spec, Fusion::Blocks) != Fusion::None {
+    if spec.precision == Precision::F16 {
+        let mixed = plan::mixed(&spec, spec.batch_size, Purpose::Train);
+        let step = mixed.program.routines.step.clone();
+        programs.push(("the same in mixed precision, as it was trained", ops(mixed, step)));
+    } else if plan::fusion(&spec, Fusion::Blocks) != Fusion::None {
         let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
         let step = fused.program.routines.step.clone();
         let title = "the same, fused: on the CPU, and much like it on a GPU where the net is small";

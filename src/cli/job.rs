@@ -100,7 +100,11 @@ impl Source {
         let log = config.data.log.clone().unwrap_or_default();
         let embed = config.data.embed.clone().unwrap_or_default();
         let embedding_dims = config.data.embedding_dims;
-        let fitting = Fitting { scaling, log, embed, embedding_dims };
+        let one_hot = config.data.one_hot.clone().unwrap_or_default();
+        let hash = config.data.hash.clone().unwrap_or_default();
+        let counted = self.streaming.as_ref().map(|table| table.categories().clone());
+        let counted = counted.unwrap_or_default();
+        let fitting = Fitting { scaling, log, one_hot, embed, hash, embedding_dims, counted };
         let mut preprocessing = Preprocessing::fit_rows(data, &parts.training, &fitting)?;
         let training = preprocessing.dataset(data, &parts.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);

@@ -4,12 +4,12 @@ use super::job::Job;
 use crate::backend::device::{self, Choice};
 use crate::checkpoint::{Provenance, load_model, save_model_with};
 use crate::data::{Dataset, Preprocessing, StoredSet, Targets};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::{Constant, Report, Value};
 use crate::linear;
 use crate::matrix::Matrix;
 use crate::model::Model;
-use crate::train::Trainer;
+use crate::train::{Predicted, Trainer};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::path::Path;
@@ -111,7 +111,7 @@ impl Judgement {
         preprocessing: &Preprocessing,
         baselines: &Baselines,
     ) -> Result<Self> {
-        let truth = truth(data, preprocessing)?;
+        let truth = preprocessing.truth(data)?;
         let held = HeldOut { truth: &truth, weights: data.weights() };
         Self::of(&held, loss, predictions, baselines.linear(data)?, baselines)
             .map_err(|e| e.at(data.name()))
@@ -123,34 +123,21 @@ impl Judgement {
         set: &StoredSet,
         loss: f64,
         trainer: &mut Trainer,
-        model: &Model,
         baselines: &Baselines,
     ) -> Result<Self> {
-        let cols = model.predicted_columns();
-        let (mut net, mut linear, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        let mut all: Option<Targets> = None;
-        trainer.each_window(set, |trainer, data| {
-            let predictions = model.predict_in(trainer.session(), data.features_shared())?;
-            net.extend_from_slice(predictions.data());
+        let mut linear = Vec::new();
+        let all = trainer.predict_stored(set, |data| {
             if let Some(predictions) = baselines.linear(data)? {
                 linear.extend_from_slice(predictions.data());
             }
-            weights.extend_from_slice(data.weights().unwrap_or_default());
-            let truth = truth(data, &model.preprocessing)?;
-            match &mut all {
-                Some(all) => all.append(&truth),
-                none => {
-                    *none = Some(truth);
-                    Ok(())
-                }
-            }
+            Ok(())
         })?;
-        let truth = all.ok_or_else(|| Error::failed("no rows to judge by").at(set.name()))?;
-        let weights = Some(&weights[..]).filter(|weights| !weights.is_empty());
-        let held = HeldOut { truth: &truth, weights };
-        let net = Matrix::new(set.rows(), cols, net)?;
-        let linear = baselines.linear.is_some().then(|| Matrix::new(set.rows(), cols, linear));
-        Self::of(&held, loss, net, linear.transpose()?, baselines).map_err(|e| e.at(set.name()))
+        let Predicted { predictions: net, truth, weights } = &all;
+        let held = HeldOut { truth, weights: weights.as_deref() };
+        let linear =
+            baselines.linear.is_some().then(|| Matrix::new(net.rows(), net.cols(), linear));
+        let linear = linear.transpose()?;
+        Self::of(&held, loss, net.clone(), linear, baselines).map_err(|e| e.at(set.name()))
     }
 
     fn of(
@@ -169,17 +156,6 @@ impl Judgement {
     pub fn baselines(&self) -> ByName<'_> {
         ByName::new(&self.baselines)
     }
-}
-
-/// The truth as the model counts it: classes in its order, numbers in the user's units.
-pub(super) fn truth(data: &Dataset, preprocessing: &Preprocessing) -> Result<Targets> {
-    Ok(match data.targets() {
-        Targets::Classes { .. } => match preprocessing.samples(data)?.targets {
-            Some(targets) => targets,
-            None => data.targets().clone(),
-        },
-        numbers => numbers.clone(),
-    })
 }
 
 /// One flat object: the loss, then every metric by name.

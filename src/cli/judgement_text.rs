@@ -1,7 +1,7 @@
 //! Judgements for people: a few lines at the end of training, tables for `evaluate`.
 
 use super::folds::{Folds, Spread};
-use super::judgement::{Baseline, Judgement};
+use super::judgement::Judgement;
 use super::{count, plural};
 use crate::data::Preprocessing;
 use crate::evaluation::{ClassReport, ClassScores, LabelReport, NumberReport, Report, Value};
@@ -156,27 +156,31 @@ pub(super) fn fold_tables(folds: &Folds) -> String {
     text + "all rows: each as the net that didn't see it predicts it\n"
 }
 
-/// Says where a baseline does as well as the net.
+/// Says where a baseline does as well as the net, or better: by the figures as they are shown.
 pub(super) fn not_worth_it(judged: &Judgement) -> Option<String> {
     let name = match judged.report {
         Report::Classes(_) => "accuracy",
         Report::Labels(_) => "f1_micro",
         Report::Numbers(_) => "rmse",
     };
-    let net = find(&judged.report.values(), name)?;
-    let as_good = |b: &&Baseline| {
-        find(&b.values, name).is_some_and(|x| match Metrics::larger_is_better(name) {
-            true => x >= net,
-            false => x <= net,
-        })
+    let of = |values: &[Value]| find(values, name).filter(|x| !x.is_nan());
+    let net = of(&judged.report.values())?;
+    // Further up is better.
+    let height = |x: f64| if Metrics::larger_is_better(name) { x } else { -x };
+    let others = judged.baselines.iter().filter_map(|b| Some((b.name, of(&b.values)?)));
+    // Of equal ones the last: the linear model.
+    let (best, x) = others.max_by(|a, b| height(a.1).total_cmp(&height(b.1)))?;
+    let what = match best {
+        "linear_model" => "a linear model".to_string(),
+        best => format!("always predicting the {}", shown(best).0),
     };
-    let baseline = judged.baselines.iter().rev().find(as_good)?;
-    let found = value((name, find(&baseline.values, name)?));
-    let what = match baseline.name {
-        "linear_model" => "a linear model is".to_string(),
-        name => format!("always predicting the {} is", shown(name).0),
-    };
-    Some(format!("{what} as good ({} {found}): the net gains nothing here", shown(name).0))
+    let (metric, found, own) = (shown(name).0, value((name, x)), value((name, net)));
+    if found == own {
+        return Some(format!("{what} is as good ({metric} {found}): the net gains nothing here"));
+    }
+    (height(x) > height(net)).then(|| {
+        format!("{what} is better ({metric} {found}, the net's {own}): the net gains nothing here")
+    })
 }
 
 /// The whole report as tables of at most 80 columns.

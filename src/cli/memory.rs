@@ -140,7 +140,7 @@ mod tests {
             ("the mean", averaging(Averaging::Swa { fraction: 0.5 }), 3.0),
             ("the total", Spec { micro_batch: Some(50), ..by("sgd") }, 3.0),
         ] {
-            assert!((copies(&spec) - expected).abs() < 0.1, "{what}: {}", copies(&spec));
+            assert!((copies(&spec) - expected).abs() < 0.2, "{what}: {}", copies(&spec));
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::observe::duration;
 use crate::schedule::Span;
 use crate::train::Trainer;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -25,14 +26,20 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let spec = &job.spec;
     let seconds = seconds(job, steps)?;
     let columns = columns(job);
+    let class_weights = class_weights(job)?;
+    let test_rows = match &job.streaming {
+        Some(table) if table.test_rows > 0 => table.test_rows,
+        _ => job.test.as_ref().map_or(0, Dataset::rows),
+    };
     if json {
         print_json(&serde_json::json!({
             "event": "plan",
             "data": job.training.name(),
             "rows": rows,
             "validation_rows": validation_rows,
-            "test_rows": job.test.as_ref().map_or(0, Dataset::rows),
+            "test_rows": test_rows,
             "columns": columns,
+            "class_weights": class_weights,
             "net": spec.net,
             "parameters": spec.net.parameters(),
             "steps_per_epoch": steps,
@@ -47,7 +54,6 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
         0 => format!("none for {name}"),
         rows => format!("{} for {name}", count(rows, "row")),
     };
-    let test_rows = job.test.as_ref().map_or(0, Dataset::rows);
     let text = [
         format!("data       {}: {}", job.training.name(), describe_data(&job.training)),
         format!(
@@ -57,9 +63,17 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             held_out("test", test_rows),
             job.config.run.split.as_ref().map_or(String::new(), |split| format!(" ({split})")),
         ),
+        class_weights.map_or(String::new(), |weights| describe_weights(&weights)),
         format!("scaling    {}", job.scaling),
         describe_columns(job, &columns),
         format!("net        {}", describe_net(&spec.net)),
+        match job.config.net.residual {
+            Some(depth @ 1..) => format!(
+                "           residual blocks of {} behind the first hidden layer",
+                count(depth, "layer")
+            ),
+            _ => String::new(),
+        },
         format!("           {}", count(spec.net.parameters(), "parameter")),
         format!("loss       {}", spec.objective),
         format!(
@@ -110,6 +124,23 @@ fn seconds(job: &Job, steps: usize) -> Result<f64> {
         }
         timed = if seconds > TIMED / 16.0 { timed * 4 } else { timed * 16 };
     }
+}
+
+/// How much the rows of each class count in the loss, where that was asked for.
+fn class_weights(job: &Job) -> Result<Option<BTreeMap<String, f32>>> {
+    let (Some(weight), Some(names)) = (&job.config.data.class_weight, job.training.class_names())
+    else {
+        return Ok(None);
+    };
+    let weights = weight.of_classes(job.training.targets())?;
+    Ok(Some(names.iter().cloned().zip(weights).collect()))
+}
+
+fn describe_weights(weights: &BTreeMap<String, f32>) -> String {
+    const SHOWN: usize = 10;
+    let each = weights.iter().take(SHOWN).map(|(class, weight)| format!("{class} {weight}"));
+    let more = if weights.len() > SHOWN { ", …" } else { "" };
+    format!("weights    of classes: {}{more}", each.collect::<Vec<_>>().join(", "))
 }
 
 /// A column as it was understood.

@@ -3,7 +3,7 @@
 use super::args::{OnError, PredictArgs};
 use super::open::{Trained, open_device};
 use super::{count, printed, say};
-use crate::data::{self, InputChunk};
+use crate::data::{self, InputChunk, Keep};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, write_error};
 use crate::predictions::{Columns, Format, Rows, Writer};
@@ -27,7 +27,8 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     let mut work = Work { args, trained: &trained, format, keep: &keep, state: None, skipped: 0 };
     let preprocessing = &trained.model.preprocessing;
     let take = |chunk| work.predict(chunk);
-    data::pass_inputs(&args.model.data, preprocessing, &options, &keep, take)?;
+    let kept = Keep { names: &keep, typed: matches!(format, Format::Parquet | Format::Jsonl) };
+    data::pass_inputs(&args.model.data, preprocessing, &options, kept, take)?;
     let Work { state, skipped, .. } = work;
     let Some(State { writer, rows, .. }) = state else {
         return Err(Error::failed("there was nothing to predict").at(&args.model.data));

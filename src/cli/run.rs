@@ -154,7 +154,11 @@ impl Run<'_> {
             _ => {}
         }
         let observers = &mut Together(observers);
-        let fitted = match self.stored_validation() {
+        let stored = match held_out {
+            HeldOut::Validation => self.stored_validation(),
+            HeldOut::Test => self.stored_test(),
+        };
+        let fitted = match stored {
             Some(set) => trainer.fit_stored(set.clone(), observers),
             None => trainer.fit(watched, observers),
         };
@@ -235,28 +239,32 @@ impl Run<'_> {
         };
         let complete = end.ending != Ending::Interrupted;
         let findings = if complete { trainer.findings()? } else { Vec::new() };
-        if let (Some(data), None, true) = (&self.job.test, &test, complete) {
-            test = Some(trainer.evaluate(data)?);
+        if let (None, true) = (&test, complete) {
+            test = match (self.stored_test(), &self.job.test) {
+                (Some(set), _) => Some(trainer.evaluate_stored(&set.clone())?),
+                (None, data) => data.as_ref().map(|data| trainer.evaluate(data)).transpose()?,
+            };
         }
         let baselines = match complete && (valid.is_some() || test.is_some()) {
             true => Baselines::fit(self.job)?,
             false => Baselines::default(),
         };
         baselines.save(self.directory.path(), self.job)?;
-        let mut judge = |data: &Option<Dataset>, metrics: Option<Metrics>| {
-            let (Some(data), Some(metrics)) = (data, metrics) else { return Ok(None) };
+        let mut judge = |stored: Option<&Arc<StoredSet>>,
+                         data: &Option<Dataset>,
+                         metrics: Option<Metrics>|
+         -> Result<Option<Judgement>> {
+            let Some(Metrics { loss, .. }) = metrics else { return Ok(None) };
+            if let Some(set) = stored {
+                return Judgement::of_stored(set, loss, trainer, &baselines).map(Some);
+            }
+            let Some(data) = data else { return Ok(None) };
             let predictions = model.predict_in(trainer.session(), data.features_shared())?;
             let preprocessing = &self.job.preprocessing;
-            Judgement::new(data, metrics.loss, predictions, preprocessing, &baselines).map(Some)
+            Judgement::new(data, loss, predictions, preprocessing, &baselines).map(Some)
         };
-        let test = judge(&self.job.test, test)?;
-        let valid = match (self.stored_validation(), valid) {
-            (None, valid) => judge(&self.job.validation, valid)?,
-            (Some(set), Some(metrics)) => {
-                Some(Judgement::of_stored(set, metrics.loss, trainer, &model, &baselines)?)
-            }
-            (Some(_), None) => None,
-        };
+        let test = judge(self.stored_test(), &self.job.test, test)?;
+        let valid = judge(self.stored_validation(), &self.job.validation, valid)?;
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
             model: self.directory.model(),
@@ -280,6 +288,11 @@ impl Run<'_> {
     /// The rows held out of a table that isn't held in memory.
     fn stored_validation(&self) -> Option<&Arc<StoredSet>> {
         self.job.stored.as_ref()?.validation.as_ref()
+    }
+
+    /// The rows for a test of such a table.
+    fn stored_test(&self) -> Option<&Arc<StoredSet>> {
+        self.job.stored.as_ref()?.test.as_ref()
     }
 
     fn save(&self, model: &Model) -> Result<()> {

@@ -94,7 +94,7 @@ impl RunDirectory {
         if path.join(CONFIG).is_file() {
             return Ok(RunDirectory { path: path.to_path_buf() });
         }
-        Err(Error::usage(format!("there is no run {}", path.display()))
+        Err(Error::data(format!("there is no run {}", path.display()))
             .help("name a run directory, such as runs/digits-1"))
     }
 

@@ -3,10 +3,11 @@
 use crate::activation::Activation;
 use crate::augment::Augment;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig};
-use crate::data::{Colour, Dataset, ImageShape, Targets};
+use crate::data::{Colour, Dataset, ImageShape};
 use crate::embedding::Embedding;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::loss::{Loss, Objective};
+use crate::metrics::Metrics;
 use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::schedule::Length;
 use crate::spec::{Layer, Net, Spec, Units};
@@ -162,6 +163,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         mixup,
         batch_size,
         micro_batch,
+        precision,
+        loss_scale,
     } = &mut config.step;
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
@@ -201,6 +204,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
     spec.micro_batch = *micro_batch;
+    spec.precision = *precision.get_or_insert_default();
+    spec.mixed.scale = loss_scale.unwrap_or(spec.mixed.scale);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
     spec.seed = *config.data.seed.get_or_insert(0);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);
@@ -221,16 +226,14 @@ fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Re
 
 /// Refuses a metric that the run doesn't have.
 fn check_metric(metric: &str, training: &Dataset) -> Result<()> {
-    let metrics: &[&str] = match training.targets() {
-        Targets::Classes { .. } => &["loss", "accuracy"],
-        Targets::Numbers(_) => &["loss", "rmse", "mae", "r2"],
-        Targets::Labels { .. } => &["loss"],
-    };
-    if metrics.contains(&metric) {
+    let names = Metrics::names(training.targets());
+    if metric == "loss" || names.contains(&metric) {
         return Ok(());
     }
+    let near = nearest(metric, names.iter().copied());
+    let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
     Err(Error::usage(format!("{metric} is no metric of these data"))
-        .help(format!("they have {}", metrics.join(", "))))
+        .help(format!("{hint}they have loss, {}", names.join(", "))))
 }
 
 /// When the run ends early and what it keeps. A run that ends by a metric is compared by it too, so
@@ -255,9 +258,14 @@ fn resolve_stopping(
         check_metric(metric, training).map_err(|e| e.at(format!("--metric {metric}")))?;
     }
     let keep = *run.keep.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
+    let stop_at = run.stop_at.as_ref().map(|stop_at| stop_at.metric.clone());
+    let mut measured: Vec<String> = run.metric.iter().chain(&stop_at).cloned().collect();
+    measured.retain(|metric| !Metrics::is_summed(metric));
+    measured.dedup();
     spec.stopping = Stopping {
         keep,
-        metric: run.metric.clone().or_else(|| Some(run.stop_at.as_ref()?.metric.clone())),
+        metric: run.metric.clone().or(stop_at),
+        measured,
         patience: run.patience,
         time_limit: run.time_limit.map(|span| span.0),
         on_divergence: run.on_divergence.unwrap_or_default(),

@@ -25,9 +25,7 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
     let fraction = match (&config.run.validation, &given) {
         (Some(Validation::Path(_)), None) => return Ok(all()),
         (Some(_), Some(Split::Column(_))) | (Some(Validation::Path(_)), Some(_)) => {
-            return Err(Error::usage("--validation beside --split").help(
-                "a fraction goes with every split but column:COL, other data with none of them",
-            ));
+            return Err(beside_column());
         }
         (_, Some(Split::Column(column))) => return data.parts(column),
         (Some(Validation::Fraction(fraction)), _) => *fraction,
@@ -48,6 +46,12 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
         Split::Time(column) => split::by_time(&data.times(&column)?, fraction),
         Split::Column(column) => data.parts(&column),
     }
+}
+
+/// The error for held-out rows that are asked for in two ways.
+pub(super) fn beside_column() -> Error {
+    Error::usage("--validation beside --split")
+        .help("a fraction goes with every split but column:COL, other data with none of them")
 }
 
 /// The parts of fold `fold` of `k`, counted from 1.

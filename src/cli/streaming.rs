@@ -2,10 +2,12 @@
 //! and trained on in windows.
 
 use super::job::Job;
+use super::{count, say, splitting};
 use crate::config::{TrainConfig, Validation};
-use crate::data::split::{self, Parts, Split};
-use crate::data::{self, DataOptions, StoredSet, StoredWriter, StreamedTable};
+use crate::data::split::{self, Part, Parts, Split};
+use crate::data::{self, Categories, Census, DataOptions, StoredSet, StoredWriter, StreamedTable};
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The part of the rows that is held out unless something else is asked for.
@@ -15,17 +17,17 @@ const VALIDATION: f64 = 0.1;
 pub(super) struct Streaming {
     table: StreamedTable,
     limit: u64,
-    /// The part that is held out, row by row at random.
-    fraction: f64,
-    seed: u64,
+    census: Census,
     pub training_rows: usize,
     pub validation_rows: usize,
+    pub test_rows: usize,
 }
 
 /// Its encoded rows, in files.
 pub(super) struct Stored {
     pub training: Arc<StoredSet>,
     pub validation: Option<Arc<StoredSet>>,
+    pub test: Option<Arc<StoredSet>>,
     pub limit: u64,
 }
 
@@ -39,7 +41,7 @@ pub(super) fn open(
     options: &DataOptions,
 ) -> Result<Option<Streaming>> {
     let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
-    if data::NAMES.contains(&name) || name == "-" || !data::is_table(name, options)? {
+    if data::NAMES.contains(&name) || !data::is_table(name, options)? {
         return Ok(None);
     }
     // The sample lives beside the windows.
@@ -51,17 +53,13 @@ pub(super) fn open(
         return Err(Error::usage("--folds beside a table larger than --memory-limit")
             .help("raise the limit, or leave out --folds"));
     }
-    match config.run.split.get_or_insert(Split::Random) {
-        Split::Random => {}
-        other => {
-            return Err(Error::usage(format!("--split {other} of a table larger than --memory-limit"))
-                .help("such rows are held out at random: leave out --split, or give other data with --validation"));
-        }
-    }
-    let fraction = match &config.run.validation {
-        Some(Validation::Fraction(fraction)) => *fraction,
-        Some(Validation::Path(_)) => 0.0,
-        None => VALIDATION,
+    let split = config.run.split.get_or_insert(Split::Random).clone();
+    let fraction = match (&config.run.validation, &split) {
+        (Some(_), Split::Column(_)) => return Err(splitting::beside_column()),
+        (Some(Validation::Path(_)), Split::Random) => 0.0,
+        (Some(Validation::Path(_)), _) => return Err(splitting::beside_column()),
+        (Some(Validation::Fraction(fraction)), _) => *fraction,
+        (None, _) => VALIDATION,
     };
     if !(0.0..1.0).contains(&fraction) {
         // The error for a fraction that makes no sense.
@@ -70,10 +68,19 @@ pub(super) fn open(
     if let Some(Validation::Path(_)) = &config.run.validation {
         config.run.split = None;
     }
-    let seed = config.data.seed.unwrap_or(0);
-    let held_out = (0..table.rows()).filter(|&row| split::is_held_out(row, fraction, seed)).count();
-    let training_rows = table.rows() - held_out;
-    Ok(Some(Streaming { table, limit, fraction, seed, training_rows, validation_rows: held_out }))
+    // Of no part nothing is held out, whatever would decide it.
+    let split = if fraction == 0.0 { Split::Random } else { split };
+    let census = table.census(&split, fraction, config.data.seed.unwrap_or(0))?;
+    for name in &census.too_many {
+        say(format_args!(
+            "note: the column {name} has so many categories that only those of {} are told apart",
+            count(table.sample().rows(), "row")
+        ));
+    }
+    let rows = |part: Part| census.parts.rows(part).count();
+    let (validation_rows, test_rows) = (rows(Part::Validation), rows(Part::Test));
+    let training_rows = table.rows() - validation_rows - test_rows;
+    Ok(Some(Streaming { table, limit, census, training_rows, validation_rows, test_rows }))
 }
 
 impl Streaming {
@@ -82,21 +89,27 @@ impl Streaming {
         self.table.sample().clone()
     }
 
-    fn is_held_out(&self, row: usize) -> bool {
-        split::is_held_out(row, self.fraction, self.seed)
+    /// The categories of the rows that are trained on.
+    pub fn categories(&self) -> &BTreeMap<String, Categories> {
+        &self.census.categories
     }
 
     /// The row of the table that is the training row of that number.
     pub fn training_row(&self, number: usize) -> usize {
-        let mut training = (0..self.table.rows()).filter(|&row| !self.is_held_out(row));
-        training.nth(number).unwrap_or(number)
+        self.census.parts.rows(Part::Training).nth(number).unwrap_or(number)
     }
 
     /// The parts of the sample.
     pub fn parts(&self) -> Parts {
-        let places = self.table.places();
-        let (validation, training) = (0..places.len()).partition(|&i| self.is_held_out(places[i]));
-        Parts { training, validation, test: Vec::new() }
+        let mut parts = Parts::default();
+        for (i, &row) in self.table.places().iter().enumerate() {
+            match self.census.parts.of(row) {
+                Part::Training => parts.training.push(i),
+                Part::Validation => parts.validation.push(i),
+                Part::Test => parts.test.push(i),
+            }
+        }
+        parts
     }
 
     /// Encodes all rows as the job says, into files.
@@ -104,11 +117,19 @@ impl Streaming {
     /// # Errors
     /// With line and column, for a value that doesn't fit what was fitted; when the disk is full.
     pub fn store(&self, job: &Job) -> Result<Stored> {
-        let (mut training, mut validation) = (StoredWriter::create()?, StoredWriter::create()?);
+        let mut training = StoredWriter::create()?;
+        let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
         self.table.pass(&job.preprocessing, |chunk| {
-            let (held_out, kept): (Vec<usize>, Vec<usize>) =
-                (0..chunk.data.rows()).partition(|&row| self.is_held_out(chunk.first + row));
-            for (rows, writer) in [(kept, &mut training), (held_out, &mut validation)] {
+            let own = |part: Part| -> Vec<usize> {
+                let is_own = |row: &usize| self.census.parts.of(chunk.first + row) == part;
+                (0..chunk.data.rows()).filter(is_own).collect()
+            };
+            for (part, writer) in [
+                (Part::Training, &mut training),
+                (Part::Validation, &mut validation),
+                (Part::Test, &mut test),
+            ] {
+                let rows = own(part);
                 if !rows.is_empty() {
                     writer.append(&chunk.data.select(&rows))?;
                 }
@@ -119,6 +140,7 @@ impl Streaming {
             Error::data("no row is left to train on").help("hold fewer rows out with --validation")
         })?;
         let validation = validation.finish()?.map(Arc::new);
-        Ok(Stored { training: Arc::new(training), validation, limit: self.limit })
+        let test = test.finish()?.map(Arc::new);
+        Ok(Stored { training: Arc::new(training), validation, test, limit: self.limit })
     }
 }

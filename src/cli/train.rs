@@ -153,6 +153,9 @@ pub(super) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
         trainer.set_weights(weights)?;
     }
     trainer.name_rows(job.row_name());
+    if let Some(admission) = trainer.admission() {
+        say(format_args!("precision: f16: {admission}"));
+    }
     Ok(trainer)
 }
 

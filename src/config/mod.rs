@@ -48,8 +48,10 @@ impl DataConfig {
                 target: names(&self.target),
                 columns: names(&self.columns),
                 ignore: names(&self.ignore),
-                // What is embedded is a category, whatever it looks like.
-                categorical: [names(&self.categorical), names(&self.embed)].concat(),
+                // What is turned into inputs as categories is one, whatever it looks like.
+                categorical: [&self.categorical, &self.one_hot, &self.hash, &self.embed]
+                    .map(names)
+                    .concat(),
                 numeric: names(&self.numeric),
                 sample_weight: self.sample_weight.clone(),
                 reserved: Vec::new(),
@@ -76,7 +78,7 @@ macro_rules! first_given {
 }
 first_given! {
     DataConfig {
-        data, data_dir, target, columns, ignore, categorical, numeric, log, embed,
+        data, data_dir, target, columns, ignore, categorical, numeric, log, one_hot, hash, embed,
         embedding_dims, class_weight, sample_weight, task, scaling, image_size, image_colour, seed
     }
     NetConfig {
@@ -86,7 +88,7 @@ first_given! {
     StepConfig {
         optimizer, lr, schedule, warmup, momentum, cycle_momentum, beta2, epsilon, weight_decay, decay_all,
         max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
-        mixup, batch_size, micro_batch
+        mixup, batch_size, micro_batch, precision, loss_scale
     }
     RunConfig {
         preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -236,6 +238,8 @@ mod tests {
             categorical = ["town"]
             numeric = ["rooms"]
             log = ["rooms"]
+            one-hot = ["street"]
+            hash = ["shop"]
             embed = ["town"]
             embedding-dims = 8
             class-weight = "yes=3,no=0.5"
@@ -278,6 +282,8 @@ mod tests {
             mixup = 0.25
             batch-size = 32
             micro-batch = 8
+            precision = "f16"
+            loss-scale = 1024.0
             validation = 0.2
             split = "group:street"
             folds = 5

@@ -10,6 +10,7 @@ use crate::init::Init;
 use crate::loss::Objective;
 use crate::observe::{Every, TimeSpan};
 use crate::optim::Optimizer;
+use crate::precision::Precision;
 use crate::schedule::{MomentumCycle, Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
 use crate::stopping::{Keep, OnDivergence, StopAt};
@@ -62,6 +63,17 @@ pub struct DataConfig {
     #[arg(long, env = "WGRAD_LOG", value_name = "NAME[,NAME…]", value_delimiter = ',')]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
+
+    /// Columns of categories that become an input for each category; with up to 100 categories (rare
+    /// ones, which share an input, not counted) columns do anyway
+    #[arg(long, env = "WGRAD_ONE_HOT", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub one_hot: Option<Vec<String>>,
+
+    /// Columns of categories that are hashed into 128 shared inputs, two for each category
+    #[arg(long, env = "WGRAD_HASH", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Vec<String>>,
 
     /// Columns of categories that the net embeds: each category becomes a vector that is learnt; with
     /// more than 100 categories columns are anyway
@@ -328,6 +340,18 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", value_parser = whole("16"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
+
+    /// f32, or f16: activations and a copy of the weights in half precision, on GPUs that were seen
+    /// to compute right and faster so [default: f32]
+    #[arg(long, env = "WGRAD_PRECISION", value_name = "f32|f16")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
+
+    /// What the loss is multiplied by at first in f16, a power of two; then it follows overflows
+    /// [default: 65536]
+    #[arg(long, env = "WGRAD_LOSS_SCALE", value_name = "SCALE", value_parser = number("65536"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f32>,
 }
 
 /// How long, where, and to what end.
@@ -398,8 +422,9 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
 
-    /// The metric on the validation rows by which epochs are compared [default: that of --stop-at,
-    /// else accuracy for classes and loss for all else]
+    /// The metric on the validation rows by which epochs are compared: loss, accuracy, f1, roc_auc, rmse
+    /// or any other of the report; one that isn't shown anyway is measured after each epoch [default:
+    /// that of --stop-at, else accuracy for classes and loss for all else]
     #[arg(long, env = "WGRAD_METRIC", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
 use super::read::{Rows, Selection, Want};
-use super::stream::Source;
+use super::stream::{Seekable, Source};
 use crate::error::{Error, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -19,7 +19,6 @@ use num_traits::AsPrimitive;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Once};
@@ -148,22 +147,16 @@ fn open(
         Ok((header, selection, places))
     };
     let bytes = || -> Result<Box<dyn Bytewise>> {
-        Ok(match source {
-            Source::File(path) => {
-                let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
-                Box::new(BufReader::new(file))
-            }
-            Source::Memory(_, bytes) => Box::new(Cursor::new(bytes.clone())),
+        Ok(match source.seekable()? {
+            Seekable::File(file) => Box::new(BufReader::new(file)),
+            Seekable::Memory(bytes) => Box::new(Cursor::new(bytes)),
         })
     };
     match format {
-        Format::Parquet => match source {
-            Source::File(path) => {
-                let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
-                parquet(ParquetRecordBatchReaderBuilder::try_new(file), plan)
-            }
-            Source::Memory(_, bytes) => {
-                let bytes = Bytes::from_owner(bytes.clone());
+        Format::Parquet => match source.seekable()? {
+            Seekable::File(file) => parquet(ParquetRecordBatchReaderBuilder::try_new(file), plan),
+            Seekable::Memory(bytes) => {
+                let bytes = Bytes::from_owner(bytes);
                 parquet(ParquetRecordBatchReaderBuilder::try_new(bytes), plan)
             }
         },

@@ -4,7 +4,7 @@ use super::idx_set;
 use super::read::{self, Rows};
 use super::source::{Found, Images, Ready, check_ready, find, shape_for};
 use super::stream::{Source, set_name};
-use super::trained::Reading;
+use super::trained::{Keep, Reading};
 use super::{DataOptions, Encoding, Features, Frame, Preprocessing};
 use crate::error::{Error, Result};
 use arrow_array::{ArrayRef, StringArray};
@@ -27,8 +27,8 @@ pub struct Inputs {
 pub struct InputChunk {
     /// The features: (rows, features).
     pub features: Arc<Features>,
-    /// The columns that are carried along, in the order in which they were asked for: texts as
-    /// they stand in a text, else values of the file's types.
+    /// The columns that are carried along, in the order in which they were asked for: of a text as
+    /// [`Keep`] says, else values of the file's types.
     pub kept: Vec<ArrayRef>,
     /// What is wrong with each row that can't be read and is left out, with its place.
     pub faults: Vec<Error>,
@@ -48,7 +48,7 @@ pub fn open_inputs(
         Found::Table(source) => source,
         found => return Ok(ready(found, name, preprocessing, options, false)?.0),
     };
-    let reading = Reading { preprocessing, options, with_targets: false, keep: &[] };
+    let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
     let (known, frame) = reading.whole(&source)?;
     let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
     let InputChunk { features, faults, .. } = encode(&source, &known, rows)?;
@@ -59,7 +59,8 @@ pub fn open_inputs(
 }
 
 /// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file in bounded memory,
-/// anything else as one chunk. The columns that `keep` names are carried along; folders of images
+/// anything else as one chunk. The columns that `keep` names
+/// are carried along; folders of images
 /// have the column `file`. What to do about rows that can't be read is up to `take`.
 ///
 /// # Errors
@@ -68,19 +69,21 @@ pub fn pass_inputs(
     name: &str,
     preprocessing: &Preprocessing,
     options: &DataOptions,
-    keep: &[String],
+    keep: Keep<'_>,
     mut take: impl FnMut(InputChunk) -> Result<()>,
 ) -> Result<()> {
     let source = match find(name, options)? {
         Found::Table(source) => source,
         found => {
-            let wants_file = keep == [FILE];
+            let wants_file = keep.names == [FILE];
             let (Inputs { features, .. }, files) =
                 ready(found, name, preprocessing, options, wants_file)?;
             let kept: Vec<ArrayRef> = files.into_iter().collect();
-            if kept.len() < keep.len() {
-                let error =
-                    Error::usage(format!("--keep {}: there is no such column", keep.join(",")));
+            if kept.len() < keep.names.len() {
+                let error = Error::usage(format!(
+                    "--keep {}: there is no such column",
+                    keep.names.join(",")
+                ));
                 return Err(error.at(name).help(
                     "tables have columns to keep, and folders of images have one, called file",
                 ));
@@ -129,7 +132,7 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
 }
 
 /// The rows with a feature that is no finite number, and the first of these: (row, column).
-fn not_finite(features: &Features) -> Vec<(usize, usize)> {
+pub(super) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
     let Features::F32(values) = features else { return Vec::new() };
     // All at once first: hardly ever is there one.
     if values.data().iter().fold(true, |all, x| all & x.is_finite()) {
@@ -140,7 +143,7 @@ fn not_finite(features: &Features) -> Vec<(usize, usize)> {
 }
 
 /// The column of a table that the feature in that place comes from, for a message.
-fn name_of(encoding: &Encoding, frame: &Frame, column: usize) -> String {
+pub(super) fn name_of(encoding: &Encoding, frame: &Frame, column: usize) -> String {
     let mut ends = encoding.features.iter().scan(0, |end, f| {
         *end += f.encoder.width();
         Some(*end)
@@ -230,9 +233,10 @@ mod tests {
         let text = b"1,2\n3\n4,x\n,5\n6,1e300\n\n7,\xFF\n8,9\n";
         let csv = write(dir.path(), "new.csv", text);
         let (options, model) = (DataOptions::default(), plain(2));
-        let keep = ["1".to_string()];
+        let names = ["1".to_string()];
+        let keep = Keep { names: &names, typed: false };
         let mut found = Vec::new();
-        pass_inputs(&csv, &model, &options, &keep, |chunk| {
+        pass_inputs(&csv, &model, &options, keep, |chunk| {
             found.push(chunk);
             Ok(())
         })
@@ -253,7 +257,8 @@ mod tests {
         assert_eq!(faults.len(), 5);
         let first = open_inputs(&csv, &model, &options).unwrap_err();
         assert_eq!((first.kind().exit_code(), first.brief()), (3, faults[0].clone()));
-        let error = pass_inputs(&csv, &model, &options, &["id".into()], |_| Ok(())).unwrap_err();
+        let keep = Keep { names: &["id".into()], typed: false };
+        let error = pass_inputs(&csv, &model, &options, keep, |_| Ok(())).unwrap_err();
         assert!(error.kind().exit_code() == 2 && error.to_string().contains("\"id\""), "{error}");
     }
 }

@@ -40,26 +40,7 @@ impl Data {
     /// As [`Data::groups`], and for a value that is missing or no time.
     pub fn times(&self, column: &str) -> Result<Vec<f64>> {
         let (frame, place, values) = self.column_of(column)?;
-        let times: Vec<f64> = match values {
-            Values::Texts(texts) => {
-                let format = time::format_of(texts.words.iter());
-                let of = |word: &str| format.and_then(|f| time::seconds(word, f));
-                let words: Vec<f64> =
-                    texts.words.iter().map(|word| of(word).unwrap_or(f64::NAN)).collect();
-                let time = |&code: &u32| words.get(code as usize).copied().unwrap_or(f64::NAN);
-                texts.codes.iter().map(time).collect()
-            }
-            numbers => (0..frame.rows).map(|row| numbers.number(row)).collect(),
-        };
-        match times.iter().position(|t| !t.is_finite()) {
-            None => Ok(times),
-            Some(row) => Err(Error::data(match values.text(row) {
-                Some(text) => format!("{text:?} is no time like the others of its column"),
-                None => "a row without its time".into(),
-            })
-            .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-            .help("write all as numbers, or all as dates such as 2024-01-31; or split otherwise")),
-        }
+        times_of(frame, place, values, time_format(values))
     }
 
     /// The parts that a column names.
@@ -74,7 +55,7 @@ impl Data {
             .map_err(|e| e.at(frame.header.describe(place)))
     }
 
-    fn column_of(&self, column: &str) -> Result<(&Frame, usize, &Values)> {
+    pub(super) fn column_of(&self, column: &str) -> Result<(&Frame, usize, &Values)> {
         let table = self.table().ok_or_else(|| {
             Error::usage(format!(
                 "a split by the column {column:?}, but {} is no table",
@@ -89,5 +70,44 @@ impl Data {
                 .help("leave it out of --ignore: it isn't learnt from anyway")
         })?;
         Ok((frame, place, values))
+    }
+}
+
+/// The form that all texts of a column of times have.
+pub(super) fn time_format(values: &Values) -> Option<&'static str> {
+    match values {
+        Values::Texts(texts) => time::format_of(texts.words.iter()),
+        _ => None,
+    }
+}
+
+/// The time of each row of a column, whose texts have that form.
+///
+/// # Errors
+/// With line and column, for a value that is missing or no time.
+pub(super) fn times_of(
+    frame: &Frame,
+    place: usize,
+    values: &Values,
+    format: Option<&str>,
+) -> Result<Vec<f64>> {
+    let times: Vec<f64> = match values {
+        Values::Texts(texts) => {
+            let of = |word: &str| format.and_then(|f| time::seconds(word, f));
+            let words: Vec<f64> =
+                texts.words.iter().map(|word| of(word).unwrap_or(f64::NAN)).collect();
+            let time = |&code: &u32| words.get(code as usize).copied().unwrap_or(f64::NAN);
+            texts.codes.iter().map(time).collect()
+        }
+        numbers => (0..frame.rows).map(|row| numbers.number(row)).collect(),
+    };
+    match times.iter().position(|t| !t.is_finite()) {
+        None => Ok(times),
+        Some(row) => Err(Error::data(match values.text(row) {
+            Some(text) => format!("{text:?} is no time like the others of its column"),
+            None => "a row without its time".into(),
+        })
+        .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
+        .help("write all as numbers, or all as dates such as 2024-01-31; or split otherwise")),
     }
 }

@@ -7,12 +7,12 @@
 //! later pass gives encoded chunks in the order of the file.
 
 use super::frame::{Frame, Texts, Values};
-use super::read::{self, Known, Rows, Selection};
+use super::read::{self, Known, Rows, Selection, Want};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
 use super::table::{self, Fitting, Table};
 use super::target::MAX_CLASSES;
-use super::trained::Reading;
+use super::trained::{Keep, Reading};
 use super::{Data, Dataset, Preprocessing};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
@@ -126,6 +126,17 @@ impl StreamedTable {
         Preprocessing::fit_rows(&self.sample, &rows, fitting)
     }
 
+    /// Takes what is wanted of the columns, chunk by chunk in order.
+    pub(super) fn read_columns(
+        &self,
+        wanted: Vec<Want>,
+        mut take: impl FnMut(Rows) -> Result<()>,
+    ) -> Result<()> {
+        let known = Known { names: &self.options.columns.target, unnamed: false };
+        let want = |_: &super::Header| Ok(Selection::from(wanted));
+        read::pass(&self.source, known, want, |rows| take(rows.sound()?))
+    }
+
     /// Encodes all rows chunk by chunk, in order.
     ///
     /// # Errors
@@ -150,7 +161,7 @@ fn pass(
     mut take: impl FnMut(EncodedChunk) -> Result<()>,
 ) -> Result<()> {
     let (place, name) = (source.path().display().to_string(), set_name(source.path()));
-    let reading = Reading { preprocessing, options, with_targets: true, keep: &[] };
+    let reading = Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
     reading.pass(source, |known, rows| {
         let rows = rows.sound()?;
         let data = known.measured(&name, &rows.frame).map_err(|e| e.at(&place))?;

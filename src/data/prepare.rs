@@ -1,6 +1,7 @@
 //! Data before anything is fitted to them: a matrix of features, or a table.
 
 use super::encode::Encoding;
+use super::inputs::{name_of, not_finite};
 use super::samples::Preprocessing;
 use super::table::{Fitting, Table};
 use super::target::{self, Columns, Goal};
@@ -86,8 +87,19 @@ impl Preprocessing {
                     .help("choose standard, minmax, robust or none"))
             }
             Data::Table(table) => {
-                let encoding = table.fit(rows, fitting)?;
-                let targets = table.targets().select_rows(rows);
+                let fit_targets = || {
+                    let targets = table.targets().select_rows(rows);
+                    let affine = match &targets {
+                        Targets::Numbers(m) if fitting.scaling != Scaling::None => {
+                            Scaling::Standard.fit(&Features::F32(m.clone()), false)
+                        }
+                        targets => Affine::identity(targets.outputs()),
+                    };
+                    (targets, affine)
+                };
+                let (encoding, (targets, affine)) =
+                    rayon::join(|| table.fit(rows, fitting), fit_targets);
+                let encoding = encoding?;
                 let (classes, labels) = match &targets {
                     Targets::Classes { names, .. } => (Some(names.clone()), None),
                     Targets::Labels { names, .. } => (None, Some(names.clone())),
@@ -103,12 +115,7 @@ impl Preprocessing {
                         }
                         false => Affine::identity(encoding.width()),
                     },
-                    targets: match targets {
-                        Targets::Numbers(m) if fitting.scaling != Scaling::None => {
-                            Scaling::Standard.fit(&Features::F32(m), false)
-                        }
-                        targets => Affine::identity(targets.outputs()),
-                    },
+                    targets: affine,
                     encoding: Some(encoding),
                     classes,
                     labels,
@@ -126,6 +133,8 @@ impl Preprocessing {
         match (data, &self.encoding) {
             (Data::Table(table), Some(encoding)) => {
                 let features = encoding.encode(table.frame(), Some(rows))?;
+                check_encoded(encoding, table.frame(), &features, Some(rows))
+                    .map_err(|e| e.at(table.name()))?;
                 let targets = table.targets().select_rows(rows);
                 let set = Dataset::new(table.name(), features, targets)?;
                 let set = if encoding.pixels { set.image() } else { set };
@@ -166,7 +175,9 @@ impl Preprocessing {
                 .help("give a table with the target, or only predict")
         })?;
         let targets = target::read(Columns { frame, places: &places }, self.goal())?;
-        let set = Dataset::new(name, encoding.encode(frame, None)?, targets)?;
+        let features = encoding.encode(frame, None)?;
+        check_encoded(encoding, frame, &features, None).map_err(|e| e.at(name))?;
+        let set = Dataset::new(name, features, targets)?;
         let set = if encoding.pixels { set.image() } else { set };
         let weights =
             located.weight.and_then(|place| Some((place, frame.columns[place].as_ref()?)));
@@ -186,4 +197,19 @@ impl Preprocessing {
         let encoding = Encoding::plain(self.features.cols(), targets);
         Preprocessing { encoding: Some(encoding), ..self.clone() }
     }
+}
+
+/// Refuses features that f32 can't hold, with the row and the column of the table that the first of
+/// them comes from: `rows` of it were encoded, or all.
+fn check_encoded(
+    encoding: &Encoding,
+    frame: &Frame,
+    features: &Features,
+    rows: Option<&[usize]>,
+) -> Result<()> {
+    let Some(&(at, column)) = not_finite(features).first() else { return Ok(()) };
+    let row = frame.describe_row(rows.map_or(at, |rows| rows[at]));
+    Err(Error::data("a value is too large for f32")
+        .at(format!("{row}, {}", name_of(encoding, frame, column)))
+        .help("f32 ends at 3.4e38: scale the column with --scaling or --log, or leave it out with --ignore"))
 }

@@ -40,14 +40,16 @@ pub(super) enum Want {
 pub(super) struct Selection {
     /// What is wanted of each column.
     pub(super) wanted: Vec<Want>,
-    /// The places of the columns that are carried along as they stand, whatever else they are
-    /// wanted for.
+    /// The places of the columns that are carried along, whatever else they are wanted for.
     pub(super) kept: Vec<usize>,
+    /// Whether those of a text become values of the type that all of a column's texts have; else they
+    /// are carried along as they stand.
+    pub(super) typed: bool,
 }
 
 impl From<Vec<Want>> for Selection {
     fn from(wanted: Vec<Want>) -> Self {
-        Selection { wanted, kept: Vec::new() }
+        Selection { wanted, kept: Vec::new(), typed: false }
     }
 }
 
@@ -58,8 +60,8 @@ pub(super) struct Rows {
     pub(super) first: usize,
     /// Their values.
     pub(super) frame: Frame,
-    /// The columns that are carried along, in the order of the selection: texts where the file is
-    /// text, else of the file's types.
+    /// The columns that are carried along, in the order of the selection: where the file is text, texts
+    /// or of the types that the selection asks for, else of the file's types.
     pub(super) kept: Vec<ArrayRef>,
     /// The rows that can't be read, in order and each once, and why. Their values mean nothing.
     pub(super) faults: Vec<(usize, Error)>,
@@ -116,8 +118,8 @@ pub(super) fn read(
     Ok(all)
 }
 
-/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY and NPZ are one
-/// chunk. It may begin again with the first row, where a column turned out to be text. What to do
+/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPZ, and NPY in Fortran
+/// order, are one chunk. It may begin again with the first row, where a column turned out to be text. What to do
 /// about rows that can't be read is up to `take`.
 ///
 /// # Errors
@@ -140,20 +142,26 @@ pub(super) fn pass(
         });
         return taken.and(read.map_err(|e| e.at(&place)));
     }
-    let arrays = match () {
-        () if npy::is_npy(&head) => Some(npy::read_npy(source.open()?).map(|a| npy::table(&a))),
-        () if npy::is_zip(&head) => Some(npy::read_npz(source).and_then(|arrays| npz(&arrays))),
-        () => None,
-    };
-    if let Some(frame) = arrays {
-        let frame = frame.map_err(|e| e.at(&place))?;
-        let Selection { wanted, kept } = want(&frame.header).map_err(|e| e.at(&place))?;
-        let array = |&place: &usize| frame.columns[place].as_ref().map(array_of);
-        let kept = kept.iter().filter_map(array).collect();
-        let mut rows = Rows { first: 0, frame, kept, faults: Vec::new() };
-        as_wanted(&mut rows, &wanted);
-        rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
-        return take(rows);
+    if npy::is_npy(&head) || npy::is_zip(&head) {
+        let (mut want, mut chosen, mut taken) = (Some(want), Selection::default(), Ok(()));
+        let mut window = |first: usize, frame: Frame| -> Result<()> {
+            if let Some(want) = want.take() {
+                chosen = want(&frame.header)?;
+            }
+            let array = |&place: &usize| frame.columns[place].as_ref().map(array_of);
+            let kept = chosen.kept.iter().filter_map(array).collect();
+            let mut rows = Rows { first, frame, kept, faults: Vec::new() };
+            as_wanted(&mut rows, &chosen.wanted);
+            rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
+            // What is taken knows its place by itself.
+            taken = take(rows);
+            taken.clone()
+        };
+        let read = match npy::is_npy(&head) {
+            true => npy::pass(source.open()?, window),
+            false => npy::read_npz(source).and_then(|arrays| window(0, npz(&arrays)?)),
+        };
+        return taken.and(read.map_err(|e| e.at(&place)));
     }
     let delimited = Delimited::open(source.clone(), known)?;
     let selection = want(delimited.header()).map_err(|e| e.at(&place))?;

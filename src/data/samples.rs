@@ -141,10 +141,7 @@ impl Preprocessing {
     pub fn samples(&self, data: &Dataset) -> Result<Samples> {
         let samples = self.features(data.features_shared()).map_err(|e| e.at(data.name()))?;
         let targets = match (data.targets(), &self.classes) {
-            (Targets::Classes { labels, names }, Some(classes)) => Targets::Classes {
-                labels: relabel(data.name(), labels, names, classes)?,
-                names: classes.clone(),
-            },
+            (Targets::Classes { .. }, Some(_)) => self.truth(data)?,
             (Targets::Numbers(m), None)
                 if m.cols() == self.targets.cols() && self.labels.is_none() =>
             {
@@ -176,6 +173,22 @@ impl Preprocessing {
         let weights =
             data.weights().map(|weights| with_mean_one(data.name(), weights)).transpose()?;
         Ok(Samples { targets: Some(targets), weights, ..samples })
+    }
+}
+
+impl Preprocessing {
+    /// The targets as a model counts them: classes in its order, numbers in the user's units.
+    ///
+    /// # Errors
+    /// As [`Preprocessing::samples`], for classes.
+    pub fn truth(&self, data: &Dataset) -> Result<Targets> {
+        Ok(match (data.targets(), &self.classes) {
+            (Targets::Classes { labels, names }, Some(classes)) => Targets::Classes {
+                labels: relabel(data.name(), labels, names, classes)?,
+                names: classes.clone(),
+            },
+            (others, _) => others.clone(),
+        })
     }
 }
 

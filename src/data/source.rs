@@ -9,7 +9,7 @@ use super::read::{self, Known};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
 use super::target::{self, Columns};
-use super::trained::Reading;
+use super::trained::{Keep, Reading};
 use super::{
     ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task, digits, moons,
     spiral, xor,
@@ -131,7 +131,8 @@ pub fn open_measured(
         }
         Found::Table(source) => {
             let place = source.path().display().to_string();
-            let reading = Reading { preprocessing, options, with_targets: true, keep: &[] };
+            let reading =
+                Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
             let (preprocessing, frame) = reading.whole(&source)?;
             let name = set_name(source.path());
             let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;

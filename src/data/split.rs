@@ -5,7 +5,7 @@
 //! (seed, rows) gives, so a split depends on nothing else.
 
 use crate::error::{Error, Result, nearest, serde_as_text, unknown};
-use crate::random::{Permutation, Stream, stream_key, threefry};
+use crate::random::{Permutation, Stream, stream_key, text_hash, threefry};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -70,6 +70,38 @@ impl FromStr for Split {
             ("time", Some(column)) => Ok(Split::Time(column.into())),
             ("column", Some(column)) => Ok(Split::Column(column.into())),
             _ => Err(unknown("split", text, &KNOWN)),
+        }
+    }
+}
+
+/// What a row is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It is trained on.
+    Training,
+    /// It is held out for validation.
+    Validation,
+    /// It is only measured at the end.
+    Test,
+}
+
+impl Part {
+    /// The part of a name: `train`, `validation` or `test`, in any case, and what else is usual for
+    /// these (`training`, `valid`, `val`, `dev`, `testing`).
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn named(name: &str) -> Result<Self> {
+        match name.trim().to_lowercase().as_str() {
+            "train" | "training" => Ok(Part::Training),
+            "validation" | "valid" | "val" | "dev" => Ok(Part::Validation),
+            "test" | "testing" => Ok(Part::Test),
+            other => {
+                let known = ["train", "validation", "test"];
+                let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
+                Err(Error::data(format!("{name:?} is no part of the data"))
+                    .help(format!("{hint}known: {}", known.join(", "))))
+            }
         }
     }
 }
@@ -176,6 +208,15 @@ pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
 /// # Errors
 /// As [`random`]; when a time is not a finite number (its row is named), or all are the same.
 pub fn by_time(times: &[f64], fraction: f64) -> Result<Parts> {
+    let first = first_held_out(times, fraction)?;
+    Ok(Parts::of(times.len(), |row| times[row] >= first))
+}
+
+/// The time from which on [`by_time`] holds rows out.
+///
+/// # Errors
+/// As [`by_time`].
+pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
     let rows = times.len();
     let wanted = rows - held_out_count(rows, fraction)?;
     if let Some(row) = times.iter().position(|t| !t.is_finite()) {
@@ -199,29 +240,21 @@ pub fn by_time(times: &[f64], fraction: f64) -> Result<Parts> {
         (before, after) if wanted - before <= after - wanted => before,
         (_, after) => after,
     };
-    let first = sorted[first];
-    Ok(Parts::of(rows, |row| times[row] >= first))
+    Ok(sorted[first])
 }
 
-/// Parts as a column names them: `train`, `validation` or `test`, in any case, and what else is
-/// usual for these (`training`, `valid`, `val`, `dev`, `testing`).
+/// Parts as a column names them, by [`Part::named`].
 ///
 /// # Errors
 /// When a name is none of these (its row is named), or no row is for training.
 pub fn by_column<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Parts> {
     let mut parts = Parts::default();
     for (row, name) in names.into_iter().enumerate() {
-        match name.trim().to_lowercase().as_str() {
-            "train" | "training" => parts.training.push(row),
-            "validation" | "valid" | "val" | "dev" => parts.validation.push(row),
-            "test" | "testing" => parts.test.push(row),
-            other => {
-                let known = ["train", "validation", "test"];
-                let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
-                return Err(Error::data(format!("{name:?} is no part of the data"))
-                    .at(format!("row {}", row + 1))
-                    .help(format!("{hint}known: {}", known.join(", "))));
-            }
+        let part = Part::named(name).map_err(|e| e.at(format!("row {}", row + 1)))?;
+        match part {
+            Part::Training => parts.training.push(row),
+            Part::Validation => parts.validation.push(row),
+            Part::Test => parts.test.push(row),
         }
     }
     if parts.training.is_empty() {
@@ -348,6 +381,15 @@ pub fn is_held_out(row: usize, fraction: f64, seed: u64) -> bool {
     let row = row as u64;
     let key = stream_key(seed, Stream::HeldOut, 0);
     let [drawn, _] = threefry(key, [row as u32, (row >> 32) as u32]);
+    f64::from(drawn) < fraction * 2f64.powi(32)
+}
+
+/// As [`is_held_out`], for a whole group by its name.
+#[must_use]
+pub fn is_group_held_out(group: &str, fraction: f64, seed: u64) -> bool {
+    let hash = text_hash(group);
+    let key = stream_key(seed, Stream::HeldOut, 1);
+    let [drawn, _] = threefry(key, [hash as u32, (hash >> 32) as u32]);
     f64::from(drawn) < fraction * 2f64.powi(32)
 }
 

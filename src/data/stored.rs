@@ -5,21 +5,16 @@
 //! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighbouring rows are put in the
 //! epoch's order, cut into windows, and the rows of a window are shuffled among themselves.
 
-use super::{Dataset, Features, ImageShape, Targets};
+use super::{Dataset, Features, ImageShape, SlabOrder, Targets};
 use crate::error::{Error, Result};
-use crate::files::{cache_directory, write_error};
+use crate::files::{passing_file, write_error};
 use crate::matrix::Matrix;
-use crate::random::{Permutation, Stream, stream_key};
 use crate::snapshot::Fingerprint;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-/// About the bytes of a slab: enough to be read at once, little enough that a window has many.
-const SLAB: usize = 256 << 10;
 
 /// What the rows of a set have in common.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,23 +68,12 @@ pub struct StoredWriter {
 }
 
 impl StoredWriter {
-    /// Begins a temporary file in the cache directory, that of the system where there is none. It
-    /// goes away with the set, and on Unix with the process whatever ends it.
+    /// Begins a [`passing_file`].
     ///
     /// # Errors
     /// When it can't be created.
     pub fn create() -> Result<Self> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let directory = cache_directory().unwrap_or_else(std::env::temp_dir);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!("rows-{}-{n}.tmp", std::process::id()));
-        let fail = |e: std::io::Error| write_error(&path, &e);
-        fs::create_dir_all(&directory).map_err(fail)?;
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
-        let file = file.map_err(fail)?;
-        if cfg!(unix) {
-            fs::remove_file(&path).map_err(fail)?;
-        }
+        let (file, path) = passing_file()?;
         let out = BufWriter::with_capacity(1 << 20, file);
         let (spread, hash) = (Spread::default(), Sha256::new());
         Ok(StoredWriter { path, out, form: None, rows: 0, spread, hash })
@@ -295,74 +279,6 @@ impl Columns {
     }
 }
 
-impl Drop for StoredSet {
-    fn drop(&mut self) {
-        if cfg!(not(unix)) {
-            // Nothing is lost if it stays.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// The rows of a set in an epoch's order of slabs.
-#[derive(Debug, Clone)]
-pub struct SlabOrder {
-    rows: usize,
-    /// The slabs in order.
-    slabs: Vec<u32>,
-    /// The position of the first row of each.
-    starts: Vec<usize>,
-}
-
-impl SlabOrder {
-    /// The order of epoch `epoch` under `seed`; without a seed that of the file.
-    #[must_use]
-    pub fn new(set: &StoredSet, seed: Option<u64>, epoch: u64) -> Self {
-        Self::of(set.rows, set.row_bytes(), seed, epoch)
-    }
-
-    fn of(rows: usize, row_bytes: usize, seed: Option<u64>, epoch: u64) -> Self {
-        let count = (rows * row_bytes).div_ceil(SLAB).clamp(1, rows.max(1)) as u32;
-        let key = seed.map(|seed| stream_key(seed, Stream::Slabs, epoch));
-        let order = Permutation::new(count, key);
-        let slabs: Vec<u32> = (0..count).map(|position| order.at(position)).collect();
-        let mut order = SlabOrder { rows, slabs, starts: Vec::with_capacity(count as usize) };
-        let mut start = 0;
-        for i in 0..order.slabs.len() {
-            order.starts.push(start);
-            start += order.slab(i).len();
-        }
-        order
-    }
-
-    /// The rows, by their place in the file, of the slab at position `i`: all slabs are alike, but
-    /// for a row.
-    fn slab(&self, i: usize) -> std::ops::Range<usize> {
-        let (slab, count) = (self.slabs[i] as usize, self.slabs.len());
-        slab * self.rows / count..(slab + 1) * self.rows / count
-    }
-
-    /// The place in the file of the row at a position.
-    #[must_use]
-    pub fn row(&self, position: usize) -> usize {
-        self.pieces(position, 1).first().map_or(position, |piece| piece.start)
-    }
-
-    /// Where the rows from position `first` on stand in the file, `rows` of them at most.
-    fn pieces(&self, first: usize, rows: usize) -> Vec<std::ops::Range<usize>> {
-        let mut pieces = Vec::new();
-        let (mut position, end) = (first, (first + rows).min(self.rows));
-        while position < end {
-            let i = self.starts.partition_point(|&start| start <= position) - 1;
-            let (slab, within) = (self.slab(i), position - self.starts[i]);
-            let count = (slab.len() - within).min(end - position);
-            pieces.push(slab.start + within..slab.start + within + count);
-            position += count;
-        }
-        pieces
-    }
-}
-
 /// Means and Σ (x − mean)² of columns, added up chunk by chunk (Chan, Golub and LeVeque, 1979).
 #[derive(Debug, Default)]
 struct Spread {
@@ -439,22 +355,5 @@ mod tests {
         let stored = writer.finish().unwrap().unwrap();
         let order = SlabOrder::new(&stored, None, 0);
         assert_eq!(stored.window(&order, 2, 2).unwrap(), numbers);
-    }
-
-    #[test]
-    fn an_epoch_has_every_row_once_in_an_order_of_its_own() {
-        let rows = 100_003;
-        let order = |seed, epoch| SlabOrder::of(rows, 40, seed, epoch);
-        let all = |order: &SlabOrder| -> Vec<usize> {
-            (0..rows).step_by(1000).flat_map(|first| order.pieces(first, 1000)).flatten().collect()
-        };
-        let first = all(&order(Some(1), 0));
-        let mut sorted = first.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..rows).collect::<Vec<_>>());
-        assert_eq!(all(&order(None, 3)), sorted);
-        assert_eq!(all(&order(Some(1), 0)), first);
-        assert_ne!(all(&order(Some(1), 1)), first);
-        assert_ne!(all(&order(Some(2), 0)), first);
     }
 }

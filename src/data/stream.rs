@@ -1,11 +1,13 @@
 //! The bytes of a file, decompressed where they are gzip or zstd, and what kind of file they are.
 
 use crate::error::{Error, Result};
+use crate::files::{passing_file, write_error};
 use flate2::bufread::MultiGzDecoder;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the beginning is held for finding out what the file is.
 const HEAD: u64 = 1 << 16;
@@ -20,32 +22,86 @@ pub(super) enum Source {
     File(PathBuf),
     /// Bytes in memory, and the name that they go by.
     Memory(PathBuf, Arc<[u8]>),
+    /// Bytes in a file of our own, and the name that they go by.
+    Spooled(PathBuf, Arc<File>),
 }
 
+/// Of what comes only once more than this goes to a file.
+const HELD: u64 = 32 << 20;
+
+/// What came only once, by its path: it can be asked for again.
+static ONCE: Mutex<BTreeMap<PathBuf, Source>> = Mutex::new(BTreeMap::new());
+
 impl Source {
-    /// The source of a path: a file, or what comes only once, such as a pipe, held in memory; `-`
-    /// is standard input.
+    /// The source of a path: a file, or what comes only once, such as a pipe, kept in memory or, where
+    /// there is more of it, in a file; `-` is standard input.
     ///
     /// # Errors
-    /// When it can't be read.
+    /// When it can't be read, or a disk is full.
     pub(super) fn of(path: &Path) -> Result<Self> {
         let is_standard_input = path == Path::new("-");
         if !is_standard_input && fs::metadata(path).is_ok_and(|m| m.is_file()) {
             return Ok(Source::File(path.to_path_buf()));
         }
+        let mut once = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = once.get(path) {
+            return Ok(source.clone());
+        }
+        let source = match is_standard_input {
+            true => Self::kept(Path::new("stdin"), io::stdin().lock(), HELD),
+            false => {
+                let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
+                Self::kept(path, file, HELD)
+            }
+        }?;
+        once.insert(path.to_path_buf(), source.clone());
+        Ok(source)
+    }
+
+    /// Keeps what comes only once: up to `held` bytes of it in memory.
+    fn kept(name: &Path, mut reader: impl Read, held: u64) -> Result<Self> {
+        let fail = |e: io::Error| Error::io("read", name, &e);
         let mut bytes = Vec::new();
-        let (name, read) = match is_standard_input {
-            true => (Path::new("stdin"), io::stdin().lock().read_to_end(&mut bytes)),
-            false => (path, File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))),
+        reader.by_ref().take(held).read_to_end(&mut bytes).map_err(fail)?;
+        if (bytes.len() as u64) < held {
+            return Ok(Source::Memory(name.to_path_buf(), bytes.into()));
+        }
+        let (mut file, path) = passing_file()?;
+        let full = |e: io::Error| {
+            write_error(&path, &e).help("what comes from a pipe is kept on disk where it is large: make room, or name another directory in WGRAD_CACHE_DIR")
         };
-        read.map_err(|e| Error::io("read", name, &e))?;
-        Ok(Source::Memory(name.to_path_buf(), bytes.into()))
+        file.write_all(&bytes).map_err(full)?;
+        loop {
+            bytes.clear();
+            reader.by_ref().take(1 << 20).read_to_end(&mut bytes).map_err(fail)?;
+            if bytes.is_empty() {
+                return Ok(Source::Spooled(name.to_path_buf(), Arc::new(file)));
+            }
+            file.write_all(&bytes).map_err(full)?;
+        }
+    }
+
+    /// The bytes, to be read at any place. Of what was spooled one such file may be in use at a time.
+    ///
+    /// # Errors
+    /// When the file can't be opened.
+    pub(super) fn seekable(&self) -> Result<Seekable> {
+        let fail = |e: io::Error| Error::io("open", self.path(), &e);
+        Ok(match self {
+            Source::File(path) => Seekable::File(File::open(path).map_err(fail)?),
+            Source::Memory(_, bytes) => Seekable::Memory(bytes.clone()),
+            Source::Spooled(_, file) => {
+                let mut file = file.try_clone().map_err(fail)?;
+                file.rewind().map_err(fail)?;
+                Seekable::File(file)
+            }
+        })
     }
 
     /// The path, for errors and for names.
     pub(super) fn path(&self) -> &Path {
         match self {
-            Source::File(path) | Source::Memory(path, _) => path,
+            Source::File(path) | Source::Memory(path, _) | Source::Spooled(path, _) => path,
         }
     }
 
@@ -60,7 +116,34 @@ impl Source {
                 let len = bytes.len() as u64;
                 ByteStream::new(path, Cursor::new(bytes.clone()), Some(len))
             }
+            Source::Spooled(path, file) => {
+                let len = file.metadata().map_err(|e| Error::io("read", path, &e))?.len();
+                ByteStream::new(path, From(file.clone(), 0), Some(len))
+            }
         }
+    }
+}
+
+/// Bytes that can be read at any place.
+pub(super) enum Seekable {
+    /// A file, at its beginning.
+    File(File),
+    /// Memory.
+    Memory(Arc<[u8]>),
+}
+
+/// Reads a file from a place of its own on, whoever else reads it.
+struct From(Arc<File>, u64);
+
+impl Read for From {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let From(file, place) = self;
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(&**file, bytes, *place)?;
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(&**file, bytes, *place)?;
+        *place += read as u64;
+        Ok(read)
     }
 }
 
@@ -183,7 +266,6 @@ pub(super) mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use std::io::Write;
 
     /// The stream of bytes in memory, as if they stood in a file of that name.
     pub(in crate::data) fn of_bytes(name: &str, bytes: &[u8]) -> Result<ByteStream> {
@@ -205,6 +287,29 @@ pub(super) mod tests {
         let mut bytes = Vec::new();
         stream.into_reader().read_to_end(&mut bytes).unwrap();
         bytes
+    }
+
+    #[test]
+    fn what_comes_once_can_be_read_again_from_memory_or_from_a_file() {
+        let text = b"some text ".repeat(300_000);
+        for (held, is_spooled) in [(u64::MAX, false), (1000, true), (3_000_000, true)] {
+            let source = Source::kept(Path::new("pipe"), &text[..], held).unwrap();
+            assert_eq!(matches!(source, Source::Spooled(..)), is_spooled, "{held}");
+            let (first, mut second) = (source.open().unwrap(), source.open().unwrap());
+            assert_eq!((first.exact_len(), first.path()), (Some(3_000_000), Path::new("pipe")));
+            let mut begin = [0; 4];
+            second.rest.read_exact(&mut begin).unwrap();
+            assert_eq!(content(first), text);
+            match source.seekable().unwrap() {
+                Seekable::Memory(bytes) => assert_eq!(bytes[..], text),
+                Seekable::File(mut file) => {
+                    let mut bytes = Vec::new();
+                    file.read_to_end(&mut bytes).unwrap();
+                    assert_eq!(bytes, text);
+                }
+            }
+            assert_eq!(content(source.open().unwrap()), text);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A table whose columns are understood: what is learnt from, what is to be learnt.
 
-use super::encode::{Encoder, Encoding, Feature, suggestion};
+use super::encode::{Categories, Encoder, Encoding, Feature, suggestion};
 use super::frame::{Frame, Header, MISSING, Values};
 use super::kind::{Found, Kind, kind_of};
 use super::read::Want;
@@ -9,6 +9,7 @@ use super::target::{self, Columns};
 use super::{Scaling, Targets, Task};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
@@ -49,18 +50,34 @@ pub struct Fitting {
     pub scaling: Scaling,
     /// The columns whose logarithms are taken.
     pub log: Vec<String>,
+    /// The columns of categories that become an input for each category, however many they have; without
+    /// being named, those of up to 100.
+    pub one_hot: Vec<String>,
     /// The columns of categories that are embedded, however few categories they have.
     pub embed: Vec<String>,
+    /// The columns of categories that are hashed into shared inputs, however few categories they have.
+    pub hash: Vec<String>,
     /// The dimensions of embeddings, by default [`crate::embedding::Embedding::default_dims`]; with 0
     /// many categories are hashed into shared inputs instead.
     pub embedding_dims: Option<usize>,
+    /// Categories of columns that were counted in more rows than those at hand, by the columns' names:
+    /// see [`StreamedTable`](super::StreamedTable).
+    pub counted: BTreeMap<String, Categories>,
 }
 
 impl Fitting {
     /// Numbers scaled so, and all else as it is by default.
     #[must_use]
     pub fn new(scaling: Scaling) -> Self {
-        Fitting { scaling, log: Vec::new(), embed: Vec::new(), embedding_dims: None }
+        Fitting {
+            scaling,
+            log: Vec::new(),
+            one_hot: Vec::new(),
+            embed: Vec::new(),
+            hash: Vec::new(),
+            embedding_dims: None,
+            counted: BTreeMap::new(),
+        }
     }
 }
 
@@ -100,38 +117,39 @@ impl Table {
         task: Task,
     ) -> Result<Self> {
         let roles = roles(&frame.header, options)?;
-        let found: Vec<Option<Result<Found>>> = (roles.par_iter().zip(&frame.columns).enumerate())
-            .map(|(place, (&(role, said), values))| {
-                Some(understand(&frame, place, values.as_ref()?, role, said))
-            })
-            .collect();
         let mut places: Vec<(usize, usize)> = Vec::new();
+        for (place, (role, _)) in roles.iter().enumerate() {
+            if let Role::Target(k) = role {
+                places.push((*k, place));
+            }
+        }
+        places.sort_unstable();
+        let places: Vec<usize> = places.into_iter().map(|(_, place)| place).collect();
+        let understand = || -> Vec<Option<Result<(Found, usize)>>> {
+            let found = |(place, (&(role, said), values)): (usize, (&(Role, Said), &_))| {
+                let values: &Values = Option::as_ref(values)?;
+                let missing = values.len() - values.present();
+                Some(understand(&frame, place, values, role, said).map(|found| (found, missing)))
+            };
+            roles.par_iter().zip(&frame.columns).enumerate().map(found).collect()
+        };
+        let learn = || target::learn(Columns { frame: &frame, places: &places }, task);
+        let (found, learnt) = rayon::join(understand, learn);
         let mut weights = None;
         let mut columns = Vec::with_capacity(roles.len());
         for (place, ((role, _), found)) in roles.into_iter().zip(found).enumerate() {
             let values = frame.columns[place].as_ref();
-            match (role, values) {
-                (Role::Target(k), _) => places.push((k, place)),
-                (Role::Weight, Some(values)) => weights = Some(row_weights(&frame, place, values)?),
-                _ => {}
+            if let (Role::Weight, Some(values)) = (role, values) {
+                weights = Some(row_weights(&frame, place, values)?);
             }
-            let found = found.transpose()?;
-            let missing = values.map_or(0, |v| v.len() - v.present());
-            let why = match &found {
-                Some(found) => found.why.clone(),
-                None => "as asked for".into(),
+            let (kind, why, missing) = match found.transpose()? {
+                Some((Found { kind, why }, missing)) => (Some(kind), why, missing),
+                None => (None, "as asked for".into(), 0),
             };
-            columns.push(Column {
-                name: frame.header.names[place].clone(),
-                role,
-                kind: found.map(|f| f.kind),
-                why,
-                missing,
-            });
+            let name = frame.header.names[place].clone();
+            columns.push(Column { name, role, kind, why, missing });
         }
-        places.sort_unstable();
-        let places: Vec<usize> = places.into_iter().map(|(_, place)| place).collect();
-        let (targets, separator) = target::learn(Columns { frame: &frame, places: &places }, task)?;
+        let (targets, separator) = learnt?;
         let mut table = Table { name, frame, columns, targets, separator, weights, pixels: false };
         table.pixels = table.is_image();
         table.keep_something()?;
@@ -189,7 +207,7 @@ impl Table {
         for name in &fitting.log {
             self.check_log(name)?;
         }
-        self.check_embed(fitting)?;
+        self.check_categories(fitting)?;
         let fit = |(column, values): (&Column, &Option<Values>)| {
             let (Role::Feature, Some(kind), Some(values)) = (column.role, column.kind, values)
             else {
@@ -234,15 +252,29 @@ impl Table {
         }
     }
 
-    fn check_embed(&self, fitting: &Fitting) -> Result<()> {
-        for name in &fitting.embed {
-            let Some(column) = self.columns.iter().find(|c| c.name == *name) else {
-                return Err(Error::usage(format!("there is no column {name:?} for --embed"))
-                    .help(suggestion(name, &self.frame.header.names)));
-            };
-            if (column.role, column.kind) != (Role::Feature, Some(Kind::Category)) || self.pixels {
-                return Err(Error::usage(format!("--embed {name}: it is no column of categories"))
-                    .help("embeddings are for categories that are learnt from; --categorical says that a column holds them"));
+    /// Refuses a way with categories for a column that holds none, and two ways for one.
+    fn check_categories(&self, fitting: &Fitting) -> Result<()> {
+        let ways = [
+            ("--one-hot", &fitting.one_hot),
+            ("--embed", &fitting.embed),
+            ("--hash", &fitting.hash),
+        ];
+        for (i, (option, names)) in ways.into_iter().enumerate() {
+            for name in names {
+                let Some(column) = self.columns.iter().find(|c| c.name == *name) else {
+                    let error = Error::usage(format!("there is no column {name:?} for {option}"));
+                    return Err(error.help(suggestion(name, &self.frame.header.names)));
+                };
+                let is_category =
+                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
+                if !is_category || self.pixels {
+                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
+                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
+                }
+                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
+                    return Err(Error::usage(format!("{other} {name} beside {option} {name}"))
+                        .help("take one of the two"));
+                }
             }
         }
         if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {

@@ -74,6 +74,13 @@ pub(super) fn weekday(seconds: f64) -> usize {
     ((seconds / DAY).floor() + 3.0).rem_euclid(7.0) as usize
 }
 
+/// Whether a moment is the beginning of a day.
+pub(super) fn is_midnight(seconds: f64) -> bool {
+    let days = seconds / DAY;
+    // Rounded by way of a whole number: `trunc` is a call where the processor is any x86-64.
+    (days as i64) as f64 == days
+}
+
 /// The part of the day that is over.
 pub(super) fn part_of_day(seconds: f64) -> f64 {
     (seconds / DAY).rem_euclid(1.0)
@@ -101,6 +108,7 @@ mod tests {
         }
         assert_eq!(weekday(noon), 5, "a Saturday");
         assert_eq!(part_of_day(noon), 0.5);
+        assert!(!is_midnight(noon) && is_midnight(noon + 0.5 * DAY) && is_midnight(-DAY));
     }
 
     #[test]

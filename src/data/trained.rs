@@ -7,14 +7,24 @@ use super::{DataOptions, Encoding, Preprocessing};
 use crate::error::{Error, Result};
 use std::cell::OnceCell;
 
+/// Columns that are carried along.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep<'a> {
+    /// Their names.
+    pub names: &'a [String],
+    /// Whether those of a text become numbers or booleans where all their values are; else they stay
+    /// texts as they stand. This takes another pass over the text.
+    pub typed: bool,
+}
+
 /// What of a table is read for a trained model.
 pub(super) struct Reading<'a> {
     pub(super) preprocessing: &'a Preprocessing,
     pub(super) options: &'a DataOptions,
     /// Whether the targets and the weights of the rows are read too.
     pub(super) with_targets: bool,
-    /// The columns that are carried along as they stand.
-    pub(super) keep: &'a [String],
+    /// The columns that are carried along.
+    pub(super) keep: Keep<'a>,
 }
 
 impl Reading<'_> {
@@ -84,8 +94,8 @@ impl Reading<'_> {
                     .help(super::encode::suggestion(name, &header.names))
             })
         };
-        let kept = self.keep.iter().map(place).collect::<Result<_>>()?;
-        Ok(Selection { wanted, kept })
+        let kept = self.keep.names.iter().map(place).collect::<Result<_>>()?;
+        Ok(Selection { wanted, kept, typed: self.keep.typed })
     }
 
     fn want(

@@ -24,13 +24,23 @@ impl ClassWeight {
     /// The weight of each row, for classes counted among these targets.
     ///
     /// # Errors
-    /// When the targets are no classes, or a named class is none of them.
+    /// As [`ClassWeight::of_classes`].
     pub fn of(&self, targets: &Targets) -> Result<Vec<f32>> {
+        let of_class = self.of_classes(targets)?;
+        let Targets::Classes { labels, .. } = targets else { return Ok(Vec::new()) };
+        Ok(labels.iter().map(|&label| of_class[label as usize]).collect())
+    }
+
+    /// The weight of each class of these targets, by its rows.
+    ///
+    /// # Errors
+    /// When the targets are no classes, or a named class is none of them.
+    pub fn of_classes(&self, targets: &Targets) -> Result<Vec<f32>> {
         let Targets::Classes { labels, names } = targets else {
             return Err(Error::usage("--class-weight, but the target is no class")
                 .help("give weights for rows with --sample-weight, a column of the data"));
         };
-        let of_class: Vec<f32> = match self {
+        Ok(match self {
             ClassWeight::Balanced => {
                 let mut counts = vec![0usize; names.len()];
                 labels.iter().for_each(|&label| counts[label as usize] += 1);
@@ -52,8 +62,7 @@ impl ClassWeight {
                 }
                 weights
             }
-        };
-        Ok(labels.iter().map(|&label| of_class[label as usize]).collect())
+        })
     }
 }
 
@@ -88,7 +97,14 @@ impl FromStr for ClassWeight {
                 _ => Err(Error::usage(format!("{weight:?} is no weight")).help(help)),
             }
         };
-        text.split(',').map(part).collect::<Result<_>>().map(ClassWeight::Given)
+        let given: Vec<(String, f32)> = text.split(',').map(part).collect::<Result<_>>()?;
+        for (i, (class, _)) in given.iter().enumerate() {
+            if given[..i].iter().any(|(before, _)| before == class) {
+                return Err(Error::usage(format!("two weights for the class {class:?}"))
+                    .help("give each class one weight"));
+            }
+        }
+        Ok(ClassWeight::Given(given))
     }
 }
 
@@ -109,6 +125,8 @@ mod tests {
         assert_eq!(given.to_string().parse::<ClassWeight>().unwrap(), given);
         let error = "yess=3".parse::<ClassWeight>().unwrap().of(&targets).unwrap_err();
         assert!(error.to_string().contains("did you mean yes?"), "{error}");
-        assert!("yes".parse::<ClassWeight>().is_err() && "a=-1".parse::<ClassWeight>().is_err());
+        for text in ["yes", "a=-1", "yes=3,no=1,yes=4", "yes=3, yes=3"] {
+            assert!(text.parse::<ClassWeight>().is_err(), "{text}");
+        }
     }
 }

@@ -155,3 +155,31 @@ fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.into_iter().fold((0.0, 0usize), |(s, n), x| (s + x, n + 1));
     (count > 0).then(|| sum / count as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn epochs_can_be_compared_by_every_metric_of_a_report() {
+        let names = ["a", "b"].map(str::to_string).to_vec();
+        let classes = Targets::Classes { labels: vec![0, 1, 1], names: names.clone() };
+        let labels = Targets::Labels {
+            values: Matrix::new(3, 2, vec![0.0, 1.0, 1.0, 1.0, 1.0, 0.0]).unwrap(),
+            names,
+        };
+        let numbers = Targets::Numbers(Matrix::new(3, 1, vec![1.0, 2.0, 4.0]).unwrap());
+        let two = Matrix::new(3, 2, vec![0.4, 0.6, 0.3, 0.7, 0.8, 0.2]).unwrap();
+        for truth in [classes, labels, numbers] {
+            let found = Report::new(&two, &truth, None).unwrap().values();
+            let mut found: Vec<&str> = found.into_iter().map(|(name, _)| name).collect();
+            // Neither more nor less of it is better.
+            found.retain(|name| *name != "coverage_95");
+            let mut known = Metrics::names(&truth).to_vec();
+            found.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(found, known);
+        }
+    }
+}

@@ -21,6 +21,7 @@ pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod max_norm;
+pub mod mixed;
 pub mod mixup;
 pub mod nonfinite;
 pub mod norm;

@@ -15,7 +15,9 @@
 //! rows of A from `row` on, `{name}_b(col, k)`, of four columns of B, both 0 outside of the
 //! matrix, and `{name}_store(row, col, value)`, which takes four neighbouring elements of a row of C.
 
+use super::mixed::MixedTuning;
 use super::{Binding, Kernel};
+use crate::precision::Precision;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
@@ -32,6 +34,9 @@ pub struct Tile {
     pub each: [usize; 2],
     /// Parts of the workgroup that take stretches in turn: 1, or 4 with four rows each.
     pub slices: usize,
+    /// What A and B are in workgroup memory, and as `{name}_a` and `{name}_b` give them. Sums are
+    /// f32.
+    pub storage: Precision,
 }
 
 /// A tile of `rows` × `cols`.
@@ -42,7 +47,7 @@ pub(super) const fn tile(
     each: [usize; 2],
     slices: usize,
 ) -> Tile {
-    Tile { rows, cols, depth, each, slices }
+    Tile { rows, cols, depth, each, slices, storage: Precision::F32 }
 }
 
 /// Every tile, from the smallest on.
@@ -99,6 +104,38 @@ pub fn default_choice(products: &[[usize; 3]]) -> usize {
 pub struct Tuning {
     /// Places in [`TILES`].
     pub choices: HashMap<Vec<[usize; 3]>, usize>,
+    /// The blocks of products in mixed precision.
+    pub mixed: MixedTuning,
+}
+
+impl Tuning {
+    /// The tiles that a launch over these products may take, or the blocks in f16.
+    #[must_use]
+    pub fn candidates(&self, precision: Precision, products: &[[usize; 3]]) -> Vec<usize> {
+        match (precision, products) {
+            (Precision::F16, [product]) => self.mixed.candidates(*product),
+            _ => choices(products),
+        }
+    }
+
+    /// What was measured to be the fastest of them.
+    #[must_use]
+    pub fn measured(&self, precision: Precision, products: &[[usize; 3]]) -> Option<usize> {
+        match (precision, products) {
+            (Precision::F16, [product]) => self.mixed.measured(*product),
+            _ => self.choices.get(products).copied(),
+        }
+    }
+
+    /// Takes in what was measured to be the fastest of them.
+    pub fn keep(&mut self, precision: Precision, products: &[[usize; 3]], choice: usize) {
+        match (precision, products) {
+            (Precision::F16, [product]) => self.mixed.keep(*product, choice),
+            _ => {
+                self.choices.insert(products.to_vec(), choice);
+            }
+        }
+    }
 }
 
 /// How a launch is tiled.
@@ -116,7 +153,7 @@ impl Tiling {
     /// The tiling of a launch over these products, (m, n, k) each.
     #[must_use]
     pub fn new(products: &[[usize; 3]], tuning: &Tuning) -> Self {
-        let measured = tuning.choices.get(products).copied();
+        let measured = tuning.measured(Precision::F32, products);
         let choice = measured.filter(|choice| choices(products).contains(choice));
         let stretch = stretch(products);
         Tiling {
@@ -174,10 +211,11 @@ impl Tile {
     /// What the products of a module share: workgroup memory and the length of a stretch.
     fn memory(&self) -> String {
         let [a, b] = self.strides().map(|stride| stride * self.depth * self.slices);
+        let quad = format!("vec4<{}>", self.storage);
         let mut text = format!(
             "override STRETCH: u32 = {SHORT}u; // terms of a stretch\n\
-             var<workgroup> tile_a: array<vec4<f32>, {a}>;\n\
-             var<workgroup> tile_b: array<vec4<f32>, {b}>;\n"
+             var<workgroup> tile_a: array<{quad}, {a}>;\n\
+             var<workgroup> tile_b: array<{quad}, {b}>;\n"
         );
         if self.slices > 1 {
             let len = self.slices * self.per_slice() * (self.each[1] / 4);
@@ -215,34 +253,8 @@ impl Tile {
         bindings: &'static [Binding],
         texts: &[&str],
     ) -> Kernel {
-        let entry: &'static str = format!("{name}_{self}").leak();
-        let constants = format!(
-            "const ROWS = {}u; // of a block\nconst COLS = {}u;\nconst INVOCATIONS = {}u;\n{}",
-            self.rows,
-            self.cols,
-            self.invocations(),
-            self.memory()
-        );
-        let text = format!("{}\n{constants}{}", texts.join("\n"), self.entry(entry, call));
-        Kernel {
-            entry,
-            source: vec![&*text.leak()].leak(),
-            uniform,
-            bindings,
-            workgroup_size: self.invocations() as u32,
-        }
-    }
-
-    /// The entry point `name`, which calls `{call}(lane, workgroup)`.
-    fn entry(&self, name: &str, call: &str) -> String {
-        format!(
-            "@compute @workgroup_size({})\n\
-             fn {name}(\n    @builtin(workgroup_id) group: vec3<u32>,\n    \
-             @builtin(num_workgroups) groups: vec3<u32>,\n    \
-             @builtin(local_invocation_index) lane: u32,\n) {{\n    \
-             {call}(lane, flat(group, groups));\n}}\n",
-            self.invocations()
-        )
+        let shape = [self.rows, self.cols, self.invocations()];
+        compose(format!("{name}_{self}"), call, shape, &self.memory(), uniform, bindings, texts)
     }
 
     /// The function `{name}_product(lane, top, left, depth)`: the block of C from (top, left) on,
@@ -254,6 +266,36 @@ impl Tile {
         // Writing into a String can't fail.
         let _ = text.write(&mut out);
         out
+    }
+}
+
+/// The kernel `entry` of blocks of `rows` × `cols`, made up of `texts` and what its products share,
+/// whose entry point calls `{call}(lane, workgroup)`.
+pub(super) fn compose(
+    entry: String,
+    call: &str,
+    [rows, cols, invocations]: [usize; 3],
+    memory: &str,
+    uniform: &'static [(&'static str, usize)],
+    bindings: &'static [Binding],
+    texts: &[&str],
+) -> Kernel {
+    let text = format!(
+        "{}\nconst ROWS = {rows}u; // of a block\nconst COLS = {cols}u;\n\
+         const INVOCATIONS = {invocations}u;\n{memory}\
+         @compute @workgroup_size({invocations})\n\
+         fn {entry}(\n    @builtin(workgroup_id) group: vec3<u32>,\n    \
+         @builtin(num_workgroups) groups: vec3<u32>,\n    \
+         @builtin(local_invocation_index) lane: u32,\n) {{\n    \
+         {call}(lane, flat(group, groups));\n}}\n",
+        texts.join("\n"),
+    );
+    Kernel {
+        entry: entry.leak(),
+        source: vec![&*text.leak()].leak(),
+        uniform,
+        bindings,
+        workgroup_size: invocations as u32,
     }
 }
 
@@ -300,7 +342,7 @@ impl Text<'_> {
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
-        let Tile { rows, cols, depth, each, slices } = self.tile;
+        let Tile { rows, cols, depth, each, slices, .. } = self.tile;
         let threads = self.tile.per_slice();
         let across = cols / each[1];
         writeln!(
@@ -385,11 +427,11 @@ impl Text<'_> {
         writeln!(out, "        {{")?;
         for i in 0..quads_a {
             let place = format!("(slice * {depth}u + {k}u) * {stride_a}u + row + {}u", i * down);
-            writeln!(out, "            let a{i} = tile_a[{place}];")?;
+            writeln!(out, "            let a{i} = {};", self.quad("tile_a", &place))?;
         }
         for j in 0..quads_b {
             let place = format!("(slice * {depth}u + {k}u) * {stride_b}u + col + {}u", j * across);
-            writeln!(out, "            let b{j} = tile_b[{place}];")?;
+            writeln!(out, "            let b{j} = {};", self.quad("tile_b", &place))?;
         }
         self.each_sum(|r, j| {
             let component = ["x", "y", "z", "w"][r % 4];
@@ -400,6 +442,14 @@ impl Text<'_> {
             )
         })?;
         writeln!(out, "        }}")
+    }
+
+    /// A quad of workgroup memory, in f32.
+    fn quad(&self, memory: &str, place: &str) -> String {
+        match self.tile.storage {
+            Precision::F32 => format!("{memory}[{place}]"),
+            Precision::F16 => format!("vec4<f32>({memory}[{place}])"),
+        }
     }
 
     /// Adds the stretches at hand to the totals.

@@ -1,17 +1,19 @@
 //! From a spec to a program: the only place that knows the order of backpropagation.
 //!
 //! `plain` is the program as the mathematics names it; `fused` and `merged` give the same numbers
-//! from fewer ops, for small nets and for larger ones.
+//! from fewer ops, for small nets and for larger ones; `mixed` trains in mixed precision.
 
 mod average;
 mod fused;
 mod merged;
+mod mixed;
 mod plain;
 mod update;
 mod watched;
 
 pub use fused::{fused, rows};
 pub use merged::merged;
+pub use mixed::mixed;
 pub use plain::plain;
 pub use watched::{Watch, watched};
 
@@ -23,6 +25,7 @@ use crate::kernels::embed::Place;
 use crate::kernels::loss::SCORES;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::optim::Rule;
+use crate::precision::Precision;
 use crate::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program};
 use crate::random::{Stream, stream_key};
 use crate::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
@@ -74,14 +77,18 @@ pub enum Fusion {
     Rows,
     /// [`merged`]: two ops for each layer.
     Layers,
+    /// [`mixed`]: three ops for each layer, in mixed precision.
+    Mixed,
 }
 
 /// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
-/// for, where a step needs gradients that are kept, or where there are mixup, embeddings, normalisations or
-/// residual connections, which are ops of the plain program only.
+/// for, where a step needs gradients that are kept, or where there are mixup, embeddings,
+/// normalisations or residual connections, which are ops of the plain program only. Mixed precision has
+/// one program, whatever is offered.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
+        _ if spec.precision == Precision::F16 => Fusion::Mixed,
         PlanKind::Fused
             if spec.net.is_plain()
                 && spec.edits.is_empty()
@@ -107,6 +114,7 @@ pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Pla
         Fusion::Blocks => fused(spec, batch, purpose),
         Fusion::Rows => rows(spec, batch, purpose),
         Fusion::Layers => merged(spec, batch, purpose),
+        Fusion::Mixed => mixed(spec, batch, purpose),
     }
 }
 
@@ -214,7 +222,7 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let a = if same { z } else { transient(&mut p, layout, name("a"), out) };
         let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
         deltas.extend(delta);
-        let of = LayerTensors { weight, bias, z, a, delta, gradients, norm: None };
+        let of = LayerTensors { weight, shadow: None, bias, z, a, delta, gradients, norm: None };
         let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
         layers.push(LayerTensors { norm, ..of });
     }

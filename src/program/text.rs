@@ -2,8 +2,10 @@
 
 use super::{Op, Program};
 use crate::kernels::combine::Factors;
+use crate::kernels::dense::Dense;
 use crate::kernels::fused::Reach;
 use crate::kernels::matmul::Form;
+use crate::kernels::mixed::Mixed;
 use crate::tensor::{Extent, TensorId};
 use std::fmt;
 
@@ -19,6 +21,49 @@ impl OpText<'_> {
         match t.rows {
             Extent::Batch => format!("{} (B, {})", t.name, t.cols),
             Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
+        }
+    }
+
+    fn dense(&self, f: &mut fmt::Formatter<'_>, op: &Dense, name: &str) -> fmt::Result {
+        let t = |id: &TensorId| self.tensor(*id);
+        let from = if op.gathers { "gathered " } else { "" };
+        let to = if op.functions.is_some() { op.a } else { op.z };
+        write!(f, "{name:<20} {} = ", t(&to))?;
+        if let Some(functions) = &op.functions {
+            write!(f, "{} of ", functions.units())?;
+        }
+        write!(f, "{from}{} · {}ᵀ", t(&op.input), t(&op.weight))?;
+        match op.bias {
+            Some((bias, sign)) if sign < 0.0 => write!(f, " − {}", t(&bias)),
+            Some((bias, _)) => write!(f, " + {}", t(&bias)),
+            None => Ok(()),
+        }
+    }
+
+    fn mixed(&self, f: &mut fmt::Formatter<'_>, op: &Mixed) -> fmt::Result {
+        let t = |id: &TensorId| self.tensor(*id);
+        match op {
+            Mixed::Gather { x } => write!(f, "f16 gather           {} = scaled feature rows", t(x)),
+            Mixed::Dense { dense, .. } => self.dense(f, dense, "f16 dense"),
+            Mixed::Rescale { x, y, loss_scale } => {
+                write!(f, "f16 rescale          {} = {} · {}", t(y), t(x), t(loss_scale))
+            }
+            Mixed::Delta { delta: d, .. } => {
+                let (out, above, w) = (t(&d.out), t(&d.above), t(&d.weight));
+                write!(
+                    f,
+                    "f16 delta            {out} = {above} · {w} ⊙ {}′({})",
+                    d.functions.units(),
+                    t(&d.z)
+                )
+            }
+            Mixed::Update(op) => {
+                let (w, shadow) = (t(&op.gradient.weight), t(&op.shadow));
+                write!(f, "f16 update           {w}, {shadow} by {}", op.rule.optimizer)
+            }
+            Mixed::Scale { loss_scale, .. } => {
+                write!(f, "f16 loss scale       {} by overflows", t(loss_scale))
+            }
         }
     }
 }
@@ -166,20 +211,8 @@ impl fmt::Display for OpText<'_> {
             Op::SumUpdate(op) => {
                 write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.rule.optimizer)
             }
-            Op::Dense(op) => {
-                let from = if op.gathers { "gathered " } else { "" };
-                let to = if op.functions.is_some() { op.a } else { op.z };
-                write!(f, "dense                {} = ", t(&to))?;
-                if let Some(functions) = &op.functions {
-                    write!(f, "{} of ", functions.units())?;
-                }
-                write!(f, "{from}{} · {}ᵀ", t(&op.input), t(&op.weight))?;
-                match op.bias {
-                    Some((bias, sign)) if sign < 0.0 => write!(f, " − {}", t(&bias)),
-                    Some((bias, _)) => write!(f, " + {}", t(&bias)),
-                    None => Ok(()),
-                }
-            }
+            Op::Dense(op) => self.dense(f, op, "dense"),
+            Op::Mixed(op) => self.mixed(f, op),
             Op::Output(op) => {
                 write!(f, "output               ")?;
                 if let Some(delta) = op.delta {

@@ -1,5 +1,6 @@
 //! What to train, as plain data: the net, the objective, the optimiser, the run.
 
+mod mixed;
 mod net;
 mod text;
 
@@ -11,6 +12,7 @@ use crate::augment::{Augment, LARGEST};
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
+use crate::precision::{MixedPrecision, Precision};
 use crate::schedule::{MomentumCycle, Schedule, Span};
 use crate::stopping::Stopping;
 use std::fmt;
@@ -86,6 +88,10 @@ pub struct Spec {
     pub shuffle: bool,
     /// The program that it is turned into.
     pub plan: PlanKind,
+    /// What the large tensors of a step are stored in.
+    pub precision: Precision,
+    /// How, in f16.
+    pub mixed: MixedPrecision,
     /// When it ends early, and which weights are kept.
     pub stopping: Stopping,
 }
@@ -116,6 +122,8 @@ impl Spec {
             seed: 0,
             shuffle: true,
             plan: PlanKind::Fused,
+            precision: Precision::F32,
+            mixed: MixedPrecision::default(),
             stopping: Stopping::default(),
         }
     }
@@ -180,7 +188,7 @@ impl Spec {
     /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
     /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
     /// cross-entropy on probabilities over outputs
-    /// that are none.
+    /// that are none; f16 with what is trained in f32 only.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
         self.stopping.check()?;
@@ -252,6 +260,7 @@ impl Spec {
             return Err(Error::usage(format!("a largest norm of {limit}"))
                 .help("--max-norm is above 0; usual are 1 to 4"));
         }
+        self.check_precision()?;
         self.check_loss()?;
         self.schedule.check()?;
         self.check_mixup()?;

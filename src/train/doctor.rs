@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Diverged, Observer};
 use crate::optim::Averaging;
 use crate::plan::{self, Watch};
+use crate::precision::Precision;
 use crate::schedule::Schedule;
 use crate::session::LayerWeights;
 use crate::snapshot::{Position, Snapshot};
@@ -159,7 +160,14 @@ impl Trainer {
         let found = self.locate(run, noticed.step)?;
         let diverged = self.describe(run, loss, noticed, found.as_ref());
         let spec = self.spec.clone();
-        let error = |what: &str| error(&spec, &diverged, found.as_ref(), what);
+        let error = |what: &str| {
+            match error(&spec, &diverged, found.as_ref(), what) {
+            error if spec.precision == Precision::F16 => error.help(
+                "values beyond 65,504 overflow in f16: scale the inputs, lower --lr, or train in f32",
+            ),
+            error => error,
+        }
+        };
         match self.spec.stopping.on_divergence {
             OnDivergence::Stop => return Err(error("")),
             OnDivergence::LowerLr => {
@@ -209,7 +217,7 @@ impl Trainer {
         self.go_to(run, first)?;
         let before = self.snapshot()?;
         // In one piece, of which every row is the batch's.
-        let spec = Spec { micro_batch: None, ..self.spec.clone() };
+        let spec = Spec { micro_batch: None, precision: Precision::F32, ..self.spec.clone() };
         let (watched, watches) = plan::watched(&spec, run.batch);
         let in_one = Run::new(spec, run.rows);
         let plan = self.session.replace(watched)?;
@@ -227,7 +235,7 @@ impl Trainer {
         last: u64,
         watches: &[Watch],
     ) -> Result<Option<Found>> {
-        self.restore(before)?;
+        self.restore(&in_f32(before))?;
         while self.at.step <= last {
             let step = self.at.step;
             let Position { within, .. } = self.page(run, self.at);
@@ -319,6 +327,13 @@ impl Trainer {
 /// Whether a tensor is what the net takes: rows as they are gathered, and tables of embeddings.
 fn is_input(tensor: &str) -> bool {
     ["input", "features", "embeddings"].contains(&tensor.split('.').next().unwrap_or_default())
+}
+
+/// A snapshot for the watched program, which is in f32 and scales no loss.
+fn in_f32(snapshot: &Snapshot) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.tensors.retain(|tensor| tensor.name != "loss_scale");
+    snapshot
 }
 
 /// The error for a run of this spec.

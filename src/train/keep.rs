@@ -97,6 +97,7 @@ impl Trainer {
         self.pairs = None;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;
+        self.skipped_before = self.loss_scale()?.map_or(0, |scale| scale.skipped);
         Ok(())
     }
 
@@ -112,6 +113,7 @@ impl Trainer {
             best: self.best.clone(),
             detours: self.detours.clone(),
             losses: self.losses,
+            held_out_losses: self.held_out_losses,
             plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
@@ -185,6 +187,7 @@ impl Trainer {
         self.best = checkpoint.best.clone();
         self.detours = checkpoint.detours.clone();
         self.losses = checkpoint.losses;
+        self.held_out_losses = checkpoint.held_out_losses;
         self.plateau = checkpoint.plateau;
         self.validation = checkpoint.validation.clone();
         self.validation_before = checkpoint.validation.clone();

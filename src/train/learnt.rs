@@ -9,8 +9,20 @@ use crate::spec::Spec;
 const RISE: f64 = 10.0;
 /// A net that never came below this part of the untrained one's loss has learnt nothing.
 const PART: f64 = 0.5;
+/// A training loss below this part of the lowest held-out one is below what can be known of a row.
+const UNDER: f64 = 0.1;
+/// A held-out loss that has risen to so many times its lowest says that noise was learnt.
+const RISEN: f64 = 2.0;
 
 impl Trainer {
+    /// Notes the loss of the held-out rows after an epoch, where it is a number.
+    pub(super) fn note_held_out(&mut self, loss: f64) {
+        if loss.is_finite() {
+            let low = self.held_out_losses.map_or(loss, |[low, _]| low.min(loss));
+            self.held_out_losses = Some([low, loss]);
+        }
+    }
+
     /// Refuses a run whose loss rose far beyond that of the untrained net, and never came down again to
     /// a part of that: it has learnt nothing, though all its numbers are finite.
     ///
@@ -61,7 +73,25 @@ impl Trainer {
                 ));
             }
         }
+        found.extend(self.describe_overflows()?);
+        found.extend(self.noise());
         Ok(found)
+    }
+
+    /// Whether the training loss fell under the noise, of which the lowest held-out loss is the
+    /// nearest that is known; a held-out loss that stays where it is proves nothing.
+    fn noise(&self) -> Option<String> {
+        let ([train, _], [low, last]) = self.losses.zip(self.held_out_losses)?;
+        (low > 0.0 && train < UNDER * low && last > RISEN * low).then(|| {
+            format!(
+                "the training loss fell to {}, far under the {} that held-out rows had at best, and \
+                 theirs has risen to {} since: the net learns noise by heart; end earlier with \
+                 --patience, or hold it back with --dropout or --weight-decay",
+                short(train),
+                short(low),
+                short(last)
+            )
+        })
     }
 }
 

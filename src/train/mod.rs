@@ -3,7 +3,9 @@
 //! `start` draws weights, `run` says what each step is told, `epoch` runs the steps of an epoch,
 //! `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
-//! `doctor` finds out why a loss isn't finite, `learnt` whether anything was learnt.
+//! `report` measures what sums over rows don't tell, `doctor` finds out why a loss isn't finite, `learnt`
+//! whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
+//! overflowed in it.
 
 mod averaging;
 mod doctor;
@@ -11,10 +13,16 @@ mod epoch;
 mod keep;
 mod lbfgs;
 mod learnt;
+mod loss_scale;
+mod mixed;
+mod report;
 mod run;
 mod start;
 mod stream;
 
+pub use loss_scale::LossScale;
+pub use mixed::Admission;
+pub use report::Predicted;
 pub use start::initial_weights;
 
 use crate::backend::Backend;
@@ -26,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::optim::Optimizer;
 use crate::optim::lbfgs::Pair;
+use crate::precision::Precision;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
 use crate::snapshot::{Best, Detours, Fingerprint, Position, Snapshot};
@@ -61,6 +70,8 @@ pub struct Trainer {
     detours: Detours,
     /// The lowest and the highest training loss of an epoch so far.
     losses: Option<[f64; 2]>,
+    /// The lowest loss of the held-out rows so far, and the last.
+    held_out_losses: Option<[f64; 2]>,
     /// The start of the epoch at hand, where the run may go back to it.
     epoch_start: Option<Arc<Snapshot>>,
     good: LastGood,
@@ -80,6 +91,10 @@ pub struct Trainer {
     pairs: Option<Vec<Pair>>,
     /// Whether the averaged weights are in the place of the trained ones.
     averaged: bool,
+    /// What was seen of the device, in mixed precision.
+    admission: Option<Admission>,
+    /// Steps that overflowed and were skipped before the present epoch.
+    skipped_before: u64,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
     /// Whether they are asked after every step.
@@ -117,15 +132,20 @@ impl Trainer {
         start::check_images(spec, training)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
+        let samples = Arc::new(preprocessing.samples(training)?);
+        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        start::check_weights(&spec, &samples)?;
+        let mut backend = backend;
+        let admission = match spec.precision {
+            Precision::F16 => Some(mixed::admit(&spec, &samples, backend.as_mut())?),
+            Precision::F32 => None,
+        };
         let mut session = start::load(&mut spec, backend)?;
         let program = &session.plan().program;
         let ops = program.ops[program.routines.step.clone()].iter();
         let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
-        let samples = Arc::new(preprocessing.samples(training)?);
-        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
-        start::check_weights(&spec, &samples)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -139,6 +159,7 @@ impl Trainer {
             best: None,
             detours: Detours::default(),
             losses: None,
+            held_out_losses: None,
             epoch_start: None,
             good: LastGood::start(None),
             is_drawn: true,
@@ -149,6 +170,8 @@ impl Trainer {
             seconds_before: 0.0,
             pairs: None,
             averaged: false,
+            admission,
+            skipped_before: 0,
             piece,
             is_asking_always: false,
         })
@@ -202,6 +225,12 @@ impl Trainer {
         self.is_asking_always = true;
     }
 
+    /// What was seen of the device before it was taken for mixed precision; none in f32.
+    #[must_use]
+    pub fn admission(&self) -> Option<&Admission> {
+        self.admission.as_ref()
+    }
+
     /// The spec, with what followed from the data and the device.
     #[must_use]
     pub fn spec(&self) -> &Spec {
@@ -232,7 +261,7 @@ impl Trainer {
     /// When the data don't fit the net, or the device was lost.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         let data = self.upload(data)?;
-        let metrics = self.measure(&Held::Loaded(data));
+        let metrics = self.measure(&Held::Loaded(data, None));
         self.session.forget(&data);
         metrics
     }
@@ -252,10 +281,12 @@ impl Trainer {
     ) -> Result<End> {
         let samples = validation.map(|data| self.preprocessing.samples(data)).transpose()?;
         self.hold_out(samples.as_ref().map(Samples::fingerprint))?;
-        let load = |samples| self.session.upload(samples, &self.preprocessing).map(Held::Loaded);
-        let validation = samples.map(load).transpose()?;
+        let truth = validation.map(|data| self.truth(data)).transpose()?.flatten();
+        let load = |samples| self.session.upload(samples, &self.preprocessing);
+        let loaded = samples.map(load).transpose()?;
+        let validation = loaded.map(|data| Held::Loaded(data, truth));
         let ended = self.fit_on(validation.as_ref(), observer);
-        if let Some(Held::Loaded(data)) = &validation {
+        if let Some(Held::Loaded(data, _)) = &validation {
             self.session.forget(data);
         }
         ended
@@ -284,6 +315,7 @@ impl Trainer {
             if is_whole {
                 self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
                 self.average_epoch()?;
+                self.check_overflows(run.steps)?;
             }
             valid = validation.map(|data| self.measure(data)).transpose()?;
             ending = ended;
@@ -303,6 +335,7 @@ impl Trainer {
                 let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
                 self.plateau.take(self.spec.schedule, judged);
                 if let Some(valid) = &valid {
+                    self.note_held_out(valid.loss);
                     self.compare(valid)?;
                 }
                 let after = observer.epoch(&report)?;
@@ -388,10 +421,11 @@ impl Trainer {
     fn measure(&mut self, data: &Held) -> Result<Metrics> {
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
         self.use_average(true)?;
-        let metrics = match data {
-            Held::Loaded(data) => self.session.evaluate(data)?,
+        let mut metrics = match data {
+            Held::Loaded(data, _) => self.session.evaluate(data)?,
             Held::Stored(set) => self.evaluate_stored(set)?,
         };
+        self.add_measured(data, &mut metrics)?;
         sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
         Ok(metrics)
     }

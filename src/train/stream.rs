@@ -6,6 +6,7 @@
 //! [`SlabOrder`].
 
 use super::Trainer;
+use super::report::Truth;
 use super::run::Run;
 use crate::backend::Backend;
 use crate::data::{Dataset, Preprocessing, SlabOrder, StoredSet};
@@ -24,8 +25,8 @@ const SHARE: u64 = 16;
 
 /// Rows held out, for metrics.
 pub(super) enum Held {
-    /// On the device.
-    Loaded(Loaded),
+    /// On the device, with what they hold where metrics need it.
+    Loaded(Loaded, Option<Truth>),
     /// In a file.
     Stored(Arc<StoredSet>),
 }
@@ -33,7 +34,7 @@ pub(super) enum Held {
 impl Held {
     pub(super) fn rows(&self) -> usize {
         match self {
-            Held::Loaded(data) => data.rows,
+            Held::Loaded(data, _) => data.rows,
             Held::Stored(set) => set.rows(),
         }
     }

@@ -4,6 +4,7 @@ mod fused;
 mod inputs;
 mod memory;
 mod merged;
+mod mixed;
 mod norm;
 mod ops;
 mod packed;
@@ -18,6 +19,7 @@ use crate::gemm::{Aligned, Gemm};
 use crate::kernels::Step;
 use crate::kernels::fused::Reach;
 use crate::plan::Fusion;
+use crate::precision::Precision;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
@@ -150,6 +152,10 @@ impl<T: Gemm> Backend for Cpu<T> {
         match values {
             Values::F32(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x.into())),
             Values::F64(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x)),
+        }
+        if t.precision != Precision::F32 {
+            let written = &mut self.buffers[t.buffer][t.offset..t.offset + values.len()];
+            written.iter_mut().for_each(|x| *x = t.precision.round(*x));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::Caches;
 use super::fused::Pass;
 use super::memory::Shared;
 use super::merged;
+use super::mixed;
 use super::norm;
 use super::team::Worker;
 use super::update;
@@ -280,6 +281,7 @@ pub(super) fn run<T: Gemm>(
         Op::Dense(op) => merged::dense(op, data, step, memory, worker),
         Op::Output(op) => merged::output(op, data, step, memory, worker),
         Op::Backward(op) => merged::backward(op, step, memory, worker),
+        Op::Mixed(op) => mixed::run(op, data, step, memory, worker),
         Op::Nonfinite { x, found } => {
             let (rows, cols) = (len(*found), cols(*x));
             each_block(rows, cols, (PIECE / cols).max(1), &|first, range| {

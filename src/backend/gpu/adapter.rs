@@ -1,6 +1,8 @@
 //! Adapters: which there are, and opening one.
 
 use crate::error::{Error, Result};
+use crate::kernels::mixed::{Cooperative, Multiplier, SUBGROUP};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An adapter as shown to users.
@@ -101,25 +103,93 @@ pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     if parts.is_empty() { "unknown driver".into() } else { parts.join(" ") }
 }
 
+/// An adapter that was opened.
+pub(super) struct Opened {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub info: wgpu::AdapterInfo,
+    /// What can multiply in f16, where it was opened for that.
+    pub multipliers: Vec<Multiplier>,
+}
+
 /// Opens adapter `index` of [`adapters`] with all its limits, and the one optional feature that
-/// changes no result.
-pub(super) fn open(index: usize) -> Result<(wgpu::Device, wgpu::Queue, wgpu::AdapterInfo)> {
+/// changes no result; for `mixed` precision with f16 and, where it has them in a form that the
+/// kernels know, cooperative matrices.
+pub(super) fn open(index: usize, mixed: bool) -> Result<Opened> {
     let adapter = enumerate().into_iter().nth(index).ok_or_else(|| {
         Error::device(format!("there is no adapter {index}")).help("list them with wgrad devices")
     })?;
     let info = adapter.get_info();
-    let descriptor = wgpu::DeviceDescriptor {
+    let mut descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_limits: adapter.limits(),
         required_features: adapter.features() & wgpu::Features::PIPELINE_CACHE,
         memory_hints: wgpu::MemoryHints::Performance,
         ..wgpu::DeviceDescriptor::default()
     };
+    let mut multipliers = Vec::new();
+    if mixed {
+        if !adapter.features().contains(wgpu::Features::SHADER_F16) {
+            return Err(no_f16(&info.name));
+        }
+        descriptor.required_features |= wgpu::Features::SHADER_F16;
+        multipliers.push(Multiplier::Fma);
+        if let Some((device, queue, matrices)) = open_with_matrices(&adapter, &descriptor) {
+            multipliers.extend(matrices);
+            return Ok(Opened { device, queue, info, multipliers });
+        }
+    }
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
         Error::device(format!("cannot open {}: {e}", info.name))
             .help("choose another device with --device, or the CPU with --device cpu")
     })?;
-    Ok((device, queue, info))
+    Ok(Opened { device, queue, info, multipliers })
+}
+
+/// The error for a device whose shaders have no f16.
+pub(super) fn no_f16(name: &str) -> Error {
+    Error::device(format!("{name} has no f16 in its shaders (the feature shader-f16)"))
+        .help("choose another device, see wgrad devices, or leave --precision f16 out")
+}
+
+/// Opens an adapter with cooperative matrices, where it has such as the kernels know. The feature is
+/// experimental: whatever goes wrong with it, the adapter is opened without.
+fn open_with_matrices(
+    adapter: &wgpu::Adapter,
+    descriptor: &wgpu::DeviceDescriptor<'_>,
+) -> Option<(wgpu::Device, wgpu::Queue, Vec<Multiplier>)> {
+    let feature = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let info = adapter.get_info();
+    let subgroup = SUBGROUP as u32;
+    let is_known = info.subgroup_min_size == subgroup && info.subgroup_max_size == subgroup;
+    if !is_known || !adapter.features().contains(feature) {
+        return None;
+    }
+    let matrices: Vec<_> =
+        adapter.cooperative_matrix_properties().iter().filter_map(known).collect();
+    if matrices.is_empty() {
+        return None;
+    }
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: descriptor.required_features | feature,
+        // SAFETY: the kernels that use it keep to the sizes that the adapter names, and are only
+        // taken after a test of what they compute.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+        ..descriptor.clone()
+    };
+    let open = || pollster::block_on(adapter.request_device(&descriptor));
+    let (device, queue) = catch_unwind(AssertUnwindSafe(open)).ok()?.ok()?;
+    Some((device, queue, matrices))
+}
+
+/// The multiplier of square matrices of f16 with f32 sums, where there are kernels for their size.
+fn known(matrices: &wgpu::CooperativeMatrixProperties) -> Option<Multiplier> {
+    let size = matrices.m_size as usize;
+    let is_square = matrices.n_size == matrices.m_size && matrices.k_size == matrices.m_size;
+    let (f16, f32) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    let has_types = matrices.ab_type == f16 && matrices.cr_type == f32;
+    let has_kernels = Cooperative::ALL.iter().any(|block| block.size == size);
+    (is_square && has_types && has_kernels).then_some(Multiplier::Matrices(size))
 }
 
 /// What went wrong on a device behind the calls that caused it.

@@ -3,6 +3,7 @@
 //! wrong with it, it is passed over.
 
 use crate::files::{cache_directory, write_atomically};
+use crate::kernels::mixed::{BLOCKS, MixedTuning};
 use crate::kernels::tile::{TILES, Tuning};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
@@ -74,7 +75,21 @@ impl Cache {
             .unwrap_or_default();
         let place = |name: &str| TILES.iter().position(|tile| tile.to_string() == name);
         let known = entries.into_iter().filter_map(|(p, name)| Some((p, place(&name)?)));
-        Tuning { choices: known.collect() }
+        Tuning { choices: known.collect(), mixed: self.mixed_tuning() }
+    }
+
+    /// The blocks that were measured in mixed precision.
+    fn mixed_tuning(&self) -> MixedTuning {
+        let entries: Vec<([usize; 3], String)> = self
+            .read("blocks.json")
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default();
+        let place = |name: &str| BLOCKS.iter().position(|block| block.to_string() == name);
+        let known = entries.into_iter().filter_map(|(product, name)| {
+            let choice = place(&name)?;
+            Some(((BLOCKS[choice].multiplier(), product), choice))
+        });
+        MixedTuning { choices: known.collect(), ..MixedTuning::default() }
     }
 
     /// Keeps measured tiles.
@@ -84,6 +99,13 @@ impl Cache {
         entries.sort();
         if let Ok(text) = serde_json::to_vec(&entries) {
             self.write("tiles.json", &text);
+        }
+        let blocks = tuning.mixed.choices.iter();
+        let blocks = blocks.map(|((_, product), &choice)| (product, BLOCKS[choice].to_string()));
+        let mut entries: Vec<_> = blocks.collect();
+        entries.sort();
+        if let (false, Ok(text)) = (entries.is_empty(), serde_json::to_vec(&entries)) {
+            self.write("blocks.json", &text);
         }
     }
 }
@@ -99,12 +121,18 @@ mod tests {
         assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
         cache.keep_pipelines(b"compiled");
         let choices = [(vec![[1, 2, 3]], 1), (vec![[4, 5, 6], [7, 8, 9]], 4)].into();
-        cache.keep_tuning(&Tuning { choices });
+        let mut tuning = Tuning { choices, ..Tuning::default() };
+        let matrices = BLOCKS.len() - 1;
+        tuning.mixed.choices.insert((BLOCKS[matrices].multiplier(), [1, 2, 3]), matrices);
+        tuning.mixed.choices.insert((BLOCKS[2].multiplier(), [1, 2, 3]), 2);
+        cache.keep_tuning(&tuning);
         assert_eq!(cache.pipelines().unwrap(), b"compiled");
+        assert_eq!(cache.tuning(), tuning);
         assert_eq!(cache.tuning().choices.get(&vec![[4, 5, 6], [7, 8, 9]]), Some(&4));
         for damage in [&b""[..], b"short", &[7; 100]] {
             std::fs::write(cache.path("pipelines"), damage).unwrap();
             std::fs::write(cache.path("tiles.json"), damage).unwrap();
+            std::fs::write(cache.path("blocks.json"), damage).unwrap();
             assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
         }
     }

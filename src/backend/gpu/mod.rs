@@ -6,6 +6,7 @@
 
 mod adapter;
 mod cache;
+mod half;
 mod memory;
 mod pipeline;
 mod tune;
@@ -15,9 +16,11 @@ pub use adapter::{AdapterSummary, adapters};
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length, forgotten};
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
+use crate::kernels::mixed::Multiplier;
 use crate::kernels::tile::Tuning;
 use crate::kernels::{Access, Arg, Launch, Step, dense, fused};
 use crate::plan::Fusion;
+use crate::precision::Precision;
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::{Extent, TensorId};
@@ -61,6 +64,10 @@ pub struct Gpu {
     /// Whether tiles are measured: for programs with much work, or for all.
     measures: bool,
     measures_all: bool,
+    /// The adapter's number, and whether shaders are checked, where the backend opened it itself.
+    opened_as: Option<(usize, bool)>,
+    /// What can multiply in f16, if the device was made for that.
+    multipliers: Vec<Multiplier>,
     program: Arc<Program>,
     buffers: Vec<wgpu::Buffer>,
     data: HashMap<DataId, DeviceData>,
@@ -102,7 +109,13 @@ impl Gpu {
     /// # Errors
     /// When there is no such adapter, or it can't be opened.
     pub fn open_with(index: usize, checked: bool) -> Result<Self> {
-        let (device, queue, adapter) = adapter::open(index)?;
+        Self::open_for(index, checked, false)
+    }
+
+    /// The same, for `mixed` precision or not.
+    fn open_for(index: usize, checked: bool, mixed: bool) -> Result<Self> {
+        let adapter::Opened { device, queue, info: adapter, multipliers } =
+            adapter::open(index, mixed)?;
         let cache = Cache::of(&adapter);
         let info = DeviceInfo {
             backend: adapter.backend.to_string(),
@@ -111,12 +124,15 @@ impl Gpu {
         };
         let mut gpu = Self::new(device, queue, info, cache, checked)?;
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
+        gpu.opened_as = Some((index, checked));
+        gpu.multipliers = multipliers;
         Ok(gpu)
     }
 
     /// A backend on a device that the program has already; `name` is what users are shown.
     ///
-    /// The device is used within its own limits and needs no optional feature. Its handlers for
+    /// The device is used within its own limits and needs no optional feature; nets are trained in
+    /// f16 on it where it was made with `SHADER_F16`. Its handlers for
     /// uncaptured errors and for the loss of the device are replaced.
     ///
     /// # Errors
@@ -177,6 +193,11 @@ impl Gpu {
             cache,
             measures: false,
             measures_all: false,
+            opened_as: None,
+            multipliers: match device.features().contains(wgpu::Features::SHADER_F16) {
+                true => vec![Multiplier::Fma],
+                false => vec![],
+            },
             program: Arc::default(),
             buffers: Vec::new(),
             data: HashMap::new(),
@@ -221,11 +242,12 @@ impl Gpu {
     fn argument(&self, arg: Arg, access: Access, data: &DeviceData) -> Argument {
         let part = |tensor: TensorId, start: usize, len: usize| {
             let t = self.program.tensor(tensor);
+            let element = t.precision.bytes();
             Argument {
                 buffer: self.buffers[t.buffer].clone(),
-                offset: 4 * (t.offset + start) as u64,
+                offset: (element * (t.offset + start)) as u64,
                 // Tensors are padded, and a vec4 is the largest element.
-                size: wgpu::BufferSize::new(4 * len.next_multiple_of(4) as u64),
+                size: wgpu::BufferSize::new((element * len).next_multiple_of(16) as u64),
             }
         };
         let whole =
@@ -351,6 +373,23 @@ impl Backend for Gpu {
         }
     }
 
+    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
+        if let (true, Some((index, checked))) = (self.multipliers.is_empty(), self.opened_as) {
+            let (measures, measures_all) = (self.measures, self.measures_all);
+            let tuning = std::mem::take(&mut self.tuning);
+            let opened = Self::open_for(index, checked, true)?;
+            *self = Gpu { measures, measures_all, tuning, ..opened };
+        }
+        match self.multipliers.is_empty() {
+            true => Err(adapter::no_f16(&self.info.name)),
+            false => Ok(self.multipliers.clone()),
+        }
+    }
+
+    fn multiply_by(&mut self, multiplier: Multiplier) {
+        self.tuning.mixed.multiplier = multiplier;
+    }
+
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         let all = Storage::default();
@@ -364,7 +403,8 @@ impl Backend for Gpu {
                             Extent::Batch => format!("{} for {} rows", t.name, program.batch),
                             Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
                         };
-                        let bytes = (program.len(*id) as u64).saturating_mul(4);
+                        let element = t.precision.bytes() as u64;
+                        let bytes = (program.len(*id) as u64).saturating_mul(element);
                         memory::check("max_storage_buffer_binding_size", &what, bytes, largest)?;
                     }
                 }
@@ -385,12 +425,8 @@ impl Backend for Gpu {
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            self.buffers.push(memory::create(
-                &self.device,
-                what,
-                (len as u64).saturating_mul(4),
-                usage,
-            )?);
+            let bytes = (len as u64).saturating_mul(program.precision(i).bytes() as u64);
+            self.buffers.push(memory::create(&self.device, what, bytes, usage)?);
         }
         self.program = program.clone();
         if self.measures && (self.measures_all || tune::is_worth_it(&program)) && self.tune()? {
@@ -446,6 +482,9 @@ impl Backend for Gpu {
                 &rounded
             }
         };
+        if t.precision == Precision::F16 {
+            return half::write(&self.device, &self.queue, buffer, t.offset, values);
+        }
         for (i, piece) in values.chunks(PIECE_WORDS).enumerate() {
             let offset = offset + 4 * (i * PIECE_WORDS) as u64;
             self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(piece));
@@ -473,7 +512,14 @@ impl Backend for Gpu {
         check_length(&self.program, tensor, len)?;
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
+        let (device, queue) = (&self.device, &self.queue);
         match values {
+            ValuesMut::F32(values) if t.precision == Precision::F16 => {
+                half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x)
+            }
+            ValuesMut::F64(values) if t.precision == Precision::F16 => {
+                half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x.into())
+            }
             ValuesMut::F32(values) => {
                 memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
                     values[first..first + piece.len()].copy_from_slice(piece);
@@ -485,7 +531,7 @@ impl Backend for Gpu {
                 })
             }
         }?;
-        self.traffic.bytes_read += 4 * len as u64;
+        self.traffic.bytes_read += (self.program.tensor(tensor).precision.bytes() * len) as u64;
         self.under_way.clear();
         self.last_done = None;
         self.health.check()

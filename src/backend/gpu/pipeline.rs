@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Access, Grid, Kernel, Launch, Step};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A compiled variant of a kernel.
@@ -169,8 +170,13 @@ impl Pipelines {
             Entry::Vacant(place) => {
                 let on_disk = self.on_disk.as_ref().map(|(pipelines, _)| pipelines);
                 let (kernel, overrides) = (launch.kernel, &launch.overrides);
-                let pipeline =
-                    compile(device, &self.steps, kernel, overrides, self.checks, on_disk)?;
+                let compile =
+                    || compile(device, &self.steps, kernel, overrides, self.checks, on_disk);
+                // What is experimental may panic.
+                let pipeline = match catch_unwind(AssertUnwindSafe(compile)) {
+                    Ok(pipeline) => pipeline?,
+                    Err(_) => return Err(cannot_compile(kernel, "its compiler panicked")),
+                };
                 self.grown = true;
                 Ok(place.insert(Arc::new(pipeline)).clone())
             }
@@ -225,14 +231,13 @@ fn compile(
     });
     match pollster::block_on(scope.pop()) {
         None => Ok(Pipeline { pipeline, arguments }),
-        Some(e) => Err(Error::device(format!(
-            "the device can't compile the kernel {}: {e}",
-            kernel.entry
-        ))
-        .help(
-            "choose another device with --device, or the CPU with --device cpu; please report it",
-        )),
+        Some(e) => Err(cannot_compile(kernel, &e.to_string())),
     }
+}
+
+fn cannot_compile(kernel: &Kernel, why: &str) -> Error {
+    Error::device(format!("the device can't compile the kernel {}: {why}", kernel.entry))
+        .help("choose another device with --device, or the CPU with --device cpu; please report it")
 }
 
 fn entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {

@@ -3,7 +3,7 @@
 use super::{Gpu, memory};
 use crate::error::Result;
 use crate::kernels::Step;
-use crate::kernels::tile::{TILES, Tuning, choices};
+use crate::kernels::tile::{TILES, Tuning};
 use crate::program::{Op, Program};
 use std::time::{Duration, Instant};
 
@@ -32,11 +32,11 @@ impl Gpu {
         let mut news = false;
         for op in &program.ops[program.routines.step.clone()] {
             let products = program.products(op);
-            if products.is_empty() || self.tuning.choices.contains_key(&products) {
+            if products.is_empty() || self.tuning.measured(op.precision(), &products).is_some() {
                 continue;
             }
             let mut best: Option<(f64, usize)> = None;
-            for choice in choices(&products) {
+            for choice in self.tuning.candidates(op.precision(), &products) {
                 if begin.elapsed() > BUDGET {
                     return self.end_tuning(news);
                 }
@@ -46,7 +46,7 @@ impl Gpu {
                 }
             }
             if let Some((_, choice)) = best {
-                self.tuning.choices.insert(products, choice);
+                self.tuning.keep(op.precision(), &products, choice);
                 news = true;
             }
         }
@@ -55,7 +55,9 @@ impl Gpu {
 
     /// Seconds that a launch of `op` takes with a tile.
     fn time(&mut self, program: &Program, op: &Op, choice: usize) -> Result<f64> {
-        let tuning = Tuning { choices: [(program.products(op), choice)].into() };
+        let mut tuning = Tuning::default();
+        tuning.mixed.multiplier = self.tuning.mixed.multiplier;
+        tuning.keep(op.precision(), &program.products(op), choice);
         // No rows are there yet to gather.
         let mut op = op.clone();
         if let Op::Dense(dense) = &mut op {

@@ -2,6 +2,7 @@
 
 use super::blocks::Block;
 use super::dialect::{Dialect, is_missing};
+use super::recent::{Recent, Short};
 use crate::data::frame::{Lines, MISSING, Texts, Values};
 use ::csv::{ByteRecord, ReaderBuilder, Terminator};
 use arrow_array::StringArray;
@@ -68,7 +69,7 @@ pub(super) fn parse(block: &Block, dialect: Dialect, cells: &[Cells]) -> Parsed 
 enum Column {
     Bytes(Vec<u8>),
     Numbers(Vec<f64>),
-    Texts(Texts),
+    Texts(Texts, Recent),
     Raw(StringBuilder),
     Skip,
 }
@@ -86,7 +87,7 @@ impl Rows {
     fn new(cells: &[Cells], room: usize) -> Self {
         let column = |cells: &Cells| match cells {
             Cells::Number => Column::Bytes(Vec::with_capacity(room)),
-            Cells::Text => Column::Texts(Texts::default()),
+            Cells::Text => Column::Texts(Texts::default(), Recent::new()),
             Cells::Raw => Column::Raw(StringBuilder::new()),
             Cells::Skip => Column::Skip,
         };
@@ -113,12 +114,12 @@ impl Rows {
             let faults = self.faults.len();
             let mut ragged = None;
             for place in 0..=last {
-                // A number of plain digits is parsed on the way to its end.
+                // A number of plain digits is parsed on the way to its end, a short text found.
                 let is_end = |end: usize| match place < last {
                     true => bytes[end] == delimiter,
                     false => ends_record(bytes, end, terminator),
                 };
-                if let Some(end) = self.fast(place, bytes, at, is_end) {
+                if let Some(end) = self.fast(place, bytes, at, dialect, is_end) {
                     at = end + 1 + usize::from(bytes[end] == b'\r' && terminator != b'\r');
                     continue;
                 }
@@ -152,14 +153,15 @@ impl Rows {
         }
     }
 
-    /// Takes in a number that begins at `at` and ends the cell: where it ends. Nothing is taken in
-    /// where there is none, which the slow way then finds out about.
+    /// Takes in a number, or a text that was met before, that begins at `at` and ends the cell: where it
+    /// ends. Nothing is taken in where there is none, which the slow way then finds out about.
     #[inline(always)]
     fn fast(
         &mut self,
         place: usize,
         bytes: &[u8],
         at: usize,
+        dialect: Dialect,
         is_end: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let numbers = match &mut self.columns[place] {
@@ -176,6 +178,14 @@ impl Rows {
                 });
             }
             Column::Numbers(numbers) => numbers,
+            Column::Texts(texts, recent) => {
+                let window = *bytes[at..].first_chunk()?;
+                let text = Short::first(window, dialect.delimiter, dialect.terminator)?;
+                let end = at + text.len();
+                let code = recent.find(text).filter(|_| is_end(end))?;
+                texts.codes.push(code);
+                return Some(end);
+            }
             _ => return None,
         };
         let (value, used) = fast_float2::parse_partial::<f64, _>(&bytes[at..]).ok()?;
@@ -246,15 +256,21 @@ impl Rows {
         if is_missing(cell) {
             return self.missing(place);
         }
-        if let Column::Texts(texts) = &mut self.columns[place] {
+        if let Column::Texts(texts, recent) = &mut self.columns[place] {
             // What is there already was valid before.
-            if let Some(code) = texts.words.find(cell) {
-                texts.codes.push(code);
-            } else if let Ok(text) = std::str::from_utf8(cell) {
-                texts.push(Some(text));
-            } else {
-                texts.codes.push(MISSING);
-                self.fault(line, place, Wrong::Utf8);
+            let found = texts.words.find(cell);
+            let new = || std::str::from_utf8(cell).ok().map(|text| texts.words.code(text));
+            match found.or_else(new) {
+                Some(code) => {
+                    texts.codes.push(code);
+                    if let Some(short) = Short::of(cell) {
+                        recent.keep(short, code, texts.words.len());
+                    }
+                }
+                None => {
+                    texts.codes.push(MISSING);
+                    self.fault(line, place, Wrong::Utf8);
+                }
             }
             return;
         }
@@ -292,13 +308,13 @@ impl Rows {
                 }
             }
             Column::Numbers(numbers) => numbers.push(x),
-            Column::Texts(_) | Column::Raw(_) | Column::Skip => {}
+            Column::Texts(..) | Column::Raw(_) | Column::Skip => {}
         }
     }
 
     fn missing(&mut self, place: usize) {
         match &mut self.columns[place] {
-            Column::Texts(texts) => texts.codes.push(MISSING),
+            Column::Texts(texts, _) => texts.codes.push(MISSING),
             Column::Raw(raw) => raw.append_value(""),
             _ => self.number(place, f64::NAN),
         }
@@ -316,7 +332,7 @@ impl Rows {
         let values = |(place, column)| match column {
             Column::Bytes(v) => Some(Values::Bytes(v)),
             Column::Numbers(v) => Some(Values::Numbers(v)),
-            Column::Texts(t) => Some(Values::Texts(t)),
+            Column::Texts(t, _) => Some(Values::Texts(t)),
             Column::Raw(mut builder) => {
                 raw.push((place, builder.finish()));
                 None

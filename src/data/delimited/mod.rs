@@ -3,6 +3,8 @@
 mod blocks;
 mod cells;
 mod dialect;
+mod kept;
+mod recent;
 #[cfg(test)]
 mod tests;
 pub(super) use cells::{Cells, Fault, Wrong};
@@ -12,12 +14,14 @@ use super::read::{Known, Rows, Selection, Want};
 use super::stream::Source;
 use crate::error::{Error, Result};
 use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
 use blocks::{Block, Blocks};
 use cells::Parsed;
 use dialect::{Dialect, Look, look};
-use rayon::prelude::*;
+use kept::Readable;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 /// The bytes of a block: enough for threads to be worth it, little enough to stay in a cache.
 const BLOCK: usize = 1 << 20;
@@ -93,19 +97,21 @@ impl Delimited {
     }
 
     /// The rows from the first one on, in chunks, each column read as `cells` says, and those at
-    /// the places `kept` carried along as they stand.
+    /// the places `kept` carried along.
     ///
     /// # Errors
     /// When the source can't be opened again.
-    pub(super) fn chunks(self: &Arc<Self>, cells: &[Cells], kept: &[usize]) -> Result<Chunks> {
+    fn chunks(self: &Arc<Self>, cells: &[Cells], kept: &[Kept]) -> Result<Chunks> {
         let blocks = Blocks::new(self.source.open()?, self.dialect, BLOCK);
         Ok(Chunks {
             delimited: self.clone(),
             blocks,
-            cells: cells.to_vec(),
-            kept: kept.to_vec(),
-            parsed: VecDeque::new(),
+            cells: cells.into(),
+            kept: kept.into(),
+            parsing: VecDeque::new(),
+            failed: None,
             is_first: true,
+            is_over: false,
         })
     }
 
@@ -129,15 +135,19 @@ impl Delimited {
     /// closed; and what `take` returns.
     pub(super) fn pass(
         self: &Arc<Self>,
-        Selection { wanted, kept }: &Selection,
+        Selection { wanted, kept, typed }: &Selection,
         mut take: impl FnMut(Rows) -> Result<()>,
     ) -> Result<Vec<Cells>> {
         let mut cells = self.cells(wanted);
+        let kept = match typed {
+            true => self.types(kept)?,
+            false => kept.iter().map(|&place| Kept { place, readable: None }).collect(),
+        };
         let guessed = |place: usize| matches!(wanted[place], Want::Guess | Want::Target);
         loop {
             let (mut first, mut present) = (0, vec![0; cells.len()]);
             let mut texts: Vec<(usize, Option<Fault>)> = vec![(0, None); cells.len()];
-            let mut chunks = self.chunks(&cells, kept)?;
+            let mut chunks = self.chunks(&cells, &kept)?;
             while let Some(Chunk { frame, kept, faults, texts: more }) = chunks.read()? {
                 let is_guess =
                     |f: &Fault| matches!(f.wrong, Wrong::NoNumber(_)) && guessed(f.column);
@@ -174,6 +184,23 @@ impl Delimited {
                 return Ok(cells);
             }
         }
+    }
+
+    /// Goes through the columns at these places, to find out of which type each is.
+    fn types(self: &Arc<Self>, places: &[usize]) -> Result<Vec<Kept>> {
+        let mut kept: Vec<Kept> =
+            places.iter().map(|&place| Kept { place, readable: None }).collect();
+        if kept.is_empty() {
+            return Ok(kept);
+        }
+        let mut found = vec![Readable::ANYTHING; kept.len()];
+        let mut chunks = self.chunks(&vec![Cells::Skip; self.header.names.len()], &kept)?;
+        while let Some(chunk) = chunks.read()? {
+            let columns = chunk.kept.iter().map(|array| array.as_string::<i32>());
+            found.iter_mut().zip(columns).for_each(|(readable, cells)| readable.take(cells));
+        }
+        kept.iter_mut().zip(found).for_each(|(kept, readable)| kept.readable = Some(readable));
+        Ok(kept)
     }
 
     /// The error for a row that can't be read.
@@ -254,23 +281,36 @@ fn sample(block: &Block, dialect: Dialect, rows: &mut Vec<(u64, Vec<Vec<u8>>)>) 
     }
 }
 
+/// A column that is carried along.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    place: usize,
+    /// What its cells are read as; as they stand where there is none.
+    readable: Option<Readable>,
+}
+
 /// Some rows, and what is wrong with some of them: a faulty cell is missing in its column.
 pub(super) struct Chunk {
     pub(super) frame: Frame,
-    /// The columns that are carried along, as texts.
+    /// The columns that are carried along.
     pub(super) kept: Vec<ArrayRef>,
     pub(super) faults: Vec<Fault>,
     texts: Vec<(usize, Option<Fault>)>,
 }
 
-/// The rows of a delimited text in order.
+/// The rows of a delimited text in order. Blocks are parsed ahead on other threads, while the one that
+/// asks for rows reads the text and takes what is done.
 pub(super) struct Chunks {
     delimited: Arc<Delimited>,
     blocks: Blocks,
-    cells: Vec<Cells>,
-    kept: Vec<usize>,
-    parsed: VecDeque<(Parsed, Vec<ArrayRef>)>,
+    cells: Arc<[Cells]>,
+    kept: Arc<[Kept]>,
+    /// The blocks that are being parsed, in order.
+    parsing: VecDeque<Receiver<(Parsed, Vec<ArrayRef>)>>,
+    /// What is wrong behind them.
+    failed: Option<Error>,
     is_first: bool,
+    is_over: bool,
 }
 
 impl Chunks {
@@ -279,58 +319,73 @@ impl Chunks {
     /// # Errors
     /// When the stream can't be read, or a quote is never closed.
     pub(super) fn read(&mut self) -> Result<Option<Chunk>> {
-        if self.parsed.is_empty() {
-            self.parse()?;
+        while !self.is_over && self.parsing.len() < rayon::current_num_threads() * 2 {
+            match self.begin() {
+                Ok(more) => self.is_over = !more,
+                Err(error) => (self.failed, self.is_over) = (Some(error), true),
+            }
         }
-        let Some((parsed, kept)) = self.parsed.pop_front() else { return Ok(None) };
+        let Some(next) = self.parsing.pop_front() else {
+            return self.failed.take().map_or(Ok(None), Err);
+        };
+        let (parsed, kept) = next.recv().map_err(|_| Error::failed("parsing a text failed"))?;
         let Parsed { columns, raw: _, rows, lines, faults, texts } = parsed;
         let header = self.delimited.header.clone();
         Ok(Some(Chunk { frame: Frame { header, columns, rows, lines }, kept, faults, texts }))
     }
 
-    /// Reads and parses a block for each thread.
-    fn parse(&mut self) -> Result<()> {
-        let mut blocks = Vec::new();
-        while blocks.len() < rayon::current_num_threads() * 2
-            && let Some(mut block) = self.blocks.read()?
-        {
-            if let (true, Some(line)) = (self.is_first, self.delimited.header_line) {
-                self.is_first = !behind_header(&mut block, self.delimited.dialect, line);
-            }
-            if !block.bytes.is_empty() {
-                blocks.push(block);
-            }
+    /// Reads a block and begins to parse it; false at the end.
+    fn begin(&mut self) -> Result<bool> {
+        let Some(mut block) = self.blocks.read()? else { return Ok(false) };
+        if let (true, Some(line)) = (self.is_first, self.delimited.header_line) {
+            self.is_first = !behind_header(&mut block, self.delimited.dialect, line);
         }
-        let dialect = self.delimited.dialect;
-        let (cells, kept) = (&self.cells, &self.kept);
-        let parsed: Vec<(Parsed, Vec<ArrayRef>)> =
-            blocks.par_iter().map(|block| parse(block, dialect, cells, kept)).collect();
-        self.parsed.extend(parsed);
-        Ok(())
+        if block.bytes.is_empty() {
+            return Ok(true);
+        }
+        let (dialect, cells, kept) =
+            (self.delimited.dialect, self.cells.clone(), self.kept.clone());
+        let (done, parsed) = channel();
+        let work = move || {
+            // Where nobody waits any more, the rows are not needed.
+            let _ = done.send(parse(&block, dialect, &cells, &kept));
+        };
+        match rayon::current_thread_index() {
+            // A thread of the pool must not wait for another: there may be none.
+            Some(_) => work(),
+            None => rayon::spawn(work),
+        }
+        self.parsing.push_back(parsed);
+        Ok(true)
     }
 }
 
-/// Parses a block, and once more for the columns that are carried along as they stand: a column may
-/// be both a number and carried along.
+/// Parses a block, and once more for the columns that are carried along: a column may be both a
+/// number to learn from and carried along.
 fn parse(
     block: &Block,
     dialect: Dialect,
     cells: &[Cells],
-    kept: &[usize],
+    kept: &[Kept],
 ) -> (Parsed, Vec<ArrayRef>) {
     let mut parsed = cells::parse(block, dialect, cells);
     if kept.is_empty() {
         return (parsed, Vec::new());
     }
     let mut raw = vec![Cells::Skip; cells.len()];
-    kept.iter().for_each(|&place| raw[place] = Cells::Raw);
+    kept.iter().for_each(|kept| raw[kept.place] = Cells::Raw);
     let Parsed { raw, faults, .. } = cells::parse(block, dialect, &raw);
     parsed.faults.extend(faults);
     parsed.faults.sort_by_key(|fault| fault.row);
     parsed.faults.dedup_by_key(|fault| fault.row);
-    let column = |place: &usize| raw.iter().find(|(p, _)| p == place).map(|(_, a)| a.clone());
-    let kept = kept.iter().filter_map(column).map(|a| Arc::new(a) as ArrayRef).collect();
-    (parsed, kept)
+    let column = |kept: &Kept| -> Option<ArrayRef> {
+        let (_, cells) = raw.iter().find(|(place, _)| *place == kept.place)?;
+        Some(match kept.readable {
+            Some(readable) => readable.values(cells.clone()),
+            None => Arc::new(cells.clone()),
+        })
+    };
+    (parsed, kept.iter().filter_map(column).collect())
 }
 
 /// Cuts off the header, which begins on `line`, and what stands before it; false where it isn't in

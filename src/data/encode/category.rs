@@ -1,8 +1,9 @@
 //! Categories as inputs: one for each, or where there are many, a few shared ones.
 
 use crate::data::frame::{MISSING, Texts};
+use crate::random::text_hash;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// More categories than this share inputs.
 const ONE_HOT: usize = 100;
@@ -50,6 +51,52 @@ pub(super) struct Counted<'a> {
     pub missing: bool,
 }
 
+/// The categories of a column, counted in rows that are not all at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Categories {
+    counts: BTreeMap<String, usize>,
+    missing: usize,
+}
+
+impl Categories {
+    /// Takes in those rows of a column that `is_counted` says; false, and without them, where there
+    /// would be more than `most` categories.
+    pub(in crate::data) fn take(
+        &mut self,
+        texts: &Texts,
+        is_counted: impl Fn(usize) -> bool,
+        most: usize,
+    ) -> bool {
+        let rows: Vec<usize> = (0..texts.codes.len()).filter(|&row| is_counted(row)).collect();
+        let Counted { counts, .. } = count(texts, &rows);
+        let present: usize = counts.iter().map(|(_, count)| count).sum();
+        for (name, count) in counts {
+            if let Some(all) = self.counts.get_mut(name) {
+                *all += count;
+            } else if self.counts.len() < most {
+                self.counts.insert(name.to_string(), count);
+            } else {
+                return false;
+            }
+        }
+        self.missing += rows.len() - present;
+        true
+    }
+
+    /// As if all the rows were at hand.
+    pub(super) fn counted(&self) -> Counted<'_> {
+        let counts: Vec<(&str, usize)> =
+            self.counts.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let rows = self.missing + counts.iter().map(|(_, count)| count).sum::<usize>();
+        Counted { counts, enough: enough(rows), missing: self.missing > 0 }
+    }
+}
+
+/// The rows, of so many, that are enough to learn anything of an input from.
+fn enough(rows: usize) -> usize {
+    (rows / 2000).clamp(1, 10)
+}
+
 impl Counted<'_> {
     /// The categories in at least `rows` rows, in alphabetic order.
     pub fn in_rows(&self, rows: usize) -> Vec<String> {
@@ -76,7 +123,7 @@ pub(super) fn count<'a>(texts: &'a Texts, rows: &[usize]) -> Counted<'a> {
     let mut counts: Vec<(&str, usize)> =
         texts.words.iter().zip(counts).filter(|(_, n)| *n > 0).collect();
     counts.sort_unstable();
-    Counted { counts, enough: (rows.len() / 2000).clamp(1, 10), missing }
+    Counted { counts, enough: enough(rows.len()), missing }
 }
 
 impl CategoryEncoder {
@@ -120,23 +167,12 @@ impl HashEncoder {
     pub(super) fn places(&self, texts: &Texts) -> (Vec<Places>, Places) {
         let buckets = self.buckets.max(1) as u64;
         let of = |word: &str| {
-            let hash = fnv(word);
+            let hash = text_hash(word);
             vec![((hash >> 32) % buckets) as u32, (hash % buckets) as u32]
         };
         let missing = self.missing.then_some(self.buckets as u32).into_iter().collect();
         (texts.words.iter().map(of).collect(), missing)
     }
-}
-
-/// The 64-bit hash FNV-1a (Fowler, Noll, Vo), with the last mixing of MurmurHash3: the same
-/// everywhere and always, as it is part of what a model learnt.
-fn fnv(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
-    });
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

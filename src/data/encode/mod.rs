@@ -3,24 +3,27 @@
 
 mod category;
 mod embedding;
+mod encoder;
 mod moment;
 mod number;
-pub use category::{CategoryEncoder, HashEncoder};
+mod write;
+pub use category::{Categories, CategoryEncoder, HashEncoder};
 pub use embedding::EmbeddingEncoder;
+pub use encoder::Encoder;
 pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
 
+use super::Features;
 use super::frame::{Frame, Header, MISSING, Texts, Values, number_text};
-use super::kind::{Kind, booleans};
-use super::table::Fitting;
-use super::{Features, time};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
-use category::{Places, count};
+use crate::pages::zeros;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::ops::Range;
+use write::{Block, Write};
 
 /// What a model remembers of the table that it was trained on: which columns are inputs, how each
 /// is turned into numbers, and which are targets.
@@ -52,206 +55,6 @@ pub struct Feature {
     pub column: String,
     /// What it is turned into.
     pub encoder: Encoder,
-}
-
-/// How a column is turned into inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encoder {
-    /// The number as it stands.
-    Plain,
-    /// A number, scaled.
-    Number(NumberEncoder),
-    /// Yes is 1, no is −1 and what is missing 0.
-    Boolean {
-        /// The texts for no and yes; anything else counts as missing.
-        texts: [String; 2],
-    },
-    /// One of a few names.
-    Category(CategoryEncoder),
-    /// One of many names, told apart by shared inputs.
-    Hash(HashEncoder),
-    /// One of many names, embedded by the net.
-    Embedding(EmbeddingEncoder),
-    /// A date or time.
-    Moment(MomentEncoder),
-}
-
-/// Writes the inputs of a row, which are 0 before.
-type Write<'a> = Box<dyn Fn(usize, &mut [f32]) + Send + Sync + 'a>;
-
-impl Encoder {
-    /// Fits to the training rows of a column of that kind and name; none for kinds that nothing is
-    /// learnt from.
-    pub(super) fn fit(
-        kind: Kind,
-        values: &Values,
-        rows: &[usize],
-        name: &String,
-        fitting: &Fitting,
-    ) -> Option<Self> {
-        Some(match kind {
-            Kind::Number => {
-                let log = fitting.log.contains(name);
-                Encoder::Number(NumberEncoder::fit(values, rows, fitting.scaling, log))
-            }
-            Kind::Boolean => match values {
-                Values::Texts(texts) => Encoder::Boolean {
-                    // One text or nothing: the text is yes.
-                    texts: booleans(texts)
-                        .or_else(|| texts.words.iter().next().map(|w| [String::new(), w.into()]))?,
-                },
-                _ => Encoder::Boolean { texts: ["0".into(), "1".into()] },
-            },
-            Kind::Category => {
-                let texts = texts_of(values);
-                let counted = count(&texts, rows);
-                match (fitting.embed.contains(name), counted.too_many(), fitting.embedding_dims) {
-                    (false, false, _) => Encoder::Category(CategoryEncoder::fit(&counted)),
-                    (_, _, Some(0)) => Encoder::Hash(HashEncoder::fit(&counted)),
-                    (.., dims) => Encoder::Embedding(EmbeddingEncoder::fit(&counted, dims)),
-                }
-            }
-            Kind::Time => {
-                let format = match values {
-                    Values::Texts(texts) => Some(time::format_of(texts.words.iter())?),
-                    _ => None,
-                };
-                let unfitted = MomentEncoder::fit(format, &[]);
-                let all = unfitted.moments(values);
-                let training: Vec<f64> = rows.iter().map(|&row| all[row]).collect();
-                Encoder::Moment(MomentEncoder::fit(format, &training))
-            }
-            Kind::Text | Kind::Constant => return None,
-        })
-    }
-
-    /// The number of inputs.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        match self {
-            Encoder::Plain | Encoder::Boolean { .. } | Encoder::Embedding(_) => 1,
-            Encoder::Number(e) => e.width(),
-            Encoder::Category(e) => e.width(),
-            Encoder::Hash(e) => e.width(),
-            Encoder::Moment(e) => e.width(),
-        }
-    }
-
-    /// Whether the column must hold numbers.
-    #[must_use]
-    pub fn takes_numbers(&self) -> bool {
-        match self {
-            Encoder::Plain | Encoder::Number(_) => true,
-            Encoder::Boolean { texts } => texts[1] == "1",
-            Encoder::Moment(e) => e.format.is_none(),
-            Encoder::Category(_) | Encoder::Hash(_) | Encoder::Embedding(_) => false,
-        }
-    }
-
-    /// What it makes, for people.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let missing = |is_there: bool| if is_there { ", 1 for missing" } else { "" };
-        match self {
-            Encoder::Plain => "as it is".into(),
-            Encoder::Number(e) => {
-                let scaler = match &e.scaler {
-                    Scaler::Linear { shift, scale } if (*shift, *scale) == (0.0, 1.0) => {
-                        "not scaled"
-                    }
-                    Scaler::Linear { .. } => "scaled",
-                    Scaler::Quantile { .. } => "to normal by quantiles",
-                };
-                let log = if e.log { "logarithm, " } else { "" };
-                format!("{log}{scaler}{}", missing(e.indicator))
-            }
-            Encoder::Boolean { .. } => "−1 and 1".into(),
-            Encoder::Category(e) => {
-                let other = if e.other { ", 1 for rare ones" } else { "" };
-                format!("one-hot: {}{other}{}", e.names.len(), missing(e.missing))
-            }
-            Encoder::Hash(e) => format!("hashed into {}{}", e.buckets, missing(e.missing)),
-            Encoder::Embedding(e) => {
-                let missing = if e.missing { ", one of them missing" } else { "" };
-                format!("embedded: {} in {} dimensions{missing}", e.values() - 1, e.dims)
-            }
-            Encoder::Moment(e) => {
-                let parts = [("season", e.year), ("time of day", e.day), ("weekday", e.week)];
-                let parts = parts.iter().filter(|(_, on)| *on).map(|(name, _)| format!(", {name}"));
-                format!("moment{}{}", parts.collect::<String>(), missing(e.indicator))
-            }
-        }
-    }
-
-    /// What writes the inputs of a row of this column.
-    fn writer<'a>(&'a self, values: &'a Values) -> Write<'a> {
-        match self {
-            Encoder::Plain => Box::new(|row, inputs| inputs[0] = values.number(row) as f32),
-            Encoder::Number(e) => Box::new(|row, inputs| e.write(values.number(row), inputs)),
-            Encoder::Boolean { .. } if !matches!(values, Values::Texts(_)) => {
-                Box::new(|row, inputs| {
-                    inputs[0] = match values.number(row) {
-                        1.0 => 1.0,
-                        0.0 => -1.0,
-                        _ => 0.0,
-                    }
-                })
-            }
-            Encoder::Boolean { texts } => {
-                let texts_of = texts_of(values);
-                let sign = |word: &str| match word {
-                    w if w == texts[1] => 1.0,
-                    // With one text only, its absence is what stands against it.
-                    w if w == texts[0] => -1.0,
-                    _ => 0.0,
-                };
-                let signs: Vec<f32> = texts_of.words.iter().map(sign).collect();
-                let missing = if texts[0].is_empty() { -1.0 } else { 0.0 };
-                Box::new(move |row, inputs| {
-                    let code = texts_of.codes[row] as usize;
-                    inputs[0] = signs.get(code).copied().unwrap_or(missing);
-                })
-            }
-            Encoder::Category(e) => {
-                let texts = texts_of(values);
-                let places = e.places(&texts);
-                ones(texts, places)
-            }
-            Encoder::Hash(e) => {
-                let texts = texts_of(values);
-                let places = e.places(&texts);
-                ones(texts, places)
-            }
-            Encoder::Embedding(e) => {
-                let texts = texts_of(values);
-                let (indices, missing) = e.indices(&texts);
-                Box::new(move |row, inputs| {
-                    let code = texts.codes[row] as usize;
-                    inputs[0] = indices.get(code).copied().unwrap_or(missing);
-                })
-            }
-            Encoder::Moment(e) => {
-                if let (Values::Texts(texts), Some(table)) = (values, e.table(values)) {
-                    let width = e.width();
-                    return Box::new(move |row, inputs| {
-                        let at = (texts.codes[row] as usize).min(texts.words.len()) * width;
-                        inputs.copy_from_slice(&table[at..at + width]);
-                    });
-                }
-                let moments = e.moments(values);
-                Box::new(move |row, inputs| e.write(moments[row], inputs))
-            }
-        }
-    }
-}
-
-/// Writes a 1 at the places of the row's text.
-fn ones<'a>(texts: Cow<'a, Texts>, (places, missing): (Vec<Places>, Places)) -> Write<'a> {
-    Box::new(move |row, inputs| {
-        let places = places.get(texts.codes[row] as usize).unwrap_or(&missing);
-        places.iter().for_each(|&place| inputs[place as usize] = 1.0);
-    })
 }
 
 /// The values as texts, numbers as people write them.
@@ -422,7 +225,7 @@ impl Encoding {
                 .map(|c| if let Values::Bytes(b) = c { Some(&b[..]) } else { None })
                 .collect::<Option<Vec<&[u8]>>>()
         {
-            let mut all = vec![0; count * bytes.len()];
+            let mut all: Vec<u8> = zeros(count * bytes.len());
             all.par_chunks_mut(bytes.len().max(1) * ROWS).enumerate().for_each(|(block, out)| {
                 for (i, out) in out.chunks_exact_mut(bytes.len()).enumerate() {
                     let row = row_of(block * ROWS + i);
@@ -432,28 +235,26 @@ impl Encoding {
             return Ok(Features::U8(Matrix::new(count, bytes.len(), all)?));
         }
         let width = self.width();
-        let writers: Vec<(usize, Write)> = self
-            .features
-            .iter()
-            .zip(columns)
-            .map(|(f, values)| (f.encoder.width(), f.encoder.writer(values)))
-            .collect();
-        let mut all = vec![0.0; count * width];
-        all.par_chunks_mut(width.max(1) * ROWS).enumerate().for_each(|(block, out)| {
-            let mut at = 0;
-            for (width_of_it, write) in &writers {
-                for (i, inputs) in out.chunks_exact_mut(width).enumerate() {
-                    write(row_of(block * ROWS + i), &mut inputs[at..at + width_of_it]);
-                }
-                at += width_of_it;
+        let mut writers: Vec<(Range<usize>, Write)> = Vec::new();
+        for (feature, values) in self.features.iter().zip(columns) {
+            let begin = writers.last().map_or(0, |(own, _)| own.end);
+            let own = begin..begin + feature.encoder.width();
+            writers.push((own, feature.encoder.writer(values)));
+        }
+        let mut all: Vec<f32> = zeros(count * width);
+        all.par_chunks_mut(width.max(1) * ROWS).enumerate().for_each(|(block, inputs)| {
+            let first = block * ROWS;
+            let rows = rows.map(|rows| &rows[first..]);
+            for (own, write) in &writers {
+                write(Block { inputs: &mut *inputs, width, own: own.clone(), rows, first });
             }
         });
         Ok(Features::F32(Matrix::new(count, width, all)?))
     }
 }
 
-/// Rows that a thread encodes at a time.
-const ROWS: usize = 256;
+/// Rows that a thread encodes at a time: few enough that all their inputs stay in its cache.
+const ROWS: usize = 64;
 
 /// The nearest name, and the ones there are.
 pub(super) fn suggestion(name: &str, names: &[String]) -> String {

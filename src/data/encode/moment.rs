@@ -1,7 +1,7 @@
 //! Dates and times as inputs: how late, and where in the year, the week and the day.
 
-use crate::data::frame::Values;
-use crate::data::time::{DAY, part_of_day, part_of_year, seconds, weekday};
+use crate::data::frame::{MISSING, Texts, Values};
+use crate::data::time::{DAY, format_of, is_midnight, part_of_day, part_of_year, seconds, weekday};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
@@ -27,15 +27,18 @@ pub struct MomentEncoder {
 }
 
 impl MomentEncoder {
-    /// Fits to the moments of the training rows, NaN where one is missing.
+    /// Fits to the moments of the training rows, in seconds since 1970: each with the number of rows
+    /// that have it, NaN for those in which it is missing.
     #[must_use]
-    pub fn fit(format: Option<&str>, moments: &[f64]) -> Self {
-        let present = || moments.iter().copied().filter(|x| !x.is_nan());
-        let count = present().count().max(1) as f64;
-        let mean = present().sum::<f64>() / count;
-        let deviation = (present().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
-        let span =
-            present().fold(f64::NEG_INFINITY, f64::max) - present().fold(f64::INFINITY, f64::min);
+    pub fn fit(format: Option<&str>, moments: impl Iterator<Item = (f64, usize)> + Clone) -> Self {
+        let present = || moments.clone().filter(|(x, rows)| !x.is_nan() && *rows > 0);
+        let count = present().map(|(_, rows)| rows as f64).sum::<f64>().max(1.0);
+        let mean = present().map(|(x, rows)| x * rows as f64).sum::<f64>() / count;
+        let squares: f64 = present().map(|(x, rows)| (x - mean).powi(2) * rows as f64).sum();
+        let deviation = (squares / count).sqrt();
+        let (first, last) = present()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (x, _)| (a.min(x), b.max(x)));
+        let span = last - first;
         let is_date = format.is_none_or(|f| f.contains("%Y"));
         MomentEncoder {
             format: format.map(str::to_string),
@@ -43,9 +46,26 @@ impl MomentEncoder {
             deviation: if deviation > 0.0 { deviation } else { 1.0 },
             year: is_date && span > 60.0 * DAY,
             week: is_date && span >= 7.0 * DAY,
-            day: present().any(|x| part_of_day(x) != 0.0),
-            indicator: present().count() < moments.len(),
+            day: present().any(|(x, _)| !is_midnight(x)),
+            indicator: moments.clone().any(|(x, rows)| x.is_nan() && rows > 0),
         }
+    }
+
+    /// Fits to texts of one form in the training rows: each different one is read once. None where
+    /// they have no form in common.
+    pub(super) fn fit_texts(texts: &Texts, rows: &[usize]) -> Option<Self> {
+        let format = format_of(texts.words.iter())?;
+        let (mut counts, mut missing) = (vec![0; texts.words.len()], 0);
+        for &row in rows {
+            match texts.codes[row] {
+                MISSING => missing += 1,
+                code => counts[code as usize] += 1,
+            }
+        }
+        let moment = |word: &str| seconds(word, format).unwrap_or(f64::NAN);
+        let mut moments: Vec<(f64, usize)> = texts.words.iter().map(moment).zip(counts).collect();
+        moments.push((f64::NAN, missing));
+        Some(Self::fit(Some(format), moments.iter().copied()))
     }
 
     /// The seconds of each row.
@@ -114,12 +134,16 @@ impl MomentEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::frame::Texts;
+
+    /// Moments of a row each.
+    fn each(moments: &[f64]) -> impl Iterator<Item = (f64, usize)> + Clone + '_ {
+        moments.iter().map(|&x| (x, 1))
+    }
 
     #[test]
     fn a_moment_says_when_in_the_year_the_week_and_the_day() {
         let moments: Vec<f64> = (0..400).map(|d| f64::from(d) * DAY + 0.25 * DAY).collect();
-        let encoder = MomentEncoder::fit(None, &moments);
+        let encoder = MomentEncoder::fit(None, each(&moments));
         assert_eq!(encoder.width(), 12);
         let mut inputs = vec![0.0; 12];
         encoder.write(0.25 * DAY, &mut inputs);
@@ -134,8 +158,10 @@ mod tests {
         let texts: Texts =
             (0..20).map(|i| Some(days[i * 7 % 4]).filter(|text| !text.is_empty())).collect();
         let values = Values::Texts(texts.clone());
-        let encoder =
-            MomentEncoder { indicator: true, ..MomentEncoder::fit(Some("%Y-%m-%d"), &[0.0, 1e8]) };
+        let encoder = MomentEncoder {
+            indicator: true,
+            ..MomentEncoder::fit(Some("%Y-%m-%d"), each(&[0.0, 1e8]))
+        };
         let (table, width) = (encoder.table(&values).unwrap(), encoder.width());
         for (row, moment) in encoder.moments(&values).into_iter().enumerate() {
             let mut inputs = vec![0.0; width];
@@ -146,10 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_fitted_as_the_training_rows_have_them() {
+        let days = ["2024-02-29", "2023-07-04", "", "2024-12-31"];
+        let texts: Texts =
+            (0..20).map(|i| Some(days[i * i % 4]).filter(|text| !text.is_empty())).collect();
+        let rows: Vec<usize> = (0..20).filter(|row| row % 3 > 0).collect();
+        let found = MomentEncoder::fit_texts(&texts, &rows).unwrap();
+        let all = found.moments(&Values::Texts(texts));
+        let chosen: Vec<f64> = rows.iter().map(|&row| all[row]).collect();
+        let expected = MomentEncoder::fit(Some("%Y-%m-%d"), each(&chosen));
+        assert!((found.mean - expected.mean).abs() < 1e-6 * expected.mean);
+        assert!((found.deviation / expected.deviation - 1.0).abs() < 1e-12);
+        assert_eq!(
+            found,
+            MomentEncoder { mean: found.mean, deviation: found.deviation, ..expected }
+        );
+    }
+
+    #[test]
     fn only_what_varies_is_an_input() {
         let days: Vec<f64> = (0..3).map(|d| f64::from(d) * DAY).collect();
-        assert_eq!(MomentEncoder::fit(Some("%Y-%m-%d"), &days).width(), 1);
-        let clock = MomentEncoder::fit(Some("%H:%M"), &[3600.0, f64::NAN]);
+        assert_eq!(MomentEncoder::fit(Some("%Y-%m-%d"), each(&days)).width(), 1);
+        let clock = MomentEncoder::fit(Some("%H:%M"), each(&[3600.0, f64::NAN]));
         assert_eq!((clock.year, clock.week, clock.width()), (false, false, 4));
         let mut inputs = [0.0; 4];
         clock.write(f64::NAN, &mut inputs);

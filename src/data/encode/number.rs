@@ -48,12 +48,18 @@ impl NumberEncoder {
     #[must_use]
     pub fn fit(values: &Values, rows: &[usize], scaling: Scaling, log: bool) -> Self {
         let transform = |x: f64| if log { symmetric_log(x) } else { x };
+        let mut present: Vec<f64> = Vec::with_capacity(rows.len());
         let numbers = rows.iter().map(|&row| values.number(row)).filter(|x| !x.is_nan());
-        let present: Vec<f64> = numbers.map(transform).collect();
+        present.extend(numbers.map(transform));
         let step = present.len().div_ceil(SAMPLE).max(1);
         let mut sample: Vec<f64> = present.iter().copied().step_by(step).collect();
-        sample.sort_unstable_by(f64::total_cmp);
-        let median = quantile(&sample, 0.5);
+        let median = match scaling {
+            Scaling::None | Scaling::Standard | Scaling::Minmax => median(&mut sample),
+            Scaling::Robust | Scaling::Quantile => {
+                sample.sort_unstable_by(f64::total_cmp);
+                quantile(&sample, 0.5)
+            }
+        };
         let linear = |shift: f64, spread: f64| Scaler::Linear {
             shift,
             scale: if spread > 0.0 && spread.is_finite() { 1.0 / spread } else { 1.0 },
@@ -92,6 +98,7 @@ impl NumberEncoder {
     }
 
     /// Writes the inputs of one value, NaN where it is missing.
+    #[inline]
     pub fn write(&self, x: f64, inputs: &mut [f32]) {
         let value = if x.is_nan() { self.fill } else { x };
         let value = if self.log { symmetric_log(value) } else { value };
@@ -103,6 +110,7 @@ impl NumberEncoder {
 }
 
 impl Scaler {
+    #[inline]
     fn apply(&self, x: f64) -> f64 {
         match self {
             Scaler::Linear { shift, scale } => (x - shift) * scale,
@@ -133,6 +141,16 @@ fn symmetric_log(x: f64) -> f64 {
 
 fn symmetric_exp(x: f64) -> f64 {
     x.abs().exp_m1().copysign(x)
+}
+
+/// The median of a sample in any order, which it changes: [`quantile`] of a half, without sorting.
+fn median(sample: &mut [f64]) -> f64 {
+    let Some(last) = sample.len().checked_sub(1) else { return 0.0 };
+    let (_, &mut below, above) = sample.select_nth_unstable_by(last / 2, f64::total_cmp);
+    match last % 2 {
+        0 => below,
+        _ => below + (above.iter().copied().fold(f64::INFINITY, f64::min) - below) * 0.5,
+    }
 }
 
 /// The value at a share of a sorted sample, linear between two; 0 of none.
@@ -211,6 +229,16 @@ mod tests {
         assert_eq!(all(Scaling::None), [1.0, 2.0, 3.0, 6.0]);
         assert!(encode(&fit(&[5.0; 3], Scaling::Standard, false), 5.0) == 0.0);
         assert!(encode(&fit(&[5.0; 3], Scaling::Quantile, false), 7.0).is_finite());
+    }
+
+    #[test]
+    fn the_median_is_found_without_sorting() {
+        for n in 0..20 {
+            let mut sample: Vec<f64> = (0..n).map(|i| f64::from(i * 7 % 13)).collect();
+            let mut sorted = sample.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            assert_eq!(median(&mut sample), quantile(&sorted, 0.5), "of {n}");
+        }
     }
 
     #[test]

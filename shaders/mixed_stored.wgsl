@@ -1,0 +1,15 @@
+// What is stored in f16, in kernels with a binding loss_scale. An overflow in training is noted
+// there as the bits of 1.0; which invocation does so makes no difference.
+
+override WATCH: bool = false; // overflows are noted
+
+// The bits of 65,520, from which on a magnitude is infinite in f16; those of infinity and NaN are
+// larger.
+const OVERFLOW = 0x477FF000u;
+
+fn stored(value: f32) -> f16 {
+    if (WATCH && (bitcast<u32>(value) & 0x7FFFFFFFu) >= OVERFLOW) {
+        atomicStore(&loss_scale[3], 0x3F800000u);
+    }
+    return f16(value);
+}

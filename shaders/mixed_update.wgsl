@@ -1,0 +1,79 @@
+// The update of a layer's W and b in mixed precision: ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S,
+// each followed at once by the optimiser's step, and W again in f16. Behind an overflow nothing
+// changes. The product is written by src/kernels/mixed/block.rs; this is what it reads and what
+// becomes of its elements. As in backward.wgsl, a column of ones behind A gives ∂E/∂b.
+
+struct Update {
+    decay: f32,
+    decayed: u32,   // parameters before this one are decayed
+    constant0: f32, // μ or β₁
+    constant1: f32, // β₂ or α
+    constant2: f32, // ε
+    n: u32,
+    k: u32,
+    weight: u32,    // where W lies
+    bias: u32,      // where b lies
+    sign: f32,      // of the biases; 0 without
+}
+
+@group(1) @binding(0) var<uniform> p: Update;
+@group(1) @binding(1) var<storage, read_write> w: array<f32>;      // all parameters
+@group(1) @binding(2) var<storage, read_write> first: array<f32>;  // as many, or unused
+@group(1) @binding(3) var<storage, read_write> second: array<f32>; // as many, or unused
+@group(1) @binding(4) var<storage, read> delta: array<f16>;        // (B, n)
+@group(1) @binding(5) var<storage, read> input: array<f16>;        // (B, k)
+@group(1) @binding(6) var<storage, read_write> shadow: array<f16>; // W in f16: (n, k)
+@group(1) @binding(7) var<storage, read> loss_scale: array<f32>;   // S, …, 1 after an overflow
+
+// No binding is left for a third state: rules that need one aren't trained in f16.
+fn largest_so_far(i: u32, v: f32) -> f32 {
+    return v;
+}
+
+fn update_a(row: u32, k: u32) -> vec4<f16> {
+    var value = vec4<f16>();
+    for (var i = 0u; i < 4u; i++) {
+        if (k < now.rows && row + i < p.n) {
+            value[i] = delta[k * p.n + row + i];
+        }
+    }
+    return value;
+}
+
+fn update_b(col: u32, k: u32) -> vec4<f16> {
+    var value = vec4<f16>();
+    for (var j = 0u; j < 4u; j++) {
+        if (k < now.rows && col + j < p.k) {
+            value[j] = input[k * p.k + col + j];
+        } else if (col + j == p.k) {
+            value[j] = 1.0h;
+        }
+    }
+    return value;
+}
+
+// Four elements of a row of S ∂E/∂W, with S ∂E/∂b behind the last.
+fn update_store(row: u32, col: u32, value: vec4<f32>) {
+    if (loss_scale[3] != 0.0) {
+        return;
+    }
+    // S is a power of two.
+    let gradient = value / loss_scale[0];
+    for (var j = 0u; j < 4u; j++) {
+        if (row < p.n && col + j < p.k) {
+            let i = row * p.k + col + j;
+            update(p.weight + i, gradient[j]);
+            shadow[i] = f16(w[p.weight + i]);
+        } else if (row < p.n && col + j == p.k && p.sign != 0.0) {
+            update(p.bias + row, p.sign * gradient[j]);
+        }
+    }
+}
+
+fn update_layer(lane: u32, group: u32) {
+    let across = (p.k + u32(p.sign != 0.0) + COLS - 1u) / COLS;
+    let top = group / across * ROWS;
+    if (top < p.n) {
+        update_product(lane, top, group % across * COLS, now.rows);
+    }
+}

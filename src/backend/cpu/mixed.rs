@@ -1,0 +1,182 @@
+//! The ops of mixed precision, for reference: computed in `T`, rounded to f16 where a GPU stores f16.
+
+use super::memory::Shared;
+use super::merged;
+use super::ops::{ROWS, from};
+use super::team::Worker;
+use super::update::take_step;
+use crate::data::Samples;
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
+use crate::kernels::backward::Delta;
+use crate::kernels::dense::Dense;
+use crate::kernels::matmul::{self, Form};
+use crate::kernels::mixed::{Mixed, SCALE_STATE, Update, next_scale};
+use crate::kernels::{Step, activation, gather, sums};
+use crate::precision::{OVERFLOW, Precision};
+use crate::tensor::TensorId;
+use std::ops::Range;
+
+/// Units whose gradients are one piece of work.
+const UNITS: usize = 64;
+
+/// Runs one op for one step, together with the other threads of the team.
+pub(super) fn run<T: Gemm>(
+    op: &Mixed,
+    data: &Samples,
+    step: &Step,
+    memory: &Shared<'_, T>,
+    worker: &Worker<'_>,
+) {
+    let run = Run { step, memory, worker };
+    match op {
+        Mixed::Gather { x } => {
+            run.each_block(*x, |block, x| {
+                let mut found = vec![0; block.len()];
+                gather::rows(&from(step, block.start), &mut found);
+                gather::features(&found, &data.features, &data.affine, x);
+            });
+            run.store(&[*x], None);
+        }
+        Mixed::Dense { dense, loss_scale } => {
+            let Dense { z, a, .. } = *dense;
+            merged::dense(dense, data, step, memory, worker);
+            let written = if z == a { vec![a] } else { vec![z, a] };
+            run.store(&written, *loss_scale);
+        }
+        Mixed::Rescale { x, y, loss_scale } => {
+            let [scale, ..] = run.state(*loss_scale);
+            let cols = run.cols(*x);
+            run.each_block(*y, |block, y| {
+                let x = run.read(*x, block.start * cols..block.end * cols);
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = scale * x);
+            });
+            run.store(&[*y], Some(*loss_scale));
+        }
+        Mixed::Delta { delta, loss_scale } => {
+            run.delta(delta);
+            run.store(&[delta.out], Some(*loss_scale));
+        }
+        Mixed::Update(op) => {
+            let (units, overflow) = (run.cols(op.gradient.delta), run.state(op.loss_scale)[3]);
+            // Shared out in any case: every thread has to be there.
+            worker.share(units.div_ceil(UNITS), |i| {
+                if overflow == T::zero() {
+                    run.update(op, i * UNITS..((i + 1) * UNITS).min(units));
+                }
+            });
+        }
+        Mixed::Scale { loss_scale, interval } => worker.share(1, |_| {
+            let next = next_scale(*interval, run.state(*loss_scale));
+            // SAFETY: one piece, which holds no other reference to it.
+            unsafe { memory.write(*loss_scale, 0..SCALE_STATE) }.copy_from_slice(&next);
+        }),
+    }
+}
+
+/// A step on its way.
+struct Run<'a, 'b, T> {
+    step: &'a Step,
+    memory: &'a Shared<'b, T>,
+    worker: &'a Worker<'a>,
+}
+
+impl<T: Gemm> Run<'_, '_, T> {
+    fn cols(&self, id: TensorId) -> usize {
+        self.memory.program().tensor(id).cols
+    }
+
+    /// Elements of a tensor that no piece of the op writes.
+    fn read(&self, id: TensorId, range: Range<usize>) -> &[T] {
+        // SAFETY: it is only called for such tensors.
+        unsafe { self.memory.read(id, range) }
+    }
+
+    /// The tensor `loss_scale`.
+    fn state(&self, id: TensorId) -> [T; SCALE_STATE] {
+        let mut state = [T::zero(); SCALE_STATE];
+        state.copy_from_slice(self.read(id, 0..SCALE_STATE));
+        state
+    }
+
+    /// Calls `piece` with each block of the batch's rows, and those of `to`.
+    fn each_block(&self, to: TensorId, piece: impl Fn(Range<usize>, &mut [T])) {
+        let (cols, rows) = (self.cols(to), self.step.rows as usize);
+        self.worker.share(rows.div_ceil(ROWS), |i| {
+            let block = i * ROWS..((i + 1) * ROWS).min(rows);
+            // SAFETY: other pieces have other rows.
+            let to = unsafe { self.memory.write(to, block.start * cols..block.end * cols) };
+            piece(block, to);
+        });
+    }
+
+    /// Rounds what the op wrote to what it is stored in, and notes overflows in `loss_scale`.
+    fn store(&self, written: &[TensorId], loss_scale: Option<TensorId>) {
+        let limit = T::of(OVERFLOW.into());
+        for &id in written {
+            let precision = self.memory.program().tensor(id).precision;
+            self.worker.share(1, |_| {
+                let len = self.step.rows as usize * self.cols(id);
+                // SAFETY: one piece, which holds no other reference to either tensor.
+                let values = unsafe { self.memory.write(id, 0..len) };
+                // A NaN is not below the limit.
+                let fits = values.iter().all(|x| x.abs() < limit);
+                if let (false, Some(state)) = (fits, loss_scale) {
+                    // SAFETY: as above.
+                    let state = unsafe { self.memory.write(state, 0..SCALE_STATE) };
+                    state[3] = T::one();
+                }
+                if precision != Precision::F32 {
+                    values.iter_mut().for_each(|x| *x = precision.round(*x));
+                }
+            });
+        }
+    }
+
+    /// δ of a layer.
+    fn delta(&self, op: &Delta) {
+        let (n, k) = (self.cols(op.out), self.cols(op.above));
+        self.each_block(op.out, |block, out| {
+            let part = |id, cols| self.read(id, block.start * cols..block.end * cols);
+            let weight = self.read(op.weight, 0..n * k);
+            let shape = [block.len(), n, k];
+            matmul::reference_rows(Form::Nn, shape, part(op.above, k), weight, None, out);
+            activation::gradient(&op.functions, 0..n, part(op.z, n), out);
+        });
+    }
+
+    /// The update of some units' weights and biases.
+    fn update(&self, op: &Update, units: Range<usize>) {
+        let (layer, rows) = (&op.gradient, self.step.rows as usize);
+        let (n, k) = (self.cols(layer.delta), self.cols(layer.input));
+        let (delta, input) =
+            (self.read(layer.delta, 0..rows * n), self.read(layer.input, 0..rows * k));
+        let [scale, ..] = self.state(op.loss_scale);
+        let take_step = |w: TensorId, range: Range<usize>, mut gradient: Vec<T>| {
+            gradient.iter_mut().for_each(|g| *g = *g / scale);
+            let [first, second] = op.state;
+            let state = [first, second, second];
+            // SAFETY: these units' parameters and their state belong to this piece, and the rule
+            // has no third state.
+            unsafe { take_step(op.rule, state, self.step, self.memory, w, range, &gradient) };
+        };
+        let mut gradient = vec![T::zero(); units.len() * k];
+        let units_delta = View::new(delta, rows, n).transposed().some_rows(units.clone());
+        let inputs = Right::Matrix(View::new(input, rows, k));
+        let to = gradient.as_mut_ptr();
+        // SAFETY: the gradient of these units is k elements for each, one after the other.
+        unsafe { gemm::product(units_delta, inputs, Begin::Zero, End::Store, to, k) };
+        let range = units.start * k..units.end * k;
+        take_step(layer.weight, range.clone(), gradient);
+        if let Some((bias, sign)) = layer.bias {
+            let mut gradient = vec![T::zero(); units.len()];
+            sums::some_columns(n, units.clone(), T::of(sign.into()), delta, &mut gradient);
+            take_step(bias, units, gradient);
+        }
+        let precision = self.memory.program().tensor(op.shadow).precision;
+        // SAFETY: other pieces have other units of both.
+        let (weights, shadow) = unsafe {
+            (self.memory.read(layer.weight, range.clone()), self.memory.write(op.shadow, range))
+        };
+        shadow.iter_mut().zip(weights).for_each(|(to, &w)| *to = precision.round(w));
+    }
+}

@@ -1,0 +1,143 @@
+//! How a column is turned into inputs: what is fitted to the training rows.
+
+use super::category::count;
+use super::{
+    CategoryEncoder, EmbeddingEncoder, HashEncoder, MomentEncoder, NumberEncoder, Scaler, texts_of,
+};
+use crate::data::frame::Values;
+use crate::data::kind::{Kind, booleans};
+use crate::data::table::Fitting;
+use serde::{Deserialize, Serialize};
+
+/// How a column is turned into inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoder {
+    /// The number as it stands.
+    Plain,
+    /// A number, scaled.
+    Number(NumberEncoder),
+    /// Yes is 1, no is −1 and what is missing 0.
+    Boolean {
+        /// The texts for no and yes; anything else counts as missing.
+        texts: [String; 2],
+    },
+    /// One of a few names.
+    Category(CategoryEncoder),
+    /// One of many names, told apart by shared inputs.
+    Hash(HashEncoder),
+    /// One of many names, embedded by the net.
+    Embedding(EmbeddingEncoder),
+    /// A date or time.
+    Moment(MomentEncoder),
+}
+
+impl Encoder {
+    /// Fits to the training rows of a column of that kind and name; none for kinds that nothing is
+    /// learnt from.
+    pub(in crate::data) fn fit(
+        kind: Kind,
+        values: &Values,
+        rows: &[usize],
+        name: &String,
+        fitting: &Fitting,
+    ) -> Option<Self> {
+        Some(match kind {
+            Kind::Number => {
+                let log = fitting.log.contains(name);
+                Encoder::Number(NumberEncoder::fit(values, rows, fitting.scaling, log))
+            }
+            Kind::Boolean => match values {
+                Values::Texts(texts) => Encoder::Boolean {
+                    // One text or nothing: the text is yes.
+                    texts: booleans(texts)
+                        .or_else(|| texts.words.iter().next().map(|w| [String::new(), w.into()]))?,
+                },
+                _ => Encoder::Boolean { texts: ["0".into(), "1".into()] },
+            },
+            Kind::Category => {
+                let texts = texts_of(values);
+                let counted = match fitting.counted.get(name) {
+                    Some(all) => all.counted(),
+                    None => count(&texts, rows),
+                };
+                match () {
+                    () if fitting.one_hot.contains(name) => {
+                        Encoder::Category(CategoryEncoder::fit(&counted))
+                    }
+                    () if fitting.hash.contains(name) => Encoder::Hash(HashEncoder::fit(&counted)),
+                    () if !counted.too_many() && !fitting.embed.contains(name) => {
+                        Encoder::Category(CategoryEncoder::fit(&counted))
+                    }
+                    () => match fitting.embedding_dims {
+                        Some(0) => Encoder::Hash(HashEncoder::fit(&counted)),
+                        dims => Encoder::Embedding(EmbeddingEncoder::fit(&counted, dims)),
+                    },
+                }
+            }
+            Kind::Time => Encoder::Moment(match values {
+                Values::Texts(texts) => MomentEncoder::fit_texts(texts, rows)?,
+                _ => MomentEncoder::fit(None, rows.iter().map(|&row| (values.number(row), 1))),
+            }),
+            Kind::Text | Kind::Constant => return None,
+        })
+    }
+
+    /// The number of inputs.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match self {
+            Encoder::Plain | Encoder::Boolean { .. } | Encoder::Embedding(_) => 1,
+            Encoder::Number(e) => e.width(),
+            Encoder::Category(e) => e.width(),
+            Encoder::Hash(e) => e.width(),
+            Encoder::Moment(e) => e.width(),
+        }
+    }
+
+    /// Whether the column must hold numbers.
+    #[must_use]
+    pub fn takes_numbers(&self) -> bool {
+        match self {
+            Encoder::Plain | Encoder::Number(_) => true,
+            Encoder::Boolean { texts } => texts[1] == "1",
+            Encoder::Moment(e) => e.format.is_none(),
+            Encoder::Category(_) | Encoder::Hash(_) | Encoder::Embedding(_) => false,
+        }
+    }
+
+    /// What it makes, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let missing = |is_there: bool| if is_there { ", 1 for missing" } else { "" };
+        match self {
+            Encoder::Plain => "as it is".into(),
+            Encoder::Number(e) => {
+                let scaler = match &e.scaler {
+                    Scaler::Linear { shift, scale } if (*shift, *scale) == (0.0, 1.0) => {
+                        "not scaled"
+                    }
+                    Scaler::Linear { .. } => "scaled",
+                    Scaler::Quantile { .. } => "to normal by quantiles",
+                };
+                let log = if e.log { "logarithm, " } else { "" };
+                format!("{log}{scaler}{}", missing(e.indicator))
+            }
+            Encoder::Boolean { .. } => "−1 and 1".into(),
+            Encoder::Category(e) => {
+                let other = if e.other { ", 1 for rare ones" } else { "" };
+                format!("one-hot: {}{other}{}", e.names.len(), missing(e.missing))
+            }
+            Encoder::Hash(e) => format!("hashed into {}{}", e.buckets, missing(e.missing)),
+            Encoder::Embedding(e) => {
+                let missing = if e.missing { ", one of them missing" } else { "" };
+                format!("embedded: {} in {} dimensions{missing}", e.values() - 1, e.dims)
+            }
+            Encoder::Moment(e) => {
+                let parts = [("season", e.year), ("time of day", e.day), ("weekday", e.week)];
+                let parts = parts.iter().filter(|(_, on)| *on).map(|(name, _)| format!(", {name}"));
+                format!("moment{}{}", parts.collect::<String>(), missing(e.indicator))
+            }
+        }
+    }
+}

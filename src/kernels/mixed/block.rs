@@ -1,0 +1,189 @@
+//! Blocks of products in mixed precision: the tiles of [`super::super::tile`] with f16 in workgroup
+//! memory, and those of cooperative matrices.
+
+use super::cooperative::Cooperative;
+use crate::kernels::tile::{self, Along, TILES, Tile, Tiling, Tuning};
+use crate::kernels::{Binding, Kernel};
+use crate::precision::Precision;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+/// What multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Multiplier {
+    /// Each invocation by itself, with one f32 `fma` for a product.
+    #[default]
+    Fma,
+    /// The invocations of a subgroup together, f16 matrices of so many rows and columns with f32
+    /// sums: tensor cores, where the device has them.
+    Matrices(usize),
+}
+
+impl fmt::Display for Multiplier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Multiplier::Fma => f.write_str("f16 storage"),
+            Multiplier::Matrices(size) => write!(f, "{size}x{size} cooperative matrices"),
+        }
+    }
+}
+
+/// The block of a product that a workgroup computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// By [`Multiplier::Fma`].
+    Tile(Tile),
+    /// By [`Multiplier::Matrices`].
+    Matrices(Cooperative),
+}
+
+/// Every block: those of [`TILES`] in their order, then those of cooperative matrices. The blocks of
+/// one multiplier give the same bits.
+pub static BLOCKS: LazyLock<Vec<Block>> = LazyLock::new(|| {
+    let tiles = TILES.map(|tile| Block::Tile(Tile { storage: Precision::F16, ..tile }));
+    tiles.into_iter().chain(Cooperative::ALL.map(Block::Matrices)).collect()
+});
+
+impl Block {
+    /// What multiplies in it.
+    #[must_use]
+    pub fn multiplier(&self) -> Multiplier {
+        match self {
+            Block::Tile(_) => Multiplier::Fma,
+            Block::Matrices(matrices) => Multiplier::Matrices(matrices.size),
+        }
+    }
+
+    /// Its rows and columns.
+    #[must_use]
+    pub fn sides(&self) -> [usize; 2] {
+        match self {
+            Block::Tile(Tile { rows, cols, .. })
+            | Block::Matrices(Cooperative { rows, cols, .. }) => [*rows, *cols],
+        }
+    }
+
+    /// The function `{name}_product(lane, top, left, depth)`, as [`Tile::product`] writes it.
+    pub(super) fn product(&self, name: &str, along: [Along; 2]) -> String {
+        match self {
+            Block::Tile(tile) => tile.product(name, along),
+            Block::Matrices(matrices) => matrices.product(name, along),
+        }
+    }
+
+    /// The kernel `{name}_{block}`, as [`Tile::kernel`] makes it.
+    pub(super) fn kernel(
+        &self,
+        name: &str,
+        call: &str,
+        uniform: &'static [(&'static str, usize)],
+        bindings: &'static [Binding],
+        texts: &[&str],
+    ) -> Kernel {
+        match self {
+            Block::Tile(tile) => {
+                let texts: Vec<&str> = [&["enable f16;"], texts].concat();
+                tile.kernel(name, call, uniform, bindings, &texts)
+            }
+            Block::Matrices(matrices) => matrices.kernel(name, call, uniform, bindings, texts),
+        }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Block::Tile(tile) => tile.fmt(f),
+            Block::Matrices(matrices) => matrices.fmt(f),
+        }
+    }
+}
+
+/// What multiplies, and the blocks that measurements found to be the fastest.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MixedTuning {
+    /// What multiplies: it decides the bits of a result.
+    pub multiplier: Multiplier,
+    /// Places in [`BLOCKS`] by what multiplies and the product, (m, n, k).
+    pub choices: HashMap<(Multiplier, [usize; 3]), usize>,
+}
+
+impl MixedTuning {
+    /// The blocks that a product may take, which give the same bits.
+    #[must_use]
+    pub fn candidates(&self, product: [usize; 3]) -> Vec<usize> {
+        match self.multiplier {
+            Multiplier::Fma => tile::choices(&[product]),
+            matrices => (0..BLOCKS.len()).filter(|&i| BLOCKS[i].multiplier() == matrices).collect(),
+        }
+    }
+
+    /// The block that was measured for a product.
+    #[must_use]
+    pub fn measured(&self, product: [usize; 3]) -> Option<usize> {
+        self.choices.get(&(self.multiplier, product)).copied()
+    }
+
+    /// Takes in the block that was measured for a product.
+    pub fn keep(&mut self, product: [usize; 3], choice: usize) {
+        self.choices.insert((self.multiplier, product), choice);
+    }
+
+    /// The block to take where nothing was measured: of matrices the largest that gives a large
+    /// GPU work on most of its multiprocessors.
+    fn default_choice(&self, product: [usize; 3]) -> usize {
+        const GROUPS: usize = 96;
+        if self.multiplier == Multiplier::Fma {
+            return tile::default_choice(&[product]);
+        }
+        let candidates = self.candidates(product);
+        let groups = |&&i: &&usize| {
+            let [rows, cols] = BLOCKS[i].sides();
+            product[0].div_ceil(rows).saturating_mul(product[1].div_ceil(cols))
+        };
+        let large = candidates.iter().rev().find(|i| groups(i) >= GROUPS);
+        large.or(candidates.first()).copied().unwrap_or_default()
+    }
+
+    /// The block of a product (m, n, k), as a place in [`BLOCKS`], with its constants.
+    pub(super) fn take(&self, product: [usize; 3]) -> (usize, Vec<(&'static str, f64)>) {
+        let candidates = self.candidates(product);
+        let measured = self.measured(product).filter(|choice| candidates.contains(choice));
+        let choice = measured.unwrap_or_else(|| self.default_choice(product));
+        let overrides = match BLOCKS[choice] {
+            Block::Tile(_) => {
+                let choices = [(vec![product], choice)].into();
+                Tiling::new(&[product], &Tuning { choices, ..Tuning::default() }).overrides()
+            }
+            Block::Matrices(_) => vec![],
+        };
+        (choice, overrides)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_taken_by_what_multiplies_and_by_the_shape() {
+        let fma = MixedTuning::default();
+        assert_eq!(BLOCKS[fma.take([64, 10, 16]).0].to_string(), "32x32");
+        assert_eq!(BLOCKS[fma.take([4096, 4096, 4096]).0].to_string(), "128x128");
+        for size in [8, 16] {
+            let multiplier = Multiplier::Matrices(size);
+            let mut tuning = MixedTuning { multiplier, ..MixedTuning::default() };
+            let sides = |tuning: &MixedTuning, p| {
+                let block = BLOCKS[tuning.take(p).0];
+                assert_eq!(block.multiplier(), multiplier);
+                block.sides()
+            };
+            assert_eq!(sides(&tuning, [256, 1024, 1024]), [64, 64]);
+            assert_eq!(sides(&tuning, [4096, 4096, 4096]), [128, 128]);
+            // A choice of another multiplier would give other bits.
+            tuning.choices.insert((Multiplier::Fma, [9, 9, 9]), 0);
+            assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A layer forward: Z = X Wᵀ ± b and A = σ(Z), from X and W in f16.
+
+use super::{BLOCKS, Block, STORED};
+use crate::kernels::activation::ACTIVATION_FUNCTIONS;
+use crate::kernels::dense::{Dense, Uniform};
+use crate::kernels::tile::Along;
+use crate::kernels::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, read, read_write};
+use crate::tensor::{Extent, TensorId};
+use std::sync::LazyLock;
+
+/// A hidden layer forward, with Z and A in f16, for each of [`BLOCKS`].
+pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    kernels("mixed_dense", include_str!("../../../shaders/mixed_dense_hidden.wgsl"))
+});
+
+/// The last layer forward, with Z and A in f32, for each of [`BLOCKS`].
+pub static DENSE_LAST: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    kernels("mixed_dense_last", include_str!("../../../shaders/mixed_dense_last.wgsl"))
+});
+
+fn kernels(name: &str, result: &str) -> Vec<Kernel> {
+    const BINDINGS: &[crate::kernels::Binding] = &[
+        read("x"),
+        read("w"),
+        read("bias"),
+        read_write("z"),
+        read_write("a"),
+        read_write("loss_scale"),
+    ];
+    let kernel = |block: &Block| {
+        let product = block.product("dense", [Along::Depth, Along::Depth]);
+        let texts = [
+            COMMON,
+            FUNCTIONS,
+            ACTIVATION_FUNCTIONS,
+            STORED,
+            result,
+            include_str!("../../../shaders/mixed_dense.wgsl"),
+            &product,
+        ];
+        block.kernel(name, "dense", Uniform::FIELDS, BINDINGS, &texts)
+    };
+    BLOCKS.iter().map(kernel).collect()
+}
+
+/// Launches [`DENSE`], or [`DENSE_LAST`] where `is_last`, on `op`, whose Z is (B, n) and W (n, k).
+pub(super) fn launch(
+    op: &Dense,
+    loss_scale: Option<TensorId>,
+    [n, k]: [usize; 2],
+    is_last: bool,
+    choice: usize,
+    mut overrides: Vec<(&'static str, f64)>,
+) -> Launch {
+    let flag = |set: bool| f64::from(u8::from(set));
+    let activation = op.functions.as_ref().map(|f| f.of(0));
+    let store_z = op.z != op.a || op.functions.is_none();
+    let kernels = if is_last { &DENSE_LAST } else { &DENSE };
+    overrides.extend([
+        ("WATCH", flag(loss_scale.is_some())),
+        ("BIAS", flag(op.bias.is_some())),
+        ("STORE_Z", flag(store_z)),
+        ("STORE_A", flag(activation.is_some())),
+        ("ACTIVATION", activation.map_or(0.0, |f| f.code().into())),
+        ("PARAMETER", activation.map_or(0.0, |f| f.parameter().into())),
+    ]);
+    let [rows, cols] = BLOCKS[choice].sides();
+    let bias_sign = op.bias.map_or(0.0, |(_, sign)| sign);
+    Launch {
+        kernel: &kernels[choice],
+        overrides,
+        uniform: Uniform { n: n as u32, k: k as u32, bias_sign }.bytes(),
+        args: vec![
+            Arg::Tensor(op.input),
+            Arg::Tensor(op.weight),
+            op.bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
+            if store_z { Arg::Tensor(op.z) } else { Arg::Unused },
+            if activation.is_some() { Arg::Tensor(op.a) } else { Arg::Unused },
+            loss_scale.map_or(Arg::Unused, Arg::Tensor),
+        ],
+        grid: Grid::Tiles(Extent::Batch, rows, n.div_ceil(cols)),
+    }
+}

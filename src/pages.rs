@@ -1,0 +1,49 @@
+//! Large buffers on large pages, where the system has them on request.
+
+use bytemuck::Zeroable;
+
+/// Buffers from this size on are worth it: two large pages of the usual size.
+const LEAST: usize = 4 << 20;
+
+/// So many zeros, in memory that is about to be filled.
+///
+/// A fresh page costs a fault when it is first written to: of 4 KiB each that takes longer than what is
+/// written. Linux gives pages of 2 MiB to who asks for them.
+#[must_use]
+pub fn zeros<T: Zeroable + Clone>(count: usize) -> Vec<T> {
+    let buffer = vec![T::zeroed(); count];
+    ask_for_large_pages(&buffer);
+    buffer
+}
+
+#[cfg(target_os = "linux")]
+fn ask_for_large_pages<T>(buffer: &[T]) {
+    const PAGE: usize = 4096;
+    let bytes = size_of_val(buffer);
+    if bytes < LEAST {
+        return;
+    }
+    let begin = buffer.as_ptr().cast::<u8>();
+    let ahead = begin.align_offset(PAGE).min(bytes);
+    let whole = (bytes - ahead) / PAGE * PAGE;
+    // SAFETY: the range lies within the buffer. The advice changes no byte of it, and that it may be
+    // refused, as where the system has no such pages, matters to nobody.
+    unsafe {
+        libc::madvise(begin.add(ahead).cast_mut().cast(), whole, libc::MADV_HUGEPAGE);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_large_pages<T>(_: &[T]) {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn buffers_of_any_size_hold_zeros() {
+        for count in [0, 1, 1000, super::LEAST / 4, super::LEAST + 12_345] {
+            let mut buffer = super::zeros::<f32>(count);
+            assert!(buffer.len() == count && buffer.iter().all(|x| *x == 0.0));
+            buffer.iter_mut().for_each(|x| *x = 1.0);
+        }
+    }
+}

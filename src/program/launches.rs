@@ -1,0 +1,225 @@
+//! What an op is on a device: its launches, the tensors that they use, and how much there is to
+//! compute.
+
+use super::{Op, Program};
+use crate::data::Storage;
+use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT};
+use crate::kernels::fused::{self, Reach};
+use crate::kernels::matmul::{self, Form};
+use crate::kernels::random::{PERMUTATION, UNIFORM};
+use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
+use crate::kernels::tile::{Tiling, Tuning};
+use crate::kernels::{
+    Access, Arg, Launch, add, augment, average, backward, collect, combine, dense, direction,
+    dropout, edits, embed, gather, gradient, loss, max_norm, mixed, mixup, nonfinite, norm,
+    optimizer, output, random, softmax, sums, vector_norm,
+};
+use crate::tensor::{ALIGNMENT, Extent, TensorId};
+
+impl Program {
+    /// Rows and columns of `id` in a full batch.
+    fn shape(&self, id: TensorId) -> [usize; 2] {
+        let t = self.tensor(id);
+        [t.rows.rows(self.batch), t.cols]
+    }
+
+    /// The shape (m, n, k) of a product, of which C and one operand tell all.
+    #[must_use]
+    pub fn matmul_shape(&self, form: Form, a: TensorId, c: TensorId) -> matmul::Shape {
+        let (a, c) = (self.tensor(a), self.tensor(c));
+        let k = if form == Form::Tn { a.rows } else { Extent::Fixed(a.cols) };
+        matmul::Shape { form, m: c.rows, n: c.cols, k }
+    }
+
+    /// The products that a tiled launch of `op` computes, (m, n, k) each for a full batch; none
+    /// where `op` isn't one.
+    #[must_use]
+    pub fn products(&self, op: &Op) -> Vec<[usize; 3]> {
+        let cols = |t: TensorId| self.tensor(t).cols;
+        match op {
+            Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
+            Op::Backward(op) => op.products(self.batch, cols),
+            Op::Mixed(op) => op.product(self.batch, cols).into_iter().collect(),
+            Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
+            Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
+            _ => vec![],
+        }
+    }
+
+    /// What a GPU launches for `op`; `largest` is the most elements that one binding may have.
+    #[must_use]
+    pub fn launches(
+        &self,
+        op: &Op,
+        storage: Storage,
+        largest: usize,
+        tuning: &Tuning,
+    ) -> Vec<Launch> {
+        let tiling = || Tiling::new(&self.products(op), tuning);
+        let cols = |t: TensorId| self.tensor(t).cols;
+        let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
+        let launch = match op {
+            Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
+            Op::Embed { place, features, table, x } => {
+                embed::launch(*place, [*features, *table, *x])
+            }
+            Op::EmbedGradient { place, features, gradient, out } => {
+                return embed::launches_gradient(*place, [*features, *gradient, *out], self.batch);
+            }
+            Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
+            Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
+            Op::Matmul { form, a, b, bias, c } => {
+                let shape = self.matmul_shape(*form, *a, *c);
+                return matmul::launches(shape, self.batch, [*a, *b, *c], *bias, tuning);
+            }
+            Op::Activation { functions, z, a } => {
+                activation::launch(&ACTIVATION, functions, *z, *a, cols(*z))
+            }
+            Op::ActivationGradient { functions, z, delta } => {
+                activation::launch(&ACTIVATION_GRADIENT, functions, *z, *delta, cols(*z))
+            }
+            Op::Softmax { z, y } => softmax::launch(&SOFTMAX, *z, *y, cols(*z)),
+            Op::SoftmaxGradient { y, delta } => {
+                softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
+            }
+            Op::Loss { loss, y, t, unit, gradient, scores } => {
+                let tensors = [*y, *t, *unit, *gradient, *scores];
+                loss::launch(*loss, tensors, cols(*y), storage.weighted)
+            }
+            Op::Accumulate { scores, sums } => {
+                return loss::launches_accumulate(*scores, *sums, self.batch);
+            }
+            Op::ColumnSums { delta, sign, out } => {
+                return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
+            }
+            Op::VectorNorm { x, partial, norm } => {
+                return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
+            }
+            Op::Edit { edit, g } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    edits::launch(*edit, *g, start, len)
+                });
+            }
+            Op::Average { share, w, average } => {
+                return in_parts(self.len(*w), largest, |start, len| {
+                    average::launch(*share, *w, *average, start, len)
+                });
+            }
+            Op::Swap { a, b } => {
+                return in_parts(self.len(*a), largest, |start, len| {
+                    average::launch_swap(*a, *b, start, len)
+                });
+            }
+            Op::Collect { g, total, last } => {
+                return in_parts(self.len(*g), largest, |start, len| {
+                    collect::launch(*g, *total, *last, start, len)
+                });
+            }
+            Op::Direction { rule, w, g, state, at, u } => {
+                return in_parts(self.len(*w), largest, |start, len| {
+                    direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
+                });
+            }
+            Op::Combine { factors, x, y } => {
+                return in_parts(self.len(*x), largest, |start, len| {
+                    combine::launch(*factors, *x, *y, start, len)
+                });
+            }
+            Op::Update { rule, w, g, state, from } => {
+                return in_parts(self.len(*w) - from, largest, |start, len| {
+                    optimizer::launch(*rule, [*w, *g], *state, from + start, len)
+                });
+            }
+            Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
+            Op::BatchStatistics { z, statistics, running } => {
+                norm::launch_statistics([*z, *statistics, *running], cols(*z))
+            }
+            Op::Normalize(op) => norm::launch_forward(op, cols(op.z)),
+            Op::NormalizeSums(op) => norm::launch_sums(op, cols(op.delta)),
+            Op::NormalizeGradient(op) => norm::launch_gradient(op, cols(op.delta)),
+            Op::Dropout { dropout, x } => dropout::launch(*dropout, *x, cols(*x)),
+            Op::Mixup { x } => mixup::launch(*x, cols(*x)),
+            Op::MaxNorm { w, limit } => max_norm::launch(*w, self.shape(*w), *limit),
+            Op::Rows(rows) => fused::launch_rows(rows, self.batch, storage, &place),
+            Op::GradientUpdate(op) => gradient::launch_update(op, self.batch, &tiling(), &place),
+            Op::GradientParts(op) => {
+                gradient::launch_parts(op, self.shape(op.parts), &tiling(), &place)
+            }
+            Op::SumUpdate(op) => gradient::launch_sum(op, self.shape(op.parts)),
+            Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
+            Op::Output(op) => output::launch(op, cols(op.y), storage),
+            Op::Backward(op) => backward::launch(op, &tiling(), &place),
+            Op::Mixed(op) => {
+                let precision = |t: TensorId| self.tensor(t).precision;
+                mixed::launch(op, self.batch, storage, &tuning.mixed, &place, precision)
+            }
+            Op::Nonfinite { x, found } => {
+                nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
+            }
+            Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
+            Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
+        };
+        vec![launch]
+    }
+
+    /// The tensors that `op` uses, with how.
+    #[must_use]
+    pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
+        let storage = Storage::default();
+        let mut uses = Vec::new();
+        for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
+            for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
+                if let Arg::Tensor(t) | Arg::Part(t, ..) = arg
+                    && !uses.contains(&(*t, binding.access))
+                {
+                    uses.push((*t, binding.access));
+                }
+            }
+        }
+        uses
+    }
+
+    /// Floating-point operations of `op` on a batch of `batch` rows, a multiply-add counting two.
+    #[must_use]
+    pub fn flops(&self, op: &Op, batch: usize) -> f64 {
+        let elements = |t: TensorId| self.range(t, batch).len() as f64;
+        match op {
+            Op::Matmul { form, a, c, .. } => {
+                let shape = self.matmul_shape(*form, *a, *c);
+                2.0 * elements(*c) * shape.k.rows(batch) as f64
+            }
+            Op::Update { w, .. } => 10.0 * elements(*w),
+            Op::Rows(rows) => {
+                let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));
+                let forward = 2.0 * batch as f64 * weights.sum::<f64>();
+                let first = rows.layers.first().map_or(0.0, |l| elements(l.weight));
+                let kept = if rows.from == 0 { first } else { 0.0 };
+                match rows.reach {
+                    Reach::Deltas => 2.0 * forward - 2.0 * batch as f64 * kept,
+                    _ => forward,
+                }
+            }
+            Op::GradientUpdate(update) => {
+                let weights = update.layers.iter().map(|l| elements(l.weight));
+                (2.0 * batch as f64 + 10.0) * weights.sum::<f64>()
+            }
+            Op::GradientParts(op) => {
+                let weights = op.layers.iter().map(|l| elements(l.weight));
+                2.0 * batch as f64 * weights.sum::<f64>()
+            }
+            Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
+            Op::Dense(_) | Op::Backward(_) | Op::Mixed(_) if !self.products(op).is_empty() => {
+                let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
+                let full: f64 = self.products(op).iter().map(flops).sum();
+                full * batch as f64 / self.batch as f64
+            }
+            _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),
+        }
+    }
+}
+
+/// Launches on stretches of `len` elements that a binding of `largest` holds.
+fn in_parts(len: usize, largest: usize, launch: impl Fn(usize, usize) -> Launch) -> Vec<Launch> {
+    let part = largest / ALIGNMENT * ALIGNMENT;
+    (0..len).step_by(part).map(|start| launch(start, part.min(len - start))).collect()
+}

@@ -1,0 +1,115 @@
+//! Metrics that take the predictions for all held-out rows, and not only sums over them.
+
+use super::Trainer;
+use super::stream::Held;
+use crate::data::{Dataset, StoredSet, Targets};
+use crate::error::{Error, Result};
+use crate::evaluation::Report;
+use crate::matrix::Matrix;
+use crate::metrics::Metrics;
+use crate::model::predictions;
+use crate::session::Loaded;
+
+/// What rows really hold, as the model counts it.
+pub(super) struct Truth {
+    targets: Targets,
+    weights: Option<Vec<f32>>,
+}
+
+/// Predictions for all rows of a set, and what they are held against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Probabilities or values, as [`Model::predict`](crate::Model::predict) has them.
+    pub predictions: Matrix<f32>,
+    /// The targets, in the model's order of classes and in the user's units.
+    pub truth: Targets,
+    /// How much each row counts, where they don't count alike.
+    pub weights: Option<Vec<f32>>,
+}
+
+impl Trainer {
+    /// What is kept of held-out rows for their metrics: nothing where the device's sums are enough.
+    pub(super) fn truth(&self, data: &Dataset) -> Result<Option<Truth>> {
+        if self.spec.stopping.measured.is_empty() {
+            return Ok(None);
+        }
+        let targets = self.preprocessing.truth(data)?;
+        Ok(Some(Truth { targets, weights: data.weights().map(<[f32]>::to_vec) }))
+    }
+
+    /// Adds the metrics that are asked for to those that the device adds up.
+    pub(super) fn add_measured(&mut self, held: &Held, metrics: &mut Metrics) -> Result<()> {
+        let wanted = self.spec.stopping.measured.clone();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let report = match held {
+            Held::Loaded(_, None) => return Ok(()),
+            Held::Loaded(data, Some(Truth { targets, weights })) => {
+                let predictions = self.predict_loaded(data)?;
+                Report::new(&predictions, targets, weights.as_deref())?
+            }
+            Held::Stored(set) => {
+                let Predicted { predictions, truth, weights } =
+                    self.predict_stored(&set.clone(), |_| Ok(()))?;
+                Report::new(&predictions, &truth, weights.as_deref())?
+            }
+        };
+        let values = report.values();
+        for name in wanted {
+            let value = values.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+                Error::data(format!("the validation rows have no {name}")).help(
+                    "hold out rows of every class, or of several values; or choose another --metric",
+                )
+            })?;
+            metrics.values.push(*value);
+        }
+        Ok(())
+    }
+
+    /// Predictions for rows on the device, by the weights that are in place.
+    fn predict_loaded(&mut self, data: &Loaded) -> Result<Matrix<f32>> {
+        let (objective, preprocessing) = (self.spec.objective, &self.preprocessing);
+        let (mut all, mut cols) = (Vec::new(), 0);
+        self.session.outputs(data, |_, outputs| {
+            let predictions = predictions(outputs, objective, preprocessing);
+            cols = predictions.cols();
+            all.extend_from_slice(predictions.data());
+            Ok(())
+        })?;
+        Matrix::new(data.rows, cols, all)
+    }
+
+    /// Predictions for rows in a file, by the weights that are in place: of the rows only windows are
+    /// held, but all predictions. Each window is also handed to `also`.
+    ///
+    /// # Errors
+    /// When the file can't be read, the rows don't fit the net, the device was lost; and what `also`
+    /// returns.
+    pub fn predict_stored(
+        &mut self,
+        set: &StoredSet,
+        mut also: impl FnMut(&Dataset) -> Result<()>,
+    ) -> Result<Predicted> {
+        let (mut values, mut cols, mut weights) = (Vec::new(), 0, Vec::new());
+        let mut all: Option<Targets> = None;
+        self.each_window(set, |trainer, data| {
+            let loaded = trainer.upload(data)?;
+            let predictions = trainer.predict_loaded(&loaded);
+            trainer.session.forget(&loaded);
+            let predictions = predictions?;
+            cols = predictions.cols();
+            values.extend_from_slice(predictions.data());
+            weights.extend_from_slice(data.weights().unwrap_or_default());
+            let truth = trainer.preprocessing.truth(data)?;
+            match &mut all {
+                Some(all) => all.append(&truth)?,
+                none => *none = Some(truth),
+            }
+            also(data)
+        })?;
+        let truth = all.ok_or_else(|| Error::failed("no rows to predict").at(set.name()))?;
+        let predictions = Matrix::new(set.rows(), cols, values)?;
+        Ok(Predicted { predictions, truth, weights: Some(weights).filter(|w| !w.is_empty()) })
+    }
+}
