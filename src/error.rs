@@ -92,6 +92,16 @@ impl Error {
         self
     }
 
+    /// Adds to what to do about it.
+    #[must_use]
+    pub fn also(mut self, more: impl fmt::Display) -> Self {
+        self.0.help = Some(match self.0.help.take() {
+            Some(help) => format!("{help}; {more}"),
+            None => more.to_string(),
+        });
+        self
+    }
+
     /// What is wrong and where, on one line.
     #[must_use]
     pub fn brief(&self) -> String {

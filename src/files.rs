@@ -146,8 +146,8 @@ pub fn passing_file() -> Result<(File, PathBuf)> {
 #[must_use]
 pub fn cache_directory() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    if let Some(directory) = set("WGRAD_CACHE_DIR") {
-        return Some(directory);
+    if let Some(directory) = std::env::var_os("WGRAD_CACHE_DIR").filter(|name| !name.is_empty()) {
+        return std::path::absolute(directory).ok();
     }
     let system = if cfg!(windows) { set("LOCALAPPDATA") } else { set("XDG_CACHE_HOME") };
     let home = || std::env::home_dir().map(|home| home.join(".cache"));

@@ -46,8 +46,11 @@ pub struct Worst {
     pub analytic: f64,
     /// ∂E/∂w by central differences.
     pub numerical: f64,
-    /// |analytic − numerical|, less what rounding E makes of it, over |analytic| + |numerical| +
-    /// 10⁻⁴ · the largest gradient.
+    /// |analytic − numerical| over |analytic| + |numerical| + 10⁻⁴ · the largest gradient.
+    pub difference: f64,
+    /// How much of that may come from the rounding of E, in the same unit.
+    pub rounding: f64,
+    /// The difference less the rounding, at least 0: what is held against the threshold.
     pub error: f64,
 }
 
@@ -157,9 +160,9 @@ pub fn check_plan(
         let analytic = analytic[t][index];
         let (tensor, _, values) = &mut tensors[t];
         let h = options.step * values[index].abs().max(1.0);
+        let size = |a: f64, b: f64| a.abs() + b.abs() + 1e-4 * largest + f64::MIN_POSITIVE;
         let relative = |a: f64, b: f64, noise: f64| {
-            let size = a.abs() + b.abs() + 1e-4 * largest + f64::MIN_POSITIVE;
-            let error = ((a - b).abs() - noise).max(0.0) / size;
+            let error = ((a - b).abs() - noise).max(0.0) / size(a, b);
             if a.is_nan() || b.is_nan() { f64::INFINITY } else { error }
         };
         let slopes = error.slopes(*tensor, values, index, h)?;
@@ -181,7 +184,7 @@ pub fn check_plan(
         }
         report.checked += 1;
         report.passed &= agrees;
-        let rank = |w: &Worst| (w.error, relative(w.analytic, w.numerical, 0.0));
+        let rank = |w: &Worst| (w.error, w.difference);
         let here = (relative(analytic, numerical, noise), relative(analytic, numerical, 0.0));
         if report.worst.as_ref().is_none_or(|w| here > rank(w)) {
             let cols = plan.program.tensor(*tensor).cols;
@@ -191,6 +194,8 @@ pub fn check_plan(
                 col: index % cols,
                 analytic,
                 numerical,
+                difference: here.1,
+                rounding: noise / size(analytic, numerical),
                 error: here.0,
             });
         }

@@ -25,6 +25,10 @@
 //! what happens. A program that has a `wgpu::Device` hands it in with
 //! [`backend::gpu::Gpu::from_device`].
 //!
+//! The command line is the feature `cli`, which is on by default. A program that depends on the library
+//! alone leaves it out, and with it the crates for arguments, bars and TOML, by
+//! `default-features = false`.
+//!
 //! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
 pub mod activation;
@@ -32,8 +36,10 @@ pub mod augment;
 pub mod backend;
 pub mod bench;
 pub mod checkpoint;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod config;
 pub mod data;
 pub mod embedding;
@@ -42,6 +48,7 @@ pub mod evaluation;
 pub mod event;
 pub mod files;
 pub mod findings;
+pub mod functions;
 pub mod gemm;
 pub mod gradcheck;
 pub mod init;

@@ -1,6 +1,13 @@
 //! The learning-rate range test: one short ramp of the learning rate, from far too low to far too
 //! high, shows between which rates a net learns (Smith, "Cyclical learning rates for training neural
 //! networks", WACV 2017).
+//!
+//! The rate that is suggested is half of the one at which the smoothed loss is the lowest, which is about
+//! the largest that still learns: "the optimal learning rate is usually close to (within a factor of 2)
+//! the largest learning rate that does not cause divergence" (Bengio, "Practical recommendations for
+//! gradient-based training of deep architectures", 2012, section 3.1.1). What short trainings with ten
+//! rates come to stands beside it in `benches/RESULTS.md`. A tenth of it, or the steepest descent, is
+//! four to ten times too low there: on the ramp a low rate has had few steps only.
 
 use crate::error::{Error, Result};
 use crate::train::Trainer;
@@ -59,7 +66,7 @@ pub struct Point {
 pub struct RangeTest {
     /// The steps, up to where the loss had grown far beyond its lowest.
     pub points: Vec<Point>,
-    /// The rate to take: a tenth of the one at which the smoothed loss is the lowest, in two digits.
+    /// The rate to take: half of the one at which the smoothed loss is the lowest, in two digits.
     /// None where the loss didn't fall.
     pub suggested: Option<f32>,
     /// Where the smoothed loss is the lowest: rates from here on are too high.
@@ -79,7 +86,7 @@ const ROW: usize = 5;
 /// Decades of η over which the loss is smoothed, as the deviation of a normal weight.
 const WIDTH: f64 = 0.12;
 /// The suggested rate as a part of the one with the lowest loss.
-const MARGIN: f32 = 0.1;
+const MARGIN: f32 = 0.5;
 /// The smoothed loss must fall by this part of its noise or more to have fallen.
 const NOISE: f64 = 1.0;
 
@@ -181,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_of_the_rate_with_the_lowest_loss_is_suggested() {
+    fn half_of_the_rate_with_the_lowest_loss_is_suggested() {
         let ramp = Ramp::default();
         let loss = |i: usize| curve(ramp.rate(i)) + 0.05 * noise(i);
         let losses: Vec<f64> = (0..ramp.steps).map(loss).collect();
@@ -189,7 +196,7 @@ mod tests {
         assert!((4e-4..2.5e-3).contains(&found.steepest_at), "{}", found.steepest_at);
         assert!((5e-3..0.1).contains(&found.lowest_at), "{}", found.lowest_at);
         let off = found.suggested.unwrap() / found.lowest_at;
-        assert!((0.095..0.105).contains(&off), "{off}");
+        assert!((0.48..0.52).contains(&off), "{off}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::metrics::Metrics;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,6 +26,52 @@ pub enum OnDivergence {
     LowerLr,
     /// It goes back to the step before, and on without the batch.
     SkipBatch,
+}
+
+/// A metric, and the value at which a run may end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StopAt {
+    /// The name of the metric, `loss` among them.
+    pub metric: String,
+    /// Good enough.
+    pub value: f64,
+}
+
+impl StopAt {
+    /// Whether a metric of `found` is good enough.
+    #[must_use]
+    pub fn is_met(&self, found: f64) -> bool {
+        match Metrics::larger_is_better(&self.metric) {
+            true => found >= self.value,
+            false => found <= self.value,
+        }
+    }
+}
+
+impl fmt::Display for StopAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.metric, self.value)
+    }
+}
+
+impl FromStr for StopAt {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let help = "write for example accuracy=0.98";
+        let (metric, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::usage(format!("{text:?} is not METRIC=VALUE")).help(help))?;
+        let metric = metric.trim();
+        if Metrics::all_names().all(|known| known != metric) {
+            let known: BTreeSet<&str> = Metrics::all_names().collect();
+            return Err(unknown("metric", metric, &known.into_iter().collect::<Vec<_>>()));
+        }
+        match value.trim().parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(StopAt { metric: metric.into(), value }),
+            _ => Err(Error::usage(format!("{value:?} is not a number")).help(help)),
+        }
+    }
 }
 
 /// What ends a run early, and what it keeps.
@@ -135,7 +182,7 @@ names! {
     Keep, "choice of weights": Last "last", Best "best";
     OnDivergence, "way out": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch";
 }
-serde_as_text!(Keep, OnDivergence);
+serde_as_text!(Keep, OnDivergence, StopAt);
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,7 @@ fn wrong_usage_exits_with_2() {
         ("train --loss-scale 1000", &["a loss scale of 1000", "power of two"]),
         ("train --threads 0", &["0 threads", "help: "]),
         ("train --epochs 99999999999", &["99999999999 epochs"]),
+        ("train --epochs 0", &["0 epochs", "from 1 to"]),
         ("train --seed -1", &["--seed"]),
         ("train --validation 1.5", &["no part of the rows", "help: "]),
         ("train --validation 0.0001", &["of 1797 rows", "help: "]),
@@ -211,7 +212,7 @@ fn a_learning_rate_that_is_far_too_high_exits_with_5_though_all_numbers_are_fini
     place.write("plane.csv", plane());
     for data in ["digits", "plane.csv --layers 16"] {
         let args = format!("train {data} --device cpu --quiet --lr 10");
-        fails(&place, &args, 5, &["training diverged", "now 10, with --lr 1"]);
+        fails(&place, &args, 5, &["training diverged", "now 10, with --lr 0.001", "--find-lr"]);
     }
 }
 

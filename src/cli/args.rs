@@ -1,6 +1,8 @@
 //! The arguments as they are given.
 
-use crate::config::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TrainConfig};
+use crate::config::{
+    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TrainConfig, double, whole,
+};
 use crate::error::{Error, Result, unknown};
 use crate::predictions::Format;
 use clap::builder::BoolishValueParser;
@@ -11,11 +13,23 @@ use std::str::FromStr;
 
 /// Trains feed-forward neural nets on any GPU, and on the CPU, and proves that both are right.
 #[derive(Debug, Parser)]
-#[command(name = "wgrad", bin_name = "wgrad", version, max_term_width = 100)]
+#[command(
+    name = "wgrad",
+    bin_name = "wgrad",
+    version,
+    max_term_width = 100,
+    after_help = HELP,
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+const HELP: &str = "wgrad COMMAND --help lists the options of a command.\n\nExamples:\n  \
+    wgrad train                                       the bundled digits\n  \
+    wgrad train houses.csv --target price --dry-run   what would be trained\n  \
+    wgrad train houses.csv --target price\n  \
+    wgrad predict runs/houses-1 new.csv -o prices.csv";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -46,7 +60,8 @@ const DATA_HELP: &str = "digits, spiral, moons, xor, mnist, fashion-mnist, or th
 const TRAIN_HELP: &str = "Every option may also stand in the environment, as WGRAD_BATCH_SIZE for \
     --batch-size, or in the file of --config. A flag goes before the environment, that before the \
     file.\n\nExamples:\n  wgrad train\n  wgrad train mnist --layers 128:relu --epochs 5\n  \
-    wgrad train houses.csv --target price --layers 64,32 --lr 0.003";
+    wgrad train houses.csv --target price --layers 64,32 --lr 0.003\n  \
+    wgrad train houses.csv --target price --preset strong";
 
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_HELP)]
@@ -107,7 +122,7 @@ pub(super) struct ModelArgs {
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The seed of generated sets [default: 0, the rows that are trained on by default]
-    #[arg(long, env = "WGRAD_SEED")]
+    #[arg(long, env = "WGRAD_SEED", value_parser = crate::config::seed)]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub device: DeviceConfig,
@@ -182,16 +197,34 @@ pub(super) struct CheckGradientsArgs {
     #[arg(value_name = "RUN")]
     pub run: Option<PathBuf>,
     /// The largest relative error that passes
-    #[arg(long, default_value_t = crate::gradcheck::Options::default().threshold)]
+    #[arg(
+        long,
+        default_value_t = crate::gradcheck::Options::default().threshold,
+        value_parser = double("1e-5"),
+    )]
     pub threshold: f64,
     /// The step of the differences, relative to max(1, |parameter|)
-    #[arg(long, default_value_t = crate::gradcheck::Options::default().step)]
+    #[arg(
+        long,
+        default_value_t = crate::gradcheck::Options::default().step,
+        value_parser = double("1e-5"),
+    )]
     pub step: f64,
     /// The most parameters that are checked
-    #[arg(long, default_value_t = crate::gradcheck::Options::default().limit, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = crate::gradcheck::Options::default().limit,
+        value_parser = whole("2000"),
+        value_name = "N",
+    )]
     pub limit: usize,
     /// Rows of the batch
-    #[arg(long, default_value_t = crate::gradcheck::Options::default().rows, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = crate::gradcheck::Options::default().rows,
+        value_parser = whole("16"),
+        value_name = "N",
+    )]
     pub rows: usize,
     #[command(flatten)]
     pub common: CheckArgs,
@@ -224,7 +257,7 @@ pub(super) struct BenchArgs {
     #[arg(long, hide = true)]
     pub serve: bool,
     /// How long to measure
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = double("5"))]
     pub seconds: f64,
     /// The program that the net is turned into [default: fused]
     #[arg(long, value_name = "fused|plain")]

@@ -79,14 +79,16 @@ fn describe(report: &Report) -> String {
     text.push('\n');
     if let Some(worst) = &report.worst {
         text += &format!(
-            "worst       {}[{}, {}]\nanalytic    {:e}\nnumerical   {:e}\nerror       {:.3e}, allowed are {:e}\n",
+            "worst       {}[{}, {}]\nanalytic    {:e}\nnumerical   {:e}\n\
+             error       {:.1e}, allowed are {:e} and what rounding makes, {:.1e} here\n",
             worst.tensor,
             worst.row,
             worst.col,
             worst.analytic,
             worst.numerical,
-            worst.error,
-            report.threshold
+            worst.difference,
+            report.threshold,
+            worst.rounding,
         );
     }
     text + match report {

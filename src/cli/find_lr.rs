@@ -70,7 +70,7 @@ fn describe(found: &RangeTest) -> String {
     let rose = diverged_at.map_or(String::new(), |rate| format!(", too high at {rate:.1e}"));
     if let Some(rate) = suggested {
         text += &format!(
-            "suggested  --lr {rate}: a tenth of where the loss is lowest, {lowest_at:.1e}; it falls \
+            "suggested  --lr {rate}: half of where the loss is lowest, {lowest_at:.1e}; it falls \
              fastest at {steepest_at:.1e}{rose}\n"
         );
     }

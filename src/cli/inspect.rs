@@ -111,7 +111,7 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
         let all = plan.program.routines.evaluate.clone();
         return Ok(vec![("evaluation, B rows at a time", ops(plan, all))]);
     };
-    let spec = super::job::spec(net, objective, &mut config)?;
+    let spec = super::settings::spec(net, objective, &mut config)?;
     let plain = plan::plain(&spec, spec.batch_size, Purpose::Train);
     let step = plain.program.routines.step.clone();
     let mut programs = vec![("a training step, B rows at a time (--plan plain)", ops(plain, step))];

@@ -34,7 +34,7 @@ fn shown(name: &str) -> (&str, bool) {
         "calibration_error" => ("calibration error", true),
         "mape" => ("MAPE", true),
         "coverage_95" => ("within 95% interval", true),
-        "nll" => ("density −ln", false),
+        "nll" => ("neg. log-likelihood", false),
         "roc_auc" => ("ROC AUC", false),
         "log_loss" => ("log loss", false),
         "brier" => ("Brier score", false),

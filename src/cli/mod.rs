@@ -7,6 +7,7 @@ mod check_gradients;
 mod choose;
 mod completions;
 mod devices;
+mod environment;
 mod evaluate;
 mod find_lr;
 mod folds;
@@ -16,20 +17,24 @@ mod judgement;
 mod judgement_text;
 mod memory;
 mod open;
+mod origins;
 mod plan_ahead;
 mod predict;
 mod presets;
 mod resume;
 mod run;
 mod run_directory;
+mod settings;
 mod splitting;
 mod streaming;
 mod train;
+mod usage;
 mod verify;
 mod verify_resume;
 mod warnings;
 
 use crate::error::{Error, Result};
+use crate::observe::Interrupt;
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
@@ -42,21 +47,57 @@ use std::time::Instant;
 #[must_use]
 pub fn main() -> ExitCode {
     let begin = Instant::now();
-    let matches = command().get_matches();
-    let done = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => run(cli.command, begin),
-        Err(error) => error.exit(),
-    };
+    let done = Interrupt::handle().and_then(|()| {
+        let matches = match command().try_get_matches() {
+            Ok(matches) => matches,
+            // A help text or a version, where it is no error.
+            Err(found) => return Err(usage::error(&found).unwrap_or_else(|| found.exit())),
+        };
+        let cli = Cli::from_arg_matches(&matches)
+            .map_err(|found| usage::error(&found).unwrap_or_else(|| found.exit()))?;
+        environment::mistakes().iter().for_each(|mistake| say(format_args!("warning: {mistake}")));
+        run(cli.command, begin)
+    });
     done.unwrap_or_else(|error| {
         say(format_args!("error: {error}"));
+        if usage::wants_json() {
+            // Who reads no more learns it by the exit code.
+            let line = serde_json::to_string(&Event { event: "error", body: Failure::of(&error) });
+            let _ = writeln!(io::stdout().lock(), "{}", line.unwrap_or_default());
+        }
         ExitCode::from(error.kind().exit_code())
     })
 }
 
+/// What went wrong, as the last event of a run and the last line of `--json`.
+#[derive(Serialize)]
+struct Failure {
+    error: String,
+    exit_code: u8,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Failure { error: error.to_string(), exit_code: error.kind().exit_code() }
+    }
+}
+
+#[derive(Serialize)]
+struct Event<T> {
+    event: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
 /// The command line as clap takes it. That options may stand in the environment is said once, not
-/// at each of them.
+/// at each of them; what begins with a minus and is a number is a value.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|c| c.mut_args(|a| a.hide_env(true)))
+    Cli::command().mut_subcommands(|c| {
+        c.mut_args(|argument| {
+            let takes_value = argument.get_action().takes_values();
+            environment::prepare(argument).allow_negative_numbers(takes_value)
+        })
+    })
 }
 
 fn run(command: Command, begin: Instant) -> Result<ExitCode> {

@@ -15,10 +15,21 @@ const MAX_THREADS: usize = 1024;
 
 /// Opens the device, and says which it is and why.
 pub(super) fn open_device(config: &DeviceConfig) -> Result<Opened> {
-    check_threads(config.threads)?;
-    let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
+    let opened = open_silently(config)?;
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
     Ok(opened)
+}
+
+/// As [`open_device`], where the user didn't choose it: `why` it is this one.
+pub(super) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
+    let opened = open_silently(config)?;
+    say(format_args!("device: {}: {why}", opened.backend.info()));
+    Ok(opened)
+}
+
+fn open_silently(config: &DeviceConfig) -> Result<Opened> {
+    check_threads(config.threads)?;
+    device::open(&config.device.clone().unwrap_or_default(), config.threads)
 }
 
 /// Refuses a number of threads that makes no sense.

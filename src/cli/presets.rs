@@ -100,8 +100,11 @@ pub(super) fn complete(config: TrainConfig, kind: Kind) -> Result<TrainConfig> {
             if name(config.step.optimizer) != name(preset.step.optimizer)
                 && config.step.optimizer.is_some()
             {
-                // Its rate is for its own rule.
+                // Its rate is for its own rule, and its batches are.
                 preset.step.lr = None;
+                if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
+                    preset.step.batch_size = None;
+                }
             }
             config.or(preset)
         }

@@ -62,6 +62,7 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         ));
         return Ok(ExitCode::SUCCESS);
     }
+    let is_chosen = given.device.device.is_some();
     let mut config = given.or(begun.config);
     // A checkpoint holds the weights: those that the run started from may be gone.
     let init = if begun.checkpoint.is_some() { config.run.init.take() } else { None };
@@ -82,7 +83,10 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
     let warnings = warnings(&job);
     warn(&warnings);
     job.store()?;
-    let opened = open::open_device(&job.config.device)?;
+    let opened = match is_chosen {
+        true => open::open_device(&job.config.device)?,
+        false => open::open_device_as(&job.config.device, "the run was begun on it")?,
+    };
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
     if let Some(checkpoint) = &begun.checkpoint {
@@ -158,11 +162,7 @@ fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
         return Err(Error::usage("a run of folds can't be gone on with")
             .help("train it anew with --config and its config.toml"));
     }
-    let table = |config: &TrainConfig| -> Result<toml::Table> {
-        let text = config.to_toml()?;
-        text.parse().map_err(|e| Error::failed(format!("cannot compare the options: {e}")))
-    };
-    let (given, config) = (table(given)?, table(config)?);
+    let (given, config) = (given.to_table()?, config.to_table()?);
     for (key, value) in &given {
         let before = config.get(key);
         let is_path = |a: &toml::Value, b: &toml::Value| {

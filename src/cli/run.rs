@@ -3,16 +3,17 @@
 use super::job::Job;
 use super::judgement::{Baselines, ByName, Judgement};
 use super::run_directory::{RunDirectory, WholeLines};
-use super::say;
+use super::{Failure, say};
 use crate::backend::DeviceInfo;
 use crate::checkpoint::{Provenance, Store, Writer, save_model_with};
-use crate::config::Every;
 use crate::data::{Dataset, StoredSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer};
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::observe::{Bar, Checkpoints, HeldOut, Interrupt, Lines, Record, StopWhen, Together};
+use crate::observe::{
+    Bar, Checkpoints, Every, HeldOut, Interrupt, Lines, Record, StopWhen, Together,
+};
 use crate::session::LayerWeights;
 use crate::train::Trainer;
 use serde::Serialize;
@@ -72,13 +73,6 @@ struct EndLine<'a> {
     test_baselines: Option<ByName<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
-}
-
-/// What ended a run that failed, as its last event.
-#[derive(Serialize)]
-struct Failure {
-    error: String,
-    exit_code: u8,
 }
 
 /// What is shown while a run goes on.
@@ -186,13 +180,8 @@ impl Run<'_> {
         let summary = match outcome {
             Ok(summary) => summary,
             Err(error) => {
-                let event =
-                    Failure { error: error.to_string(), exit_code: error.kind().exit_code() };
                 // The error itself is what matters now.
-                let _ = metrics.event("error", &event);
-                if shown == Shown::Json {
-                    let _ = json.event("error", &event);
-                }
+                let _ = metrics.event("error", &Failure::of(&error));
                 return Err(error);
             }
         };
@@ -311,9 +300,9 @@ impl Run<'_> {
             let error =
                 Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
             let lr = self.job.spec.lr;
-            return Err(error
-                .at("the last step")
-                .help(format!("lower the learning rate, now {lr}, with --lr")));
+            return Err(error.at("the last step").help(format!(
+                "lower the learning rate, now {lr}, with --lr; --find-lr says which one to take"
+            )));
         }
         let provenance = Provenance {
             data: Some(self.job.training.name().into()),

@@ -4,6 +4,7 @@ use super::args::TrainArgs;
 use super::inspect::describe_net;
 use super::job::{Job, Source};
 use super::judgement_text::{brief, not_worth_it};
+use super::origins::Origins;
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
@@ -21,22 +22,26 @@ use std::process::ExitCode;
 const KEEP_CHECKPOINTS: usize = 2;
 
 pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
+    train_as_asked(&args).map_err(|error| Origins::of_given(&args).explain(error))
+}
+
+fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let options = args.resolve()?;
     if let Some(run) = &args.resume {
-        return resume::resume(&args, options, run);
+        return resume::resume(args, options, run);
     }
     if args.find_lr {
-        return find_lr::find_lr(&args, &Job::new(options)?);
+        return find_lr::find_lr(args, &Job::new(options)?);
     }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
     if let (Some(k), None) = (options.run.folds, options.run.fold) {
-        return folds::train(&args, Source::open(options)?, k);
+        return folds::train(args, Source::open(options)?, k);
     }
     let mut job = Job::new(options)?;
     if args.dry_run {
         return plan_ahead::show(&job, args.json);
     }
-    announce(&args, &job);
+    announce(args, &job);
     let warnings = warnings(&job);
     warn(&warnings);
     job.store()?;
@@ -58,7 +63,7 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
         checkpoints: store(&job, &directory),
         ended: None,
     };
-    train_in(&args, &run, &mut trainer, events)
+    train_in(args, &run, &mut trainer, events)
 }
 
 /// Where a run's checkpoints go, if it has any.

@@ -25,7 +25,24 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
              leave it out with --ignore"
         )
     });
-    twins.chain(columns).chain(balance(job)).collect()
+    twins.chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
+}
+
+/// Options that change nothing.
+fn without_effect(job: &Job) -> impl Iterator<Item = String> {
+    let batch = job.spec.batch_size;
+    let parts = job.config.step.micro_batch.filter(|rows| *rows > batch).map(|rows| {
+        format!(
+            "--micro-batch {rows} has no effect: a batch has {batch} rows, and goes as one part"
+        )
+    });
+    let dims = job.config.data.embedding_dims.filter(|dims| *dims > 0);
+    let dims = dims.filter(|_| job.spec.net.embeddings.is_empty()).map(|dims| {
+        format!(
+            "--embedding-dims {dims} has no effect: no column is embedded; name some with --embed"
+        )
+    });
+    parts.into_iter().chain(dims)
 }
 
 fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {

@@ -2,10 +2,12 @@
 //! precedence. Flags and the environment are read by clap; names are the same everywhere
 //! (`--batch-size`, `WGRAD_BATCH_SIZE`, `batch-size`).
 
+mod numbers;
 mod options;
 mod values;
+pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
-pub use values::{Every, HiddenLayers, Preset, StopAt, TimeSpan, Validation};
+pub use values::{HiddenLayers, Preset, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -175,6 +177,15 @@ impl TrainConfig {
             part("device", &self.device)?,
         ]
         .concat())
+    }
+
+    /// The options that are given, by name.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::to_toml`].
+    pub fn to_table(&self) -> Result<toml::Table> {
+        let text = self.to_toml()?;
+        text.parse().map_err(|e| Error::failed(format!("cannot compare the options: {e}")))
     }
 
     /// The keys that a file may have: the names of the flags, and `data`.

@@ -1,19 +1,19 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
-use super::values::{
-    ByteSize, Every, HiddenLayers, Preset, StopAt, TimeSpan, Validation, names, text,
-};
+use super::numbers::{number, seed, whole};
+use super::values::{ByteSize, HiddenLayers, Preset, Validation, names, text};
 use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
+use crate::observe::{Every, TimeSpan};
 use crate::optim::Optimizer;
 use crate::precision::Precision;
 use crate::schedule::{MomentumCycle, Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
-use crate::stopping::{Keep, OnDivergence};
+use crate::stopping::{Keep, OnDivergence, StopAt};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub struct DataConfig {
 
     /// The dimensions of each embedding; 0: more than 100 categories are hashed into shared inputs, and
     /// not embedded [default: 1.6 · categories^0.56, at most 50]
-    #[arg(long, env = "WGRAD_EMBEDDING_DIMS", value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_EMBEDDING_DIMS", value_name = "N", value_parser = whole("8"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_dims: Option<usize>,
 
@@ -104,8 +104,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 
-    /// standard, minmax, robust, quantile (to normal) or none [default: quantile for tables of 2,000
-    /// rows, minmax for images, none for generated sets, else standard]
+    /// standard, minmax, robust, quantile (to normal) or none [default: quantile for tables with
+    /// 2,000 training rows or more, minmax for images, none for generated sets, else standard]
     #[arg(long, env = "WGRAD_SCALING")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
@@ -122,7 +122,7 @@ pub struct DataConfig {
     pub image_colour: Option<Colour>,
 
     /// What weights, order, split and generated data are drawn from [default: 0]
-    #[arg(long, env = "WGRAD_SEED", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, env = "WGRAD_SEED", value_name = "N", value_parser = seed)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }
@@ -159,26 +159,22 @@ pub struct NetConfig {
 
     /// Residual blocks of so many hidden layers each, behind the first hidden layer; 0 for none
     /// [default: 0]
-    #[arg(long, env = "WGRAD_RESIDUAL", value_name = "LAYERS", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_RESIDUAL", value_name = "LAYERS", value_parser = whole("2"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual: Option<usize>,
 
     /// The fraction of each hidden layer's outputs that dropout drops in training [default: 0]
-    #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_DROPOUT", value_name = "FRACTION", value_parser = number("0.5"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f32>,
 
     /// The fraction of the inputs that dropout drops in training [default: 0]
-    #[arg(
-        long,
-        env = "WGRAD_INPUT_DROPOUT",
-        value_name = "FRACTION",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, env = "WGRAD_INPUT_DROPOUT", value_name = "FRACTION", value_parser = number("0.2"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_dropout: Option<f32>,
 
-    /// How weights are drawn, as in xavier-normal or uniform(0.1) [default: as suits the activation]
+    /// How weights are drawn, as in xavier-normal or uniform(0.1) [default: as suits the activation;
+    /// xavier-uniform for tables]
     #[arg(long, env = "WGRAD_INITIALIZER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initializer: Option<Init>,
@@ -186,18 +182,14 @@ pub struct NetConfig {
     /// The loss, with :total, :mean-batch or :mean: squared-error, absolute-error, huber(δ), log-cosh,
     /// quantile(τ), gaussian-nll (a mean and a deviation), poisson, cosine; cross-entropy, focal(γ),
     /// hinge, kl-divergence, binary-cross-entropy, binary-focal(γ), cross-entropy-probabilities
-    /// [default: cross-entropy or squared-error]
+    /// [default: cross-entropy for classes, binary-cross-entropy for labels, squared-error for
+    /// numbers]
     #[arg(long, env = "WGRAD_LOSS", value_name = "LOSS[:REDUCTION]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Objective>,
 
     /// The share ε of a class's probability that training gives to all classes alike [default: 0]
-    #[arg(
-        long,
-        env = "WGRAD_LABEL_SMOOTHING",
-        value_name = "SHARE",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, env = "WGRAD_LABEL_SMOOTHING", value_name = "SHARE", value_parser = number("0.1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_smoothing: Option<f32>,
 }
@@ -216,7 +208,7 @@ pub struct StepConfig {
     /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
     /// 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
     /// for nadam, 0.0001 for lion, 1 for lbfgs]
-    #[arg(long, env = "WGRAD_LR", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_LR", value_name = "RATE", value_parser = number("0.001"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
 
@@ -229,12 +221,12 @@ pub struct StepConfig {
     pub schedule: Option<Schedule>,
 
     /// The steps, share of the run or epochs over which the learning rate rises first [default: 0]
-    #[arg(long, env = "WGRAD_WARMUP", value_name = "STEPS|FRACTION")]
+    #[arg(long, env = "WGRAD_WARMUP", value_name = "STEPS|SHARE|EPOCHS")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub warmup: Option<Span>,
 
     /// The momentum; β₁ for adam, its kin and lion [default: 0.9; 0 for rmsprop]
-    #[arg(long, env = "WGRAD_MOMENTUM", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_MOMENTUM", value_name = "FACTOR", value_parser = number("0.9"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f32>,
 
@@ -252,22 +244,22 @@ pub struct StepConfig {
     pub cycle_momentum: Option<MomentumCycle>,
 
     /// β₂ of adam, its kin and lion; α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
-    #[arg(long, env = "WGRAD_BETA2", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_BETA2", value_name = "FACTOR", value_parser = number("0.999"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f32>,
 
     /// What is added to the root that a step is divided by [default: 1e-8; 1e-10 for adagrad]
-    #[arg(long, env = "WGRAD_EPSILON", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_EPSILON", value_name = "NUMBER", value_parser = number("1e-8"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f32>,
 
     /// The weight decay, of weights but not of biases [default: 0]
-    #[arg(long, env = "WGRAD_WEIGHT_DECAY", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_WEIGHT_DECAY", value_name = "FACTOR", value_parser = number("0.01"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
 
     /// Scale each unit's incoming weights back to this norm where a step takes them beyond it
-    #[arg(long, env = "WGRAD_MAX_NORM", value_name = "NORM", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_MAX_NORM", value_name = "NORM", value_parser = number("3"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f32>,
 
@@ -281,27 +273,22 @@ pub struct StepConfig {
     pub decay_all: Option<bool>,
 
     /// The L1 penalty, of weights but not of biases [default: 0]
-    #[arg(long, env = "WGRAD_L1", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_L1", value_name = "FACTOR", value_parser = number("1e-5"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l1: Option<f32>,
 
     /// Limit every element of the gradient to this size
-    #[arg(long, env = "WGRAD_CLIP_VALUE", allow_negative_numbers = true, value_name = "LIMIT")]
+    #[arg(long, env = "WGRAD_CLIP_VALUE", value_name = "LIMIT", value_parser = number("1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f32>,
 
     /// Scale the gradient of each weight matrix and bias down to this norm
-    #[arg(long, env = "WGRAD_CLIP_NORM", allow_negative_numbers = true, value_name = "LIMIT")]
+    #[arg(long, env = "WGRAD_CLIP_NORM", value_name = "LIMIT", value_parser = number("1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f32>,
 
     /// Scale the gradient of all parameters down to this norm
-    #[arg(
-        long,
-        env = "WGRAD_CLIP_GLOBAL_NORM",
-        allow_negative_numbers = true,
-        value_name = "LIMIT"
-    )]
+    #[arg(long, env = "WGRAD_CLIP_GLOBAL_NORM", value_name = "LIMIT", value_parser = number("1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_global_norm: Option<f32>,
 
@@ -309,8 +296,8 @@ pub struct StepConfig {
     #[arg(
         long,
         env = "WGRAD_GRADIENT_NOISE",
-        allow_negative_numbers = true,
-        value_name = "VARIANCE"
+        value_name = "VARIANCE",
+        value_parser = number("0.01")
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_noise: Option<f32>,
@@ -319,15 +306,15 @@ pub struct StepConfig {
     #[arg(
         long,
         env = "WGRAD_EMA",
-        allow_negative_numbers = true,
         value_name = "DECAY",
-        conflicts_with = "swa"
+        conflicts_with = "swa",
+        value_parser = number("0.999")
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f32>,
 
     /// Evaluate and save the mean of the weights over this last part of the epochs, as in 0.25
-    #[arg(long, env = "WGRAD_SWA", allow_negative_numbers = true, value_name = "FRACTION")]
+    #[arg(long, env = "WGRAD_SWA", value_name = "FRACTION", value_parser = number("0.25"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swa: Option<f32>,
 
@@ -339,18 +326,18 @@ pub struct StepConfig {
 
     /// Train on what lies between two rows of a batch, inputs and targets mixed by as much as is drawn
     /// from Beta(α, α) for each step, as in 0.2; not with weights of rows or classes [default: none]
-    #[arg(long, env = "WGRAD_MIXUP", value_name = "ALPHA", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_MIXUP", value_name = "ALPHA", value_parser = number("0.2"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f32>,
 
     /// Rows of a batch [default: 64; all rows for rprop and lbfgs]
-    #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", value_parser = whole("64"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
 
     /// The most rows that go through the net at a time, the gradients of a batch's parts being added
     /// up [default: the whole batch, or what fits the device]
-    #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_MICRO_BATCH", value_name = "ROWS", value_parser = whole("16"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
 
@@ -362,7 +349,7 @@ pub struct StepConfig {
 
     /// What the loss is multiplied by at first in f16, a power of two; then it follows overflows
     /// [default: 65536]
-    #[arg(long, env = "WGRAD_LOSS_SCALE", value_name = "SCALE", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_LOSS_SCALE", value_name = "SCALE", value_parser = number("65536"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f32>,
 }
@@ -370,15 +357,10 @@ pub struct StepConfig {
 /// How long, where, and to what end.
 #[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[command(next_help_heading = "Training")]
+#[command(next_help_heading = "Run")]
 pub struct RunConfig {
     /// The part of the rows that is held out, or the path of other data; 0 for none [default: 0.1]
-    #[arg(
-        long,
-        env = "WGRAD_VALIDATION",
-        value_name = "FRACTION|PATH",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, env = "WGRAD_VALIDATION", value_name = "FRACTION|PATH")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
 
@@ -390,12 +372,12 @@ pub struct RunConfig {
     pub split: Option<Split>,
 
     /// Train as many nets, each with another part held out, and judge them together
-    #[arg(long, env = "WGRAD_FOLDS", value_name = "K", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_FOLDS", value_name = "K", value_parser = whole("5"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
 
     /// Train only the net of this one of the --folds, as any other run
-    #[arg(long, env = "WGRAD_FOLD", value_name = "I", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_FOLD", value_name = "I", value_parser = whole("1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
 
@@ -416,7 +398,7 @@ pub struct RunConfig {
     pub init: Option<PathBuf>,
 
     /// How often all rows are seen [default: 10; 30 for digits and tables]
-    #[arg(long, env = "WGRAD_EPOCHS", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_EPOCHS", value_name = "N", value_parser = whole("10"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
 
@@ -448,7 +430,7 @@ pub struct RunConfig {
     pub metric: Option<String>,
 
     /// End the run after so many epochs without a better one
-    #[arg(long, env = "WGRAD_PATIENCE", value_name = "EPOCHS", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_PATIENCE", value_name = "EPOCHS", value_parser = whole("5"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
 
@@ -477,7 +459,7 @@ pub struct RunConfig {
     pub checkpoint_every: Option<Every>,
 
     /// How many checkpoints are kept; 0 for none at all [default: 2]
-    #[arg(long, env = "WGRAD_KEEP_CHECKPOINTS", value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_KEEP_CHECKPOINTS", value_name = "N", value_parser = whole("2"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_checkpoints: Option<usize>,
 
@@ -504,7 +486,7 @@ pub struct DeviceConfig {
     pub device: Option<Choice>,
 
     /// Threads of the CPU backend, which change no result [default: one for each processor]
-    #[arg(long, env = "WGRAD_THREADS", allow_negative_numbers = true)]
+    #[arg(long, env = "WGRAD_THREADS", value_name = "N", value_parser = whole("2"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 }

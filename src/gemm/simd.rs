@@ -1,13 +1,13 @@
 //! The few vector operations that a product needs, for each instruction set.
 
-use num_traits::Float;
+use crate::real::Real;
 
 /// A vector of `LANES` scalars.
 ///
 /// # Safety
 /// Of all methods: the processor has the instruction set, and pointers reach `LANES` scalars.
 pub(super) trait Simd: Copy {
-    type Scalar: Float;
+    type Scalar: Real;
     const LANES: usize;
 
     unsafe fn splat(x: Self::Scalar) -> Self;
@@ -120,7 +120,7 @@ mod x86 {
 #[derive(Clone, Copy)]
 pub(super) struct Four<T>([T; 4]);
 
-impl<T: Float> Simd for Four<T> {
+impl<T: Real> Simd for Four<T> {
     type Scalar = T;
     const LANES: usize = 4;
 

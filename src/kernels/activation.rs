@@ -110,8 +110,7 @@ pub fn value<T: Vector>(functions: &UnitFunctions, cols: usize, z: &[T], a: &mut
 pub fn value_in_place<T: Vector>(functions: &UnitFunctions, units: Range<usize>, a: &mut [T]) {
     match functions {
         UnitFunctions::Same(Activation::Identity) => {}
-        UnitFunctions::Same(Activation::Relu) => T::relu(a),
-        UnitFunctions::Same(f) => a.iter_mut().for_each(|a| *a = f.value(*a)),
+        UnitFunctions::Same(f) => T::activate(*f, a),
         UnitFunctions::Each(each, _) => {
             for a in a.chunks_exact_mut(units.len()) {
                 a.iter_mut().zip(&each[units.clone()]).for_each(|(a, f)| *a = f.value(*a));
@@ -129,10 +128,7 @@ pub fn gradient<T: Vector>(
 ) {
     match functions {
         UnitFunctions::Same(Activation::Identity) => {}
-        UnitFunctions::Same(Activation::Relu) => T::relu_gradient(z, delta),
-        UnitFunctions::Same(f) => {
-            delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= f.derivative(z));
-        }
+        UnitFunctions::Same(f) => T::activate_gradient(*f, z, delta),
         UnitFunctions::Each(each, _) => {
             let n = units.len();
             for (delta, z) in delta.chunks_exact_mut(n).zip(z.chunks_exact(n)) {

@@ -8,6 +8,7 @@ use super::{
 use crate::loss::{Loss, index_of_max, sum};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape, `rows` 0 standing for the batch at hand, the loss's parameter, and the value
@@ -125,7 +126,7 @@ pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Ve
 
 /// The CPU reference of [`LOSS`]: y, gradient: (rows, n_L), t: (rows, targets), unit: (targets),
 /// scores: (rows, 4).
-pub fn rows<T: Real>(
+pub fn rows<T: Vector>(
     loss: Loss,
     step: &Step,
     y: &[T],
@@ -135,6 +136,7 @@ pub fn rows<T: Real>(
     scores: &mut [T],
 ) {
     let (targets, outputs) = (unit.len(), loss.outputs(unit.len()));
+    loss.prepare(outputs, y, gradient);
     let rows = y.chunks_exact(outputs).zip(t.chunks_exact(targets));
     let results = gradient.chunks_exact_mut(outputs).zip(scores.chunks_exact_mut(SCORES));
     for ((y, t), (gradient, scores)) in rows.zip(results) {
@@ -154,8 +156,8 @@ pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores
     }
 }
 
-/// One row of [`rows`]: y, gradient: (n_L), t, unit: (targets), scores: (4).
-fn row<T: Real>(
+/// One row of [`rows`], prepared: y, gradient: (n_L), t, unit: (targets), scores: (4).
+fn row<T: Vector>(
     loss: Loss,
     step: &Step,
     y: &[T],
@@ -166,11 +168,11 @@ fn row<T: Real>(
 ) {
     let scale = T::of(step.loss_scale.into());
     scores[0] = if step.smoothing == 0.0 {
-        loss.row(y, t, scale, gradient)
+        loss.prepared_row(y, t, scale, gradient)
     } else {
         let mut smooth = t.to_vec();
         loss.smooth(T::of(step.smoothing.into()), &mut smooth);
-        loss.row(y, &smooth, scale, gradient)
+        loss.prepared_row(y, &smooth, scale, gradient)
     };
     let right = if y.len() == 1 {
         (y[0] > T::of(loss.link().threshold().into())) == (t[0] > T::of(0.5))

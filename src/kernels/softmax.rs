@@ -5,6 +5,7 @@ use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, REDUCE, read, read_wri
 use crate::loss;
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape: `rows` 0 stands for the batch at hand.
@@ -44,9 +45,9 @@ pub fn launch(kernel: &'static Kernel, input: TensorId, out: TensorId, cols: usi
 }
 
 /// The CPU reference of [`SOFTMAX`]: z, y: (rows, cols).
-pub fn value<T: Real>(cols: usize, z: &[T], y: &mut [T]) {
+pub fn value<T: Vector>(cols: usize, z: &[T], y: &mut [T]) {
     y.copy_from_slice(z);
-    y.chunks_exact_mut(cols).for_each(loss::softmax);
+    loss::softmax(cols, y);
 }
 
 /// The CPU reference of [`SOFTMAX_GRADIENT`]: y, delta: (rows, cols).

@@ -1,8 +1,9 @@
 //! From the outputs of a net to what it predicts.
 
-use super::rows::maximum;
+use super::rows::shifted_exp;
+use super::sum;
 use crate::activation::sigmoid;
-use crate::real::Real;
+use crate::vector::Vector;
 
 /// What turns outputs into predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +26,11 @@ pub enum Link {
 
 impl Link {
     /// Turns one row of outputs into predictions, in place: (n_L).
-    pub fn apply<T: Real>(self, row: &mut [T]) {
+    pub fn apply<T: Vector>(self, row: &mut [T]) {
         match self {
             Link::Identity => {}
             Link::Margin if row.len() == 1 => row[0] = sigmoid(row[0]),
-            Link::Softmax | Link::Margin => softmax(row),
+            Link::Softmax | Link::Margin => softmax(row.len(), row),
             Link::Sigmoid => row.iter_mut().for_each(|y| *y = sigmoid(*y)),
             Link::Exp => row.iter_mut().for_each(|y| *y = y.exp()),
             Link::Deviation => {
@@ -46,13 +47,11 @@ impl Link {
     }
 }
 
-/// y ← softmax(y) of one row, shifted by its maximum.
-pub fn softmax<T: Real>(row: &mut [T]) {
-    let max = maximum(row);
-    let mut total = T::zero();
-    for y in row.iter_mut() {
-        *y = (*y - max).exp();
-        total += *y;
+/// y ← softmax(y) of rows of `cols` outputs, each shifted by its maximum: (rows, cols).
+pub fn softmax<T: Vector>(cols: usize, y: &mut [T]) {
+    shifted_exp(cols, y);
+    for row in y.chunks_exact_mut(cols) {
+        let total = sum(cols, |i| row[i]);
+        row.iter_mut().for_each(|y| *y = *y / total);
     }
-    row.iter_mut().for_each(|y| *y = *y / total);
 }

@@ -11,6 +11,7 @@ pub use rows::index_of_max;
 
 use crate::error::{Error, Result, unknown};
 use crate::real::Real;
+use crate::vector::Vector;
 use std::fmt;
 use std::str::FromStr;
 
@@ -237,7 +238,22 @@ impl Loss {
 
     /// E of one row, and `scale` · ∂E/∂y into `gradient`: y, gradient: (n_L), t: (n_L), or half as
     /// many where the outputs are means and variances.
-    pub fn row<T: Real>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    pub fn row<T: Vector>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+        self.prepare(y.len(), y, gradient);
+        self.prepared_row(y, t, scale, gradient)
+    }
+
+    /// What [`Loss::prepared_row`] needs, for many rows at once, in the place of their gradients: of a
+    /// cross-entropy exp(y − max y). y, gradient: (rows, outputs).
+    pub fn prepare<T: Vector>(self, outputs: usize, y: &[T], gradient: &mut [T]) {
+        if matches!(self, Loss::CrossEntropy | Loss::KlDivergence) {
+            gradient.copy_from_slice(y);
+            rows::shifted_exp(outputs, gradient);
+        }
+    }
+
+    /// [`Loss::row`] of a row that is prepared.
+    pub fn prepared_row<T: Vector>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
         match self {
             Loss::CrossEntropy => rows::cross_entropy(y, t, scale, gradient),
             Loss::KlDivergence => {
@@ -259,7 +275,7 @@ impl Loss {
     /// What a row's outputs predict of numbers, in the units of the targets, where it isn't the
     /// outputs themselves: y: (n_L).
     #[must_use]
-    pub fn predicted_numbers<T: Real>(self, y: &[T]) -> Option<Vec<T>> {
+    pub fn predicted_numbers<T: Vector>(self, y: &[T]) -> Option<Vec<T>> {
         matches!(self, Loss::Poisson | Loss::KlDivergence).then(|| {
             let mut numbers = y.to_vec();
             self.link().apply(&mut numbers);
@@ -293,10 +309,11 @@ impl FromStr for Loss {
         let Some(argument) = argument else { return Ok(loss) };
         let number = argument.trim().parse().map_err(|_| {
             Error::usage(format!("{argument:?}, the parameter of {name}, is no number"))
+                .help(format!("write for example {loss}"))
         });
-        let loss = loss
-            .with_parameter(number?)
-            .ok_or_else(|| Error::usage(format!("{name} has no parameter")))?;
+        let loss = loss.with_parameter(number?).ok_or_else(|| {
+            Error::usage(format!("{name} has no parameter")).help(format!("write {name}"))
+        })?;
         loss.check().map(|()| loss)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{LANES, sum};
 use crate::real::Real;
+use crate::vector::Vector;
 
 /// The largest element.
 pub(super) fn maximum<T: Real>(row: &[T]) -> T {
@@ -26,15 +27,20 @@ pub fn index_of_max<T: Real>(row: &[T]) -> usize {
     row.iter().position(|&x| x == most).unwrap_or(0)
 }
 
-/// −Σ t ln softmax(y) and its gradient, from one exponential for each output.
-pub(super) fn cross_entropy<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
-    let max = maximum(y);
-    let mut total = T::zero();
-    for (e, &y) in gradient.iter_mut().zip(y) {
-        *e = (y - max).exp();
-        total += *e;
+/// y ← exp(y − max y) for rows of `cols` outputs.
+pub(super) fn shifted_exp<T: Vector>(cols: usize, y: &mut [T]) {
+    for row in y.chunks_exact_mut(cols) {
+        let max = maximum(row);
+        row.iter_mut().for_each(|y| *y = *y - max);
     }
-    let log_sum = max + total.ln();
+    // All rows at once, since a single one is mostly too short for vectors.
+    T::exp_each(y);
+}
+
+/// −Σ t ln softmax(y) and its gradient, which holds exp(y − max y) at first.
+pub(super) fn cross_entropy<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+    let total = sum(gradient.len(), |i| gradient[i]);
+    let log_sum = maximum(y) + total.ln();
     let weight = t.iter().copied().sum::<T>() / total;
     let mut value = T::zero();
     for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {

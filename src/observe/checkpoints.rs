@@ -1,7 +1,7 @@
 //! Takes checkpoints of a run while it goes on.
 
+use super::Every;
 use crate::checkpoint::{Saved, Writer};
-use crate::config::Every;
 use crate::error::Result;
 use crate::event::{Ending, Observer};
 use crate::snapshot::{Checkpoint, Position};

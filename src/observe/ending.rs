@@ -1,10 +1,8 @@
-//! What ends a run before its last epoch.
+//! A metric that is good enough ends a run before its last epoch.
 
-use crate::config::StopAt;
-use crate::error::{Error, Result};
-use crate::event::{Epoch, Flow, Observer, Progress};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::error::Result;
+use crate::event::{Epoch, Flow, Observer};
+use crate::stopping::StopAt;
 
 /// Ends a run when a metric is good enough.
 #[derive(Debug)]
@@ -18,45 +16,6 @@ impl Observer for StopWhen {
             name => epoch.metrics.iter().find(|(n, _)| *n == name).map(|(_, value)| *value),
         };
         Ok(if found.is_some_and(|x| self.0.is_met(x)) { Flow::Stop } else { Flow::Continue })
-    }
-}
-
-/// Ends a run on Ctrl-C after the step at hand. A second Ctrl-C ends the process at once, with
-/// exit code 130.
-#[derive(Debug)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// Watches for Ctrl-C and for being asked to terminate; calls `say` at the first one.
-    ///
-    /// # Errors
-    /// When something watches already: it can be done once in a process.
-    pub fn watch(say: impl Fn() + Send + 'static) -> Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        let flag = asked.clone();
-        let handler = move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            say();
-        };
-        ctrlc::set_handler(handler)
-            .map_err(|e| Error::failed(format!("cannot watch for Ctrl-C: {e}")))?;
-        Ok(Interrupt(asked))
-    }
-
-    fn flow(&self) -> Flow {
-        if self.0.load(Ordering::SeqCst) { Flow::Interrupt } else { Flow::Continue }
-    }
-}
-
-impl Observer for Interrupt {
-    fn progress(&mut self, _: &Progress) -> Flow {
-        self.flow()
-    }
-
-    fn epoch(&mut self, _: &Epoch) -> Result<Flow> {
-        Ok(self.flow())
     }
 }
 

@@ -1,12 +1,22 @@
 //! Observers of a run: progress for people, records for programs, and what ends it early.
 
+#[cfg(feature = "cli")]
+mod bar;
 mod checkpoints;
 mod ending;
-mod progress;
+mod every;
+#[cfg(feature = "cli")]
+mod interrupt;
+mod lines;
 mod record;
+#[cfg(feature = "cli")]
+pub use bar::Bar;
 pub use checkpoints::Checkpoints;
-pub use ending::{Interrupt, StopWhen};
-pub use progress::{Bar, Lines};
+pub use ending::StopWhen;
+pub use every::{Every, TimeSpan};
+#[cfg(feature = "cli")]
+pub use interrupt::Interrupt;
+pub use lines::Lines;
 pub use record::{HeldOut, Record};
 
 use crate::error::Result;

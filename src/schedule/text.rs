@@ -35,13 +35,23 @@ impl FromStr for Schedule {
             None => (text, Some("")),
         };
         let Some(arguments) = arguments else {
-            return Err(Error::usage(format!("{text:?} has no end")).help("write step(0.3,0.1)"));
+            return Err(
+                Error::usage(format!("{text:?} has no )")).help("write for example step(0.3,0.1)")
+            );
         };
-        let mut given = Arguments { name, rest: arguments.split(',').filter(|a| !a.is_empty()) };
+        if let Some((name, given)) = name.split_once([':', '=']) {
+            return Err(Error::usage(format!("unknown schedule {text:?}"))
+                .help(format!("parameters stand in parentheses: write {name}({given})")));
+        }
         let known = if name == "linear" {
             Some(Schedule::LINEAR)
         } else {
             Schedule::ALL.into_iter().find(|s| s.name() == name)
+        };
+        let mut given = Arguments {
+            name,
+            example: known.map_or(String::new(), |known| known.to_string()),
+            rest: arguments.split(',').filter(|a| !a.is_empty()),
         };
         let schedule = match known {
             None => {
@@ -76,7 +86,8 @@ impl FromStr for Schedule {
             Some(other) => other,
         };
         if let Some(more) = given.rest.next() {
-            return Err(Error::usage(format!("{name} takes no parameter {more}")));
+            return Err(Error::usage(format!("{name} takes no parameter {more}"))
+                .help(format!("write for example {}", given.example)));
         }
         schedule.check().map(|()| schedule)
     }
@@ -85,13 +96,18 @@ impl FromStr for Schedule {
 /// The parameters that stand in parentheses, in order.
 struct Arguments<'a, I> {
     name: &'a str,
+    /// The schedule with its defaults, as an example.
+    example: String,
     rest: I,
 }
 
 impl<'a, I: Iterator<Item = &'a str>> Arguments<'_, I> {
     fn optional<T: FromStr>(&mut self, what: &str) -> Result<Option<T>> {
         let Some(text) = self.rest.next() else { return Ok(None) };
-        let fault = |_| Error::usage(format!("{text:?} is no {what} of {}", self.name));
+        let fault = |_| {
+            Error::usage(format!("{text:?} is no {what} of {}", self.name))
+                .help(format!("write for example {}", self.example))
+        };
         text.trim().parse().map(Some).map_err(fault)
     }
 
@@ -185,6 +201,15 @@ mod tests {
             "sawtooth",
         ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
+        }
+        for (text, help) in [
+            ("step(abc)", "write for example step("),
+            ("step(10,x)", "write for example step("),
+            ("cosine(3)", "write for example cosine"),
+            ("step:abc", "write step(abc)"),
+        ] {
+            let error = text.parse::<Schedule>().unwrap_err().to_string();
+            assert!(error.contains(help), "{error}");
         }
         let error = "polynomal".parse::<Schedule>().unwrap_err().to_string();
         assert!(error.contains("did you mean polynomial?"), "{error}");

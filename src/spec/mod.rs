@@ -149,6 +149,26 @@ impl Spec {
         self.net.differs_in_training() || self.augment.is_some() || self.mixup.is_some()
     }
 
+    /// The options, by name, that change gradients, steps or the net in training.
+    fn changes_that_a_line_search_does_not_see(&self) -> Vec<&'static str> {
+        let layers = &self.net.layers;
+        let options = [
+            (self.edits.l1 != 0.0, "--l1"),
+            (self.edits.clip_value.is_some(), "--clip-value"),
+            (self.edits.clip_norm.is_some(), "--clip-norm"),
+            (self.edits.clip_global_norm.is_some(), "--clip-global-norm"),
+            (self.edits.noise != 0.0, "--gradient-noise"),
+            (self.max_norm.is_some(), "--max-norm"),
+            (matches!(self.averaging, Averaging::Ema { .. }), "--ema"),
+            (self.augment.is_some(), "--augment"),
+            (self.mixup.is_some(), "--mixup"),
+            (self.net.input_dropout != 0.0, "--input-dropout"),
+            (layers.iter().any(|layer| layer.dropout != 0.0), "--dropout"),
+            (layers.iter().any(|layer| layer.norm == Some(Norm::Batch)), "--norm batch"),
+        ];
+        options.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect()
+    }
+
     /// Whether a batch goes through the net in parts.
     #[must_use]
     pub fn accumulates(&self) -> bool {
@@ -221,12 +241,11 @@ impl Spec {
         }
         self.edits.check()?;
         self.averaging.check()?;
-        let changes_steps = !self.edits.is_empty()
-            || self.max_norm.is_some()
-            || matches!(self.averaging, Averaging::Ema { .. });
-        if self.optimizer == Optimizer::Lbfgs && (changes_steps || self.differs_in_training()) {
-            return Err(Error::usage("lbfgs beside what changes gradients, steps or the net in training")
-                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, --augment, --mixup, dropout and batch normalisation, or take another --optimizer"));
+        let unseen = self.changes_that_a_line_search_does_not_see();
+        if self.optimizer == Optimizer::Lbfgs && !unseen.is_empty() {
+            return Err(Error::usage(format!("lbfgs beside {}", unseen.join(" and ")))
+                .at("--optimizer lbfgs")
+                .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. })
             && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))

@@ -4,7 +4,7 @@
 //! While all is well this costs nothing but a copy of the state in host memory, taken so seldom that
 //! it is a hundredth of the time at most; runs of a few seconds go back to their start and have none.
 
-use super::learnt::tenth;
+use super::learnt::lower_rate;
 use super::run::Run;
 use super::{Trainer, initial_weights};
 use crate::backend::ValuesMut;
@@ -159,11 +159,10 @@ impl Trainer {
         let noticed = self.at;
         let found = self.locate(run, noticed.step)?;
         let diverged = self.describe(run, loss, noticed, found.as_ref());
-        let (layers, lr) = (self.spec.net.layers.len(), self.spec.lr);
-        let is_f16 = self.spec.precision == Precision::F16;
+        let spec = self.spec.clone();
         let error = |what: &str| {
-            match error(layers, lr, &diverged, found.as_ref(), what) {
-            error if is_f16 => error.help(
+            match error(&spec, &diverged, found.as_ref(), what) {
+            error if spec.precision == Precision::F16 => error.help(
                 "values beyond 65,504 overflow in f16: scale the inputs, lower --lr, or train in f32",
             ),
             error => error,
@@ -337,14 +336,14 @@ fn in_f32(snapshot: &Snapshot) -> Snapshot {
     snapshot
 }
 
-/// The error for a net of `layers` layers at the learning rate `lr`, schedule aside.
-fn error(layers: usize, lr: f32, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
+/// The error for a run of this spec.
+fn error(spec: &Spec, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
     let Diverged { loss, epoch, step, layer, .. } = diverged;
+    let layers = spec.net.layers.len();
     let mut place = format!("epoch {epoch}, step {step}");
-    let tenth = tenth(lr);
     let mut help = format!(
-        "lower the learning rate, now {lr}, with --lr {tenth}, or let the run do so with \
-         --on-divergence lower-lr"
+        "{}; or let the run lower it with --on-divergence lower-lr",
+        lower_rate(spec, spec.lr)
     );
     if let Some(found) = found {
         let Found { tensor, op, rows, column, batch, .. } = found;

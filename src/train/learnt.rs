@@ -3,6 +3,7 @@
 use super::{Trainer, initial_weights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::{self, findings};
+use crate::spec::Spec;
 
 /// A loss so many times that of the untrained net has risen far beyond it.
 const RISE: f64 = 10.0;
@@ -38,7 +39,6 @@ impl Trainer {
         if !is_told || high < RISE * untrained || low < PART * untrained {
             return Ok(());
         }
-        let lr = self.spec.lr;
         let what = format!(
             "training diverged: the loss rose to {}, and from there only came down to {}; the untrained \
              net has {}",
@@ -48,7 +48,7 @@ impl Trainer {
         );
         Err(Error::new(ErrorKind::Diverged, what)
             .at(format!("epochs 1 to {}", self.at.epoch))
-            .help(format!("lower the learning rate, now {lr}, with --lr {}", tenth(lr))))
+            .help(lower_rate(&self.spec, self.spec.lr)))
     }
 
     /// What the weights as they are now tell of how the net was trained, in plain words.
@@ -66,11 +66,10 @@ impl Trainer {
             let untrained = findings::loss(&self.spec, &self.samples, &drawn)?;
             if untrained > 0.0 && high > RISE * untrained {
                 found.push(format!(
-                    "the loss rose to {} in an epoch, where the untrained net has {}: try a lower --lr, \
-                     such as {}",
+                    "the loss rose to {} in an epoch, where the untrained net has {}: {}",
                     short(high),
                     short(untrained),
-                    tenth(self.spec.lr)
+                    lower_rate(&self.spec, self.spec.lr)
                 ));
             }
         }
@@ -101,8 +100,17 @@ fn short(loss: f64) -> String {
     if (1e-3..1e5).contains(&loss) { format!("{loss:.4}") } else { format!("{loss:.3e}") }
 }
 
-/// A tenth of it in a few decimal digits.
-pub(super) fn tenth(lr: f32) -> f64 {
-    let digits = format!("{:.3e}", f64::from(lr) / 10.0);
-    digits.parse().unwrap_or_default()
+/// What to do about a learning rate at which a run diverged: a tenth of it, or the optimiser's own rate
+/// where that is lower still. A run that diverged says that a rate is too high, but not by how much.
+pub(super) fn lower_rate(spec: &Spec, lr: f32) -> String {
+    let tenth = format!("{:.3e}", lr / 10.0).parse().unwrap_or(lr);
+    let rate = spec.optimizer.default_lr().min(tenth);
+    let why = if rate < tenth {
+        format!(", the default of {}", spec.optimizer.name())
+    } else {
+        String::new()
+    };
+    format!(
+        "lower the learning rate, now {lr}, with --lr {rate}{why}, or see with --find-lr which one to take"
+    )
 }

@@ -41,6 +41,7 @@ use crate::snapshot::{Best, Detours, Fingerprint, Position, Snapshot};
 use crate::spec::Spec;
 use doctor::LastGood;
 use epoch::Stretch;
+use learnt::lower_rate;
 use run::Run;
 use std::sync::Arc;
 use std::time::Instant;
@@ -449,7 +450,7 @@ impl Trainer {
     fn diverged(&self, loss: f64) -> Error {
         Error::new(ErrorKind::Diverged, format!("training diverged: the loss is {loss}"))
             .at(format!("epoch {}, by step {}", self.at.epoch + 1, self.at.step))
-            .help(format!("lower the learning rate, now {}, with --lr", self.spec.lr))
+            .help(lower_rate(&self.spec, self.spec.lr))
     }
 }
 

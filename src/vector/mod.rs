@@ -3,6 +3,7 @@
 //!
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
+use crate::activation::Activation;
 use crate::optim::Optimizer;
 use crate::optim::rules::Scalars;
 use crate::real::Real;
@@ -11,10 +12,12 @@ use crate::real::Real;
 pub trait Vector: Real {
     /// x ← x + sign · y.
     fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]);
-    /// a ← max(a, 0), NaN staying NaN.
-    fn relu(a: &mut [Self]);
-    /// δ ← δ where z > 0, else 0 · δ.
-    fn relu_gradient(z: &[Self], delta: &mut [Self]);
+    /// a ← σ(a).
+    fn activate(f: Activation, a: &mut [Self]);
+    /// δ ← δ ⊙ σ′(z).
+    fn activate_gradient(f: Activation, z: &[Self], delta: &mut [Self]);
+    /// x ← eˣ.
+    fn exp_each(x: &mut [Self]);
     /// x ← (raw − shift) · scale, in f32, then widened.
     fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// x ← (raw − shift) · scale, in f32, then widened.
@@ -98,7 +101,8 @@ fn lines<T>(at: *const T, len: usize, line: impl Fn(*const i8)) {
 macro_rules! vector {
     ($type:ty, $module:ident) => {
         mod $module {
-            use super::{Optimizer, Scalars};
+            use super::{Activation, Optimizer, Real, Scalars};
+            use crate::activation::each;
             use crate::loss::sum;
             use crate::optim::rules;
             use crate::random::threefry_lanes;
@@ -116,16 +120,26 @@ macro_rules! vector {
                 "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
                 "x86_64+avx2+fma"
             ))]
-            pub(super) fn relu(a: &mut [$type]) {
-                a.iter_mut().for_each(|a| *a = if *a <= 0.0 { 0.0 } else { *a });
+            pub(super) fn activate(f: Activation, a: &mut [$type]) {
+                each::values(f, a);
             }
 
             #[multiversion(targets(
                 "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
                 "x86_64+avx2+fma"
             ))]
-            pub(super) fn relu_gradient(z: &[$type], delta: &mut [$type]) {
-                delta.iter_mut().zip(z).for_each(|(d, &z)| *d *= if z > 0.0 { 1.0 } else { 0.0 });
+            pub(super) fn activate_gradient(f: Activation, z: &[$type], delta: &mut [$type]) {
+                each::gradients(f, z, delta);
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            pub(super) fn exp_each(x: &mut [$type]) {
+                for x in x {
+                    *x = Real::exp(*x);
+                }
             }
 
             #[multiversion(targets(
@@ -205,11 +219,14 @@ macro_rules! vector {
             fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]) {
                 $module::add_scaled(sign, y, x);
             }
-            fn relu(a: &mut [Self]) {
-                $module::relu(a);
+            fn activate(f: Activation, a: &mut [Self]) {
+                $module::activate(f, a);
             }
-            fn relu_gradient(z: &[Self], delta: &mut [Self]) {
-                $module::relu_gradient(z, delta);
+            fn activate_gradient(f: Activation, z: &[Self], delta: &mut [Self]) {
+                $module::activate_gradient(f, z, delta);
+            }
+            fn exp_each(x: &mut [Self]) {
+                $module::exp_each(x);
             }
             fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]) {
                 $module::scale_bytes(raw, shift, scale, x);

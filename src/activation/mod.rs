@@ -1,5 +1,7 @@
 //! Activation functions σ and their derivatives σ′, as functions of the pre-activation z.
 
+pub mod each;
+
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::real::Real;
 use std::fmt;
@@ -151,6 +153,7 @@ impl Activation {
     }
 
     /// σ(z).
+    #[inline(always)]
     pub fn value<T: Real>(self, z: T) -> T {
         let (zero, one) = (T::zero(), T::one());
         match self {
@@ -174,11 +177,8 @@ impl Activation {
                 }
             }
             Activation::Elu(alpha) => {
-                if z > zero {
-                    z
-                } else {
-                    T::of(alpha.into()) * z.exp_m1()
-                }
+                let negative = T::of(alpha.into()) * z.exp_m1();
+                if z > zero { z } else { negative }
             }
             Activation::Selu => {
                 let negative = T::of(SELU_ALPHA) * z.exp_m1();
@@ -198,6 +198,7 @@ impl Activation {
     }
 
     /// σ′(z).
+    #[inline(always)]
     pub fn derivative<T: Real>(self, z: T) -> T {
         let (zero, one, two) = (T::zero(), T::one(), T::of(2.0));
         let (three, six) = (T::of(3.0), T::of(6.0));
@@ -227,14 +228,12 @@ impl Activation {
                 }
             }
             Activation::Elu(alpha) => {
-                if z > zero {
-                    one
-                } else {
-                    T::of(alpha.into()) * z.exp()
-                }
+                let negative = T::of(alpha.into()) * z.exp();
+                if z > zero { one } else { negative }
             }
             Activation::Selu => {
-                T::of(SELU_LAMBDA) * if z > zero { one } else { T::of(SELU_ALPHA) * z.exp() }
+                let negative = T::of(SELU_ALPHA) * z.exp();
+                T::of(SELU_LAMBDA) * if z > zero { one } else { negative }
             }
             Activation::Gelu => {
                 let density = (-z * z / two).exp() * T::of(0.5 * std::f64::consts::FRAC_2_SQRT_PI)
@@ -276,21 +275,21 @@ impl Activation {
 }
 
 /// 1 / (1 + e⁻ᶻ), without overflow on either side.
+#[inline(always)]
 pub fn sigmoid<T: Real>(z: T) -> T {
-    if z >= T::zero() {
-        T::one() / (T::one() + (-z).exp())
-    } else {
-        let e = z.exp();
-        e / (T::one() + e)
-    }
+    let e = (-z.abs()).exp();
+    let numerator = if z >= T::zero() { T::one() } else { e };
+    numerator / (T::one() + e)
 }
 
 /// ln(1 + eᶻ) = max(z, 0) + ln(1 + e^−|z|), without overflow.
+#[inline(always)]
 pub fn softplus<T: Real>(z: T) -> T {
     let positive = if z <= T::zero() { T::zero() } else { z };
     positive + (-z.abs()).exp().ln_1p()
 }
 
+#[inline(always)]
 fn relu6<T: Real>(z: T) -> T {
     let six = T::of(6.0);
     if z <= T::zero() {
@@ -302,14 +301,17 @@ fn relu6<T: Real>(z: T) -> T {
     }
 }
 
+#[inline(always)]
 fn normal_cdf<T: Real>(z: T) -> T {
     T::of(0.5) * (T::one() + (z * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf())
 }
 
+#[inline(always)]
 fn gelu_scale<T: Real>() -> T {
     T::of((2.0 / std::f64::consts::PI).sqrt())
 }
 
+#[inline(always)]
 fn gelu_inner<T: Real>(z: T) -> T {
     gelu_scale::<T>() * (z + T::of(GELU_CUBIC) * z * z * z)
 }

@@ -1,0 +1,274 @@
+//! The net and the settings of the options for the data at hand.
+
+use crate::activation::Activation;
+use crate::augment::Augment;
+use crate::config::{HiddenLayers, StepConfig, TrainConfig};
+use crate::data::{Colour, Dataset, ImageShape};
+use crate::embedding::Embedding;
+use crate::error::{Error, Result, nearest};
+use crate::loss::{Loss, Objective};
+use crate::metrics::Metrics;
+use crate::optim::{Averaging, GradientEdits, Optimizer};
+use crate::schedule::Length;
+use crate::spec::{Layer, Net, Spec, Units};
+use crate::stopping::{Keep, Stopping};
+
+/// More epochs than this are a mistake.
+const MAX_EPOCHS: usize = 100_000_000;
+
+/// What a run is judged on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeldOut {
+    pub validation: bool,
+    pub test: bool,
+}
+
+/// The spec of the options, which are completed, for these data.
+///
+/// # Errors
+/// For options that make no sense together or with the data.
+pub(super) fn resolve(
+    config: &mut TrainConfig,
+    training: &Dataset,
+    objective: Objective,
+    embeddings: Vec<Embedding>,
+    held_out: HeldOut,
+) -> Result<Spec> {
+    let net = net(config, training, objective.loss, embeddings)?;
+    config.run.epochs.get_or_insert(10);
+    if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
+        config.step.batch_size.get_or_insert(training.rows());
+    }
+    let mut spec = spec(net, objective, config)?;
+    if !(1..=MAX_EPOCHS).contains(&spec.epochs) {
+        return Err(Error::usage(format!("{} epochs", spec.epochs))
+            .help(format!("--epochs is a number from 1 to {MAX_EPOCHS}")));
+    }
+    spec.augment = match config.step.augment.filter(|augment| *augment != Augment::default()) {
+        Some(augment) => Some((augment, image_shape(training)?)),
+        None => None,
+    };
+    spec.check()?;
+    check_stop_at(config, training, held_out.validation || held_out.test)?;
+    resolve_stopping(config, &mut spec, training, held_out.validation)?;
+    Ok(spec)
+}
+
+/// Refuses a warm-up that a run of so many rows doesn't come to the end of.
+///
+/// # Errors
+/// For such a warm-up.
+pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
+    let epoch = rows.div_ceil(spec.batch_size) as u64;
+    let length = Length { total: epoch * spec.epochs as u64, epoch };
+    let warmup = spec.warmup.whole_steps(length);
+    if warmup <= length.total {
+        return Ok(());
+    }
+    Err(Error::usage(format!("a warm-up of {warmup} steps in a run of {}", length.total))
+        .at(format!("--warmup {}", spec.warmup))
+        .help("the learning rate would never be reached: give fewer steps, a share of the run such as 0.05, or more --epochs"))
+}
+
+/// Width, height and colours of a pixel of the images that are trained on.
+fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
+    let features = training.features().cols() as u32;
+    let side = features.isqrt();
+    match training.shape() {
+        Some(ImageShape { width, height, colour }) => {
+            Ok([width, height, if colour == Colour::Rgb { 3 } else { 1 }])
+        }
+        None if training.is_image() && side * side == features => Ok([side, side, 1]),
+        None => Err(Error::usage("augmentation of data that are not images")
+            .at(training.name())
+            .help("it is for folders of images, MNIST and tables of square images: leave --augment out")),
+    }
+}
+
+/// The net of the options for these data.
+fn net(
+    config: &mut TrainConfig,
+    training: &Dataset,
+    loss: Loss,
+    embeddings: Vec<Embedding>,
+) -> Result<Net> {
+    let options = &mut config.net;
+    let hidden = options.activation.take().unwrap_or(Units::Same(Activation::Relu));
+    let mut layers = match &options.layers {
+        Some(text) => text.layers(&hidden)?,
+        None => vec![Layer::new(128, hidden)],
+    };
+    options.layers = Some(HiddenLayers::of(&layers));
+    let one_for_two = loss.is_for_labels() || loss == Loss::Hinge;
+    let outputs = match training.class_names() {
+        Some(classes) if one_for_two && classes.len() == 2 => 1,
+        _ => loss.outputs(training.outputs()),
+    };
+    let activation = options.output_activation.get_or_insert(match loss {
+        Loss::CrossEntropyProbabilities => Units::Softmax,
+        _ => Units::Same(Activation::Identity),
+    });
+    layers.push(Layer::new(outputs, activation.clone()));
+    let bias = *options.bias.get_or_insert_default();
+    let dropout = *options.dropout.get_or_insert(0.0);
+    let input_dropout = *options.input_dropout.get_or_insert(0.0);
+    let inputs = training.features().cols();
+    let mut net = Net { inputs, embeddings, input_dropout, layers }
+        .bias(bias)
+        .dropout(dropout)
+        .norm(options.norm)
+        .residual(*options.residual.get_or_insert(0));
+    if let Some(depth @ 1..) = options.residual
+        && net.layers.iter().all(|layer| layer.skip == 0)
+    {
+        return Err(Error::usage(format!(
+            "residual blocks of {depth} layers in a net of {} hidden ones",
+            net.layers.len() - 1
+        ))
+        .at("--residual")
+        .help(format!(
+            "a block begins behind the first hidden layer: give at least {} of one width",
+            depth + 1
+        )));
+    }
+    if let Some(init) = options.initializer {
+        net.layers.iter_mut().for_each(|layer| layer.weight_init = init);
+    }
+    Ok(net)
+}
+
+/// The spec of a net under the options, whose settings are completed.
+pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
+    let mut spec = Spec::new(net, objective);
+    let StepConfig {
+        optimizer,
+        lr,
+        schedule,
+        warmup,
+        momentum,
+        cycle_momentum,
+        beta2,
+        epsilon,
+        weight_decay,
+        decay_all,
+        l1,
+        clip_value,
+        clip_norm,
+        clip_global_norm,
+        gradient_noise,
+        ema,
+        swa,
+        max_norm,
+        augment: _,
+        mixup,
+        batch_size,
+        micro_batch,
+        precision,
+        loss_scale,
+    } = &mut config.step;
+    spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
+    if let Some(momentum) = momentum {
+        spec.optimizer = spec.optimizer.with_momentum(*momentum)?;
+    }
+    if let Some(beta2) = beta2 {
+        spec.optimizer = spec.optimizer.with_beta2(*beta2)?;
+    }
+    if let Some(epsilon) = epsilon {
+        spec.optimizer = spec.optimizer.with_epsilon(*epsilon)?;
+    }
+    spec.lr = *lr.get_or_insert(spec.optimizer.default_lr());
+    spec.schedule = *schedule.get_or_insert_default();
+    spec.warmup = *warmup.get_or_insert_default();
+    spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
+    spec.cycle_momentum = *cycle_momentum;
+    spec.mixup = *mixup;
+    spec.weight_decay = *weight_decay.get_or_insert(0.0);
+    spec.max_norm = *max_norm;
+    spec.decay_all = *decay_all.get_or_insert(false);
+    spec.edits = GradientEdits {
+        l1: *l1.get_or_insert(0.0),
+        clip_value: *clip_value,
+        clip_norm: *clip_norm,
+        clip_global_norm: *clip_global_norm,
+        noise: *gradient_noise.get_or_insert(0.0),
+    };
+    spec.averaging = match (*ema, *swa) {
+        (None, None) => Averaging::None,
+        (Some(decay), None) => Averaging::Ema { decay },
+        (None, Some(fraction)) => Averaging::Swa { fraction },
+        (Some(_), Some(_)) => {
+            return Err(
+                Error::usage("both --ema and --swa").help("take one average of the weights")
+            );
+        }
+    };
+    spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
+    spec.micro_batch = *micro_batch;
+    spec.precision = *precision.get_or_insert_default();
+    spec.mixed.scale = loss_scale.unwrap_or(spec.mixed.scale);
+    spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
+    spec.seed = *config.data.seed.get_or_insert(0);
+    spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);
+    spec.plan = *config.run.plan.get_or_insert_default();
+    spec.check()?;
+    Ok(spec)
+}
+
+/// Refuses a --stop-at that could never be met.
+fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Result<()> {
+    let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
+    if !held_out {
+        return Err(Error::usage("--stop-at without validation or test data")
+            .help("give --validation or --test: what is learnt by heart proves nothing"));
+    }
+    check_metric(&stop_at.metric, training).map_err(|e| e.at(format!("--stop-at {stop_at}")))
+}
+
+/// Refuses a metric that the run doesn't have.
+fn check_metric(metric: &str, training: &Dataset) -> Result<()> {
+    let names = Metrics::names(training.targets());
+    if metric == "loss" || names.contains(&metric) {
+        return Ok(());
+    }
+    let near = nearest(metric, names.iter().copied());
+    let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    Err(Error::usage(format!("{metric} is no metric of these data"))
+        .help(format!("{hint}they have loss, {}", names.join(", "))))
+}
+
+/// When the run ends early and what it keeps. A run that ends by a metric is compared by it too, so
+/// that the epoch that was good enough is the one that is kept.
+fn resolve_stopping(
+    config: &mut TrainConfig,
+    spec: &mut Spec,
+    training: &Dataset,
+    has_validation: bool,
+) -> Result<()> {
+    let run = &mut config.run;
+    let wants = |what: &str| {
+        Err(Error::usage(format!("{what} without validation data"))
+            .help("hold some rows out with --validation"))
+    };
+    match (has_validation, run.patience, run.keep) {
+        (false, Some(_), _) => return wants("--patience"),
+        (false, _, Some(Keep::Best)) => return wants("--keep best"),
+        _ => {}
+    }
+    if let Some(metric) = &run.metric {
+        check_metric(metric, training).map_err(|e| e.at(format!("--metric {metric}")))?;
+    }
+    let keep = *run.keep.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
+    let stop_at = run.stop_at.as_ref().map(|stop_at| stop_at.metric.clone());
+    let mut measured: Vec<String> = run.metric.iter().chain(&stop_at).cloned().collect();
+    measured.retain(|metric| !Metrics::is_summed(metric));
+    measured.dedup();
+    spec.stopping = Stopping {
+        keep,
+        metric: run.metric.clone().or(stop_at),
+        measured,
+        patience: run.patience,
+        time_limit: run.time_limit.map(|span| span.0),
+        on_divergence: run.on_divergence.unwrap_or_default(),
+    };
+    spec.stopping.check()
+}

@@ -1,0 +1,86 @@
+//! What Ctrl-C does.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Epoch, Flow, Observer, Progress};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Ends a run on Ctrl-C after the step at hand. A second Ctrl-C ends the process at once, with
+/// exit code 130, and so does the first one where no run is watched.
+#[derive(Debug)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+/// The run that the next Ctrl-C ends.
+struct Watched {
+    asked: Arc<AtomicBool>,
+    say: Box<dyn Fn() + Send>,
+}
+
+static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+
+impl Interrupt {
+    /// From now on Ctrl-C, and being asked to terminate, end the process with exit code 130, but for
+    /// what [`Interrupt::watch`] watches.
+    ///
+    /// # Errors
+    /// When another part of the program handles these signals already.
+    pub fn handle() -> Result<()> {
+        static IS_HANDLED: Mutex<bool> = Mutex::new(false);
+        let mut is_handled = IS_HANDLED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_handled {
+            ctrlc::set_handler(|| {
+                let next = watched().take();
+                match next {
+                    Some(Watched { asked, say }) => {
+                        asked.store(true, Ordering::SeqCst);
+                        say();
+                    }
+                    None => std::process::exit(ErrorKind::Interrupted.exit_code().into()),
+                }
+            })
+            .map_err(|e| Error::failed(format!("cannot watch for Ctrl-C: {e}")))?;
+            *is_handled = true;
+        }
+        Ok(())
+    }
+
+    /// Watches for Ctrl-C and for being asked to terminate; calls `say` at the first one. The last that
+    /// watches is the one that is ended.
+    ///
+    /// # Errors
+    /// As [`Interrupt::handle`].
+    pub fn watch(say: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::handle()?;
+        let asked = Arc::new(AtomicBool::new(false));
+        *watched() = Some(Watched { asked: asked.clone(), say: Box::new(say) });
+        Ok(Interrupt(asked))
+    }
+
+    fn flow(&self) -> Flow {
+        if self.0.load(Ordering::SeqCst) { Flow::Interrupt } else { Flow::Continue }
+    }
+}
+
+fn watched() -> MutexGuard<'static, Option<Watched>> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Interrupt {
+    /// The run has ended: there is nothing left to finish.
+    fn drop(&mut self) {
+        let mut watched = watched();
+        if watched.as_ref().is_some_and(|watched| Arc::ptr_eq(&watched.asked, &self.0)) {
+            *watched = None;
+        }
+    }
+}
+
+impl Observer for Interrupt {
+    fn progress(&mut self, _: &Progress) -> Flow {
+        self.flow()
+    }
+
+    fn epoch(&mut self, _: &Epoch) -> Result<Flow> {
+        Ok(self.flow())
+    }
+}
