@@ -231,7 +231,7 @@ fn a_rate_that_is_too_high_is_told_from_bad_rows(backend: &Shared) {
     let mut run = Trainer::new(&spec, &data, none(), backend.boxed()).unwrap();
     let text = run.fit(None, &mut ()).unwrap_err().to_string();
     let part_of_it = "in all 6 rows of the batch";
-    for part in ["the loss: scores", part_of_it, "now 10, with --lr 1,"] {
+    for part in ["the loss: scores", part_of_it, "now 10, with --lr 0.1,"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     // A step before the one that is named all is finite, and a step behind it is not.
