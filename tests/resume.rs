@@ -354,7 +354,7 @@ fn what_would_make_another_run_of_it_is_refused() {
     refused("other.csv --resume run", 2, "can't go on with --data");
     refused("--resume run --epochs 1", 2, "the run has done 2 epochs");
     refused("--resume none", 3, "there is no run none");
-    refused("--resume run --force", 2, "cannot be used with");
+    refused("--resume run --force", 2, "beside --force");
     place.ok("train data.csv --resume run --epochs 2 --layers 4:relu");
     place.write("data.csv", cli_support::plane().replace("10.25", "11.25"));
     refused("--resume run --epochs 3", 3, "the training data are not those of the run");

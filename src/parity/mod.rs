@@ -3,13 +3,16 @@
 //!
 //! The rule, stated once: err(device, f64) ≤ 4 · err(CPU f32, f64) + 16 ε · scale, in the largest
 //! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
-//! an op adds terms up, and elsewhere the largest result. What is made of integers is bit-equal.
+//! an op adds terms up, inside of fused ops too (`scale`), and elsewhere the largest result. What is made
+//! of integers is bit-equal.
 //!
 //! A tensor that the device stores in f16 is computed in f32 by the same rule and rounded once, which
 //! both CPU backends leave out: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
 //! each element is first let off ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and what is left of the error is
 //! held against the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
 //! rounded to f16.
+
+mod scale;
 
 use crate::activation::Activation;
 use crate::backend::cpu::Cpu;
@@ -250,6 +253,15 @@ impl<'a> Replay<'a> {
         }
         let mut reports = Vec::new();
         let [device, cpu, exact] = &results[..] else { return Ok(reports) };
+        let within = self.scales_within(op, step.rows as usize, |tensor| {
+            let written = exact.iter().find_map(|(whole, values)| {
+                let [inner, outer] = [tensor, *whole].map(|t| program.tensor(t));
+                let range = program.range(tensor, step.rows as usize);
+                let range = range.start.checked_sub(outer.offset)?..range.end - outer.offset;
+                (inner.buffer == outer.buffer).then(|| values.get(range).map(<[f64]>::to_vec))?
+            });
+            written.unwrap_or_else(|| self.get(tensor).into_iter().map(f64::from).collect())
+        });
         for ((device, cpu), (tensor, exact)) in device.iter().zip(cpu).zip(exact) {
             self.set(*tensor, exact.iter().map(|&x| x as f32).collect());
             let start = program.tensor(*tensor).offset;
@@ -262,7 +274,8 @@ impl<'a> Replay<'a> {
                 let range = program.range(part, step.rows as usize);
                 let range = range.start - start..range.end - start;
                 let found = [&device.1, &cpu.1, exact].map(|values| &values[range.clone()]);
-                reports.push(self.compare(op, part, step, scale, found));
+                let of_part = within.iter().find(|(tensor, _)| *tensor == part).map(|(_, s)| *s);
+                reports.push(self.compare(op, part, step, scale.or(of_part), found));
             }
         }
         self.scatter_parts(&uses);
@@ -308,47 +321,6 @@ impl<'a> Replay<'a> {
             // Not its negation, so that a NaN doesn't pass.
             passed: device_error <= allowed && allowed.is_finite(),
         }
-    }
-
-    /// The largest sum of the magnitudes of the terms, of an op that adds terms up: the op itself
-    /// on the magnitudes of its inputs.
-    fn scale(
-        &mut self,
-        i: usize,
-        op: &Op,
-        uses: &[(TensorId, Access)],
-        step: &Step,
-    ) -> Result<Option<f64>> {
-        if !matches!(
-            op,
-            Op::Matmul { .. }
-                | Op::ColumnSums { .. }
-                | Op::EmbedGradient { .. }
-                | Op::Accumulate { .. }
-                | Op::NormalizeSums(_)
-        ) {
-            return Ok(None);
-        }
-        let (backend, data) = &mut self.backends[2];
-        // A bias that is subtracted counts like one that is added.
-        let subtracted = match op {
-            Op::Matmul { bias: Some((bias, sign)), .. } if *sign < 0.0 => Some(*bias),
-            _ => None,
-        };
-        for (tensor, _) in uses {
-            let sign = if Some(*tensor) == subtracted { -1.0 } else { 1.0 };
-            let values = self.values.get(tensor).into_iter().flatten();
-            let magnitudes: Vec<f32> = values.map(|x| sign * x.abs()).collect();
-            backend.write(*tensor, Values::F32(&magnitudes))?;
-        }
-        backend.run(i..i + 1, *data, &[*step])?;
-        let mut largest = 0.0f64;
-        for (tensor, _) in uses.iter().filter(|(_, access)| *access == Access::ReadWrite) {
-            let mut values = vec![0.0; self.program.range(*tensor, step.rows as usize).len()];
-            backend.read(*tensor, ValuesMut::F64(&mut values))?;
-            largest = values.iter().fold(largest, |m, x| m.max(x.abs()));
-        }
-        Ok(Some(largest))
     }
 
     /// Fills tensors that hold others from those.

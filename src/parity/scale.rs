@@ -1,0 +1,131 @@
+//! The scale of what an op computes: the largest sum of the magnitudes of the terms, where it adds
+//! terms up.
+
+use super::Replay;
+use crate::backend::{Values, ValuesMut};
+use crate::error::Result;
+use crate::kernels::backward::{Backward, Delta};
+use crate::kernels::dense::Dense;
+use crate::kernels::fused::Rows;
+use crate::kernels::matmul::{self, Form};
+use crate::kernels::{Access, Step};
+use crate::program::Op;
+use crate::tensor::TensorId;
+
+/// A product inside an op that computes more than that.
+struct Product {
+    /// What comes of it, which may still go through a function.
+    out: TensorId,
+    left: TensorId,
+    weight: TensorId,
+    /// Whether each unit's row of weights is multiplied, as forward, or each column, as backward.
+    forward: bool,
+    bias: Option<TensorId>,
+}
+
+/// The products of a fused or merged op whose results are the op's.
+fn products(op: &Op) -> Vec<Product> {
+    match op {
+        Op::Rows(op) => fused(op),
+        Op::Dense(op) => vec![dense(op)],
+        Op::Backward(op) => backward(op),
+        _ => Vec::new(),
+    }
+}
+
+fn dense(op: &Dense) -> Product {
+    let bias = op.bias.map(|(bias, _)| bias);
+    Product { out: op.z, left: op.input, weight: op.weight, forward: true, bias }
+}
+
+fn backward(op: &Backward) -> Vec<Product> {
+    let delta = |d: &Delta| Product {
+        out: d.out,
+        left: d.above,
+        weight: d.weight,
+        forward: false,
+        bias: None,
+    };
+    op.delta.iter().map(delta).collect()
+}
+
+fn fused(op: &Rows) -> Vec<Product> {
+    let inputs = std::iter::once(op.x).chain(op.layers.iter().map(|layer| layer.a));
+    let forward = op.layers.iter().zip(inputs).skip(op.from).map(|(layer, left)| Product {
+        out: layer.z,
+        left,
+        weight: layer.weight,
+        forward: true,
+        bias: layer.bias.map(|(bias, _)| bias),
+    });
+    let backward = op.layers.windows(2).filter_map(|pair| {
+        let (out, left) = (pair[0].delta?, pair[1].delta?);
+        Some(Product { out, left, weight: pair[1].weight, forward: false, bias: None })
+    });
+    forward.chain(backward).collect()
+}
+
+impl Replay<'_> {
+    /// The scales of those tensors whose elements `op` adds up on its way to others, from what it
+    /// read and, in `value`, what it wrote.
+    pub(super) fn scales_within(
+        &self,
+        op: &Op,
+        rows: usize,
+        value: impl Fn(TensorId) -> Vec<f64>,
+    ) -> Vec<(TensorId, f64)> {
+        let scale = |product: &Product| {
+            let magnitudes = |tensor| value(tensor).into_iter().map(f64::abs).collect::<Vec<_>>();
+            let (left, weight) = (magnitudes(product.left), magnitudes(product.weight));
+            let bias = product.bias.map(magnitudes);
+            let [n, k] = [product.out, product.left].map(|t| self.program.tensor(t).cols);
+            let form = if product.forward { Form::Nt } else { Form::Nn };
+            let mut sums = vec![0.0; rows * n];
+            let bias = bias.as_deref().map(|bias| (bias, 1.0));
+            matmul::reference_rows(form, [rows, n, k], &left[..rows * k], &weight, bias, &mut sums);
+            sums.into_iter().fold(0.0, f64::max)
+        };
+        products(op).iter().map(|product| (product.out, scale(product))).collect()
+    }
+
+    /// The largest sum of the magnitudes of the terms, of an op that adds terms up: the op itself
+    /// on the magnitudes of its inputs.
+    pub(super) fn scale(
+        &mut self,
+        i: usize,
+        op: &Op,
+        uses: &[(TensorId, Access)],
+        step: &Step,
+    ) -> Result<Option<f64>> {
+        if !matches!(
+            op,
+            Op::Matmul { .. }
+                | Op::ColumnSums { .. }
+                | Op::EmbedGradient { .. }
+                | Op::Accumulate { .. }
+                | Op::NormalizeSums(_)
+        ) {
+            return Ok(None);
+        }
+        let (backend, data) = &mut self.backends[2];
+        // A bias that is subtracted counts like one that is added.
+        let subtracted = match op {
+            Op::Matmul { bias: Some((bias, sign)), .. } if *sign < 0.0 => Some(*bias),
+            _ => None,
+        };
+        for (tensor, _) in uses {
+            let sign = if Some(*tensor) == subtracted { -1.0 } else { 1.0 };
+            let values = self.values.get(tensor).into_iter().flatten();
+            let magnitudes: Vec<f32> = values.map(|x| sign * x.abs()).collect();
+            backend.write(*tensor, Values::F32(&magnitudes))?;
+        }
+        backend.run(i..i + 1, *data, &[*step])?;
+        let mut largest = 0.0f64;
+        for (tensor, _) in uses.iter().filter(|(_, access)| *access == Access::ReadWrite) {
+            let mut values = vec![0.0; self.program.range(*tensor, step.rows as usize).len()];
+            backend.read(*tensor, ValuesMut::F64(&mut values))?;
+            largest = values.iter().fold(largest, |m, x| m.max(x.abs()));
+        }
+        Ok(Some(largest))
+    }
+}
