@@ -123,6 +123,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &max_norm::MAX_NORM,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
+        &output::OUTPUT_PARTS,
         &nonfinite::NONFINITE,
         &random::UNIFORM,
         &random::PERMUTATION,

@@ -23,7 +23,7 @@ use crate::kernels::norm::{self, Normalized, NormalizedGradient};
 use crate::kernels::output::{self, Output};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
-use crate::kernels::tile::{Tiling, Tuning};
+use crate::kernels::tile::{Products, Tiling, Tuning};
 use crate::kernels::{
     Access, Arg, Launch, add, direction, gather, loss, max_norm, nonfinite, optimizer, random,
     softmax, sums, vector_norm,
@@ -305,17 +305,19 @@ impl Program {
         matmul::Shape { form, m: c.rows, n: c.cols, k }
     }
 
-    /// The products that a tiled launch of `op` computes, (m, n, k) each for a full batch; none
-    /// where `op` isn't one.
+    /// The products that a tiled launch of `op` computes for a full batch; none where `op` isn't one.
     #[must_use]
-    pub fn products(&self, op: &Op) -> Vec<[usize; 3]> {
+    pub fn products(&self, op: &Op) -> Products {
         let cols = |t: TensorId| self.tensor(t).cols;
         match op {
-            Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
+            Op::Matmul { form, a, c, .. } => {
+                matmul::products(self.matmul_shape(*form, *a, *c), self.batch)
+            }
+            Op::Dense(op) => dense::products(op, self.batch, [cols(op.z), cols(op.input)]),
             Op::Backward(op) => op.products(self.batch, cols),
             Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
             Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
-            _ => vec![],
+            _ => Products::default(),
         }
     }
 
@@ -419,7 +421,10 @@ impl Program {
             }
             Op::SumUpdate(op) => gradient::launch_sum(op, self.shape(op.parts)),
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
-            Op::Output(op) => output::launch(op, cols(op.y), storage),
+            Op::Output(op) => {
+                let parts = op.parts.map_or(0, |parts| cols(parts.sums) / cols(op.y));
+                output::launch(op, cols(op.y), parts, storage)
+            }
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
             Op::Nonfinite { x, found } => {
                 nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
@@ -507,7 +512,7 @@ impl Program {
             Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
             Op::Dense(_) | Op::Backward(_) => {
                 let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
-                let full: f64 = self.products(op).iter().map(flops).sum();
+                let full: f64 = self.products(op).shapes.iter().map(flops).sum();
                 full * batch as f64 / self.batch as f64
             }
             _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),

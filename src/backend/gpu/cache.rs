@@ -3,7 +3,7 @@
 //! wrong with it, it is passed over.
 
 use crate::files::{cache_directory, write_atomically};
-use crate::kernels::tile::{TILES, Tuning};
+use crate::kernels::tile::{Products, TILES, Tuning};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
@@ -68,7 +68,7 @@ impl Cache {
 
     /// The tiles that were measured.
     pub(super) fn tuning(&self) -> Tuning {
-        let entries: Vec<(Vec<[usize; 3]>, String)> = self
+        let entries: Vec<(Products, String)> = self
             .read("tiles.json")
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default();
@@ -98,10 +98,13 @@ mod tests {
         let cache = Cache { directory: directory.path().join("new"), key: "0".into() };
         assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
         cache.keep_pipelines(b"compiled");
-        let choices = [(vec![[1, 2, 3]], 1), (vec![[4, 5, 6], [7, 8, 9]], 4)].into();
+        let products =
+            |shapes: &[[usize; 3]], aligned| Products { shapes: shapes.to_vec(), aligned };
+        let two = products(&[[4, 5, 6], [7, 8, 9]], true);
+        let choices = [(products(&[[1, 2, 3]], false), 1), (two.clone(), 4)].into();
         cache.keep_tuning(&Tuning { choices });
         assert_eq!(cache.pipelines().unwrap(), b"compiled");
-        assert_eq!(cache.tuning().choices.get(&vec![[4, 5, 6], [7, 8, 9]]), Some(&4));
+        assert_eq!(cache.tuning().choices.get(&two), Some(&4));
         for damage in [&b""[..], b"short", &[7; 100]] {
             std::fs::write(cache.path("pipelines"), damage).unwrap();
             std::fs::write(cache.path("tiles.json"), damage).unwrap();

@@ -137,8 +137,8 @@ impl Gpu {
         self.measures = false;
     }
 
-    /// Measures the fastest tiles of the next programs, however little work their steps are: for
-    /// a second at most, before the first step.
+    /// Measures the fastest tiles of the next programs before their first step, however little work
+    /// their steps are and however long it takes.
     pub fn measure_tiles(&mut self) {
         self.measures = true;
         self.measures_all = true;

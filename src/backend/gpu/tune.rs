@@ -3,7 +3,7 @@
 use super::{Gpu, memory};
 use crate::error::Result;
 use crate::kernels::Step;
-use crate::kernels::tile::{TILES, Tuning, choices};
+use crate::kernels::tile::{TILES, Tuning, candidates};
 use crate::program::{Op, Program};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(super) fn is_worth_it(program: &Program) -> bool {
 
 impl Gpu {
     /// Measures the tiles of those products of the loaded program that no run has measured yet,
-    /// for at most a second, and sets all buffers to zero behind it. Whether anything is new.
+    /// for at most a second unless all were asked for, and sets all buffers to zero behind it. Whether anything is new.
     ///
     /// # Errors
     /// When the device was lost.
@@ -36,8 +36,8 @@ impl Gpu {
                 continue;
             }
             let mut best: Option<(f64, usize)> = None;
-            for choice in choices(&products) {
-                if begin.elapsed() > BUDGET {
+            for choice in candidates(&products) {
+                if begin.elapsed() > BUDGET && !self.measures_all {
                     return self.end_tuning(news);
                 }
                 let seconds = self.time(&program, op, choice)?;
