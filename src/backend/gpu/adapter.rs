@@ -101,8 +101,8 @@ pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     if parts.is_empty() { "unknown driver".into() } else { parts.join(" ") }
 }
 
-/// Opens adapter `index` of [`adapters`] with all its limits, and the one optional feature that
-/// changes no result.
+/// Opens adapter `index` of [`adapters`] with all its limits, and those optional features that
+/// change no result.
 pub(super) fn open(index: usize) -> Result<(wgpu::Device, wgpu::Queue, wgpu::AdapterInfo)> {
     let adapter = enumerate().into_iter().nth(index).ok_or_else(|| {
         Error::device(format!("there is no adapter {index}")).help("list them with wgrad devices")
@@ -111,7 +111,8 @@ pub(super) fn open(index: usize) -> Result<(wgpu::Device, wgpu::Queue, wgpu::Ada
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_limits: adapter.limits(),
-        required_features: adapter.features() & wgpu::Features::PIPELINE_CACHE,
+        required_features: adapter.features()
+            & (wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP),
         memory_hints: wgpu::MemoryHints::Performance,
         ..wgpu::DeviceDescriptor::default()
     };
@@ -120,6 +121,14 @@ pub(super) fn open(index: usize) -> Result<(wgpu::Device, wgpu::Queue, wgpu::Ada
             .help("choose another device with --device, or the CPU with --device cpu")
     })?;
     Ok((device, queue, info))
+}
+
+/// The invocations of a subgroup, where the device has subgroups and all are of one size that the
+/// kernels take.
+pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<u32> {
+    let size = adapter.subgroup_min_size;
+    let fits = size == adapter.subgroup_max_size && [4, 8, 16, 32, 64].contains(&size);
+    (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)
 }
 
 /// What went wrong on a device behind the calls that caused it.

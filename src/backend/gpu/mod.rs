@@ -104,6 +104,7 @@ impl Gpu {
     pub fn open_with(index: usize, checked: bool) -> Result<Self> {
         let (device, queue, adapter) = adapter::open(index)?;
         let cache = Cache::of(&adapter);
+        let subgroups = adapter::subgroup_size(&device, &adapter);
         let info = DeviceInfo {
             backend: adapter.backend.to_string(),
             detail: adapter::driver(&adapter),
@@ -111,6 +112,7 @@ impl Gpu {
         };
         let mut gpu = Self::new(device, queue, info, cache, checked)?;
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
+        gpu.pipelines.subgroups = subgroups;
         Ok(gpu)
     }
 
@@ -142,6 +144,12 @@ impl Gpu {
     pub fn measure_tiles(&mut self) {
         self.measures = true;
         self.measures_all = true;
+    }
+
+    /// Leaves reductions to barriers from the next program on, also where the adapter has subgroups.
+    /// That changes no result.
+    pub fn without_subgroups(&mut self) {
+        self.pipelines.subgroups = None;
     }
 
     /// The tiles that were measured.
