@@ -1,4 +1,4 @@
-// The features of a batch of images, augmented in whole numbers as in src/augment.rs, which explains
+// The features of a batch of images, augmented in whole numbers as in src/augment/image.rs, which explains
 // them. One invocation for each pixel.
 
 struct Augment {
@@ -87,7 +87,7 @@ fn augment(
     if (i >= now.rows * pixels) {
         return;
     }
-    position = now.first + i / pixels;
+    position = now.position + i / pixels;
     let x = i % pixels % p.width;
     let y = i % pixels / p.width;
 
@@ -127,7 +127,7 @@ fn augment(
     let covered_y = i32(y) - (i32(draw(3u).x % p.height) - side / 2);
     let covered = covered_x >= 0 && covered_x < side && covered_y >= 0 && covered_y < side;
 
-    let image = permute(position) * pixels * p.colours;
+    let image = permute(now.first + i / pixels) * pixels * p.colours;
     for (var colour = 0u; colour < p.colours; colour++) {
         let upper = byte_at(image + (top * p.width + left) * p.colours + colour) * (64 - wx)
             + byte_at(image + (top * p.width + right) * p.colours + colour) * wx;

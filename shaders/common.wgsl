@@ -17,6 +17,9 @@ struct Step {
     t: u32,           // steps done before this one
     epoch: u32,       // from 0
     smoothing: f32,   // ε of label smoothing; 0 where rows are only measured
+    position: u32,    // position of its first row in the whole epoch
+    mixing: f32,      // what a row of a pair takes of the other; 0 where rows are only measured
+    momentum_change: f32, // what is added to μ, or β₁
 }
 
 // One slot of a buffer that holds many steps, chosen by a dynamic offset.

@@ -29,7 +29,8 @@ fn direction(
         return;
     }
     let gradient = g[i];
-    let m = p.constant0 * first[i] + (1.0 - p.constant0) * gradient;
+    let momentum = p.constant0 + now.momentum_change;
+    let m = momentum * first[i] + (1.0 - momentum) * gradient;
     first[i] = m;
     if (LAMB) {
         let v = p.constant1 * second[i] + (1.0 - p.constant1) * gradient * gradient;
@@ -38,6 +39,6 @@ fn direction(
         let adam = root / now.correction1 * m / (sqrt(v) + p.constant2 * root);
         u[i] = adam + select(0.0, p.decay, i < p.decayed) * w[i];
     } else {
-        u[i] = (1.0 - p.constant0) * gradient + p.constant0 * m;
+        u[i] = (1.0 - momentum) * gradient + momentum * m;
     }
 }

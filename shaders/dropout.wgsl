@@ -25,7 +25,7 @@ fn dropout(
     }
     let col = i % p.cols;
     let key = vec2<u32>(p.key0, p.key1 ^ now.epoch);
-    let draws = threefry(key, vec2<u32>(now.first + i / p.cols, col / 32u * 16u + col % 16u));
+    let draws = threefry(key, vec2<u32>(now.position + i / p.cols, col / 32u * 16u + col % 16u));
     let drawn = select(draws.x, draws.y, col % 32u >= 16u);
     x[i] = select(x[i] * p.scale, 0.0, drawn < p.threshold);
 }

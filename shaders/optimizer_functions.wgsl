@@ -17,6 +17,11 @@ const RADAM = 9u;
 const LION = 10u;
 const RPROP = 11u;
 
+// μ or β₁ at this step.
+fn momentum() -> f32 {
+    return p.constant0 + now.momentum_change;
+}
+
 // −1, 0 or 1; NaN of NaN.
 fn sign_of(x: f32) -> f32 {
     return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
@@ -24,7 +29,8 @@ fn sign_of(x: f32) -> f32 {
 
 // The two moments of Adam's family, after they took the gradient in.
 fn moments(i: u32, gradient: f32) -> vec2<f32> {
-    let m = p.constant0 * first[i] + (1.0 - p.constant0) * gradient;
+    let beta1 = momentum();
+    let m = beta1 * first[i] + (1.0 - beta1) * gradient;
     let v = p.constant1 * second[i] + (1.0 - p.constant1) * gradient * gradient;
     first[i] = m;
     second[i] = v;
@@ -47,14 +53,14 @@ fn update(i: u32, g: f32) {
     }
     switch RULE {
         case MOMENTUM: {
-            let v = p.constant0 * first[i] + gradient;
+            let v = momentum() * first[i] + gradient;
             first[i] = v;
             weight -= now.lr * v;
         }
         case NESTEROV: {
-            let v = p.constant0 * first[i] + gradient;
+            let v = momentum() * first[i] + gradient;
             first[i] = v;
-            weight -= now.lr * (gradient + p.constant0 * v);
+            weight -= now.lr * (gradient + momentum() * v);
         }
         case ADAM: {
             let m = moments(i, gradient);
@@ -75,7 +81,7 @@ fn update(i: u32, g: f32) {
             first[i] = v;
             var step = gradient / (sqrt(v) + p.constant2);
             if (p.constant0 > 0.0) {
-                step += p.constant0 * second[i];
+                step += momentum() * second[i];
                 second[i] = step;
             }
             weight -= now.lr * step;
@@ -97,7 +103,7 @@ fn update(i: u32, g: f32) {
         }
         case LION: {
             let m = first[i];
-            let direction = sign_of(p.constant0 * m + (1.0 - p.constant0) * gradient);
+            let direction = sign_of(momentum() * m + (1.0 - momentum()) * gradient);
             weight -= now.lr * (direction + decay * weight);
             first[i] = p.constant1 * m + (1.0 - p.constant1) * gradient;
         }

@@ -6,6 +6,7 @@ use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::data::{Dataset, Preprocessing, Samples};
 use crate::error::Result;
 use crate::kernels::Step;
+use crate::kernels::mixup::mixing;
 use crate::plan::{self, Plan, Purpose};
 use crate::random::{Permutation, Stream, stream_key};
 use crate::session::LayerWeights;
@@ -103,6 +104,7 @@ pub fn check_plan(
         rows: rows as u32,
         loss_scale: (1.0 / divisor) as f32,
         smoothing: spec.label_smoothing,
+        mixing: mixing(spec, 0),
         ..Step::default()
     };
     // E as the backward pass has it: with the scale rounded to f32.

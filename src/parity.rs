@@ -10,6 +10,7 @@ use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::data::{Dataset, Preprocessing, Samples};
 use crate::error::Result;
+use crate::kernels::mixup::mixing;
 use crate::kernels::{Access, Step};
 use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::program::{Op, Program};
@@ -177,6 +178,9 @@ impl Replay {
                 t: t as u32 - 1,
                 epoch: 0,
                 smoothing: spec.label_smoothing,
+                position: (all - rows) as u32,
+                mixing: mixing(spec, t),
+                momentum_change: 0.0,
             };
             reports.extend(self.run_ops(self.program.routines.step.clone(), &step)?);
         }

@@ -71,6 +71,8 @@ pub enum Stream {
     HeldOut = 18,
     /// The noise that is added to gradients.
     GradientNoise = 24,
+    /// How much of the other a row of a pair takes in step `n`.
+    Mixup = 25,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

@@ -106,4 +106,6 @@ pub struct Checkpoint {
     pub settings: String,
     /// The training rows.
     pub data: Fingerprint,
+    /// The held-out rows that it was judged by; none where there were none so far.
+    pub validation: Option<Fingerprint>,
 }

@@ -39,33 +39,36 @@ pub trait Vector: Real {
         scale: Self,
         x: &mut [Self],
     );
-
-    /// The transpose of four rows of four, rows `stride` and `to_stride` apart.
-    ///
-    /// # Safety
-    /// The pointers reach that far, and nothing else accesses what is written.
-    unsafe fn transpose_4x4(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
-        // SAFETY: the caller's.
-        unsafe {
-            for i in 0..4 {
-                for j in 0..4 {
-                    *to.add(j * to_stride + i) = *from.add(i * stride + j);
-                }
-            }
-        }
-    }
 }
 
 /// Asks for memory that will be read soon.
 pub fn prefetch<T>(what: &[T]) {
+    prefetch_at(what.as_ptr(), what.len());
+}
+
+/// Asks for memory that will be read a little later: into the second-level cache.
+pub fn prefetch_far<T>(what: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        lines(what.as_ptr(), what.len(), |line| unsafe { _mm_prefetch::<_MM_HINT_T1>(line) });
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
+}
+
+/// Asks for `len` elements that will be read soon.
+#[inline(always)]
+pub fn prefetch_at<T>(at: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, which reads nothing.
-        lines(what.as_ptr(), what.len(), |line| unsafe { _mm_prefetch::<_MM_HINT_T0>(line) });
+        lines(at, len, |line| unsafe { _mm_prefetch::<_MM_HINT_T0>(line) });
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = what;
+    let _ = (at, len);
 }
 
 /// Asks for `len` elements that will be written soon, and takes them from other processors' caches.
@@ -91,30 +94,14 @@ fn lines<T>(at: *const T, len: usize, line: impl Fn(*const i8)) {
     }
 }
 
-/// Four vectors of four, which every x86-64 processor has, for the transpose.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn transpose_single(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
-    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
-    // SAFETY: the caller's.
-    unsafe {
-        let row = |i: usize| _mm_loadu_ps(from.add(i * stride));
-        let (mut a, mut b, mut c, mut d) = (row(0), row(1), row(2), row(3));
-        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
-        for (i, column) in [a, b, c, d].into_iter().enumerate() {
-            _mm_storeu_ps(to.add(i * to_stride), column);
-        }
-    }
-}
-
 /// A module of loops for one precision, and the trait on top of it.
 macro_rules! vector {
-    ($type:ty, $module:ident $(, $transpose:ident)?) => {
+    ($type:ty, $module:ident) => {
         mod $module {
             use super::{Optimizer, Scalars};
             use crate::loss::sum;
-            use crate::random::threefry_lanes;
             use crate::optim::rules;
+            use crate::random::threefry_lanes;
             use multiversion::multiversion;
 
             #[multiversion(targets(
@@ -252,22 +239,9 @@ macro_rules! vector {
             ) {
                 $module::drop_out(key, position, first, threshold, scale, x);
             }
-            $(
-                #[cfg(target_arch = "x86_64")]
-                #[inline(always)]
-                unsafe fn transpose_4x4(
-                    from: *const f32,
-                    stride: usize,
-                    to: *mut f32,
-                    to_stride: usize,
-                ) {
-                    // SAFETY: the caller's.
-                    unsafe { $transpose(from, stride, to, to_stride) }
-                }
-            )?
         }
     };
 }
 
-vector!(f32, single, transpose_single);
+vector!(f32, single);
 vector!(f64, double);

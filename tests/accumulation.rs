@@ -40,7 +40,15 @@ fn data() -> Dataset {
 
 /// The weights after two epochs, whose last batches have fewer rows.
 fn train(backend: Box<dyn Backend>, micro_batch: Option<usize>) -> (Vec<Vec<f64>>, Spec) {
-    let (spec, data) = (Spec { micro_batch, ..spec() }, data());
+    train_as(spec(), backend, micro_batch)
+}
+
+fn train_as(
+    spec: Spec,
+    backend: Box<dyn Backend>,
+    micro_batch: Option<usize>,
+) -> (Vec<Vec<f64>>, Spec) {
+    let (spec, data) = (Spec { micro_batch, ..spec }, data());
     let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
     trainer.fit(None, &mut ()).unwrap();
     let double = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
@@ -66,6 +74,25 @@ fn micro_batches_of_any_size_train_as_the_whole_batch() {
     if let Some(device) = gpu("micro-batches") {
         on("gpu", device);
     }
+}
+
+/// What a row of a pair takes of the other shows in the weights: pairs must not be parted.
+#[test]
+fn micro_batches_of_even_size_have_the_pairs_of_the_whole_batch() {
+    let mixed = || Spec { mixup: Some(0.5), ..spec() };
+    let [(exact, _), (single, _)] =
+        [cpu64(1), cpu32(1)].map(|b| train_as(mixed(), b.boxed(), None));
+    let (alone, _) = train(cpu64(1).boxed(), None);
+    assert!(largest_error(&alone[0], &exact[0]) > 1e-3 * largest(&exact[0]));
+    for micro_batch in [2, 64, 250] {
+        let (found, _) = train_as(mixed(), cpu32(2).boxed(), Some(micro_batch));
+        for ((found, single), exact) in found.iter().zip(&single).zip(&exact) {
+            let allowed = FACTOR * largest_error(single, exact) + FLOOR * largest(exact);
+            assert!(largest_error(found, exact) <= allowed, "{micro_batch}");
+        }
+    }
+    let odd = Spec { micro_batch: Some(7), ..mixed() };
+    assert!(odd.check().unwrap_err().to_string().contains("take an even number"));
 }
 
 #[test]
@@ -122,6 +149,13 @@ fn a_batch_that_does_not_fit_the_device_goes_in_parts() {
     let rows = trainer.spec().micro_batch.unwrap();
     assert!((256..=1024).contains(&rows), "{rows}");
     assert!(trainer.fit(None, &mut ()).unwrap().steps == 2);
+
+    // Of mixed rows in even parts.
+    (large.batch_size, large.mixup) = (2049, Some(1.0));
+    let backend = Box::new(Small(cpu32(1).boxed(), 4 * whole));
+    let trainer = Trainer::new(&large, &data, none.clone(), backend).unwrap();
+    assert!(trainer.spec().micro_batch.is_some_and(|rows| rows.is_multiple_of(2)));
+    large.mixup = None;
 
     let tiny = Box::new(Small(cpu32(1).boxed(), 1000));
     let refused = Trainer::new(&large, &data, none, tiny).err().unwrap();

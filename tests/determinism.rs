@@ -70,7 +70,12 @@ fn runs() -> Vec<(&'static str, Spec, Dataset)> {
     vec![
         ("batches of one", spec(tanh(), Loss::CrossEntropy.into(), 1, 2), small.clone()),
         ("a ragged last batch", spec(tanh(), Loss::CrossEntropy.into(), 8, 5), small.clone()),
-        ("the full batch", spec(tanh(), Loss::CrossEntropy.into(), 41, 20), small),
+        ("the full batch", spec(tanh(), Loss::CrossEntropy.into(), 41, 20), small.clone()),
+        (
+            "mixed rows",
+            Spec { mixup: Some(0.4), ..spec(tanh(), Loss::CrossEntropy.into(), 9, 5) },
+            small,
+        ),
         (
             "a function per unit, subtracted bias",
             spec(
@@ -112,7 +117,7 @@ fn the_same_seed_gives_the_same_bits_on_the_cpu_whatever_the_threads() {
     for (what, spec, data) in runs() {
         let one = train(&spec, &data, &cpu32(1));
         assert!(one.iter().all(|x| x.is_finite()) && largest(&one) > 0.0, "{what}");
-        for threads in [1, 2, 3] {
+        for threads in [1, 2, 3, 5] {
             let again = train(&spec, &data, &cpu32(threads));
             assert!(bits(&one) == bits(&again), "{what}: f32, {threads} threads");
         }

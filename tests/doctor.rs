@@ -59,7 +59,10 @@ fn a_planted_row_is_named(backend: &Shared, plan: PlanKind) {
     let error = run.fit(None, &mut ()).unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
     let text = error.to_string();
-    let step = format!("epoch 1, step {}, the input: input in column 3 by gather", meets(0));
+    let step = format!(
+        "epoch 1, step {}, the input of layer 1 of 2: input in column 3 by gather",
+        meets(0)
+    );
     let row = format!("1 of the 8 rows of the batch: line {}", PLANTED + 2);
     for part in ["training diverged: the loss is ", &step, &row, "repair or leave out these rows"] {
         assert!(text.contains(part), "{part} in {text}");

@@ -2,27 +2,25 @@
 
 mod cli_support;
 mod common;
+mod ten_steps;
 
 use cli_support::Place;
 use common::{Shared, cpu32, cpu64, gpu, largest, largest_error, random_weights, unscaled};
 use serde::Deserialize;
+use ten_steps::{Golden, devices, load, matrix, parts};
 use wgrad::checkpoint::{load_model, load_weights, save_model};
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, Targets};
 use wgrad::embedding::Embedding;
-use wgrad::event::{Epoch, Flow, Observer};
 use wgrad::gradcheck::{self, Options};
 use wgrad::matrix::Matrix;
-use wgrad::parity::{FACTOR, FLOOR};
 use wgrad::plan::{self, Fusion, Purpose};
 use wgrad::program::Op;
 use wgrad::random::{Random, Stream};
-use wgrad::session::LayerWeights;
 use wgrad::spec::{Net, Norm, Spec};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 #[derive(Deserialize)]
-struct Golden {
-    steps: usize,
+struct Cases {
     decay: f32,
     cases: Vec<Case>,
 }
@@ -32,128 +30,29 @@ struct Case {
     optimizer: String,
     inputs: Vec<Vec<f32>>,
     targets: Vec<Vec<f32>>,
-    initial: Parameters,
-    losses: Vec<f64>,
-    #[serde(rename = "final")]
-    last: Parameters,
-    outputs: Vec<Vec<f64>>,
-    single_error: f64,
+    #[serde(flatten)]
+    golden: Golden,
 }
-
-#[derive(Deserialize)]
-struct Parameters {
-    tables: Vec<Vec<Vec<f64>>>,
-    layers: Vec<Layer>,
-}
-
-#[derive(Deserialize)]
-struct Layer {
-    weight: Vec<Vec<f64>>,
-    bias: Vec<f64>,
-}
-
-fn single(rows: &[Vec<f64>]) -> Matrix<f32> {
-    let values = rows.concat().iter().map(|&x| x as f32).collect();
-    Matrix::new(rows.len(), rows[0].len(), values).unwrap()
-}
-
-fn double(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&x| f64::from(x)).collect()
-}
-
-impl Parameters {
-    fn weights(&self) -> Vec<LayerWeights> {
-        let layer = |(l, layer): (usize, &Layer)| LayerWeights {
-            weight: single(&layer.weight),
-            bias: Some(layer.bias.iter().map(|&x| x as f32).collect()),
-            norm: None,
-            embeddings: self.tables.iter().filter(|_| l == 0).map(|t| single(t)).collect(),
-        };
-        self.layers.iter().enumerate().map(layer).collect()
-    }
-
-    fn embeddings(&self) -> Vec<Embedding> {
-        self.tables.iter().map(|table| Embedding::new(table.len(), table[0].len())).collect()
-    }
-
-    fn parts(&self) -> Vec<Vec<f64>> {
-        let layers = self.layers.iter().flat_map(|l| [l.weight.concat(), l.bias.clone()]);
-        self.tables.iter().map(|table| table.concat()).chain(layers).collect()
-    }
-}
-
-fn found_parts(weights: &[LayerWeights]) -> Vec<Vec<f64>> {
-    let tables = weights[0].embeddings.iter().map(|table| double(table.data()));
-    let layers = weights
-        .iter()
-        .flat_map(|l| [double(l.weight.data()), double(l.bias.as_deref().unwrap_or(&[]))]);
-    tables.chain(layers).collect()
-}
-
-#[derive(Default)]
-struct Losses(Vec<f64>);
-
-impl Observer for Losses {
-    fn epoch(&mut self, epoch: &Epoch) -> wgrad::Result<Flow> {
-        self.0.push(epoch.train_loss);
-        Ok(Flow::Continue)
-    }
-}
-
-/// In f64 what remains is that the scale of the loss is f32, wrong by 3e-8, in ten steps.
-const DOUBLE: f64 = 2e-7;
 
 #[test]
 fn ten_steps_are_those_of_pytorch() {
-    let path = format!("{}/tests/golden/embeddings.json", env!("CARGO_MANIFEST_DIR"));
-    let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let devices: [(&str, Option<Shared>); 3] = [
-        ("cpu f64", Some(cpu64(1))),
-        ("cpu f32", Some(cpu32(2))),
-        ("gpu", gpu("ten steps of nets with embeddings")),
-    ];
-    for (device, backend) in devices {
-        let Some(backend) = backend else { continue };
+    let golden: Cases = load("embeddings");
+    for device in devices("ten steps of nets with embeddings") {
         for case in &golden.cases {
-            let matrix =
-                |rows: &[Vec<f32>]| Matrix::new(rows.len(), rows[0].len(), rows.concat()).unwrap();
             let (x, t) = (matrix(&case.inputs), matrix(&case.targets));
+            let tables = case.golden.tables().into_iter();
             let net = Net::new(x.cols())
-                .embed(case.initial.embeddings())
-                .layer(case.initial.layers[0].bias.len(), Activation::Tanh)
+                .embed(tables.map(|[values, dims]| Embedding::new(values, dims)).collect())
+                .layer(case.golden.layers()[0].bias.len(), Activation::Tanh)
                 .layer(t.cols(), Activation::Identity);
             let (optimizer, lr) = match case.optimizer.as_str() {
                 "sgd" => (Optimizer::Sgd, 0.25),
                 _ => (Optimizer::ALL.into_iter().find(|o| o.name() == "adamw").unwrap(), 0.0625),
             };
             let mut spec = Spec::new(net, Loss::SquaredError).optimizer(optimizer);
-            (spec.lr, spec.epochs, spec.batch_size) = (lr, golden.steps, x.rows());
-            (spec.weight_decay, spec.shuffle) = (golden.decay, false);
+            (spec.lr, spec.weight_decay) = (lr, golden.decay);
             let data = Dataset::new("golden", Features::F32(x), Targets::Numbers(t)).unwrap();
-            let none = Preprocessing::none(&data);
-            let mut trainer = Trainer::new(&spec, &data, none, backend.boxed()).unwrap();
-            trainer.set_weights(&case.initial.weights()).unwrap();
-            let mut losses = Losses::default();
-            trainer.fit(None, &mut losses).unwrap();
-
-            let check = |part: &str, found: &[f64], expected: &[f64]| {
-                let error = largest_error(found, expected) / largest(expected);
-                // In f32 by the rule of parity, of whose two f32 runs one is PyTorch's.
-                let bound = match device {
-                    "cpu f64" => DOUBLE,
-                    _ => FACTOR * case.single_error + FLOOR,
-                };
-                let what = format!("{device}, {optimizer}: {part}");
-                assert!(error <= bound, "{what} is wrong by {error:.1e}, and not {bound:.1e}");
-            };
-            check("the losses", &losses.0, &case.losses);
-            let found = found_parts(&trainer.weights().unwrap());
-            for (i, (found, expected)) in found.iter().zip(case.last.parts()).enumerate() {
-                check(&format!("tensor {i}"), found, &expected);
-            }
-            let model = trainer.model().unwrap();
-            let outputs = model.predict_in(trainer.session(), data.features_shared()).unwrap();
-            check("the outputs", &double(outputs.data()), &case.outputs.concat());
+            device.check(&optimizer.to_string(), spec, &data, &case.golden);
         }
     }
 }
@@ -188,10 +87,17 @@ fn spec() -> Spec {
 fn variants() -> Vec<(&'static str, Spec)> {
     let dropout = Spec { net: Net { input_dropout: 0.3, ..spec().net }, ..spec() };
     let norm = Spec { net: spec().net.norm(Some(Norm::Layer)), ..spec() };
+    let mixup = Spec { mixup: Some(1.0), ..spec() };
     let mut residual = spec();
     residual.net.layers[0].skip = 1;
     residual.net.layers[1].skip = 2;
-    vec![("plain", spec()), ("dropout", dropout), ("norm", norm), ("residual", residual)]
+    vec![
+        ("plain", spec()),
+        ("dropout", dropout),
+        ("norm", norm),
+        ("mixup", mixup),
+        ("residual", residual),
+    ]
 }
 
 #[test]
@@ -244,7 +150,7 @@ fn train(spec: &Spec, data: &Dataset, backend: &Shared) -> Vec<u64> {
     let mut trainer = Trainer::new(spec, data, none, backend.boxed()).unwrap();
     trainer.fit(None, &mut ()).unwrap();
     let weights = trainer.weights().unwrap();
-    found_parts(&weights).concat().iter().map(|x| x.to_bits()).collect()
+    parts(&weights).concat().iter().map(|x| x.to_bits()).collect()
 }
 
 #[test]

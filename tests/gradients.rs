@@ -129,6 +129,27 @@ fn smoothed_targets_have_the_numerical_gradient() {
     }
 }
 
+#[test]
+fn mixed_rows_have_the_numerical_gradient() {
+    for loss in Loss::ALL {
+        let net = fitted(net(|_| Activation::Tanh.into(), output_for(loss), Bias::Add), loss);
+        let mut spec = Spec::new(net, loss);
+        (spec.seed, spec.mixup) = (1, Some(2.0));
+        if loss == Loss::Hinge {
+            assert!(spec.check().unwrap_err().to_string().contains("one class of a row"));
+            continue;
+        }
+        spec.check().unwrap();
+        assert_checks(&format!("{loss} of mixed rows"), &spec);
+        let alone = Spec { mixup: None, ..spec.clone() };
+        let data = unscaled(&random_data(loss, ROWS, INPUTS, OUTPUTS, spec.seed));
+        let weights = random_weights(&spec);
+        let [mixed, alone] =
+            [&spec, &alone].map(|spec| gradients(&mut cpu64(1), spec, &data, &weights));
+        assert_ne!(mixed, alone, "{loss}");
+    }
+}
+
 /// The mask stays the same while a parameter is moved: it depends on the position and the epoch.
 #[test]
 fn dropout_has_the_numerical_gradient() {

@@ -5,7 +5,7 @@ mod common;
 use common::{
     cpu32, cpu64, first_rows, gpu, largest, largest_error, random_data, random_weights, unscaled,
 };
-use wgrad::backend::Backend;
+use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::combine::{self, Factors};
 use wgrad::kernels::{Step, direction};
@@ -87,6 +87,43 @@ fn muon_orthogonalises_wide_square_and_tall_matrices() {
             assert!((0.4..1.5).contains(&mean), "squares of singular values: {mean}");
         }
     }
+}
+
+/// Muon on two parameters that are the matrix of a hidden layer, from (−1, 2), at a learning rate that
+/// falls to 0: the ops of its update, with gradients that no net has.
+fn muon(lr: f64, steps: u64, slope: impl Fn([f64; 2]) -> [f64; 2]) -> [f64; 2] {
+    let net = Net::new(2).layer(1, Activation::Identity).layer(1, Activation::Identity);
+    let spec = Spec::new(net, Loss::SquaredError).optimizer("muon".parse().unwrap());
+    let plan = plan::plain(&spec, 1, Purpose::Train);
+    let routines = &plan.program.routines;
+    let update = routines.gradient.end..routines.step.end;
+    let mut backend = cpu64(1);
+    let data = random_data(Loss::SquaredError, 1, 2, 1, 3);
+    let id = backend.start(&plan.program, &unscaled(&data));
+    let (layer, mut w) = (&plan.layers[0], [-1.0, 2.0]);
+    backend.write(layer.weight, Values::F64(&w)).unwrap();
+    for t in 1..=steps {
+        let g = slope(w);
+        backend.write(layer.gradients.unwrap().weight, Values::F64(&g)).unwrap();
+        let step = Step {
+            lr: (lr * (1.0 - t as f64 / (steps + 1) as f64)) as f32,
+            corrections: spec.optimizer.corrections(t),
+            ..first_rows(&spec, 1)
+        };
+        backend.run(update.clone(), id, &[step]).unwrap();
+        backend.read(layer.weight, ValuesMut::F64(&mut w)).unwrap();
+    }
+    w
+}
+
+#[test]
+fn muon_finds_the_bottom_of_a_parabola_and_of_rosenbrock() {
+    let w = muon(0.02, 3000, |[x, y]| [2.0 * (x - 3.0), 20.0 * (y + 1.0)]);
+    assert!((w[0] - 3.0).abs() < 1e-3 && (w[1] + 1.0).abs() < 1e-3, "{w:?}");
+    let w = muon(0.02, 20_000, |[x, y]| {
+        [-2.0 * (1.0 - x) - 400.0 * x * (y - x * x), 200.0 * (y - x * x)]
+    });
+    assert!((w[0] - 1.0).abs() < 1e-2 && (w[1] - 1.0).abs() < 1e-2, "{w:?}");
 }
 
 /// LAMB on two parameters that are one tensor, from (−1, 2), at a learning rate that falls to 0.

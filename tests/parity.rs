@@ -434,7 +434,9 @@ fn every_optimizer_agrees() {
             let mut squares =
                 |name| row(name, normal(&mut random, len).iter().map(|x| x * x).collect());
             let state = [first, squares("second"), squares("third")];
-            let step = Step { lr: 0.01, corrections: optimizer.corrections(3), ..Step::default() };
+            let momentum_change = optimizer.momentum().map_or(0.0, |_| -decay);
+            let corrections = optimizer.corrections(3);
+            let step = Step { lr: 0.01, corrections, momentum_change, ..Step::default() };
             let rule = Rule { optimizer, decay, decayed: len / 2 };
             // From the middle of the row on, too.
             let from = if decay > 0.0 { 64 } else { 0 };
@@ -490,7 +492,7 @@ fn augmented_images_are_bit_equal() {
             let key = [random.random(), random.random()];
             let augmentation = Augmentation::new(&text.parse().unwrap(), shape, key);
             let order = Permutation::new(all as u32, Some([5, 6])).words();
-            let step = Step { first: 2, epoch: 4, order, ..Step::default() };
+            let step = Step { first: 2, position: 1 << 20, epoch: 4, order, ..Step::default() };
             // The rule allows such an op no error at all.
             case.check(Op::Augment { augmentation, x }, step, Some(samples), device);
         }
@@ -512,6 +514,28 @@ fn gradients_of_micro_batches_add_up_alike() {
 }
 
 #[test]
+fn mixed_rows_agree() {
+    let mut random = random(22);
+    for mixing in [0.0, 0.3, 1.0] {
+        let Some(device) = gpu("mixup") else { return };
+        let (rows, cols) = (size(&mut random), size(&mut random));
+        let mut case = Case::new(rows);
+        let values = normal(&mut random, rows * cols);
+        let x = case.batch("x", cols, values.clone());
+        let after = case.check(Op::Mixup { x }, Step { mixing, ..Step::default() }, None, device);
+        let row = |x: &[f32], r: usize| x[r * cols..(r + 1) * cols].to_vec();
+        for r in 0..rows {
+            let other = if r ^ 1 < rows { r ^ 1 } else { r };
+            match mixing {
+                0.0 => assert_eq!(row(&after, r), row(&values, r)),
+                1.0 => assert_eq!(row(&after, r), row(&values, other)),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
 fn dropout_agrees() {
     let mut random = random(17);
     for rate in [0.0, 0.2, 0.5, 0.99] {
@@ -521,7 +545,7 @@ fn dropout_agrees() {
         let values = normal(&mut random, rows * cols);
         let x = case.batch("x", cols, values.clone());
         let dropout = Dropout { rate, key: [random.random(), random.random()] };
-        let step = Step { first: random.random_range(0..1000), epoch: 3, ..Step::default() };
+        let step = Step { position: random.random_range(0..1000), epoch: 3, ..Step::default() };
         let after = case.check(Op::Dropout { dropout, x }, step, None, device);
         for (before, after) in values.iter().zip(&after) {
             let kept = before * dropout.scale();
@@ -581,7 +605,9 @@ fn directions_of_whole_tensors_and_steps_along_them_agree() {
         let state = [state("first"), state("second")];
         let u = case.tensor("u", Extent::Fixed(1), len, vec![]);
         let rule = Rule { optimizer, decay: 0.1, decayed: at + len / 2 };
-        let step = Step { corrections: optimizer.corrections(3), ..Step::default() };
+        let momentum_change = -0.125;
+        let corrections = optimizer.corrections(3);
+        let step = Step { corrections, momentum_change, ..Step::default() };
         case.check(Op::Direction { rule, w, g, state, at, u }, step, None, device);
     }
     for round in 0..4 {
@@ -755,6 +781,7 @@ fn steps_of_random_nets_agree_op_by_op() {
         let mut spec = Spec::new(net, loss).optimizer(Optimizer::ALL[round % 5]);
         spec.batch_size = random.random_range(1..rows);
         spec.seed = round as u64;
+        spec.mixup = (round % 4 == 3).then_some(1.0);
         let features = Features::F32(Matrix::from_fn(rows, cols, |_, _| random.normal() as f32));
         let labels = (0..rows).map(|_| random.random_range(0..classes as u32)).collect();
         let names = (0..classes).map(|c| c.to_string()).collect();

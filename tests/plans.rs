@@ -7,14 +7,20 @@ use rand::RngExt;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
+use wgrad::data::Storage;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
+use wgrad::embedding::Embedding;
 use wgrad::gemm::Gemm;
+use wgrad::kernels::tile::Tuning;
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
-use wgrad::plan::Fusion;
+use wgrad::optim::Averaging;
+use wgrad::plan::{self, Fusion, Purpose};
 use wgrad::random::{Random, Stream};
+use wgrad::schedule::{MomentumCycle, Schedule, Span};
 use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use wgrad::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
+use wgrad::stopping::{Keep, Stopping};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
@@ -228,4 +234,126 @@ fn a_fused_step_of_a_small_net_is_two_launches() {
     let after = trainer.session().backend().traffic();
     assert_eq!(after.dispatches - before.dispatches, 2 * end.steps);
     assert!(after.submissions - before.submissions <= end.steps / 8, "{after:?}");
+}
+
+/// What a feature does to a spec.
+type Change = fn(&mut Spec);
+
+/// Features as a user leaves them out, as they are on, and whether they are ops of their own: the rest
+/// are numbers that a step is told.
+const FEATURES: [(&str, Change, Change, bool); 22] = [
+    (
+        "dropout",
+        |s| s.net = s.net.clone().dropout(0.0),
+        |s| s.net = s.net.clone().dropout(0.5),
+        true,
+    ),
+    ("input dropout", |s| s.net.input_dropout = 0.0, |s| s.net.input_dropout = 0.2, true),
+    (
+        "norm",
+        |s| s.net = s.net.clone().norm(None),
+        |s| s.net = s.net.clone().norm(Some(Norm::Layer)),
+        true,
+    ),
+    (
+        "residual",
+        |s| s.net = s.net.clone().residual(0),
+        |s| s.net = s.net.clone().residual(1),
+        true,
+    ),
+    ("max-norm", |s| s.max_norm = None, |s| s.max_norm = Some(3.0), true),
+    ("l1", |s| s.edits.l1 = 0.0, |s| s.edits.l1 = 0.1, true),
+    ("clip-value", |s| s.edits.clip_value = None, |s| s.edits.clip_value = Some(1.0), true),
+    ("clip-norm", |s| s.edits.clip_norm = None, |s| s.edits.clip_norm = Some(1.0), true),
+    (
+        "clip-global-norm",
+        |s| s.edits.clip_global_norm = None,
+        |s| s.edits.clip_global_norm = Some(1.0),
+        true,
+    ),
+    ("gradient-noise", |s| s.edits.noise = 0.0, |s| s.edits.noise = 0.1, true),
+    (
+        "ema",
+        |s| s.averaging = Averaging::None,
+        |s| s.averaging = Averaging::Ema { decay: 0.9 },
+        true,
+    ),
+    (
+        "swa",
+        |s| s.averaging = Averaging::None,
+        |s| s.averaging = Averaging::Swa { fraction: 0.5 },
+        false,
+    ),
+    (
+        "augment",
+        |s| s.augment = None,
+        |s| s.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1])),
+        true,
+    ),
+    ("mixup", |s| s.mixup = None, |s| s.mixup = Some(0.2), true),
+    ("micro-batch", |s| s.micro_batch = Some(64), |s| s.micro_batch = Some(8), true),
+    (
+        "embeddings",
+        |s| s.net = s.net.clone().embed(vec![]),
+        |s| s.net = s.net.clone().embed(vec![Embedding::new(17, 3)]),
+        true,
+    ),
+    ("label-smoothing", |s| s.label_smoothing = 0.0, |s| s.label_smoothing = 0.1, false),
+    ("weight-decay", |s| s.weight_decay = 0.0, |s| s.weight_decay = 0.1, false),
+    ("schedule", |s| s.schedule = Schedule::Constant, |s| s.schedule = Schedule::Cosine, false),
+    ("warmup", |s| s.warmup = Span::Steps(0), |s| s.warmup = Span::Steps(10), false),
+    (
+        "cycle-momentum",
+        |s| s.cycle_momentum = None,
+        |s| {
+            s.schedule = "one-cycle".parse().unwrap();
+            s.cycle_momentum = Some(MomentumCycle::default());
+        },
+        false,
+    ),
+    (
+        "stopping",
+        |s| s.stopping = Stopping::default(),
+        |s| {
+            s.stopping = Stopping { keep: Keep::Best, patience: Some(3), ..Stopping::default() };
+        },
+        false,
+    ),
+];
+
+/// The launches of a training step, fused in that way.
+fn launches(spec: &Spec, fusion: Fusion) -> usize {
+    let program = plan::plan(spec, spec.batch_size, Purpose::Train, fusion).program;
+    let step = &program.ops[program.routines.step.clone()];
+    let storage = Storage { bytes: true, classes: true, weighted: false };
+    step.iter().map(|op| program.launches(op, storage, usize::MAX, &Tuning::default()).len()).sum()
+}
+
+/// A step with a feature that is off launches what a step launches that has never heard of it; and
+/// what is on shows in the count, or is proven to cost no launch.
+#[test]
+fn a_feature_that_is_off_costs_no_launch() {
+    let net = Net::new(64)
+        .layer(16, Activation::Tanh)
+        .layer(16, Activation::Tanh)
+        .layer(10, Activation::Identity);
+    let bare = Spec::new(net, Loss::CrossEntropy);
+    for (fusion, expected) in [(Fusion::Rows, 2), (Fusion::Layers, 8), (Fusion::None, 20)] {
+        assert_eq!(launches(&bare, fusion), expected, "{fusion:?}");
+        let mut all_off = bare.clone();
+        for (feature, off, on, is_op) in FEATURES {
+            off(&mut all_off);
+            let mut with = bare.clone();
+            on(&mut with);
+            with.check().unwrap();
+            assert_ne!(with, bare, "{feature}");
+            let count = launches(&with, fusion);
+            assert_eq!(count > expected, is_op, "{feature}, {fusion:?}: {count} launches");
+            assert!(count >= expected, "{feature}, {fusion:?}: {count} launches");
+            off(&mut with);
+            let kept = Spec { schedule: bare.schedule, ..with };
+            assert_eq!(launches(&kept, fusion), expected, "{feature} off again, {fusion:?}");
+        }
+        assert_eq!(launches(&all_off, fusion), expected, "{fusion:?}");
+    }
 }

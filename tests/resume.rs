@@ -162,7 +162,20 @@ fn other_data_and_other_settings_are_refused() {
     let numbers = random_data(Loss::SquaredError, 50, 6, 3, 1);
     assert!(!refused(&spec, &numbers).is_empty());
     let longer = spec.clone().epochs(9);
-    Trainer::resume(&longer, &training, none(), backend.boxed(), &checkpoint).unwrap();
+    let again = || Trainer::resume(&longer, &training, none(), backend.boxed(), &checkpoint);
+    let judged_by = |validation: Option<&Dataset>| {
+        again().unwrap().fit(validation, &mut ()).err().map(|error| error.to_string())
+    };
+    let other = judged_by(Some(&random_classes(20, 6, 3, 3))).unwrap();
+    assert!(other.contains("the validation data are not those") && other.contains("other values"));
+    let fewer = judged_by(Some(&validation.select(&[0, 1]))).unwrap();
+    assert!(fewer.contains("2 validation rows of 6 columns, where it had 20"), "{fewer}");
+    let last = Spec { stopping: Stopping::default(), ..longer.clone() };
+    let mut unjudged =
+        Trainer::resume(&last, &training, none(), backend.boxed(), &checkpoint).unwrap();
+    let none_left = unjudged.fit(None, &mut ()).unwrap_err().to_string();
+    assert!(none_left.contains("no validation rows, where it had 20"), "{none_left}");
+    assert_eq!(judged_by(Some(&validation)), None);
 }
 
 #[test]
@@ -344,7 +357,15 @@ fn what_would_make_another_run_of_it_is_refused() {
     refused("--resume run --force", 2, "cannot be used with");
     place.ok("train data.csv --resume run --epochs 2 --layers 4:relu");
     place.write("data.csv", cli_support::plane().replace("10.25", "11.25"));
-    refused("--resume run --epochs 3", 3, "the data are not those of the run");
+    refused("--resume run --epochs 3", 3, "the training data are not those of the run");
+    place.write("data.csv", cli_support::plane());
+    place.write("held-out.csv", cli_support::plane());
+    let judged = "train data.csv --validation held-out.csv --device cpu --quiet --layers 4";
+    place.ok(&format!("{judged} --epochs 2 --out judged"));
+    place.write("held-out.csv", cli_support::plane().replace("10.25", "11.25"));
+    refused("--resume judged --epochs 3", 3, "the validation data are not those of the run");
+    place.write("held-out.csv", cli_support::plane());
+    place.ok("train --resume judged --epochs 3 --quiet");
     let checkpoints = place.path("run/checkpoint");
     std::fs::write(checkpoints.join("00000001.safetensors"), b"half").unwrap();
     refused("--resume run --epochs 3", 3, "no checkpoint of the run is whole");
@@ -364,6 +385,7 @@ fn verify_proves_it_on_this_machine() {
         "digits --ema 0.99",
         "moons --swa 0.5 --schedule plateau",
         "digits --micro-batch 16",
+        "digits --mixup 0.2 --schedule one-cycle --cycle-momentum",
         "digits --optimizer radam --clip-global-norm 1 --gradient-noise 0.01 --max-norm 1",
     ] {
         let report =

@@ -107,6 +107,9 @@ fn the_step_has_the_layout_of_its_struct() {
         ("t", std::mem::offset_of!(Step, t)),
         ("epoch", std::mem::offset_of!(Step, epoch)),
         ("smoothing", std::mem::offset_of!(Step, smoothing)),
+        ("position", std::mem::offset_of!(Step, position)),
+        ("mixing", std::mem::offset_of!(Step, mixing)),
+        ("momentum_change", std::mem::offset_of!(Step, momentum_change)),
     ]
     .map(|(name, offset)| (name.to_string(), offset));
     for kernel in ALL.iter() {

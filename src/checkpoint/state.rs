@@ -54,6 +54,8 @@ struct Meta {
     seconds: f64,
     settings: String,
     data: Fingerprint,
+    #[serde(default)]
+    validation: Option<Fingerprint>,
     config: String,
     events: u64,
     ended: Option<Ending>,
@@ -114,6 +116,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
         data: checkpoint.data.clone(),
+        validation: checkpoint.validation.clone(),
         config: config.clone(),
         events: *events,
         ended: *ended,
@@ -270,6 +273,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         seconds: meta.seconds,
         settings: meta.settings,
         data: meta.data,
+        validation: meta.validation,
     };
     let Meta { config, events, ended, .. } = meta;
     Ok(Saved { checkpoint: Arc::new(checkpoint), config, events, ended })

@@ -342,6 +342,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         schedule,
         warmup,
         momentum,
+        cycle_momentum,
         beta2,
         epsilon,
         weight_decay,
@@ -355,6 +356,7 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         swa,
         max_norm,
         augment: _,
+        mixup,
         batch_size,
         micro_batch,
     } = &mut config.step;
@@ -372,6 +374,8 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.schedule = *schedule.get_or_insert_default();
     spec.warmup = *warmup.get_or_insert_default();
     spec.label_smoothing = *config.net.label_smoothing.get_or_insert(0.0);
+    spec.cycle_momentum = *cycle_momentum;
+    spec.mixup = *mixup;
     spec.weight_decay = *weight_decay.get_or_insert(0.0);
     spec.max_norm = *max_norm;
     spec.decay_all = *decay_all.get_or_insert(false);

@@ -82,9 +82,9 @@ first_given! {
         input_dropout, initializer, loss, label_smoothing
     }
     StepConfig {
-        optimizer, lr, schedule, warmup, momentum, beta2, epsilon, weight_decay, decay_all,
+        optimizer, lr, schedule, warmup, momentum, cycle_momentum, beta2, epsilon, weight_decay, decay_all,
         max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
-        batch_size, micro_batch
+        mixup, batch_size, micro_batch
     }
     RunConfig {
         preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
@@ -250,6 +250,7 @@ mod tests {
             schedule = "step(2epochs,0.5)"
             warmup = 0.05
             momentum = 0.8
+            cycle-momentum = "0.9,0.8"
             beta2 = 0.95
             epsilon = 1e-6
             weight-decay = 1e-5
@@ -263,6 +264,7 @@ mod tests {
             ema = 0.99
             swa = 0.25
             augment = "shift(2)+elastic(3,7)"
+            mixup = 0.25
             batch-size = 32
             micro-batch = 8
             validation = 0.2

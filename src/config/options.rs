@@ -10,7 +10,7 @@ use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::optim::Optimizer;
-use crate::schedule::{Schedule, Span};
+use crate::schedule::{MomentumCycle, Schedule, Span};
 use crate::spec::{Bias, Norm, PlanKind, Units};
 use crate::stopping::{Keep, OnDivergence};
 use clap::Args;
@@ -226,6 +226,19 @@ pub struct StepConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f32>,
 
+    /// Beside one-cycle: the momentum, or β₁, at the ends of the run and at its peak
+    /// [default: what --momentum says; 0.95,0.85 without numbers]
+    #[arg(
+        long,
+        env = "WGRAD_CYCLE_MOMENTUM",
+        value_name = "HIGH,LOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0.95,0.85"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycle_momentum: Option<MomentumCycle>,
+
     /// β₂ of adam, its kin and lion; α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
     #[arg(long, env = "WGRAD_BETA2", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -311,6 +324,12 @@ pub struct StepConfig {
     #[arg(long, env = "WGRAD_AUGMENT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
+
+    /// Train on what lies between two rows of a batch, inputs and targets mixed by as much as is drawn
+    /// from Beta(α, α) for each step, as in 0.2; not with weights of rows or classes [default: none]
+    #[arg(long, env = "WGRAD_MIXUP", value_name = "ALPHA", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<f32>,
 
     /// Rows of a batch [default: 64; all rows for rprop and lbfgs]
     #[arg(long, env = "WGRAD_BATCH_SIZE", value_name = "ROWS", allow_negative_numbers = true)]

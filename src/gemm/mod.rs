@@ -7,91 +7,21 @@
 //! stretches of the inner dimension that are always the same: how C is cut changes no bit of it.
 
 mod pack;
+mod product;
 mod simd;
 mod tile;
+mod transpose;
+mod view;
 
 use crate::real::Real;
-use crate::vector::{Vector, prefetch, prefetch_to_write};
+use crate::vector::Vector;
 pub use pack::{Aligned, Scratch};
+pub use product::{in_blocks, product, rows_at_once};
 use simd::Four;
-use std::cell::RefCell;
-use std::marker::PhantomData;
 use std::ops::Range;
 use tile::Tile;
-
-/// A matrix as it is stored, or its transpose.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'a, T> {
-    at: *const T,
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
-    borrowed: PhantomData<&'a [T]>,
-}
-
-impl<'a, T> View<'a, T> {
-    /// The first rows · cols numbers of `data`, row by row.
-    ///
-    /// # Panics
-    /// When there are fewer.
-    #[must_use]
-    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        assert!(rows.checked_mul(cols).is_some_and(|len| len <= data.len()), "operand too short");
-        // SAFETY: that many numbers are borrowed.
-        unsafe { Self::from_raw(data.as_ptr(), rows, cols) }
-    }
-
-    /// A matrix of which some parts may belong to others, as long as only parts are read that
-    /// don't.
-    ///
-    /// # Safety
-    /// `at` points at rows · cols numbers in one allocation, and what is read of them is not written
-    /// meanwhile.
-    #[must_use]
-    pub unsafe fn from_raw(at: *const T, rows: usize, cols: usize) -> Self {
-        View { at, rows, cols, row_stride: cols, col_stride: 1, borrowed: PhantomData }
-    }
-
-    /// The transpose.
-    #[must_use]
-    pub fn transposed(self) -> Self {
-        let View { rows, cols, row_stride, col_stride, .. } = self;
-        View { rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride, ..self }
-    }
-
-    /// Some of the rows.
-    ///
-    /// # Panics
-    /// When the matrix doesn't have them.
-    #[must_use]
-    pub fn some_rows(self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.rows, "rows outside of the operand");
-        // Of an empty range no element is read.
-        View { at: self.at.wrapping_add(range.start * self.row_stride), rows: range.len(), ..self }
-    }
-
-    /// Some of the columns.
-    ///
-    /// # Panics
-    /// When the matrix doesn't have them.
-    #[must_use]
-    pub fn some_cols(self, range: Range<usize>) -> Self {
-        self.transposed().some_rows(range).transposed()
-    }
-
-    /// Numbers next to each other, from (row, col) on along the dimension whose stride is 1.
-    ///
-    /// # Safety
-    /// They are inside the matrix.
-    unsafe fn run(&self, row: usize, col: usize, len: usize) -> &'a [T] {
-        // SAFETY: the caller's, and that of whoever made the view.
-        unsafe {
-            let at = self.at.add(row * self.row_stride + col * self.col_stride);
-            std::slice::from_raw_parts(at, len)
-        }
-    }
-}
+use transpose::Transpose;
+pub use view::View;
 
 /// The right operand: (k, n).
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +65,8 @@ pub struct Kernel<T> {
     lanes: usize,
     /// Computes a tile of up to `rows` rows and two vectors in a row.
     tile: unsafe fn(&Tile<T>),
+    /// Transposes a matrix.
+    transpose: Transpose<T>,
 }
 
 impl<T> Kernel<T> {
@@ -156,7 +88,7 @@ pub trait Gemm: Vector {
 }
 
 macro_rules! gemm {
-    ($scalar:ty, $wide:ty, $middle:ty) => {
+    ($scalar:ty, $wide:ty, $middle:ty, $transpose:path) => {
         impl Gemm for $scalar {
             fn kernels() -> impl Iterator<Item = Kernel<$scalar>> {
                 #[cfg(target_arch = "x86_64")]
@@ -176,6 +108,7 @@ macro_rules! gemm {
                         rows,
                         lanes: bytes / size_of::<$scalar>(),
                         tile,
+                        transpose: $transpose,
                     };
                     let has_avx2 =
                         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -194,13 +127,13 @@ macro_rules! gemm {
 }
 
 #[cfg(target_arch = "x86_64")]
-gemm!(f32, std::arch::x86_64::__m512, std::arch::x86_64::__m256);
+gemm!(f32, std::arch::x86_64::__m512, std::arch::x86_64::__m256, transpose::avx);
 #[cfg(target_arch = "x86_64")]
-gemm!(f64, std::arch::x86_64::__m512d, std::arch::x86_64::__m256d);
+gemm!(f64, std::arch::x86_64::__m512d, std::arch::x86_64::__m256d, transpose::portable);
 #[cfg(not(target_arch = "x86_64"))]
-gemm!(f32, (), ());
+gemm!(f32, (), (), ());
 #[cfg(not(target_arch = "x86_64"))]
-gemm!(f64, (), ());
+gemm!(f64, (), (), ());
 
 /// The kernel of a processor that we know nothing of.
 fn portable<T: Real>() -> Kernel<T> {
@@ -208,23 +141,8 @@ fn portable<T: Real>() -> Kernel<T> {
         // SAFETY: the caller's.
         unsafe { tile::run::<Four<T>>(tile) }
     }
-    Kernel { name: "portable", rows: 6, lanes: 4, tile: four }
+    Kernel { name: "portable", rows: 6, lanes: 4, tile: four, transpose: transpose::portable }
 }
-
-/// Inner dimension of a panel that is packed as the product goes: it fits a second-level cache.
-const DEPTH: usize = 1024;
-
-/// Distance of an operand's elements up to which it is read where it lies: from further apart, they
-/// would each come from another page, and packing pays.
-const NEAR: usize = 256;
-
-/// Tiles below each other for which a panel isn't packed even then.
-const FEW: usize = 4;
-
-/// Panels that are passed over together, so that rows of A are read once for all of them: as many as
-/// leave room in a second-level cache.
-const TOGETHER: usize = 8;
-const TOGETHER_BYTES: usize = 1 << 19;
 
 /// Numbers that the packed form of a (k, n) matrix takes.
 #[must_use]
@@ -256,201 +174,13 @@ pub unsafe fn pack<T: Gemm>(b: View<'_, T>, depth: Range<usize>, cols: Range<usi
             std::slice::from_raw_parts_mut(start, depth.len() * width)
         };
         let b = b.some_rows(depth.clone()).some_cols(first..first + count);
-        pack::columns(b, width, panel);
+        pack::columns(&kernel, b, width, panel);
     }
-}
-
-/// c = end(begin + a·b) for A: (m, k), B: (k, n) and C: (m, n) with rows `c_stride` apart.
-///
-/// # Safety
-/// `c` points at C, all rows of which lie in one allocation, and nothing else accesses them
-/// meanwhile.
-pub unsafe fn product<T: Gemm>(
-    a: View<'_, T>,
-    b: Right<'_, T>,
-    begin: Begin<'_, T>,
-    end: End<'_, T>,
-    c: *mut T,
-    c_stride: usize,
-) {
-    // SAFETY: the caller's.
-    unsafe { product_by(T::kernel(), a, b, begin, end, c, c_stride) };
-}
-
-/// [`product`] by one of the kernels.
-unsafe fn product_by<T: Gemm>(
-    kernel: Kernel<T>,
-    a: View<'_, T>,
-    b: Right<'_, T>,
-    begin: Begin<'_, T>,
-    end: End<'_, T>,
-    c: *mut T,
-    c_stride: usize,
-) {
-    let (m, k) = (a.rows, a.cols);
-    let n = match b {
-        Right::Matrix(b) => {
-            assert_eq!(b.rows, k, "inner dimensions differ");
-            b.cols
-        }
-        Right::Packed(packed, n) => {
-            assert_eq!(packed.len(), k * n.next_multiple_of(kernel.lanes), "not the packed B");
-            n
-        }
-    };
-    if let Begin::Bias(bias, _) = begin {
-        assert!(bias.len() >= n, "a bias too short");
-    }
-    if let End::ReluGradient(z) = end {
-        assert!(m == 0 || z.len() >= (m - 1) * c_stride + n, "z too short");
-    }
-    thread_local! {
-        /// For packed operands.
-        static PACKED: RefCell<[Scratch; 2]> = RefCell::default();
-    }
-    PACKED.with_borrow_mut(|[panel_scratch, rows_scratch]| {
-        // An operand without a step is still one: C = end(begin).
-        for depth in (0..k.max(1)).step_by(DEPTH).map(|p| p..(p + DEPTH).min(k)) {
-            let a = a.some_cols(depth.clone());
-            let packed_rows = (a.col_stride > NEAR).then(|| {
-                let to = rows_scratch.numbers::<T>(m * a.cols);
-                for group in groups(m, kernel.rows) {
-                    let to = &mut to[group.start * a.cols..group.end * a.cols];
-                    pack::rows(a.some_rows(group), to);
-                }
-                &*to
-            });
-            let panel_bytes = depth.len().max(1) * kernel.panel() * size_of::<T>();
-            let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * kernel.panel();
-            for block in (0..n).step_by(together).map(|first| first..(first + together).min(n)) {
-                let panels =
-                    &mut [Panel { first: 0, cols: 0, at: std::ptr::null(), row: 0 }; TOGETHER];
-                let panels = &mut panels[..block.len().div_ceil(kernel.panel())];
-                let mut scratch = panel_scratch.numbers::<T>(depth.len() * together);
-                for (i, panel) in panels.iter_mut().enumerate() {
-                    let first = block.start + i * kernel.panel();
-                    let cols = kernel.panel().min(block.end - first);
-                    let to;
-                    (to, scratch) = scratch.split_at_mut(depth.len() * kernel.panel());
-                    *panel = kernel.prepare(b, depth.clone(), first, cols, m, to);
-                }
-                for group in groups(m, kernel.rows) {
-                    if block.start == 0 && a.col_stride == 1 {
-                        // What another thread has just written comes in time for the next tile.
-                        let next = group.end..(group.end + kernel.rows).min(m);
-                        // SAFETY: rows of A.
-                        next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
-                    }
-                    let (a, a_rows) = match packed_rows {
-                        Some(packed) => {
-                            let at = packed[group.start * a.cols..].as_ptr();
-                            (at, tile::Rows::Beside(group.len()))
-                        }
-                        None => {
-                            let rows = match a.col_stride {
-                                1 => tile::Rows::Apart(a.row_stride),
-                                stride => tile::Rows::Beside(stride),
-                            };
-                            (a.some_rows(group.clone()).at, rows)
-                        }
-                    };
-                    for panel in panels.iter() {
-                        let first = panel.first;
-                        let at = group.start * c_stride + first;
-                        let tile = Tile {
-                            rows: group.len(),
-                            cols: panel.cols,
-                            k: depth.len(),
-                            a,
-                            a_rows,
-                            b: panel.at,
-                            b_row: panel.row,
-                            // SAFETY: inside C, as the group and the panel are.
-                            c: unsafe { c.add(at) },
-                            c_row: c_stride,
-                            begin: match begin {
-                                _ if depth.start > 0 => tile::Begin::Add,
-                                Begin::Zero => tile::Begin::Zero,
-                                Begin::Add => tile::Begin::Add,
-                                Begin::Bias(bias, sign) => {
-                                    tile::Begin::Bias(bias[first..].as_ptr(), sign)
-                                }
-                            },
-                            end: match end {
-                                _ if depth.end < k => tile::End::Store,
-                                End::Store => tile::End::Store,
-                                End::Relu => tile::End::Relu,
-                                End::ReluGradient(z) => {
-                                    tile::End::ReluGradient(z[at..].as_ptr(), c_stride)
-                                }
-                            },
-                        };
-                        for row in 0..group.len() {
-                            prefetch_to_write(tile.c.wrapping_add(row * c_stride), panel.cols);
-                        }
-                        // SAFETY: the views and the packed operands reach as far as the tile, C
-                        // is the caller's, and the processor has the kernel's instructions.
-                        unsafe { (kernel.tile)(&tile) };
-                    }
-                }
-            }
-        }
-    });
-}
-
-/// Some columns of B, as a product reads them.
-#[derive(Debug, Clone, Copy)]
-struct Panel<T> {
-    /// The first column, and how many.
-    first: usize,
-    cols: usize,
-    /// Its first row; rows so far apart.
-    at: *const T,
-    row: usize,
-}
-
-impl<T: Gemm> Kernel<T> {
-    /// `cols` columns of B from `first` on, packed to `to` where they don't lie well, for a product
-    /// with `m` rows.
-    fn prepare(
-        &self,
-        b: Right<'_, T>,
-        depth: Range<usize>,
-        first: usize,
-        cols: usize,
-        m: usize,
-        to: &mut [T],
-    ) -> Panel<T> {
-        let width = cols.next_multiple_of(self.lanes);
-        let (at, row) = match b {
-            Right::Packed(packed, n) => {
-                // All panels before this one are whole.
-                let k = packed.len() / n.next_multiple_of(self.lanes);
-                (packed[first * k + depth.start * width..].as_ptr(), width)
-            }
-            Right::Matrix(b) => {
-                let b = b.some_rows(depth).some_cols(first..first + cols);
-                let near = b.row_stride <= NEAR || m <= FEW * self.rows;
-                if b.col_stride == 1 && cols == width && near {
-                    (b.at, b.row_stride)
-                } else {
-                    pack::columns(b, width, to);
-                    (to.as_ptr(), width)
-                }
-            }
-        };
-        Panel { first, cols, at, row }
-    }
-}
-
-/// The rows of C in groups of at most `most`, of nearly equal size.
-fn groups(m: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = m.div_ceil(most);
-    (0..count).map(move |g| g * m / count..(g + 1) * m / count)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::product::product_by;
     use super::*;
     use crate::random::{Random, Stream};
 

@@ -1,8 +1,9 @@
 //! Operands laid out in the order in which a product reads them.
 
-use super::View;
+use super::transpose::BLOCK;
+use super::{Kernel, View};
 use crate::real::Real;
-use crate::vector::{Vector, prefetch};
+use crate::vector::prefetch;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -88,9 +89,12 @@ const AHEAD: usize = 16;
 
 /// Packs all columns of a (k, n) matrix, one of whose strides is 1: to[p · width + j] = b(p, j), and
 /// 0 for columns from n to `width`.
-pub(super) fn columns<T: Vector>(b: View<'_, T>, width: usize, to: &mut [T]) {
+pub(super) fn columns<T: Real>(kernel: &Kernel<T>, b: View<'_, T>, width: usize, to: &mut [T]) {
     let (k, n) = (b.rows, b.cols);
     assert!(to.len() >= k * width && n <= width, "a panel too small");
+    if n < width {
+        to[..k * width].fill(T::zero());
+    }
     if b.col_stride == 1 {
         for (p, to) in to.chunks_exact_mut(width).take(k).enumerate() {
             // SAFETY: rows of b.
@@ -98,28 +102,16 @@ pub(super) fn columns<T: Vector>(b: View<'_, T>, width: usize, to: &mut [T]) {
                 prefetch(b.run((p + AHEAD).min(k - 1), 0, n));
                 b.run(p, 0, n)
             };
-            copy(from, to);
-            to[n..].fill(T::zero());
+            copy(from, &mut to[..n]);
         }
         return;
     }
     assert_eq!(b.row_stride, 1, "a matrix or its transpose");
-    if n < width {
-        to[..k * width].fill(T::zero());
-    }
-    // Four by four, so that both sides are used by cache lines.
-    let (fours, steps) = (n / 4 * 4, k / 4 * 4);
-    for p in (0..steps).step_by(4) {
-        for j in (0..fours).step_by(4) {
-            // SAFETY: four steps of four columns of b, and of the panel, which holds k rows.
-            unsafe {
-                let from = b.run(p, j, 1).as_ptr();
-                T::transpose_4x4(from, b.col_stride, to.as_mut_ptr().add(p * width + j), width);
-            }
-        }
-    }
+    let (cols, steps) = (n - n % BLOCK, k - k % BLOCK);
+    // SAFETY: that many columns of b, and of the panel, which holds k rows.
+    unsafe { (kernel.transpose)(b.at, b.col_stride, [cols, steps], to.as_mut_ptr(), width) };
     for j in 0..n {
-        let from = if j < fours { steps } else { 0 };
+        let from = if j < cols { steps } else { 0 };
         // SAFETY: a column of b.
         let column = unsafe { b.run(from, j, k - from) };
         let to = to[from * width..].iter_mut().skip(j).step_by(width);
@@ -127,20 +119,27 @@ pub(super) fn columns<T: Vector>(b: View<'_, T>, width: usize, to: &mut [T]) {
     }
 }
 
-/// Copies `from` to the beginning of `to`: rows so short that a call would be felt.
+/// Copies rows so short that a call would be felt.
 fn copy<T: Real>(from: &[T], to: &mut [T]) {
-    let (whole, rest) = from.as_chunks::<8>();
-    let (to_whole, _) = to.as_chunks_mut::<8>();
-    to_whole.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
-    let at = from.len() - rest.len();
-    to[at..from.len()].iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    if let (Ok(from), Ok(to)) = (<&[T; 32]>::try_from(from), <&mut [T; 32]>::try_from(&mut *to)) {
+        *to = *from;
+    } else if let (Ok(from), Ok(to)) =
+        (<&[T; 8]>::try_from(from), <&mut [T; 8]>::try_from(&mut *to))
+    {
+        *to = *from;
+    } else {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
 }
 
 /// Packs all rows of an (m, k) matrix whose rows have stride 1: to[p · m + i] = a(i, p).
 pub(super) fn rows<T: Real>(a: View<'_, T>, to: &mut [T]) {
     assert_eq!(a.row_stride, 1, "the transpose of a matrix");
     for (p, to) in to.chunks_exact_mut(a.rows).take(a.cols).enumerate() {
-        // SAFETY: a column of a.
-        copy(unsafe { a.run(0, p, a.rows) }, to);
+        // SAFETY: columns of a.
+        unsafe {
+            prefetch(a.run(0, (p + AHEAD).min(a.cols - 1), a.rows));
+            copy(a.run(0, p, a.rows), to);
+        }
     }
 }

@@ -80,7 +80,7 @@ pub fn features<T: Real>(
     let [width, height, colours] = augmentation.shape;
     let columns = affine.shift.iter().zip(&affine.scale);
     for (i, (x, &row)) in x.chunks_exact_mut(data.cols()).zip(rows).enumerate() {
-        let position = step.first.wrapping_add((first + i) as u32);
+        let position = step.position.wrapping_add((first + i) as u32);
         let image = augmentation.of(step.epoch, position);
         let raw = data.row(row as usize);
         let mut out = x.iter_mut().zip(columns.clone());

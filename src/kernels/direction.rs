@@ -1,7 +1,7 @@
 //! The directions of LAMB and Muon, which a step follows by as much as the whole tensor says. The
 //! equations stand at [`crate::optim::Optimizer`].
 
-use super::optimizer::decayed_word;
+use super::optimizer::{constants, decayed_word};
 use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
 use crate::optim::{Optimizer, Rule};
 use crate::real::Real;
@@ -58,7 +58,7 @@ pub fn reference<T: Real>(
     [first, second]: [&mut [T]; 2],
     u: &mut [T],
 ) {
-    let [beta1, beta2, epsilon] = rule.optimizer.constants().map(|c| T::of(c.into()));
+    let [beta1, beta2, epsilon] = constants(rule, step);
     let [correction1, correction2, ..] = step.corrections.map(|c| T::of(c.into()));
     let rest = |beta: T| T::one() - beta;
     let is_lamb = matches!(rule.optimizer, Optimizer::Lamb { .. });

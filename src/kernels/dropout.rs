@@ -78,7 +78,7 @@ pub fn reference<T: Vector>(
     x: &mut [T],
 ) {
     let key = [dropout.key[0], dropout.key[1] ^ step.epoch];
-    let position = step.first.wrapping_add(row as u32);
+    let position = step.position.wrapping_add(row as u32);
     let scale = T::of(dropout.scale().into());
     T::drop_out(key, position, cols.start, dropout.threshold(), scale, x);
 }
@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn the_mask_depends_on_position_epoch_and_column_and_on_nothing_else() {
         let dropout = Dropout { rate: 0.5, key: [1, 2] };
-        let mask = |first: u32, epoch: u32, row: usize, cols: Range<usize>| {
-            let step = Step { first, epoch, rows: 7, ..Step::default() };
+        let mask = |position: u32, epoch: u32, row: usize, cols: Range<usize>| {
+            let step = Step { position, first: position / 2, epoch, rows: 7, ..Step::default() };
             let mut x = vec![1.0f32; cols.len()];
             reference(dropout, &step, row, cols, &mut x);
             x

@@ -135,11 +135,11 @@ pub fn unit_pieces(n: usize) -> usize {
     n.div_ceil(unit_block(n))
 }
 
-/// The units of piece `i` of a layer of `n`.
+/// The units of some pieces, side by side, of a layer of `n`.
 #[must_use]
-pub fn units_of(n: usize, i: usize) -> Range<usize> {
+pub fn units_of(n: usize, pieces: Range<usize>) -> Range<usize> {
     let block = unit_block(n);
-    i * block..((i + 1) * block).min(n)
+    pieces.start * block..(pieces.end * block).min(n)
 }
 
 /// Units of a piece: whole panels of packed weights.

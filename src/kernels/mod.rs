@@ -21,6 +21,7 @@ pub mod gradient;
 pub mod loss;
 pub mod matmul;
 pub mod max_norm;
+pub mod mixup;
 pub mod nonfinite;
 pub mod norm;
 pub mod optimizer;
@@ -130,6 +131,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &norm::BATCH_NORM_GRADIENT,
         &norm::LAYER_NORM_GRADIENT,
         &max_norm::MAX_NORM,
+        &mixup::MIXUP,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
         &output::OUTPUT_PARTS,
@@ -183,6 +185,25 @@ pub struct Step {
     pub epoch: u32,
     /// ε of label smoothing; 0 where rows are only measured.
     pub smoothing: f32,
+    /// The position of its first row in the whole epoch: that of `first`, but where only a window of
+    /// the rows is on the device. What is drawn for a row is drawn by it.
+    pub position: u32,
+    /// What a row of a pair takes of the other: [`mixup`]. 0 where rows are only measured.
+    pub mixing: f32,
+    /// What is added to μ, or β₁: [`crate::schedule::MomentumCycle`].
+    pub momentum_change: f32,
+}
+
+impl Step {
+    /// Bytes as a device binds them: a multiple of 16.
+    pub const BYTES: usize = size_of::<Step>().next_multiple_of(16);
+
+    /// The same step from row `row` of its batch on.
+    #[must_use]
+    pub fn from_row(&self, row: u32) -> Self {
+        let [first, position] = [self.first, self.position].map(|at| at.wrapping_add(row));
+        Step { first, position, ..*self }
+    }
 }
 
 /// A binding's argument.

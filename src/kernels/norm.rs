@@ -250,10 +250,13 @@ pub fn batch<T: Real>(
     out: &mut [T],
 ) {
     let n = mean.len();
-    for (i, ((&z, normal), out)) in z.iter().zip(normal).zip(out).enumerate() {
-        let c = i % n;
-        *normal = (z - mean[c]) * inverse_deviation(variance[c]);
-        *out = scale[c] * *normal + shift[c];
+    let inverse: Vec<T> = variance.iter().map(|&v| inverse_deviation(v)).collect();
+    let rows = z.chunks_exact(n).zip(normal.chunks_exact_mut(n)).zip(out.chunks_exact_mut(n));
+    for ((z, normal), out) in rows {
+        for c in 0..n {
+            normal[c] = (z[c] - mean[c]) * inverse[c];
+            out[c] = scale[c] * normal[c] + shift[c];
+        }
     }
 }
 
@@ -282,10 +285,14 @@ pub fn batch_gradient<T: Real>(
     delta: &mut [T],
 ) {
     let (n, count) = (variance.len(), T::of(rows as f64));
-    for (i, ((&g, &normal), delta)) in gradient.iter().zip(normal).zip(delta).enumerate() {
-        let c = i % n;
-        let rest = g - (shift_sums[c] + normal * scale_sums[c]) / count;
-        *delta = scale[c] * inverse_deviation(variance[c]) * rest;
+    let columns = scale.iter().zip(variance);
+    let factors: Vec<T> = columns.map(|(&scale, &v)| scale * inverse_deviation(v)).collect();
+    let rows = gradient.chunks_exact(n).zip(normal.chunks_exact(n)).zip(delta.chunks_exact_mut(n));
+    for ((gradient, normal), delta) in rows {
+        for c in 0..n {
+            let rest = gradient[c] - (shift_sums[c] + normal[c] * scale_sums[c]) / count;
+            delta[c] = factors[c] * rest;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Arg, Binding, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
 use crate::optim::Rule;
 use crate::optim::rules::Scalars;
+use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
 use crate::vector::Vector;
 
@@ -66,6 +67,12 @@ pub fn launch(
     }
 }
 
+/// [`crate::optim::Optimizer::constants`] with μ or β₁ as the step has it.
+pub(super) fn constants<T: Real>(rule: Rule, step: &Step) -> [T; 3] {
+    let [momentum, others @ ..] = rule.optimizer.constants().map(|c| T::of(c.into()));
+    [momentum + T::of(step.momentum_change.into()), others[0], others[1]]
+}
+
 /// The CPU reference of [`OPTIMIZER`] on elements `start` and behind of the row of parameters:
 /// w, g: (len), states: (len) where the rule has them.
 pub fn reference<T: Vector>(
@@ -79,7 +86,7 @@ pub fn reference<T: Vector>(
     let scalars = |decay: f32| Scalars {
         lr: T::of(step.lr.into()),
         decay: T::of(decay.into()),
-        constants: rule.optimizer.constants().map(|c| T::of(c.into())),
+        constants: constants(rule, step),
         corrections: step.corrections.map(|c| T::of(c.into())),
     };
     // What is decayed and what isn't, each in a loop of its own.

@@ -4,6 +4,8 @@
 //! variants of [`Optimizer`], and as code in [`rules`].
 
 mod averaging;
+mod constants;
+mod corrections;
 mod edits;
 pub mod lbfgs;
 pub mod rules;
@@ -19,8 +21,8 @@ use std::str::FromStr;
 
 /// An update rule with its constants. η is the learning rate, λ the weight decay.
 ///
-/// To add one: a variant here with its name, state slots and constants, its equations in
-/// [`rules`], and the same in `shaders/optimizer_functions.wgsl` under its code.
+/// To add one: a variant here with its name and state slots, its constants in `constants.rs`, its
+/// equations in [`rules`], and the same in `shaders/optimizer_functions.wgsl` under its code.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Optimizer {
     /// g ← g + λw; w ← w − η g.
@@ -272,185 +274,6 @@ impl Optimizer {
     pub fn needs_full_batch(self) -> bool {
         matches!(self, Optimizer::Rprop { .. } | Optimizer::Lbfgs)
     }
-
-    /// The same rule with momentum μ; for Adam's family and Lion that is β₁.
-    ///
-    /// # Errors
-    /// When the rule has no momentum, or μ is not in [0, 1).
-    pub fn with_momentum(mut self, mu: f32) -> Result<Self> {
-        if !(0.0..1.0).contains(&mu) {
-            return Err(Error::usage(format!("momentum {mu} is not in [0, 1)")));
-        }
-        let place = match &mut self {
-            Optimizer::Momentum { momentum }
-            | Optimizer::Nesterov { momentum }
-            | Optimizer::RmsProp { momentum, .. }
-            | Optimizer::Muon { momentum }
-            | Optimizer::Lamb { beta1: momentum, .. }
-            | Optimizer::Adam { beta1: momentum, .. }
-            | Optimizer::AdamW { beta1: momentum, .. }
-            | Optimizer::NAdam { beta1: momentum, .. }
-            | Optimizer::AmsGrad { beta1: momentum, .. }
-            | Optimizer::RAdam { beta1: momentum, .. }
-            | Optimizer::Lion { beta1: momentum, .. } => momentum,
-            Optimizer::Sgd
-            | Optimizer::Adagrad { .. }
-            | Optimizer::Rprop { .. }
-            | Optimizer::Lbfgs => {
-                return Err(Error::usage(format!("{self} has no momentum"))
-                    .help("choose --optimizer momentum or nesterov"));
-            }
-        };
-        *place = mu;
-        Ok(self)
-    }
-
-    /// The same rule with β₂, which for RMSprop is α.
-    ///
-    /// # Errors
-    /// When the rule keeps no second average, or β₂ is not in [0, 1).
-    pub fn with_beta2(mut self, value: f32) -> Result<Self> {
-        if !(0.0..1.0).contains(&value) {
-            return Err(Error::usage(format!("a β₂ of {value} is not in [0, 1)")));
-        }
-        let place = match &mut self {
-            Optimizer::Adam { beta2, .. }
-            | Optimizer::AdamW { beta2, .. }
-            | Optimizer::NAdam { beta2, .. }
-            | Optimizer::AmsGrad { beta2, .. }
-            | Optimizer::RAdam { beta2, .. }
-            | Optimizer::Lion { beta2, .. }
-            | Optimizer::Lamb { beta2, .. }
-            | Optimizer::RmsProp { alpha: beta2, .. } => beta2,
-            Optimizer::Sgd
-            | Optimizer::Momentum { .. }
-            | Optimizer::Nesterov { .. }
-            | Optimizer::Adagrad { .. }
-            | Optimizer::Muon { .. }
-            | Optimizer::Lbfgs
-            | Optimizer::Rprop { .. } => {
-                return Err(Error::usage(format!("{self} has no β₂"))
-                    .help("leave out --beta2, or choose --optimizer adam"));
-            }
-        };
-        *place = value;
-        Ok(self)
-    }
-
-    /// The same rule with ε.
-    ///
-    /// # Errors
-    /// When the rule divides by nothing that could be 0, or ε is not a number above 0.
-    pub fn with_epsilon(mut self, value: f32) -> Result<Self> {
-        if !(value > 0.0 && value.is_finite()) {
-            return Err(Error::usage(format!("an ε of {value}")).help("it must be above 0"));
-        }
-        let place = match &mut self {
-            Optimizer::Adam { epsilon, .. }
-            | Optimizer::AdamW { epsilon, .. }
-            | Optimizer::Adagrad { epsilon }
-            | Optimizer::RmsProp { epsilon, .. }
-            | Optimizer::NAdam { epsilon, .. }
-            | Optimizer::AmsGrad { epsilon, .. }
-            | Optimizer::Lamb { epsilon, .. }
-            | Optimizer::RAdam { epsilon, .. } => epsilon,
-            Optimizer::Sgd
-            | Optimizer::Momentum { .. }
-            | Optimizer::Nesterov { .. }
-            | Optimizer::Lion { .. }
-            | Optimizer::Muon { .. }
-            | Optimizer::Lbfgs
-            | Optimizer::Rprop { .. } => {
-                return Err(Error::usage(format!("{self} has no ε"))
-                    .help("leave out --epsilon, or choose --optimizer adam"));
-            }
-        };
-        *place = value;
-        Ok(self)
-    }
-
-    /// μ or β₁; β₂ or α; ε. RPROP: η⁻, η⁺. Zeros where a rule has fewer.
-    #[must_use]
-    pub fn constants(self) -> [f32; 3] {
-        match self {
-            Optimizer::Sgd | Optimizer::Lbfgs => [0.0; 3],
-            Optimizer::Momentum { momentum }
-            | Optimizer::Nesterov { momentum }
-            | Optimizer::Muon { momentum } => [momentum, 0.0, 0.0],
-            Optimizer::Adam { beta1, beta2, epsilon }
-            | Optimizer::AdamW { beta1, beta2, epsilon }
-            | Optimizer::NAdam { beta1, beta2, epsilon }
-            | Optimizer::AmsGrad { beta1, beta2, epsilon }
-            | Optimizer::RAdam { beta1, beta2, epsilon }
-            | Optimizer::Lamb { beta1, beta2, epsilon } => [beta1, beta2, epsilon],
-            Optimizer::Adagrad { epsilon } => [0.0, 0.0, epsilon],
-            Optimizer::RmsProp { alpha, epsilon, momentum } => [momentum, alpha, epsilon],
-            Optimizer::Lion { beta1, beta2 } => [beta1, beta2, 0.0],
-            Optimizer::Rprop { shrink, grow } => [shrink, grow, 0.0],
-        }
-    }
-
-    /// What a rule needs at step `t`, counted from 1, and the same for every parameter; ones where
-    /// it needs nothing.
-    ///
-    /// Adam, AdamW, AMSGrad, LAMB: 1 − β₁ᵗ, 1 − β₂ᵗ. Muon: those of its AdamW, the first divided by
-    /// [`MUON_ADAMW_SHARE`], which multiplies the step by it. NAdam: the factors of m and of g, and 1 − β₂ᵗ.
-    /// RAdam: the factors of m / (√v + ε) and of m, one of which is 0.
-    #[must_use]
-    pub fn corrections(self, t: u64) -> [f32; 4] {
-        // 1 − βᵗ
-        let correction = |beta: f32| -(t as f64 * f64::from(beta).ln()).exp_m1();
-        let corrections = match self {
-            Optimizer::Adam { beta1, beta2, .. }
-            | Optimizer::AdamW { beta1, beta2, .. }
-            | Optimizer::AmsGrad { beta1, beta2, .. }
-            | Optimizer::Lamb { beta1, beta2, .. } => {
-                [correction(beta1), correction(beta2), 1.0, 1.0]
-            }
-            Optimizer::NAdam { beta1, beta2, .. } => {
-                let [of_m, of_g] = nadam_factors(f64::from(beta1), t);
-                [of_m, of_g, correction(beta2), 1.0]
-            }
-            Optimizer::RAdam { beta1, beta2, .. } => {
-                let [of_ratio, of_m] = radam_factors(f64::from(beta2), t, correction(beta2));
-                [of_ratio / correction(beta1), of_m / correction(beta1), 1.0, 1.0]
-            }
-            Optimizer::Muon { .. } => {
-                let [beta1, beta2, _] = MUON_ADAMW.constants();
-                let share = f64::from(MUON_ADAMW_SHARE);
-                [correction(beta1) / share, correction(beta2), 1.0, 1.0]
-            }
-            _ => [1.0; 4],
-        };
-        corrections.map(|c| c as f32)
-    }
-}
-
-/// μₜ₊₁ / (1 − Mₜ₊₁) and (1 − μₜ) / (1 − Mₜ) of NAdam.
-fn nadam_factors(beta1: f64, t: u64) -> [f64; 2] {
-    let mu = |i: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(0.004 * i as f64));
-    // The product soon is 0 as far as 1 − M can tell.
-    let mut product = 1.0;
-    for i in 1..=t {
-        product *= mu(i);
-        if product < 1e-30 {
-            product = 0.0;
-            break;
-        }
-    }
-    let next = mu(t + 1);
-    [next / (1.0 - product * next), (1.0 - mu(t)) / (1.0 - product)]
-}
-
-/// What RAdam multiplies m / (√v + ε) and m by, but for 1 − β₁ᵗ: r √(1 − β₂ᵗ) and 0, or 0 and 1.
-fn radam_factors(beta2: f64, t: u64, correction2: f64) -> [f64; 2] {
-    let longest = 2.0 / (1.0 - beta2) - 1.0;
-    let length = longest - 2.0 * t as f64 * (1.0 - correction2) / correction2;
-    if length <= 5.0 {
-        return [0.0, 1.0];
-    }
-    let part = |length: f64| (length - 4.0) * (length - 2.0) / length;
-    [(part(length) / part(longest) * correction2).sqrt(), 0.0]
 }
 
 impl fmt::Display for Optimizer {

@@ -77,7 +77,7 @@ pub enum Fusion {
 }
 
 /// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
-/// for, where a step needs gradients that are kept, or where a net has embeddings, normalisations or
+/// for, where a step needs gradients that are kept, or where there are mixup, embeddings, normalisations or
 /// residual connections, which are ops of the plain program only.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
@@ -85,6 +85,7 @@ pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
         PlanKind::Fused
             if spec.net.is_plain()
                 && spec.edits.is_empty()
+                && spec.mixup.is_none()
                 && spec.optimizer.is_element_wise()
                 && !spec.accumulates() =>
         {

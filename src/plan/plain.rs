@@ -26,19 +26,19 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
     let update = update(spec, &mut tensors);
-    let loss = |tensors: &Tensors| {
+    let loss = |tensors: &Tensors, training: bool| {
         let (y, unit, scores) = (tensors.plan.output, tensors.plan.unit, tensors.scores);
         let sums = tensors.plan.sums;
-        [
-            Op::Targets { t },
-            Op::Loss { loss: spec.objective.loss, y, t, unit, gradient, scores },
-            Op::Accumulate { scores, sums },
-        ]
+        let mut ops = vec![Op::Targets { t }];
+        ops.extend(mixup(spec, t).filter(|_| training));
+        ops.push(Op::Loss { loss: spec.objective.loss, y, t, unit, gradient, scores });
+        ops.push(Op::Accumulate { scores, sums });
+        ops
     };
 
     let mut ops = forward(spec, &mut tensors, false);
     let predict = 0..ops.len();
-    ops.extend(loss(&tensors));
+    ops.extend(loss(&tensors, false));
     let evaluate = 0..ops.len();
     let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
     if tensors.state.is_some() {
@@ -48,7 +48,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         if spec.differs_in_training() {
             start = ops.len();
             ops.extend(forward(spec, &mut tensors, true));
-            ops.extend(loss(&tensors));
+            ops.extend(loss(&tensors, true));
             routines.forward = start..ops.len();
         }
         ops.extend(backward(spec, &mut tensors));
@@ -99,6 +99,7 @@ fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
     let drop = |l: usize, x| {
         dropout(spec, l).filter(|_| training).map(|dropout| Op::Dropout { dropout, x })
     };
+    ops.extend(mixup(spec, tensors.x).filter(|_| training));
     ops.extend(drop(0, tensors.x));
     let layers = tensors.plan.layers.clone();
     let x = tensors.x;
@@ -119,6 +120,11 @@ fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
         ops.extend(drop(l + 1, t.a));
     }
     ops
+}
+
+/// What mixes the rows of `x` in training.
+fn mixup(spec: &Spec, x: TensorId) -> Option<Op> {
+    spec.mixup.map(|_| Op::Mixup { x })
 }
 
 /// What the activation of a layer takes: Z, or what its normalisation made of it.
@@ -184,6 +190,7 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     let Some(gradient) = input_gradient else { return ops };
     ops.extend(connected(0, gradient));
     ops.extend(dropout(spec, 0).map(|dropout| Op::Dropout { dropout, x: gradient }));
+    ops.extend(mixup(spec, gradient));
     let features = tensors.features(&spec.net);
     for EmbeddingTensors { place, gradient: of_table, .. } in embeddings {
         ops.extend(of_table.map(|out| Op::EmbedGradient { place, features, gradient, out }));

@@ -25,8 +25,8 @@ use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Products, Tiling, Tuning};
 use crate::kernels::{
-    Access, Arg, Launch, add, direction, gather, loss, max_norm, nonfinite, optimizer, random,
-    softmax, sums, vector_norm,
+    Access, Arg, Launch, add, direction, gather, loss, max_norm, mixup, nonfinite, optimizer,
+    random, softmax, sums, vector_norm,
 };
 use crate::loss::Loss;
 use crate::optim::Rule;
@@ -87,6 +87,8 @@ pub enum Op {
     Swap { a: TensorId, b: TensorId },
     /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
     Collect { g: TensorId, total: TensorId, last: bool },
+    /// x ← (1 − m) x + m x′ with x′ the other row of a pair: (B, n).
+    Mixup { x: TensorId },
     /// x ← x ⊙ m / (1 − p): (B, n).
     Dropout { dropout: Dropout, x: TensorId },
     /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
@@ -413,6 +415,7 @@ impl Program {
             Op::NormalizeSums(op) => norm::launch_sums(op, cols(op.delta)),
             Op::NormalizeGradient(op) => norm::launch_gradient(op, cols(op.delta)),
             Op::Dropout { dropout, x } => dropout::launch(*dropout, *x, cols(*x)),
+            Op::Mixup { x } => mixup::launch(*x, cols(*x)),
             Op::MaxNorm { w, limit } => max_norm::launch(*w, self.shape(*w), *limit),
             Op::Rows(rows) => fused::launch_rows(rows, self.batch, storage, &place),
             Op::GradientUpdate(op) => gradient::launch_update(op, self.batch, &tiling(), &place),

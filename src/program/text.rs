@@ -131,6 +131,7 @@ impl fmt::Display for OpText<'_> {
             Op::Dropout { dropout, x } => {
                 write!(f, "dropout              {} with {} dropped", t(x), dropout.rate)
             }
+            Op::Mixup { x } => write!(f, "mixup                {} two rows at a time", t(x)),
             Op::MaxNorm { w, limit } => {
                 write!(f, "max-norm             {} to {limit} for each unit", t(w))
             }

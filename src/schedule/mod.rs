@@ -1,9 +1,11 @@
 //! The learning rate as a pure function of the step; only the wait on a plateau depends on the loss.
 
+mod momentum;
 mod plateau;
 mod span;
 mod text;
 
+pub use momentum::MomentumCycle;
 pub use plateau::Plateau;
 pub use span::{Length, Span};
 
@@ -42,7 +44,7 @@ pub enum Schedule {
         mult: u32,
     },
     /// From 1/start to 1 and down to 1/(start · end), along half a cosine each (Smith,
-    /// "Super-convergence", 2018): η is the peak.
+    /// "Super-convergence", 2018): η is the peak. [`MomentumCycle`] turns the momentum the other way.
     OneCycle {
         /// The share of the steps before the peak.
         peak: f32,
@@ -113,7 +115,6 @@ impl Schedule {
 
     fn behind_warmup(self, t: u64, length: Length, warmup: u64) -> f64 {
         let progress = (t as f64 / length.total.max(1) as f64).min(1.0);
-        let cosine = |progress: f64| 0.5 * (1.0 + (PI * progress).cos());
         match self {
             Schedule::Constant | Schedule::Plateau { .. } => 1.0,
             Schedule::Step { every, factor } => {
@@ -140,20 +141,39 @@ impl Schedule {
             Schedule::OneCycle { peak, start, end } => {
                 let (low, lowest) =
                     (1.0 / f64::from(start), 1.0 / (f64::from(start) * f64::from(end)));
-                let total = length.total.max(1) as f64;
-                let (top, last) = (f64::from(peak) * total - 1.0, total - 1.0);
-                let t = (t as f64).min(last);
-                if t < top {
-                    1.0 + (low - 1.0) * cosine(t / top)
-                } else {
-                    lowest + (1.0 - lowest) * cosine((t - top) / (last - top))
-                }
+                let Cycle { rises, height } = one_cycle(peak, t, length.total);
+                let foot = if rises { low } else { lowest };
+                foot + (1.0 - foot) * height
             }
             Schedule::InverseSqrt => {
                 let width = warmup.max(1) as f64;
                 (width / (width + t as f64)).sqrt()
             }
         }
+    }
+}
+
+/// From 1 to 0 along half a cosine.
+fn cosine(progress: f64) -> f64 {
+    0.5 * (1.0 + (PI * progress).cos())
+}
+
+/// Where a one-cycle run is.
+struct Cycle {
+    /// Whether it is before its peak.
+    rises: bool,
+    /// From 0 at the ends to 1 at the peak.
+    height: f64,
+}
+
+/// After `t` of `total` steps, with the peak behind that share of them.
+fn one_cycle(peak: f32, t: u64, total: u64) -> Cycle {
+    let total = total.max(1) as f64;
+    let (top, last) = (f64::from(peak) * total - 1.0, total - 1.0);
+    let t = (t as f64).min(last);
+    match t < top {
+        true => Cycle { rises: true, height: 1.0 - cosine(t / top) },
+        false => Cycle { rises: false, height: cosine((t - top) / (last - top)) },
     }
 }
 

@@ -11,7 +11,7 @@ use crate::augment::{Augment, LARGEST};
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::loss::{Loss, Objective};
 use crate::optim::{Averaging, GradientEdits, Optimizer};
-use crate::schedule::{Schedule, Span};
+use crate::schedule::{MomentumCycle, Schedule, Span};
 use crate::stopping::Stopping;
 use std::fmt;
 use std::str::FromStr;
@@ -67,6 +67,10 @@ pub struct Spec {
     pub schedule: Schedule,
     /// The steps over which η rises from nearly 0 before the schedule begins.
     pub warmup: Span,
+    /// How μ, or β₁, follows a one-cycle schedule; else it stays what the optimiser has.
+    pub cycle_momentum: Option<MomentumCycle>,
+    /// α of mixup: rows of a batch are mixed two by two ([`crate::kernels::mixup`]).
+    pub mixup: Option<f32>,
     /// What happens to images in training, and their width, height and colours of a pixel.
     pub augment: Option<(Augment, [u32; 3])>,
     /// B; the full batch where it exceeds the number of rows.
@@ -103,6 +107,8 @@ impl Spec {
             averaging: Averaging::None,
             schedule: Schedule::Constant,
             warmup: Span::default(),
+            cycle_momentum: None,
+            mixup: None,
             batch_size: 64,
             augment: None,
             micro_batch: None,
@@ -132,7 +138,7 @@ impl Spec {
     /// Whether a pass in training differs from one that predicts.
     #[must_use]
     pub fn differs_in_training(&self) -> bool {
-        self.net.differs_in_training() || self.augment.is_some()
+        self.net.differs_in_training() || self.augment.is_some() || self.mixup.is_some()
     }
 
     /// Whether a batch goes through the net in parts.
@@ -212,7 +218,7 @@ impl Spec {
             || matches!(self.averaging, Averaging::Ema { .. });
         if self.optimizer == Optimizer::Lbfgs && (changes_steps || self.differs_in_training()) {
             return Err(Error::usage("lbfgs beside what changes gradients, steps or the net in training")
-                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, --augment, dropout and batch normalisation, or take another --optimizer"));
+                .help("its line search needs the loss as it is: leave out --l1, --clip-…, --gradient-noise, --max-norm, --ema, --augment, --mixup, dropout and batch normalisation, or take another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. })
             && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
@@ -229,6 +235,8 @@ impl Spec {
         }
         self.check_loss()?;
         self.schedule.check()?;
+        self.check_mixup()?;
+        self.check_momentum()?;
         let output = self.net.layers.last().map(|l| &l.activation);
         if self.objective.loss == Loss::CrossEntropyProbabilities
             && !matches!(
@@ -244,6 +252,50 @@ impl Spec {
             return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
                 .at("the output layer")
                 .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+        }
+        Ok(())
+    }
+
+    /// Refuses mixup where its α or the loss makes no sense of it, and micro-batches that part a pair.
+    fn check_mixup(&self) -> Result<()> {
+        let Some(alpha) = self.mixup else { return Ok(()) };
+        if !(alpha > 0.0 && alpha.is_finite()) {
+            return Err(Error::usage(format!("mixup with an α of {alpha}"))
+                .at("--mixup")
+                .help("it is above 0; usual are 0.1 to 0.4"));
+        }
+        if self.objective.loss == Loss::Hinge {
+            return Err(Error::usage("mixup under the loss hinge")
+                .at("--mixup")
+                .help("hinge knows one class of a row: take cross-entropy"));
+        }
+        if self.accumulates() && !self.rows_at_a_time().is_multiple_of(2) {
+            return Err(Error::usage(format!(
+                "mixup over micro-batches of {} rows",
+                self.rows_at_a_time()
+            ))
+            .at("--micro-batch")
+            .help("rows are mixed two by two: take an even number"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a momentum that could follow no schedule.
+    fn check_momentum(&self) -> Result<()> {
+        let Some(cycle) = self.cycle_momentum else { return Ok(()) };
+        cycle.check()?;
+        let fail =
+            |what: String, help: &str| Err(Error::usage(what).at("--cycle-momentum").help(help));
+        if !matches!(self.schedule, Schedule::OneCycle { .. }) {
+            let what = format!("a cycle of the momentum beside the schedule {}", self.schedule);
+            return fail(what, "take --schedule one-cycle, or leave it out");
+        }
+        if self.optimizer.momentum().is_none() {
+            let what = format!("a cycle of the momentum of {}", self.optimizer);
+            return fail(
+                what,
+                "it has none, or more than one: take momentum, nesterov, adam or another of its kind; rmsprop with --momentum",
+            );
         }
         Ok(())
     }
@@ -324,6 +376,27 @@ mod tests {
         spec.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]));
         spec.optimizer = Optimizer::Lbfgs;
         assert!(spec.check().unwrap_err().to_string().contains("--augment"));
+    }
+
+    #[test]
+    fn mixup_and_cycles_that_make_no_sense_are_refused() {
+        let net = Net::new(3).layer(2, Activation::Identity);
+        let spec = Spec::new(net, Loss::CrossEntropy);
+        let fault = |spec: &Spec| spec.check().unwrap_err().to_string();
+        for alpha in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert!(fault(&Spec { mixup: Some(alpha), ..spec.clone() }).contains("--mixup"));
+        }
+        let cycled = Spec { cycle_momentum: Some(MomentumCycle::default()), ..spec };
+        assert!(fault(&cycled).contains("beside the schedule constant"));
+        let schedule = "one-cycle".parse().unwrap();
+        let cycled = Spec { schedule, ..cycled };
+        cycled.check().unwrap();
+        for optimizer in Optimizer::ALL {
+            let allowed = Spec { optimizer, ..cycled.clone() }.check().is_ok();
+            assert_eq!(allowed, optimizer.momentum().is_some(), "{optimizer}");
+        }
+        let backward = Some(MomentumCycle { high: 0.8, low: 0.9 });
+        assert!(fault(&Spec { cycle_momentum: backward, ..cycled }).contains("the higher first"));
     }
 
     #[test]

@@ -256,9 +256,11 @@ impl Trainer {
         let rows: Vec<usize> = (0..first.len()).filter(|&row| first[row] >= 0.0).collect();
         let Some(&row) = rows.first() else { return Ok(None) };
         let number = tensor.strip_prefix("layers.").and_then(|rest| rest.split('.').next());
+        let number = number.and_then(|l| l.parse::<usize>().ok());
         Ok(Some(Found {
             step,
-            layer: number.and_then(|l| l.parse::<usize>().ok()).map(|l| l + 1),
+            // What the first layer takes counts as its own.
+            layer: number.or(is_input(&tensor).then_some(0)).map(|l| l + 1),
             op: op.split_whitespace().collect::<Vec<_>>().join(" "),
             tensor,
             column: first[row] as usize,
@@ -314,6 +316,11 @@ impl Trainer {
     }
 }
 
+/// Whether a tensor is what the net takes: rows as they are gathered, and tables of embeddings.
+fn is_input(tensor: &str) -> bool {
+    ["input", "features", "embeddings"].contains(&tensor.split('.').next().unwrap_or_default())
+}
+
 /// The error for a net of `layers` layers at the learning rate `lr`, schedule aside.
 fn error(layers: usize, lr: f32, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
     let Diverged { loss, epoch, step, layer, .. } = diverged;
@@ -326,12 +333,12 @@ fn error(layers: usize, lr: f32, diverged: &Diverged, found: Option<&Found>, wha
     if let Some(found) = found {
         let Found { tensor, op, rows, column, batch, .. } = found;
         place += &match layer {
-            Some(layer) => format!(", layer {layer} of {}", layers),
-            None if tensor == "input" => ", the input".into(),
+            Some(layer) if is_input(tensor) => format!(", the input of layer {layer} of {layers}"),
+            Some(layer) => format!(", layer {layer} of {layers}"),
             None => ", the loss".into(),
         };
         place += &format!(": {tensor} in column {} by {op}", column + 1);
-        let are_all = rows.len() == *batch && *batch > 1 && tensor != "input";
+        let are_all = rows.len() == *batch && *batch > 1 && !is_input(tensor);
         if are_all {
             place += &format!("; in all {batch} rows of the batch");
         } else if !rows.is_empty() {
@@ -340,7 +347,7 @@ fn error(layers: usize, lr: f32, diverged: &Diverged, found: Option<&Found>, wha
             place += &format!("; {of}: {}{more}", diverged.rows.join(", "));
         }
         // What only some rows do is theirs; a rate that is too high shows in all of them.
-        if tensor == "input" || (!rows.is_empty() && 4 * rows.len() <= *batch) {
+        if is_input(tensor) || (!rows.is_empty() && 4 * rows.len() <= *batch) {
             help = format!(
                 "look at what stands there: repair or leave out these rows, or pass over such \
                  batches with --on-divergence skip-batch; else {help}"

@@ -116,6 +116,7 @@ impl Trainer {
             seconds: self.seconds_before,
             settings: settings(&self.spec),
             data: self.fingerprint(),
+            validation: self.validation.clone(),
         })
     }
 
@@ -125,6 +126,19 @@ impl Trainer {
             Some(windows) => windows.fingerprint().clone(),
             None => self.samples.fingerprint(),
         }
+    }
+
+    /// Notes what held-out rows the run is judged by; an error where it was judged by others before
+    /// it was gone on with.
+    pub(super) fn hold_out(&mut self, found: Option<Fingerprint>) -> Result<()> {
+        if let Some(was) = &self.validation_before
+            && found.as_ref() != Some(was)
+        {
+            return Err(other_rows("validation", was, found.as_ref()));
+        }
+        self.validation_before = None;
+        self.validation = found;
+        Ok(())
     }
 
     /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
@@ -152,16 +166,7 @@ impl Trainer {
     pub fn go_on(mut self, checkpoint: &Checkpoint) -> Result<Self> {
         let found = self.fingerprint();
         if found != checkpoint.data {
-            let Checkpoint { data: was, .. } = checkpoint;
-            let what = match (found.rows, found.columns) == (was.rows, was.columns) {
-                true => "the same number of rows and columns, but other values".into(),
-                false => format!(
-                    "{} training rows of {} columns, where it had {} of {}",
-                    found.rows, found.columns, was.rows, was.columns
-                ),
-            };
-            return Err(Error::data(format!("the data are not those of the run: {what}"))
-                .help("go on with the data of the run, or train anew without --resume"));
+            return Err(other_rows("training", &checkpoint.data, Some(&found)));
         }
         let now = settings(&self.spec);
         if let Some((was, now)) = first_difference(&checkpoint.settings, &now) {
@@ -181,9 +186,27 @@ impl Trainer {
         self.detours = checkpoint.detours.clone();
         self.losses = checkpoint.losses;
         self.plateau = checkpoint.plateau;
+        self.validation = checkpoint.validation.clone();
+        self.validation_before = checkpoint.validation.clone();
         self.seconds_before = checkpoint.seconds;
         Ok(self)
     }
+}
+
+/// The error for rows that are not those of the run.
+fn other_rows(kind: &str, was: &Fingerprint, found: Option<&Fingerprint>) -> Error {
+    let what = match found {
+        Some(found) if (found.rows, found.columns) == (was.rows, was.columns) => {
+            "the same number of rows and columns, but other values".into()
+        }
+        Some(found) => format!(
+            "{} {kind} rows of {} columns, where it had {} of {}",
+            found.rows, found.columns, was.rows, was.columns
+        ),
+        None => format!("no {kind} rows, where it had {}", was.rows),
+    };
+    Error::data(format!("the {kind} data are not those of the run: {what}"))
+        .help("go on with the data of the run, or train anew without --resume")
 }
 
 /// The settings of a spec that a run can't change on its way, a line for each.

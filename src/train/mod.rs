@@ -28,7 +28,7 @@ use crate::optim::Optimizer;
 use crate::optim::lbfgs::Pair;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
-use crate::snapshot::{Best, Detours, Position, Snapshot};
+use crate::snapshot::{Best, Detours, Fingerprint, Position, Snapshot};
 use crate::spec::Spec;
 use doctor::LastGood;
 use epoch::Stretch;
@@ -69,6 +69,10 @@ pub struct Trainer {
     row_name: Box<dyn Fn(usize) -> String>,
     /// What the schedule has seen of the loss.
     plateau: Plateau,
+    /// The held-out rows that the run was judged by last.
+    validation: Option<Fingerprint>,
+    /// Those that it was judged by before it was gone on with, until they are seen again.
+    validation_before: Option<Fingerprint>,
     /// Seconds that the run took before it was gone on with.
     seconds_before: f64,
     /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
@@ -120,6 +124,7 @@ impl Trainer {
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let samples = Arc::new(preprocessing.samples(training)?);
         start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
+        start::check_weights(&spec, &samples)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -138,6 +143,8 @@ impl Trainer {
             is_drawn: true,
             row_name: Box::new(|row| format!("training row {}", row + 1)),
             plateau: Plateau::default(),
+            validation: None,
+            validation_before: None,
             seconds_before: 0.0,
             pairs: None,
             averaged: false,
@@ -235,14 +242,17 @@ impl Trainer {
     /// [`Stopping`]: crate::stopping::Stopping
     ///
     /// # Errors
-    /// When the data don't fit the net, epochs are to be compared without validation data, the
-    /// device was lost, an observer fails, or the loss is no longer a finite number.
+    /// When the data don't fit the net, epochs are to be compared without validation data, the run is
+    /// gone on with and was judged by other validation data, the device was lost, an observer fails, or the loss is no longer a finite number.
     pub fn fit(
         &mut self,
         validation: Option<&Dataset>,
         observer: &mut dyn Observer,
     ) -> Result<End> {
-        let validation = validation.map(|data| self.upload(data)).transpose()?.map(Held::Loaded);
+        let samples = validation.map(|data| self.preprocessing.samples(data)).transpose()?;
+        self.hold_out(samples.as_ref().map(Samples::fingerprint))?;
+        let load = |samples| self.session.upload(samples, &self.preprocessing).map(Held::Loaded);
+        let validation = samples.map(load).transpose()?;
         let ended = self.fit_on(validation.as_ref(), observer);
         if let Some(Held::Loaded(data)) = &validation {
             self.session.forget(data);

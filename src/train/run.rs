@@ -1,6 +1,7 @@
 //! What stays the same over a run: how long it is, and what each of its steps is told.
 
 use crate::kernels::Step;
+use crate::kernels::mixup::mixing;
 use crate::random::{Permutation, Stream, stream_key};
 use crate::schedule::Length;
 use crate::spec::Spec;
@@ -28,8 +29,18 @@ impl Run {
     /// η of the step after `done` steps, on no plateau.
     pub fn lr(&self, done: u64) -> f32 {
         let Spec { lr, schedule, warmup, .. } = &self.spec;
-        let length = Length { total: self.total(), epoch: self.steps as u64 };
-        (f64::from(*lr) * schedule.factor(*warmup, done, length)) as f32
+        (f64::from(*lr) * schedule.factor(*warmup, done, self.length())) as f32
+    }
+
+    /// What is added to μ, or β₁, in the step after `done` steps.
+    fn momentum_change(&self, done: u64) -> f32 {
+        let Spec { cycle_momentum, optimizer, schedule, warmup, .. } = &self.spec;
+        let Some((cycle, own)) = cycle_momentum.zip(optimizer.momentum()) else { return 0.0 };
+        cycle.momentum(*schedule, *warmup, done, self.length()) - own
+    }
+
+    fn length(&self) -> Length {
+        Length { total: self.total(), epoch: self.steps as u64 }
     }
 
     /// Steps of the whole run.
@@ -46,11 +57,7 @@ impl Run {
     /// The micro-batches of a step.
     pub fn micro_batches(&self, step: &Step) -> Vec<Step> {
         let size = self.spec.rows_at_a_time() as u32;
-        let part = |first: u32| Step {
-            first: step.first + first,
-            rows: size.min(step.rows - first),
-            ..*step
-        };
+        let part = |first: u32| Step { rows: size.min(step.rows - first), ..step.from_row(first) };
         (0..step.rows).step_by(size as usize).map(part).collect()
     }
 
@@ -66,10 +73,17 @@ impl Run {
             order: order.words(),
             lr: self.lr(done),
             loss_scale: (1.0 / divisor) as f32,
-            corrections: self.spec.optimizer.corrections(done + 1),
+            corrections: {
+                let change = |t: u64| self.momentum_change(t - 1).into();
+                self.spec.optimizer.corrections_along(done + 1, change)
+            },
             t: done as u32,
             epoch: (done / self.steps as u64) as u32,
             smoothing: self.spec.label_smoothing,
+            // Beyond 2³² rows of an epoch, what is drawn for them repeats.
+            position: (done % self.steps as u64 * self.batch as u64) as u32,
+            mixing: mixing(&self.spec, done),
+            momentum_change: self.momentum_change(done),
         }
     }
 }

@@ -41,7 +41,15 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
         match backend.load(Arc::new(plan.program.clone())) {
             Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
             Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
-                let smaller = Spec { micro_batch: Some(batch.div_ceil(2)), ..spec.clone() };
+                // Of mixed rows an even number.
+                let half = match spec.mixup {
+                    Some(_) => batch.div_ceil(2).next_multiple_of(2),
+                    None => batch.div_ceil(2),
+                };
+                if half == batch {
+                    return Err(error);
+                }
+                let smaller = Spec { micro_batch: Some(half), ..spec.clone() };
                 // What can't go in parts is refused for its size, not for its parts.
                 smaller.check().map_err(|_| error)?;
                 *spec = smaller;
@@ -126,6 +134,16 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses to mix rows that count differently: a mixed row would have no weight.
+pub(super) fn check_weights(spec: &Spec, samples: &Samples) -> Result<()> {
+    if spec.mixup.is_none() || samples.weights.is_none() {
+        return Ok(());
+    }
+    Err(Error::usage("mixup of rows with weights")
+        .at("--mixup")
+        .help("leave it out, or --class-weight and --sample-weight"))
 }
 
 /// Refuses numbers of which the loss can't be taken.

@@ -147,6 +147,7 @@ impl Trainer {
         validation: Arc<StoredSet>,
         observer: &mut dyn Observer,
     ) -> Result<End> {
+        self.hold_out(Some(validation.fingerprint().clone()))?;
         self.fit_on(Some(&Held::Stored(validation)), observer)
     }
 

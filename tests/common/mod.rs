@@ -13,6 +13,7 @@ use wgrad::backend::gpu::{self, Gpu};
 use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
+use wgrad::kernels::mixup::mixing;
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
 use wgrad::plan::{self, Fusion, Plan, Purpose};
@@ -123,6 +124,7 @@ pub fn first_rows(spec: &Spec, rows: usize) -> Step {
         loss_scale: (1.0 / divisor) as f32,
         corrections: spec.optimizer.corrections(1),
         smoothing: spec.label_smoothing,
+        mixing: mixing(spec, 0),
         ..Step::default()
     }
 }

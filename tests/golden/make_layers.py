@@ -56,7 +56,7 @@ def layers(net):
             if isinstance(norm, nn.BatchNorm1d):
                 layer["norm"]["running"] = [norm.running_mean.tolist(), norm.running_var.tolist()]
         result.append(layer)
-    return result
+    return {"layers": result}
 
 
 def train(net, x, t, dtype):
@@ -98,7 +98,7 @@ def case(norm, depth, skip, rng):
     losses, final, outputs = train(net, x, t, torch.float64)
     single = train(net, x, t, torch.float32)
     pairs = [(single[0], losses), (single[2], outputs)]
-    pairs += [p for a, b in zip(single[1], final) for p in zip(numbers(a), numbers(b))]
+    pairs += [p for a, b in zip(single[1]["layers"], final["layers"]) for p in zip(numbers(a), numbers(b))]
     return {"norm": norm, "depth": depth, "skip": skip, "inputs": x, "targets": t, "initial": layers(net),
             "losses": losses, "final": final, "outputs": outputs,
             "single_error": max(error(found, expected) for found, expected in pairs)}

@@ -1,22 +1,20 @@
-//! The fused ops: a block of rows through the whole net while it lies in cache, and a part of the
-//! parameters with its gradient and its step.
+//! The fused pass: through the whole net and back, by blocks of rows or by units, whichever should
+//! stay in cache.
 
+use super::Caches;
 use super::memory::Shared;
 use super::ops::{ROWS, from};
-use super::packed::Packed;
 use super::partial::Partial;
 use super::team::Worker;
 use crate::activation::Activation;
 use crate::data::Samples;
-use crate::gemm::{self, Begin, End, Gemm, Right, Scratch, View};
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::kernels::activation::UnitFunctions;
 use crate::kernels::dropout::Dropout;
-use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows, unit_pieces, units_of};
-use crate::kernels::{Step, activation, augment, dropout, gather, loss, optimizer, softmax, sums};
-use crate::optim::Rule;
+use crate::kernels::fused::{FusedLayer, Reach, Rows, unit_pieces, units_of};
+use crate::kernels::{Step, activation, augment, dropout, gather, loss, softmax};
+use crate::program::Program;
 use crate::tensor::TensorId;
-use crate::vector::prefetch;
-use std::cell::RefCell;
 use std::ops::Range;
 
 /// Whether the layer's activation is done by the product that makes Z.
@@ -30,9 +28,19 @@ pub(super) struct Pass<'a, T> {
     pub data: &'a Samples,
     pub step: &'a Step,
     pub memory: &'a Shared<'a, T>,
-    pub packed: &'a Packed<T>,
-    /// Where each chunk of the batch adds up its gradients, if the optimiser's step follows.
-    pub partial: Option<&'a Partial<T>>,
+    pub caches: Caches<'a, T>,
+    /// Which of the team's threads this is.
+    pub thread: usize,
+}
+
+/// Whether a pass over `rows` rows has every thread compute some units of each layer for all rows, so
+/// that their weights stay in its cache, or some rows through all layers: a matter of the shape alone.
+pub(super) fn goes_by_units(op: &Rows, program: &Program, rows: usize) -> bool {
+    let weights = |layer: &FusedLayer| program.range(layer.weight, 0).len();
+    // δ of a softmax needs whole rows.
+    let hidden = &op.layers[..op.layers.len() - 1];
+    hidden.iter().all(|layer| layer.functions.is_some())
+        && op.layers.iter().map(weights).sum::<usize>() > rows * WEIGHTS_A_ROW
 }
 
 impl<T: Gemm> Pass<'_, T> {
@@ -46,20 +54,12 @@ impl<T: Gemm> Pass<'_, T> {
         if rows == 0 {
             return;
         }
-        let weights: usize = self.op.layers.iter().map(|l| self.len(l.weight)).sum();
-        // δ of a softmax needs whole rows.
-        let hidden = &self.op.layers[..self.op.layers.len() - 1];
-        let cuttable = hidden.iter().all(|layer| layer.functions.is_some());
         let block = self.op.block;
-        let blocks = |range: Range<usize>| {
-            let end = range.end;
-            range.step_by(block).map(move |first| first..(first + block).min(end))
-        };
         // First what the optimiser's step asks too, so that both answer alike.
-        if let Some(partial) = self.partial.filter(|partial| partial.pays(rows)) {
+        if let Some(partial) = self.caches.partial.filter(|partial| partial.pays(rows)) {
             worker.share(partial.chunks(rows), |chunk| {
                 let range = partial.chunk(rows, chunk);
-                for rows in blocks(range.clone()) {
+                for rows in blocks_of(range.clone(), block) {
                     // All blocks of a chunk in the place of its first, which stays in cache.
                     let place = range.start..range.start + rows.len();
                     let begun = rows.start > range.start;
@@ -67,7 +67,7 @@ impl<T: Gemm> Pass<'_, T> {
                     self.add_gradients(&place, partial, chunk, begun);
                 }
             });
-        } else if cuttable && weights > rows * WEIGHTS_A_ROW {
+        } else if goes_by_units(self.op, self.memory.program(), rows) {
             self.by_units(worker);
         } else {
             worker.share(rows.div_ceil(block), |i| {
@@ -108,73 +108,112 @@ impl<T: Gemm> Pass<'_, T> {
     /// Some rows of the batch through the whole net, and back as far as the op reaches, worked on in
     /// rows `block` of the tensors.
     fn by_rows(&self, rows: Range<usize>, block: Range<usize>) {
-        let op = self.op;
         let found = &mut [0; ROWS][..rows.len()];
         gather::rows(&from(self.step, rows.start), found);
-        let mut input = self.begin(found, rows.start, &block);
-        for layer in &op.layers[op.from..] {
+        let input = self.begin(found, rows.start, &block);
+        self.forward_and_back(self.op.from, 1, input, found, rows, block);
+    }
+
+    /// Some rows, `found` in the data set, through the layers from `first` on, the loss, and back to the
+    /// δ of the layer below `to`, as far as the op reaches.
+    fn forward_and_back(
+        &self,
+        first: usize,
+        to: usize,
+        input: TensorId,
+        found: &[u32],
+        rows: Range<usize>,
+        block: Range<usize>,
+    ) {
+        let mut input = input;
+        for layer in &self.op.layers[first..] {
             let units = 0..self.cols(layer.z);
             self.forward(layer, input, block.clone(), units.clone());
             self.softmax(layer, block.clone());
             self.drop(layer.dropout, layer.a, rows.start, &block, units);
             input = layer.a;
         }
-        let first = rows.start;
-        self.loss(found, rows, &block);
-        if op.reach < Reach::Deltas {
+        if self.op.reach < Reach::Loss {
             return;
         }
-        for l in (1..op.layers.len()).rev() {
-            let width = self.cols(op.layers[l - 1].z);
-            self.backward(l, first, block.clone(), 0..width);
+        let start = rows.start;
+        self.loss(found, rows, &block);
+        if self.op.reach < Reach::Deltas {
+            return;
+        }
+        for l in (to..self.op.layers.len()).rev() {
+            let width = self.cols(self.op.layers[l - 1].z);
+            self.backward(l, start, block.clone(), 0..width);
         }
     }
 
-    /// All rows through the net and back, each thread with some units of every layer.
+    /// All rows through the net and back, each thread with some units of every layer; small last
+    /// layers and the loss, which needs whole rows, with some rows.
     fn by_units(&self, worker: &Worker<'_>) {
         let op = self.op;
         let rows = self.step.rows as usize;
-        const BLOCK: usize = 16;
-        let blocks = |f: &dyn Fn(Range<usize>)| {
-            let of = |i: usize| i * BLOCK..((i + 1) * BLOCK).min(rows);
-            worker.deal(1, |_| rows.div_ceil(BLOCK), |_, i| f(of(i)));
+        let by_rows = |part: &dyn Fn(Range<usize>)| {
+            const BLOCK: usize = 16;
+            let rows_of =
+                |blocks: Range<usize>| blocks.start * BLOCK..(blocks.end * BLOCK).min(rows);
+            worker.deal(
+                1,
+                |_| rows.div_ceil(BLOCK),
+                |_, blocks| {
+                    blocks_of(rows_of(blocks), ROWS).for_each(part);
+                },
+            );
         };
-        blocks(&|block| {
-            let found = &mut [0; BLOCK][..block.len()];
-            gather::rows(&from(self.step, block.start), found);
-            self.begin(found, block.start, &block);
-        });
+        let begin = |rows: Range<usize>| {
+            let found = &mut [0; ROWS][..rows.len()];
+            gather::rows(&from(self.step, rows.start), found);
+            self.begin(found, rows.start, &rows);
+        };
+        if self.caches.inputs.is_some() {
+            blocks_of(0..rows, ROWS).for_each(begin);
+        } else if op.from == 0 {
+            by_rows(&begin);
+        }
+        let tail = self.tail();
         let mut input = self.input();
-        for layer in &op.layers[op.from..] {
+        for layer in &op.layers[op.from..tail] {
             let n = self.cols(layer.z);
             worker.deal(
                 1,
                 |_| unit_pieces(n),
-                |_, i| {
-                    self.forward(layer, input, 0..rows, units_of(n, i));
-                    self.drop(layer.dropout, layer.a, 0, &(0..rows), units_of(n, i));
+                |_, pieces| {
+                    let units = units_of(n, pieces);
+                    self.forward(layer, input, 0..rows, units.clone());
+                    self.drop(layer.dropout, layer.a, 0, &(0..rows), units);
                 },
             );
-            if layer.functions.is_none() {
-                blocks(&|block| self.softmax(layer, block));
-            }
             input = layer.a;
         }
-        if op.reach >= Reach::Loss {
-            blocks(&|block| {
-                let found = &mut [0; BLOCK][..block.len()];
-                gather::rows(&from(self.step, block.start), found);
-                self.loss(found, block.clone(), &block);
-            });
-        }
+        by_rows(&|rows| {
+            if let Some(last) = op.layers.last().filter(|_| tail == op.layers.len()) {
+                self.softmax(last, rows.clone());
+            }
+            let found = &mut [0; ROWS][..rows.len()];
+            gather::rows(&from(self.step, rows.start), found);
+            self.forward_and_back(tail, tail + 1, input, found, rows.clone(), rows);
+        });
         if op.reach < Reach::Deltas {
             return;
         }
-        for l in (1..op.layers.len()).rev() {
+        for l in (1..op.layers.len().min(tail + 1)).rev() {
             let n = self.cols(op.layers[l - 1].z);
-            let piece = |i: usize| self.backward(l, 0, 0..rows, units_of(n, i));
-            worker.deal(1, |_| unit_pieces(n), |_, i| piece(i));
+            let part = |pieces| self.backward(l, 0, 0..rows, units_of(n, pieces));
+            worker.deal(1, |_| unit_pieces(n), |_, pieces| part(pieces));
         }
+    }
+
+    /// The first of the last layers that have so few weights that dealing out rows costs less than
+    /// dealing out units, and waiting once more.
+    fn tail(&self) -> usize {
+        const WEIGHTS: usize = 1 << 14;
+        let layers = &self.op.layers;
+        let large = layers.iter().rposition(|layer| self.len(layer.weight) > WEIGHTS);
+        large.map_or(0, |l| l + 1).max(self.op.from + 1).min(layers.len())
     }
 
     /// What the pass begins with: X, or the activations of a layer that another op has computed.
@@ -212,7 +251,7 @@ impl<T: Gemm> Pass<'_, T> {
             whole_bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[units.clone()], sign));
         let end = if is_relu_in_place(layer) { End::Relu } else { End::Store };
         let a = View::new(self.read(input, &block), block.len(), k);
-        let w = match self.packed.get(layer.weight, units.clone()) {
+        let w = match self.caches.packed.get(layer.weight, units.clone()) {
             Some(packed) => Right::Packed(packed, units.len()),
             None => {
                 let w = View::new(self.whole(layer.weight), n, k);
@@ -336,6 +375,12 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
+    /// Where this thread has a tensor of its own instead of the program's.
+    fn own(&self, id: TensorId) -> Option<(*mut T, usize)> {
+        let rows = self.step.rows as usize;
+        self.caches.inputs.and_then(|inputs| inputs.of(id, self.thread, rows))
+    }
+
     fn cols(&self, id: TensorId) -> usize {
         self.memory.program().tensor(id).cols
     }
@@ -348,6 +393,10 @@ impl<T: Gemm> Pass<'_, T> {
     /// Some rows of a tensor.
     fn read(&self, id: TensorId, block: &Range<usize>) -> &[T] {
         let n = self.cols(id);
+        if let Some((at, len)) = self.own(id) {
+            // SAFETY: this thread's, and not written now.
+            return unsafe { &std::slice::from_raw_parts(at, len)[block.start * n..block.end * n] };
+        }
         // SAFETY: what a pass reads has been written by an earlier op or phase, or by this piece.
         unsafe { self.memory.read(id, block.start * n..block.end * n) }
     }
@@ -356,6 +405,11 @@ impl<T: Gemm> Pass<'_, T> {
     #[allow(clippy::mut_from_ref, reason = "the piece has these rows to itself")]
     fn write(&self, id: TensorId, block: &Range<usize>) -> &mut [T] {
         let n = self.cols(id);
+        if let Some((at, len)) = self.own(id) {
+            // SAFETY: this thread's.
+            let own = unsafe { std::slice::from_raw_parts_mut(at, len) };
+            return &mut own[block.start * n..block.end * n];
+        }
         // SAFETY: pieces have other rows of what they write through here, and no two references to the
         // same rows live at a time.
         unsafe { self.memory.write(id, block.start * n..block.end * n) }
@@ -372,109 +426,8 @@ impl<T: Gemm> Pass<'_, T> {
 /// cache, not rows.
 pub(super) const WEIGHTS_A_ROW: usize = 32;
 
-/// Columns of a gradient that are computed before the optimiser takes its step on them.
-const SWEEP: usize = 128;
-
-/// The gradients of some units' weights and biases, and the optimiser's step on them.
-pub(super) fn gradient_update<T: Gemm>(
-    op: &GradientUpdate,
-    layer: usize,
-    units: Range<usize>,
-    step: &Step,
-    memory: &Shared<'_, T>,
-    packed: &Packed<T>,
-    partial: Option<&Partial<T>>,
-) {
-    thread_local! {
-        static GRADIENT: RefCell<Scratch> = RefCell::default();
-    }
-    let layer = &op.layers[layer];
-    let program = memory.program();
-    let rows = step.rows as usize;
-    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
-    // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other units.
-    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
-    let update = |w: TensorId, range: Range<usize>, g: &[T]| {
-        // SAFETY: these units' parameters and their state belong to this piece.
-        unsafe { take_step(op.rule, op.state, step, memory, w, range, g) };
-    };
-
-    if let Some(partial) = partial.filter(|partial| partial.pays(rows)) {
-        GRADIENT.with_borrow_mut(|gradient| {
-            let weights = units.start * k..units.end * k;
-            for (tensor, range) in
-                [Some((layer.weight, weights)), layer.bias.map(|(bias, _)| (bias, units.clone()))]
-                    .into_iter()
-                    .flatten()
-            {
-                let g = gradient.numbers(range.len());
-                partial.sum(memory, rows, tensor, range.clone(), g);
-                update(tensor, range, g);
-            }
-            packed.part(memory, layer.weight, units, 0..k);
-        });
-        return;
-    }
-    let (delta, input) = (read(layer.delta), read(layer.input));
-    let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
-    let input_columns = View::new(input, rows, k);
-    // Whether weights and state are more than a core's cache holds from step to step.
-    let streams = n * k > (1 << 18);
-    GRADIENT.with_borrow_mut(|gradient| {
-        for first in (0..k).step_by(SWEEP) {
-            let cols = first..(first + SWEEP).min(k);
-            let width = cols.len();
-            if streams {
-                // What the optimiser's step will read arrives while the product is computed.
-                for unit in units.clone() {
-                    let range = unit * k + cols.start..unit * k + cols.end;
-                    prefetch(unsafe { memory.read(layer.weight, range.clone()) });
-                    let offset = program.tensor(layer.weight).offset;
-                    for state in op.state.iter().take(op.rule.optimizer.state_slots()) {
-                        let range = offset + range.start..offset + range.end;
-                        prefetch(unsafe { memory.read(*state, range) });
-                    }
-                }
-            }
-            let g = gradient.numbers::<T>(units.len() * width);
-            let b = Right::Matrix(input_columns.some_cols(cols.clone()));
-            let to = g.as_mut_ptr();
-            unsafe { gemm::product(delta_columns, b, Begin::Zero, End::Store, to, width) };
-            for (unit, g) in units.clone().zip(g.chunks_exact(width)) {
-                update(layer.weight, unit * k + cols.start..unit * k + cols.end, g);
-            }
-            packed.part(memory, layer.weight, units.clone(), cols);
-        }
-        if let Some((bias, sign)) = layer.bias {
-            let g = gradient.numbers::<T>(units.len());
-            sums::some_columns(n, units.clone(), T::of(sign.into()), delta, g);
-            update(bias, units, g);
-        }
-    });
-}
-
-/// The optimiser's step on a part of a parameter tensor, by its gradient.
-///
-/// # Safety
-/// No other piece of the current op reads or writes this part of the parameters or its state.
-pub(super) unsafe fn take_step<T: Gemm>(
-    rule: Rule,
-    state: [TensorId; 3],
-    step: &Step,
-    memory: &Shared<'_, T>,
-    w: TensorId,
-    range: Range<usize>,
-    g: &[T],
-) {
-    // State lies at the same places as the parameters.
-    let offset = memory.program().tensor(w).offset;
-    let state = |slot: usize| {
-        let used = rule.optimizer.state_slots() > slot;
-        let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-        // SAFETY: the caller's; the states are different tensors.
-        unsafe { memory.write(state[slot], range) }
-    };
-    // SAFETY: the caller's.
-    let w = unsafe { memory.write(w, range.clone()) };
-    optimizer::reference(rule, step, offset + range.start, w, g, [state(0), state(1), state(2)]);
+/// A range in parts of at most `len`.
+pub(super) fn blocks_of(range: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(len).map(move |first| first..(first + len).min(end))
 }

@@ -1,9 +1,9 @@
 //! Ops that GPUs run and the CPU backend has for reference: cut into pieces by the shape.
 
-use super::fused::take_step;
 use super::memory::Shared;
 use super::ops::{ROWS, from};
 use super::team::Worker;
+use super::update::take_step;
 use crate::data::Samples;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::kernels::backward::{Backward, Delta};

@@ -1,6 +1,7 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
 mod fused;
+mod inputs;
 mod memory;
 mod merged;
 mod norm;
@@ -8,6 +9,7 @@ mod ops;
 mod packed;
 mod partial;
 mod team;
+mod update;
 
 use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, forgotten, mebibytes};
 use crate::data::Samples;
@@ -19,6 +21,7 @@ use crate::plan::Fusion;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
+use inputs::Inputs;
 use memory::Shared;
 use packed::Packed;
 use partial::Partial;
@@ -39,9 +42,20 @@ pub struct Cpu<T> {
     buffers: Vec<Aligned<T>>,
     packed: Packed<T>,
     partial: Option<Partial<T>>,
+    inputs: Option<Inputs<T>>,
     data: HashMap<DataId, Arc<Samples>>,
     /// Uploads so far.
     uploads: usize,
+}
+
+/// What the fused ops have beside the program's tensors.
+#[derive(Debug, Clone, Copy)]
+struct Caches<'a, T> {
+    packed: &'a Packed<T>,
+    /// Where a step adds up the gradients of the chunks of its batch, if it can.
+    partial: Option<&'a Partial<T>>,
+    /// Where a step has each thread's own inputs, if it can.
+    inputs: Option<&'a Inputs<T>>,
 }
 
 /// Below this, a step is done sooner by one thread than shared out, and the more so where other
@@ -72,6 +86,7 @@ impl<T: Gemm> Cpu<T> {
             buffers: Vec::new(),
             packed: Packed::new(&Program::default()),
             partial: None,
+            inputs: None,
             data: HashMap::new(),
             uploads: 0,
         })
@@ -109,6 +124,7 @@ impl<T: Gemm> Backend for Cpu<T> {
         self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
         self.packed = Packed::new(&program);
         self.partial = Partial::new(&program);
+        self.inputs = Inputs::new(&program, self.team.threads());
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
     }
@@ -153,7 +169,10 @@ impl<T: Gemm> Backend for Cpu<T> {
             .iter()
             .any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas && r.from == 0));
         let updates = run.iter().any(|op| matches!(op, Op::GradientUpdate(_)));
-        let partial = self.partial.as_ref().filter(|_| passes && updates);
+        let whole = passes && updates;
+        let partial = self.partial.as_ref().filter(|_| whole);
+        let inputs = self.inputs.as_ref().filter(|_| whole);
+        let caches = Caches { packed, partial, inputs };
         // Ops that change weights and don't keep the packed ones up to date.
         let changes = run.iter().any(|op| {
             matches!(
@@ -174,7 +193,7 @@ impl<T: Gemm> Backend for Cpu<T> {
                     packed.all(&memory, worker);
                 }
                 for op in &self.program.ops[ops.clone()] {
-                    ops::run(op, samples, step, &memory, packed, partial, worker);
+                    ops::run(op, samples, step, &memory, caches, worker);
                 }
             }
         });

@@ -1,12 +1,12 @@
 //! How each op is cut into pieces: always by the shape, never by the number of threads.
 
-use super::fused::{self, Pass};
+use super::Caches;
+use super::fused::Pass;
 use super::memory::Shared;
 use super::merged;
 use super::norm;
-use super::packed::Packed;
-use super::partial::Partial;
 use super::team::Worker;
+use super::update;
 use crate::data::Samples;
 use crate::gemm::Gemm;
 use crate::kernels::combine::{self, Factors};
@@ -16,7 +16,7 @@ use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::{
     Step, activation, augment, average, collect, direction, dropout, embed, gather, loss, max_norm,
-    nonfinite, random, softmax, sums, vector_norm,
+    mixup, nonfinite, random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -29,7 +29,7 @@ pub(super) const ROWS: usize = LARGEST_BLOCK;
 
 /// The step whose batch begins at `row` of this one's.
 pub(super) fn from(step: &Step, row: usize) -> Step {
-    Step { first: step.first + row as u32, ..*step }
+    step.from_row(row as u32)
 }
 
 /// Runs one op for one step, together with the other threads of the team.
@@ -38,8 +38,7 @@ pub(super) fn run<T: Gemm>(
     data: &Samples,
     step: &Step,
     memory: &Shared<'_, T>,
-    packed: &Packed<T>,
-    partial: Option<&Partial<T>>,
+    caches: Caches<'_, T>,
     worker: &Worker<'_>,
 ) {
     let program = memory.program();
@@ -212,7 +211,7 @@ pub(super) fn run<T: Gemm>(
                 let range = from + range.start..from + range.end;
                 let g = part(*g, range.clone());
                 // SAFETY: no other piece has this range.
-                unsafe { fused::take_step(*rule, *state, step, memory, *w, range, g) };
+                unsafe { update::take_step(*rule, *state, step, memory, *w, range, g) };
             });
         }
         Op::Add { y, x } => each_piece(cols(*x), &|_, range| {
@@ -230,37 +229,51 @@ pub(super) fn run<T: Gemm>(
                 }
             });
         }
+        Op::Mixup { x } => {
+            let pairs = (PIECE / cols(*x) / 2).max(1);
+            each_block(rows, cols(*x), 2 * pairs, &|_, range| {
+                mixup::reference(step.mixing, cols(*x), write(*x, range));
+            });
+        }
         Op::MaxNorm { w, limit } => {
             let (units, inputs) = (program.tensor(*w).rows.rows(rows), cols(*w));
             worker.deal(
                 1,
                 |_| unit_pieces(units),
-                |_, i| {
-                    let units = units_of(units, i);
+                |_, pieces| {
+                    let units = units_of(units, pieces);
                     let range = units.start * inputs..units.end * inputs;
                     if max_norm::reference(*limit, inputs, write(*w, range)) {
-                        packed.part(memory, *w, units, 0..inputs);
+                        caches.packed.part(memory, *w, units, 0..inputs);
                     }
                 },
             );
         }
         Op::Rows(op) => {
-            let partial = partial.filter(|_| op.reach == Reach::Deltas);
-            Pass { op, data, step, memory, packed, partial }.run(worker);
+            let caches = match op.reach {
+                Reach::Deltas => caches,
+                _ => Caches { partial: None, inputs: None, ..caches },
+            };
+            Pass { op, data, step, memory, caches, thread: worker.index() }.run(worker);
         }
         Op::GradientUpdate(op) => {
             let units = |layer: usize| cols(op.layers[layer].delta);
+            let step_on = |layer: usize, pieces: Range<usize>| {
+                let units = units_of(units(layer), pieces);
+                update::gradient_update(op, layer, units, step, memory, caches, worker.index());
+            };
+            // The scores are a group of their own, of one piece.
+            let layers = op.layers.len();
             worker.deal(
-                op.layers.len(),
-                |layer| unit_pieces(units(layer)),
-                |layer, i| {
-                    let units = units_of(units(layer), i);
-                    fused::gradient_update(op, layer, units, step, memory, packed, partial);
+                layers + usize::from(op.scores.is_some()),
+                |group| if group < layers { unit_pieces(units(group)) } else { 1 },
+                |group, pieces| match op.scores {
+                    Some([scores, sums]) if group == layers => {
+                        loss::accumulate(read(scores), write(sums, 0..SCORES));
+                    }
+                    _ => step_on(group, pieces),
                 },
             );
-            if let Some([scores, sums]) = op.scores {
-                worker.share(1, |_| loss::accumulate(read(scores), write(sums, 0..SCORES)));
-            }
         }
         Op::GradientParts(op) => merged::gradient_parts(op, step, memory, worker),
         Op::SumUpdate(op) => merged::sum_update(op, step, memory, worker),

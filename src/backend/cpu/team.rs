@@ -7,6 +7,7 @@
 
 use crate::error::{Error, Result};
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A fixed number of threads.
@@ -103,6 +104,11 @@ impl Drop for Guard<'_> {
 }
 
 impl Worker<'_> {
+    /// Which of the threads it is.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Does `pieces` pieces of work together with the other threads: each calls `piece` with the
     /// numbers that it gets. Returns when all are done, on every thread.
     pub(super) fn share(&self, pieces: usize, piece: impl Fn(usize)) {
@@ -128,19 +134,24 @@ impl Worker<'_> {
     }
 
     /// Does groups of pieces of work together with the other threads, of which each always has the
-    /// same part of a group: `pieces` tells how many a group has, `piece` is called with the group
-    /// and the number in it. Returns when all are done, on every thread.
+    /// same part of a group: `pieces` tells how many a group has, `part` is called with the group
+    /// and with the pieces of it that are this thread's, which lie side by side. Returns when all are
+    /// done, on every thread.
     pub(super) fn deal(
         &self,
         groups: usize,
         pieces: impl Fn(usize) -> usize,
-        piece: impl Fn(usize, usize),
+        part: impl Fn(usize, Range<usize>),
     ) {
         let threads = self.table.seats.len();
         for group in 0..groups {
             let count = pieces(group);
-            let part = self.index * count / threads..(self.index + 1) * count / threads;
-            part.for_each(|i| piece(group, i));
+            // Single pieces go around.
+            let index = if count == 1 { (self.index + group) % threads } else { self.index };
+            let own = index * count / threads..(index + 1) * count / threads;
+            if !own.is_empty() {
+                part(group, own);
+            }
         }
         self.meet();
     }

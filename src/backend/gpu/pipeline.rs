@@ -93,7 +93,7 @@ impl Pipelines {
                 wgpu::BindingType::Buffer {
                     ty: wgpu::BufferBindingType::Uniform,
                     has_dynamic_offset: true,
-                    min_binding_size: wgpu::BufferSize::new(size_of::<Step>() as u64),
+                    min_binding_size: wgpu::BufferSize::new(Step::BYTES as u64),
                 },
             )],
         });
@@ -121,7 +121,7 @@ impl Pipelines {
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
                     offset: 0,
-                    size: wgpu::BufferSize::new(size_of::<Step>() as u64),
+                    size: wgpu::BufferSize::new(Step::BYTES as u64),
                 }),
             }],
         })

@@ -1,84 +1,12 @@
-//! Augmentation: each time that an image is seen in training, it is shifted, turned, scaled, sheared,
-//! bent, covered and dirtied by chance (Simard, Steinkraus, Platt 2003; DeVries, Taylor 2017).
+//! What happens to one image, pixel by pixel.
 //!
 //! Images are bytes, and everything is computed in whole numbers, so that every device makes the same
 //! image to the bit: coordinates and factors in units of 1/4096 ("Q12"), weights of the four pixels
 //! between which a point lies in 1/64. Only the result becomes a float, exactly. What happens to an
 //! image follows from the run's key, the epoch and the row's position in the epoch's order.
 
-use crate::error::{Error, Result, serde_as_text, unknown};
+use super::Augment;
 use crate::random::threefry;
-use std::fmt;
-use std::str::FromStr;
-
-/// What may happen to an image, each up to the amount that is given; 0 is nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Augment {
-    /// Pixels to each side.
-    pub shift: f32,
-    /// Degrees to each side, about the centre.
-    pub rotation: f32,
-    /// The part by which it grows or shrinks.
-    pub scale: f32,
-    /// Degrees of shear to each side.
-    pub shear: f32,
-    /// Pixels by which a point moves in an elastic deformation, and the distance over which
-    /// such movements change, in pixels.
-    pub elastic: [f32; 2],
-    /// What is added to a pixel or taken from it, of 255.
-    pub noise: f32,
-    /// The side of a square that is covered with zeros, in pixels.
-    pub cutout: f32,
-}
-
-/// The names of the amounts, with the largest that each may have.
-const AMOUNTS: [(&str, f32); 7] = [
-    ("shift", 64.0),
-    ("rotation", 45.0),
-    ("scale", 0.5),
-    ("shear", 45.0),
-    ("elastic", 32.0),
-    ("noise", 255.0),
-    ("cutout", 1024.0),
-];
-
-/// What suits digits and other small drawings.
-const STANDARD: Augment = Augment {
-    shift: 1.5,
-    rotation: 10.0,
-    scale: 0.1,
-    shear: 8.0,
-    elastic: [2.5, 7.0],
-    noise: 0.0,
-    cutout: 0.0,
-};
-
-impl Augment {
-    fn amounts(&self) -> [f32; 7] {
-        let Augment { shift, rotation, scale, shear, elastic, noise, cutout } = *self;
-        [shift, rotation, scale, shear, elastic[0], noise, cutout]
-    }
-
-    /// Checks the amounts.
-    ///
-    /// # Errors
-    /// For an amount that is negative or beyond what makes sense.
-    pub fn check(&self) -> Result<()> {
-        for ((name, most), amount) in AMOUNTS.into_iter().zip(self.amounts()) {
-            if !(0.0..=most).contains(&amount) {
-                return Err(Error::usage(format!("{name} by {amount}"))
-                    .at("--augment")
-                    .help(format!("it is from 0 to {most}")));
-            }
-        }
-        if !(1.0..=1024.0).contains(&self.elastic[1]) && self.elastic[0] > 0.0 {
-            return Err(Error::usage(format!("elastic over {} pixels", self.elastic[1]))
-                .at("--augment")
-                .help("movements change over 1 to 1024 pixels; usual is a quarter of the image"));
-        }
-        Ok(())
-    }
-}
 
 /// Augmentation of images of a known shape, as the kernels take it: amounts in Q12, angles in
 /// radians.
@@ -155,10 +83,21 @@ pub struct Image {
     shift: [i32; 2],
     /// The covered square's first column and row.
     covered: [i32; 2],
-    /// Movements at the points of a grid, x and y.
+    /// The elastic deformation, where there is one.
+    bend: Option<Bend>,
+}
+
+/// Movements that were drawn for the points of a grid, and between which points each pixel lies.
+#[derive(Debug, Clone)]
+struct Bend {
+    /// Of the points of the grid, x and y.
     movements: Vec<[i32; 2]>,
     /// Points of the grid in a row.
-    across: u32,
+    across: usize,
+    /// For each column of pixels the column of the grid before it, and the weight of the next one.
+    columns: Vec<(usize, i32)>,
+    /// The same for each row.
+    rows: Vec<(usize, i32)>,
 }
 
 /// A random number in [−amount, amount): the upper 13 bits of `bits`.
@@ -199,9 +138,7 @@ impl Image {
         let matrix = [cosine, times(cosine, shear) - sine, sine, times(sine, shear) + cosine];
         let [width, height, _] = of.shape;
         let side = of.cutout as i32 / 2;
-        let (across, down) = (width / of.spacing + 2, height / of.spacing + 2);
-        let points = if of.elastic > 0 { across * down } else { 0 };
-        let movement = |i: u32| draw(ELASTIC_DRAWS + i).map(|bits| signed(bits, of.elastic));
+        let bend = || Bend::new(of, |i| draw(ELASTIC_DRAWS + i));
         Image {
             of,
             key,
@@ -209,8 +146,7 @@ impl Image {
             matrix: matrix.map(|m| times(m, size)),
             shift: [x, y].map(|bits| signed(bits, of.shift)),
             covered: [(left % width) as i32 - side, (top % height) as i32 - side],
-            movements: (0..points).map(movement).collect(),
-            across,
+            bend: (of.elastic > 0).then(bend),
         }
     }
 
@@ -254,104 +190,47 @@ impl Image {
     fn source(&self, x: u32, y: u32) -> [i32; 2] {
         let [width, height, _] = self.of.shape.map(|n| n as i32);
         let d = [2 * x as i32 - (width - 1), 2 * y as i32 - (height - 1)];
-        let [bend_x, bend_y] = self.bend(x, y);
+        let [bend_x, bend_y] = self.bend.as_ref().map_or([0; 2], |bend| bend.at(x, y));
         let [m0, m1, m2, m3] = self.matrix;
         [
             ((m0 * d[0] + m1 * d[1]) >> 1) + ((width - 1) << 11) + self.shift[0] + bend_x,
             ((m2 * d[0] + m3 * d[1]) >> 1) + ((height - 1) << 11) + self.shift[1] + bend_y,
         ]
     }
+}
 
-    /// The movement of an elastic deformation, between those drawn for the points of a grid.
-    fn bend(&self, x: u32, y: u32) -> [i32; 2] {
-        if self.movements.is_empty() {
-            return [0; 2];
+impl Bend {
+    fn new(of: Augmentation, draw: impl Fn(u32) -> [u32; 2]) -> Self {
+        let [width, height, _] = of.shape;
+        let spacing = of.spacing;
+        let [across, down] = [width, height].map(|side| side / spacing + 2);
+        let movement = |i: u32| draw(i).map(|bits| signed(bits, of.elastic));
+        let cell = |at: u32| ((at / spacing) as usize, smooth_step(at % spacing, spacing));
+        Bend {
+            movements: (0..across * down).map(movement).collect(),
+            across: across as usize,
+            columns: (0..width).map(cell).collect(),
+            rows: (0..height).map(cell).collect(),
         }
-        let spacing = self.of.spacing;
-        let (wx, wy) = (smooth_step(x % spacing, spacing), smooth_step(y % spacing, spacing));
-        let point = y / spacing * self.across + x / spacing;
-        let at = |i: u32| self.movements[i as usize];
-        let corners =
-            [at(point), at(point + 1), at(point + self.across), at(point + self.across + 1)];
+    }
+
+    /// The movement of the pixel in column x and row y, between those of the points around it.
+    fn at(&self, x: u32, y: u32) -> [i32; 2] {
+        let ((column, wx), (row, wy)) = (self.columns[x as usize], self.rows[y as usize]);
+        let point = row * self.across + column;
+        let corner = |i: usize| self.movements[i];
+        let corners = [
+            corner(point),
+            corner(point + 1),
+            corner(point + self.across),
+            corner(point + self.across + 1),
+        ];
         [0, 1].map(|axis| {
             let [a, b, c, d] = corners.map(|movement| movement[axis]);
             let upper = (a * (256 - wx) + b * wx) >> 8;
             let lower = (c * (256 - wx) + d * wx) >> 8;
             (upper * (256 - wy) + lower * wy) >> 8
         })
-    }
-}
-
-serde_as_text!(Augment);
-
-impl fmt::Display for Augment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let given = AMOUNTS.into_iter().zip(self.amounts()).filter(|(_, amount)| *amount != 0.0);
-        for (i, ((name, _), amount)) in given.enumerate() {
-            let between = if i > 0 { "+" } else { "" };
-            match name {
-                "elastic" => write!(f, "{between}{name}({amount},{})", self.elastic[1])?,
-                _ => write!(f, "{between}{name}({amount})")?,
-            }
-        }
-        if *self == Augment::default() {
-            f.write_str("none")?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for Augment {
-    type Err = Error;
-
-    /// Reads `standard`, `none`, or a sum such as `shift(2)+rotation(10)+elastic(3,7)`.
-    fn from_str(text: &str) -> Result<Self> {
-        let mut augment = match text.trim() {
-            "standard" => return Ok(STANDARD),
-            "none" => return Ok(Augment::default()),
-            _ => Augment { elastic: [0.0, STANDARD.elastic[1]], ..Augment::default() },
-        };
-        for part in text.split('+').map(str::trim) {
-            let (name, amount) = part.split_once('(').unwrap_or((part, ""));
-            let names = AMOUNTS.map(|(name, _)| name);
-            if !names.contains(&name) {
-                return Err(unknown(
-                    "augmentation",
-                    name,
-                    &[&names[..], &["standard", "none"]].concat(),
-                ));
-            }
-            let place = |what: String| {
-                Error::usage(what)
-                    .at(part)
-                    .help("write for example shift(2)+rotation(10)+elastic(3,7)")
-            };
-            let amounts = amount.strip_suffix(')').ok_or_else(|| place("no amount".into()))?;
-            let mut amounts = amounts.split(',').map(|amount| {
-                amount.trim().parse::<f32>().map_err(|_| place(format!("{amount:?} is no amount")))
-            });
-            let first = amounts.next().unwrap_or(Ok(0.0))?;
-            match name {
-                "shift" => augment.shift = first,
-                "rotation" => augment.rotation = first,
-                "scale" => augment.scale = first,
-                "shear" => augment.shear = first,
-                "elastic" => {
-                    augment.elastic[0] = first;
-                    augment.elastic[1] = amounts.next().unwrap_or(Ok(augment.elastic[1]))?;
-                }
-                "noise" => augment.noise = first,
-                _ => augment.cutout = first,
-            }
-            if amounts.next().is_some() {
-                return Err(place("too many amounts".into()));
-            }
-        }
-        if augment.elastic[0] == 0.0 {
-            augment.elastic[1] = 0.0;
-        }
-        augment.check()?;
-        Ok(augment)
     }
 }
 
@@ -432,26 +311,5 @@ mod tests {
         let noisy = image("noise(30)", shape, 1, &raw);
         assert!(noisy.iter().all(|v| (70.0..=130.0).contains(v)));
         assert!(noisy.iter().fold(0.0, |m: f64, v| m.max((v - 100.0).abs())) > 25.0);
-    }
-
-    #[test]
-    fn texts_read_back_and_mistakes_are_named() {
-        for text in ["none", "shift(2)", "shift(1.5)+elastic(3,7)+noise(8)+cutout(6)"] {
-            let augment: Augment = text.parse().unwrap();
-            assert_eq!(augment.to_string(), text);
-        }
-        let standard: Augment = "standard".parse().unwrap();
-        assert_eq!(standard.to_string().parse::<Augment>().unwrap(), standard);
-        for (text, part) in [
-            ("shft(2)", "did you mean shift?"),
-            ("shift", "no amount"),
-            ("shift(x)", "\"x\" is no amount"),
-            ("shift(1,2)", "too many"),
-            ("rotation(80)", "from 0 to 45"),
-            ("elastic(3,0.5)", "over 0.5 pixels"),
-        ] {
-            let error = text.parse::<Augment>().unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        }
     }
 }

@@ -1,0 +1,68 @@
+//! A batch's inputs, for each thread its own.
+//!
+//! Where every thread has some units of the first layer, it needs all of X, for the outputs and again
+//! for the gradient. What another processor wrote takes longer to come than to be gathered again.
+
+use super::fused::goes_by_units;
+use crate::gemm::Aligned;
+use crate::kernels::fused::{Reach, Rows};
+use crate::program::{Op, Program};
+use crate::real::Real;
+use crate::tensor::TensorId;
+
+/// Threads up to which each gathers all rows for itself: gathering takes no less time with more of
+/// them, while what else a step does takes less.
+const MOST_THREADS: usize = 4;
+
+/// X of all threads but the first, which has the program's tensor.
+#[derive(Debug)]
+pub(super) struct Inputs<T> {
+    x: TensorId,
+    copies: Vec<(Aligned<T>, *mut T)>,
+    cols: usize,
+}
+
+// SAFETY: the pointers are to what the copies own, each of which one thread uses.
+unsafe impl<T: Send> Send for Inputs<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Inputs<T> {}
+
+impl<T: Real> Inputs<T> {
+    /// Room for the copies, if `program` has a step in which they help. Inputs that are dropped or
+    /// augmented cost more than to come from another processor.
+    pub(super) fn new(program: &Program, threads: usize) -> Option<Self> {
+        let helps = |rows: &Rows| {
+            let plain = rows.augmentation.is_none() && rows.input_dropout.is_none();
+            rows.reach == Reach::Deltas && rows.from == 0 && plain
+        };
+        let rows = program.ops.iter().filter_map(|op| match op {
+            Op::Rows(rows) => Some(rows),
+            _ => None,
+        });
+        let op =
+            rows.filter(|rows| helps(rows)).find(|op| goes_by_units(op, program, program.batch))?;
+        let cols = program.tensor(op.x).cols;
+        if !(2..=MOST_THREADS).contains(&threads) {
+            return None;
+        }
+        let copy = |_| {
+            let mut numbers = Aligned::zeros(program.batch * cols);
+            let at = numbers.as_mut_ptr();
+            (numbers, at)
+        };
+        Some(Inputs { x: op.x, copies: (1..threads).map(copy).collect(), cols })
+    }
+
+    /// Where the thread with number `thread` has the first `rows` rows, if `tensor` is X and that is
+    /// not the program's.
+    pub(super) fn of(
+        &self,
+        tensor: TensorId,
+        thread: usize,
+        rows: usize,
+    ) -> Option<(*mut T, usize)> {
+        let (numbers, at) = self.copies.get(thread.checked_sub(1)?)?;
+        assert!(rows * self.cols <= numbers.len(), "more rows than a batch has");
+        (tensor == self.x).then_some((*at, rows * self.cols))
+    }
+}

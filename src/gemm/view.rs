@@ -1,0 +1,78 @@
+//! Operands as they lie in memory.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A matrix as it is stored, or its transpose.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, T> {
+    pub(super) at: *const T,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
+    borrowed: PhantomData<&'a [T]>,
+}
+
+impl<'a, T> View<'a, T> {
+    /// The first rows · cols numbers of `data`, row by row.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        assert!(rows.checked_mul(cols).is_some_and(|len| len <= data.len()), "operand too short");
+        // SAFETY: that many numbers are borrowed.
+        unsafe { Self::from_raw(data.as_ptr(), rows, cols) }
+    }
+
+    /// A matrix of which some parts may belong to others, as long as only parts are read that
+    /// don't.
+    ///
+    /// # Safety
+    /// `at` points at rows · cols numbers in one allocation, and what is read of them is not written
+    /// meanwhile.
+    #[must_use]
+    pub unsafe fn from_raw(at: *const T, rows: usize, cols: usize) -> Self {
+        View { at, rows, cols, row_stride: cols, col_stride: 1, borrowed: PhantomData }
+    }
+
+    /// The transpose.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        let View { rows, cols, row_stride, col_stride, .. } = self;
+        View { rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride, ..self }
+    }
+
+    /// Some of the rows.
+    ///
+    /// # Panics
+    /// When the matrix doesn't have them.
+    #[must_use]
+    pub fn some_rows(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.rows, "rows outside of the operand");
+        // Of an empty range no element is read.
+        View { at: self.at.wrapping_add(range.start * self.row_stride), rows: range.len(), ..self }
+    }
+
+    /// Some of the columns.
+    ///
+    /// # Panics
+    /// When the matrix doesn't have them.
+    #[must_use]
+    pub fn some_cols(self, range: Range<usize>) -> Self {
+        self.transposed().some_rows(range).transposed()
+    }
+
+    /// Numbers next to each other, from (row, col) on along the dimension whose stride is 1.
+    ///
+    /// # Safety
+    /// They are inside the matrix.
+    pub(super) unsafe fn run(&self, row: usize, col: usize, len: usize) -> &'a [T] {
+        // SAFETY: the caller's, and that of whoever made the view.
+        unsafe {
+            let at = self.at.add(row * self.row_stride + col * self.col_stride);
+            std::slice::from_raw_parts(at, len)
+        }
+    }
+}
