@@ -25,6 +25,10 @@ struct Text<'a> {
     operands: [Operand<'a>; 2],
 }
 
+/// The variable for squares. No invocation reads more than one, so that the two operands share it:
+/// sixteen registers less are what lets a multiprocessor hold two of the largest blocks.
+const SQUARE: &str = "next_square";
+
 /// What an invocation reads of an operand at a time, and brings into workgroup memory.
 struct Load {
     /// The variable that holds it meanwhile: a quad, or a square of four quads.
@@ -60,9 +64,12 @@ impl Text<'_> {
         let mut busy = 0;
         for (i, operand) in self.operands.iter().enumerate() {
             let (letter, corner, side) = [("a", "top", rows / 4), ("b", "left", cols / 4)][i];
-            let mut load = |number: usize, guard, k: String, quad: String| {
+            let mut load = |number: usize, guard: Option<String>, k: String, quad: String| {
                 loads.push(Load {
-                    variable: format!("next_{letter}{number}"),
+                    variable: match &guard {
+                        Some(_) => SQUARE.into(),
+                        None => format!("next_{letter}{number}"),
+                    },
                     guard,
                     call: format!(
                         "{}_{letter}({corner} + {quad} * 4u, first + {k}, depth)",
@@ -153,9 +160,12 @@ impl Text<'_> {
         writeln!(out, "    let rest = depth % (STRETCH * {slices}u);")?;
         writeln!(out, "    let rounds = depth / (STRETCH * {slices}u) * steps")?;
         writeln!(out, "        + min((rest + {}u) / {depth}u, steps);", depth - 1)?;
-        for Load { variable, guard, .. } in self.loads() {
-            let kind = if guard.is_some() { "mat4x4" } else { "vec4" };
-            writeln!(out, "    var {variable} = {kind}<f32>();")?;
+        let loads = self.loads();
+        if loads.iter().any(|load| load.guard.is_some()) {
+            writeln!(out, "    var {SQUARE} = mat4x4<f32>();")?;
+        }
+        for Load { variable, .. } in loads.iter().filter(|load| load.guard.is_none()) {
+            writeln!(out, "    var {variable} = vec4<f32>();")?;
         }
         writeln!(out, "    var first = slice * STRETCH;")?;
         self.write_loads(out, "    ")?;
