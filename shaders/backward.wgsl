@@ -12,8 +12,12 @@ struct Backward {
     constant1: f32, // β₂ or α
     constant2: f32, // ε
     groups0: u32,   // workgroups of the first update; the rest compute δ_l or the second
+    parts: u32,     // parts that the batch is cut into for the updates
+    rows: u32,      // rows of each
+    len: u32,       // all parameters
     sign0: f32,     // of the biases; 0 without
     sign1: f32,
+    padding0: u32,
     update0: vec4<u32>, // n, k, and where W and b lie
     update1: vec4<u32>,
     delta: vec4<u32>,   // n, k, and where W lies: δ_l is (B, n), δ_{l+1} is (B, k)
@@ -21,48 +25,37 @@ struct Backward {
 
 @group(1) @binding(0) var<uniform> p: Backward;
 @group(1) @binding(1) var<storage, read_write> w: array<f32>;      // all parameters
-@group(1) @binding(2) var<storage, read_write> first: array<f32>;  // as many, or unused
+@group(1) @binding(2) var<storage, read_write> first: array<f32>;  // as many, or unused; see PARTS
 @group(1) @binding(3) var<storage, read_write> second: array<f32>; // as many, or unused
-@group(1) @binding(4) var<storage, read> d0: array<f32>;           // δ of the first update: (B, n)
-@group(1) @binding(5) var<storage, read> a0: array<f32>;           // its layer's input: (B, k)
+// The operands are declared by src/kernels/tile: d0, δ of the first update: (B, n), and a0, its
+// layer's input: (B, k).
 
 // No binding is left for a third state: rules that need one run the plain plan.
 fn largest_so_far(i: u32, v: f32) -> f32 {
     return v;
 }
 
+override PARTS: bool = false; // sums over parts go to `first`, (parts, all), in place of the step
+
 var<private> task: vec4<u32>; // the update at hand: n, k, and where W and b lie
 var<private> sign: f32;       // of its bias
+var<private> part: vec2<u32>; // the part of the batch, and its first row
 
-fn update_a(row: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var i = 0u; i < 4u; i++) {
-        if (k < now.rows && row + i < task.x) {
-            value[i] = delta_at(k * task.x + row + i);
-        }
+fn put(at: u32, gradient: f32) {
+    if (PARTS) {
+        first[part.x * p.len + at] = gradient;
+    } else {
+        update(at, gradient);
     }
-    return value;
-}
-
-fn update_b(col: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var j = 0u; j < 4u; j++) {
-        if (k < now.rows && col + j < task.y) {
-            value[j] = input_at(k * task.y + col + j);
-        } else if (col + j == task.y) {
-            value[j] = 1.0;
-        }
-    }
-    return value;
 }
 
 // Four elements of a row of ∂E/∂W, with ∂E/∂b behind the last.
 fn update_store(row: u32, col: u32, gradient: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {
         if (row < task.x && col + j < task.y) {
-            update(task.z + row * task.y + col + j, gradient[j]);
+            put(task.z + row * task.y + col + j, gradient[j]);
         } else if (row < task.x && col + j == task.y && sign != 0.0) {
-            update(task.w + row, sign * gradient[j]);
+            put(task.w + row, sign * gradient[j]);
         }
     }
 }
@@ -73,12 +66,19 @@ fn corner(tile: u32, cols: u32) -> vec2<u32> {
     return vec2<u32>(tile / across * ROWS, tile % across * COLS);
 }
 
-// Block `tile` of an update.
+// Block `tile` of an update, counted over all parts.
 fn update_block(lane: u32, tile: u32, shape: vec4<u32>, bias_sign: f32) {
     task = shape;
     sign = bias_sign;
-    let at = corner(tile, shape.y + u32(bias_sign != 0.0));
-    if (at.x < shape.x) {
-        update_product(lane, at.x, at.y, now.rows);
+    let cols = shape.y + u32(bias_sign != 0.0);
+    let blocks = (shape.x + ROWS - 1u) / ROWS * ((cols + COLS - 1u) / COLS);
+    let which = tile / blocks;
+    if (which >= p.parts) {
+        return;
     }
+    part = vec2<u32>(which, which * p.rows);
+    let at = corner(tile % blocks, cols);
+    // A part of a ragged batch may have no rows: its sums are 0.
+    let rows = min(p.rows, now.rows - min(part.y, now.rows));
+    update_product(lane, at.x, at.y, rows);
 }

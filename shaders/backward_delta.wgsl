@@ -3,36 +3,16 @@
 override ACTIVATION: u32 = 0u; // σ_l
 override PARAMETER: f32 = 0.0;
 
-@group(1) @binding(6) var<storage, read> above: array<f32>;     // δ_{l+1}: (B, k)
+// above: δ_{l+1}, (B, k), an operand, is declared by src/kernels/tile.
 @group(1) @binding(7) var<storage, read> z: array<f32>;         // Z_l: (B, n)
 @group(1) @binding(8) var<storage, read_write> out: array<f32>; // δ_l: (B, n)
 
-fn delta_at(i: u32) -> f32 {
-    return d0[i];
+fn w_at(i: u32) -> f32 {
+    return w[i];
 }
 
-fn input_at(i: u32) -> f32 {
-    return a0[i];
-}
-
-fn delta_a(row: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var i = 0u; i < 4u; i++) {
-        if (row + i < now.rows && k < p.delta.y) {
-            value[i] = above[(row + i) * p.delta.y + k];
-        }
-    }
-    return value;
-}
-
-fn delta_b(col: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var j = 0u; j < 4u; j++) {
-        if (col + j < p.delta.x && k < p.delta.y) {
-            value[j] = w[p.delta.z + k * p.delta.x + col + j];
-        }
-    }
-    return value;
+fn w_four(i: u32) -> vec4<f32> {
+    return vec4<f32>(w[i], w[i + 1u], w[i + 2u], w[i + 3u]);
 }
 
 fn delta_store(row: u32, col: u32, value: vec4<f32>) {

@@ -1,22 +1,36 @@
 // Two updates, the last of a step.
 
-@group(1) @binding(6) var<storage, read> d1: array<f32>; // δ of the second update: (B, n)
-@group(1) @binding(7) var<storage, read> a1: array<f32>; // its layer's input: (B, k)
+// The operands of the second, declared by src/kernels/tile too: d1, its δ: (B, n), and a1, its
+// layer's input: (B, k).
 
 var<private> is_second: bool;
 
 fn delta_at(i: u32) -> f32 {
     if (is_second) {
-        return d1[i];
+        return d1_at(i);
     }
-    return d0[i];
+    return d0_at(i);
+}
+
+fn delta_four(i: u32) -> vec4<f32> {
+    if (is_second) {
+        return d1_four(i);
+    }
+    return d0_four(i);
 }
 
 fn input_at(i: u32) -> f32 {
     if (is_second) {
-        return a1[i];
+        return a1_at(i);
     }
-    return a0[i];
+    return a0_at(i);
+}
+
+fn input_four(i: u32) -> vec4<f32> {
+    if (is_second) {
+        return a1_four(i);
+    }
+    return a0_four(i);
 }
 
 fn updates(lane: u32, group: u32) {

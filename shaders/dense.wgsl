@@ -4,31 +4,25 @@
 struct Dense {
     n: u32,
     k: u32,
+    parts: u32, // the inner dimension is cut into: 1, or the number of its stretches
     bias_sign: f32,
 }
 
 override BIAS: bool = false;
-override STORE_Z: bool = true;  // Z is wanted besides A, or alone
+override STORE_Z: bool = true;  // Z is wanted besides A, or alone, or in parts
 override STORE_A: bool = false;
 override ACTIVATION: u32 = 0u;
 override PARAMETER: f32 = 0.0;
 
 @group(1) @binding(0) var<uniform> p: Dense;
 
-fn dense_b(col: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var j = 0u; j < 4u; j++) {
-        if (col + j < p.n && k < p.k) {
-            value[j] = w[(col + j) * p.k + k];
-        }
-    }
-    return value;
-}
+// The part at hand, and its first k.
+var<private> part: vec2<u32>;
 
 fn dense_store(row: u32, col: u32, value: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {
         if (row < now.rows && col + j < p.n) {
-            let i = row * p.n + col + j;
+            let i = (row * p.parts + part.x) * p.n + col + j;
             var total = value[j];
             if (BIAS) {
                 total += p.bias_sign * bias[col + j];
@@ -44,12 +38,18 @@ fn dense_store(row: u32, col: u32, value: vec4<f32>) {
 }
 
 fn dense(lane: u32, group: u32) {
-    let across = (p.n + COLS - 1u) / COLS;
+    let across = (p.n + COLS - 1u) / COLS * p.parts;
     let top = group / across * ROWS;
-    let left = group % across * COLS;
+    let left = group % across / p.parts * COLS;
     if (top >= now.rows) {
         return;
     }
+    var depth = p.k;
+    if (p.parts > 1u) {
+        let which = group % p.parts;
+        part = vec2<u32>(which, which * STRETCH);
+        depth = min(STRETCH, p.k - part.y);
+    }
     begin(lane, top, left);
-    dense_product(lane, top, left, p.k);
+    dense_product(lane, top, left, depth);
 }

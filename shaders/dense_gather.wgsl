@@ -6,7 +6,7 @@ override BYTES: bool = false;
 @group(1) @binding(1) var<storage, read> data: array<u32>;         // (N, k)
 @group(1) @binding(2) var<storage, read> affine: array<vec2<f32>>; // (k): shift, scale
 @group(1) @binding(3) var<storage, read_write> x: array<f32>;      // (B, k)
-@group(1) @binding(4) var<storage, read> w: array<f32>;            // (n, k)
+// w: (n, k), an operand, is declared by src/kernels/tile.
 @group(1) @binding(5) var<storage, read> bias: array<f32>;         // (n)
 @group(1) @binding(6) var<storage, read_write> z: array<f32>;      // (B, n)
 @group(1) @binding(7) var<storage, read_write> a: array<f32>;      // (B, n)
@@ -24,21 +24,36 @@ fn begin(lane: u32, top: u32, left: u32) {
     workgroupBarrier();
 }
 
-fn dense_a(row: u32, k: u32) -> vec4<f32> {
+// Input `k` of a row.
+fn gathered_at(row: u32, k: u32) -> f32 {
+    let at = source[row - block.x] * p.k + k;
+    var raw: f32;
+    if (BYTES) {
+        raw = f32((data[at / 4u] >> (8u * (at % 4u))) & 0xFFu);
+    } else {
+        raw = bitcast<f32>(data[at]);
+    }
+    let value = (raw - affine[k].x) * affine[k].y;
+    if (block.y == 1u) {
+        x[row * p.k + k] = value;
+    }
+    return value;
+}
+
+// Inputs `k` … `k + 3`, where rows have a multiple of four: bytes lie in one word.
+fn gathered_four(row: u32, k: u32) -> vec4<f32> {
+    let at = source[row - block.x] * p.k + k;
+    var raw: vec4<f32>;
+    if (BYTES) {
+        raw = vec4<f32>((vec4<u32>(data[at / 4u]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xFFu));
+    } else {
+        raw = bitcast<vec4<f32>>(vec4<u32>(data[at], data[at + 1u], data[at + 2u], data[at + 3u]));
+    }
     var value = vec4<f32>();
     for (var i = 0u; i < 4u; i++) {
-        if (row + i < now.rows && k < p.k) {
-            let at = source[row + i - block.x] * p.k + k;
-            var raw: f32;
-            if (BYTES) {
-                raw = f32((data[at / 4u] >> (8u * (at % 4u))) & 0xFFu);
-            } else {
-                raw = bitcast<f32>(data[at]);
-            }
-            value[i] = (raw - affine[k].x) * affine[k].y;
-            if (block.y == 1u) {
-                x[(row + i) * p.k + k] = value[i];
-            }
+        value[i] = (raw[i] - affine[k + i].x) * affine[k + i].y;
+        if (block.y == 1u) {
+            x[row * p.k + k + i] = value[i];
         }
     }
     return value;

@@ -21,7 +21,7 @@ struct Gradient {
 }
 
 @group(1) @binding(0) var<uniform> p: Gradient;
-@group(1) @binding(1) var<storage, read> arena: array<f32>;
+// arena, in which δ and A lie, holds the operands and is declared by src/kernels/tile.
 @group(1) @binding(2) var<storage, read> scores: array<vec4<f32>>;     // (B): loss, right, d², |d|
 @group(1) @binding(3) var<storage, read_write> sums: array<vec4<f32>>; // (1)
 
@@ -29,30 +29,6 @@ struct Gradient {
 var<private> shape: vec4<u32>;
 var<private> places: vec4<u32>;
 var<private> part: vec3<u32>;
-
-fn gradient_a(row: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    let r = part.y + k;
-    for (var i = 0u; i < 4u; i++) {
-        if (r < part.z && row + i < shape.x) {
-            value[i] = arena[shape.z + r * shape.x + row + i];
-        }
-    }
-    return value;
-}
-
-fn gradient_b(col: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    let r = part.y + k;
-    for (var j = 0u; j < 4u; j++) {
-        if (r < part.z && col + j < shape.y) {
-            value[j] = arena[shape.w + r * shape.y + col + j];
-        } else if (col + j == shape.y) {
-            value[j] = 1.0;
-        }
-    }
-    return value;
-}
 
 fn gradient_store(row: u32, col: u32, value: vec4<f32>) {
     let sign = bitcast<f32>(places.w);

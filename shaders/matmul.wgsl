@@ -13,41 +13,13 @@ struct Matmul {
     bias_sign: f32,
 }
 
-override TRANSPOSE_A: bool = false; // A is stored as (k, m)
-override TRANSPOSE_B: bool = false; // B is stored as (n, k)
 override BIAS: bool = false;
 override ADD: bool = false; // C += A·B
 
 @group(1) @binding(0) var<uniform> p: Matmul;
-@group(1) @binding(1) var<storage, read> a: array<f32>;
-@group(1) @binding(2) var<storage, read> b: array<f32>;
+// a and b, the operands, are declared by src/kernels/tile.
 @group(1) @binding(3) var<storage, read> bias: array<f32>; // (n)
 @group(1) @binding(4) var<storage, read_write> c: array<f32>;
-
-fn matmul_a(row: u32, k: u32) -> vec4<f32> {
-    let m = extent(p.m);
-    let depth = extent(p.k);
-    let at = p.k_first + k;
-    var value = vec4<f32>();
-    for (var i = 0u; i < 4u; i++) {
-        if (at < depth && k < p.k_count && row + i < m) {
-            value[i] = a[select((row + i) * depth + at, at * m + row + i, TRANSPOSE_A)];
-        }
-    }
-    return value;
-}
-
-fn matmul_b(col: u32, k: u32) -> vec4<f32> {
-    let depth = extent(p.k);
-    let at = p.k_first + k;
-    var value = vec4<f32>();
-    for (var j = 0u; j < 4u; j++) {
-        if (at < depth && k < p.k_count && col + j < p.n) {
-            value[j] = b[select(at * p.n + col + j, (col + j) * depth + at, TRANSPOSE_B)];
-        }
-    }
-    return value;
-}
 
 fn matmul_store(row: u32, col: u32, value: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {

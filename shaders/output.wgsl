@@ -4,6 +4,8 @@ struct Output {
     cols: u32,
     loss_parameter: f32, // of the loss
     threshold: f32,      // above it, a single output says yes
+    parts: u32,          // of Z_L, where it comes in parts
+    bias_sign: f32,      // of its bias then
 }
 
 override CLASSES: bool = false;
@@ -14,8 +16,6 @@ override PARAMETER: f32 = 0.0;
 
 @group(1) @binding(0) var<uniform> p: Output;
 @group(1) @binding(1) var<storage, read> labels: array<u32>;             // (N) classes, or (N, targets) numbers
-@group(1) @binding(2) var<storage, read> y: array<f32>;                  // A_L: (B, cols)
-@group(1) @binding(3) var<storage, read> z: array<f32>;                  // Z_L: (B, cols)
 @group(1) @binding(4) var<storage, read> unit: array<f32>;               // (targets): users' units in one of ours
 @group(1) @binding(5) var<storage, read> weights: array<f32>;            // (N): of the data set's rows
 @group(1) @binding(6) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
@@ -46,22 +46,13 @@ fn put_slope(row: u32, j: u32, slope: f32) {
         if (SOFTMAX) {
             delta[i] = slope;
         } else {
-            delta[i] = slope * activation_derivative(ACTIVATION, PARAMETER, z[i]);
+            delta[i] = slope * activation_derivative(ACTIVATION, PARAMETER, z_at(row, j));
         }
     }
 }
 
-// One workgroup for each row.
-@compute @workgroup_size(64)
-fn output(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = flat(group, groups);
-    if (row >= now.rows) {
-        return;
-    }
+// By a workgroup for each row.
+fn output_row(lane: u32, row: u32) {
     source = permute(now.first + row);
     let score = loss_row(lane, row, true, p.cols, p.loss_parameter, p.threshold);
     if (lane == 0u) {

@@ -30,7 +30,7 @@ override CLASSES: bool = false;
 @group(1) @binding(1) var<storage, read> data: array<u32>;
 @group(1) @binding(2) var<storage, read> affine: array<vec2<f32>>;
 @group(1) @binding(3) var<storage, read> labels: array<u32>;
-@group(1) @binding(4) var<storage, read> w: array<f32>;
+// w, all parameters, is declared by src/kernels/tile: weights are operands.
 @group(1) @binding(5) var<storage, read> unit: array<f32>;
 @group(1) @binding(6) var<storage, read> weights: array<f32>;
 @group(1) @binding(7) var<storage, read_write> arena: array<f32>;
@@ -84,31 +84,11 @@ fn row_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     return best;
 }
 
-fn rows_of_input(row: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var i = 0u; i < 4u; i++) {
-        if (row + i < now.rows && k < shape.x) {
-            value[i] = arena[input + (row + i) * shape.x + k];
-        }
-    }
-    return value;
+fn arena_at(i: u32) -> f32 {
+    return arena[i];
 }
 
 // Z = A Wᵀ ± b, and A = σ(Z) behind it.
-fn forward_a(row: u32, k: u32) -> vec4<f32> {
-    return rows_of_input(row, k);
-}
-
-fn forward_b(col: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var j = 0u; j < 4u; j++) {
-        if (col + j < shape.y && k < shape.x) {
-            value[j] = w[weight + (col + j) * shape.x + k];
-        }
-    }
-    return value;
-}
-
 fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
     let more = p.table[layer * 3u + 2u];
@@ -118,7 +98,7 @@ fn forward_store(row: u32, col: u32, value: vec4<f32>) {
             let at = row * shape.y + col + j;
             var z = value[j];
             if (sign != 0.0) {
-                z += sign * w[p.table[layer * 3u].w + col + j];
+                z += sign * w_at(p.table[layer * 3u].w + col + j);
             }
             arena[places.x + at] = z;
             if (places.w != SOFTMAX) {
@@ -129,20 +109,6 @@ fn forward_store(row: u32, col: u32, value: vec4<f32>) {
 }
 
 // δ W ⊙ σ′(Z) of the layer below.
-fn backward_a(row: u32, k: u32) -> vec4<f32> {
-    return rows_of_input(row, k);
-}
-
-fn backward_b(col: u32, k: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    for (var j = 0u; j < 4u; j++) {
-        if (col + j < shape.y && k < shape.x) {
-            value[j] = w[weight + k * shape.y + col + j];
-        }
-    }
-    return value;
-}
-
 fn backward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
     let parameter = bitcast<f32>(p.table[layer * 3u + 2u].y);

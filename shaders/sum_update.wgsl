@@ -1,4 +1,5 @@
-// The parts of every gradient added up in order, and the optimiser's step on its parameter.
+// The parts of every gradient added up in order, and the optimiser's step on its parameter; where
+// it is asked for, the scores of the batch are added up beside them by the first workgroup.
 
 struct SumUpdate {
     decay: f32,
@@ -16,6 +17,10 @@ struct SumUpdate {
 @group(1) @binding(3) var<storage, read_write> first: array<f32>;  // (len), or unused
 @group(1) @binding(4) var<storage, read_write> second: array<f32>; // (len), or unused
 @group(1) @binding(5) var<storage, read_write> third: array<f32>;  // (len), or unused
+@group(1) @binding(6) var<storage, read> scores: array<vec4<f32>>;     // (B): loss, right, d², |d|
+@group(1) @binding(7) var<storage, read_write> sums: array<vec4<f32>>; // (1)
+
+override SCORES: bool = false;
 
 @compute @workgroup_size(64)
 fn sum_update(
@@ -23,7 +28,18 @@ fn sum_update(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = flat(group, groups) * 64u + lane;
+    var block = flat(group, groups);
+    if (SCORES) {
+        if (block == 0u) {
+            let total = scores_sum(lane, 0u, now.rows);
+            if (lane == 0u) {
+                sums[0] += total;
+            }
+            return;
+        }
+        block -= 1u;
+    }
+    let i = block * 64u + lane;
     if (i >= p.len) {
         return;
     }

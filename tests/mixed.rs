@@ -393,7 +393,7 @@ fn every_block_of_a_multiplier_gives_the_same_bits() {
         .into_iter()
         .flat_map(|batch| {
             let program = program(batch);
-            program.ops.iter().flat_map(|op| program.products(op)).collect::<Vec<_>>()
+            program.ops.iter().flat_map(|op| program.products(op).shapes).collect::<Vec<_>>()
         })
         .collect();
     let mut runs = Vec::new();

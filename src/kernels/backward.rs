@@ -4,11 +4,15 @@
 //! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of the layer
 //! above with the optimiser's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
 //! The last launch of a step has two updates and no δ. Gradients are not kept.
+//!
+//! A long batch leaves the blocks of an update few and their sums long, beside a δ that is done
+//! soon. Then each update gives its gradient over parts of the batch, which one more launch adds
+//! up in order and takes the step by ([`super::gradient::SumUpdate`]): see [`part_rows`].
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::fused::ParameterGradient;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
-use super::tile::{Along, TILES, Tile, Tiling};
+use super::tile::{Along, Operand, Products, TILES, Tile, Tiling};
 use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, read, read_write, uniform};
 use crate::optim::Rule;
 use crate::tensor::{Extent, TensorId};
@@ -42,6 +46,47 @@ pub struct Backward {
     pub state: [TensorId; 2],
     /// All parameters in one row.
     pub parameters: TensorId,
+    /// Where the gradients over parts of the batch go, in place of the optimiser's step.
+    pub parts: Option<Parts>,
+}
+
+/// Gradients over parts of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parts {
+    /// The sums: (parts, all parameters).
+    pub sums: TensorId,
+    /// Rows of each part.
+    pub rows: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// Rows of each part of a batch of `batch` rows: all of them, unless the blocks of some update are
+/// so few that it takes longer than all else in its launch. That depends on the shape alone.
+///
+/// `shapes`: (n, inputs of the product) of each layer, a column for the bias included.
+#[must_use]
+pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
+    /// Workgroups that fill a large GPU.
+    const ENOUGH: usize = 512;
+    const SHORTEST: usize = 256;
+    /// Elements of the sums: what a large GPU has in its cache.
+    const MOST: usize = 1 << 22;
+    let blocks = |rows: usize, cols: usize| rows.div_ceil(32).saturating_mul(cols.div_ceil(32));
+    let update = |l: usize| shapes.get(l).map_or(0, |[n, k]| blocks(*n, *k).saturating_mul(batch));
+    let delta = |l: usize| blocks(batch, shapes[l][0]).saturating_mul(shapes[l + 1][0]);
+    // Terms that each workgroup adds up in a launch, if all have as many.
+    let hidden = shapes.len().saturating_sub(1);
+    let merged = (0..hidden).filter(|l| l + 2 < shapes.len()).map(|l| delta(l) + update(l + 2));
+    let terms = merged.chain([update(0) + update(1)]).map(|work| work / ENOUGH);
+    let wanted = batch / terms.min().unwrap_or(batch).max(SHORTEST);
+    let parameters: usize = shapes.iter().map(|[n, k]| n * k).sum();
+    let parts = wanted.min(MOST / parameters.max(1));
+    match parts {
+        0 | 1 => batch,
+        // Whole stretches.
+        parts => batch.div_ceil(parts).next_multiple_of(64),
+    }
 }
 
 uniform! {
@@ -53,8 +98,12 @@ uniform! {
         constant1: f32,
         constant2: f32,
         groups0: u32,
+        parts: u32,
+        rows: u32,
+        len: u32,
         sign0: f32,
         sign1: f32,
+        padding0: u32,
         update0: [u32; 4],
         update1: [u32; 4],
         delta: [u32; 4],
@@ -73,8 +122,30 @@ pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read("z"),
         read_write("out"),
     ];
-    let delta = |tile: &Tile| tile.product("delta", [Along::Depth, Along::Side]);
-    kernels("backward", include_str!("../../shaders/backward_delta.wgsl"), BINDINGS, delta)
+    let above = Operand {
+        source: "above",
+        at: "side * p.delta.y + k",
+        len: "now.rows",
+        row: "p.delta.y",
+        along: Along::Depth,
+        ones: false,
+    };
+    let w = Operand {
+        source: "w",
+        at: "p.delta.z + k * p.delta.x + side",
+        len: "p.delta.x",
+        row: "p.delta.x",
+        along: Along::Side,
+        ones: false,
+    };
+    let own = Own {
+        name: "backward",
+        text: include_str!("../../shaders/backward_delta.wgsl"),
+        update: ["d0", "a0"],
+        delta: Some([above, w]),
+        declared: &["d0", "a0", "above"],
+    };
+    own.kernels(BINDINGS)
 });
 
 /// [`Backward`] without one, for each of [`TILES`].
@@ -88,48 +159,83 @@ pub static UPDATES: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read("d1"),
         read("a1"),
     ];
-    let none = |_: &Tile| String::new();
-    kernels("updates", include_str!("../../shaders/backward_updates.wgsl"), BINDINGS, none)
+    let own = Own {
+        name: "updates",
+        text: include_str!("../../shaders/backward_updates.wgsl"),
+        update: ["delta", "input"],
+        delta: None,
+        declared: &["d0", "a0", "d1", "a1"],
+    };
+    own.kernels(BINDINGS)
 });
 
-fn kernels(
-    name: &str,
-    own: &'static str,
-    bindings: &'static [super::Binding],
-    delta: impl Fn(&Tile) -> String,
-) -> Vec<Kernel> {
-    let kernel = |tile: &Tile| {
-        let update = tile.product("update", [Along::Side, Along::Side]);
-        tile.kernel(
-            name,
-            name,
-            Uniform::FIELDS,
-            bindings,
-            &[
-                COMMON,
-                FUNCTIONS,
-                ACTIVATION_FUNCTIONS,
-                OPTIMIZER_FUNCTIONS,
-                include_str!("../../shaders/backward.wgsl"),
-                own,
-                &update,
-                &delta(tile),
-            ],
-        )
-    };
-    TILES.iter().map(kernel).collect()
+/// What the two kernels don't share.
+struct Own {
+    name: &'static str,
+    text: &'static str,
+    /// Where the operands of an update come from.
+    update: [&'static str; 2],
+    /// The operands of δ_l.
+    delta: Option<[Operand<'static>; 2]>,
+    /// The bindings that are operands.
+    declared: &'static [&'static str],
+}
+
+impl Own {
+    fn kernels(&self, bindings: &'static [super::Binding]) -> Vec<Kernel> {
+        let [delta, input] = self.update;
+        let a = Operand {
+            source: delta,
+            at: "(part.y + k) * task.x + side",
+            len: "task.x",
+            row: "task.x",
+            along: Along::Side,
+            ones: false,
+        };
+        let b = Operand {
+            source: input,
+            at: "(part.y + k) * task.y + side",
+            len: "task.y",
+            row: "task.y",
+            ones: true,
+            ..a
+        };
+        let kernel = |tile: &Tile| {
+            let update = tile.product("update", [a, b]);
+            let delta = self.delta.map_or_else(String::new, |of| tile.product("delta", of));
+            tile.kernel(
+                [self.name; 2],
+                Uniform::FIELDS,
+                bindings,
+                self.declared,
+                &[
+                    COMMON,
+                    FUNCTIONS,
+                    ACTIVATION_FUNCTIONS,
+                    OPTIMIZER_FUNCTIONS,
+                    include_str!("../../shaders/backward.wgsl"),
+                    self.text,
+                    &update,
+                    &delta,
+                ],
+            )
+        };
+        TILES.iter().map(kernel).collect()
+    }
 }
 
 impl Backward {
-    /// The products of the launch for a batch of `batch` rows: (m, n, k) each.
+    /// The products of the launch for a batch of `batch` rows.
     #[must_use]
-    pub fn products(&self, batch: usize, cols: impl Fn(TensorId) -> usize) -> Vec<[usize; 3]> {
-        let delta = self.delta.iter().map(|d| [batch, cols(d.out), cols(d.above)]);
-        let updates = self
-            .updates
-            .iter()
-            .map(|u| [cols(u.delta), cols(u.input) + usize::from(u.bias.is_some()), batch]);
-        updates.chain(delta).collect()
+    pub fn products(&self, batch: usize, cols: impl Fn(TensorId) -> usize) -> Products {
+        let delta = self.delta.iter().map(|d| {
+            let (n, k) = (cols(d.out), cols(d.above));
+            ([batch, n, k], [k, n])
+        });
+        let (rows, count) = self.parts.map_or((batch, 1), |parts| (parts.rows, parts.count));
+        let updates = self.updates.iter().map(|u| u.product(rows, &cols));
+        let updates = updates.flat_map(|product| std::iter::repeat_n(product, count));
+        Products::new(&updates.chain(delta).collect::<Vec<_>>())
     }
 }
 
@@ -139,22 +245,29 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
     let at = |id: TensorId| place(id).0;
     let cols = |id: TensorId| place(id).1;
     let tile = tiling.tile();
-    let mut parts = [([0; 4], 0.0, 0); 2];
-    for (update, part) in op.updates.iter().zip(&mut parts) {
+    // Without parts, the one part has all rows.
+    let (rows, count) = op.parts.map_or((u32::MAX, 1), |parts| (parts.rows as u32, parts.count));
+    let mut tasks = [([0; 4], 0.0, 0); 2];
+    for (update, task) in op.updates.iter().zip(&mut tasks) {
         let (n, k) = (cols(update.delta), cols(update.input));
         let (bias, sign) = update.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
         let covered = k as usize + usize::from(update.bias.is_some());
-        let groups = (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
-        *part = ([n, k, at(update.weight), bias], sign, groups);
+        let groups = count * (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
+        *task = ([n, k, at(update.weight), bias], sign, groups);
     }
-    let [(update0, sign0, groups0), (update1, sign1, groups1)] = parts;
+    let [(update0, sign0, groups0), (update1, sign1, groups1)] = tasks;
     let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     let tensors = |u: Option<&ParameterGradient>| {
         u.map_or([Arg::Unused; 2], |u| [u.delta, u.input].map(Arg::Tensor))
     };
     let mut overrides = tiling.overrides();
-    overrides.push(("RULE", op.rule.optimizer.code().into()));
-    let mut args = [op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec();
+    overrides.extend([
+        ("RULE", op.rule.optimizer.code().into()),
+        ("PARTS", f64::from(u8::from(op.parts.is_some()))),
+    ]);
+    let [first, second] = op.state;
+    let first = op.parts.map_or(first, |parts| parts.sums);
+    let mut args = [op.parameters, first, second].map(Arg::Tensor).to_vec();
     args.extend(tensors(op.updates.first()));
     let (kernel, delta, grid) = match &op.delta {
         Some(d) => {
@@ -185,8 +298,12 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
             constant1,
             constant2,
             groups0: groups0 as u32,
+            parts: count as u32,
+            rows,
+            len: cols(op.parameters),
             sign0,
             sign1,
+            padding0: 0,
             update0,
             update1,
             delta,

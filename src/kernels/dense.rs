@@ -3,12 +3,12 @@
 
 use super::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::matmul::{self, Form};
-use super::tile::{Along, TILES, Tile, Tiling};
+use super::tile::{self, Along, Operand, Products, TILES, Tile, Tiling};
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
 use crate::data::Storage;
-use crate::gemm::Gemm;
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::spec::{Net, Spec, Units};
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
@@ -30,18 +30,27 @@ pub struct Dense {
     pub z: TensorId,
     /// A: (B, n_l).
     pub a: TensorId,
+    /// The stretches of Z side by side, (B, stretches · n_l), in place of Z and A: see
+    /// [`is_worth_cutting`].
+    pub parts: Option<TensorId>,
 }
 
 uniform! {
-    /// The shape of W and the sign of the bias.
-    Uniform { n: u32, k: u32, bias_sign: f32 }
+    /// The shape of W, how many parts the inner dimension is cut into, and the sign of the bias.
+    Uniform { n: u32, k: u32, parts: u32, bias_sign: f32 }
 }
 
 /// [`Dense`] on the device, for each of [`TILES`].
 pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     const BINDINGS: &[super::Binding] =
         &[read("x"), read("w"), read("bias"), read_write("z"), read_write("a")];
-    kernels("dense", include_str!("../../shaders/dense_input.wgsl"), BINDINGS)
+    kernels(
+        "dense",
+        ["x", "side * p.k + part.y + k"],
+        include_str!("../../shaders/dense_input.wgsl"),
+        BINDINGS,
+        &["x", "w"],
+    )
 });
 
 /// [`Dense`] with the gathering of its input, for each of [`TILES`].
@@ -55,17 +64,33 @@ pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read_write("z"),
         read_write("a"),
     ];
-    kernels("dense_gather", include_str!("../../shaders/dense_gather.wgsl"), BINDINGS)
+    kernels(
+        "dense_gather",
+        ["gathered", "side, part.y + k"],
+        include_str!("../../shaders/dense_gather.wgsl"),
+        BINDINGS,
+        &["w"],
+    )
 });
 
-fn kernels(name: &str, input: &'static str, bindings: &'static [super::Binding]) -> Vec<Kernel> {
+fn kernels(
+    name: &str,
+    [source, at]: [&str; 2],
+    input: &'static str,
+    bindings: &'static [super::Binding],
+    operands: &[&str],
+) -> Vec<Kernel> {
+    let (along, row) = (Along::Depth, "p.k");
+    let x = Operand { source, at, len: "now.rows", row, along, ones: false };
+    let w =
+        Operand { source: "w", at: "side * p.k + part.y + k", len: "p.n", row, along, ones: false };
     let kernel = |tile: &Tile| {
-        let product = tile.product("dense", [Along::Depth, Along::Depth]);
+        let product = tile.product("dense", [x, w]);
         tile.kernel(
-            name,
-            "dense",
+            [name, "dense"],
             Uniform::FIELDS,
             bindings,
+            operands,
             &[
                 COMMON,
                 FUNCTIONS,
@@ -103,16 +128,44 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     takes(net) && widest.max(batch) <= TERMS && 4 * net.parameters() as u64 <= largest
 }
 
+/// Whether the last layer's product, of shape (m, n, k), is worth cutting along its inner dimension:
+/// where the sums are long and the blocks so few that most of a large GPU would wait for them.
+///
+/// Each stretch is then a product of its own, and [`super::output`] adds them up in order, which
+/// gives the same bits as if they had been added here. It takes no launch more.
+#[must_use]
+pub fn is_worth_cutting([m, n, k]: [usize; 3]) -> bool {
+    const ENOUGH: usize = 128;
+    const STRETCHES: std::ops::RangeInclusive<usize> = 8..=128;
+    let blocks = m.div_ceil(32).saturating_mul(n.div_ceil(32));
+    blocks < ENOUGH && STRETCHES.contains(&tile::short_stretches(k))
+}
+
+/// The products of the launch for a batch of `batch` rows and W: (n, k).
+#[must_use]
+pub fn products(op: &Dense, batch: usize, [n, k]: [usize; 2]) -> Products {
+    let of = |terms: usize| ([batch, n, terms], [k, k]);
+    match op.parts {
+        None => Products::new(&[of(k)]),
+        Some(_) => {
+            let parts = (0..tile::short_stretches(k)).map(|i| of(tile::short_stretch(i, k).len()));
+            Products::new(&parts.collect::<Vec<_>>())
+        }
+    }
+}
+
 /// Launches [`DENSE`] or [`DENSE_GATHER`] on `op`, whose Z is (B, n) and W (n, k).
 #[must_use]
 pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage) -> Launch {
     let flag = |set: bool| f64::from(u8::from(set));
-    let activation = op.functions.as_ref().map(|f| f.of(0));
-    let store_z = op.z != op.a || op.functions.is_none();
+    let activation = op.functions.as_ref().map(|f| f.of(0)).filter(|_| op.parts.is_none());
+    let bias = op.bias.filter(|_| op.parts.is_none());
+    let z = op.parts.or((op.z != op.a || activation.is_none()).then_some(op.z));
+    let parts = op.parts.map_or(1, |_| tile::short_stretches(k));
     let mut overrides = tiling.overrides();
     overrides.extend([
-        ("BIAS", flag(op.bias.is_some())),
-        ("STORE_Z", flag(store_z)),
+        ("BIAS", flag(bias.is_some())),
+        ("STORE_Z", flag(z.is_some())),
         ("STORE_A", flag(activation.is_some())),
         ("ACTIVATION", activation.map_or(0.0, |f| f.code().into())),
         ("PARAMETER", activation.map_or(0.0, |f| f.parameter().into())),
@@ -120,8 +173,8 @@ pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage)
     let mut args = vec![
         Arg::Tensor(op.input),
         Arg::Tensor(op.weight),
-        op.bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
-        if store_z { Arg::Tensor(op.z) } else { Arg::Unused },
+        bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
+        z.map_or(Arg::Unused, Arg::Tensor),
         if activation.is_some() { Arg::Tensor(op.a) } else { Arg::Unused },
     ];
     let kernel = if op.gathers {
@@ -132,13 +185,28 @@ pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage)
         &DENSE[tiling.choice]
     };
     let tile = tiling.tile();
-    let bias_sign = op.bias.map_or(0.0, |(_, sign)| sign);
+    let bias_sign = bias.map_or(0.0, |(_, sign)| sign);
     Launch {
         kernel,
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32, bias_sign }.bytes(),
+        uniform: Uniform { n: n as u32, k: k as u32, parts: parts as u32, bias_sign }.bytes(),
         args,
-        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols)),
+        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols) * parts),
+    }
+}
+
+/// The CPU reference of [`DENSE`] with parts: x: (rows, k), weight: (n, k),
+/// parts: (rows, stretches · n).
+pub fn reference_parts<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], parts: &mut [T]) {
+    let count = tile::short_stretches(k);
+    let rows = parts.len() / (count * n);
+    for i in 0..count {
+        let terms = tile::short_stretch(i, k);
+        let x = View::new(x, rows, k).some_cols(terms.clone());
+        let weight = Right::Matrix(View::new(weight, n, k).some_cols(terms).transposed());
+        let to = parts[i * n..].as_mut_ptr();
+        // SAFETY: n elements of each row from there on, which are borrowed exclusively.
+        unsafe { gemm::product(x, weight, Begin::Zero, End::Store, to, count * n) };
     }
 }
 

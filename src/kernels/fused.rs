@@ -6,7 +6,7 @@
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::dropout::Dropout;
 use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
-use super::tile::{Along, Tile, tile};
+use super::tile::{Along, Operand, Tile, tile};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
     read_write, uniform,
@@ -97,6 +97,20 @@ pub struct ParameterGradient {
     pub bias: Option<(TensorId, f32)>,
 }
 
+impl ParameterGradient {
+    /// δᵀ A over so many rows, with ∂E/∂b as its last column: its shape (m, n, k), and the elements
+    /// of a row of δ and of A.
+    #[must_use]
+    pub fn product(
+        &self,
+        rows: usize,
+        cols: impl Fn(TensorId) -> usize,
+    ) -> ([usize; 3], [usize; 2]) {
+        let (n, k) = (cols(self.delta), cols(self.input));
+        ([n, k + usize::from(self.bias.is_some()), rows], [n, k])
+    }
+}
+
 /// All gradients of all parameters, each part followed at once by the optimiser's step on it; on a
 /// GPU, the scores of the batch are added to the running sums beside it.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,9 +193,25 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         read_write("arena"),
         read_write("scores"),
     ];
+    let input = Operand {
+        source: "arena",
+        at: "input + side * shape.x + k",
+        len: "now.rows",
+        row: "shape.x",
+        along: Along::Depth,
+        ones: false,
+    };
+    let forward =
+        Operand { source: "w", at: "weight + side * shape.x + k", len: "shape.y", ..input };
+    let backward = Operand {
+        at: "weight + k * shape.y + side",
+        row: "shape.y",
+        along: Along::Side,
+        ..forward
+    };
     let kernel = |block: &Tile| {
-        let products = block.product("forward", [Along::Depth, Along::Depth])
-            + &block.product("backward", [Along::Depth, Along::Side]);
+        let products = block.product("forward", [input, forward])
+            + &block.product("backward", [input, backward]);
         let texts = [
             COMMON,
             FUNCTIONS,
@@ -192,7 +222,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
             include_str!("../../shaders/rows.wgsl"),
             &products,
         ];
-        block.kernel("rows", "rows", RowsUniform::FIELDS, BINDINGS, &texts)
+        block.kernel(["rows"; 2], RowsUniform::FIELDS, BINDINGS, &["w"], &texts)
     };
     BLOCKS.iter().map(kernel).collect()
 });

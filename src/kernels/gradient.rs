@@ -8,7 +8,7 @@
 use super::fused::{GradientUpdate, LAYERS, ParameterGradient};
 use super::loss::SCORES_SUM;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, THIRD_STATE, decayed_word};
-use super::tile::{Along, TILES, Tile, Tiling};
+use super::tile::{Along, Operand, Products, TILES, Tile, Tiling};
 use super::{
     Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, optimizer, read, read_write,
     uniform,
@@ -45,6 +45,8 @@ pub struct SumUpdate {
     pub parameters: TensorId,
     /// What the rule keeps, for all parameters in one row.
     pub state: [TensorId; 3],
+    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    pub scores: Option<[TensorId; 2]>,
 }
 
 uniform! {
@@ -103,12 +105,27 @@ pub static GRADIENT_PARTS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 });
 
 fn kernels(name: &str, bindings: &'static [Binding], own: &[&str]) -> Vec<Kernel> {
+    let delta = Operand {
+        source: "arena",
+        at: "shape.z + (part.y + k) * shape.x + side",
+        len: "shape.x",
+        row: "shape.x",
+        along: Along::Side,
+        ones: false,
+    };
+    let input = Operand {
+        at: "shape.w + (part.y + k) * shape.y + side",
+        len: "shape.y",
+        row: "shape.y",
+        ones: true,
+        ..delta
+    };
     let kernel = |tile: &Tile| {
-        let product = tile.product("gradient", [Along::Side, Along::Side]);
+        let product = tile.product("gradient", [delta, input]);
         let mut texts = vec![COMMON, REDUCE, SCORES_SUM];
         texts.extend([include_str!("../../shaders/gradient.wgsl"), &product]);
         texts.extend(own);
-        tile.kernel(name, "gradient", Uniform::FIELDS, bindings, &texts)
+        tile.kernel([name, "gradient"], Uniform::FIELDS, bindings, &["arena"], &texts)
     };
     TILES.iter().map(kernel).collect()
 }
@@ -118,6 +135,8 @@ pub static SUM_UPDATE: Kernel = Kernel {
     entry: "sum_update",
     source: &[
         COMMON,
+        REDUCE,
+        SCORES_SUM,
         OPTIMIZER_FUNCTIONS,
         THIRD_STATE,
         include_str!("../../shaders/sum_update.wgsl"),
@@ -129,6 +148,8 @@ pub static SUM_UPDATE: Kernel = Kernel {
         read_write("first"),
         read_write("second"),
         read_write("third"),
+        read("scores"),
+        read_write("sums"),
     ],
     workgroup_size: 64,
 };
@@ -153,17 +174,15 @@ pub fn part_rows(net: &Net, batch: usize) -> usize {
     batch.div_ceil(parts).next_multiple_of(64)
 }
 
-/// The products of a launch: (m, n, k) each.
+/// The products of a launch over so many rows.
 #[must_use]
 pub fn products(
     layers: &[ParameterGradient],
     rows: usize,
     cols: impl Fn(TensorId) -> usize,
-) -> Vec<[usize; 3]> {
-    let product = |layer: &ParameterGradient| {
-        [cols(layer.delta), cols(layer.input) + usize::from(layer.bias.is_some()), rows]
-    };
-    layers.iter().map(product).collect()
+) -> Products {
+    let products: Vec<_> = layers.iter().map(|layer| layer.product(rows, &cols)).collect();
+    Products::new(&products)
 }
 
 /// The table of the layers, and the blocks of all of them.
@@ -265,7 +284,10 @@ pub fn launch_sum(op: &SumUpdate, [parts, len]: [usize; 2]) -> Launch {
     let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     Launch {
         kernel: &SUM_UPDATE,
-        overrides: vec![("RULE", f64::from(op.rule.optimizer.code()))],
+        overrides: vec![
+            ("RULE", f64::from(op.rule.optimizer.code())),
+            ("SCORES", f64::from(u8::from(op.scores.is_some()))),
+        ],
         uniform: SumUniform {
             decay: op.rule.decay,
             decayed: decayed_word(op.rule.decayed),
@@ -276,8 +298,13 @@ pub fn launch_sum(op: &SumUpdate, [parts, len]: [usize; 2]) -> Launch {
             parts: parts as u32,
         }
         .bytes(),
-        args: [op.parts, op.parameters].into_iter().chain(op.state).map(Arg::Tensor).collect(),
-        grid: Grid::Elements(Extent::Fixed(len), 1),
+        args: [op.parts, op.parameters]
+            .into_iter()
+            .chain(op.state)
+            .map(Arg::Tensor)
+            .chain(op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor)))
+            .collect(),
+        grid: Grid::Rows(Extent::Fixed(len.div_ceil(64) + usize::from(op.scores.is_some()))),
     }
 }
 

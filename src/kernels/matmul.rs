@@ -3,7 +3,7 @@
 //! Forward: Z_l = A_{l−1} W_lᵀ ± b_l. Backward: ∂E/∂A_{l−1} = δ_l W_l, and ∂E/∂W_l = δ_lᵀ A_{l−1},
 //! the outer products of each row's δ and activations, accumulated over the batch.
 
-use super::tile::{Along, TILES, Tile as Block, Tiling, Tuning};
+use super::tile::{Along, Operand, Products, TILES, Tile as Block, Tiling, Tuning};
 use super::{Arg, Binding, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::tensor::{Extent, TensorId};
@@ -39,12 +39,26 @@ impl Form {
         }
     }
 
-    /// How A and B lie in memory.
-    fn along(self) -> [Along; 2] {
+    /// A and B as shaders read them.
+    fn operands(self) -> [Operand<'static>; 2] {
+        let a = Operand {
+            source: "a",
+            at: "side * extent(p.k) + p.k_first + k",
+            len: "extent(p.m)",
+            row: "extent(p.k)",
+            along: Along::Depth,
+            ones: false,
+        };
+        let b = Operand { source: "b", len: "p.n", ..a };
+        let (m, n) = ("(p.k_first + k) * extent(p.m) + side", "(p.k_first + k) * p.n + side");
+        let along = Along::Side;
         match self {
-            Form::Nn => [Along::Depth, Along::Side],
-            Form::Nt => [Along::Depth, Along::Depth],
-            Form::Tn => [Along::Side, Along::Side],
+            Form::Nn => [a, Operand { at: n, row: "p.n", along, ..b }],
+            Form::Nt => [a, b],
+            Form::Tn => [
+                Operand { at: m, row: "extent(p.m)", along, ..a },
+                Operand { at: n, row: "p.n", along, ..b },
+            ],
         }
     }
 }
@@ -54,9 +68,9 @@ pub static MATMUL: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     const BINDINGS: &[Binding] = &[read("a"), read("b"), read("bias"), read_write("c")];
     let text = include_str!("../../shaders/matmul.wgsl");
     let kernel = |form: Form, tile: &Block| {
-        let product = tile.product("matmul", form.along());
+        let product = tile.product("matmul", form.operands());
         let texts = [COMMON, text, &product];
-        tile.kernel(form.name(), "matmul", Uniform::FIELDS, BINDINGS, &texts)
+        tile.kernel([form.name(), "matmul"], Uniform::FIELDS, BINDINGS, &["a", "b"], &texts)
     };
     Form::ALL.iter().flat_map(|form| TILES.iter().map(move |tile| kernel(*form, tile))).collect()
 });
@@ -80,6 +94,19 @@ pub struct Shape {
     pub k: Extent,
 }
 
+/// The product of a launch for a batch of `batch` rows.
+#[must_use]
+pub fn products(shape: Shape, batch: usize) -> Products {
+    let Shape { form, n, .. } = shape;
+    let (m, k) = (shape.m.rows(batch), shape.k.rows(batch));
+    let rows = match form {
+        Form::Nn => [k, n],
+        Form::Nt => [k, k],
+        Form::Tn => [m, n],
+    };
+    Products::new(&[([m, n, k.min(DEPTH_PER_LAUNCH)], rows)])
+}
+
 /// Launches [`MATMUL`]: c = a·b ± bias, in parts where the inner dimension is large for a batch of
 /// `batch` rows.
 #[must_use]
@@ -92,19 +119,13 @@ pub fn launches(
 ) -> Vec<Launch> {
     let flag = |set: bool| f64::from(u8::from(set));
     let Shape { form, m, n, k } = shape;
-    let depth = k.rows(batch).min(DEPTH_PER_LAUNCH);
-    let tiling = Tiling::new(&[[m.rows(batch), n, depth]], tuning);
+    let tiling = Tiling::new(&products(shape, batch), tuning);
     let tile = tiling.tile();
     let place = Form::ALL.iter().position(|f| *f == form).unwrap_or_default();
     let part = |first: usize| {
         let bias = bias.filter(|_| first == 0);
         let mut overrides = tiling.overrides();
-        overrides.extend([
-            ("TRANSPOSE_A", flag(form == Form::Tn)),
-            ("TRANSPOSE_B", flag(form == Form::Nt)),
-            ("BIAS", flag(bias.is_some())),
-            ("ADD", flag(first > 0)),
-        ]);
+        overrides.extend([("BIAS", flag(bias.is_some())), ("ADD", flag(first > 0))]);
         Launch {
             kernel: &MATMUL[place * TILES.len() + tiling.choice],
             overrides,

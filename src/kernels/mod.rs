@@ -88,6 +88,15 @@ impl Kernel {
     pub fn wgsl(&self) -> String {
         self.source.join("\n")
     }
+
+    /// The same where all subgroups have `size` invocations, which add up what a workgroup has: the
+    /// same bits with fewer barriers. It needs the optional feature of subgroups.
+    #[must_use]
+    pub fn wgsl_for_subgroups(&self, size: u32) -> String {
+        let by_subgroups = include_str!("../../shaders/reduce_subgroups.wgsl");
+        let text = format!("const SUBGROUP = {size}u;\n{by_subgroups}");
+        self.wgsl().replace(REDUCE, &text)
+    }
 }
 
 /// Every kernel.
@@ -126,6 +135,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &mixup::MIXUP,
         &gradient::SUM_UPDATE,
         &output::OUTPUT,
+        &output::OUTPUT_PARTS,
         &nonfinite::NONFINITE,
         &random::UNIFORM,
         &random::PERMUTATION,

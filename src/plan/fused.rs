@@ -70,6 +70,7 @@ fn build(
             functions: layer.functions.clone(),
             z: layer.z,
             a: layer.a,
+            parts: None,
         }))
     });
     let first: Vec<Op> = first.collect();
@@ -152,7 +153,7 @@ fn updates(
     let parts = p.add("gradients.parts", Role::Gradient, count, len);
     vec![
         Op::GradientParts(Box::new(GradientParts { layers, arena, parts, rows: part, scores })),
-        Op::SumUpdate(Box::new(SumUpdate { parts, rule, parameters, state })),
+        Op::SumUpdate(Box::new(SumUpdate { parts, rule, parameters, state, scores: None })),
     ]
 }
 

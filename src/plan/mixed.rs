@@ -123,6 +123,7 @@ impl<'a> Builder<'a> {
                 functions: self.functions[l].clone(),
                 z: t.z,
                 a: t.a,
+                parts: None,
             };
             // What is f32 doesn't overflow.
             let is_last = l + 1 == self.shadows.len();
@@ -149,6 +150,7 @@ impl<'a> Builder<'a> {
             unit: plan.unit,
             delta: deltas.last().copied(),
             scores: *scores,
+            parts: None,
         };
         vec![Op::Output(Box::new(output)), Op::Accumulate { scores: *scores, sums: plan.sums }]
     }

@@ -8,7 +8,7 @@ use crate::kernels::fused::{self, Reach};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
-use crate::kernels::tile::{Tiling, Tuning};
+use crate::kernels::tile::{Products, Tiling, Tuning};
 use crate::kernels::{
     Access, Arg, Launch, add, augment, average, backward, collect, combine, dense, direction,
     dropout, edits, embed, gather, gradient, loss, max_norm, mixed, mixup, nonfinite, norm,
@@ -31,18 +31,22 @@ impl Program {
         matmul::Shape { form, m: c.rows, n: c.cols, k }
     }
 
-    /// The products that a tiled launch of `op` computes, (m, n, k) each for a full batch; none
-    /// where `op` isn't one.
+    /// The products that a tiled launch of `op` computes for a full batch; none where `op` isn't one.
     #[must_use]
-    pub fn products(&self, op: &Op) -> Vec<[usize; 3]> {
+    pub fn products(&self, op: &Op) -> Products {
         let cols = |t: TensorId| self.tensor(t).cols;
         match op {
-            Op::Dense(op) => vec![[self.batch, cols(op.z), cols(op.input)]],
+            Op::Matmul { form, a, c, .. } => {
+                matmul::products(self.matmul_shape(*form, *a, *c), self.batch)
+            }
+            Op::Dense(op) => dense::products(op, self.batch, [cols(op.z), cols(op.input)]),
             Op::Backward(op) => op.products(self.batch, cols),
-            Op::Mixed(op) => op.product(self.batch, cols).into_iter().collect(),
+            Op::Mixed(op) => {
+                op.product(self.batch, cols).map(Products::element_wise).unwrap_or_default()
+            }
             Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
             Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
-            _ => vec![],
+            _ => Products::default(),
         }
     }
 
@@ -147,7 +151,10 @@ impl Program {
             }
             Op::SumUpdate(op) => gradient::launch_sum(op, self.shape(op.parts)),
             Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
-            Op::Output(op) => output::launch(op, cols(op.y), storage),
+            Op::Output(op) => {
+                let parts = op.parts.map_or(0, |parts| cols(parts.sums) / cols(op.y));
+                output::launch(op, cols(op.y), parts, storage)
+            }
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
             Op::Mixed(op) => {
                 let precision = |t: TensorId| self.tensor(t).precision;
@@ -210,7 +217,7 @@ impl Program {
             Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
             Op::Dense(_) | Op::Backward(_) | Op::Mixed(_) if !self.products(op).is_empty() => {
                 let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
-                let full: f64 = self.products(op).iter().map(flops).sum();
+                let full: f64 = self.products(op).shapes.iter().map(flops).sum();
                 full * batch as f64 / self.batch as f64
             }
             _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),

@@ -27,6 +27,10 @@ impl OpText<'_> {
     fn dense(&self, f: &mut fmt::Formatter<'_>, op: &Dense, name: &str) -> fmt::Result {
         let t = |id: &TensorId| self.tensor(*id);
         let from = if op.gathers { "gathered " } else { "" };
+        if let Some(parts) = &op.parts {
+            let (parts, x, w) = (t(parts), t(&op.input), t(&op.weight));
+            return write!(f, "{name:<20} {parts} = stretches of {from}{x} · {w}ᵀ");
+        }
         let to = if op.functions.is_some() { op.a } else { op.z };
         write!(f, "{name:<20} {} = ", t(&to))?;
         if let Some(functions) = &op.functions {
@@ -218,7 +222,8 @@ impl fmt::Display for OpText<'_> {
                 if let Some(delta) = op.delta {
                     write!(f, "{}, ", t(&delta))?;
                 }
-                write!(f, "{} = {} at {}", t(&op.scores), op.loss.name(), t(&op.y))
+                write!(f, "{} = {} at {}", t(&op.scores), op.loss.name(), t(&op.y))?;
+                op.parts.map_or(Ok(()), |parts| write!(f, " of Σ {}", t(&parts.sums)))
             }
             Op::Backward(op) => {
                 write!(f, "backward             ")?;
@@ -228,7 +233,11 @@ impl fmt::Display for OpText<'_> {
                 }
                 for (i, u) in op.updates.iter().enumerate() {
                     let between = if i > 0 || op.delta.is_some() { "; " } else { "" };
-                    write!(f, "{between}{} by {}", t(&u.weight), op.rule.optimizer)?;
+                    write!(f, "{between}{}", t(&u.weight))?;
+                    match op.parts {
+                        Some(parts) => write!(f, " in {} parts", parts.count)?,
+                        None => write!(f, " by {}", op.rule.optimizer)?,
+                    }
                 }
                 Ok(())
             }

@@ -47,6 +47,10 @@ pub(super) fn dense<T: Gemm>(
             gather::features(found, &data.features, &data.affine, write(op.input));
         }
         let x = unsafe { memory.read(op.input, span(op.input)) };
+        if let Some(parts) = op.parts {
+            let shape = [cols(op.z), cols(op.input)];
+            return dense::reference_parts(shape, x, whole(op.weight), write(parts));
+        }
         let bias = op.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
         let activates = op.functions.is_some();
         let z = (op.z != op.a || !activates).then(|| write(op.z));
@@ -87,7 +91,25 @@ pub(super) fn output<T: Gemm>(
                 &mut unwanted[..]
             }
         };
-        output::reference(op, step, read(op.z), read(op.y), &t, unit, delta, scores);
+        let mut added = Vec::new();
+        let z = match &op.parts {
+            None => read(op.z),
+            Some(parts) => {
+                let of_row = memory.program().tensor(parts.sums).cols;
+                let sums = block.start * of_row..block.end * of_row;
+                // SAFETY: as in `dense`.
+                let (sums, y) =
+                    unsafe { (memory.read(parts.sums, sums), memory.write(op.y, span.clone())) };
+                let whole = |b: TensorId| unsafe { memory.read(b, 0..cols) };
+                let bias = parts.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
+                added.resize(span.len(), T::zero());
+                if let Some(functions) = &op.functions {
+                    output::add_up(functions, cols, sums, bias, &mut added, y);
+                }
+                &added[..]
+            }
+        };
+        output::reference(op, step, z, read(op.y), &t, unit, delta, scores);
         if let Some(weights) = &data.weights {
             loss::weigh(weights, found, delta, scores);
         }
@@ -106,6 +128,13 @@ pub(super) fn backward<T: Gemm>(
         blocks(rows, worker, |block| delta_rows(delta, memory, block));
     }
     for layer in &op.updates {
+        if let Some(parts) = op.parts {
+            worker.share(parts.count, |part| {
+                let block = (part * parts.rows).min(rows)..((part + 1) * parts.rows).min(rows);
+                layer_part(parts.sums, layer, part, block, memory);
+            });
+            continue;
+        }
         let units = memory.program().tensor(layer.delta).cols;
         worker.share(units.div_ceil(UNITS), |i| {
             update_units(op, layer, step, memory, i * UNITS..((i + 1) * UNITS).min(units));
@@ -174,7 +203,7 @@ pub(super) fn gradient_parts<T: Gemm>(
     for layer in &op.layers {
         worker.share(parts, |part| {
             let block = (part * op.rows).min(rows)..((part + 1) * op.rows).min(rows);
-            layer_part(op, layer, part, block, memory);
+            layer_part(op.parts, layer, part, block, memory);
         });
     }
     let [scores, sums] = op.scores;
@@ -188,7 +217,7 @@ pub(super) fn gradient_parts<T: Gemm>(
 
 /// The gradient of a layer over rows `block`, the part with number `part`.
 fn layer_part<T: Gemm>(
-    op: &GradientParts,
+    parts: TensorId,
     layer: &ParameterGradient,
     part: usize,
     block: Range<usize>,
@@ -201,8 +230,8 @@ fn layer_part<T: Gemm>(
     let read =
         |id: TensorId| unsafe { memory.read(id, block.start * cols(id)..block.end * cols(id)) };
     let place = |w: TensorId, len: usize| {
-        let start = part * cols(op.parts) + program.tensor(w).offset;
-        unsafe { memory.write(op.parts, start..start + len) }
+        let start = part * cols(parts) + program.tensor(w).offset;
+        unsafe { memory.write(parts, start..start + len) }
     };
     let (delta, input) = (read(layer.delta), read(layer.input));
     let shape = [n, k, block.len()];
@@ -233,5 +262,12 @@ pub(super) fn sum_update<T: Gemm>(
         let (parts, w) =
             unsafe { (memory.read(op.parts, 0..len(op.parts)), memory.write(w, 0..len(w))) };
         gradient::sum_update(op, step, parts, w, [state(0), state(1), state(2)]);
+        if let Some([scores, sums]) = op.scores {
+            let rows = step.rows as usize;
+            // SAFETY: one piece, and scores are only read.
+            let (scores, sums) =
+                unsafe { (memory.read(scores, 0..rows * SCORES), memory.write(sums, 0..SCORES)) };
+            loss::accumulate(scores, sums);
+        }
     });
 }

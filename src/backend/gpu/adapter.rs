@@ -112,8 +112,8 @@ pub(super) struct Opened {
     pub multipliers: Vec<Multiplier>,
 }
 
-/// Opens adapter `index` of [`adapters`] with all its limits, and the one optional feature that
-/// changes no result; for `mixed` precision with f16 and, where it has them in a form that the
+/// Opens adapter `index` of [`adapters`] with all its limits, and those optional features that
+/// change no result; for `mixed` precision with f16 and, where it has them in a form that the
 /// kernels know, cooperative matrices.
 pub(super) fn open(index: usize, mixed: bool) -> Result<Opened> {
     let adapter = enumerate().into_iter().nth(index).ok_or_else(|| {
@@ -123,7 +123,8 @@ pub(super) fn open(index: usize, mixed: bool) -> Result<Opened> {
     let mut descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_limits: adapter.limits(),
-        required_features: adapter.features() & wgpu::Features::PIPELINE_CACHE,
+        required_features: adapter.features()
+            & (wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP),
         memory_hints: wgpu::MemoryHints::Performance,
         ..wgpu::DeviceDescriptor::default()
     };
@@ -190,6 +191,14 @@ fn known(matrices: &wgpu::CooperativeMatrixProperties) -> Option<Multiplier> {
     let has_types = matrices.ab_type == f16 && matrices.cr_type == f32;
     let has_kernels = Cooperative::ALL.iter().any(|block| block.size == size);
     (is_square && has_types && has_kernels).then_some(Multiplier::Matrices(size))
+}
+
+/// The invocations of a subgroup, where the device has subgroups and all are of one size that the
+/// kernels take.
+pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<u32> {
+    let size = adapter.subgroup_min_size;
+    let fits = size == adapter.subgroup_max_size && [4, 8, 16, 32, 64].contains(&size);
+    (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)
 }
 
 /// What went wrong on a device behind the calls that caused it.

@@ -4,7 +4,7 @@
 
 use crate::files::{cache_directory, write_atomically};
 use crate::kernels::mixed::{BLOCKS, MixedTuning};
-use crate::kernels::tile::{TILES, Tuning};
+use crate::kernels::tile::{Products, TILES, Tuning};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
@@ -69,7 +69,7 @@ impl Cache {
 
     /// The tiles that were measured.
     pub(super) fn tuning(&self) -> Tuning {
-        let entries: Vec<(Vec<[usize; 3]>, String)> = self
+        let entries: Vec<(Products, String)> = self
             .read("tiles.json")
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default();
@@ -120,7 +120,10 @@ mod tests {
         let cache = Cache { directory: directory.path().join("new"), key: "0".into() };
         assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
         cache.keep_pipelines(b"compiled");
-        let choices = [(vec![[1, 2, 3]], 1), (vec![[4, 5, 6], [7, 8, 9]], 4)].into();
+        let products =
+            |shapes: &[[usize; 3]], aligned| Products { shapes: shapes.to_vec(), aligned };
+        let two = products(&[[4, 5, 6], [7, 8, 9]], true);
+        let choices = [(products(&[[1, 2, 3]], false), 1), (two.clone(), 4)].into();
         let mut tuning = Tuning { choices, ..Tuning::default() };
         let matrices = BLOCKS.len() - 1;
         tuning.mixed.choices.insert((BLOCKS[matrices].multiplier(), [1, 2, 3]), matrices);
@@ -128,7 +131,7 @@ mod tests {
         cache.keep_tuning(&tuning);
         assert_eq!(cache.pipelines().unwrap(), b"compiled");
         assert_eq!(cache.tuning(), tuning);
-        assert_eq!(cache.tuning().choices.get(&vec![[4, 5, 6], [7, 8, 9]]), Some(&4));
+        assert_eq!(cache.tuning().choices.get(&two), Some(&4));
         for damage in [&b""[..], b"short", &[7; 100]] {
             std::fs::write(cache.path("pipelines"), damage).unwrap();
             std::fs::write(cache.path("tiles.json"), damage).unwrap();

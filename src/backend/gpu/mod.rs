@@ -117,6 +117,7 @@ impl Gpu {
         let adapter::Opened { device, queue, info: adapter, multipliers } =
             adapter::open(index, mixed)?;
         let cache = Cache::of(&adapter);
+        let subgroups = adapter::subgroup_size(&device, &adapter);
         let info = DeviceInfo {
             backend: adapter.backend.to_string(),
             detail: adapter::driver(&adapter),
@@ -126,6 +127,7 @@ impl Gpu {
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
+        gpu.pipelines.subgroups = subgroups;
         Ok(gpu)
     }
 
@@ -153,11 +155,17 @@ impl Gpu {
         self.measures = false;
     }
 
-    /// Measures the fastest tiles of the next programs, however little work their steps are: for
-    /// a second at most, before the first step.
+    /// Measures the fastest tiles of the next programs before their first step, however little work
+    /// their steps are and however long it takes.
     pub fn measure_tiles(&mut self) {
         self.measures = true;
         self.measures_all = true;
+    }
+
+    /// Leaves reductions to barriers from the next program on, also where the adapter has subgroups.
+    /// That changes no result.
+    pub fn without_subgroups(&mut self) {
+        self.pipelines.subgroups = None;
     }
 
     /// The tiles that were measured.

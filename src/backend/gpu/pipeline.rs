@@ -60,6 +60,8 @@ pub(super) struct Pipelines {
     steps: wgpu::BindGroupLayout,
     compiled: HashMap<Variant, Arc<Pipeline>>,
     checks: wgpu::ShaderRuntimeChecks,
+    /// The invocations of a subgroup, where reductions are left to them.
+    pub(super) subgroups: Option<u32>,
     /// What the driver compiled in this run and before, where the device can tell.
     on_disk: Option<(wgpu::PipelineCache, Cache)>,
     /// Whether there are pipelines that aren't on disk.
@@ -96,7 +98,14 @@ impl Pipelines {
                 },
             )],
         });
-        Pipelines { steps, compiled: HashMap::new(), checks, on_disk, grown: false }
+        Pipelines {
+            steps,
+            compiled: HashMap::new(),
+            checks,
+            subgroups: None,
+            on_disk,
+            grown: false,
+        }
     }
 
     /// The bind group of the steps that lie in `buffer`, each in a slot of its own.
@@ -170,8 +179,15 @@ impl Pipelines {
             Entry::Vacant(place) => {
                 let on_disk = self.on_disk.as_ref().map(|(pipelines, _)| pipelines);
                 let (kernel, overrides) = (launch.kernel, &launch.overrides);
-                let compile =
-                    || compile(device, &self.steps, kernel, overrides, self.checks, on_disk);
+                let text = match self.subgroups {
+                    Some(size) => kernel.wgsl_for_subgroups(size),
+                    None => kernel.wgsl(),
+                };
+                let module = wgpu::ShaderSource::Wgsl(text.into());
+                let compile = || {
+                    let shader = (kernel, module);
+                    compile(device, &self.steps, shader, overrides, self.checks, on_disk)
+                };
                 // What is experimental may panic.
                 let pipeline = match catch_unwind(AssertUnwindSafe(compile)) {
                     Ok(pipeline) => pipeline?,
@@ -188,16 +204,13 @@ impl Pipelines {
 fn compile(
     device: &wgpu::Device,
     steps: &wgpu::BindGroupLayout,
-    kernel: &'static Kernel,
+    (kernel, source): (&'static Kernel, wgpu::ShaderSource<'_>),
     constants: &[(&str, f64)],
     checks: wgpu::ShaderRuntimeChecks,
     on_disk: Option<&wgpu::PipelineCache>,
 ) -> Result<Pipeline> {
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(kernel.entry),
-        source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
-    };
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.entry), source };
     // SAFETY: the shaders are this program's own. They compare every index with the shape before
     // they use it, their loops end, and nothing divides by zero; the tests pass with all checks on.
     let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };

@@ -22,7 +22,7 @@ pub(super) fn is_worth_it(program: &Program) -> bool {
 
 impl Gpu {
     /// Measures the tiles of those products of the loaded program that no run has measured yet,
-    /// for at most a second, and sets all buffers to zero behind it. Whether anything is new.
+    /// for at most a second unless all were asked for, and sets all buffers to zero behind it. Whether anything is new.
     ///
     /// # Errors
     /// When the device was lost.
@@ -37,7 +37,7 @@ impl Gpu {
             }
             let mut best: Option<(f64, usize)> = None;
             for choice in self.tuning.candidates(op.precision(), &products) {
-                if begin.elapsed() > BUDGET {
+                if begin.elapsed() > BUDGET && !self.measures_all {
                     return self.end_tuning(news);
                 }
                 let seconds = self.time(&program, op, choice)?;

@@ -2,7 +2,7 @@
 //! memory, and those of cooperative matrices.
 
 use super::cooperative::Cooperative;
-use crate::kernels::tile::{self, Along, TILES, Tile, Tiling, Tuning};
+use crate::kernels::tile::{self, Along, Products, TILES, Tile, Tiling, Tuning};
 use crate::kernels::{Binding, Kernel};
 use crate::precision::Precision;
 use std::collections::HashMap;
@@ -38,11 +38,12 @@ pub enum Block {
     Matrices(Cooperative),
 }
 
-/// Every block: those of [`TILES`] in their order, then those of cooperative matrices. The blocks of
-/// one multiplier give the same bits.
+/// Every block: those of [`TILES`] that read element by element, which come first there, then those of
+/// cooperative matrices. The blocks of one multiplier give the same bits.
 pub static BLOCKS: LazyLock<Vec<Block>> = LazyLock::new(|| {
-    let tiles = TILES.map(|tile| Block::Tile(Tile { storage: Precision::F16, ..tile }));
-    tiles.into_iter().chain(Cooperative::ALL.map(Block::Matrices)).collect()
+    let tiles = TILES.into_iter().filter(|tile| !tile.wide);
+    let tiles = tiles.map(|tile| Block::Tile(Tile { storage: Precision::F16, ..tile }));
+    tiles.chain(Cooperative::ALL.map(Block::Matrices)).collect()
 });
 
 impl Block {
@@ -64,10 +65,10 @@ impl Block {
         }
     }
 
-    /// The function `{name}_product(lane, top, left, depth)`, as [`Tile::product`] writes it.
+    /// The function `{name}_product(lane, top, left, depth)`, as [`Tile::product_of_loaded`] writes it.
     pub(super) fn product(&self, name: &str, along: [Along; 2]) -> String {
         match self {
-            Block::Tile(tile) => tile.product(name, along),
+            Block::Tile(tile) => tile.product_of_loaded(name, along),
             Block::Matrices(matrices) => matrices.product(name, along),
         }
     }
@@ -84,7 +85,7 @@ impl Block {
         match self {
             Block::Tile(tile) => {
                 let texts: Vec<&str> = [&["enable f16;"], texts].concat();
-                tile.kernel(name, call, uniform, bindings, &texts)
+                tile.kernel([name, call], uniform, bindings, &[], &texts)
             }
             Block::Matrices(matrices) => matrices.kernel(name, call, uniform, bindings, texts),
         }
@@ -114,7 +115,11 @@ impl MixedTuning {
     #[must_use]
     pub fn candidates(&self, product: [usize; 3]) -> Vec<usize> {
         match self.multiplier {
-            Multiplier::Fma => tile::choices(&[product]),
+            Multiplier::Fma => {
+                let mut tiles = tile::choices(&Products::element_wise(product));
+                tiles.retain(|&i| !TILES[i].wide);
+                tiles
+            }
             matrices => (0..BLOCKS.len()).filter(|&i| BLOCKS[i].multiplier() == matrices).collect(),
         }
     }
@@ -135,7 +140,7 @@ impl MixedTuning {
     fn default_choice(&self, product: [usize; 3]) -> usize {
         const GROUPS: usize = 96;
         if self.multiplier == Multiplier::Fma {
-            return tile::default_choice(&[product]);
+            return tile::default_choice(&Products::element_wise(product));
         }
         let candidates = self.candidates(product);
         let groups = |&&i: &&usize| {
@@ -153,8 +158,9 @@ impl MixedTuning {
         let choice = measured.unwrap_or_else(|| self.default_choice(product));
         let overrides = match BLOCKS[choice] {
             Block::Tile(_) => {
-                let choices = [(vec![product], choice)].into();
-                Tiling::new(&[product], &Tuning { choices, ..Tuning::default() }).overrides()
+                let products = Products::element_wise(product);
+                let choices = [(products.clone(), choice)].into();
+                Tiling::new(&products, &Tuning { choices, ..Tuning::default() }).overrides()
             }
             Block::Matrices(_) => vec![],
         };

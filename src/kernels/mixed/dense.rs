@@ -69,7 +69,7 @@ pub(super) fn launch(
     Launch {
         kernel: &kernels[choice],
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32, bias_sign }.bytes(),
+        uniform: Uniform { n: n as u32, k: k as u32, parts: 1, bias_sign }.bytes(),
         args: vec![
             Arg::Tensor(op.input),
             Arg::Tensor(op.weight),

@@ -1,0 +1,36 @@
+// The outputs from the stretches of their sums, each of which the last layer has stored on its own.
+
+override BIAS: bool = false;
+
+@group(1) @binding(2) var<storage, read_write> y: array<f32>; // A_L: (B, cols)
+@group(1) @binding(3) var<storage, read> parts: array<f32>;   // the stretches of Z_L: (B, parts · cols)
+@group(1) @binding(8) var<storage, read> bias: array<f32>;    // (cols)
+
+fn z_at(row: u32, j: u32) -> f32 {
+    var total = 0.0;
+    for (var part = 0u; part < p.parts; part++) {
+        total += parts[(row * p.parts + part) * p.cols + j];
+    }
+    if (BIAS) {
+        total += p.bias_sign * bias[j];
+    }
+    return total;
+}
+
+@compute @workgroup_size(64)
+fn output_parts(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = flat(group, groups);
+    if (row >= now.rows) {
+        return;
+    }
+    for (var j = lane; j < p.cols; j += 64u) {
+        y[row * p.cols + j] = activation_value(ACTIVATION, PARAMETER, z_at(row, j));
+    }
+    storageBarrier();
+    workgroupBarrier();
+    output_row(lane, row);
+}

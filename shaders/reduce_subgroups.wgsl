@@ -1,0 +1,78 @@
+// What reduce.wgsl computes, by subgroups of SUBGROUP invocations: 4, 8, 16, 32 or 64. The additions
+// are the same in the same order, and so are the bits.
+//
+// Every subgroup reduces on its own what all have put into workgroup memory, so that nothing is
+// assumed about which invocations are in one; barriers are two instead of eight.
+
+var<workgroup> partial: array<vec4<f32>, 64>;
+
+// The invocation's number in its subgroup.
+fn subgroup_lane() -> u32 {
+    return subgroupExclusiveAdd(1u);
+}
+
+// Pairs of sums with `half` between them, down to the size of a subgroup.
+fn sum_of_2(i: u32) -> vec4<f32> {
+    return partial[i] + partial[i + 32u];
+}
+
+fn sum_of_4(i: u32) -> vec4<f32> {
+    return sum_of_2(i) + sum_of_2(i + 16u);
+}
+
+fn sum_of_8(i: u32) -> vec4<f32> {
+    return sum_of_4(i) + sum_of_4(i + 8u);
+}
+
+fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
+    if (lane < 64u) {
+        partial[lane] = value;
+    }
+    workgroupBarrier();
+    let i = subgroup_lane();
+    var total: vec4<f32>;
+    switch SUBGROUP {
+        case 64u: {
+            total = partial[i];
+        }
+        case 32u: {
+            total = sum_of_2(i);
+        }
+        case 16u: {
+            total = sum_of_4(i);
+        }
+        case 8u: {
+            total = sum_of_8(i);
+        }
+        default: {
+            total = sum_of_8(i) + sum_of_8(i + 4u);
+        }
+    }
+    for (var half = SUBGROUP / 2u; half > 0u; half /= 2u) {
+        total += subgroupShuffleXor(total, half);
+    }
+    workgroupBarrier();
+    return total;
+}
+
+// The larger value, the lower index where they are the same.
+fn larger(mine: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
+    let better = other.x > mine.x || (other.x == mine.x && other.y < mine.y);
+    return select(mine, other, better);
+}
+
+// The largest value and the lowest index at which it stands.
+fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
+    partial[lane] = vec4<f32>(value, f32(index), 0.0, 0.0);
+    workgroupBarrier();
+    let first = subgroup_lane();
+    var best = partial[first].xy;
+    for (var i = first + SUBGROUP; i < 64u; i += SUBGROUP) {
+        best = larger(best, partial[i].xy);
+    }
+    for (var half = SUBGROUP / 2u; half > 0u; half /= 2u) {
+        best = larger(best, subgroupShuffleXor(best, half));
+    }
+    workgroupBarrier();
+    return best;
+}

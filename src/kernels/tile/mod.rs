@@ -1,0 +1,367 @@
+//! Tiled matrix products for shaders, written by one generator for each size of tile.
+//!
+//! A workgroup computes a block of C = A·B, each invocation a few quads of neighbouring elements
+//! in registers. A and B pass through workgroup memory, `depth` of the inner dimension at a time;
+//! the next part is read while the present one is multiplied. Where a block is small and the inner
+//! dimension long, four slices of the workgroup take stretches of it in turn.
+//!
+//! **Every tile gives the same bits.** An element of C is the sum of its stretches, taken in
+//! order; a stretch is the sum of its products, taken in order, each by one `fma`. The length of a
+//! stretch depends on the shape of the product alone. So which tile is chosen, by measurement or
+//! by default, changes no result. Stretches also keep the rounding errors of a long sum small:
+//! they grow with k / stretch + stretch and not with k.
+//!
+//! `operand` writes how A and B are read, `product` what becomes of them, `module` the kernel. The
+//! text around a product gives it `{name}_store(row, col, value)`, which takes four neighbouring
+//! elements of a row of C.
+
+mod module;
+mod operand;
+mod product;
+
+pub(super) use module::compose;
+pub use operand::{Along, Operand};
+
+use crate::kernels::mixed::MixedTuning;
+use crate::precision::Precision;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+/// The block of C that a workgroup computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Rows of the block.
+    pub rows: usize,
+    /// Its columns.
+    pub cols: usize,
+    /// The part of the inner dimension that is in workgroup memory at a time.
+    pub depth: usize,
+    /// Rows and columns that one invocation computes: multiples of 4.
+    pub each: [usize; 2],
+    /// Parts of the workgroup that take stretches in turn: 1, or 4 with four rows each.
+    pub slices: usize,
+    /// Whether operands are read four elements at a time, where their rows allow it.
+    pub wide: bool,
+    /// What A and B are in workgroup memory, and as their loaders give them. Sums are f32.
+    pub storage: Precision,
+}
+
+/// A tile of `rows` × `cols` that reads element by element.
+pub(super) const fn tile(
+    rows: usize,
+    cols: usize,
+    depth: usize,
+    each: [usize; 2],
+    slices: usize,
+) -> Tile {
+    Tile { rows, cols, depth, each, slices, wide: false, storage: Precision::F32 }
+}
+
+/// The sizes of tiles, from the smallest on.
+const SIZES: [Tile; 5] = [
+    tile(32, 32, 8, [4, 4], 4),
+    tile(32, 32, 8, [4, 4], 1),
+    tile(64, 64, 16, [4, 4], 1),
+    tile(128, 64, 16, [8, 4], 1),
+    tile(128, 128, 8, [8, 8], 1),
+];
+
+/// Every tile: all sizes that read element by element, and all that read four at a time, each from
+/// the smallest on.
+pub const TILES: [Tile; 2 * SIZES.len()] = {
+    let mut tiles = [SIZES[0]; 2 * SIZES.len()];
+    let mut i = 0;
+    while i < tiles.len() {
+        tiles[i] = Tile { wide: i >= SIZES.len(), ..SIZES[i % SIZES.len()] };
+        i += 1;
+    }
+    tiles
+};
+
+impl Tile {
+    /// Invocations of a slice.
+    const fn per_slice(&self) -> usize {
+        self.rows / self.each[0] * (self.cols / self.each[1])
+    }
+
+    /// Invocations of a workgroup.
+    #[must_use]
+    pub const fn invocations(&self) -> usize {
+        self.per_slice() * self.slices
+    }
+
+    /// Quads between two k in workgroup memory: one more than needed, so that neither writing
+    /// along the depth nor reading along the side meets one bank twice.
+    fn strides(&self) -> [usize; 2] {
+        [self.rows / 4 + 1, self.cols / 4 + 1]
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.rows, self.cols)?;
+        if self.slices > 1 {
+            write!(f, "x{}", self.slices)?;
+        }
+        f.write_str(if self.wide { "_wide" } else { "" })
+    }
+}
+
+/// The products of a launch, as far as the choice of a tile goes.
+#[derive(
+    Debug,
+    Clone,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct Products {
+    /// (m, n, k) of each, for a full batch.
+    pub shapes: Vec<[usize; 3]>,
+    /// Whether the operands of the largest have rows of a multiple of four elements in memory.
+    pub aligned: bool,
+}
+
+impl Products {
+    /// Of some products: the shape (m, n, k) of each, and how many elements a row of either operand
+    /// has in memory.
+    #[must_use]
+    pub fn new(products: &[([usize; 3], [usize; 2])]) -> Self {
+        let largest = products.iter().max_by_key(|(shape, _)| {
+            shape.iter().fold(1, |size: usize, &side| size.saturating_mul(side))
+        });
+        Products {
+            shapes: products.iter().map(|(shape, _)| *shape).collect(),
+            aligned: largest.is_some_and(|(_, rows)| rows.iter().all(|row| row % 4 == 0)),
+        }
+    }
+
+    /// Of one product that is read element by element.
+    #[must_use]
+    pub fn element_wise(shape: [usize; 3]) -> Self {
+        Products { shapes: vec![shape], aligned: false }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shapes.is_empty()
+    }
+
+    /// Terms of a stretch.
+    fn stretch(&self) -> usize {
+        let few = self.shapes.iter().all(|[m, n, _]| m.saturating_mul(*n) < FEW);
+        if few { SHORT } else { LONG }
+    }
+}
+
+/// Terms of a stretch of a product with few elements, which slices may take in turn.
+const SHORT: usize = 64;
+/// How many short stretches a sum of `k` terms has.
+#[must_use]
+pub fn short_stretches(k: usize) -> usize {
+    k.div_ceil(SHORT)
+}
+
+/// The terms of short stretch `i` of `k`.
+#[must_use]
+pub fn short_stretch(i: usize, k: usize) -> Range<usize> {
+    i * SHORT..((i + 1) * SHORT).min(k)
+}
+
+/// Terms of a stretch of any other product.
+const LONG: usize = 4096;
+/// Products of fewer elements have short stretches.
+const FEW: usize = 1 << 19;
+
+/// The tiles that a launch over these products may take, which give the same bits.
+#[must_use]
+pub fn choices(products: &Products) -> Vec<usize> {
+    let sliced = products.stretch() == SHORT;
+    (0..TILES.len()).filter(|&i| TILES[i].slices == 1 || sliced).collect()
+}
+
+/// The tile to take where nothing was measured: the largest that gives every multiprocessor of a
+/// large GPU two blocks; of the small ones the sliced one, unless the sums are short. It reads four
+/// elements at a time where most of its operands allow it.
+#[must_use]
+pub fn default_choice(products: &Products) -> usize {
+    const BLOCKS: usize = 256;
+    const WORTH_SLICING: usize = 128;
+    let blocks = |tile: &Tile| -> usize {
+        products
+            .shapes
+            .iter()
+            .map(|[m, n, _]| m.div_ceil(tile.rows).saturating_mul(n.div_ceil(tile.cols)))
+            .fold(0, usize::saturating_add)
+    };
+    let mut allowed = choices(products);
+    allowed.retain(|&i| TILES[i].wide == products.aligned);
+    let long = products.shapes.iter().any(|p| p[2] >= WORTH_SLICING);
+    let fills = |i: &usize| TILES[*i].rows > 32 && blocks(&TILES[*i]) >= BLOCKS;
+    let small = |i: &usize| TILES[*i].rows == 32 && (TILES[*i].slices == 1 || long);
+    let of_both = allowed.iter().rev().copied().find(fills);
+    of_both.or_else(|| allowed.iter().copied().find(small)).unwrap_or_default()
+}
+
+/// The tiles worth measuring for these products: the default first, and of the others those that
+/// compute no more than half as much again as the smallest, elements outside of the products included.
+#[must_use]
+pub fn candidates(products: &Products) -> Vec<usize> {
+    let covered = |Tile { rows, cols, .. }: Tile| -> usize {
+        let areas = products
+            .shapes
+            .iter()
+            .map(|[m, n, _]| m.next_multiple_of(rows).saturating_mul(n.next_multiple_of(cols)));
+        areas.fold(0, usize::saturating_add)
+    };
+    let fits = |&i: &usize| covered(TILES[i]) / 3 <= covered(SIZES[0]) / 2;
+    let default = default_choice(products);
+    let others = choices(products).into_iter().filter(|&i| i != default).filter(fits);
+    std::iter::once(default).chain(others).collect()
+}
+
+/// The tiles that measurements found to be the fastest, by the products of a launch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tuning {
+    /// Places in [`TILES`].
+    pub choices: HashMap<Products, usize>,
+    /// The blocks of products in mixed precision.
+    pub mixed: MixedTuning,
+}
+
+impl Tuning {
+    /// The tiles worth measuring for a launch over these products, or the blocks in f16.
+    #[must_use]
+    pub fn candidates(&self, precision: Precision, products: &Products) -> Vec<usize> {
+        match (precision, &products.shapes[..]) {
+            (Precision::F16, [product]) => self.mixed.candidates(*product),
+            _ => candidates(products),
+        }
+    }
+
+    /// What was measured to be the fastest of them.
+    #[must_use]
+    pub fn measured(&self, precision: Precision, products: &Products) -> Option<usize> {
+        match (precision, &products.shapes[..]) {
+            (Precision::F16, [product]) => self.mixed.measured(*product),
+            _ => self.choices.get(products).copied(),
+        }
+    }
+
+    /// Takes in what was measured to be the fastest of them.
+    pub fn keep(&mut self, precision: Precision, products: &Products, choice: usize) {
+        match (precision, &products.shapes[..]) {
+            (Precision::F16, [product]) => self.mixed.keep(*product, choice),
+            _ => {
+                self.choices.insert(products.clone(), choice);
+            }
+        }
+    }
+}
+
+/// How a launch is tiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiling {
+    /// The tile's place in [`TILES`].
+    pub choice: usize,
+    /// Terms of a stretch.
+    stretch: usize,
+    /// Whether a sum has more than one.
+    fold: bool,
+}
+
+impl Tiling {
+    /// The tiling of a launch over these products.
+    #[must_use]
+    pub fn new(products: &Products, tuning: &Tuning) -> Self {
+        let measured = tuning.measured(Precision::F32, products);
+        let choice = measured.filter(|choice| choices(products).contains(choice));
+        let stretch = products.stretch();
+        Tiling {
+            choice: choice.unwrap_or_else(|| default_choice(products)),
+            stretch,
+            fold: products.shapes.iter().any(|p| p[2] > stretch),
+        }
+    }
+
+    /// The tile.
+    #[must_use]
+    pub fn tile(&self) -> &'static Tile {
+        &TILES[self.choice]
+    }
+
+    /// The constants of the kernel.
+    #[must_use]
+    pub fn overrides(&self) -> Vec<(&'static str, f64)> {
+        let mut overrides = vec![("STRETCH", self.stretch as f64)];
+        if self.tile().slices == 1 {
+            overrides.push(("FOLD", f64::from(u8::from(self.fold))));
+        }
+        overrides
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_divides_its_work_evenly() {
+        for tile in TILES {
+            let threads = tile.per_slice();
+            assert!(tile.invocations() <= 256, "{tile}: core WebGPU allows 256");
+            for side in [tile.rows, tile.cols] {
+                assert_eq!(side / 4 * tile.depth % threads, 0, "{tile}");
+            }
+            let squares = (tile.rows + tile.cols) / 4 * (tile.depth / 4);
+            assert!(tile.depth % 4 == 0 && squares <= threads, "{tile}");
+            assert!(tile.slices == 1 || (tile.slices == 4 && tile.each[0] == 4), "{tile}");
+            for stretch in [SHORT, LONG] {
+                assert_eq!(stretch % tile.depth, 0, "{tile}");
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_are_among_the_choices_and_follow_the_shape() {
+        let name = |shapes: &[[usize; 3]], aligned| {
+            let products = Products { shapes: shapes.to_vec(), aligned };
+            let choice = default_choice(&products);
+            assert!(choices(&products).contains(&choice), "{products:?}");
+            TILES[choice].to_string()
+        };
+        assert_eq!(name(&[[64, 128, 784]], true), "32x32x4_wide");
+        assert_eq!(name(&[[64, 128, 783]], false), "32x32x4");
+        assert_eq!(name(&[[64, 10, 16]], true), "32x32_wide");
+        assert_eq!(name(&[[256, 1024, 1024]], true), "32x32x4_wide");
+        assert_eq!(name(&[[256, 1024, 1024], [1024, 1025, 256]], true), "64x64_wide");
+        assert_eq!(name(&[[4096, 4096, 4096]], true), "128x128_wide");
+        assert_eq!(name(&[[4096, 4097, 4097]], false), "128x128");
+    }
+
+    #[test]
+    fn candidates_begin_with_the_default_and_leave_out_what_is_far_too_large() {
+        for (shape, count) in [([4096, 4096, 4096], 8), ([256, 10, 64], 4), ([40, 64, 64], 6)] {
+            let products = Products::new(&[(shape, [shape[2]; 2])]);
+            let found = candidates(&products);
+            assert_eq!(found[0], default_choice(&products));
+            assert_eq!(found.len(), count, "{shape:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn products_are_aligned_where_the_rows_of_the_largest_are() {
+        let aligned = |products: &[([usize; 3], [usize; 2])]| Products::new(products).aligned;
+        assert!(aligned(&[([8, 10, 12], [12, 12])]));
+        assert!(!aligned(&[([8, 10, 12], [12, 10])]));
+        assert!(aligned(&[([8, 10, 12], [8, 10]), ([80, 101, 12], [80, 100])]));
+        assert!(!aligned(&[]));
+    }
+}

@@ -1,0 +1,75 @@
+//! Reductions by subgroups give the bits of those by barriers, on whatever adapter there is.
+
+mod adapter;
+
+use adapter::has_gpu;
+use wgrad::backend::gpu::Gpu;
+use wgrad::data::{Preprocessing, Scaling, digits};
+use wgrad::kernels::ALL;
+use wgrad::optim::GradientEdits;
+use wgrad::session::LayerWeights;
+use wgrad::spec::{Layer, Net, Norm, PlanKind, Spec, Units};
+use wgrad::{Activation, Loss, Trainer};
+
+/// Every kernel's text for subgroups of any size is valid, and differs where it reduces.
+#[test]
+fn kernels_for_subgroups_are_valid() {
+    use naga::valid::{
+        Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+    };
+    let mut reduce = 0;
+    for kernel in ALL.iter() {
+        for size in [4, 8, 16, 32, 64] {
+            let text = kernel.wgsl_for_subgroups(size);
+            if text == kernel.wgsl() {
+                break;
+            }
+            reduce += 1;
+            let module = naga::front::wgsl::parse_str(&text)
+                .unwrap_or_else(|e| panic!("{}: {}", kernel.entry, e.emit_to_string(&text)));
+            Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+                .subgroup_stages(ShaderStages::COMPUTE)
+                .subgroup_operations(SubgroupOperationSet::all())
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
+        }
+    }
+    assert!(reduce >= 5 * 10, "{reduce} texts differ");
+}
+
+#[test]
+fn reductions_by_subgroups_give_the_same_bits() {
+    if !has_gpu("reductions by subgroups") {
+        return;
+    }
+    let data = digits().split(0.8, 0).unwrap().0;
+    let run = |spec: &Spec, subgroups: bool| -> Vec<LayerWeights> {
+        let mut gpu = Gpu::open(0).unwrap();
+        if !subgroups {
+            gpu.without_subgroups();
+        }
+        let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
+        let mut trainer = Trainer::new(spec, &data, preprocessing, Box::new(gpu)).unwrap();
+        trainer.fit(None, &mut ()).unwrap();
+        trainer.weights().unwrap()
+    };
+    let net = |output: Units| {
+        let mut net = Net::new(64);
+        for (units, norm) in [(37, Norm::Batch), (70, Norm::Layer)] {
+            let layer = Layer::new(units, Activation::Tanh);
+            net.layers.push(Layer { norm: Some(norm), ..layer });
+        }
+        net.layers.push(Layer::new(10, output));
+        net
+    };
+    let softmax = Spec::new(net(Units::Softmax), Loss::CrossEntropyProbabilities);
+    let logits = Spec::new(net(Activation::Identity.into()), Loss::CrossEntropy);
+    for mut spec in [softmax, logits] {
+        spec.epochs = 1;
+        spec.batch_size = 90;
+        spec.plan = PlanKind::Plain;
+        spec.max_norm = Some(1.0);
+        spec.edits = GradientEdits { clip_norm: Some(0.1), ..GradientEdits::default() };
+        assert!(run(&spec, true) == run(&spec, false));
+    }
+}
