@@ -41,11 +41,12 @@ input-dropout = 0.2
 
 const IMAGES_BEST: &str = r#"
 layers = "1024:relu,1024:relu"
-epochs = 50
+epochs = 70
 batch-size = 128
 lr = 0.001
 schedule = "cosine"
 augment = "standard"
+ema = 0.999
 "#;
 
 const TABLES_QUICK: &str = r#"

@@ -3,8 +3,9 @@
 //!
 //! The rule, stated once: err(device, f64) ≤ 4 · err(CPU f32, f64) + 16 ε · scale, in the largest
 //! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
-//! an op adds terms up, inside of fused ops too (`scale`), and elsewhere the largest result. What is made
-//! of integers is bit-equal.
+//! an op adds terms up, inside of fused ops too (`scale`), and elsewhere the largest result. Where the
+//! optimiser's step follows a gradient inside an op, each parameter is first let off what the gradient's
+//! own 16 ε · scale makes of it. What is made of integers is bit-equal.
 //!
 //! A tensor that the device stores in f16 is computed in f32 by the same rule and rounded once, which
 //! both CPU backends leave out: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
@@ -234,6 +235,7 @@ impl<'a> Replay<'a> {
         let uses = program.uses(op);
         self.gather_parts(&uses);
         let scale = self.scale(i, op, &uses, step)?;
+        let floors = self.floors_of_updates(op, step, FLOOR);
         let mut results = Vec::new();
         for (backend, data) in &mut self.backends {
             for (tensor, _) in &uses {
@@ -275,7 +277,9 @@ impl<'a> Replay<'a> {
                 let range = range.start - start..range.end - start;
                 let found = [&device.1, &cpu.1, exact].map(|values| &values[range.clone()]);
                 let of_part = within.iter().find(|(tensor, _)| *tensor == part).map(|(_, s)| *s);
-                reports.push(self.compare(op, part, step, scale.or(of_part), found));
+                let floor = floors.iter().find(|(tensor, _)| *tensor == part);
+                let floor = floor.map_or(&[][..], |(_, floor)| floor);
+                reports.push(self.compare(op, part, step, scale.or(of_part), floor, found));
             }
         }
         self.scatter_parts(&uses);
@@ -289,11 +293,12 @@ impl<'a> Replay<'a> {
         tensor: TensorId,
         step: &Step,
         scale: Option<f64>,
+        floor: &[f64],
         [device, cpu, exact]: [&[f64]; 3],
     ) -> OpReport {
         let precision = self.program.tensor(tensor).precision;
-        let device_error = largest_error(device, exact, precision);
-        let cpu_error = largest_error(cpu, exact, Precision::F32);
+        let device_error = largest_error(device, exact, floor, precision);
+        let cpu_error = largest_error(cpu, exact, floor, Precision::F32);
         let largest = exact.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         let integers = matches!(
             op,
@@ -364,16 +369,17 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The largest error beside an element's rounding to `precision`; NaN where either side has one that
-/// the other hasn't.
-fn largest_error(found: &[f64], exact: &[f64], precision: Precision) -> f64 {
-    let error = |f: f64, e: f64| match (f - e).abs() - precision.rounding(e) {
+/// The largest error beside an element's rounding to `precision` and its `floor`, where there is one;
+/// NaN where either side has one that the other hasn't.
+fn largest_error(found: &[f64], exact: &[f64], floor: &[f64], precision: Precision) -> f64 {
+    let error = |f: f64, e: f64, floor: f64| match (f - e).abs() - precision.rounding(e) - floor {
         // What overflows is infinite, as it should be.
         _ if f.to_bits() == e.to_bits() || f == precision.round(e) => 0.0,
         // Not `max`, which swallows a NaN.
         left if left < 0.0 => 0.0,
         left => left,
     };
-    let errors = found.iter().zip(exact).map(|(&f, &e)| error(f, e));
+    let floors = floor.iter().copied().chain(std::iter::repeat(0.0));
+    let errors = found.iter().zip(exact).zip(floors).map(|((&f, &e), floor)| error(f, e, floor));
     errors.fold(0.0, |m: f64, e| if e.is_nan() || m.is_nan() { f64::NAN } else { m.max(e) })
 }

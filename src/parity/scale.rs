@@ -6,9 +6,10 @@ use crate::backend::{Values, ValuesMut};
 use crate::error::Result;
 use crate::kernels::backward::{Backward, Delta};
 use crate::kernels::dense::Dense;
-use crate::kernels::fused::Rows;
+use crate::kernels::fused::{ParameterGradient, Rows};
 use crate::kernels::matmul::{self, Form};
-use crate::kernels::{Access, Step};
+use crate::kernels::{Access, Step, optimizer};
+use crate::optim::Rule;
 use crate::program::Op;
 use crate::tensor::TensorId;
 
@@ -65,7 +66,93 @@ fn fused(op: &Rows) -> Vec<Product> {
     forward.chain(backward).collect()
 }
 
+/// A gradient inside an op, and the rule that takes a step on it there.
+struct Updated<'a> {
+    gradient: &'a ParameterGradient,
+    rule: Rule,
+    state: [TensorId; 3],
+}
+
+/// The updates of an op that computes their gradients itself.
+fn updates(op: &Op) -> Vec<Updated<'_>> {
+    match op {
+        Op::Backward(op) if op.parts.is_none() => {
+            let [first, second] = op.state;
+            let state = [first, second, second];
+            let of = |gradient| Updated { gradient, rule: op.rule, state };
+            op.updates.iter().map(of).collect()
+        }
+        Op::GradientUpdate(op) => {
+            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state };
+            op.layers.iter().map(of).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 impl Replay<'_> {
+    /// What the error that a gradient's sums are always allowed, `floor` times the magnitudes of their
+    /// terms, makes of each parameter by the optimiser's step: a rule that divides by the gradient makes
+    /// much of it where that is near 0.
+    pub(super) fn floors_of_updates(
+        &self,
+        op: &Op,
+        step: &Step,
+        floor: f64,
+    ) -> Vec<(TensorId, Vec<f64>)> {
+        let rows = step.rows as usize;
+        let value = |tensor| self.get(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
+        let mut floors = Vec::new();
+        for Updated { gradient, rule, state } in updates(op) {
+            let [n, k] = [gradient.delta, gradient.input].map(|t| self.program.tensor(t).cols);
+            let (delta, input) = (value(gradient.delta), value(gradient.input));
+            let sums = |delta: &[f64], input: &[f64], k: usize| {
+                let mut g = vec![0.0; n * k];
+                let (delta, input) = (&delta[..rows * n], &input[..rows * k]);
+                matmul::reference_rows(Form::Tn, [n, k, rows], delta, input, None, &mut g);
+                g
+            };
+            let magnitudes = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+            let mut of = |parameter: TensorId, input: &[f64], k: usize, sign: f64| {
+                let g = sums(&delta, input, k);
+                let error = sums(&magnitudes(&delta), &magnitudes(input), k);
+                let stepped = |by: f64| {
+                    let g: Vec<f64> =
+                        g.iter().zip(&error).map(|(g, e)| sign * g + by * e).collect();
+                    self.stepped(rule, state, step, parameter, &g)
+                };
+                let between = stepped(-floor).into_iter().zip(stepped(floor));
+                floors.push((parameter, between.map(|(a, b)| (a - b).abs()).collect()));
+            };
+            of(gradient.weight, &input, k, 1.0);
+            if let Some((bias, sign)) = gradient.bias {
+                of(bias, &vec![1.0; rows], 1, sign.into());
+            }
+        }
+        floors
+    }
+
+    /// A parameter tensor after the optimiser's step by `g`, in f64.
+    fn stepped(
+        &self,
+        rule: Rule,
+        state: [TensorId; 3],
+        step: &Step,
+        parameter: TensorId,
+        g: &[f64],
+    ) -> Vec<f64> {
+        let value = |tensor| self.get(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
+        let start = self.program.tensor(parameter).offset;
+        let mut w = value(parameter);
+        let mut states = [0, 1, 2].map(|slot| match rule.optimizer.state_slots() > slot {
+            true => value(state[slot])[start..start + w.len()].to_vec(),
+            false => Vec::new(),
+        });
+        let [first, second, third] = &mut states;
+        optimizer::reference(rule, step, start, &mut w, g, [first, second, third]);
+        w
+    }
+
     /// The scales of those tensors whose elements `op` adds up on its way to others, from what it
     /// read and, in `value`, what it wrote.
     pub(super) fn scales_within(
