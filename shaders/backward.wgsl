@@ -1,6 +1,6 @@
 // The backward pass of a layer: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), and beside it the gradients of
 // parameters that nothing needs any more, each followed at once by the optimiser's step. The
-// products are written by src/kernels/tile.rs; this is what they read and what becomes of their
+// products are written by src/kernels/tile/; this is what they read and what becomes of their
 // elements.
 //
 // ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ are one product, with a column of ones behind A.

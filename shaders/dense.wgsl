@@ -1,5 +1,5 @@
 // A layer forward: Z = X Wᵀ ± b and A = σ(Z), X: (B, k), W: (n, k), Z and A: (B, n). The product
-// is written by src/kernels/tile.rs; this is what it reads and what becomes of its elements.
+// is written by src/kernels/tile/; this is what it reads and what becomes of its elements.
 
 struct Dense {
     n: u32,

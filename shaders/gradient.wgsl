@@ -1,6 +1,6 @@
 // Every gradient of every parameter of a small net in one launch: blocks of ∂E/∂W = δᵀ A and
 // ∂E/∂b = ± Σ_rows δ, which are one product with a column of ones behind A, and one workgroup more
-// that adds up the scores of the batch. The product is written by src/kernels/tile.rs.
+// that adds up the scores of the batch. The product is written by src/kernels/tile/.
 
 struct Gradient {
     decay: f32,

@@ -1,5 +1,5 @@
 // C = A·B, A·Bᵀ or Aᵀ·B, with ± bias: C is (m, n), the inner dimension is k. The product is written
-// by src/kernels/tile.rs; this is what it reads and what becomes of its elements.
+// by src/kernels/tile/; this is what it reads and what becomes of its elements.
 //
 // A product with a large inner dimension is computed in parts, one launch after the other, each
 // adding its part to C: some drivers end a loop after 65,535 rounds without a word.
