@@ -132,12 +132,18 @@ impl Trainer {
         start::check_images(spec, training)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
-        let samples = Arc::new(preprocessing.samples(training)?);
-        start::check_targets(spec.objective.loss, &samples).map_err(|e| e.at(training.name()))?;
-        start::check_weights(&spec, &samples)?;
+        let samples = |spec: &Spec| {
+            let samples = Arc::new(preprocessing.samples(training)?);
+            start::check_targets(spec.objective.loss, &samples)
+                .map_err(|e| e.at(training.name()))?;
+            start::check_weights(spec, &samples)?;
+            Ok::<_, Error>(samples)
+        };
         let mut backend = backend;
         let admission = match spec.precision {
-            Precision::F16 => Some(mixed::admit(&spec, &samples, backend.as_mut())?),
+            Precision::F16 => {
+                Some(mixed::admit(&spec, samples(&spec)?.as_ref(), backend.as_mut())?)
+            }
             Precision::F32 => None,
         };
         let mut session = start::load(&mut spec, backend)?;
@@ -146,6 +152,8 @@ impl Trainer {
         let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
+        // After the weights: their copy on the host is the most that is held at a time.
+        let samples = samples(&spec)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,

@@ -14,6 +14,9 @@ use crate::tensor::TensorId;
 /// them, while what else a step does takes less.
 const MOST_THREADS: usize = 4;
 
+/// Numbers of X beyond which a copy is felt in memory, and gathering isn't in time.
+const LARGEST: usize = 1 << 20;
+
 /// X of all threads but the first, which has the program's tensor.
 #[derive(Debug)]
 pub(super) struct Inputs<T> {
@@ -42,7 +45,7 @@ impl<T: Real> Inputs<T> {
         let op =
             rows.filter(|rows| helps(rows)).find(|op| goes_by_units(op, program, program.batch))?;
         let cols = program.tensor(op.x).cols;
-        if !(2..=MOST_THREADS).contains(&threads) {
+        if !(2..=MOST_THREADS).contains(&threads) || program.batch * cols > LARGEST {
             return None;
         }
         let copy = |_| {
