@@ -3,9 +3,8 @@
 //! networks", WACV 2017).
 //!
 //! The rate that is suggested is half of the one at which the smoothed loss is the lowest, which is about
-//! the largest that still learns: "the optimal learning rate is usually close to (within a factor of 2)
-//! the largest learning rate that does not cause divergence" (Bengio, "Practical recommendations for
-//! gradient-based training of deep architectures", 2012, section 3.1.1). What short trainings with ten
+//! the largest that still learns; the best rate is usually near the largest that doesn't diverge (Bengio,
+//! "Practical recommendations for gradient-based training of deep architectures", 2012). What short trainings with ten
 //! rates come to stands beside it in `benches/RESULTS.md`. A tenth of it, or the steepest descent, is
 //! four to ten times too low there: on the ramp a low rate has had few steps only.
 
