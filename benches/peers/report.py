@@ -43,6 +43,12 @@ def output(*command):
         return ""
 
 
+def command():
+    """How this was called, for others to repeat: paths of this machine by their last part."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    return " ".join(["benches/peers/run", *words[1:]])
+
+
 def machine(binary):
     """Processor, memory, system, adapters with their drivers, versions."""
     cpu, memory = Path("/proc/cpuinfo"), Path("/proc/meminfo")
@@ -162,7 +168,7 @@ class Results:
                 )
             self.found = before
         self.run = {
-            "command": " ".join(sys.argv),
+            "command": command(),
             "commit": output("git", "-C", HERE, "describe", "--always", "--dirty"),
             "threads": args.threads,
             "rounds": args.rounds,
