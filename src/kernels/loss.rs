@@ -33,7 +33,8 @@ pub const LOSS_LANES: &str = include_str!("../../shaders/loss_lanes.wgsl");
 /// The text of a row's way through the loss.
 pub const LOSS_ROW: &str = include_str!("../../shaders/loss_row.wgsl");
 
-/// ∂E/∂Y: (B, n_L), times the row's weight where rows have weights, and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
+/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4); all of it times
+/// the row's weight where rows have weights.
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
     source: &[
@@ -144,15 +145,14 @@ pub fn rows<T: Vector>(
     }
 }
 
-/// Multiplies the gradients and losses of rows by their weights; the rest of the scores stays.
-/// found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
+/// Multiplies the gradients and scores of rows by their weights. found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
 pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores: &mut [T]) {
     let cols = gradient.len() / found.len().max(1);
     let rows = gradient.chunks_exact_mut(cols).zip(scores.chunks_exact_mut(SCORES));
     for (&row, (gradient, scores)) in found.iter().zip(rows) {
         let weight = T::of(weights[row as usize].into());
         gradient.iter_mut().for_each(|g| *g *= weight);
-        scores[0] *= weight;
+        scores.iter_mut().for_each(|score| *score *= weight);
     }
 }
 
