@@ -324,8 +324,8 @@ fn weights_of_rows_and_classes_come_with_the_data() {
     let set = fitted.dataset(&data, &[0, 1, 2]).unwrap();
     assert_eq!(set.weights(), Some(&[0.5, 2.0, 1.0][..]));
     assert_eq!(set.features().cols(), 1, "nothing is learnt from the weights");
-    let balanced = data::ClassWeight::Balanced.of(set.targets()).unwrap();
-    let both = set.weighted(balanced).unwrap();
+    let balanced = data::ClassWeight::Balanced.of_classes(set.targets()).unwrap();
+    let both = set.class_weighted(&balanced).unwrap();
     assert_eq!(both.weights(), Some(&[0.375, 3.0, 0.75][..]));
 }
 

@@ -7,7 +7,7 @@ use crate::data::{Data, Targets};
 use crate::error::{Error, Result};
 
 /// The part of the rows that is held out unless something else is asked for.
-const VALIDATION: f64 = 0.1;
+pub(super) const VALIDATION: f64 = 0.1;
 
 /// The parts of a run. The way that was taken is noted in the options, where there is one.
 pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {

@@ -93,8 +93,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
 
-    /// A column that says how much each row counts in the loss, held-out rows too; multiplied with
-    /// --class-weight, and scaled to a mean of 1
+    /// A column that says how much each row counts in the loss, and held-out rows in their metrics
+    /// too; multiplied with --class-weight, and scaled to a mean of 1
     #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
@@ -440,7 +440,8 @@ pub struct RunConfig {
     pub time_limit: Option<TimeSpan>,
 
     /// About the memory that a table may take, as in 256M or 2G: a larger one is kept encoded on
-    /// disk, in WGRAD_CACHE_DIR, and trained on in parts [default: any]
+    /// disk, in WGRAD_CACHE_DIR, and trained on in parts; other data than tables, and NPZ while it is
+    /// read, are held as a whole [default: any]
     #[arg(long, env = "WGRAD_MEMORY_LIMIT", value_name = "SIZE")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<ByteSize>,

@@ -1,7 +1,6 @@
 //! What takes all rows of a table larger than memory: the part that each belongs to, and the categories
 //! of those that are trained on.
 
-use super::StreamedTable;
 use super::encode::{Categories, texts_of};
 use super::frame::Values;
 use super::keys::{time_format, times_of};
@@ -9,6 +8,8 @@ use super::kind::Kind;
 use super::read::{Rows, Want};
 use super::roles::Role;
 use super::split::{Part, Split, first_held_out, is_group_held_out, is_held_out};
+use super::target::{self, Columns, Goal};
+use super::{StreamedTable, Targets};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -151,6 +152,39 @@ impl StreamedTable {
             }
         }
         Ok(census)
+    }
+
+    /// The training rows of each class, in a pass through the target; none where it is no class.
+    ///
+    /// # Errors
+    /// With line and column, for a value that is no class.
+    pub fn class_rows(&self, parts: &RowParts) -> Result<Option<Vec<usize>>> {
+        let (Some(table), Targets::Classes { names, .. }) =
+            (self.sample().table(), self.sample().targets())
+        else {
+            return Ok(None);
+        };
+        let is_target = |column: &super::Column| matches!(column.role, Role::Target(_));
+        let places: Vec<usize> = table.columns().iter().position(is_target).into_iter().collect();
+        let mut counts = vec![0; names.len()];
+        self.pass_columns(&places, |rows| {
+            if rows.first == 0 {
+                // A pass may begin again.
+                counts.fill(0);
+            }
+            let columns = Columns { frame: &rows.frame, places: &places };
+            let Targets::Classes { labels, .. } = target::read(columns, Goal::Classes(names))?
+            else {
+                return Ok(());
+            };
+            for (row, label) in labels.into_iter().enumerate() {
+                if parts.of(rows.first + row) == Part::Training {
+                    counts[label as usize] += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Some(counts))
     }
 
     /// Takes the values of some columns, read as they were for the sample.

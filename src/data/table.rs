@@ -359,7 +359,7 @@ fn understand(
     Ok(found)
 }
 
-/// The weights of the rows: numbers from 0 on, not all 0.
+/// The weights of some rows of a table, which may all be 0: numbers from 0 on.
 pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
     let mut weights = Vec::with_capacity(values.len());
     for row in 0..values.len() {
@@ -371,11 +371,6 @@ pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Resul
                 .help("weights are numbers from 0 on"));
         }
         weights.push(weight);
-    }
-    if weights.iter().all(|&w| w == 0.0) {
-        return Err(Error::data("the weight of every row is 0")
-            .at(frame.header.describe(place))
-            .help("give rows that count a weight above 0"));
     }
     Ok(weights)
 }
