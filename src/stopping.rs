@@ -115,6 +115,14 @@ impl Stopping {
         }
     }
 
+    /// Compares epochs by the metric `name`, and has it measured.
+    pub fn compare_by(&mut self, name: &str) {
+        self.metric = Some(name.into());
+        if !Metrics::is_summed(name) && !self.measured.iter().any(|known| known == name) {
+            self.measured.push(name.into());
+        }
+    }
+
     /// Whether epochs are compared.
     #[must_use]
     pub fn compares(&self) -> bool {
