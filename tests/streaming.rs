@@ -299,7 +299,8 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     assert_eq!(place.model("piped").weights, place.model("run").weights);
     for (options, text) in [
         ("--folds 3", "--folds beside a table larger"),
-        ("--split stratified", "--split stratified of a table larger"),
+        ("--split stratified", "only classes can be stratified"),
+        ("--fold 1", "--fold 1 without --folds"),
         ("--memory-limit 1", "no size of memory"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
@@ -332,6 +333,12 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
     assert!(end["test_baselines"]["mean"]["rmse"].is_number(), "{end}");
     let plan = place.ok(&format!("{train} --ignore shop,day --split column:part --dry-run")).json();
     assert_eq!(plan[0]["test_rows"], 8_000);
+    let classes = format!("{train} --ignore shop,day --target part --split stratified");
+    let events = place.ok(&classes).json();
+    assert_eq!(
+        (&events[0]["rows"], &events[0]["validation_rows"]),
+        (&36_000.into(), &4_000.into())
+    );
     for (ignore, split) in [("part,day", "group:shop"), ("part,shop", "time:day")] {
         let events = place.ok(&format!("{train} --ignore {ignore} --split {split}")).json();
         let rows = |name: &str| events[0][name].as_u64().unwrap();

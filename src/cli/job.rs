@@ -176,7 +176,8 @@ impl Source {
         config = presets::complete(config, kind)?;
         let completed = Origins::of_completed(&self.config, &config);
         let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
-        let held_out = HeldOut { validation: validation.is_some(), test: test.is_some() };
+        let is_sample = self.streaming.is_some();
+        let held_out = HeldOut { validation: validation.as_ref(), test: test.as_ref(), is_sample };
         let spec = settings::resolve(&mut config, &training, objective, embeddings, held_out)
             .map_err(|error| completed.explain(error))?;
         let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows);

@@ -31,6 +31,8 @@ pub(super) enum Want {
     Number,
     /// Texts.
     Text,
+    /// Moments where the file knows them, else texts.
+    Moment,
     /// That it isn't read.
     Nothing,
 }
@@ -207,7 +209,8 @@ pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
         rows.frame.columns[place] = match want {
             Want::Nothing => None,
             Want::Guess | Want::Target => Some(values),
-            Want::Text => Some(Values::Texts(texts_of(&values).into_owned())),
+            Want::Moment if matches!(values, Values::Times(_)) => Some(values),
+            Want::Text | Want::Moment => Some(Values::Texts(texts_of(&values).into_owned())),
             Want::Number => {
                 let (numbers, wrong) = as_numbers(values);
                 let column = rows.frame.header.describe(place);
