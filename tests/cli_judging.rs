@@ -154,7 +154,7 @@ fn a_column_can_decide_the_split_and_is_then_not_learnt_from() {
 fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
     let place = Place::new();
     let row = |i: u32| {
-        let part = if i % 8 == 0 { "validation" } else { "train" };
+        let part = if i.is_multiple_of(8) { "validation" } else { "train" };
         format!("{},{part},{}\n", i * 7 % 31, if i % 4 == 1 { "b" } else { "a" })
     };
     let rows: String = std::iter::once("x,part,y\n".into()).chain((0..200).map(row)).collect();

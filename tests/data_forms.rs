@@ -81,6 +81,26 @@ fn a_file_that_knows_dates_and_booleans_is_read_as_the_text_was() {
 }
 
 #[test]
+fn dates_are_not_taken_for_the_numbers_of_training() {
+    let place = Place::new();
+    let years: String = (0..80).map(|i| format!("{},{}\n", 1990 + i % 30, i * 7 % 30)).collect();
+    place.write("years.csv", format!("year,y\n{years}"));
+    place.ok("train years.csv --task regression --device cpu --quiet --epochs 1 --out run");
+    let days: ArrayRef = Arc::new(Date32Array::from_iter_values(19_000..19_010));
+    let batch = RecordBatch::try_from_iter([("year", days)]).unwrap();
+    let mut file = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    place.write("days.parquet", file);
+    let refused = place.run("predict run days.parquet --device cpu");
+    assert_eq!(refused.code, 3, "{}", refused.stdout);
+    for text in ["a date or time is no number", "column 1 (year), row 1"] {
+        assert!(refused.stderr.contains(text), "no {text:?} in {}", refused.stderr);
+    }
+}
+
+#[test]
 fn what_means_nothing_to_the_model_is_named_with_its_row_and_not_taken_for_missing() {
     let place = Place::new();
     trained(&place);

@@ -354,6 +354,31 @@ fn what_the_memory_limit_does_not_hold_for_is_said() {
     assert!(ran.stderr.contains("note: --memory-limit doesn't hold for digits"), "{}", ran.stderr);
 }
 
+/// Batches of Parquet begin every 65,536 rows: a row is named by its place in the whole table.
+#[test]
+fn a_row_of_a_later_batch_is_named_by_its_number_in_the_table() {
+    use arrow_array::{ArrayRef, Float64Array, RecordBatch};
+    let place = Place::new();
+    let a: Float64Array = (0..160_000).map(|i| Some(f64::from(i * 7 % 101) / 2.0)).collect();
+    let target = |i: i32| (i != 150_000).then(|| f64::from(i % 97) / 4.0);
+    let y: Float64Array = (0..160_000).map(target).collect();
+    let columns: [(&str, ArrayRef); 2] =
+        [("a", std::sync::Arc::new(a)), ("y", std::sync::Arc::new(y))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut file = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    place.write("long.parquet", file);
+    for limit in ["", "--memory-limit 2M"] {
+        let refused = place.run(&format!("train long.parquet --device cpu --quiet {limit}"));
+        assert_eq!(refused.code, 3, "{limit}: {}", refused.stderr);
+        for text in ["the target is missing", "row 150001, column 2 (y)"] {
+            assert!(refused.stderr.contains(text), "{limit}: no {text:?} in {}", refused.stderr);
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_without_room_for_the_rows_ends_the_run_with_advice() {

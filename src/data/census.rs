@@ -292,7 +292,8 @@ impl Rule {
             }
             Rule::Named => (0..frame.rows)
                 .map(|row| {
-                    let at = || format!("{}, {}", rows.describe(row), frame.header.describe(place));
+                    let at =
+                        || format!("{}, {}", frame.describe_row(row), frame.header.describe(place));
                     Part::named(&values.text(row).unwrap_or_default()).map_err(|e| e.at(at()))
                 })
                 .collect(),

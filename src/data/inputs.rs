@@ -113,7 +113,7 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
     let fault = |&(at, input): &(usize, usize)| {
         let row = sound[at];
         let error = encoding.fault(&rows.frame, row, input);
-        (row, error.at(format!("{place}, {}", rows.describe(row))))
+        (row, error.at(format!("{place}, {}", rows.frame.describe_row(row))))
     };
     let mut faults = rows.faults.clone();
     faults.extend(lost.iter().map(fault));
