@@ -33,7 +33,7 @@ fn case(name: &str, gpu: bool) -> Option<Case> {
 
 /// As in `common.py`, where the reasons stand.
 const COLD_LR: f64 = 8e-3;
-const COLD_EPOCHS: usize = 4;
+const COLD_EPOCHS: usize = 6;
 const HELD_OUT: usize = 6000;
 const THRESHOLD: f32 = 0.98;
 
