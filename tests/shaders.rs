@@ -60,14 +60,16 @@ fn shaders_of_mixed_precision_need_f16_and_cooperative_matrices_only() {
         let info = naga::valid::Validator::new(flags, capabilities)
             .validate(&module)
             .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
-        let constants = naga::back::PipelineConstants::default();
-        let (module, info) =
-            naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
+        for fold in [0.0, 1.0] {
+            let constants = [("FOLD".to_string(), fold)].into_iter().collect();
+            let (module, info) =
+                naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
+                    .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
+            let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+            let words = naga::back::spv::write_vec(&module, &info, &options, None)
                 .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
-        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-        let words = naga::back::spv::write_vec(&module, &info, &options, None)
-            .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
-        assert!(!words.is_empty());
+            assert!(!words.is_empty());
+        }
     }
     assert_eq!(with_matrices, 4 * mixed::Cooperative::ALL.len(), "four products in each block");
 }

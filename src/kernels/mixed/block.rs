@@ -162,7 +162,7 @@ impl MixedTuning {
                 let choices = [(products.clone(), choice)].into();
                 Tiling::new(&products, &Tuning { choices, ..Tuning::default() }).overrides()
             }
-            Block::Matrices(_) => vec![],
+            Block::Matrices(matrices) => matrices.overrides(product[2]),
         };
         (choice, overrides)
     }
