@@ -209,7 +209,9 @@ fn compile(
     checks: wgpu::ShaderRuntimeChecks,
     on_disk: Option<&wgpu::PipelineCache>,
 ) -> Result<Pipeline> {
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    // Internal errors are the compiler's of the driver.
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.entry), source };
     // SAFETY: the shaders are this program's own. They compare every index with the shape before
     // they use it, their loops end, and nothing divides by zero; the tests pass with all checks on.
@@ -242,7 +244,9 @@ fn compile(
         },
         cache: on_disk,
     });
-    match pollster::block_on(scope.pop()) {
+    // The scope that was entered last is left first.
+    let found = [validation, internal].map(|scope| pollster::block_on(scope.pop()));
+    match found.into_iter().flatten().next() {
         None => Ok(Pipeline { pipeline, arguments }),
         Some(e) => Err(cannot_compile(kernel, &e.to_string())),
     }

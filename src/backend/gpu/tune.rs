@@ -40,7 +40,12 @@ impl Gpu {
                 if begin.elapsed() > BUDGET && !self.measures_all {
                     return self.end_tuning(news);
                 }
-                let seconds = self.time(&program, op, choice)?;
+                let seconds = match self.time(&program, op, choice) {
+                    Ok(seconds) => seconds,
+                    // One that can't be compiled isn't taken.
+                    Err(_) if self.health.check().is_ok() => continue,
+                    Err(error) => return Err(error),
+                };
                 if best.is_none_or(|(fastest, _)| seconds < fastest) {
                     best = Some((seconds, choice));
                 }

@@ -108,6 +108,8 @@ pub struct MixedTuning {
     pub multiplier: Multiplier,
     /// Places in [`BLOCKS`] by what multiplies and the product, (m, n, k).
     pub choices: HashMap<(Multiplier, [usize; 3]), usize>,
+    /// A place in [`BLOCKS`] that goes before them, for every product that may take it.
+    pub forced: Option<usize>,
 }
 
 impl MixedTuning {
@@ -154,8 +156,9 @@ impl MixedTuning {
     /// The block of a product (m, n, k), as a place in [`BLOCKS`], with its constants.
     pub(super) fn take(&self, product: [usize; 3]) -> (usize, Vec<(&'static str, f64)>) {
         let candidates = self.candidates(product);
-        let measured = self.measured(product).filter(|choice| candidates.contains(choice));
-        let choice = measured.unwrap_or_else(|| self.default_choice(product));
+        let wanted = [self.forced, self.measured(product)].into_iter().flatten();
+        let taken = wanted.into_iter().find(|choice| candidates.contains(choice));
+        let choice = taken.unwrap_or_else(|| self.default_choice(product));
         let overrides = match BLOCKS[choice] {
             Block::Tile(_) => {
                 let products = Products::element_wise(product);
@@ -190,6 +193,12 @@ mod tests {
             // A choice of another multiplier would give other bits.
             tuning.choices.insert((Multiplier::Fma, [9, 9, 9]), 0);
             assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
+            tuning.forced = Some(0);
+            assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
+            for choice in tuning.candidates([9, 9, 9]) {
+                tuning.forced = Some(choice);
+                assert_eq!(sides(&tuning, [9, 9, 9]), BLOCKS[choice].sides());
+            }
         }
     }
 }
