@@ -2,6 +2,7 @@
 //! memory, and those of cooperative matrices.
 
 use super::cooperative::Cooperative;
+use super::{NOTE, NOTE_PLAIN};
 use crate::kernels::tile::{self, Along, Products, TILES, Tile, Tiling, Tuning};
 use crate::kernels::{Binding, Kernel};
 use crate::precision::Precision;
@@ -70,6 +71,14 @@ impl Block {
         match self {
             Block::Tile(tile) => tile.product_of_loaded(name, along),
             Block::Matrices(matrices) => matrices.product(name, along),
+        }
+    }
+
+    /// The text by which its kernels note an overflow.
+    pub(super) fn note(&self) -> &'static str {
+        match self {
+            Block::Tile(_) => NOTE,
+            Block::Matrices(_) => NOTE_PLAIN,
         }
     }
 
