@@ -30,7 +30,7 @@ use pipeline::{Bound, Pipelines};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wgpu::Limits;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
@@ -64,6 +64,8 @@ pub struct Gpu {
     /// Whether tiles are measured: for programs with much work, or for all.
     measures: bool,
     measures_all: bool,
+    /// How long they were measured in this run.
+    measured_for: Duration,
     /// The adapter's number, and whether shaders are checked, where the backend opened it itself.
     opened_as: Option<(usize, bool)>,
     /// What can multiply in f16, if the device was made for that.
@@ -127,7 +129,7 @@ impl Gpu {
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
-        gpu.pipelines.subgroups = subgroups;
+        gpu.pipelines.reduce_by(subgroups);
         Ok(gpu)
     }
 
@@ -136,10 +138,10 @@ impl Gpu {
     fn open_again(&mut self, wanted: Wanted) -> Result<()> {
         let Some((index, checked)) = self.opened_as else { return Ok(()) };
         let mut opened = Self::open_for(index, checked, wanted)?;
-        opened.pipelines.subgroups = self.pipelines.subgroups;
-        let (measures, measures_all) = (self.measures, self.measures_all);
+        opened.pipelines.reduce_by(self.pipelines.subgroups());
+        let Gpu { measures, measures_all, measured_for, .. } = *self;
         let tuning = std::mem::take(&mut self.tuning);
-        *self = Gpu { measures, measures_all, tuning, ..opened };
+        *self = Gpu { measures, measures_all, measured_for, tuning, ..opened };
         Ok(())
     }
 
@@ -177,7 +179,7 @@ impl Gpu {
     /// Leaves reductions to barriers from the next program on, also where the adapter has subgroups.
     /// That changes no result.
     pub fn without_subgroups(&mut self) {
-        self.pipelines.subgroups = None;
+        self.pipelines.reduce_by(None);
     }
 
     /// The tiles that were measured.
@@ -213,6 +215,7 @@ impl Gpu {
             cache,
             measures: false,
             measures_all: false,
+            measured_for: Duration::ZERO,
             opened_as: None,
             multipliers: match device.features().contains(wgpu::Features::SHADER_F16) {
                 true => vec![Multiplier::Fma],
