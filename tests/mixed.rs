@@ -418,6 +418,34 @@ fn runs_in_f16_repeat_and_go_on_bit_by_bit() {
     }
 }
 
+#[test]
+fn a_run_goes_on_with_what_multiplied() {
+    let (spec, data) = task(10);
+    let spec = Spec { precision: Precision::F16, epochs: 2, ..spec };
+    let matrices = Multiplier::Matrices(16);
+    let device = |offered: &[Multiplier], halves: [u64; 2]| {
+        let millis = Duration::from_millis;
+        let pace = Some((millis(20), halves.map(millis).to_vec()));
+        Box::new(Device { offered: offered.to_vec(), pace, ..Device::new() })
+    };
+    let both = [Multiplier::Fma, matrices];
+    let mut first = trainer(&spec, &data, device(&both, [10, 1]));
+    let checkpoint = first.checkpoint().unwrap();
+    assert_eq!(checkpoint.multiplier, Some(matrices));
+    let resume =
+        |backend| Trainer::resume(&spec, &data, Preprocessing::none(&data), backend, &checkpoint);
+    // On a device that gains nothing now, as another program runs on it.
+    let second = resume(device(&both, [30, 30])).unwrap();
+    assert_eq!(second.admission().unwrap().multiplier, matrices);
+    assert_eq!(second.admission().unwrap().seconds, None, "nothing is timed");
+    let text = resume(device(&both[..1], [10, 1])).err().unwrap().to_string();
+    assert!(text.contains("offers no 16x16 cooperative matrices"), "{text}");
+    // One that was measured anew is told apart.
+    let third = trainer(&spec, &data, device(&both, [10, 10]));
+    let text = third.go_on(&checkpoint).err().unwrap().to_string();
+    assert!(text.contains("begun with 16x16 cooperative matrices, not f16 storage"), "{text}");
+}
+
 /// So that a choice of blocks, which may be measured, changes no result.
 #[test]
 fn every_block_of_a_multiplier_gives_the_same_bits() {
@@ -500,6 +528,9 @@ fn a_device_is_taken_where_it_computes_right_and_gains() {
     let [half, single] = admission.seconds.unwrap();
     assert!((0.01..0.04).contains(&half) && single >= 0.04, "{admission}");
     assert!(admission.to_string().starts_with("16x16 cooperative matrices, a step takes "));
+    // Not by a little: their bits are others.
+    let storage = admit(&measured, None, 40, [20, 16]).unwrap();
+    assert_eq!(storage.multiplier, Multiplier::Fma);
     let fallen_back = admit(&measured, Some(matrices), 40, [20, 5]).unwrap();
     assert_eq!(fallen_back.multiplier, Multiplier::Fma);
     // What loses the device isn't taken, and the device is there again for the rest.

@@ -26,7 +26,7 @@ use std::time::Instant;
 /// What was seen of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Admission {
-    /// What multiplies: of what computes right the fastest.
+    /// What multiplies: of what computes right the fastest, cooperative matrices where they are clearly so.
     pub multiplier: Multiplier,
     /// Seconds of a step in f16 and in f32, where the gate asks for them.
     pub seconds: Option<[f64; 2]>,
@@ -44,22 +44,30 @@ impl fmt::Display for Admission {
 
 /// A step in f16 takes at most this part of the time of one in f32, so that chance decides little.
 const WORTH_IT: f64 = 0.95;
+/// Cooperative matrices are taken where they are at least so many times as fast as tiles: they give other
+/// bits, and two runs are not to differ by chance.
+const CLEARLY: f64 = 1.5;
 
-/// Opens `backend` for mixed precision and holds it against the spec's gate, with the first batch of
-/// `samples`; programs and rows that it held are gone.
+/// Opens `backend` for mixed precision and holds it against the spec's gate, with `samples`, a batch of the
+/// run; programs and rows that it held are gone.
 ///
 /// # Errors
 /// When it computes in f32 only, computes wrong, or gains nothing: what was measured.
-pub(super) fn admit(
-    spec: &Spec,
-    samples: &Samples,
-    backend: &mut dyn Backend,
-) -> Result<Admission> {
+pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
     let offered = backend.open_mixed()?;
-    let batch = spec.batch_size.min(samples.rows());
+    let batch = samples.rows();
     if !dense::fits(spec, batch, u64::MAX) {
         return Err(Error::device("--precision f16 for layers or batches beyond 65,536")
             .help("sums of that length lose their digits: train in f32"));
+    }
+    if let Gate::Chosen(multiplier) = spec.mixed.gate {
+        if !offered.contains(&multiplier) {
+            let what = format!("{} offers no {multiplier}", backend.info());
+            return Err(Error::device(format!("{what}, by which the run was begun"))
+                .help("go on with it on the device that it was begun on"));
+        }
+        self_test(multiplier, backend)?;
+        return Ok(Admission { multiplier, seconds: None });
     }
     let mut right = Vec::new();
     let mut wrong = None;
@@ -84,7 +92,7 @@ pub(super) fn admit(
         backend.multiply_by(first);
         return Ok(Admission { multiplier: first, seconds: None });
     }
-    let work = Work::new(spec, samples, batch);
+    let work = Work { spec, weights: initial_weights(spec), samples: Arc::new(samples), batch };
     let (multiplier, half) = work.multiplier(&right, backend)?;
     backend.multiply_by(multiplier);
     if spec.mixed.gate == Gate::SelfTestOnly {
@@ -174,13 +182,9 @@ struct Work<'a> {
     batch: usize,
 }
 
-impl<'a> Work<'a> {
-    fn new(spec: &'a Spec, samples: &Samples, batch: usize) -> Self {
-        let samples = samples.select(&(0..batch).collect::<Vec<_>>());
-        Work { spec, weights: initial_weights(spec), samples: Arc::new(samples), batch }
-    }
-
-    /// What multiplies of what computes right, and the seconds of a step by it: the fastest.
+impl Work<'_> {
+    /// What multiplies of what computes right, and the seconds of a step by it: the first, unless another is
+    /// clearly faster.
     fn multiplier(
         &self,
         right: &[Multiplier],
@@ -190,7 +194,7 @@ impl<'a> Work<'a> {
         for &multiplier in right {
             backend.multiply_by(multiplier);
             match (self.seconds(Precision::F16, backend), taken) {
-                (Ok(seconds), Some((_, before))) if seconds >= before => {}
+                (Ok(seconds), Some((_, before))) if CLEARLY * seconds > before => {}
                 (Ok(seconds), _) => taken = Some((multiplier, seconds)),
                 (Err(_), Some((Multiplier::Fma, _))) => {
                     backend.without_matrices()?;

@@ -5,30 +5,10 @@ use super::cooperative::Cooperative;
 use super::{NOTE, NOTE_PLAIN};
 use crate::kernels::tile::{self, Along, Products, TILES, Tile, Tiling, Tuning};
 use crate::kernels::{Binding, Kernel};
-use crate::precision::Precision;
+use crate::precision::{Multiplier, Precision};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
-
-/// What multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Multiplier {
-    /// Each invocation by itself, with one f32 `fma` for a product.
-    #[default]
-    Fma,
-    /// The invocations of a subgroup together, f16 matrices of so many rows and columns with f32
-    /// sums: tensor cores, where the device has them.
-    Matrices(usize),
-}
-
-impl fmt::Display for Multiplier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Multiplier::Fma => f.write_str("f16 storage"),
-            Multiplier::Matrices(size) => write!(f, "{size}x{size} cooperative matrices"),
-        }
-    }
-}
 
 /// The block of a product that a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

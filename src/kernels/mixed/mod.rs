@@ -20,7 +20,8 @@ mod dense;
 mod element;
 mod update;
 
-pub use block::{BLOCKS, Block, MixedTuning, Multiplier};
+pub use crate::precision::Multiplier;
+pub use block::{BLOCKS, Block, MixedTuning};
 pub use cooperative::{Cooperative, SUBGROUP};
 pub use delta::DELTA;
 pub use dense::{DENSE, DENSE_LAST};
