@@ -13,14 +13,24 @@ use plotters::prelude::*;
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use wgrad::backend::device::{self, Choice};
 use wgrad::bench::cases::{random_numbers, relu_net};
-use wgrad::bench::{Bench, Pace};
-use wgrad::data::{Preprocessing, Scaling};
+use wgrad::bench::{Bench, step_flops};
+use wgrad::data::{Preprocessing, Scaling, StoredWriter};
+use wgrad::event::{Flow, Observer, Progress};
+use wgrad::train::Trainer;
 use wgrad::{Loss, Optimizer, Spec};
 
 /// Seconds for a point.
 const SECONDS: f64 = 0.5;
+/// Seconds for a point whose rows come from disk: more than a pass over the most rows takes.
+const SECONDS_FROM_DISK: f64 = 4.0;
+/// Bytes given to a run whose rows come from disk, a sixteenth of them for a window: 58,000 rows.
+const MEMORY: u64 = 64 << 20;
+/// Rows that are written to disk at once.
+const WRITTEN: usize = 10_000;
 /// A sweep ends where a step takes longer, in seconds.
 const LONGEST_STEP: f64 = 3.0;
 /// A loss of speed between two neighbours that wants an explanation.
@@ -42,13 +52,22 @@ struct Sweep {
     points: Vec<Point>,
     /// Whether the operations of a sample grow with x, so that GFLOP/s are what should not fall.
     grows: bool,
+    /// Whether rows come from disk.
+    from_disk: bool,
+}
+
+/// How fast a point is.
+struct Pace {
+    samples_per_second: f64,
+    step_seconds: f64,
+    gflops: f64,
 }
 
 fn powers_of_two(first: u32, last: u32) -> impl Iterator<Item = usize> {
     (first..=last).map(|e| 1 << e)
 }
 
-fn sweeps() -> [Sweep; 4] {
+fn sweeps() -> [Sweep; 5] {
     let width = |x| Point { x, widths: vec![x; 3], batch: 256, rows: 2048 };
     let depth = |x| Point { x, widths: vec![128; x + 1], batch: 256, rows: 16_384 };
     let batch = |x| Point { x, widths: vec![784, 128, 10], batch: x, rows: 65_536 };
@@ -59,37 +78,88 @@ fn sweeps() -> [Sweep; 4] {
             about: "n-n-n, B = 256",
             points: powers_of_two(4, 13).map(width).collect(),
             grows: true,
+            from_disk: false,
         },
         Sweep {
             name: "depth",
             about: "layers of 128, B = 256",
             points: powers_of_two(0, 6).map(depth).collect(),
             grows: true,
+            from_disk: false,
         },
         Sweep {
             name: "batch",
             about: "784-128-10",
             points: powers_of_two(0, 16).map(batch).collect(),
             grows: false,
+            from_disk: false,
         },
         Sweep {
             name: "rows",
             about: "16-64-64-1, B = 256",
             points: (3..=7).map(|e| rows(10usize.pow(e))).collect(),
             grows: false,
+            from_disk: false,
+        },
+        Sweep {
+            name: "streamed",
+            about: "the same, read from disk in windows of 4 MiB",
+            points: (4..=7).map(|e| rows(10usize.pow(e))).collect(),
+            grows: false,
+            from_disk: true,
         },
     ]
 }
 
-fn measure(point: &Point, choice: &Choice) -> wgrad::Result<Pace> {
-    let (inputs, outputs) = (point.widths[0], point.widths[point.widths.len() - 1]);
+fn spec(point: &Point) -> Spec {
     let mut spec = Spec::new(relu_net(&point.widths), Loss::SquaredError).optimizer(Optimizer::Sgd);
     spec.batch_size = point.batch;
     spec.lr = 1e-4;
+    spec
+}
+
+fn measure(point: &Point, choice: &Choice) -> wgrad::Result<Pace> {
+    let (inputs, outputs) = (point.widths[0], point.widths[point.widths.len() - 1]);
     let data = random_numbers("random", point.rows, inputs, outputs)?;
     let preprocessing = Preprocessing::fit(&data, Scaling::None);
     let backend = device::open(choice, None)?.backend;
-    Bench::start(&spec, &data, preprocessing, backend)?.measure(SECONDS)
+    let pace = Bench::start(&spec(point), &data, preprocessing, backend)?.measure(SECONDS)?;
+    let [samples_per_second, step_seconds] = [pace.samples_per_second, pace.step_seconds];
+    Ok(Pace { samples_per_second, step_seconds, gflops: pace.gflops })
+}
+
+/// Ends a run after some time.
+struct Until(Instant);
+
+impl Observer for Until {
+    fn progress(&mut self, _: &Progress) -> Flow {
+        if Instant::now() < self.0 { Flow::Continue } else { Flow::Stop }
+    }
+}
+
+/// Whole epochs and parts of them, the reading of windows included.
+fn measure_from_disk(point: &Point, choice: &Choice) -> wgrad::Result<Pace> {
+    let (inputs, outputs) = (point.widths[0], point.widths[point.widths.len() - 1]);
+    let part = random_numbers("random", WRITTEN, inputs, outputs)?;
+    let mut writer = StoredWriter::create()?;
+    for _ in 0..point.rows / WRITTEN {
+        writer.append(&part)?;
+    }
+    let set = writer.finish()?.map(Arc::new);
+    let set = set.ok_or_else(|| wgrad::Error::data("no rows were written"))?;
+    let spec = Spec { epochs: 1 << 20, ..spec(point) };
+    let backend = device::open(choice, None)?.backend;
+    let preprocessing = Preprocessing::fit(&part, Scaling::None);
+    let mut trainer = Trainer::streamed(&spec, set, preprocessing, backend, MEMORY)?;
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs_f64(SECONDS_FROM_DISK);
+    let steps = trainer.fit(None, &mut Until(end))?.steps as f64;
+    let step_seconds = begin.elapsed().as_secs_f64() / steps;
+    Ok(Pace {
+        samples_per_second: point.batch as f64 / step_seconds,
+        step_seconds,
+        gflops: step_flops(&spec.net, point.batch) / step_seconds / 1e9,
+    })
 }
 
 /// The figures of a sweep, as far as the device came.
@@ -104,16 +174,17 @@ impl Curve {
     fn measure(sweep: Sweep, choice: &Choice) -> Self {
         let (mut paces, mut end) = (Vec::new(), None);
         for point in &sweep.points {
+            let measure = if sweep.from_disk { measure_from_disk } else { measure };
             match measure(point, choice) {
                 Ok(pace) => {
                     eprintln!(
                         "{} {}: {:.0} samples/s",
                         sweep.name, point.x, pace.samples_per_second
                     );
-                    paces.push((point.x, pace));
                     if pace.step_seconds > LONGEST_STEP {
                         end = Some(format!("a step takes more than {LONGEST_STEP} s"));
                     }
+                    paces.push((point.x, pace));
                 }
                 Err(error) => end = Some(error.to_string()),
             }
@@ -158,9 +229,9 @@ impl Curve {
 }
 
 fn plot(file: &Path, title: &str, curves: &[Curve]) -> Result<(), Box<dyn Error>> {
-    let root = SVGBackend::new(file, (1000, 760)).into_drawing_area();
+    let root = SVGBackend::new(file, (1000, 1100)).into_drawing_area();
     root.fill(&WHITE)?;
-    let panels = root.titled(title, ("sans-serif", 20))?.split_evenly((2, 2));
+    let panels = root.titled(title, ("sans-serif", 20))?.split_evenly((3, 2));
     for (curve, panel) in curves.iter().zip(&panels) {
         let xs = curve.paces.iter().map(|(x, _)| *x as f64);
         let ys = curve.paces.iter().map(|(_, pace)| pace.samples_per_second);

@@ -4,7 +4,7 @@
 
 override WEIGHTED: bool = false; // rows have weights
 
-// (loss, right, Σ d², Σ |d|), the same in every invocation of the row. Called by all invocations of
+// (loss, right, Σ d², Σ |d|) times the row's weight, the same in every invocation of the row. Called by all invocations of
 // the workgroup; those whose row isn't `inside` the batch do nothing.
 fn loss_row(
     lane: u32,
@@ -109,7 +109,9 @@ fn loss_row(
         let one_output = (output_at(row, 0u) > threshold) == (target_at(row, 0u) > 0.5);
         scores.y = f32(select(largest_y.y == largest_t.y, one_output, cols == 1u));
     }
-    scores.x = weighted(scores.x, weight);
+    if (WEIGHTED) {
+        scores *= weight;
+    }
     return scores;
 }
 

@@ -63,25 +63,34 @@ pub struct Metrics {
 /// What metrics need to know of the targets besides the sums over rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TargetSummary {
-    /// Whether they are classes.
-    classes: bool,
+    kind: Kind,
     /// The targets of a row.
     outputs: usize,
-    /// Σ (t − mean t)² over rows and outputs, in the units of the targets.
+    /// Σ w (t − mean t)² over rows and outputs, in the units of the targets.
     variation: f64,
+}
+
+/// What targets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Classes,
+    Numbers,
+    Labels,
 }
 
 impl TargetSummary {
     /// Summarises the targets of `samples`, which `preprocessing` made.
     #[must_use]
     pub fn new(samples: &Samples, preprocessing: &Preprocessing, outputs: usize) -> Self {
+        let weight = |row: usize| samples.weights.as_ref().map_or(1.0, |w| f64::from(w[row]));
         let variation = match &samples.targets {
             Some(Targets::Numbers(m)) => (0..m.cols())
                 .map(|c| {
                     let unit = 1.0 / f64::from(preprocessing.targets.scale[c]);
-                    let column = || m.iter_rows().map(|r| f64::from(r[c]));
-                    let mean = column().sum::<f64>() / m.rows().max(1) as f64;
-                    column().map(|t| ((t - mean) * unit).powi(2)).sum::<f64>()
+                    let column = || (0..m.rows()).map(|r| (weight(r), f64::from(m.row(r)[c])));
+                    let total: f64 = column().map(|(w, _)| w).sum();
+                    let mean = column().map(|(w, t)| w * t).sum::<f64>() / total;
+                    column().map(|(w, t)| w * ((t - mean) * unit).powi(2)).sum::<f64>()
                 })
                 .sum(),
             _ => 0.0,
@@ -89,17 +98,24 @@ impl TargetSummary {
         Self::of_variation(variation, preprocessing, outputs)
     }
 
-    /// The summary of targets with this Σ (t − mean t)² over rows and outputs, in their units.
+    /// The summary of targets with this Σ w (t − mean t)² over rows and outputs, in their units; the
+    /// weights have a mean of 1.
     #[must_use]
     pub fn of_variation(variation: f64, preprocessing: &Preprocessing, outputs: usize) -> Self {
-        TargetSummary { classes: preprocessing.classes.is_some(), outputs, variation }
+        let kind = match (&preprocessing.classes, &preprocessing.labels) {
+            (Some(_), _) => Kind::Classes,
+            (None, Some(_)) => Kind::Labels,
+            (None, None) => Kind::Numbers,
+        };
+        TargetSummary { kind, outputs, variation }
     }
 }
 
 impl Metrics {
-    /// From the sums of `rows` rows' scores: loss, right, Σ d², Σ |d|.
+    /// From the sums of `rows` rows' scores, each times the row's weight: loss, right, Σ d², Σ |d|.
     ///
-    /// R² over several outputs weights each by its variance.
+    /// R² over several outputs weights each by its variance. Of labels, whose d is that of logits, only
+    /// the loss is told.
     #[must_use]
     pub fn from_sums(
         sums: [f64; 4],
@@ -108,16 +124,20 @@ impl Metrics {
         targets: &TargetSummary,
     ) -> Self {
         let [loss, right, squares, absolutes] = sums;
-        let values = if targets.classes {
-            vec![("accuracy", right / rows as f64)]
-        } else {
-            let count = (rows * targets.outputs) as f64;
-            let mut values = vec![("rmse", (squares / count).sqrt()), ("mae", absolutes / count)];
-            // A target that doesn't vary has none.
-            if targets.variation > 0.0 {
-                values.push(("r2", 1.0 - squares / targets.variation));
+        let values = match targets.kind {
+            // Weights with a mean of 1 add up to the rows but for rounding.
+            Kind::Classes => vec![("accuracy", (right / rows as f64).min(1.0))],
+            Kind::Labels => Vec::new(),
+            Kind::Numbers => {
+                let count = (rows * targets.outputs) as f64;
+                let mut values =
+                    vec![("rmse", (squares / count).sqrt()), ("mae", absolutes / count)];
+                // A target that doesn't vary has none.
+                if targets.variation > 0.0 {
+                    values.push(("r2", 1.0 - squares / targets.variation));
+                }
+                values
             }
-            values
         };
         Metrics { loss: loss / objective.reduction.divisor(rows, targets.outputs), values }
     }
@@ -174,19 +194,35 @@ impl Serialize for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Dataset, Features};
     use crate::loss::{Loss, Reduction};
+    use crate::matrix::Matrix;
 
     #[test]
     fn metrics_follow_from_the_sums() {
-        let targets = TargetSummary { classes: false, outputs: 2, variation: 40.0 };
+        let targets = TargetSummary { kind: Kind::Numbers, outputs: 2, variation: 40.0 };
         let objective = Objective { loss: Loss::SquaredError, reduction: Reduction::Mean };
         let metrics = Metrics::from_sums([8.0, 0.0, 10.0, 6.0], 5, objective, &targets);
         assert_eq!(metrics.loss, 0.8);
         assert_eq!(metrics.values, [("rmse", 1.0), ("mae", 0.6), ("r2", 0.75)]);
-        let classes = TargetSummary { classes: true, ..targets };
+        let classes = TargetSummary { kind: Kind::Classes, ..targets };
         assert_eq!(
             Metrics::from_sums([8.0, 3.0, 0.0, 0.0], 4, objective, &classes).get("accuracy"),
             Some(0.75)
         );
+    }
+
+    #[test]
+    fn labels_have_no_metrics_of_numbers() {
+        let names = ["warm", "wet"].map(String::from).to_vec();
+        let values = Matrix::new(2, 2, vec![1.0, 0.0, 0.0, 1.0]).unwrap();
+        let features = Features::F32(Matrix::new(2, 1, vec![0.0, 1.0]).unwrap());
+        let data = Dataset::new("t", features, Targets::Labels { values, names }).unwrap();
+        let preprocessing = Preprocessing::none(&data);
+        let samples = preprocessing.samples(&data).unwrap();
+        let summary = TargetSummary::new(&samples, &preprocessing, 2);
+        let objective = Objective { loss: Loss::BinaryCrossEntropy, reduction: Reduction::Mean };
+        let metrics = Metrics::from_sums([8.0, 1.0, 10.0, 6.0], 2, objective, &summary);
+        assert_eq!(metrics, Metrics { loss: 4.0, values: Vec::new() });
     }
 }

@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::plan::{self, Purpose};
 use crate::session::{LayerWeights, Session};
 use crate::spec::{Net, Spec};
+use crate::train::samples;
 use std::sync::Arc;
 
 /// A trained net: everything that predictions need.
@@ -97,7 +98,9 @@ impl Model {
     /// # Errors
     /// As [`Model::evaluate`].
     pub fn evaluate_in(&self, session: &mut Session, data: &Dataset) -> Result<Metrics> {
-        let data = session.upload(self.preprocessing.samples(data)?, &self.preprocessing)?;
+        let mean_weight = data.mean_weight()?;
+        let samples = samples(self.objective.loss, &self.preprocessing, data, mean_weight)?;
+        let data = session.upload(samples, &self.preprocessing)?;
         let metrics = session.evaluate(&data);
         session.forget(&data);
         metrics

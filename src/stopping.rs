@@ -46,6 +46,26 @@ impl StopAt {
             false => found <= self.value,
         }
     }
+
+    /// Refuses a value that the metric never reaches: beyond 1 for shares and R², below 0 for errors.
+    ///
+    /// # Errors
+    /// For such a value.
+    pub fn check(&self) -> Result<()> {
+        let StopAt { metric, value } = self;
+        let help = match Metrics::larger_is_better(metric) {
+            true if *value > 100.0 => "its best value is 1".into(),
+            true if *value > 1.0 => {
+                format!("its best value is 1: write {metric}={}", value / 100.0)
+            }
+            // The logarithm of a density may be of either sign, and so may a loss that is one.
+            false if *value < 0.0 && !["loss", "nll"].contains(&metric.as_str()) => {
+                "its best value is 0".into()
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::usage(format!("{metric} is never as good as {value}")).help(help))
+    }
 }
 
 impl fmt::Display for StopAt {
@@ -112,6 +132,14 @@ impl Stopping {
                 known.extend(metrics.values.iter().map(|(name, _)| *name));
                 Err(unknown("metric", name, &known))
             }
+        }
+    }
+
+    /// Compares epochs by the metric `name`, and has it measured.
+    pub fn compare_by(&mut self, name: &str) {
+        self.metric = Some(name.into());
+        if !Metrics::is_summed(name) && !self.measured.iter().any(|known| known == name) {
+            self.measured.push(name.into());
         }
     }
 

@@ -149,6 +149,42 @@ fn a_column_can_decide_the_split_and_is_then_not_learnt_from() {
     place.ok("predict run sales.csv --device cpu");
 }
 
+/// What the held-out rows can't have is said before the training, not behind its first epoch.
+#[test]
+fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
+    let place = Place::new();
+    let row = |i: u32| {
+        let part = if i.is_multiple_of(8) { "validation" } else { "train" };
+        format!("{},{part},{}\n", i * 7 % 31, if i % 4 == 1 { "b" } else { "a" })
+    };
+    let rows: String = std::iter::once("x,part,y\n".into()).chain((0..200).map(row)).collect();
+    place.write("one.csv", rows);
+    for option in ["--metric roc_auc", "--stop-at roc_auc=0.9"] {
+        let refused =
+            place.run(&format!("train one.csv --split column:part --device cpu {option}"));
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        for text in ["the held-out rows have no roc_auc", option, "help: hold out rows of every"] {
+            assert!(refused.stderr.contains(text), "no {text:?} in {}", refused.stderr);
+        }
+    }
+    assert!(!place.path("runs").exists(), "no run directory was left behind");
+    place.ok("train one.csv --split column:part --device cpu --quiet --epochs 1 --metric f1");
+    place.ok("train one.csv --device cpu --quiet --epochs 1 --metric roc_auc");
+}
+
+/// The limit holds for each net, as the help says; a run of folds can't be gone on with.
+#[test]
+fn folds_under_a_time_limit_end_with_a_model_to_predict_with() {
+    let place = Place::new();
+    place.write("sales.csv", sales());
+    let train = "train sales.csv --ignore customer,day,part --device cpu --epochs 1000000";
+    let ran = place.ok(&format!("{train} --folds 2 --time-limit 0.2s --out run"));
+    assert!(ran.stdout.contains("next        wgrad predict run DATA"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("--resume"), "{}", ran.stdout);
+    place.ok("predict run sales.csv --device cpu");
+    assert!(place.ok("train --help").stdout.contains("with --folds the training of each net"));
+}
+
 #[test]
 fn folds_are_judged_one_by_one_and_as_a_whole() {
     let place = Place::new();

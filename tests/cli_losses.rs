@@ -145,6 +145,28 @@ fn balanced_classes_find_the_rare_one_and_a_column_of_weights_counts() {
     assert!(recall("--columns x --sample-weight w") > 0.65);
 }
 
+/// Squared error on one-hot classes behind sigmoids is the classical net; without them it has no
+/// probabilities to be judged by.
+#[test]
+fn losses_of_numbers_learn_classes_where_outputs_are_from_0_to_1() {
+    let place = Place::new();
+    place.write("noisy.csv", noisy(1500));
+    for loss in ["squared-error", "absolute-error", "huber", "log-cosh", "quantile", "cosine"] {
+        let line = format!("train noisy.csv --target kind --columns x --loss {loss}");
+        let refused = place.run(&format!("{line} --out {loss} {COMMON}"));
+        assert_eq!(refused.code, 2, "{loss}: {}", refused.stderr);
+        assert!(refused.stderr.contains("--output-activation sigmoid"), "{}", refused.stderr);
+        assert!(!place.path(loss).exists(), "{loss}: nothing was trained");
+        for output in ["sigmoid", "softmax"] {
+            let options = format!("--output-activation {output} --lr 0.03 --out {loss}-{output}");
+            let events = place.ok(&format!("{line} {options} {COMMON}")).json();
+            let valid = valid(&events);
+            assert!(valid["accuracy"].as_f64().unwrap() > 0.85, "{loss}, {output}: {valid}");
+            assert!(valid["brier"].is_number(), "{loss}, {output}: {valid}");
+        }
+    }
+}
+
 #[test]
 fn losses_that_make_no_sense_are_refused() {
     let place = Place::new();
@@ -156,7 +178,12 @@ fn losses_that_make_no_sense_are_refused() {
         ("noisy.csv --target y --loss mse", 2, "unknown loss"),
         ("noisy.csv --target y --label-smoothing 0.1", 2, "label smoothing under the loss squared"),
         ("noisy.csv --target kind --label-smoothing 1", 2, "a label smoothing of 1"),
-        ("noisy.csv --target y --loss kl-divergence", 3, "the target -"),
+        ("noisy.csv --target y,z --loss kl-divergence", 3, "the target -"),
+        ("noisy.csv --target x --loss kl-divergence", 2, "a single number, which teaches nothing"),
+        ("noisy.csv --target y --loss cosine", 2, "a single number, which teaches nothing"),
+        ("noisy.csv --target kind --loss poisson", 2, "poisson on classes"),
+        ("noisy.csv --target kind --loss squared-error", 2, "outputs that are no probabilities"),
+        ("noisy.csv --target kind --loss cosine --output-activation tanh", 2, "no probabilities"),
     ];
     for (args, code, text) in cases {
         let ran = place.run(&format!("train {args} --device cpu"));

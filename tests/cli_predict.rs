@@ -176,6 +176,50 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     assert!(skipped.stderr.contains("30 rows could not be read"), "{}", skipped.stderr);
 }
 
+/// A picture of one grey.
+fn picture(value: u8) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let image = image::GrayImage::from_pixel(6, 6, image::Luma([value]));
+    image.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+#[test]
+fn images_that_cannot_be_read_stop_or_are_passed_over() {
+    let place = Place::new();
+    for i in 0..20u8 {
+        place.write(&format!("pictures/dark/{i}.png"), picture(i));
+        place.write(&format!("pictures/light/{i}.png"), picture(255 - i));
+    }
+    place.ok("train pictures --device cpu --quiet --epochs 2 --out run");
+    place.write("new/1.png", picture(3));
+    place.write("new/2.png", b"\x89PNG\r\n\x1a\nrubbish");
+    place.write("new/3.png", picture(250));
+    let stopped = place.run("predict run new --device cpu --keep file");
+    assert_eq!((stopped.code, &stopped.stdout[..]), (3, ""), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("where: new/2.png"), "{}", stopped.stderr);
+    let skipped = place.ok("predict run new --device cpu --keep file --on-error skip");
+    let files: Vec<String> =
+        cells(&skipped.stdout, ',').into_iter().map(|line| line[0].clone()).collect();
+    assert_eq!(files, ["file", "1.png", "3.png"]);
+    assert!(skipped.stderr.contains("passed over: not an image"), "{}", skipped.stderr);
+    assert!(skipped.stderr.contains("1 row could not be read"), "{}", skipped.stderr);
+}
+
+#[test]
+fn a_column_that_is_kept_twice_is_written_once() {
+    let place = Place::new();
+    trained(&place);
+    let predict = "predict run data.csv --device cpu --keep id,x,id,x,id";
+    let csv = place.ok(predict).stdout;
+    assert!(csv.starts_with("id,x,class,p_both,"), "{}", &csv[..80]);
+    place.ok(&format!("{predict} -o out.parquet"));
+    let schema = parquet(&place, "out.parquet").schema();
+    let names: Vec<&String> = schema.fields().iter().map(|f| f.name()).collect();
+    assert_eq!(names[..3], ["id", "x", "class"]);
+    assert_eq!(names.len(), 7);
+}
+
 #[test]
 fn a_table_of_many_chunks_is_predicted_as_its_parts_are() {
     let place = Place::new();

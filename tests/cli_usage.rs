@@ -107,11 +107,21 @@ fn options_without_effect_are_pointed_out() {
     for (options, texts) in [
         ("--micro-batch 128", "--micro-batch 128 has no effect: a batch has 64 rows"),
         ("--embedding-dims 8", "--embedding-dims 8 has no effect: no column is embedded"),
+        ("--image-size 4x4", "--image-size 4x4 has no effect: these data are no folders"),
+        ("--image-colour rgb", "--image-colour rgb has no effect: these data are no folders"),
+        ("--metric f1 --validation 0", "--metric f1 has no effect: no rows are held out"),
+        ("--metric f1 --folds 2", "--metric f1 has no effect beside --folds"),
+        ("--loss-scale 1024", "--loss-scale 1024 has no effect: it is for --precision f16"),
+        (
+            "--checkpoint-every 5epochs --keep-checkpoints 0",
+            "--checkpoint-every 5epochs has no effect: --keep-checkpoints 0 keeps none",
+        ),
     ] {
         let ran = place.ok(&format!("train digits --epochs 1 --device cpu --quiet {options}"));
         assert!(ran.stderr.contains(&format!("warning: {texts}")), "{}", ran.stderr);
     }
-    let ran = place.ok("train digits --epochs 1 --device cpu --quiet --micro-batch 32");
+    let useful = "--micro-batch 32 --metric f1 --checkpoint-every 5epochs";
+    let ran = place.ok(&format!("train digits --epochs 1 --device cpu --quiet {useful}"));
     assert!(!ran.stderr.contains("no effect"), "{}", ran.stderr);
 }
 

@@ -363,10 +363,10 @@ fn weighted_rows_and_classes_give_the_loss_and_the_gradients_of_pytorch() {
             let names = ["a", "b", "c"].map(String::from).to_vec();
             let of_class = names.iter().cloned().zip(case.class_weights.iter().copied()).collect();
             let targets = Targets::Classes { labels: case.labels.clone(), names };
-            let of_class = ClassWeight::Given(of_class).of(&targets).unwrap();
+            let of_class = ClassWeight::Given(of_class).of_classes(&targets).unwrap();
             let data = Dataset::new("golden", Features::F32(matrix(&case.inputs)), targets)
                 .and_then(|data| data.weighted(case.sample_weights.clone()))
-                .and_then(|data| data.weighted(of_class))
+                .and_then(|data| data.class_weighted(&of_class))
                 .unwrap();
             let samples = Preprocessing::none(&data).samples(&data).unwrap();
             let spec = Spec::new(net(case.inputs[0].len(), &case.layers), Loss::CrossEntropy);

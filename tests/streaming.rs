@@ -62,6 +62,160 @@ fn without_shuffling_windows_give_the_weights_of_all_rows_at_hand() {
     }
 }
 
+/// Rows that count differently: the first ones not at all, so that whole windows of them don't.
+fn uneven(data: &Dataset) -> Dataset {
+    let weight = |row: usize| if row < 900 { 0.0 } else { 0.3 + (row * 5 % 7) as f32 };
+    data.clone().weighted((0..data.rows()).map(weight).collect()).unwrap()
+}
+
+#[test]
+fn weights_count_in_windows_as_they_do_with_all_rows_at_hand() {
+    let (data, held_out) = (uneven(&plane(5003)), uneven(&plane(1901)));
+    let scaling = Preprocessing::fit(&data, Scaling::Standard);
+    let spec = Spec { shuffle: false, ..spec() };
+    let mut whole = Trainer::new(&spec, &data, scaling.clone(), cpu()).unwrap();
+    let expected = whole.fit(Some(&held_out), &mut ()).unwrap().valid.unwrap();
+    let mut windows = Trainer::streamed(&spec, stored(&data), scaling, cpu(), MEMORY).unwrap();
+    let found = windows.fit_stored(stored(&held_out), &mut ()).unwrap().valid.unwrap();
+    assert_eq!(windows.weights().unwrap(), whole.weights().unwrap());
+    for name in ["loss", "rmse", "mae", "r2"] {
+        let (a, b) = (found.get(name).unwrap(), expected.get(name).unwrap());
+        assert!((a / b - 1.0).abs() < 1e-6, "{name}: {a} and {b}");
+    }
+    let without = Dataset::new("plane", data.features().clone(), data.targets().clone()).unwrap();
+    assert_ne!(stored(&without).fingerprint(), stored(&data).fingerprint());
+}
+
+#[test]
+fn weights_of_rows_and_of_classes_train_the_same_model_beyond_the_memory_limit() {
+    let place = Place::new();
+    let row = |i: usize| {
+        let (a, b) = (i * 7 % 101, i * 13 % 89);
+        let weight = if i < 18_000 { 0 } else { 1 + i % 3 };
+        let class = if a * a + 40 * b > 12_000 { "yes" } else { "no" };
+        // Long, so that whole blocks of the file have no row that counts.
+        let a = format!("{}.{a:03}", i % 2);
+        format!("{a:0<70},{}.{b:03},{weight},{class}\n", i % 3)
+    };
+    let text: String =
+        std::iter::once("a,b,w,y\n".to_string()).chain((0..40_000).map(row)).collect();
+    place.write("long.csv", text);
+    let train = "train long.csv --target y --device cpu --epochs 1 --no-shuffle --scaling none \
+                 --validation 0 --quiet";
+    let mut models = Vec::new();
+    for (i, options) in [
+        "--ignore w",
+        "--sample-weight w",
+        "--ignore w --class-weight balanced",
+        "--ignore w --class-weight yes=5",
+        "--sample-weight w --class-weight balanced",
+    ]
+    .iter()
+    .enumerate()
+    {
+        place.ok(&format!("{train} {options} --out whole{i}"));
+        place.ok(&format!("{train} {options} --memory-limit 2M --out windows{i}"));
+        let [whole, windows] =
+            ["whole", "windows"].map(|run| place.model(&format!("{run}{i}")).weights);
+        assert!(whole == windows, "{options}");
+        assert!(!models.contains(&whole), "{options} has an effect");
+        models.push(whole);
+    }
+    let plan = |options: &str| {
+        place.ok(&format!("{train} --ignore w --class-weight balanced --dry-run --json {options}"))
+    };
+    let weights = |options: &str| plan(options).json()[0]["class_weights"].clone();
+    assert_eq!(weights("--memory-limit 2M"), weights(""));
+    let mixed = place
+        .run(&format!("{train} --ignore w --class-weight balanced --mixup 0.2 --memory-limit 2M"));
+    assert_eq!(mixed.code, 2, "{}", mixed.stderr);
+    // Rows that all count nothing are found before anything is trained.
+    let none = place.read("long.csv").replace(",1,", ",0,").replace(",2,", ",0,");
+    place.write("none.csv", none.replace(",3,", ",0,"));
+    let refused =
+        place.run(&format!("{train} --sample-weight w --memory-limit 2M").replace("long", "none"));
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains("all rows have the weight 0"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_count_below_zero_is_found_in_every_part_before_training() {
+    let place = Place::new();
+    let table = |rows: usize, negative: usize| -> String {
+        let row = |i: usize| {
+            let y = if i == negative { -3 } else { (i % 90) as i64 };
+            format!("{},{},{y}\n", i * 7 % 101, i * 13 % 89)
+        };
+        std::iter::once("a,b,y\n".to_string()).chain((0..rows).map(row)).collect()
+    };
+    let train = "train DATA --task regression --loss poisson --device cpu --epochs 1 --out run";
+    let cases = [
+        (table(40_000, 39_970), "--memory-limit 2M", "row 39971, column 3 (y)"),
+        (table(900, 0), "--validation 0.5", "line 2, column 3 (y)"),
+        (table(900, 899), "--validation 0.5", "line 901, column 3 (y)"),
+        (table(900, 450), "--validation 0.5", "line 452, column 3 (y)"),
+    ];
+    for (text, options, at) in cases {
+        place.write("counts.csv", text);
+        let refused = place.run(&format!("{train} {options}").replace("DATA", "counts.csv"));
+        assert_eq!(refused.code, 3, "{options}: {}", refused.stderr);
+        assert!(refused.stderr.contains("the target -3 under the loss"), "{}", refused.stderr);
+        assert!(refused.stderr.contains(at), "{at}: {}", refused.stderr);
+        assert!(!place.path("run").exists(), "nothing was trained");
+    }
+    place.write("other.csv", table(70, 60));
+    for (rows, limit) in [(900, ""), (40_000, "--memory-limit 2M")] {
+        place.write("counts.csv", table(rows, rows));
+        for part in ["--validation", "--test"] {
+            let refused = place
+                .run(&format!("{train} {limit} {part} other.csv").replace("DATA", "counts.csv"));
+            assert_eq!(refused.code, 3, "{part}: {}", refused.stderr);
+            assert!(refused.stderr.contains("row 61, target 1"), "{part}: {}", refused.stderr);
+        }
+    }
+}
+
+#[test]
+fn other_files_are_held_out_as_they_are_in_memory() {
+    let place = Place::new();
+    let table = |rows: usize, shift: usize| -> String {
+        let row = |i: usize| {
+            let (a, b, weight) = ((i + shift) * 7 % 101, i * 13 % 89, usize::from(i > 1500));
+            format!("{a},{b},{weight},{}\n", 3 * a + b * b / 40)
+        };
+        std::iter::once("a,b,w,y\n".to_string()).chain((0..rows).map(row)).collect()
+    };
+    place.write("long.csv", table(40_000, 0));
+    place.write("valid.csv", table(9_000, 3));
+    place.write("test.csv", table(7_000, 5));
+    let train = "train long.csv --sample-weight w --device cpu --epochs 2 --no-shuffle \
+                 --scaling none --lr 0.0001 --validation valid.csv --test test.csv --json";
+    let whole = place.ok(train).json();
+    let limited = place.ok(&format!("{train} --memory-limit 2M"));
+    let windows = limited.json();
+    for name in ["rows", "validation_rows"] {
+        assert_eq!(whole[0][name], windows[0][name], "{name}");
+    }
+    let (a, b) = (whole.last().unwrap(), windows.last().unwrap());
+    for part in ["valid", "test"] {
+        for name in ["loss", "rmse", "mae", "r2"] {
+            let [a, b] = [a, b].map(|end| end[part][name].as_f64().unwrap());
+            assert!((a / b - 1.0).abs() < 1e-5, "{part} {name}: {a} and {b}");
+        }
+    }
+    // Weighted after each epoch as in the report.
+    let last = windows.iter().rfind(|e| e["event"] == "epoch").unwrap();
+    for name in ["rmse", "mae", "r2"] {
+        let [a, b] = [&last[name], &b["valid"][name]].map(|x| x.as_f64().unwrap());
+        assert!((a / b - 1.0).abs() < 1e-4, "{name}: {a} and {b}");
+    }
+    let plan = place.ok(&format!("{train} --memory-limit 2M --dry-run")).json();
+    assert_eq!(plan[0]["test_rows"], 7_000);
+    // What is no table is held, which is said.
+    let digits = place.run("train long.csv --memory-limit 2M --test digits");
+    assert!(digits.stderr.contains("doesn't hold for digits"), "{}", digits.stderr);
+}
+
 /// Stops at a step, once.
 struct StopAt(u64);
 
@@ -145,7 +299,8 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     assert_eq!(place.model("piped").weights, place.model("run").weights);
     for (options, text) in [
         ("--folds 3", "--folds beside a table larger"),
-        ("--split stratified", "--split stratified of a table larger"),
+        ("--split stratified", "only classes can be stratified"),
+        ("--fold 1", "--fold 1 without --folds"),
         ("--memory-limit 1", "no size of memory"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
@@ -178,11 +333,49 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
     assert!(end["test_baselines"]["mean"]["rmse"].is_number(), "{end}");
     let plan = place.ok(&format!("{train} --ignore shop,day --split column:part --dry-run")).json();
     assert_eq!(plan[0]["test_rows"], 8_000);
+    let classes = format!("{train} --ignore shop,day --target part --split stratified");
+    let events = place.ok(&classes).json();
+    assert_eq!(
+        (&events[0]["rows"], &events[0]["validation_rows"]),
+        (&36_000.into(), &4_000.into())
+    );
     for (ignore, split) in [("part,day", "group:shop"), ("part,shop", "time:day")] {
         let events = place.ok(&format!("{train} --ignore {ignore} --split {split}")).json();
         let rows = |name: &str| events[0][name].as_u64().unwrap();
         assert_eq!(rows("rows") + rows("validation_rows"), 40_000, "{split}");
         assert!((1_000..9_000).contains(&rows("validation_rows")), "{split}: {}", events[0]);
+    }
+}
+
+#[test]
+fn what_the_memory_limit_does_not_hold_for_is_said() {
+    let place = Place::new();
+    let ran = place.ok("train digits --device cpu --epochs 1 --memory-limit 1M --out run");
+    assert!(ran.stderr.contains("note: --memory-limit doesn't hold for digits"), "{}", ran.stderr);
+}
+
+/// Batches of Parquet begin every 65,536 rows: a row is named by its place in the whole table.
+#[test]
+fn a_row_of_a_later_batch_is_named_by_its_number_in_the_table() {
+    use arrow_array::{ArrayRef, Float64Array, RecordBatch};
+    let place = Place::new();
+    let a: Float64Array = (0..160_000).map(|i| Some(f64::from(i * 7 % 101) / 2.0)).collect();
+    let target = |i: i32| (i != 150_000).then(|| f64::from(i % 97) / 4.0);
+    let y: Float64Array = (0..160_000).map(target).collect();
+    let columns: [(&str, ArrayRef); 2] =
+        [("a", std::sync::Arc::new(a)), ("y", std::sync::Arc::new(y))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut file = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    place.write("long.parquet", file);
+    for limit in ["", "--memory-limit 2M"] {
+        let refused = place.run(&format!("train long.parquet --device cpu --quiet {limit}"));
+        assert_eq!(refused.code, 3, "{limit}: {}", refused.stderr);
+        for text in ["the target is missing", "row 150001, column 2 (y)"] {
+            assert!(refused.stderr.contains(text), "{limit}: no {text:?} in {}", refused.stderr);
+        }
     }
 }
 

@@ -102,10 +102,6 @@ fn the_same_images_in_every_format_give_the_same_model_bit_for_bit() {
     place.write("images.parquet", parquet(&batch));
     place.write("images.arrow", arrow(&batch, false));
     place.write("images.arrows", arrow(&batch, true));
-    for class in ["0", "1"] {
-        std::fs::create_dir_all(place.path("folders").join(class)).unwrap();
-    }
-
     let train = |data: &str, out: &str| {
         place.ok(&format!("train {data} --device cpu --quiet --epochs 3 --out {out}"));
         place.model(out)
@@ -128,6 +124,45 @@ fn the_same_images_in_every_format_give_the_same_model_bit_for_bit() {
     }
     let from_idx = place.ok("predict idx set --device cpu").stdout;
     assert_eq!(place.ok("predict idx images.parquet --device cpu").stdout, from_idx);
+    // Folders have an order of their own: class by class.
+    for (i, (row, label)) in rows().enumerate() {
+        let mut file = std::io::Cursor::new(Vec::new());
+        let image = image::GrayImage::from_raw(8, 8, row.to_vec()).unwrap();
+        image.write_to(&mut file, image::ImageFormat::Png).unwrap();
+        place.write(&format!("folders/{label}/{i:03}.png"), file.into_inner());
+    }
+    let lines: Vec<&str> = from_idx.lines().collect();
+    let mut order: Vec<usize> = (0..200).collect();
+    order.sort_by_key(|&i| labels[i]);
+    let expected: Vec<&str> = order.iter().map(|&i| lines[i + 1]).collect();
+    let from_folders = place.ok("predict idx folders --device cpu").stdout;
+    assert_eq!(from_folders.lines().skip(1).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn columns_that_nothing_is_learnt_from_are_said_before_the_training() {
+    let place = Place::new();
+    let row = |i: u32| format!("c{i:04},{},note number {i} of many,1,{}\n", i * 7 % 23, i % 9);
+    let rows = (0..60).map(row);
+    place.write(
+        "ids.csv",
+        std::iter::once("code,a,note,z,y\n".into()).chain(rows).collect::<String>(),
+    );
+    let train = "train ids.csv --task regression --device cpu --epochs 1";
+    let told = place.ok(train).stderr;
+    let line = told
+        .lines()
+        .find(|line| line.starts_with("left out: "))
+        .unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(
+        line,
+        "left out: code (an identifier), note (an identifier), z (the same in every row)"
+    );
+    // What was asked for needs no word, and neither does what is silent.
+    for options in ["--ignore code,note,z", "--quiet"] {
+        let told = place.ok(&format!("{train} {options}")).stderr;
+        assert!(!told.contains("left out"), "{told}");
+    }
 }
 
 /// A table with a bit of everything. (CSV, price of each row)
@@ -324,8 +359,8 @@ fn weights_of_rows_and_classes_come_with_the_data() {
     let set = fitted.dataset(&data, &[0, 1, 2]).unwrap();
     assert_eq!(set.weights(), Some(&[0.5, 2.0, 1.0][..]));
     assert_eq!(set.features().cols(), 1, "nothing is learnt from the weights");
-    let balanced = data::ClassWeight::Balanced.of(set.targets()).unwrap();
-    let both = set.weighted(balanced).unwrap();
+    let balanced = data::ClassWeight::Balanced.of_classes(set.targets()).unwrap();
+    let both = set.class_weighted(&balanced).unwrap();
     assert_eq!(both.weights(), Some(&[0.375, 3.0, 0.75][..]));
 }
 

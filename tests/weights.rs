@@ -95,24 +95,39 @@ fn whole_weights_train_the_net_that_repeated_rows_train() {
 }
 
 #[test]
-fn equal_weights_change_no_bit_and_metrics_but_the_loss_are_not_weighted() {
+fn equal_weights_change_no_bit() {
     let data = classes(60, 5);
     let spec = full_batch(Loss::CrossEntropy, Activation::Identity);
     let plain = on_cpu::<f32>(&spec, &data, PlanKind::Fused);
     let equal = data.clone().weighted(vec![0.3; 60]).unwrap();
     assert_eq!(on_cpu::<f32>(&spec, &equal, PlanKind::Fused), plain);
+}
 
-    let mut trainer = Trainer::new(
-        &spec,
-        &data,
-        Preprocessing::none(&data),
-        Box::new(Cpu::<f64>::new(Some(1)).unwrap()),
-    )
-    .unwrap();
-    let before = trainer.evaluate(&data).unwrap();
-    let weighted = trainer.evaluate(&data.weighted(counts(60)).unwrap()).unwrap();
-    assert_eq!(weighted.get("accuracy"), before.get("accuracy"));
-    assert_ne!(weighted.loss, before.loss);
+#[test]
+fn metrics_of_weighted_rows_are_those_of_repeated_rows() {
+    let features = classes(90, 5);
+    let mut random = Random::new(8, Stream::Check, 1);
+    let numbers = Matrix::from_fn(90, 3, |r, _| (random.normal() + r as f64 / 30.0) as f32);
+    let numbers =
+        Dataset::new("numbers", features.features().clone(), Targets::Numbers(numbers)).unwrap();
+    for (data, loss) in [(features, Loss::CrossEntropy), (numbers, Loss::SquaredError)] {
+        let (weighted, repeated) =
+            (data.clone().weighted(counts(90)).unwrap(), repeated(&data, &counts(90)));
+        for plan in PlanKind::ALL {
+            let spec = Spec { plan, ..full_batch(loss, Activation::Identity) };
+            let cpu = Box::new(Cpu::<f64>::new(Some(1)).unwrap());
+            let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), cpu).unwrap();
+            let mut of = |data: &Dataset| trainer.evaluate(data).unwrap();
+            let (found, expected, plain) = (of(&weighted), of(&repeated), of(&data));
+            assert_eq!(found.values.len(), expected.values.len());
+            for (name, value) in &expected.values {
+                let found = found.get(name).unwrap();
+                let what = format!("{name} by {}: {found} and {value}", plan.name());
+                assert!((found - value).abs() < 1e-6 * value.abs().max(1.0), "{what}");
+                assert!((plain.get(name).unwrap() - value).abs() > 1e-4, "{what}");
+            }
+        }
+    }
 }
 
 /// Every plan of the GPU, op by op.

@@ -131,6 +131,12 @@ impl Activation {
         )
     }
 
+    /// Whether all values of σ are from 0 to 1, as probabilities are.
+    #[must_use]
+    pub fn is_within_unit(self) -> bool {
+        matches!(self, Activation::Sigmoid | Activation::HardSigmoid | Activation::Gaussian)
+    }
+
     /// Whether σ′ jumps somewhere.
     #[must_use]
     pub fn has_kink(self) -> bool {

@@ -191,8 +191,10 @@ impl Bench {
     }
 }
 
-/// 6BP − 2B·n_0·n_1: forward, both products of the backward pass, and none for the input.
-fn step_flops(net: &Net, batch: usize) -> f64 {
+/// Operations of a step: 6BP − 2B·n_0·n_1: forward, both products of the backward pass, and none for
+/// the input.
+#[must_use]
+pub fn step_flops(net: &Net, batch: usize) -> f64 {
     let weights: Vec<f64> = net.shapes().map(|(out, cols)| (out * cols) as f64).collect();
     let first = weights.first().copied().unwrap_or_default();
     batch as f64 * (6.0 * weights.iter().sum::<f64>() - 2.0 * first)

@@ -75,7 +75,9 @@ pub(super) struct TrainArgs {
     #[arg(long)]
     pub force: bool,
     /// Go on with an interrupted run, exactly where its last checkpoint was taken; --epochs,
-    /// --device, --threads and what ends a run early may be others than before
+    /// --device, --threads and what ends a run early may be others than before. Under a schedule that
+    /// is as long as the run, such as cosine, other --epochs end at another model than a run of that
+    /// length from the start
     #[arg(long, value_name = "RUN", conflicts_with_all = ["force", "dry_run", "find_lr", "config"])]
     pub resume: Option<PathBuf>,
     /// Show what would be trained, and stop

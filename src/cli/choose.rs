@@ -55,7 +55,8 @@ pub(super) fn open_for(job: &Job) -> Result<Opened> {
         name: adapter.name,
         open: Box::new(move || Ok(Box::new(Gpu::open(adapter.index)?))),
     }));
-    let work = Work { spec: &job.spec, data: &job.training, preprocessing: &job.preprocessing };
+    let (spec, data, preprocessing) = (&job.spec, &job.training, &job.preprocessing);
+    let work = Work { spec, data, rows: job.rows().0, preprocessing };
     let memory = cache_directory().map(|directory| directory.join("devices.json"));
     let opened = choose(&candidates, &work, memory)?;
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
@@ -74,7 +75,10 @@ pub(super) struct Candidate {
 /// What is to be trained.
 pub(super) struct Work<'a> {
     spec: &'a Spec,
+    /// The training rows, or a sample of them.
     data: &'a Dataset,
+    /// All rows that are trained on.
+    rows: usize,
     preprocessing: &'a Preprocessing,
 }
 
@@ -168,14 +172,14 @@ struct Timed {
 impl Work<'_> {
     /// Steps of the whole run.
     fn steps(&self) -> usize {
-        let rows = self.data.rows();
-        rows.div_ceil(self.spec.batch_size.min(rows)).saturating_mul(self.spec.epochs)
+        let batch = self.spec.batch_size.min(self.rows);
+        self.rows.div_ceil(batch).saturating_mul(self.spec.epochs)
     }
 
     /// What decides how long a step takes: net, batch, optimiser, devices, version.
     fn key(&self, candidates: &[Candidate]) -> String {
         let Spec { net, objective, optimizer, batch_size, plan, precision, .. } = self.spec;
-        let batch = batch_size.min(&self.data.rows()).to_owned();
+        let batch = batch_size.min(&self.rows).to_owned();
         let devices: Vec<&str> = candidates.iter().map(|c| c.key.as_str()).collect();
         // A run that is short enough for the CPU in any case isn't remembered.
         let what = format!(
@@ -190,7 +194,7 @@ impl Work<'_> {
         let rows = self.spec.batch_size.saturating_mul(BATCHES).min(self.data.rows());
         let some = self.data.select(&(0..rows).collect::<Vec<_>>());
         let (backend, scaling) = ((candidate.open)()?, self.preprocessing.clone());
-        let mut trainer = Trainer::new(self.spec, &some, scaling, backend)?;
+        let mut trainer = Trainer::on_part(self.spec, &some, self.data, scaling, backend)?;
         // The first step also prepares what later ones use.
         trainer.run_steps(1)?;
         let (mut count, begin) = (1, Instant::now());
@@ -278,7 +282,10 @@ mod tests {
         let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
         let net = Net::new(64).layer(8, Activation::Relu).layer(10, Activation::Identity);
         let spec = Spec::new(net, Loss::CrossEntropy).epochs(1000);
-        let work = Work { spec: &spec, data: &data, preprocessing: &preprocessing };
+        let rows = data.rows();
+        let work = Work { spec: &spec, data: &data, rows, preprocessing: &preprocessing };
+        let of_sample = Work { rows: 100 * rows, ..work };
+        assert_eq!(of_sample.steps(), (100 * rows).div_ceil(64) * 1000);
         let place = tempfile::tempdir().unwrap();
         let memory = || Some(place.path().join("deep/devices.json"));
         let counts = |opened: &[AtomicUsize]| -> Vec<usize> {

@@ -7,7 +7,7 @@ use super::judgement::{Baseline, ByName, Judgement};
 use super::judgement_text::{fold_line, fold_tables};
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::RunDirectory;
-use super::train::{announce, ending, trainer, warn};
+use super::train::{announce, ending, predict_next, trainer, warn};
 use super::warnings::warnings;
 use super::{open, plan_ahead, print, print_json, say, splitting};
 use crate::backend::device;
@@ -67,6 +67,11 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         ));
     }
     source.config.run.keep = Some(Keep::Last);
+    if let Some(metric) = source.config.run.metric.take() {
+        warn(&[format!(
+            "--metric {metric} has no effect beside --folds: their epochs are not compared"
+        )]);
+    }
     let data = source.data.clone();
     let folds = splitting::folds(&mut source.config, &data, k)?;
     let rows = data.rows();
@@ -142,10 +147,15 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     judged.write_predictions(&job, &directory.path().join(OUT_OF_FOLD))?;
 
     let Finished { summary, .. } = fit(&job, &directory, &config, &[])?;
+    // Nets of folds have no checkpoints to go on from.
+    let next = match summary.ending {
+        Ending::Interrupted => "train again: what was interrupted can't be resumed".into(),
+        _ => predict_next(&summary),
+    };
     if args.json {
         print_json(&EndLine { event: "end", summary: &summary, folds: &judged })?;
     } else {
-        print(&format!("{}\n{}", fold_tables(&judged), ending(&summary)))?;
+        print(&format!("{}\n{}", fold_tables(&judged), ending(&summary, &next)))?;
     }
     Ok(match summary.ending {
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),

@@ -11,13 +11,14 @@ use crate::checkpoint::load_weights;
 use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Scaling, Targets,
-    TrainTest,
+    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Role, Scaling,
+    StoredSet, Targets, TrainTest,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
 use crate::session::LayerWeights;
 use crate::spec::Spec;
+use crate::train::check_targets;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
@@ -36,14 +37,22 @@ pub(super) struct Job {
     pub training: Dataset,
     /// The weights of the training rows without those of their classes.
     pub sample_weights: Option<Vec<f32>>,
+    /// How much training rows of each class count, where that was asked for.
+    pub class_weights: Option<Vec<f32>>,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
     /// The rows of the data that are trained on, in this order.
     pub training_rows: Arc<Vec<usize>>,
     /// The data as they were read, before anything was fitted to them.
     pub data: Arc<Data>,
+    /// What the options alone don't say of how a run was trained that was gone on with, a line for
+    /// each time.
+    pub history: Vec<String>,
     /// The weights to start from instead of drawn ones.
     pub init: Option<Vec<LayerWeights>>,
+    /// The rows of other files that are held out, where these are kept on disk.
+    pub other_validation: Option<Arc<StoredSet>>,
+    pub other_test: Option<Arc<StoredSet>>,
     /// The table that all of the above is only a sample of, where it is larger than the memory
     /// limit.
     pub streaming: Option<Arc<Streaming>>,
@@ -108,11 +117,13 @@ impl Source {
         let mut preprocessing = Preprocessing::fit_rows(data, &parts.training, &fitting)?;
         let training = preprocessing.dataset(data, &parts.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);
-        let training = match &config.data.class_weight {
-            Some(weight) => {
-                let weights = weight.of(training.targets())?;
-                training.weighted(weights)?
-            }
+        let class_weights = config.data.class_weight.as_ref().map(|weight| match &self.streaming {
+            Some(table) => table.class_weights(weight),
+            None => weight.of_classes(training.targets()),
+        });
+        let class_weights = class_weights.transpose()?;
+        let training = match &class_weights {
+            Some(weights) => training.class_weighted(weights)?,
             None => training,
         };
         let objective = *config.net.loss.get_or_insert_with(|| {
@@ -131,13 +142,24 @@ impl Source {
             rows => preprocessing.dataset(data, rows).map(Some),
         };
         let other = |name: &str| {
-            data::open_measured(name, &preprocessing, options).map(|measured| measured.data)
+            let stored = self
+                .streaming
+                .is_some()
+                .then(|| streaming::store_other(name, &preprocessing, options, objective.loss));
+            if let Some((first, all)) = stored.transpose()?.flatten() {
+                return Ok::<_, Error>((first, Some(all)));
+            }
+            Ok((data::open_measured(name, &preprocessing, options)?.data, None))
         };
-        let validation = match &config.run.validation {
-            Some(Validation::Path(path)) => Some(other(&path.to_string_lossy())?),
-            _ => part(&parts.validation)?,
+        let (validation, other_validation) = match &config.run.validation {
+            Some(Validation::Path(path)) => {
+                let (data, stored) = other(&path.to_string_lossy())?;
+                (Some(data), stored)
+            }
+            _ => (part(&parts.validation)?, None),
         };
-        let given = config.run.test.as_deref().map(other).transpose()?;
+        let (given, other_test) = config.run.test.as_deref().map(other).transpose()?.unzip();
+        let other_test = other_test.flatten();
         let test = match (given.or_else(|| test.clone()), part(&parts.test)?) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("test data of their own, and test rows by --split")
@@ -154,20 +176,18 @@ impl Source {
         config = presets::complete(config, kind)?;
         let completed = Origins::of_completed(&self.config, &config);
         let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
-        let held_out = HeldOut { validation: validation.is_some(), test: test.is_some() };
+        let is_sample = self.streaming.is_some();
+        let held_out = HeldOut { validation: validation.as_ref(), test: test.as_ref(), is_sample };
         let spec = settings::resolve(&mut config, &training, objective, embeddings, held_out)
             .map_err(|error| completed.explain(error))?;
         let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows);
         settings::check_warmup(&spec, rows).map_err(|error| completed.explain(error))?;
         super::memory::Estimate::new(&spec, [&training]).check()?;
-        for data in validation.iter().chain(&test) {
-            preprocessing.samples(data)?;
-        }
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
         make_absolute(&mut config)?;
         let training_rows = Arc::new(parts.training.clone());
-        Ok(Job {
+        let job = Job {
             config,
             spec,
             scaling,
@@ -175,13 +195,19 @@ impl Source {
             training,
             training_rows,
             sample_weights,
+            class_weights,
             validation,
             test,
+            other_validation,
+            other_test,
             data: data.clone(),
+            history: Vec::new(),
             init,
             streaming: self.streaming.clone(),
             stored: None,
-        })
+        };
+        job.check_rows(parts)?;
+        Ok(job)
     }
 }
 
@@ -199,6 +225,44 @@ impl Job {
         source.job(&parts)
     }
 
+    /// Refuses rows that the net or the loss can't take, those of other files too. Those that are
+    /// kept on disk are checked where all of them are encoded.
+    fn check_rows(&self, parts: &Parts) -> Result<()> {
+        let loss = self.spec.objective.loss;
+        let sets = [
+            (Some(&self.training), &parts.training, &None),
+            (self.validation.as_ref(), &parts.validation, &self.other_validation),
+            (self.test.as_ref(), &parts.test, &self.other_test),
+        ];
+        for (data, rows, stored) in sets {
+            let Some(data) = data else { continue };
+            // Rows of another file are no part of the data.
+            let rows = Some(rows).filter(|rows| !rows.is_empty());
+            if stored.is_some() || rows.is_some() && self.streaming.is_some() {
+                continue;
+            }
+            check_targets(loss, data.targets(), |row, output| match rows {
+                Some(rows) => {
+                    let row = describe_row(&self.data, rows[row]);
+                    format!("{row}, {}", self.target_name(output))
+                }
+                None => format!("row {}, target {}", row + 1, output + 1),
+            })
+            .map_err(|e| e.at(data.name()))?;
+            self.preprocessing.samples(data)?;
+        }
+        Ok(())
+    }
+
+    /// A target for a message: its column, or its number.
+    pub fn target_name(&self, output: usize) -> String {
+        let column = self.data.table().and_then(|table| {
+            let place = table.columns().iter().position(|c| c.role == Role::Target(output))?;
+            Some(table.frame().header.describe(place))
+        });
+        column.unwrap_or_else(|| format!("target {}", output + 1))
+    }
+
     /// Encodes the rows of a table beyond the memory limit, where it is one.
     ///
     /// # Errors
@@ -211,7 +275,8 @@ impl Job {
 
     /// The rows that are trained on, and those that are held out for validation.
     pub fn rows(&self) -> (usize, usize) {
-        let validation = self.validation.as_ref().map_or(0, Dataset::rows);
+        let held = self.validation.as_ref().map_or(0, Dataset::rows);
+        let validation = self.other_validation.as_ref().map_or(held, |set| set.rows());
         match &self.streaming {
             None => (self.training.rows(), validation),
             Some(table) if table.validation_rows == 0 => (table.training_rows, validation),
@@ -227,34 +292,45 @@ impl Job {
             if let Some(table) = &streaming {
                 return format!("row {}", table.training_row(row) + 1);
             }
-            let row = rows.get(row).copied().unwrap_or(row);
-            match data.table() {
-                Some(table) => table.frame().describe_row(row),
-                None => format!("row {}", row + 1),
-            }
+            describe_row(&data, rows.get(row).copied().unwrap_or(row))
         }
     }
 
     /// The file of the resolved options.
     pub fn config_text(&self, device: &DeviceInfo) -> Result<String> {
-        let name = if device.backend == "cpu" { "cpu" } else { &device.name };
+        let choice = match device.backend == "cpu" {
+            true => Choice::Cpu,
+            false => Choice::Name(device.name.clone()),
+        };
+        let what = match self.history.is_empty() {
+            true => "trains the same model again".to_string(),
+            false => format!(
+                "may train another model: the run was gone on with under another --epochs\n{}",
+                self.history.join("\n")
+            ),
+        };
         Ok(format!(
-            "# wgrad {}: `wgrad train --config` with this file trains the same model again\n{}",
+            "# wgrad {}: `wgrad train --config` with this file {what}\n{}",
             env!("CARGO_PKG_VERSION"),
-            self.resolved(name).to_toml()?
+            self.resolved(choice).to_toml()?
         ))
     }
 
     /// The resolved options as they are written: training again from them gives the same model,
     /// in a run directory of its own.
-    fn resolved(&self, device: &str) -> TrainConfig {
+    fn resolved(&self, device: Choice) -> TrainConfig {
         let mut config = self.config.clone();
         config.run.out = None;
-        config.device.device = Some(match device {
-            "cpu" => Choice::Cpu,
-            name => Choice::Name(name.into()),
-        });
+        config.device.device = Some(device);
         config
+    }
+}
+
+/// A row of the data for a message: its line, or its number.
+fn describe_row(data: &Data, row: usize) -> String {
+    match data.table() {
+        Some(table) => table.frame().describe_row(row),
+        None => format!("row {}", row + 1),
     }
 }
 

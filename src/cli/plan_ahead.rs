@@ -28,9 +28,10 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let spec = &job.spec;
     let seconds = seconds(job, steps)?;
     let columns = columns(job);
-    let class_weights = class_weights(job)?;
-    let test_rows = match &job.streaming {
-        Some(table) if table.test_rows > 0 => table.test_rows,
+    let class_weights = class_weights(job);
+    let test_rows = match (&job.streaming, &job.other_test) {
+        (_, Some(set)) => set.rows(),
+        (Some(table), _) if table.test_rows > 0 => table.test_rows,
         _ => job.test.as_ref().map_or(0, Dataset::rows),
     };
     if json {
@@ -130,13 +131,9 @@ fn seconds(job: &Job, steps: usize) -> Result<f64> {
 }
 
 /// How much the rows of each class count in the loss, where that was asked for.
-fn class_weights(job: &Job) -> Result<Option<BTreeMap<String, f32>>> {
-    let (Some(weight), Some(names)) = (&job.config.data.class_weight, job.training.class_names())
-    else {
-        return Ok(None);
-    };
-    let weights = weight.of_classes(job.training.targets())?;
-    Ok(Some(names.iter().cloned().zip(weights).collect()))
+fn class_weights(job: &Job) -> Option<BTreeMap<String, f32>> {
+    let (weights, names) = (job.class_weights.as_ref()?, job.training.class_names()?);
+    Some(names.iter().cloned().zip(weights.iter().copied()).collect())
 }
 
 fn describe_weights(weights: &BTreeMap<String, f32>) -> String {

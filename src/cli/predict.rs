@@ -21,8 +21,11 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     if let Some(path) = &args.output {
         refuse_own_data(path, &args.model.data)?;
     }
-    let mut keep = args.keep.clone();
-    keep.dedup();
+    let mut keep: Vec<String> = Vec::new();
+    args.keep.iter().for_each(|name| match keep.contains(name) {
+        true => {}
+        false => keep.push(name.clone()),
+    });
     let options = trained.data_options(&args.model, &[]);
     let mut work = Work { args, trained: &trained, format, keep: &keep, state: None, skipped: 0 };
     let preprocessing = &trained.model.preprocessing;

@@ -101,8 +101,8 @@ pub(super) fn complete(config: TrainConfig, kind: Kind) -> Result<TrainConfig> {
             if name(config.step.optimizer) != name(preset.step.optimizer)
                 && config.step.optimizer.is_some()
             {
-                // Its rate is for its own rule, and its batches are.
-                preset.step.lr = None;
+                // Its rate is for its own rule, and so are its decay and its batches.
+                (preset.step.lr, preset.step.weight_decay) = (None, None);
                 if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
                     preset.step.batch_size = None;
                 }
@@ -157,5 +157,6 @@ mod tests {
         given.run.preset = Some(Preset::Best);
         let best = complete(given, Kind::Table).unwrap();
         assert_eq!(best.step.lr, None, "a preset's rate is for its own optimizer");
+        assert_eq!(best.step.weight_decay, None, "adamw's decay is not that of other rules");
     }
 }

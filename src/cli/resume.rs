@@ -16,7 +16,11 @@ use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The options that may be others than before: none of them changes what a step computes.
+/// What a line of the configuration begins with that says how the run came about.
+const HISTORY: &str = "# history: ";
+
+/// The options that may be others than before. None of them changes what a step computes, but for
+/// the epochs, where something depends on the length of the run: then that is said.
 const FREE: [&str; 10] = [
     "epochs",
     "device",
@@ -63,7 +67,13 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         return Ok(ExitCode::SUCCESS);
     }
     let is_chosen = given.device.device.is_some();
+    let (stops_otherwise, before) = (given.run.stop_at.is_some(), begun.config.run.epochs);
     let mut config = given.or(begun.config);
+    // The epochs so far can be compared by no other metric than the best one was chosen by.
+    let best = begun.checkpoint.as_ref().and_then(|checkpoint| checkpoint.best.as_ref());
+    if let (true, Some(best)) = (stops_otherwise, best) {
+        config.run.metric.get_or_insert_with(|| best.metric.clone());
+    }
     // A checkpoint holds the weights: those that the run started from may be gone.
     let init = if begun.checkpoint.is_some() { config.run.init.take() } else { None };
     let mut job = Job::new(config)?;
@@ -80,7 +90,23 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         count(at.step as usize, "step"),
         if at.within > 0 { ", in the middle of an epoch" } else { "" }
     ));
-    let warnings = warnings(&job);
+    let mut warnings = warnings(&job);
+    job.history = begun.history;
+    if let Some(before) =
+        before.filter(|&before| ended.is_none() && at.step > 0 && before != job.spec.epochs)
+        && job.spec.depends_on_length()
+    {
+        let now = job.spec.epochs;
+        warnings.push(format!(
+            "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
+        ));
+        job.history.push(format!(
+            "{HISTORY}up to epoch {} (step {}) as in a run of {}",
+            at.epoch,
+            at.step,
+            count(before, "epoch")
+        ));
+    }
     warn(&warnings);
     job.store()?;
     let opened = match is_chosen {
@@ -113,6 +139,8 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
 /// A run as it was begun, and where it is.
 struct Begun {
     config: TrainConfig,
+    /// The lines of its configuration that say how it came about.
+    history: Vec<String>,
     /// None where it was killed before the first was written: it then begins anew, and comes to the
     /// same.
     checkpoint: Option<Arc<Checkpoint>>,
@@ -128,7 +156,9 @@ impl Begun {
         let Newest { saved, path, damaged } = newest;
         damaged.iter().for_each(|error| say(format_args!("warning: {error}")));
         let Saved { checkpoint, config, events, ended } = saved;
+        let history = config.lines().filter(|line| line.starts_with(HISTORY));
         Ok(Begun {
+            history: history.map(str::to_string).collect(),
             config: TrainConfig::from_toml(&config).map_err(|e| e.at(path.display()))?,
             checkpoint: Some(checkpoint),
             from: path.display().to_string(),
@@ -139,7 +169,7 @@ impl Begun {
 
     fn anew(config: TrainConfig) -> Self {
         let from = "no checkpoint was written".into();
-        Begun { config, checkpoint: None, from, events: 0, ended: None }
+        Begun { config, history: Vec::new(), checkpoint: None, from, events: 0, ended: None }
     }
 
     fn position(&self) -> Position {

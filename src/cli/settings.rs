@@ -3,10 +3,12 @@
 use crate::activation::Activation;
 use crate::augment::Augment;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig};
-use crate::data::{Colour, Dataset, ImageShape};
+use crate::data::{Colour, Dataset, ImageShape, Targets};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
+use crate::evaluation::Report;
 use crate::loss::{Loss, Objective};
+use crate::matrix::Matrix;
 use crate::metrics::Metrics;
 use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::schedule::Length;
@@ -18,9 +20,18 @@ const MAX_EPOCHS: usize = 100_000_000;
 
 /// What a run is judged on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct HeldOut {
-    pub validation: bool,
-    pub test: bool,
+pub(super) struct HeldOut<'a> {
+    pub validation: Option<&'a Dataset>,
+    pub test: Option<&'a Dataset>,
+    /// Whether these are only some of the rows.
+    pub is_sample: bool,
+}
+
+impl HeldOut<'_> {
+    /// The rows that metrics are measured on after each epoch.
+    fn judged(&self) -> Option<&Dataset> {
+        self.validation.or(self.test)
+    }
 }
 
 /// The spec of the options, which are completed, for these data.
@@ -32,7 +43,7 @@ pub(super) fn resolve(
     training: &Dataset,
     objective: Objective,
     embeddings: Vec<Embedding>,
-    held_out: HeldOut,
+    held_out: HeldOut<'_>,
 ) -> Result<Spec> {
     let net = net(config, training, objective.loss, embeddings)?;
     config.run.epochs.get_or_insert(10);
@@ -49,8 +60,9 @@ pub(super) fn resolve(
         None => None,
     };
     spec.check()?;
-    check_stop_at(config, training, held_out.validation || held_out.test)?;
-    resolve_stopping(config, &mut spec, training, held_out.validation)?;
+    let judged = Judged { loss: objective.loss, training, held_out };
+    check_stop_at(config, &judged)?;
+    resolve_stopping(config, &mut spec, &judged)?;
     Ok(spec)
 }
 
@@ -214,37 +226,67 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     Ok(spec)
 }
 
+/// What decides which metrics a run has.
+struct Judged<'a> {
+    loss: Loss,
+    training: &'a Dataset,
+    held_out: HeldOut<'a>,
+}
+
+impl Judged<'_> {
+    /// Refuses a metric that the run doesn't have: not of these targets, or not of this loss or these
+    /// held-out rows.
+    fn check_metric(&self, metric: &str) -> Result<()> {
+        let names = Metrics::names(self.training.targets());
+        if metric != "loss" && !names.contains(&metric) {
+            let near = nearest(metric, names.iter().copied());
+            let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+            return Err(Error::usage(format!("{metric} is no metric of these data"))
+                .help(format!("{hint}they have loss, {}", names.join(", "))));
+        }
+        if metric == "nll" && self.loss != Loss::GaussianNll {
+            return Err(Error::usage(format!("the loss {} gives no nll", self.loss.name()))
+                .help("take --loss gaussian-nll, which predicts deviations, or another metric"));
+        }
+        // A sample may lack what all rows have.
+        match self.held_out.judged().filter(|_| !self.held_out.is_sample) {
+            Some(data) if metric != "loss" && !has_metric(data, self.loss, metric) => Err(
+                Error::usage(format!("the held-out rows have no {metric}")).at(data.name()).help(
+                    "hold out rows of every class, or of several values; or choose another metric",
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether predictions for these rows have that metric, whatever they are.
+fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
+    let (rows, outputs) = (data.rows(), data.outputs());
+    let predictions = match data.targets() {
+        Targets::Numbers(_) => Matrix::from_fn(rows, loss.outputs(outputs), |_, _| 1.0),
+        _ => Matrix::from_fn(rows, outputs, |_, _| 1.0 / outputs as f32),
+    };
+    let report = Report::new(&predictions, data.targets(), data.weights());
+    // What is wrong with the rows themselves is said where they are measured.
+    report.map_or(true, |report| report.values().iter().any(|(name, _)| *name == metric))
+}
+
 /// Refuses a --stop-at that could never be met.
-fn check_stop_at(config: &TrainConfig, training: &Dataset, held_out: bool) -> Result<()> {
+fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
-    if !held_out {
+    if judged.held_out.judged().is_none() {
         return Err(Error::usage("--stop-at without validation or test data")
             .help("give --validation or --test: what is learnt by heart proves nothing"));
     }
-    check_metric(&stop_at.metric, training).map_err(|e| e.at(format!("--stop-at {stop_at}")))
-}
-
-/// Refuses a metric that the run doesn't have.
-fn check_metric(metric: &str, training: &Dataset) -> Result<()> {
-    let names = Metrics::names(training.targets());
-    if metric == "loss" || names.contains(&metric) {
-        return Ok(());
-    }
-    let near = nearest(metric, names.iter().copied());
-    let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-    Err(Error::usage(format!("{metric} is no metric of these data"))
-        .help(format!("{hint}they have loss, {}", names.join(", "))))
+    let checked = judged.check_metric(&stop_at.metric).and_then(|()| stop_at.check());
+    checked.map_err(|e| e.at(format!("--stop-at {stop_at}")))
 }
 
 /// When the run ends early and what it keeps. A run that ends by a metric is compared by it too, so
 /// that the epoch that was good enough is the one that is kept.
-fn resolve_stopping(
-    config: &mut TrainConfig,
-    spec: &mut Spec,
-    training: &Dataset,
-    has_validation: bool,
-) -> Result<()> {
-    let run = &mut config.run;
+fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) -> Result<()> {
+    let (run, has_validation) = (&mut config.run, judged.held_out.validation.is_some());
     let wants = |what: &str| {
         Err(Error::usage(format!("{what} without validation data"))
             .help("hold some rows out with --validation"))
@@ -255,7 +297,7 @@ fn resolve_stopping(
         _ => {}
     }
     if let Some(metric) = &run.metric {
-        check_metric(metric, training).map_err(|e| e.at(format!("--metric {metric}")))?;
+        judged.check_metric(metric).map_err(|e| e.at(format!("--metric {metric}")))?;
     }
     let keep = *run.keep.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
     let stop_at = run.stop_at.as_ref().map(|stop_at| stop_at.metric.clone());

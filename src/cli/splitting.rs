@@ -7,7 +7,7 @@ use crate::data::{Data, Targets};
 use crate::error::{Error, Result};
 
 /// The part of the rows that is held out unless something else is asked for.
-const VALIDATION: f64 = 0.1;
+pub(super) const VALIDATION: f64 = 0.1;
 
 /// The parts of a run. The way that was taken is noted in the options, where there is one.
 pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
@@ -15,10 +15,7 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
     let all = || Parts { training: (0..rows).collect(), ..Parts::default() };
     match (config.run.fold, config.run.folds) {
         (Some(fold), Some(k)) => return one_fold(config, data, fold, k),
-        (Some(fold), None) => {
-            return Err(Error::usage(format!("--fold {fold} without --folds"))
-                .help("say with --folds of how many it is one"));
-        }
+        (fold @ Some(_), None) => return Err(without_folds(fold)),
         _ => {}
     }
     let given = config.run.split.clone();
@@ -46,6 +43,12 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
         Split::Time(column) => split::by_time(&data.times(&column)?, fraction),
         Split::Column(column) => data.parts(&column),
     }
+}
+
+/// The error for one fold of nobody knows how many.
+pub(super) fn without_folds(fold: Option<usize>) -> Error {
+    Error::usage(format!("--fold {} without --folds", fold.unwrap_or_default()))
+        .help("say with --folds of how many it is one")
 }
 
 /// The error for held-out rows that are asked for in two ways.

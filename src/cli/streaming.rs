@@ -2,16 +2,22 @@
 //! and trained on in windows.
 
 use super::job::Job;
-use super::{count, say, splitting};
+use super::splitting::{self, VALIDATION};
+use super::{count, say};
 use crate::config::{TrainConfig, Validation};
-use crate::data::split::{self, Part, Parts, Split};
-use crate::data::{self, Categories, Census, DataOptions, StoredSet, StoredWriter, StreamedTable};
+use crate::data::split::{Part, Parts, Split};
+use crate::data::{
+    self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
+    SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets,
+};
 use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::train::check_targets;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The part of the rows that is held out unless something else is asked for.
-const VALIDATION: f64 = 0.1;
+/// So many rows of another file are held.
+const FIRST: usize = 1000;
 
 /// A table that is larger than the limit, and how its rows are split.
 pub(super) struct Streaming {
@@ -31,6 +37,43 @@ pub(super) struct Stored {
     pub limit: u64,
 }
 
+/// Says of data other than a table that all of them are held.
+fn say_unlimited(name: &str) {
+    say(format_args!(
+        "note: --memory-limit doesn't hold for {name}: only tables are kept on disk, this is held as a whole"
+    ));
+}
+
+/// The first rows of another file that is held out, and all of them encoded into one, checked as
+/// [`Streaming::store`] checks them; none where it is no table.
+///
+/// # Errors
+/// As [`Streaming::store`].
+pub(super) fn store_other(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    loss: Loss,
+) -> Result<Option<(Dataset, Arc<StoredSet>)>> {
+    if !data::is_table(name, options)? {
+        say_unlimited(name);
+        return Ok(None);
+    }
+    let mut writer = StoredWriter::create()?;
+    data::pass_measured(name, preprocessing, options, |EncodedChunk { first, data }| {
+        check_targets(loss, data.targets(), |row, output| {
+            format!("row {}, target {}", first + row + 1, output + 1)
+        })
+        .map_err(|e| e.at(name))?;
+        writer.append(&data)
+    })?;
+    let Some(set) = writer.finish()? else {
+        return Err(Error::data("the table has no rows").at(name));
+    };
+    let first = set.window(&SlabOrder::new(&set, None, 0), 0, FIRST)?;
+    Ok(Some((first, Arc::new(set))))
+}
+
 /// The table that DATA names, if it is larger than the limit.
 ///
 /// # Errors
@@ -42,12 +85,21 @@ pub(super) fn open(
 ) -> Result<Option<Streaming>> {
     let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
     if data::NAMES.contains(&name) || !data::is_table(name, options)? {
+        say_unlimited(name);
         return Ok(None);
+    }
+    if !data::is_read_in_chunks(name)? {
+        say(format_args!(
+            "note: --memory-limit doesn't hold while {name} is read: NPZ is read as a whole"
+        ));
     }
     // The sample lives beside the windows.
     let table = StreamedTable::open(name, options, limit / 2)?;
     if table.bytes() <= limit / 2 {
         return Ok(None);
+    }
+    if config.run.fold.is_some() && config.run.folds.is_none() {
+        return Err(splitting::without_folds(config.run.fold));
     }
     if config.run.folds.is_some() {
         return Err(Error::usage("--folds beside a table larger than --memory-limit")
@@ -61,10 +113,6 @@ pub(super) fn open(
         (Some(Validation::Fraction(fraction)), _) => *fraction,
         (None, _) => VALIDATION,
     };
-    if !(0.0..1.0).contains(&fraction) {
-        // The error for a fraction that makes no sense.
-        split::random(table.rows(), fraction, 0)?;
-    }
     if let Some(Validation::Path(_)) = &config.run.validation {
         config.run.split = None;
     }
@@ -99,6 +147,21 @@ impl Streaming {
         self.census.parts.rows(Part::Training).nth(number).unwrap_or(number)
     }
 
+    /// The weight of each class, by its training rows.
+    ///
+    /// # Errors
+    /// When the target is no class, or a named class is none of them.
+    pub fn class_weights(&self, weight: &ClassWeight) -> Result<Vec<f32>> {
+        let targets = self.table.sample().targets();
+        match (weight, targets) {
+            (ClassWeight::Balanced, Targets::Classes { names, .. }) => {
+                let counts = self.table.class_rows(&self.census.parts)?.unwrap_or_default();
+                weight.of_counts(names, &counts)
+            }
+            _ => weight.of_classes(targets),
+        }
+    }
+
     /// The parts of the sample.
     pub fn parts(&self) -> Parts {
         let mut parts = Parts::default();
@@ -112,14 +175,19 @@ impl Streaming {
         parts
     }
 
-    /// Encodes all rows as the job says, into files.
+    /// Encodes all rows as the job says, into files; training rows with the weights of their classes.
     ///
     /// # Errors
-    /// With line and column, for a value that doesn't fit what was fitted; when the disk is full.
+    /// With line and column, for a value that doesn't fit what was fitted or that the loss can't be
+    /// taken of; when all rows of a part have the weight 0; when the disk is full.
     pub fn store(&self, job: &Job) -> Result<Stored> {
         let mut training = StoredWriter::create()?;
         let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
         self.table.pass(&job.preprocessing, |chunk| {
+            check_targets(job.spec.objective.loss, chunk.data.targets(), |row, output| {
+                format!("row {}, {}", chunk.first + row + 1, job.target_name(output))
+            })
+            .map_err(|e| e.at(chunk.data.name()))?;
             let own = |part: Part| -> Vec<usize> {
                 let is_own = |row: &usize| self.census.parts.of(chunk.first + row) == part;
                 (0..chunk.data.rows()).filter(is_own).collect()
@@ -130,17 +198,27 @@ impl Streaming {
                 (Part::Test, &mut test),
             ] {
                 let rows = own(part);
-                if !rows.is_empty() {
-                    writer.append(&chunk.data.select(&rows))?;
+                if rows.is_empty() {
+                    continue;
                 }
+                let chosen = chunk.data.select(&rows);
+                writer.append(&match &job.class_weights {
+                    Some(weights) if part == Part::Training => chosen.class_weighted(weights)?,
+                    _ => chosen,
+                })?;
             }
             Ok(())
         })?;
         let training = training.finish()?.ok_or_else(|| {
             Error::data("no row is left to train on").help("hold fewer rows out with --validation")
         })?;
-        let validation = validation.finish()?.map(Arc::new);
-        let test = test.finish()?.map(Arc::new);
+        let held_out = |writer: StoredWriter, name: &str| {
+            Ok::<_, Error>(writer.finish().map_err(|e| e.at(name))?.map(Arc::new))
+        };
+        let validation = held_out(validation, "the validation rows")?;
+        let test = held_out(test, "the test rows")?;
+        let [validation, test] = [(validation, &job.other_validation), (test, &job.other_test)]
+            .map(|(own, other)| own.or_else(|| other.clone()));
         Ok(Stored { training: Arc::new(training), validation, test, limit: self.limit })
     }
 }

@@ -12,6 +12,7 @@ use super::warnings::warnings;
 use super::{choose, count, find_lr, folds, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
+use crate::data::{Column, Kind, Role};
 use crate::error::{ErrorKind, Result};
 use crate::event::Ending;
 use crate::observe::{Bar, Interrupt, duration, short, thousands};
@@ -115,6 +116,9 @@ pub(super) fn announce(args: &TrainArgs, job: &Job) {
         job.training.name(),
         plan_ahead::describe_data(&job.training)
     ));
+    if let Some(columns) = left_out(job) {
+        say(format_args!("left out: {columns}"));
+    }
     if let (Some(split), Some(_)) = (&job.config.run.split, &job.validation) {
         say(format_args!(
             "split: {} to train on, {} for validation ({split})",
@@ -129,6 +133,27 @@ pub(super) fn announce(args: &TrainArgs, job: &Job) {
         ));
     }
     say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
+}
+
+/// The columns that nothing is learnt from without being asked for it, and why.
+fn left_out(job: &Job) -> Option<String> {
+    const NAMED: usize = 8;
+    let table = job.data.table().filter(|table| !table.pixels())?;
+    let is_out = |c: &&Column| {
+        c.role == Role::Feature && matches!(c.kind, Some(Kind::Text | Kind::Constant))
+    };
+    let columns: Vec<&Column> = table.columns().iter().filter(is_out).collect();
+    let name = |c: &&Column| {
+        // Of "300 different texts in 300 rows: an identifier" the conclusion.
+        let why = c.why.rsplit(": ").next().unwrap_or_default();
+        format!("{} ({why})", c.name)
+    };
+    let named: Vec<String> = columns.iter().take(NAMED).map(name).collect();
+    let more = match columns.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more, which --dry-run lists"),
+    };
+    (!columns.is_empty()).then(|| named.join(", ") + &more)
 }
 
 pub(super) fn warn(warnings: &[String]) {
@@ -183,22 +208,28 @@ fn describe(summary: &Summary) -> String {
     if let (true, Some(loss)) = (text.is_empty(), summary.train_loss) {
         text += &format!("training    loss {} in the last epoch\n", short(loss));
     }
-    text + &ending(summary)
+    let next = match summary.ending {
+        Ending::Interrupted | Ending::TimeLimit => {
+            format!("wgrad train --resume {}", summary.run.display())
+        }
+        _ => predict_next(summary),
+    };
+    text + &ending(summary, &next)
 }
 
-/// How a run ended and what it left.
-pub(super) fn ending(summary: &Summary) -> String {
+/// What to do with a model.
+pub(super) fn predict_next(summary: &Summary) -> String {
+    format!("wgrad predict {} DATA -o FILE.csv", summary.run.display())
+}
+
+/// How a run ended, what it left, and what to do next.
+pub(super) fn ending(summary: &Summary, next: &str) -> String {
     let kept = summary.best.as_ref().map_or(String::new(), |best| {
         format!(
             "kept        epoch {} of {}, the best by validation {}\n",
             best.epoch, summary.epochs, best.metric
         )
     });
-    let run = summary.run.display();
-    let next = match summary.ending {
-        Ending::Interrupted | Ending::TimeLimit => format!("wgrad train --resume {run}"),
-        _ => format!("wgrad predict {run} DATA -o FILE.csv"),
-    };
     format!(
         "{:<11} {}, {} in {}\n{kept}model       {}\nnext        {next}\n",
         summary.ending.name(),

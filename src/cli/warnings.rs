@@ -4,6 +4,7 @@ use super::job::Job;
 use crate::data::{Data, Dataset, Role, Targets, Values};
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
+use crate::precision::Precision;
 
 /// Columns are looked at in so many rows, evenly spaced; of wide data in fewer, so that this takes
 /// a fraction of a second.
@@ -28,21 +29,48 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
     twins.chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
 }
 
-/// Options that change nothing.
+/// Options that change nothing, each with the reason.
 fn without_effect(job: &Job) -> impl Iterator<Item = String> {
-    let batch = job.spec.batch_size;
-    let parts = job.config.step.micro_batch.filter(|rows| *rows > batch).map(|rows| {
-        format!(
-            "--micro-batch {rows} has no effect: a batch has {batch} rows, and goes as one part"
-        )
-    });
-    let dims = job.config.data.embedding_dims.filter(|dims| *dims > 0);
-    let dims = dims.filter(|_| job.spec.net.embeddings.is_empty()).map(|dims| {
-        format!(
-            "--embedding-dims {dims} has no effect: no column is embedded; name some with --embed"
-        )
-    });
-    parts.into_iter().chain(dims)
+    let (config, spec, batch) = (&job.config, &job.spec, job.spec.batch_size);
+    let no_images = "these data are no folders of images";
+    let options = [
+        config.step.micro_batch.filter(|rows| *rows > batch).map(|rows| {
+            (
+                format!("--micro-batch {rows}"),
+                format!("a batch has {batch} rows, and goes as one part"),
+            )
+        }),
+        config.data.embedding_dims.filter(|d| *d > 0 && spec.net.embeddings.is_empty()).map(|d| {
+            (
+                format!("--embedding-dims {d}"),
+                "no column is embedded; name some with --embed".to_string(),
+            )
+        }),
+        config
+            .data
+            .image_size
+            .filter(|_| job.preprocessing.image.is_none())
+            .map(|size| (format!("--image-size {size}"), no_images.to_string())),
+        config
+            .data
+            .image_colour
+            .filter(|_| job.preprocessing.image.is_none())
+            .map(|colour| (format!("--image-colour {colour}"), no_images.to_string())),
+        config.run.metric.as_ref().filter(|_| job.rows().1 == 0).map(|metric| {
+            (format!("--metric {metric}"), "no rows are held out for validation".to_string())
+        }),
+        config.step.loss_scale.filter(|_| spec.precision != Precision::F16).map(|scale| {
+            (format!("--loss-scale {scale}"), "it is for --precision f16".to_string())
+        }),
+        config.run.checkpoint_every.filter(|_| config.run.keep_checkpoints == Some(0)).map(
+            |every| {
+                let why = "--keep-checkpoints 0 keeps none".to_string();
+                (format!("--checkpoint-every {every}"), why)
+            },
+        ),
+    ];
+    let text = |(option, why): (String, String)| format!("{option} has no effect: {why}");
+    options.into_iter().flatten().map(text)
 }
 
 fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {

@@ -93,8 +93,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
 
-    /// A column that says how much each row counts in the loss, held-out rows too; multiplied with
-    /// --class-weight, and scaled to a mean of 1
+    /// A column that says how much each row counts in the loss, and held-out rows in their metrics
+    /// too; multiplied with --class-weight, and scaled to a mean of 1
     #[arg(long, env = "WGRAD_SAMPLE_WEIGHT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
@@ -366,7 +366,7 @@ pub struct RunConfig {
 
     /// How the held-out rows are chosen: random, stratified (alike shares of classes), group:COL
     /// (equal values stay together), time:COL (the latest), column:COL (train, validation or test)
-    /// [default: stratified for classes, else random]
+    /// [default: stratified for classes, else random; random beyond --memory-limit]
     #[arg(long, env = "WGRAD_SPLIT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
@@ -423,8 +423,8 @@ pub struct RunConfig {
     pub keep: Option<Keep>,
 
     /// The metric on the validation rows by which epochs are compared: loss, accuracy, f1, roc_auc, rmse
-    /// or any other of the report; one that isn't shown anyway is measured after each epoch [default:
-    /// that of --stop-at, else accuracy for classes and loss for all else]
+    /// or any other of the report but coverage_95; one that isn't shown anyway is measured after each
+    /// epoch [default: that of --stop-at, else accuracy for classes and loss for all else]
     #[arg(long, env = "WGRAD_METRIC", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
@@ -434,13 +434,14 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
 
-    /// End the run after this time, as in 90s, 10m or 2h
+    /// End the run after this time, as in 90s, 10m or 2h; with --folds the training of each net
     #[arg(long, env = "WGRAD_TIME_LIMIT", value_name = "TIME")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeSpan>,
 
     /// About the memory that a table may take, as in 256M or 2G: a larger one is kept encoded on
-    /// disk, in WGRAD_CACHE_DIR, and trained on in parts [default: any]
+    /// disk, in WGRAD_CACHE_DIR, and trained on in parts; other data than tables, and NPZ while it is
+    /// read, are held as a whole [default: any]
     #[arg(long, env = "WGRAD_MEMORY_LIMIT", value_name = "SIZE")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<ByteSize>,

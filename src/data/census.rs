@@ -1,14 +1,15 @@
 //! What takes all rows of a table larger than memory: the part that each belongs to, and the categories
 //! of those that are trained on.
 
-use super::StreamedTable;
 use super::encode::{Categories, texts_of};
 use super::frame::Values;
 use super::keys::{time_format, times_of};
 use super::kind::Kind;
 use super::read::{Rows, Want};
 use super::roles::Role;
-use super::split::{Part, Split, first_held_out, is_group_held_out, is_held_out};
+use super::split::{self, Part, Split, first_held_out, is_group_held_out, is_held_out};
+use super::target::{Columns, Goal, read as read_targets};
+use super::{StreamedTable, Table, Targets};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -70,25 +71,56 @@ enum Rule {
     Group { fraction: f64, seed: u64 },
     From { time: f64, format: Option<&'static str> },
     Named,
+    Classes(Classes),
+}
+
+/// How many rows of each class are held out: by selection sampling (D. E. Knuth, "The Art of Computer
+/// Programming", volume 2, 3.4.2, algorithm S), which holds out just so many, any of them alike, and
+/// remembers two numbers a class.
+#[derive(Debug, Clone, PartialEq)]
+struct Classes {
+    seed: u64,
+    /// The rows to be held out, and all rows, by the text of the class.
+    all: BTreeMap<String, [usize; 2]>,
+    /// What of them is still to come.
+    left: BTreeMap<String, [usize; 2]>,
+}
+
+impl Classes {
+    fn new(sizes: &BTreeMap<String, usize>, fraction: f64, seed: u64) -> Result<Self> {
+        let quotas = split::quotas(&sizes.values().copied().collect::<Vec<_>>(), fraction)?;
+        let classes = sizes.iter().zip(quotas);
+        let all: BTreeMap<String, [usize; 2]> =
+            classes.map(|((name, &rows), quota)| (name.clone(), [quota, rows])).collect();
+        Ok(Classes { seed, left: all.clone(), all })
+    }
+
+    /// Whether the next row of a class, of that number in the table, is held out.
+    fn holds_out(&mut self, name: &str, row: usize) -> bool {
+        let Some([quota, rows]) = self.left.get_mut(name) else { return false };
+        let is_held_out = *quota > 0 && is_held_out(row, *quota as f64 / *rows as f64, self.seed);
+        (*quota, *rows) = (*quota - usize::from(is_held_out), rows.saturating_sub(1));
+        is_held_out
+    }
 }
 
 impl StreamedTable {
     /// Goes once through the columns that decide the split and those of categories, where there are
     /// any. Groups are held out each with a probability of `fraction`; for a split by time the sample
-    /// says from which time on rows are.
+    /// says from which time on rows are. A stratified split counts the rows of each class before.
     ///
     /// # Errors
-    /// For a stratified split, which takes all rows at once; when there is no such column, it holds
-    /// what is no time or no part, or a part is left without rows.
+    /// For a stratified split without classes; when there is no such column, it holds what is no time
+    /// or no part, or a part is left without rows.
     pub fn census(&self, split: &Split, fraction: f64, seed: u64) -> Result<Census> {
         let Some(table) = self.sample().table() else {
             return Err(Error::failed("the sample of a table is no table"));
         };
-        let rule = match split {
+        let mut rule = match split {
             Split::Random => None,
             Split::Stratified => {
-                return Err(Error::usage("--split stratified of a table larger than --memory-limit")
-                    .help("take --split random: of so many rows each class is held out in nearly its share"));
+                self.sample().labels()?;
+                Some(Rule::Classes(Classes::new(&self.class_sizes(table)?, fraction, seed)?))
             }
             Split::Group(_) => Some(Rule::Group { fraction, seed }),
             Split::Time(column) => {
@@ -99,7 +131,10 @@ impl StreamedTable {
             Split::Column(_) => Some(Rule::Named),
         };
         let key = split.column().map(|name| self.sample().column_of(name)).transpose()?;
-        let key = key.map(|(_, place, _)| place);
+        let key = match split {
+            Split::Stratified => target(table),
+            _ => key.map(|(_, place, _)| place),
+        };
         let columns = table.columns().iter().enumerate();
         let is_category = |(_, c): &(usize, &super::Column)| {
             (c.role, c.kind) == (Role::Feature, Some(Kind::Category))
@@ -120,7 +155,7 @@ impl StreamedTable {
                     listed.clear();
                     categories.fill(Some(Categories::default()));
                 }
-                if let (Some(rule), Some(key)) = (&rule, key) {
+                if let (Some(rule), Some(key)) = (&mut rule, key) {
                     listed.extend(rule.parts(&rows, key)?);
                 }
                 let is_trained_on = |row: usize| {
@@ -153,6 +188,55 @@ impl StreamedTable {
         Ok(census)
     }
 
+    /// The training rows of each class, in a pass through the target; none where it is no class.
+    ///
+    /// # Errors
+    /// With line and column, for a value that is no class.
+    pub fn class_rows(&self, parts: &RowParts) -> Result<Option<Vec<usize>>> {
+        let (Some(table), Targets::Classes { names, .. }) =
+            (self.sample().table(), self.sample().targets())
+        else {
+            return Ok(None);
+        };
+        let places: Vec<usize> = target(table).into_iter().collect();
+        let mut counts = vec![0; names.len()];
+        self.pass_columns(&places, |rows| {
+            if rows.first == 0 {
+                // A pass may begin again.
+                counts.fill(0);
+            }
+            let columns = Columns { frame: &rows.frame, places: &places };
+            let Targets::Classes { labels, .. } = read_targets(columns, Goal::Classes(names))?
+            else {
+                return Ok(());
+            };
+            for (row, label) in labels.into_iter().enumerate() {
+                if parts.of(rows.first + row) == Part::Training {
+                    counts[label as usize] += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Some(counts))
+    }
+
+    /// The rows of each class of the target, by its text.
+    fn class_sizes(&self, table: &Table) -> Result<BTreeMap<String, usize>> {
+        let Some(place) = target(table) else { return Ok(BTreeMap::new()) };
+        let mut sizes = BTreeMap::new();
+        self.pass_columns(&[place], |rows| {
+            if rows.first == 0 {
+                sizes.clear();
+            }
+            let Some(values) = &rows.frame.columns[place] else { return Ok(()) };
+            for row in 0..rows.frame.rows {
+                *sizes.entry(values.text(row).unwrap_or_default()).or_default() += 1;
+            }
+            Ok(())
+        })?;
+        Ok(sizes)
+    }
+
     /// Takes the values of some columns, read as they were for the sample.
     fn pass_columns(&self, places: &[usize], take: impl FnMut(Rows) -> Result<()>) -> Result<()> {
         let sample = self.sample().table().map(super::Table::frame);
@@ -170,9 +254,15 @@ impl StreamedTable {
     }
 }
 
+/// The place of a table's target.
+fn target(table: &Table) -> Option<usize> {
+    table.columns().iter().position(|c| c.role == Role::Target(0))
+}
+
 impl Rule {
-    /// The parts of some rows by their column at that place.
-    fn parts(&self, rows: &Rows, place: usize) -> Result<Vec<Part>> {
+    /// The parts of some rows by their column at that place. Rows come in the order of the table, and
+    /// may begin again.
+    fn parts(&mut self, rows: &Rows, place: usize) -> Result<Vec<Part>> {
         let frame = &rows.frame;
         let Some(values) = &frame.columns[place] else {
             return Err(Error::failed("the column of the split was not read"));
@@ -190,9 +280,20 @@ impl Rule {
                     held_out(is_group_held_out(&name, *fraction, *seed))
                 })
                 .collect()),
+            Rule::Classes(classes) => {
+                if rows.first == 0 {
+                    classes.left = classes.all.clone();
+                }
+                let part = |row: usize| {
+                    let name = values.text(row).unwrap_or_default();
+                    held_out(classes.holds_out(&name, rows.first + row))
+                };
+                Ok((0..frame.rows).map(part).collect())
+            }
             Rule::Named => (0..frame.rows)
                 .map(|row| {
-                    let at = || format!("{}, {}", rows.describe(row), frame.header.describe(place));
+                    let at =
+                        || format!("{}, {}", frame.describe_row(row), frame.header.describe(place));
                     Part::named(&values.text(row).unwrap_or_default()).map_err(|e| e.at(at()))
                 })
                 .collect(),
@@ -288,6 +389,37 @@ mod tests {
     }
 
     #[test]
+    fn of_each_class_its_share_is_held_out_from_everywhere() {
+        // One row in 97 is of a rare class, and one of a class of its own.
+        let class = |i: usize| match i {
+            20_000 => "single",
+            i if i.is_multiple_of(97) => "rare",
+            i => ["a", "b", "b"][i % 3],
+        };
+        let rows = (0..ROWS).map(|i| format!("{},{},{}\n", i * 7919 % 991, i % 13, class(i)));
+        let text: String = std::iter::once("x,z,y\n".to_string()).chain(rows).collect();
+        let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let options = DataOptions::default();
+        let table = StreamedTable::open(file.path().to_str().unwrap(), &options, 1 << 17).unwrap();
+        assert!(table.sample().rows() < ROWS / 5, "{}", table.sample().rows());
+        let census = |seed| table.census(&Split::Stratified, 0.2, seed).unwrap();
+        let found = census(3);
+        let held_out: Vec<usize> = found.parts.rows(Part::Validation).collect();
+        assert_eq!(held_out.len(), ROWS / 5);
+        for name in ["a", "b", "rare"] {
+            let rows = (0..ROWS).filter(|&i| class(i) == name).count() as f64 * 0.2;
+            let found = held_out.iter().filter(|&&i| class(i) == name).count() as f64;
+            assert!((found - rows).abs() <= 1.0, "{name}: {found} of {rows}");
+        }
+        assert!(!held_out.contains(&20_000), "the only row of its class is trained on");
+        let mean = held_out.iter().sum::<usize>() as f64 / held_out.len() as f64;
+        assert!((mean / ROWS as f64 - 0.5).abs() < 0.02, "{mean}");
+        assert_eq!(census(3), found);
+        assert_ne!(census(4).parts, found.parts);
+    }
+
+    #[test]
     fn every_category_of_the_training_rows_is_known_though_the_sample_has_few() {
         for (key, split) in [("shop", "random"), ("shop", "group:shop")] {
             let (table, found) = census(key, split, 0.2);
@@ -313,7 +445,7 @@ mod tests {
         let refused = |key: &str, split: &str| {
             table(&file, key).census(&split.parse().unwrap(), 0.2, 0).unwrap_err().to_string()
         };
-        assert!(refused("shop", "stratified").contains("take --split random"));
+        assert!(refused("shop", "stratified").contains("only classes can be stratified"));
         assert!(refused("shop", "time:shop").contains("is no time"));
         let named = refused("shop", "column:shop");
         assert!(named.contains("line 2, column 1 (shop)"), "{named}");

@@ -92,7 +92,8 @@ pub(super) fn pass(
         let kept = selection.kept.iter().filter_map(array).collect();
         let rows = batch.num_rows();
         if rows > 0 {
-            let frame = Frame { header: header.clone(), columns, rows, lines: Lines::default() };
+            let lines = Lines::of_rows(first);
+            let frame = Frame { header: header.clone(), columns, rows, lines };
             take(Rows { first, frame, kept, faults })?;
         }
         first += rows;

@@ -217,6 +217,31 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The same data, in which rows of classes count as much as these say of each class; what they
+    /// counted before is multiplied.
+    ///
+    /// # Errors
+    /// When there is no weight for a class of a row, or one is negative or not finite.
+    pub fn class_weighted(self, of_class: &[f32]) -> Result<Self> {
+        let Targets::Classes { labels, .. } = self.targets() else { return Ok(self) };
+        let weight = |label: &u32| of_class.get(*label as usize).copied().unwrap_or(f32::NAN);
+        let weights = labels.iter().map(weight).collect();
+        self.weighted(weights)
+    }
+
+    /// The mean of the rows' weights; none where rows have none.
+    ///
+    /// # Errors
+    /// When all of them are 0.
+    pub fn mean_weight(&self) -> Result<Option<f64>> {
+        let Some(weights) = self.weights() else { return Ok(None) };
+        let sum: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        if sum <= 0.0 {
+            return Err(all_zero(self.name()));
+        }
+        Ok(Some(sum / weights.len() as f64))
+    }
+
     /// The same data, whose columns are the pixels of one image and are scaled together.
     #[must_use]
     pub fn image(mut self) -> Self {
@@ -328,6 +353,11 @@ fn check_finite(m: &Matrix<f32>, what: &str) -> Result<()> {
             .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
             .help("only finite numbers can be learnt from: remove or replace it")),
     }
+}
+
+/// The error for rows of which none counts.
+pub(super) fn all_zero(place: &str) -> Error {
+    Error::data("all rows have the weight 0").at(place).help("give some row a weight above 0")
 }
 
 #[cfg(test)]

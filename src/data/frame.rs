@@ -258,29 +258,39 @@ fn word<'a>(text: &'a str, ends: &[usize], code: u32) -> &'a str {
     &text[begin..ends[code]]
 }
 
-/// The line on which each row begins: kept only where it isn't the one after that of the row
-/// before.
+/// The line on which each row begins, or where the data have no lines its number in the whole table:
+/// kept only where it isn't the one after that of the row before.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Lines(Vec<(usize, u64)>);
+pub struct Lines {
+    jumps: Vec<(usize, u64)>,
+    /// Whether they are numbers of rows.
+    are_rows: bool,
+}
 
 impl Lines {
+    /// The numbers of rows of a table without lines, `first` of which come before.
+    pub(super) fn of_rows(first: usize) -> Self {
+        Lines { jumps: vec![(0, first as u64 + 1)], are_rows: true }
+    }
+
     /// Notes that `row`, the next one, begins on `line`.
     pub(super) fn push(&mut self, row: usize, line: u64) {
         if self.of(row) != Some(line) {
-            self.0.push((row, line));
+            self.jumps.push((row, line));
         }
     }
 
-    /// The line of `row`, counted from 1; none where the data have no lines.
+    /// The line of `row`, or its number, counted from 1; none where nothing is known of it.
     #[must_use]
     pub fn of(&self, row: usize) -> Option<u64> {
-        let behind = self.0.partition_point(|&(first, _)| first <= row);
-        let (first, line) = *self.0.get(behind.checked_sub(1)?)?;
+        let behind = self.jumps.partition_point(|&(first, _)| first <= row);
+        let (first, line) = *self.jumps.get(behind.checked_sub(1)?)?;
         Some(line + (row - first) as u64)
     }
 
     fn append(&mut self, more: &Lines, row: usize) {
-        more.0.iter().for_each(|&(first, line)| self.push(first + row, line));
+        self.are_rows |= more.are_rows;
+        more.jumps.iter().for_each(|&(first, line)| self.push(first + row, line));
     }
 }
 
@@ -293,7 +303,7 @@ pub struct Frame {
     pub columns: Vec<Option<Values>>,
     /// The number of rows.
     pub rows: usize,
-    /// The lines of the rows, where the data are text.
+    /// The lines of the rows, or their numbers where the data are no text.
     pub lines: Lines,
 }
 
@@ -304,11 +314,12 @@ impl Frame {
         self.columns.get(self.header.place(name)?)?.as_ref()
     }
 
-    /// A row for a message: its line, or its number from 1 on.
+    /// A row for a message: its line, or its number in the whole table from 1 on.
     #[must_use]
     pub fn describe_row(&self, row: usize) -> String {
         match self.lines.of(row) {
-            Some(line) => format!("line {line}"),
+            Some(line) if !self.lines.are_rows => format!("line {line}"),
+            Some(number) => format!("row {number}"),
             None => format!("row {}", row + 1),
         }
     }
@@ -316,7 +327,7 @@ impl Frame {
     /// These rows, in that order, with no text that isn't theirs.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let mut lines = Lines::default();
+        let mut lines = Lines { are_rows: self.lines.are_rows, ..Lines::default() };
         for (place, &row) in rows.iter().enumerate() {
             self.lines.of(row).into_iter().for_each(|line| lines.push(place, line));
         }
@@ -369,12 +380,27 @@ mod tests {
     }
 
     #[test]
+    fn rows_keep_their_number_in_the_whole_table() {
+        let chunk = |first| Frame {
+            columns: vec![Some(Values::Bytes(vec![0; 5]))],
+            rows: 5,
+            lines: Lines::of_rows(first),
+            ..Frame::default()
+        };
+        assert_eq!(chunk(100).describe_row(2), "row 103");
+        let mut chosen = chunk(100).select(&[1, 4]);
+        chosen.append(chunk(105));
+        let rows: Vec<String> = (0..4).map(|row| chosen.describe_row(row)).collect();
+        assert_eq!(rows, ["row 102", "row 105", "row 106", "row 107"]);
+    }
+
+    #[test]
     fn only_jumps_of_the_line_are_kept() {
         let mut lines = Lines::default();
         for (row, line) in [2, 3, 4, 8, 9].into_iter().enumerate() {
             lines.push(row, line);
         }
-        assert_eq!(lines.0, [(0, 2), (3, 8)]);
+        assert_eq!(lines.jumps, [(0, 2), (3, 8)]);
         assert_eq!((lines.of(2), lines.of(4)), (Some(4), Some(9)));
         assert_eq!(Lines::default().of(0), None);
     }

@@ -199,6 +199,22 @@ impl ImageFolder {
         Ok(Features::U8(Matrix::new(rows.len(), shape.features(), rows.concat())?))
     }
 
+    /// As [`ImageFolder::features`], of the files that are images; and what is wrong with the others,
+    /// with their places.
+    pub(super) fn readable(&self, shape: ImageShape) -> Result<(Features, Vec<(usize, Error)>)> {
+        let read: Vec<Result<Vec<u8>>> =
+            self.files.par_iter().map(|file| pixels(file, shape)).collect();
+        let (mut rows, mut faults) = (Vec::with_capacity(read.len()), Vec::new());
+        for (place, image) in read.into_iter().enumerate() {
+            match image {
+                Ok(row) => rows.push(row),
+                Err(error) => faults.push((place, error)),
+            }
+        }
+        let features = Matrix::new(rows.len(), shape.features(), rows.concat())?;
+        Ok((Features::U8(features), faults))
+    }
+
     /// The images with their classes.
     ///
     /// # Errors

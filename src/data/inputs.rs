@@ -1,11 +1,12 @@
 //! Features without targets, for predictions: all at once, or chunk by chunk from tables of any size.
 
+use super::encode::not_finite;
 use super::idx_set;
 use super::read::{self, Rows};
-use super::source::{Found, Images, Ready, check_ready, find, shape_for};
+use super::source::{self, Found, Images, check_ready, find, shape_for};
 use super::stream::{Source, set_name};
 use super::trained::{Keep, Reading};
-use super::{DataOptions, Encoding, Features, Frame, Preprocessing};
+use super::{DataOptions, Features, Preprocessing};
 use crate::error::{Error, Result};
 use arrow_array::{ArrayRef, StringArray};
 use std::sync::Arc;
@@ -46,7 +47,10 @@ pub fn open_inputs(
 ) -> Result<Inputs> {
     let source = match find(name, options)? {
         Found::Table(source) => source,
-        found => return Ok(ready(found, name, preprocessing, options, false)?.0),
+        found => {
+            let Ready { inputs, faults, .. } = ready(found, name, preprocessing, options, false)?;
+            return faults.into_iter().next().map_or(Ok(inputs), Err);
+        }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
     let (known, frame) = reading.whole(&source)?;
@@ -76,7 +80,7 @@ pub fn pass_inputs(
         Found::Table(source) => source,
         found => {
             let wants_file = keep.names == [FILE];
-            let (Inputs { features, .. }, files) =
+            let Ready { inputs: Inputs { features, .. }, files, faults } =
                 ready(found, name, preprocessing, options, wants_file)?;
             let kept: Vec<ArrayRef> = files.into_iter().collect();
             if kept.len() < keep.names.len() {
@@ -88,7 +92,7 @@ pub fn pass_inputs(
                     "tables have columns to keep, and folders of images have one, called file",
                 ));
             }
-            return take(InputChunk { features, kept, faults: Vec::new() });
+            return take(InputChunk { features, kept, faults });
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep };
@@ -106,12 +110,10 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
     let chosen = (sound.len() < rows.frame.rows).then_some(&sound[..]);
     let features = encoding.encode(&rows.frame, chosen).map_err(|e| e.at(place.to_string()))?;
     let lost = not_finite(&features);
-    let fault = |&(at, column): &(usize, usize)| {
-        let at = (sound[at], name_of(encoding, &rows.frame, column));
-        let error = Error::data("a value is missing, or too large for f32")
-            .at(format!("{place}, {}, {}", rows.describe(at.0), at.1))
-            .help("the net takes this column as it is: give every row a number");
-        (at.0, error)
+    let fault = |&(at, input): &(usize, usize)| {
+        let row = sound[at];
+        let error = encoding.fault(&rows.frame, row, input);
+        (row, error.at(format!("{place}, {}", rows.frame.describe_row(row))))
     };
     let mut faults = rows.faults.clone();
     faults.extend(lost.iter().map(fault));
@@ -131,26 +133,13 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
     Ok(InputChunk { features: Arc::new(features), kept, faults })
 }
 
-/// The rows with a feature that is no finite number, and the first of these: (row, column).
-pub(super) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
-    let Features::F32(values) = features else { return Vec::new() };
-    // All at once first: hardly ever is there one.
-    if values.data().iter().fold(true, |all, x| all & x.is_finite()) {
-        return Vec::new();
-    }
-    let first = |row: &[f32]| row.iter().position(|x| !x.is_finite());
-    values.iter_rows().enumerate().filter_map(|(i, row)| Some((i, first(row)?))).collect()
-}
-
-/// The column of a table that the feature in that place comes from, for a message.
-pub(super) fn name_of(encoding: &Encoding, frame: &Frame, column: usize) -> String {
-    let mut ends = encoding.features.iter().scan(0, |end, f| {
-        *end += f.encoder.width();
-        Some(*end)
-    });
-    let feature = ends.position(|end| column < end).unwrap_or(0);
-    let located = encoding.locate(&frame.header).map(|located| located.features[feature]);
-    located.map_or_else(|_| "a column".into(), |place| frame.header.describe(place))
+/// What is no table.
+struct Ready {
+    inputs: Inputs,
+    /// The files that the rows come from, where they are asked for.
+    files: Option<ArrayRef>,
+    /// What is wrong with files that are no images, and are left out.
+    faults: Vec<Error>,
 }
 
 /// The features of what is no table, and where they are asked for the files that they come from.
@@ -160,21 +149,26 @@ fn ready(
     preprocessing: &Preprocessing,
     options: &DataOptions,
     with_files: bool,
-) -> Result<(Inputs, Option<ArrayRef>)> {
-    let mut files: Option<ArrayRef> = None;
+) -> Result<Ready> {
+    let (mut files, mut faults): (Option<ArrayRef>, _) = (None, Vec::new());
     let inputs = match found {
         Found::Table(_) => return Err(Error::failed("a table is no matrix").at(name)),
-        Found::Set(Ready { train, test }) => {
+        Found::Set(source::Ready { train, test }) => {
             let data = test.unwrap_or(train);
             Inputs { name: data.name().to_string(), features: data.features_shared() }
         }
         Found::Images(Images { train, test }) => {
             let images = test.unwrap_or(train);
             let shape = shape_for(&images, preprocessing, options)?;
+            let (features, lost) = images.readable(shape)?;
             if with_files {
-                files = Some(Arc::new(StringArray::from_iter_values(images.names())));
+                let is_read = |place: usize| lost.iter().all(|(other, _)| *other != place);
+                let names = images.names().enumerate().filter(|(place, _)| is_read(*place));
+                let names = names.map(|(_, name)| name);
+                files = Some(Arc::new(StringArray::from_iter_values(names)));
             }
-            Inputs { name: name.to_string(), features: Arc::new(images.features(shape)?) }
+            faults.extend(lost.into_iter().map(|(_, error)| error));
+            Inputs { name: name.to_string(), features: Arc::new(features) }
         }
         Found::Pixels(path, features) => {
             Inputs { name: set_name(&path), features: Arc::new(features) }
@@ -185,7 +179,7 @@ fn ready(
         }
     };
     check_ready(&inputs.name, &inputs.features, preprocessing)?;
-    Ok((inputs, files))
+    Ok(Ready { inputs, files, faults })
 }
 
 #[cfg(test)]

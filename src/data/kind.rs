@@ -48,7 +48,7 @@ fn found(kind: Kind, why: impl Into<String>) -> Found {
     Found { kind, why: why.into() }
 }
 
-/// Words that mean no and yes.
+/// Words that mean no and yes, without capitals.
 const BOOLEANS: [[&str; 2]; 5] =
     [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"], ["off", "on"]];
 
@@ -97,6 +97,18 @@ pub(super) fn booleans(texts: &Texts) -> Option<[String; 2]> {
     let lower: Vec<String> = words.iter().map(|w| w.to_lowercase()).collect();
     let is_pair = BOOLEANS.iter().any(|pair| lower == *pair);
     is_pair.then(|| [words[0].to_string(), words[1].to_string()])
+}
+
+/// Whether a word means yes or no, with capitals or without; 1 and 0 do too.
+pub(super) fn truth(word: &str) -> Option<bool> {
+    let lower = word.to_lowercase();
+    let side = BOOLEANS.iter().find_map(|pair| pair.iter().position(|word| lower == *word));
+    match (side, word) {
+        (Some(side), _) => Some(side == 1),
+        (_, "0") => Some(false),
+        (_, "1") => Some(true),
+        _ => None,
+    }
 }
 
 fn kind_of_numbers(name: &str, place: usize, values: &Values) -> Found {

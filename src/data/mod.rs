@@ -73,14 +73,15 @@ pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use inputs::{InputChunk, Inputs, open_inputs, pass_inputs};
 pub use kind::Kind;
-pub use passes::{EncodedChunk, StreamedTable};
+pub use passes::{EncodedChunk, StreamedTable, pass_measured};
 pub use prepare::Data;
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 pub use slabs::SlabOrder;
 pub use source::{
-    DataOptions, Measured, NAMES, TrainTest, is_table, open, open_bytes, open_measured,
+    DataOptions, Measured, NAMES, TrainTest, is_read_in_chunks, is_table, open, open_bytes,
+    open_measured,
 };
 pub use stored::{StoredSet, StoredWriter};
 pub use table::{Column, Fitting, Table};

@@ -150,10 +150,20 @@ impl StreamedTable {
     }
 }
 
-/// Encodes the rows of a table for a trained model chunk by chunk, in order and in bounded memory.
+/// Encodes the rows of another table, with their targets, chunk by chunk, in order and in bounded
+/// memory: as [`open_measured`](super::open_measured), without holding all of them.
 ///
 /// # Errors
 /// When it can't be read, or isn't what the model needs; and what `take` returns.
+pub fn pass_measured(
+    path: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    take: impl FnMut(EncodedChunk) -> Result<()>,
+) -> Result<()> {
+    pass(&Source::of(Path::new(path))?, preprocessing, options, take)
+}
+
 fn pass(
     source: &Source,
     preprocessing: &Preprocessing,

@@ -1,7 +1,6 @@
 //! Data before anything is fitted to them: a matrix of features, or a table.
 
-use super::encode::Encoding;
-use super::inputs::{name_of, not_finite};
+use super::encode::{Encoding, not_finite};
 use super::samples::Preprocessing;
 use super::table::{Fitting, Table};
 use super::target::{self, Columns, Goal};
@@ -176,7 +175,7 @@ impl Preprocessing {
         })?;
         let targets = target::read(Columns { frame, places: &places }, self.goal())?;
         let features = encoding.encode(frame, None)?;
-        check_encoded(encoding, frame, &features, None).map_err(|e| e.at(name))?;
+        check_encoded(encoding, frame, &features, None)?;
         let set = Dataset::new(name, features, targets)?;
         let set = if encoding.pixels { set.image() } else { set };
         let weights =
@@ -199,17 +198,15 @@ impl Preprocessing {
     }
 }
 
-/// Refuses features that f32 can't hold, with the row and the column of the table that the first of
-/// them comes from: `rows` of it were encoded, or all.
+/// Refuses features that are no finite numbers, with the row and the column of the table that the first
+/// of them comes from: `rows` of it were encoded, or all.
 fn check_encoded(
     encoding: &Encoding,
     frame: &Frame,
     features: &Features,
     rows: Option<&[usize]>,
 ) -> Result<()> {
-    let Some(&(at, column)) = not_finite(features).first() else { return Ok(()) };
-    let row = frame.describe_row(rows.map_or(at, |rows| rows[at]));
-    Err(Error::data("a value is too large for f32")
-        .at(format!("{row}, {}", name_of(encoding, frame, column)))
-        .help("f32 ends at 3.4e38: scale the column with --scaling or --log, or leave it out with --ignore"))
+    let Some(&(at, input)) = not_finite(features).first() else { return Ok(()) };
+    let row = rows.map_or(at, |rows| rows[at]);
+    Err(encoding.fault(frame, row, input).at(frame.describe_row(row)))
 }

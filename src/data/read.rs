@@ -3,7 +3,7 @@
 use super::columnar::{self, Format};
 use super::delimited::Delimited;
 use super::encode::texts_of;
-use super::frame::{Frame, Header, MISSING, Texts, Values};
+use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
 use super::npy::{self, NpyArray, NpzPair};
 use super::stream::Source;
 use crate::error::{Error, Result};
@@ -31,6 +31,8 @@ pub(super) enum Want {
     Number,
     /// Texts.
     Text,
+    /// Moments where the file knows them, else texts.
+    Moment,
     /// That it isn't read.
     Nothing,
 }
@@ -76,14 +78,6 @@ impl Rows {
         match self.faults.first() {
             Some((_, error)) => Err(error.clone()),
             None => Ok(self),
-        }
-    }
-
-    /// A row for a message: its line, or its number in the whole table from 1 on.
-    pub(super) fn describe(&self, row: usize) -> String {
-        match self.frame.lines.of(row) {
-            Some(_) => self.frame.describe_row(row),
-            None => format!("row {}", self.first + row + 1),
         }
     }
 }
@@ -145,6 +139,7 @@ pub(super) fn pass(
     if npy::is_npy(&head) || npy::is_zip(&head) {
         let (mut want, mut chosen, mut taken) = (Some(want), Selection::default(), Ok(()));
         let mut window = |first: usize, frame: Frame| -> Result<()> {
+            let frame = Frame { lines: Lines::of_rows(first), ..frame };
             if let Some(want) = want.take() {
                 chosen = want(&frame.header)?;
             }
@@ -207,11 +202,12 @@ pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
         rows.frame.columns[place] = match want {
             Want::Nothing => None,
             Want::Guess | Want::Target => Some(values),
-            Want::Text => Some(Values::Texts(texts_of(&values).into_owned())),
+            Want::Moment if matches!(values, Values::Times(_)) => Some(values),
+            Want::Text | Want::Moment => Some(Values::Texts(texts_of(&values).into_owned())),
             Want::Number => {
                 let (numbers, wrong) = as_numbers(values);
                 let column = rows.frame.header.describe(place);
-                let place = |row| format!("{column}, {}", rows.describe(row));
+                let place = |row| format!("{column}, {}", rows.frame.describe_row(row));
                 faults.extend(wrong.into_iter().map(|(row, e)| (row, e.at(place(row)))));
                 Some(numbers)
             }
@@ -222,8 +218,16 @@ pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
     rows.faults = faults;
 }
 
-/// Texts as the numbers that they are, and the rows whose text is none.
+/// Texts as the numbers that they are, and the rows whose text is none. A moment is none either: nobody
+/// knows in what unit the others are.
 fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
+    if let Values::Times(times) = &values {
+        let error = Error::data("a date or time is no number")
+            .help("give numbers, or leave out --numeric: dates and times are taken by themselves");
+        let present = times.iter().enumerate().filter(|(_, x)| !x.is_nan());
+        let faults = present.map(|(row, _)| (row, error.clone())).collect();
+        return (values, faults);
+    }
     let Values::Texts(Texts { codes, words }) = &values else { return (values, Vec::new()) };
     let number = |word: &str| word.trim().parse::<f64>().ok().filter(|x| x.is_finite());
     let numbers: Vec<Option<f64>> = words.iter().map(number).collect();

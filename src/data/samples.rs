@@ -139,6 +139,14 @@ impl Preprocessing {
     /// # Errors
     /// When the columns, classes or outputs are not those of the training rows, or all weights are 0.
     pub fn samples(&self, data: &Dataset) -> Result<Samples> {
+        self.samples_of(data, data.mean_weight()?)
+    }
+
+    /// As [`Preprocessing::samples`], for rows of a larger set, whose weights have that mean.
+    ///
+    /// # Errors
+    /// When the columns, classes or outputs are not those of the training rows.
+    pub fn samples_of(&self, data: &Dataset, mean_weight: Option<f64>) -> Result<Samples> {
         let samples = self.features(data.features_shared()).map_err(|e| e.at(data.name()))?;
         let targets = match (data.targets(), &self.classes) {
             (Targets::Classes { .. }, Some(_)) => self.truth(data)?,
@@ -170,8 +178,10 @@ impl Preprocessing {
                 .help("give data of the same kind as the training data"));
             }
         };
-        let weights =
-            data.weights().map(|weights| with_mean_one(data.name(), weights)).transpose()?;
+        let mean = mean_weight.unwrap_or(1.0);
+        let divided =
+            |weights: &[f32]| weights.iter().map(|&w| (f64::from(w) / mean) as f32).collect();
+        let weights = data.weights().map(divided);
         Ok(Samples { targets: Some(targets), weights, ..samples })
     }
 }
@@ -190,18 +200,6 @@ impl Preprocessing {
             (others, _) => others.clone(),
         })
     }
-}
-
-/// Weights divided by their mean.
-fn with_mean_one(place: &str, weights: &[f32]) -> Result<Vec<f32>> {
-    let sum: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    if sum <= 0.0 {
-        return Err(Error::data("all rows have the weight 0")
-            .at(place)
-            .help("give some row a weight above 0"));
-    }
-    let mean = sum / weights.len() as f64;
-    Ok(weights.iter().map(|&w| (f64::from(w) / mean) as f32).collect())
 }
 
 /// Labels that count in `names`, counted in `classes` instead.

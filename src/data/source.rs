@@ -106,6 +106,14 @@ pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
     Ok(matches!(find(name, options)?, Found::Table(_)))
 }
 
+/// Whether a table in a file is read chunk by chunk: every one but that of an NPZ file.
+///
+/// # Errors
+/// When its beginning can't be read.
+pub fn is_read_in_chunks(name: &str) -> Result<bool> {
+    Ok(!npy::is_zip(Source::of(Path::new(name))?.open()?.head()))
+}
+
 /// Data to measure a trained model on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {

@@ -144,8 +144,24 @@ pub fn random(rows: usize, fraction: f64, seed: u64) -> Result<Parts> {
 /// As [`random`].
 pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     let rows = labels.len();
-    let count = held_out_count(rows, fraction)?;
-    let sizes = sizes(labels);
+    let mut quota = quotas(&sizes(labels), fraction)?;
+    let mut held_out = vec![false; rows];
+    for row in order(rows, seed, Stream::Split)? {
+        let left = &mut quota[labels[row] as usize];
+        if *left > 0 {
+            *left -= 1;
+            held_out[row] = true;
+        }
+    }
+    Ok(Parts::of(rows, |row| held_out[row]))
+}
+
+/// The rows to hold out of each class, of which there are so many rows each: see [`stratified`].
+///
+/// # Errors
+/// As [`random`].
+pub fn quotas(sizes: &[usize], fraction: f64) -> Result<Vec<usize>> {
+    let count = held_out_count(sizes.iter().sum(), fraction)?;
     let mut quota: Vec<usize> = sizes.iter().map(|&n| (n as f64 * fraction) as usize).collect();
     // What the rounding down left over goes to the largest remainders.
     let remainder = |class: usize| sizes[class] as f64 * fraction - quota[class] as f64;
@@ -156,16 +172,7 @@ pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     });
     let missing = count.saturating_sub(quota.iter().sum());
     next.iter().take(missing).for_each(|&class| quota[class] += 1);
-
-    let mut held_out = vec![false; rows];
-    for row in order(rows, seed, Stream::Split)? {
-        let left = &mut quota[labels[row] as usize];
-        if *left > 0 {
-            *left -= 1;
-            held_out[row] = true;
-        }
-    }
-    Ok(Parts::of(rows, |row| held_out[row]))
+    Ok(quota)
 }
 
 /// Holds out whole groups, in random order each that brings the held-out rows nearer to

@@ -5,6 +5,7 @@
 //! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighbouring rows are put in the
 //! epoch's order, cut into windows, and the rows of a window are shuffled among themselves.
 
+use super::dataset::all_zero;
 use super::{Dataset, Features, ImageShape, SlabOrder, Targets};
 use crate::error::{Error, Result};
 use crate::files::{passing_file, write_error};
@@ -63,6 +64,8 @@ pub struct StoredWriter {
     out: BufWriter<File>,
     form: Option<Form>,
     rows: usize,
+    /// Σ w over the rows, added up in their order.
+    weight: f64,
     spread: Spread,
     hash: Sha256,
 }
@@ -76,7 +79,7 @@ impl StoredWriter {
         let (file, path) = passing_file()?;
         let out = BufWriter::with_capacity(1 << 20, file);
         let (spread, hash) = (Spread::default(), Sha256::new());
-        Ok(StoredWriter { path, out, form: None, rows: 0, spread, hash })
+        Ok(StoredWriter { path, out, form: None, rows: 0, weight: 0.0, spread, hash })
     }
 
     /// Appends rows, of the same columns and targets as the rows before.
@@ -113,8 +116,9 @@ impl StoredWriter {
             }
         }
         if let Targets::Numbers(m) = data.targets() {
-            self.spread.add(m);
+            self.spread.add(m, data.weights());
         }
+        data.weights().into_iter().flatten().for_each(|&w| self.weight += f64::from(w));
         self.rows += data.rows();
         self.hash.update(&bytes);
         self.out.write_all(&bytes).map_err(|e| self.error(&e))
@@ -123,15 +127,20 @@ impl StoredWriter {
     /// The set, if it has rows.
     ///
     /// # Errors
-    /// When they can't be written.
+    /// When they can't be written, or all have the weight 0.
     pub fn finish(self) -> Result<Option<StoredSet>> {
-        let StoredWriter { path, mut out, form, rows, spread, hash } = self;
+        let StoredWriter { path, mut out, form, rows, weight, spread, hash } = self;
         let file = out.flush().and_then(|()| out.into_inner().map_err(|e| e.into_error()));
         let file = file.map_err(|e| full(&path, &e))?;
         let Some(form) = form.filter(|_| rows > 0) else { return Ok(None) };
+        if form.weighted && weight <= 0.0 {
+            return Err(all_zero(&form.name));
+        }
+        let mean_weight = form.weighted.then_some(weight / rows as f64);
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let fingerprint = Fingerprint { rows, columns: form.features, sha256 };
-        Ok(Some(StoredSet { path, file: Mutex::new(file), form, rows, spread, fingerprint }))
+        let file = Mutex::new(file);
+        Ok(Some(StoredSet { path, file, form, rows, mean_weight, spread, fingerprint }))
     }
 
     fn error(&self, error: &std::io::Error) -> Error {
@@ -151,6 +160,7 @@ pub struct StoredSet {
     file: Mutex<File>,
     form: Form,
     rows: usize,
+    mean_weight: Option<f64>,
     spread: Spread,
     fingerprint: Fingerprint,
 }
@@ -180,10 +190,16 @@ impl StoredSet {
         self.form.row_bytes()
     }
 
-    /// Σ (t − mean t)² over rows and outputs of numeric targets.
+    /// The mean of the rows' weights; none where rows have none.
+    #[must_use]
+    pub fn mean_weight(&self) -> Option<f64> {
+        self.mean_weight
+    }
+
+    /// Σ w (t − mean t)² over rows and outputs of numeric targets, with weights divided by their mean.
     #[must_use]
     pub fn variation(&self) -> f64 {
-        self.spread.squares.iter().sum()
+        self.spread.squares.iter().sum::<f64>() / self.mean_weight.unwrap_or(1.0)
     }
 
     /// The rows at these positions of an order, at most as many as there are.
@@ -279,28 +295,34 @@ impl Columns {
     }
 }
 
-/// Means and Σ (x − mean)² of columns, added up chunk by chunk (Chan, Golub and LeVeque, 1979).
+/// Weighted means and Σ w (x − mean)² of columns, added up chunk by chunk (Chan, Golub and LeVeque,
+/// 1979).
 #[derive(Debug, Default)]
 struct Spread {
-    rows: f64,
+    /// Σ w: the rows, where they have no weights.
+    total: f64,
     means: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Spread {
-    fn add(&mut self, m: &Matrix<f32>) {
+    fn add(&mut self, m: &Matrix<f32>, weights: Option<&[f32]>) {
         self.means.resize(m.cols(), 0.0);
         self.squares.resize(m.cols(), 0.0);
-        let n = m.rows() as f64;
+        let weight = |row: usize| weights.map_or(1.0, |w| f64::from(w[row]));
+        let n: f64 = (0..m.rows()).map(weight).sum();
+        if n <= 0.0 {
+            return;
+        }
         for c in 0..m.cols() {
-            let column = || m.iter_rows().map(|row| f64::from(row[c]));
-            let mean = column().sum::<f64>() / n;
-            let squares: f64 = column().map(|x| (x - mean).powi(2)).sum();
-            let (apart, all) = (mean - self.means[c], self.rows + n);
-            self.squares[c] += squares + apart * apart * self.rows * n / all;
+            let column = || (0..m.rows()).map(|row| (weight(row), f64::from(m.row(row)[c])));
+            let mean = column().map(|(w, x)| w * x).sum::<f64>() / n;
+            let squares: f64 = column().map(|(w, x)| w * (x - mean).powi(2)).sum();
+            let (apart, all) = (mean - self.means[c], self.total + n);
+            self.squares[c] += squares + apart * apart * self.total * n / all;
             self.means[c] += apart * n / all;
         }
-        self.rows += n;
+        self.total += n;
     }
 }
 
@@ -328,8 +350,12 @@ mod tests {
         let order = SlabOrder::new(&stored, None, 0);
         assert_eq!(stored.window(&order, 0, 100).unwrap(), set(0..50));
         assert_eq!(stored.window(&order, 13, 9).unwrap(), set(13..22));
-        let mean = 24.5f64;
-        let squares: f64 = (0..50).map(|t| (f64::from(t) - mean).powi(2)).sum();
+        let weighted = |of: fn(f64) -> f64| -> f64 {
+            (0..50).map(|t| (f64::from(t) + 0.5) / 25.0 * of(f64::from(t))).sum()
+        };
+        let mean = weighted(|t| t) / 50.0;
+        let squares = weighted(|t| t * t) - 50.0 * mean * mean;
+        assert_eq!(stored.mean_weight(), Some(25.0));
         assert!((stored.variation() / squares - 1.0).abs() < 1e-12);
         assert!(StoredWriter::create().unwrap().finish().unwrap().is_none());
     }

@@ -1,6 +1,6 @@
 //! A table whose columns are understood: what is learnt from, what is to be learnt.
 
-use super::encode::{Categories, Encoder, Encoding, Feature, suggestion};
+use super::encode::{Categories, Encoder, Encoding, Feature, out_of_scale, suggestion};
 use super::frame::{Frame, Header, MISSING, Values};
 use super::kind::{Found, Kind, kind_of};
 use super::read::Want;
@@ -201,15 +201,16 @@ impl Table {
     /// Fits what turns the columns into inputs to the training rows.
     ///
     /// # Errors
-    /// For a logarithm of a column that holds no numbers, and an embedding of one that holds no
-    /// categories.
+    /// For a logarithm of a column that holds no numbers, an embedding of one that holds no
+    /// categories, and numbers so far apart that they can't be scaled.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
         for name in &fitting.log {
             self.check_log(name)?;
         }
         self.check_categories(fitting)?;
-        let fit = |(column, values): (&Column, &Option<Values>)| {
-            let (Role::Feature, Some(kind), Some(values)) = (column.role, column.kind, values)
+        let fit = |(place, column): (usize, &Column)| {
+            let (Role::Feature, Some(kind), Some(values)) =
+                (column.role, column.kind, &self.frame.columns[place])
             else {
                 return None;
             };
@@ -217,10 +218,14 @@ impl Table {
                 true => Encoder::Plain,
                 false => Encoder::fit(kind, values, rows, &column.name, fitting)?,
             };
-            Some(Feature { column: column.name.clone(), encoder })
+            if matches!(&encoder, Encoder::Number(numbers) if !numbers.is_sound()) {
+                return Some(Err(out_of_scale(&self.frame, place, rows).at(&self.name)));
+            }
+            Some(Ok(Feature { column: column.name.clone(), encoder }))
         };
-        let columns: Vec<_> = self.columns.iter().zip(&self.frame.columns).collect();
-        let features: Vec<Feature> = columns.into_par_iter().filter_map(fit).collect();
+        let features: Vec<Result<Feature>> =
+            self.columns.par_iter().enumerate().filter_map(fit).collect();
+        let features: Vec<Feature> = features.into_iter().collect::<Result<_>>()?;
         let (embedded, mut features): (Vec<_>, Vec<_>) =
             features.into_iter().partition(|f| matches!(f.encoder, Encoder::Embedding(_)));
         features.extend(embedded);
@@ -359,7 +364,7 @@ fn understand(
     Ok(found)
 }
 
-/// The weights of the rows: numbers from 0 on, not all 0.
+/// The weights of some rows of a table, which may all be 0: numbers from 0 on.
 pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
     let mut weights = Vec::with_capacity(values.len());
     for row in 0..values.len() {
@@ -371,11 +376,6 @@ pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Resul
                 .help("weights are numbers from 0 on"));
         }
         weights.push(weight);
-    }
-    if weights.iter().all(|&w| w == 0.0) {
-        return Err(Error::data("the weight of every row is 0")
-            .at(frame.header.describe(place))
-            .help("give rows that count a weight above 0"));
     }
     Ok(weights)
 }

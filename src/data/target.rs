@@ -2,6 +2,7 @@
 
 use super::encode::texts_of;
 use super::frame::{Frame, MISSING, Texts, Values, number_text};
+use super::kind::truth;
 use super::{Targets, Task};
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
@@ -303,10 +304,9 @@ fn bits(columns: Columns) -> Result<Matrix<f32>> {
         let values = columns.values(k)?;
         for row in 0..rows {
             let text = values.text(row).unwrap_or_default();
-            all[row * cols + k] = match text.to_lowercase().as_str() {
-                "0" | "false" | "no" | "f" | "n" => 0.0,
-                "1" | "true" | "yes" | "t" | "y" => 1.0,
-                _ => {
+            all[row * cols + k] = match truth(&text) {
+                Some(is_there) => f32::from(u8::from(is_there)),
+                None => {
                     return Err(Error::data(format!("{text:?} is neither 0 nor 1"))
                         .at(columns.at(k, row))
                         .help("a column of a label says 0 or 1, no or yes, false or true"));

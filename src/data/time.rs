@@ -64,6 +64,31 @@ pub(super) fn seconds(text: &str, format: &str) -> Option<f64> {
     }
 }
 
+/// Seconds of a text in any of the known forms that `may_be` allows; none where two of them differ in
+/// what they make of it, as of 02/03/2024.
+pub(super) fn seconds_in_any(text: &str, may_be: impl Fn(&str) -> bool) -> Option<f64> {
+    let mut found = FORMATS.iter().filter(|f| may_be(f)).filter_map(|f| seconds(text, f));
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+/// A form as people write it, such as YYYY-MM-DD.
+pub(super) fn spelt(format: &str) -> String {
+    [
+        ("%Y", "YYYY"),
+        ("%m", "MM"),
+        ("%d", "DD"),
+        ("%b", "Mon"),
+        ("%H", "hh"),
+        ("%M", "mm"),
+        ("%S", "ss"),
+        ("%.f", ""),
+        ("%#z", "+hh:mm"),
+    ]
+    .iter()
+    .fold(format.to_string(), |text, (code, letters)| text.replace(code, letters))
+}
+
 /// The year that a moment lies in, as a fraction of it that is over, from 0 to below 1.
 pub(super) fn part_of_year(seconds: f64) -> f64 {
     (seconds / (365.2425 * DAY)).rem_euclid(1.0)
@@ -109,6 +134,17 @@ mod tests {
         assert_eq!(weekday(noon), 5, "a Saturday");
         assert_eq!(part_of_day(noon), 0.5);
         assert!(!is_midnight(noon) && is_midnight(noon + 0.5 * DAY) && is_midnight(-DAY));
+    }
+
+    #[test]
+    fn a_text_is_read_in_another_form_only_where_it_has_one_meaning() {
+        let any = |text| seconds_in_any(text, |_| true);
+        assert_eq!(any("20.01.2024"), seconds("2024-01-20", "%Y-%m-%d"));
+        assert_eq!(any("01/20/2024"), any("20.01.2024"));
+        assert_eq!(any("20-Jan-2024"), any("2024-01-20 00:00:00"));
+        assert_eq!((any("02/03/2024"), any("soon")), (None, None));
+        assert_eq!(any("03/03/2024"), any("2024-03-03"), "either way");
+        assert_eq!(spelt("%Y-%m-%dT%H:%M:%S%.f%#z"), "YYYY-MM-DDThh:mm:ss+hh:mm");
     }
 
     #[test]

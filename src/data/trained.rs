@@ -3,7 +3,7 @@
 use super::frame::{Frame, Header};
 use super::read::{self, Known, Rows, Selection, Want};
 use super::stream::Source;
-use super::{DataOptions, Encoding, Preprocessing};
+use super::{DataOptions, Encoder, Encoding, Preprocessing};
 use crate::error::{Error, Result};
 use std::cell::OnceCell;
 
@@ -107,8 +107,11 @@ impl Reading<'_> {
     ) -> Result<()> {
         let located = encoding.locate(header)?;
         for (feature, &place) in encoding.features.iter().zip(&located.features) {
-            let number = feature.encoder.takes_numbers();
-            wanted[place] = if number { Want::Number } else { Want::Text };
+            wanted[place] = match &feature.encoder {
+                Encoder::Moment(_) => Want::Moment,
+                encoder if encoder.takes_numbers() => Want::Number,
+                _ => Want::Text,
+            };
         }
         if self.with_targets {
             let is_class = known.classes.is_some() || known.labels.is_some();

@@ -21,16 +21,6 @@ pub enum ClassWeight {
 }
 
 impl ClassWeight {
-    /// The weight of each row, for classes counted among these targets.
-    ///
-    /// # Errors
-    /// As [`ClassWeight::of_classes`].
-    pub fn of(&self, targets: &Targets) -> Result<Vec<f32>> {
-        let of_class = self.of_classes(targets)?;
-        let Targets::Classes { labels, .. } = targets else { return Ok(Vec::new()) };
-        Ok(labels.iter().map(|&label| of_class[label as usize]).collect())
-    }
-
     /// The weight of each class of these targets, by its rows.
     ///
     /// # Errors
@@ -40,12 +30,20 @@ impl ClassWeight {
             return Err(Error::usage("--class-weight, but the target is no class")
                 .help("give weights for rows with --sample-weight, a column of the data"));
         };
+        let mut counts = vec![0; names.len()];
+        labels.iter().for_each(|&label| counts[label as usize] += 1);
+        self.of_counts(names, &counts)
+    }
+
+    /// The weight of each class of these names, of which there are so many rows.
+    ///
+    /// # Errors
+    /// When a named class is none of them.
+    pub fn of_counts(&self, names: &[String], counts: &[usize]) -> Result<Vec<f32>> {
         Ok(match self {
             ClassWeight::Balanced => {
-                let mut counts = vec![0usize; names.len()];
-                labels.iter().for_each(|&label| counts[label as usize] += 1);
-                let share = labels.len() as f64 / names.len() as f64;
-                counts.into_iter().map(|n| (share / n.max(1) as f64) as f32).collect()
+                let share = counts.iter().sum::<usize>() as f64 / names.len() as f64;
+                counts.iter().map(|&n| (share / n.max(1) as f64) as f32).collect()
             }
             ClassWeight::Given(given) => {
                 let mut weights = vec![1.0; names.len()];
@@ -118,12 +116,11 @@ mod tests {
     fn balanced_classes_count_alike_and_one_on_average() {
         let names = vec!["no".to_string(), "yes".to_string()];
         let targets = Targets::Classes { labels: vec![0, 0, 0, 1], names };
-        let weights = ClassWeight::Balanced.of(&targets).unwrap();
-        assert_eq!(weights, [2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 2.0]);
+        assert_eq!(ClassWeight::Balanced.of_classes(&targets).unwrap(), [2.0 / 3.0, 2.0]);
         let given: ClassWeight = "yes=3".parse().unwrap();
-        assert_eq!(given.of(&targets).unwrap(), [1.0, 1.0, 1.0, 3.0]);
+        assert_eq!(given.of_classes(&targets).unwrap(), [1.0, 3.0]);
         assert_eq!(given.to_string().parse::<ClassWeight>().unwrap(), given);
-        let error = "yess=3".parse::<ClassWeight>().unwrap().of(&targets).unwrap_err();
+        let error = "yess=3".parse::<ClassWeight>().unwrap().of_classes(&targets).unwrap_err();
         assert!(error.to_string().contains("did you mean yes?"), "{error}");
         for text in ["yes", "a=-1", "yes=3,no=1,yes=4", "yes=3, yes=3"] {
             assert!(text.parse::<ClassWeight>().is_err(), "{text}");

@@ -64,44 +64,70 @@ pub fn rows(step: &Step, rows: &mut [u32]) {
     permute_all(step.order, step.first, rows);
 }
 
-/// How many rows before a row is needed.
-const AHEAD: usize = 4;
+/// Bytes of rows between one that is asked for and the one that is read.
+const AHEAD: usize = 1 << 12;
+
+/// Calls `take` with each part of `out`, of `cols` numbers, and its row of the data set, for which `ask` was called some
+/// rows before: rows lie anywhere in memory.
+fn each_row<T>(
+    rows: &[u32],
+    cols: usize,
+    out: &mut [T],
+    ask: impl Fn(usize),
+    take: impl Fn(usize, &mut [T]),
+) {
+    let ahead = (AHEAD / (cols.max(1) * size_of::<T>())).clamp(4, 32);
+    rows.iter().take(ahead).for_each(|&row| ask(row as usize));
+    for (i, (out, &row)) in out.chunks_exact_mut(cols).zip(rows).enumerate() {
+        if let Some(&next) = rows.get(i + ahead) {
+            prefetch_to_write(out.as_ptr().wrapping_add(ahead * cols), cols);
+            ask(next as usize);
+        }
+        take(row as usize, out);
+    }
+}
 
 /// The CPU reference of [`GATHER`] for the given rows of the data set; x: (rows, cols).
 pub fn features<T: Vector>(rows: &[u32], data: &Features, affine: &Affine, x: &mut [T]) {
     let (shift, scale) = (&affine.shift, &affine.scale);
     let cols = data.cols();
-    for (i, (x, &row)) in x.chunks_exact_mut(cols).zip(rows).enumerate() {
-        // Rows lie anywhere in the data set: they are asked for some rows before they are needed.
-        if let Some(&ahead) = rows.get(i + AHEAD) {
-            prefetch_to_write(x.as_ptr().wrapping_add(AHEAD * cols), cols);
-            match data {
-                Features::U8(m) => prefetch(m.row(ahead as usize)),
-                Features::F32(m) => prefetch(m.row(ahead as usize)),
-            }
-        }
-        match data {
-            Features::U8(m) => T::scale_bytes(m.row(row as usize), shift, scale, x),
-            Features::F32(m) => T::scale_floats(m.row(row as usize), shift, scale, x),
-        }
+    match data {
+        Features::U8(m) => each_row(
+            rows,
+            cols,
+            x,
+            |row| prefetch(m.row(row)),
+            |row, x| T::scale_bytes(m.row(row), shift, scale, x),
+        ),
+        Features::F32(m) => each_row(
+            rows,
+            cols,
+            x,
+            |row| prefetch(m.row(row)),
+            |row, x| T::scale_floats(m.row(row), shift, scale, x),
+        ),
     }
 }
 
 /// The CPU reference of [`TARGETS`] for the given rows of the data set; t: (rows, cols).
 pub fn targets<T: Real>(rows: &[u32], targets: &Targets, cols: usize, t: &mut [T]) {
-    for (t, &row) in t.chunks_exact_mut(cols).zip(rows) {
-        match targets {
-            Targets::Classes { labels, .. } if cols == 1 => {
-                t[0] = T::of(labels[row as usize].into())
+    match targets {
+        Targets::Classes { labels, .. } => {
+            for (t, &row) in t.chunks_exact_mut(cols).zip(rows) {
+                let label = labels[row as usize];
+                if cols == 1 {
+                    t[0] = T::of(label.into());
+                } else {
+                    t.fill(T::zero());
+                    t[label as usize] = T::one();
+                }
             }
-            Targets::Classes { labels, .. } => {
-                t.fill(T::zero());
-                t[labels[row as usize] as usize] = T::one();
-            }
-            Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
-                let numbers = m.row(row as usize);
-                t.iter_mut().zip(numbers).for_each(|(t, &number)| *t = T::of(number.into()));
-            }
+        }
+        Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
+            let take = |row: usize, t: &mut [T]| {
+                t.iter_mut().zip(m.row(row)).for_each(|(t, &number)| *t = T::of(number.into()));
+            };
+            each_row(rows, cols, t, |row| prefetch(m.row(row)), take);
         }
     }
 }

@@ -5,10 +5,12 @@ use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, REDUCE, Step, read, read_write,
     uniform,
 };
-use crate::loss::{Loss, index_of_max, sum};
+use crate::loss::{Loss, Scale};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
 use crate::vector::Vector;
+
+pub use crate::loss::SCORES;
 
 uniform! {
     /// The shape, `rows` 0 standing for the batch at hand, the loss's parameter, and the value
@@ -33,7 +35,8 @@ pub const LOSS_LANES: &str = include_str!("../../shaders/loss_lanes.wgsl");
 /// The text of a row's way through the loss.
 pub const LOSS_ROW: &str = include_str!("../../shaders/loss_row.wgsl");
 
-/// ∂E/∂Y: (B, n_L), times the row's weight where rows have weights, and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4).
+/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4); all of it times
+/// the row's weight where rows have weights.
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
     source: &[
@@ -66,10 +69,6 @@ pub static ACCUMULATE: Kernel = Kernel {
     bindings: &[read("scores"), read_write("sums")],
     workgroup_size: 64,
 };
-
-/// What is counted for each row: its loss, whether the prediction is right, and in the units of
-/// the targets Σ d² and Σ |d|.
-pub const SCORES: usize = 4;
 
 /// Launches [`LOSS`]: y, gradient: (B, cols), t: (B, targets), unit: (targets), scores: (B, 4).
 #[must_use]
@@ -135,56 +134,20 @@ pub fn rows<T: Vector>(
     gradient: &mut [T],
     scores: &mut [T],
 ) {
-    let (targets, outputs) = (unit.len(), loss.outputs(unit.len()));
-    loss.prepare(outputs, y, gradient);
-    let rows = y.chunks_exact(outputs).zip(t.chunks_exact(targets));
-    let results = gradient.chunks_exact_mut(outputs).zip(scores.chunks_exact_mut(SCORES));
-    for ((y, t), (gradient, scores)) in rows.zip(results) {
-        row(loss, step, y, t, unit, gradient, scores);
-    }
+    let [smoothing, scale] = [step.smoothing, step.loss_scale].map(|x| T::of(x.into()));
+    loss.prepare(loss.outputs(unit.len()), y, gradient);
+    T::score(loss, Scale { smoothing, gradient: scale }, [y, t, unit], gradient, scores);
 }
 
-/// Multiplies the gradients and losses of rows by their weights; the rest of the scores stays.
-/// found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
+/// Multiplies the gradients and scores of rows by their weights. found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
 pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores: &mut [T]) {
     let cols = gradient.len() / found.len().max(1);
     let rows = gradient.chunks_exact_mut(cols).zip(scores.chunks_exact_mut(SCORES));
     for (&row, (gradient, scores)) in found.iter().zip(rows) {
         let weight = T::of(weights[row as usize].into());
         gradient.iter_mut().for_each(|g| *g *= weight);
-        scores[0] *= weight;
+        scores.iter_mut().for_each(|score| *score *= weight);
     }
-}
-
-/// One row of [`rows`], prepared: y, gradient: (n_L), t, unit: (targets), scores: (4).
-fn row<T: Vector>(
-    loss: Loss,
-    step: &Step,
-    y: &[T],
-    t: &[T],
-    unit: &[T],
-    gradient: &mut [T],
-    scores: &mut [T],
-) {
-    let scale = T::of(step.loss_scale.into());
-    scores[0] = if step.smoothing == 0.0 {
-        loss.prepared_row(y, t, scale, gradient)
-    } else {
-        let mut smooth = t.to_vec();
-        loss.smooth(T::of(step.smoothing.into()), &mut smooth);
-        loss.prepared_row(y, &smooth, scale, gradient)
-    };
-    let right = if y.len() == 1 {
-        (y[0] > T::of(loss.link().threshold().into())) == (t[0] > T::of(0.5))
-    } else {
-        index_of_max(&y[..t.len()]) == index_of_max(t)
-    };
-    let predicted = loss.predicted_numbers(y);
-    let predicted = predicted.as_deref().unwrap_or(y);
-    let error = |i: usize| (predicted[i] - t[i]) * unit[i];
-    scores[1] = if right { T::one() } else { T::zero() };
-    scores[2] = sum(t.len(), |i| error(i) * error(i));
-    scores[3] = sum(t.len(), |i| error(i).abs());
 }
 
 /// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4). In stretches, as on the

@@ -3,11 +3,13 @@
 mod link;
 mod objective;
 mod rows;
+mod scores;
 mod terms;
 
 pub use link::{Link, softmax};
 pub use objective::{Objective, Reduction};
 pub use rows::index_of_max;
+pub use scores::{SCORES, Scale, of_rows as score};
 
 use crate::error::{Error, Result, unknown};
 use crate::real::Real;
@@ -253,6 +255,7 @@ impl Loss {
     }
 
     /// [`Loss::row`] of a row that is prepared.
+    #[inline(always)]
     pub fn prepared_row<T: Vector>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
         match self {
             Loss::CrossEntropy => rows::cross_entropy(y, t, scale, gradient),
@@ -263,18 +266,14 @@ impl Loss {
             Loss::Hinge if y.len() > 1 => rows::hinge(y, t, scale, gradient),
             Loss::Cosine => rows::cosine(y, t, scale, gradient),
             Loss::GaussianNll => rows::gaussian_nll(y, t, scale, gradient),
-            _ => {
-                for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
-                    *g = scale * self.slope(y, t);
-                }
-                sum(y.len(), |i| self.term(y[i], t[i]))
-            }
+            _ => self.row_of_terms(y, t, scale, gradient),
         }
     }
 
     /// What a row's outputs predict of numbers, in the units of the targets, where it isn't the
     /// outputs themselves: y: (n_L).
     #[must_use]
+    #[inline(always)]
     pub fn predicted_numbers<T: Vector>(self, y: &[T]) -> Option<Vec<T>> {
         matches!(self, Loss::Poisson | Loss::KlDivergence).then(|| {
             let mut numbers = y.to_vec();

@@ -10,6 +10,7 @@ pub(super) fn maximum<T: Real>(row: &[T]) -> T {
 }
 
 /// The lowest index at which the largest element stands; 0 where the first is NaN.
+#[inline(always)]
 pub fn index_of_max<T: Real>(row: &[T]) -> usize {
     if row.first().is_none_or(|x| x.is_nan()) {
         return 0;
@@ -24,7 +25,16 @@ pub fn index_of_max<T: Real>(row: &[T]) -> usize {
         }
     }
     let most = most.iter().chain(rest).fold(T::neg_infinity(), |most, &x| larger(most, x));
-    row.iter().position(|&x| x == most).unwrap_or(0)
+    // No branch here either: which element it is can't be foretold.
+    let mut lowest = [u32::MAX; LANES];
+    for (i, part) in whole.iter().enumerate() {
+        for (lane, (lowest, &x)) in lowest.iter_mut().zip(part).enumerate() {
+            let index = (i * LANES + lane) as u32;
+            *lowest = if x == most { index.min(*lowest) } else { *lowest };
+        }
+    }
+    let in_rest = rest.iter().position(|&x| x == most).map(|i| (row.len() - rest.len() + i) as u32);
+    lowest.into_iter().chain(in_rest).fold(u32::MAX, u32::min) as usize
 }
 
 /// y ← exp(y − max y) for rows of `cols` outputs.
@@ -126,4 +136,26 @@ pub(super) fn gaussian_nll<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [
         value += half * (logarithms[i] + d * d * precision);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_is_found_where_it_stands_first() {
+        // Shorter than the lanes, as long as them, and with a rest; the largest at each place, and twice.
+        for len in [1, 3, 8, 16, 21] {
+            for place in 0..len {
+                let mut row = vec![-1.5f32; len];
+                row[place] = 2.0;
+                row[len - 1] = 2.0;
+                assert_eq!(index_of_max(&row), place, "{len}");
+            }
+            assert_eq!(index_of_max(&vec![f32::NEG_INFINITY; len]), 0);
+        }
+        assert_eq!(index_of_max(&[f32::NAN, 1.0]), 0);
+        assert_eq!(index_of_max(&[1.0, f32::NAN, 3.0]), 2);
+        assert_eq!(index_of_max::<f32>(&[]), 0);
+    }
 }

@@ -1,12 +1,52 @@
 //! Losses that are sums over the outputs, each term of one output alone.
 
-use super::{Loss, SMALLEST_PROBABILITY};
+use super::{Loss, SMALLEST_PROBABILITY, sum};
 use crate::activation::{sigmoid, softplus};
 use crate::real::Real;
 
+/// The body for each loss by itself, known to the compiler in it but for its parameter, so that its
+/// loops have no branch inside.
+macro_rules! for_each_loss {
+    ($loss:ident: $($name:ident $(($parameter:ident))?),+ => $body:expr) => {
+        match $loss {
+            $(Loss::$name $(($parameter))? => {
+                let $loss = Loss::$name $(($parameter))?;
+                $body
+            })+
+            Loss::CrossEntropy
+            | Loss::Focal(_)
+            | Loss::KlDivergence
+            | Loss::Cosine
+            | Loss::GaussianNll => T::nan(),
+        }
+    };
+}
+
 impl Loss {
+    /// E of one row, and `scale` · ∂E/∂y into `gradient`: y, t, gradient: (n_L).
+    #[inline(always)]
+    pub(super) fn row_of_terms<T: Real>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
+        let loss = self;
+        for_each_loss!(
+            loss: SquaredError, AbsoluteError, Huber(delta), LogCosh, CrossEntropyProbabilities,
+            BinaryCrossEntropy, Poisson, BinaryFocal(gamma), Quantile(tau), Hinge
+            => {
+                // Loops, not closures, which needn't be compiled for the caller's instruction set.
+                for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+                    *g = loss.term(y, t);
+                }
+                let value = sum(gradient.len(), |i| gradient[i]);
+                for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
+                    *g = scale * loss.slope(y, t);
+                }
+                value
+            }
+        )
+    }
+
     /// One output's term.
-    pub(super) fn term<T: Real>(self, y: T, t: T) -> T {
+    #[inline(always)]
+    fn term<T: Real>(self, y: T, t: T) -> T {
         let d = y - t;
         match self {
             Loss::SquaredError => d * d,
@@ -52,7 +92,8 @@ impl Loss {
     }
 
     /// The derivative of [`Loss::term`] by y.
-    pub(super) fn slope<T: Real>(self, y: T, t: T) -> T {
+    #[inline(always)]
+    fn slope<T: Real>(self, y: T, t: T) -> T {
         let d = y - t;
         match self {
             Loss::SquaredError => T::of(2.0) * d,

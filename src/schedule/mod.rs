@@ -98,6 +98,19 @@ impl Schedule {
         }
     }
 
+    /// Whether the factor after some steps depends on how many epochs a run has.
+    #[must_use]
+    pub fn depends_on_length(self) -> bool {
+        match self {
+            Schedule::Constant | Schedule::InverseSqrt | Schedule::Plateau { .. } => false,
+            Schedule::Polynomial(_) | Schedule::Cosine | Schedule::OneCycle { .. } => true,
+            Schedule::Step { every: span, .. }
+            | Schedule::Exponential { every: Some(span), .. }
+            | Schedule::CosineRestarts { first: span, .. } => span.depends_on_length(),
+            Schedule::Exponential { every: None, .. } => true,
+        }
+    }
+
     /// The factor after `done` steps of a run, behind a warm-up over which it rises from 1/(w + 1) to
     /// 1 in equal steps (Goyal and others, "Accurate, large minibatch SGD", 2017). What is learnt on
     /// the way, on a plateau, comes on top: [`Plateau::factor`].
@@ -183,6 +196,22 @@ mod tests {
 
     const RUN: Length = Length { total: 100, epoch: 10 };
     const NONE: Span = Span::Steps(0);
+
+    #[test]
+    fn what_depends_on_the_length_of_a_run_is_known() {
+        let longer = Length { total: 250, ..RUN };
+        let differs = |schedule: Schedule, warmup: Span| {
+            let factor = |step, length| schedule.factor(warmup, step, length);
+            (0..100).any(|step| factor(step, RUN) != factor(step, longer))
+        };
+        let others = ["step(2epochs,0.5)", "exponential(0.5,30)", "cosine-restarts(20,2)"];
+        for schedule in Schedule::ALL.into_iter().chain(others.map(|text| text.parse().unwrap())) {
+            let steps = Span::Steps(7);
+            assert_eq!(schedule.depends_on_length(), differs(schedule, steps), "{schedule}");
+        }
+        assert!(Span::Share(0.1).depends_on_length());
+        assert!(differs(Schedule::Constant, Span::Share(0.1)));
+    }
 
     #[test]
     fn schedules_start_and_end_where_they_should() {

@@ -41,6 +41,12 @@ impl Span {
         }
     }
 
+    /// Whether its steps depend on how many epochs a run has.
+    #[must_use]
+    pub fn depends_on_length(self) -> bool {
+        matches!(self, Span::Share(_))
+    }
+
     /// The same in whole steps, rounded.
     #[must_use]
     pub fn whole_steps(self, length: Length) -> u64 {

@@ -181,6 +181,15 @@ impl Spec {
         self.micro_batch.unwrap_or(self.batch_size).min(self.batch_size)
     }
 
+    /// Whether what a step computes depends on how many epochs the run has: by the schedule, a
+    /// warm-up over a share of the run, or an average over its last part.
+    #[must_use]
+    pub fn depends_on_length(&self) -> bool {
+        self.schedule.depends_on_length()
+            || self.warmup.depends_on_length()
+            || matches!(self.averaging, Averaging::Swa { .. })
+    }
+
     /// Checks the net, and the run's settings.
     ///
     /// # Errors

@@ -78,6 +78,18 @@ pub enum Units {
     Softmax,
 }
 
+impl Units {
+    /// Whether all outputs are from 0 to 1, as probabilities are.
+    #[must_use]
+    pub fn is_within_unit(&self) -> bool {
+        match self {
+            Units::Same(activation) => activation.is_within_unit(),
+            Units::Each(activations) => activations.iter().all(|a| a.is_within_unit()),
+            Units::Softmax => true,
+        }
+    }
+}
+
 impl From<Activation> for Units {
     fn from(activation: Activation) -> Self {
         Units::Same(activation)

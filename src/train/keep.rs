@@ -147,8 +147,10 @@ impl Trainer {
 
     /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
     /// `plan` and `stopping`, and the same data, it comes to the same bits as a run that was never
-    /// interrupted, on the same device. In mixed precision nothing is timed again: what multiplied then is
-    /// what multiplies.
+    /// interrupted, on the same device. With other `epochs` that is so where nothing
+    /// [depends on the length](Spec::depends_on_length) of the run. Epochs are compared by the metric
+    /// that the best one so far was chosen by. In mixed precision nothing is timed again: what
+    /// multiplied then is what multiplies.
     ///
     /// # Errors
     /// As [`Trainer::new`]; and when the spec or the data are others.
@@ -197,6 +199,9 @@ impl Trainer {
         self.good = LastGood::kept(Arc::new(checkpoint.now.clone()));
         self.epoch_start = checkpoint.epoch_start.clone().map(Arc::new);
         self.best = checkpoint.best.clone();
+        if let Some(best) = &self.best {
+            self.spec.stopping.compare_by(&best.metric);
+        }
         self.detours = checkpoint.detours.clone();
         self.losses = checkpoint.losses;
         self.held_out_losses = checkpoint.held_out_losses;

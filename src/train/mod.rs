@@ -23,7 +23,8 @@ mod stream;
 pub use loss_scale::LossScale;
 pub use mixed::Admission;
 pub use report::Predicted;
-pub use start::initial_weights;
+pub(crate) use start::samples;
+pub use start::{check_targets, initial_weights};
 
 use crate::backend::Backend;
 use crate::data::{Dataset, Preprocessing, Samples};
@@ -51,6 +52,13 @@ use stream::{Held, Windows};
 const READS_PER_EPOCH: usize = 8;
 /// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
 const FIRST_PIECE: f64 = 4e9;
+
+/// What is known of all rows of a set, of which some are at hand.
+struct Whole {
+    rows: usize,
+    /// None where rows have no weights.
+    mean_weight: Option<f64>,
+}
 
 /// Trains a net as a spec says.
 pub struct Trainer {
@@ -112,14 +120,31 @@ impl Trainer {
         preprocessing: Preprocessing,
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
-        Self::begin(spec, training, training.rows(), preprocessing, backend)
+        let whole = Whole { rows: training.rows(), mean_weight: training.mean_weight()? };
+        Self::begin(spec, training, whole, preprocessing, backend)
     }
 
-    /// As [`Trainer::new`], for `rows` rows, of which `training` are the first on the device.
+    /// As [`Trainer::new`], where all that is trained on are some rows of `whole`: to be timed.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub(crate) fn on_part(
+        spec: &Spec,
+        part: &Dataset,
+        whole: &Dataset,
+        preprocessing: Preprocessing,
+        backend: Box<dyn Backend>,
+    ) -> Result<Self> {
+        // Rows that count nothing may come first.
+        let whole = Whole { rows: part.rows(), mean_weight: whole.mean_weight()? };
+        Self::begin(spec, part, whole, preprocessing, backend)
+    }
+
+    /// As [`Trainer::new`], for all rows of a set, of which `training` are the first on the device.
     fn begin(
         spec: &Spec,
         training: &Dataset,
-        rows: usize,
+        Whole { rows, mean_weight }: Whole,
         preprocessing: Preprocessing,
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
@@ -133,11 +158,10 @@ impl Trainer {
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
         let samples = |spec: &Spec| {
-            let samples = Arc::new(preprocessing.samples(training)?);
-            start::check_targets(spec.objective.loss, &samples)
-                .map_err(|e| e.at(training.name()))?;
+            let samples =
+                start::samples(spec.objective.loss, &preprocessing, training, mean_weight)?;
             start::check_weights(spec, &samples)?;
-            Ok::<_, Error>(samples)
+            Ok::<_, Error>(Arc::new(samples))
         };
         let mut backend = backend;
         let admission = match spec.precision {
@@ -270,7 +294,7 @@ impl Trainer {
     /// # Errors
     /// When the data don't fit the net, or the device was lost.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
-        let data = self.upload(data)?;
+        let data = self.upload(data, data.mean_weight()?)?;
         let metrics = self.measure(&Held::Loaded(data, None));
         self.session.forget(&data);
         metrics
@@ -289,7 +313,8 @@ impl Trainer {
         validation: Option<&Dataset>,
         observer: &mut dyn Observer,
     ) -> Result<End> {
-        let samples = validation.map(|data| self.preprocessing.samples(data)).transpose()?;
+        let samples = |data: &Dataset| self.ready(data, data.mean_weight()?);
+        let samples = validation.map(samples).transpose()?;
         self.hold_out(samples.as_ref().map(Samples::fingerprint))?;
         let truth = validation.map(|data| self.truth(data)).transpose()?.flatten();
         let load = |samples| self.session.upload(samples, &self.preprocessing);
@@ -440,8 +465,13 @@ impl Trainer {
         Ok(metrics)
     }
 
-    fn upload(&mut self, data: &Dataset) -> Result<Loaded> {
-        let samples = self.preprocessing.samples(data)?;
+    /// Rows of a set with that mean weight, ready for the device.
+    fn ready(&self, data: &Dataset, mean_weight: Option<f64>) -> Result<Samples> {
+        start::samples(self.spec.objective.loss, &self.preprocessing, data, mean_weight)
+    }
+
+    fn upload(&mut self, data: &Dataset, mean_weight: Option<f64>) -> Result<Loaded> {
+        let samples = self.ready(data, mean_weight)?;
         self.session.upload(samples, &self.preprocessing)
     }
 

@@ -94,7 +94,7 @@ impl Trainer {
         let (mut values, mut cols, mut weights) = (Vec::new(), 0, Vec::new());
         let mut all: Option<Targets> = None;
         self.each_window(set, |trainer, data| {
-            let loaded = trainer.upload(data)?;
+            let loaded = trainer.upload(data, set.mean_weight())?;
             let predictions = trainer.predict_loaded(&loaded);
             trainer.session.forget(&loaded);
             let predictions = predictions?;

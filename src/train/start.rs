@@ -64,6 +64,11 @@ fn fits_classes(outputs: usize, classes: usize) -> bool {
     if outputs == 1 { classes == 2 } else { outputs == classes }
 }
 
+/// Whether all outputs of the net are from 0 to 1, as probabilities are.
+fn ends_within_unit(spec: &Spec) -> bool {
+    spec.net.layers.last().is_some_and(|layer| layer.activation.is_within_unit())
+}
+
 /// Refuses batches of less than all rows where the optimiser can't use them.
 pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
     if !spec.optimizer.needs_full_batch() || spec.batch_size >= rows {
@@ -120,8 +125,15 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
                 .at("the output layer")
                 .help(needed))
         }
-        Some(_) if loss == Loss::GaussianNll => Err(Error::usage("gaussian-nll on classes")
-            .help("take cross-entropy; or --task regression if the target is a number")),
+        None if outputs == 1 && matches!(loss, Loss::KlDivergence | Loss::Cosine) => {
+            Err(Error::usage(format!("{} of a single number, which teaches nothing", loss.name()))
+                .at("the output layer")
+                .help("a share is one of several, and so is the direction of numbers: name several targets, or take squared-error"))
+        }
+        Some(_) if matches!(loss, Loss::GaussianNll | Loss::Poisson) => {
+            Err(Error::usage(format!("{} on classes", loss.name()))
+                .help("take cross-entropy; or --task regression if the target is a number"))
+        }
         Some(classes) if !fits_classes(outputs, classes.len()) => {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} classes", classes.len()))
                 .at("the output layer")
@@ -131,6 +143,16 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
             Err(Error::usage(format!("{} over a single output is always 0", loss.name()))
                 .at("the output layer")
                 .help("take two outputs, or the loss binary-cross-entropy"))
+        }
+        Some(_) if outputs == 1 && loss == Loss::Cosine => {
+            Err(Error::usage("cosine over a single output, which teaches nothing")
+                .at("the output layer")
+                .help("take two outputs, or the loss binary-cross-entropy"))
+        }
+        Some(_) if loss.link() == Link::Identity && !ends_within_unit(spec) => {
+            Err(Error::usage(format!("{} on classes, with outputs that are no probabilities", loss.name()))
+                .at("the output layer")
+                .help("take the loss cross-entropy; or --output-activation sigmoid or softmax, whose outputs are from 0 to 1; or --task regression if the target is a number"))
         }
         _ => Ok(()),
     }
@@ -146,16 +168,42 @@ pub(super) fn check_weights(spec: &Spec, samples: &Samples) -> Result<()> {
         .help("leave it out, or --class-weight and --sample-weight"))
 }
 
-/// Refuses numbers of which the loss can't be taken.
-pub(super) fn check_targets(loss: Loss, samples: &Samples) -> Result<()> {
-    let Some(Targets::Numbers(m)) = &samples.targets else { return Ok(()) };
+/// Rows of a set with that mean weight, ready for the device.
+///
+/// # Errors
+/// As [`Preprocessing::samples`] and [`check_targets`].
+pub(crate) fn samples(
+    loss: Loss,
+    preprocessing: &Preprocessing,
+    data: &Dataset,
+    mean_weight: Option<f64>,
+) -> Result<Samples> {
+    let samples = preprocessing.samples_of(data, mean_weight)?;
+    if let Some(targets) = &samples.targets {
+        let place = |row, output| format!("row {}, target {}", row + 1, output + 1);
+        check_targets(loss, targets, place).map_err(|e| e.at(data.name()))?;
+    }
+    Ok(samples)
+}
+
+/// Refuses numbers of which the loss can't be taken; `place` says where one stands, by its row and
+/// output.
+///
+/// # Errors
+/// For the first of them.
+pub fn check_targets(
+    loss: Loss,
+    targets: &Targets,
+    place: impl Fn(usize, usize) -> String,
+) -> Result<()> {
+    let Targets::Numbers(m) = targets else { return Ok(()) };
     if !matches!(loss, Loss::Poisson | Loss::KlDivergence) {
         return Ok(());
     }
     match m.data().iter().position(|&t| t < 0.0) {
         None => Ok(()),
         Some(i) => Err(Error::data(format!("the target {} under the loss {loss}", m.data()[i]))
-            .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
+            .at(place(i / m.cols(), i % m.cols()))
             .help("counts and shares are from 0 on: correct it, or take another loss")),
     }
 }

@@ -5,9 +5,10 @@
 //! Which rows a window holds, and their order in it, follows from seed, epoch and window alone: see
 //! [`SlabOrder`].
 
-use super::Trainer;
 use super::report::Truth;
 use super::run::Run;
+use super::start::samples;
+use super::{Trainer, Whole};
 use crate::backend::Backend;
 use crate::data::{Dataset, Preprocessing, SlabOrder, StoredSet};
 use crate::error::{Error, Result};
@@ -126,8 +127,8 @@ impl Trainer {
         let most = memory / SHARE / bytes;
         let batches = most.clamp(1, training.rows().div_ceil(batch) as u64) as usize;
         let first = training.window(&SlabOrder::new(&training, None, 0), 0, batches * batch)?;
-        let rows = training.rows();
-        let mut trainer = Trainer::begin(spec, &first, rows, preprocessing, backend)?;
+        let whole = Whole { rows: training.rows(), mean_weight: training.mean_weight() };
+        let mut trainer = Trainer::begin(spec, &first, whole, preprocessing, backend)?;
         trainer.windows = Some(Windows {
             batches,
             batch,
@@ -159,7 +160,7 @@ impl Trainer {
     pub fn evaluate_stored(&mut self, set: &StoredSet) -> Result<Metrics> {
         self.session.clear_sums()?;
         self.each_window(set, |trainer, data| {
-            let loaded = trainer.upload(data)?;
+            let loaded = trainer.upload(data, set.mean_weight())?;
             let added = trainer.session.add_scores(&loaded);
             trainer.session.forget(&loaded);
             added
@@ -202,7 +203,8 @@ impl Trainer {
             };
             // What was there goes first, so that there are no more windows than there must be.
             self.session.forget(&self.training);
-            self.samples = Arc::new(self.preprocessing.samples(&data)?);
+            let (loss, mean_weight) = (self.spec.objective.loss, windows.set.mean_weight());
+            self.samples = Arc::new(samples(loss, &self.preprocessing, &data, mean_weight)?);
             self.training = self.session.upload(self.samples.clone(), &self.preprocessing)?;
             windows.at = Some(place);
             if next.epoch < self.spec.epochs {

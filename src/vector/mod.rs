@@ -4,6 +4,7 @@
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
 use crate::activation::Activation;
+use crate::loss::{Loss, Scale};
 use crate::optim::Optimizer;
 use crate::optim::rules::Scalars;
 use crate::real::Real;
@@ -31,6 +32,14 @@ pub trait Vector: Real {
         state: [&mut [Self]; 3],
     );
 
+    /// [`crate::loss::score`].
+    fn score(
+        loss: Loss,
+        scale: Scale<Self>,
+        data: [&[Self]; 3],
+        gradient: &mut [Self],
+        scores: &mut [Self],
+    );
     /// x ← x · min(1, limit / ‖x‖₂), and whether that changed it.
     fn limit_norm(limit: Self, x: &mut [Self]) -> bool;
     /// Dropout of one row from column `first` on, a multiple of 32: `kernels::dropout`.
@@ -101,9 +110,9 @@ fn lines<T>(at: *const T, len: usize, line: impl Fn(*const i8)) {
 macro_rules! vector {
     ($type:ty, $module:ident) => {
         mod $module {
-            use super::{Activation, Optimizer, Real, Scalars};
+            use super::{Activation, Loss, Optimizer, Real, Scalars, Scale};
             use crate::activation::each;
-            use crate::loss::sum;
+            use crate::loss::{self, sum};
             use crate::optim::rules;
             use crate::random::threefry_lanes;
             use multiversion::multiversion;
@@ -162,6 +171,20 @@ macro_rules! vector {
                 for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
                     *x = <$type>::from((raw - shift) * scale);
                 }
+            }
+
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            pub(super) fn score(
+                loss: Loss,
+                scale: Scale<$type>,
+                data: [&[$type]; 3],
+                gradient: &mut [$type],
+                scores: &mut [$type],
+            ) {
+                loss::score(loss, scale, data, gradient, scores);
             }
 
             #[multiversion(targets(
@@ -242,6 +265,15 @@ macro_rules! vector {
                 state: [&mut [Self]; 3],
             ) {
                 $module::update(optimizer, s, w, g, state);
+            }
+            fn score(
+                loss: Loss,
+                scale: Scale<Self>,
+                data: [&[Self]; 3],
+                gradient: &mut [Self],
+                scores: &mut [Self],
+            ) {
+                $module::score(loss, scale, data, gradient, scores);
             }
             fn limit_norm(limit: Self, x: &mut [Self]) -> bool {
                 $module::limit_norm(limit, x)

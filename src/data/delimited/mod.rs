@@ -120,7 +120,7 @@ impl Delimited {
         let cells = |(want, guess): (&Want, &Cells)| match want {
             Want::Guess | Want::Target => *guess,
             Want::Number => Cells::Number,
-            Want::Text => Cells::Text,
+            Want::Text | Want::Moment => Cells::Text,
             Want::Nothing => Cells::Skip,
         };
         wanted.iter().zip(&self.guess).map(cells).collect()

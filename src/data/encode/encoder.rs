@@ -17,9 +17,11 @@ pub enum Encoder {
     Plain,
     /// A number, scaled.
     Number(NumberEncoder),
-    /// Yes is 1, no is −1 and what is missing 0.
+    /// Yes is 1, no is −1 and what is missing 0. Of a column of 0 and 1 any number x is 2 x − 1: what
+    /// was only ever 0 and 1 in the training rows may be a count.
     Boolean {
-        /// The texts for no and yes; anything else counts as missing.
+        /// The texts for no and yes. Without the first, what is missing is no. Other words of the same
+        /// meaning are taken for them.
         texts: [String; 2],
     },
     /// One of a few names.
@@ -100,9 +102,11 @@ impl Encoder {
     pub fn takes_numbers(&self) -> bool {
         match self {
             Encoder::Plain | Encoder::Number(_) => true,
-            Encoder::Boolean { texts } => texts[1] == "1",
-            Encoder::Moment(e) => e.format.is_none(),
-            Encoder::Category(_) | Encoder::Hash(_) | Encoder::Embedding(_) => false,
+            Encoder::Boolean { texts } => texts[0] == "0" && texts[1] == "1",
+            Encoder::Category(_)
+            | Encoder::Hash(_)
+            | Encoder::Embedding(_)
+            | Encoder::Moment(_) => false,
         }
     }
 

@@ -4,12 +4,14 @@
 mod category;
 mod embedding;
 mod encoder;
+mod fault;
 mod moment;
 mod number;
 mod write;
 pub use category::{Categories, CategoryEncoder, HashEncoder};
 pub use embedding::EmbeddingEncoder;
 pub use encoder::Encoder;
+pub(super) use fault::{not_finite, out_of_scale};
 pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
 
@@ -196,7 +198,8 @@ impl Encoding {
         .help("without names in a header, give the columns of the training data in the same order, with or without the targets"))
     }
 
-    /// The inputs of some rows of a table, or of all: (rows, inputs).
+    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that can't be read as
+    /// what the column holds, or that f32 can't hold, becomes an input that isn't finite.
     ///
     /// # Errors
     /// When a column is missing or holds something else than in training.

@@ -1,16 +1,22 @@
 //! Dates and times as inputs: how late, and where in the year, the week and the day.
 
 use crate::data::frame::{MISSING, Texts, Values};
-use crate::data::time::{DAY, format_of, is_midnight, part_of_day, part_of_year, seconds, weekday};
+use crate::data::time::{
+    DAY, format_of, is_midnight, part_of_day, part_of_year, seconds, seconds_in_any, spelt, weekday,
+};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
+
+/// The seconds of the year 1000. What lies before it is a year of two digits.
+const YEAR_1000: f64 = -30_610_224_000.0;
 
 /// A date or time as a number, and where the training rows span enough of them, the season as two
 /// inputs, the day of the week as seven, the time of day as two.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MomentEncoder {
-    /// The form of the text; none where the file knows moments.
+    /// The form of the texts; none where the file knew moments. Texts of another form are taken where
+    /// they have one meaning only.
     pub format: Option<String>,
     /// The mean of the training rows, in seconds since 1970; what a missing moment is taken for.
     pub mean: f64,
@@ -68,29 +74,80 @@ impl MomentEncoder {
         Some(Self::fit(Some(format), moments.iter().copied()))
     }
 
-    /// The seconds of each row.
+    /// The seconds of each row: NaN where they are missing, infinite where they can't be read.
     pub(super) fn moments(&self, values: &Values) -> Vec<f64> {
-        match (values, &self.format) {
-            (Values::Texts(texts), Some(format)) => {
-                let words: Vec<f64> =
-                    texts.words.iter().map(|w| seconds(w, format).unwrap_or(f64::NAN)).collect();
+        match values {
+            Values::Texts(texts) => {
+                let words: Vec<f64> = texts.words.iter().map(|word| self.read(word)).collect();
                 let of = |&code: &u32| words.get(code as usize).copied().unwrap_or(f64::NAN);
                 texts.codes.iter().map(of).collect()
             }
-            _ => (0..values.len()).map(|row| values.number(row)).collect(),
+            Values::Times(times) => times.iter().map(|&x| self.taken(x)).collect(),
+            // Of a bare number nobody knows the unit, nor where it counts from.
+            Values::Numbers(_) | Values::Bytes(_) => {
+                let of = |row| if values.is_missing(row) { f64::NAN } else { f64::INFINITY };
+                (0..values.len()).map(of).collect()
+            }
         }
+    }
+
+    /// The seconds of a text, infinite where it can't be read.
+    fn read(&self, word: &str) -> f64 {
+        let own = self.format.as_ref().and_then(|format| seconds(word, format));
+        let found = own.or_else(|| seconds_in_any(word, |form| self.may_be(form)));
+        // The year 24 is not 2024.
+        let is_short = |x: f64| x < YEAR_1000;
+        found.filter(|&x| is_short(x) == is_short(self.mean)).unwrap_or(f64::INFINITY)
+    }
+
+    /// Whether a text of that form says what one of the training rows' said: a date or none, a zone or
+    /// none, the time of day where it is an input, and days and months in the same order.
+    fn may_be(&self, form: &str) -> bool {
+        let own = self.format.as_deref();
+        let has = |part: &str| own.is_none_or(|own| own.contains(part) == form.contains(part));
+        let is_turned =
+            |[a, b]: [&str; 2]| own.is_some_and(|own| own.contains(a)) && form.contains(b);
+        form.contains("%Y") == self.is_dated()
+            && has("%#z")
+            && (!self.day || form.contains("%H"))
+            && !is_turned(["%m/%d", "%d/%m"])
+            && !is_turned(["%d/%m", "%m/%d"])
+    }
+
+    /// Whether dates were trained on, and not times of a day.
+    fn is_dated(&self) -> bool {
+        self.format.as_ref().map_or(!(0.0..DAY).contains(&self.mean), |own| own.contains("%Y"))
+    }
+
+    /// The moment of a file that knows moments; infinite where it has a date and the training rows
+    /// had times of a day.
+    fn taken(&self, x: f64) -> f64 {
+        match x.is_nan() || self.is_dated() || (0.0..=DAY).contains(&x) {
+            true => x,
+            false => f64::INFINITY,
+        }
+    }
+
+    /// The form that texts should have, for a message.
+    pub(super) fn form(&self) -> String {
+        let own = self.format.as_deref();
+        spelt(own.unwrap_or(match (self.is_dated(), self.day) {
+            (true, true) => "%Y-%m-%d %H:%M:%S",
+            (true, false) => "%Y-%m-%d",
+            (false, _) => "%H:%M:%S",
+        }))
     }
 
     /// The inputs of each different text, one behind the other, and then those of a missing one:
     /// where rows share texts, that is less work than each row by itself.
     pub(super) fn table(&self, values: &Values) -> Option<Vec<f32>> {
-        let (Values::Texts(texts), Some(format)) = (values, &self.format) else { return None };
+        let Values::Texts(texts) = values else { return None };
         if texts.words.len() * 2 > texts.codes.len() {
             return None;
         }
         let width = self.width();
         let mut table = vec![0.0; (texts.words.len() + 1) * width];
-        let moments = texts.words.iter().map(|word| seconds(word, format).unwrap_or(f64::NAN));
+        let moments = texts.words.iter().map(|word| self.read(word));
         for (inputs, moment) in table.chunks_exact_mut(width).zip(moments.chain([f64::NAN])) {
             self.write(moment, inputs);
         }
@@ -106,8 +163,13 @@ impl MomentEncoder {
             + usize::from(self.indicator)
     }
 
-    /// Writes the inputs of one moment, NaN where it is missing, into zeros.
+    /// Writes the inputs of one moment, NaN where it is missing, into zeros. An infinite one gives an
+    /// input that is no number.
     pub fn write(&self, x: f64, inputs: &mut [f32]) {
+        if x.is_infinite() {
+            inputs[0] = f32::NAN;
+            return;
+        }
         if x.is_nan() {
             if self.indicator {
                 inputs[self.width() - 1] = 1.0;
@@ -187,6 +249,49 @@ mod tests {
             found,
             MomentEncoder { mean: found.mean, deviation: found.deviation, ..expected }
         );
+    }
+
+    #[test]
+    fn another_form_is_taken_where_it_says_the_same_and_nothing_else_is_guessed() {
+        let year = [0.0, 347.0 * DAY];
+        let read = |format: &str, word: &str| {
+            let x = MomentEncoder::fit(Some(format), each(&year)).read(word);
+            x.is_finite().then_some(x)
+        };
+        let day = seconds("2024-04-19", "%Y-%m-%d");
+        for (format, word) in [
+            ("%Y-%m-%d", "19.04.2024"),
+            ("%Y-%m-%d", "2024-04-19 00:00:00"),
+            ("%Y-%m-%d", "04/19/2024"),
+            ("%m/%d/%Y", "2024-04-19"),
+        ] {
+            assert_eq!(read(format, word), day, "{word} as {format}");
+        }
+        for (format, word) in [
+            ("%Y-%m-%d", "02/03/2024"),
+            ("%m/%d/%Y", "19/04/2024"),
+            ("%d/%m/%Y", "04/19/2024"),
+            ("%Y-%m-%d", "2024-04-19T00:00:00+02:00"),
+            ("%Y-%m-%d", "12:30"),
+            ("%H:%M", "2024-04-19"),
+            ("%Y-%m-%d", "19.04.24"),
+            ("%Y-%m-%d", "soon"),
+        ] {
+            assert_eq!(read(format, word), None, "{word} as {format}");
+        }
+        let clock = MomentEncoder::fit(Some("%Y-%m-%d %H:%M"), each(&[0.0, 3e7 + 60.0]));
+        assert!(clock.read("2024-04-19").is_infinite(), "the time of day is an input");
+        let times = Values::Times(vec![1.7e9, 3600.0, f64::NAN]);
+        let of_day = MomentEncoder::fit(Some("%H:%M"), each(&[0.0, 60.0]));
+        let found = of_day.moments(&times);
+        assert!(found[0].is_infinite() && found[1] == 3600.0 && found[2].is_nan(), "{found:?}");
+        assert_eq!(
+            MomentEncoder::fit(None, each(&[11_000.0 * DAY, 12_000.0 * DAY])).read("2024-04-19"),
+            day.unwrap()
+        );
+        let mut inputs = vec![0.0; of_day.width()];
+        of_day.write(found[0], &mut inputs);
+        assert!(inputs[0].is_nan(), "nobody takes it for a number");
     }
 
     #[test]

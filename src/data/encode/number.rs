@@ -62,7 +62,7 @@ impl NumberEncoder {
         };
         let linear = |shift: f64, spread: f64| Scaler::Linear {
             shift,
-            scale: if spread > 0.0 && spread.is_finite() { 1.0 / spread } else { 1.0 },
+            scale: if spread > 0.0 { 1.0 / spread } else { 1.0 },
         };
         let scaler = match scaling {
             Scaling::None => linear(0.0, 1.0),
@@ -89,6 +89,16 @@ impl NumberEncoder {
         };
         let fill = if log { symmetric_exp(median) } else { median };
         NumberEncoder { fill, indicator: present.len() < rows.len(), log, scaler }
+    }
+
+    /// Whether the values that it was fitted to have a spread that f64 holds; else it is of no use.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        match &self.scaler {
+            // A spread that is infinite leaves the scale 0.
+            Scaler::Linear { shift, scale } => shift.is_finite() && *scale > 0.0,
+            Scaler::Quantile { values } => values.iter().all(|x| x.is_finite()),
+        }
     }
 
     /// The number of inputs.

@@ -3,6 +3,7 @@
 use super::category::Places;
 use super::{Encoder, texts_of};
 use crate::data::frame::{Texts, Values};
+use crate::data::kind::truth;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -45,24 +46,14 @@ impl Encoder {
                 }
                 Values::Texts(_) => cells(|_, inputs| e.write(f64::NAN, inputs)),
             },
-            Encoder::Boolean { .. } if !matches!(values, Values::Texts(_)) => {
-                cells(|row, inputs| {
-                    inputs[0] = match values.number(row) {
-                        1.0 => 1.0,
-                        0.0 => -1.0,
-                        _ => 0.0,
-                    }
-                })
-            }
+            Encoder::Boolean { .. } if self.takes_numbers() => cells(|row, inputs| {
+                let x = values.number(row);
+                inputs[0] = if x.is_nan() { 0.0 } else { (2.0 * x - 1.0) as f32 };
+            }),
             Encoder::Boolean { texts } => {
                 let texts_of = texts_of(values);
-                let sign = |word: &str| match word {
-                    w if w == texts[1] => 1.0,
-                    // With one text only, its absence is what stands against it.
-                    w if w == texts[0] => -1.0,
-                    _ => 0.0,
-                };
-                let signs: Vec<f32> = texts_of.words.iter().map(sign).collect();
+                let signs: Vec<f32> = texts_of.words.iter().map(|w| sign(w, texts)).collect();
+                // With one text only, its absence is what stands against it.
                 let missing = if texts[0].is_empty() { -1.0 } else { 0.0 };
                 cells(move |row, inputs| {
                     let code = texts_of.codes[row] as usize;
@@ -99,6 +90,18 @@ impl Encoder {
                 cells(move |row, inputs| e.write(moments[row], inputs))
             }
         }
+    }
+}
+
+/// 1 for the second of two texts or what means the same, −1 for the first; no number for what means
+/// neither.
+fn sign(word: &str, texts: &[String; 2]) -> f32 {
+    let is = |text: &str| word.to_lowercase() == text.to_lowercase();
+    match (truth(&texts[1]), truth(word)) {
+        _ if is(&texts[1]) => 1.0,
+        _ if is(&texts[0]) => -1.0,
+        (Some(yes), Some(said)) => [-1.0, 1.0][usize::from(said == yes)],
+        _ => f32::NAN,
     }
 }
 
