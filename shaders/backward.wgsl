@@ -68,6 +68,10 @@ fn corner(tile: u32, cols: u32) -> vec2<u32> {
 
 // Block `tile` of an update, counted over all parts.
 fn update_block(lane: u32, tile: u32, shape: vec4<u32>, bias_sign: f32) {
+    if (shape.x == 0u) {
+        // Behind the last update, where the grid is folded.
+        return;
+    }
     task = shape;
     sign = bias_sign;
     let cols = shape.y + u32(bias_sign != 0.0);

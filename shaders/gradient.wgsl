@@ -25,10 +25,10 @@ struct Gradient {
 @group(1) @binding(2) var<storage, read> scores: array<vec4<f32>>;     // (B): loss, right, d², |d|
 @group(1) @binding(3) var<storage, read_write> sums: array<vec4<f32>>; // (1)
 
-// The layer at hand, and the part of the batch: its number, first row and the row behind its last.
+// The layer at hand, and the part of the batch: its number and first row.
 var<private> shape: vec4<u32>;
 var<private> places: vec4<u32>;
-var<private> part: vec3<u32>;
+var<private> part: vec2<u32>;
 
 fn gradient_store(row: u32, col: u32, value: vec4<f32>) {
     let sign = bitcast<f32>(places.w);
@@ -62,7 +62,7 @@ fn gradient(lane: u32, group: u32) {
     places = p.table[layer * 2u + 1u];
     let first = which * p.rows;
     let end = min(first + p.rows, now.rows);
-    part = vec3<u32>(which, first, end);
+    part = vec2<u32>(which, first);
     let across = (shape.y + u32(places.w != 0u) + COLS - 1u) / COLS;
     let tile = block - places.z;
     // A part of a ragged batch may have no rows: its sums are 0.

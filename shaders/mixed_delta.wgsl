@@ -14,7 +14,7 @@ override PARAMETER: f32 = 0.0;
 @group(1) @binding(2) var<storage, read> w: array<f16>;         // W_{l+1}: (k, n)
 @group(1) @binding(3) var<storage, read> z: array<f16>;         // Z_l: (B, n)
 @group(1) @binding(4) var<storage, read_write> out: array<f16>; // δ_l: (B, n)
-@group(1) @binding(5) var<storage, read_write> loss_scale: array<atomic<u32>>;
+@group(1) @binding(5) var<storage, read_write> loss_scale: array<Word>;
 
 fn delta_a(row: u32, k: u32) -> vec4<f16> {
     var value = vec4<f16>();

@@ -21,7 +21,7 @@ override PARAMETER: f32 = 0.0;
 @group(1) @binding(3) var<storage, read> bias: array<f32>;       // (n)
 @group(1) @binding(4) var<storage, read_write> z: array<Result>; // (B, n)
 @group(1) @binding(5) var<storage, read_write> a: array<Result>; // (B, n)
-@group(1) @binding(6) var<storage, read_write> loss_scale: array<atomic<u32>>;
+@group(1) @binding(6) var<storage, read_write> loss_scale: array<Word>;
 
 fn dense_a(row: u32, k: u32) -> vec4<f16> {
     var value = vec4<f16>();

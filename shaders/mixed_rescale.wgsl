@@ -7,7 +7,7 @@ struct Rescale {
 @group(1) @binding(0) var<uniform> p: Rescale;
 @group(1) @binding(1) var<storage, read> x: array<f32>;       // (B, cols)
 @group(1) @binding(2) var<storage, read_write> y: array<f16>; // (B, cols)
-@group(1) @binding(3) var<storage, read_write> loss_scale: array<atomic<u32>>;
+@group(1) @binding(3) var<storage, read_write> loss_scale: array<Word>;
 
 @compute @workgroup_size(64)
 fn mixed_rescale(

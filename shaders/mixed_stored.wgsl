@@ -1,5 +1,5 @@
-// What is stored in f16, in kernels with a binding loss_scale. An overflow in training is noted
-// there as the bits of 1.0; which invocation does so makes no difference.
+// What is stored in f16, in kernels with a binding loss_scale. An overflow in training is noted there by
+// note_overflow(); which invocation does so makes no difference.
 
 override WATCH: bool = false; // overflows are noted
 
@@ -9,7 +9,7 @@ const OVERFLOW = 0x477FF000u;
 
 fn stored(value: f32) -> f16 {
     if (WATCH && (bitcast<u32>(value) & 0x7FFFFFFFu) >= OVERFLOW) {
-        atomicStore(&loss_scale[3], 0x3F800000u);
+        note_overflow();
     }
     return f16(value);
 }

@@ -74,5 +74,6 @@ fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
         best = larger(best, subgroupShuffleXor(best, half));
     }
     workgroupBarrier();
-    return best;
+    // All have the same, but where there is a NaN, which is neither larger nor smaller.
+    return subgroupBroadcastFirst(best);
 }

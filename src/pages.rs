@@ -12,7 +12,9 @@ const LEAST: usize = 4 << 20;
 #[must_use]
 pub fn zeros<T: Zeroable + Clone>(count: usize) -> Vec<T> {
     let buffer = vec![T::zeroed(); count];
-    ask_for_large_pages(&buffer);
+    if size_of_val(buffer.as_slice()) >= LEAST {
+        ask_for_large_pages(&buffer);
+    }
     buffer
 }
 
@@ -20,9 +22,6 @@ pub fn zeros<T: Zeroable + Clone>(count: usize) -> Vec<T> {
 fn ask_for_large_pages<T>(buffer: &[T]) {
     const PAGE: usize = 4096;
     let bytes = size_of_val(buffer);
-    if bytes < LEAST {
-        return;
-    }
     let begin = buffer.as_ptr().cast::<u8>();
     let ahead = begin.align_offset(PAGE).min(bytes);
     let whole = (bytes - ahead) / PAGE * PAGE;

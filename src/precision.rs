@@ -9,6 +9,7 @@
 use crate::error::{Error, Result, serde_as_text, unknown};
 use crate::real::Real;
 use half::f16;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -71,6 +72,27 @@ impl Precision {
     }
 }
 
+/// What multiplies in mixed precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Multiplier {
+    /// Each invocation by itself, with one f32 `fma` for a product.
+    #[default]
+    Fma,
+    /// The invocations of a subgroup together, f16 matrices of so many rows and columns with f32
+    /// sums: tensor cores, where the device has them.
+    Matrices(usize),
+}
+
+impl fmt::Display for Multiplier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Multiplier::Fma => f.write_str("f16 storage"),
+            Multiplier::Matrices(size) => write!(f, "{size}x{size} cooperative matrices"),
+        }
+    }
+}
+
 /// What must be shown of a device before it trains in f16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Gate {
@@ -79,6 +101,8 @@ pub enum Gate {
     Measured,
     /// That it computes right.
     SelfTestOnly,
+    /// That it computes right with this, which was chosen before: nothing is measured.
+    Chosen(Multiplier),
 }
 
 /// How a net is trained in mixed precision.
@@ -102,6 +126,12 @@ impl Default for MixedPrecision {
 }
 
 impl MixedPrecision {
+    /// The same for a run that multiplies by what was chosen before, where that is known.
+    #[must_use]
+    pub fn chosen(self, multiplier: Option<Multiplier>) -> Self {
+        MixedPrecision { gate: multiplier.map_or(self.gate, Gate::Chosen), ..self }
+    }
+
     /// Checks the scale and the interval.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What a run is at one moment, in host memory: enough to go on from it exactly.
 
 use crate::metrics::Metrics;
+use crate::precision::Multiplier;
 use crate::schedule::Plateau;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -106,6 +107,8 @@ pub struct Checkpoint {
     pub seconds: f64,
     /// The settings that must be the same for going on, as text.
     pub settings: String,
+    /// What multiplies, in mixed precision: another would give other bits.
+    pub multiplier: Option<Multiplier>,
     /// The training rows.
     pub data: Fingerprint,
     /// The held-out rows that it was judged by; none where there were none so far.

@@ -27,7 +27,7 @@ use wgrad::random::{Random, Stream};
 use wgrad::session::LayerWeights;
 use wgrad::spec::{Bias, Layer, Net, Spec, Units};
 use wgrad::tensor::{Role, TensorId};
-use wgrad::train::LossScale;
+use wgrad::train::{LossScale, initial_weights};
 use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
 
 /// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
@@ -38,8 +38,11 @@ struct Device {
     wrong: Option<Multiplier>,
     /// What a step takes in f32 and in f16 by each of what is offered.
     pace: Option<(Duration, Vec<Duration>)>,
+    /// What loses the device when a program is loaded for it, until it is opened anew without matrices.
+    breaks: Option<Multiplier>,
     multiplier: Multiplier,
     in_f16: bool,
+    is_lost: bool,
 }
 
 impl Device {
@@ -49,8 +52,10 @@ impl Device {
             offered: vec![Multiplier::Fma],
             wrong: None,
             pace: None,
+            breaks: None,
             multiplier: Multiplier::Fma,
             in_f16: false,
+            is_lost: false,
         }
     }
 
@@ -69,7 +74,17 @@ impl Backend for Device {
     fn multiply_by(&mut self, multiplier: Multiplier) {
         self.multiplier = multiplier;
     }
+    fn without_matrices(&mut self) -> Result<()> {
+        self.offered.retain(|multiplier| *multiplier == Multiplier::Fma);
+        self.multiplier = Multiplier::Fma;
+        self.is_lost = false;
+        Ok(())
+    }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        self.is_lost |= self.breaks == Some(self.multiplier);
+        if self.is_lost {
+            return Err(wgrad::Error::failed("the device was lost"));
+        }
         self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
         self.cpu.load(program)
     }
@@ -212,6 +227,31 @@ fn mixed_steps_agree_tensor_by_tensor() {
             assert!(reports.iter().any(|report| report.op.starts_with(&name)), "{name}");
         }
     }
+}
+
+/// What is left of a long sum of terms of both signs is small beside them, and beside its error.
+#[test]
+fn sums_are_held_against_the_magnitudes_of_their_terms() {
+    let mut random = Random::new(33, Stream::Check, 0);
+    let (x, y) = (normal(&mut random, 8, 4000), normal(&mut random, 8, 1));
+    let net = Net::new(4000).layer(1, Activation::Identity);
+    let mut spec = in_f16(&Spec::new(net, Loss::SquaredError));
+    spec.batch_size = 8;
+    let half = |x: &f32| f64::from(Precision::F16.round(*x));
+    let weights = initial_weights(&spec).remove(0).weight;
+    let terms = |row: usize| x.row(row).iter().zip(weights.data()).map(|(x, w)| half(x) * half(w));
+    let largest = |of: &dyn Fn(usize) -> f64| (0..8).map(of).fold(0.0, f64::max);
+    let scale = largest(&|row| terms(row).map(f64::abs).sum());
+    assert!(scale > 5.0 * largest(&|row| terms(row).sum::<f64>().abs()));
+    let data = Dataset::new("long", Features::F32(x.clone()), Targets::Numbers(y)).unwrap();
+    let plan = plan::mixed(&spec, 8, Purpose::Train);
+    let samples = Preprocessing::none(&data).samples(&data).unwrap();
+    let mut replay = Replay::new(plan.program.clone(), samples, Device::boxed()).unwrap();
+    let reports = replay.steps(&spec, &plan).unwrap();
+    assert!(reports.iter().all(|report| report.passed), "{reports:#?}");
+    let z = reports.iter().find(|report| report.tensor == "layers.0.z").unwrap();
+    let held_against = (z.allowed - parity::FACTOR * z.cpu_error) / parity::FLOOR;
+    assert!((held_against / scale - 1.0).abs() < 1e-6, "{held_against}, not {scale}");
 }
 
 /// So that the rule above is one that can be broken.
@@ -378,6 +418,34 @@ fn runs_in_f16_repeat_and_go_on_bit_by_bit() {
     }
 }
 
+#[test]
+fn a_run_goes_on_with_what_multiplied() {
+    let (spec, data) = task(10);
+    let spec = Spec { precision: Precision::F16, epochs: 2, ..spec };
+    let matrices = Multiplier::Matrices(16);
+    let device = |offered: &[Multiplier], halves: [u64; 2]| {
+        let millis = Duration::from_millis;
+        let pace = Some((millis(20), halves.map(millis).to_vec()));
+        Box::new(Device { offered: offered.to_vec(), pace, ..Device::new() })
+    };
+    let both = [Multiplier::Fma, matrices];
+    let mut first = trainer(&spec, &data, device(&both, [10, 1]));
+    let checkpoint = first.checkpoint().unwrap();
+    assert_eq!(checkpoint.multiplier, Some(matrices));
+    let resume =
+        |backend| Trainer::resume(&spec, &data, Preprocessing::none(&data), backend, &checkpoint);
+    // On a device that gains nothing now, as another program runs on it.
+    let second = resume(device(&both, [30, 30])).unwrap();
+    assert_eq!(second.admission().unwrap().multiplier, matrices);
+    assert_eq!(second.admission().unwrap().seconds, None, "nothing is timed");
+    let text = resume(device(&both[..1], [10, 1])).err().unwrap().to_string();
+    assert!(text.contains("offers no 16x16 cooperative matrices"), "{text}");
+    // One that was measured anew is told apart.
+    let third = trainer(&spec, &data, device(&both, [10, 10]));
+    let text = third.go_on(&checkpoint).err().unwrap().to_string();
+    assert!(text.contains("begun with 16x16 cooperative matrices, not f16 storage"), "{text}");
+}
+
 /// So that a choice of blocks, which may be measured, changes no result.
 #[test]
 fn every_block_of_a_multiplier_gives_the_same_bits() {
@@ -460,8 +528,20 @@ fn a_device_is_taken_where_it_computes_right_and_gains() {
     let [half, single] = admission.seconds.unwrap();
     assert!((0.01..0.04).contains(&half) && single >= 0.04, "{admission}");
     assert!(admission.to_string().starts_with("16x16 cooperative matrices, a step takes "));
+    // Not by a little: their bits are others.
+    let storage = admit(&measured, None, 40, [20, 16]).unwrap();
+    assert_eq!(storage.multiplier, Multiplier::Fma);
     let fallen_back = admit(&measured, Some(matrices), 40, [20, 5]).unwrap();
     assert_eq!(fallen_back.multiplier, Multiplier::Fma);
+    // What loses the device isn't taken, and the device is there again for the rest.
+    let device = Device {
+        offered: vec![Multiplier::Fma, matrices],
+        breaks: Some(matrices),
+        ..Device::new()
+    };
+    let mut trainer = trainer(&in_f16(&spec), &data, Box::new(device));
+    assert_eq!(trainer.admission().unwrap().multiplier, Multiplier::Fma);
+    trainer.run_steps(3).unwrap();
     // No gain: both times are told. Without the measurement it is taken.
     let refused = |error: wgrad::Error, text: &str| {
         assert_eq!(error.kind(), ErrorKind::Device);
@@ -473,6 +553,30 @@ fn a_device_is_taken_where_it_computes_right_and_gains() {
     let device = Device { wrong: Some(Multiplier::Fma), ..Device::new() };
     let made = Trainer::new(&measured, &data, Preprocessing::none(&data), Box::new(device));
     refused(made.err().unwrap(), "computes wrong in f16 with f16 storage");
+}
+
+#[test]
+fn each_multiplier_is_verified_and_named() {
+    let (mut spec, data) = task(9);
+    spec.precision = Precision::F16;
+    let verify = |wrong| {
+        let offered = vec![Multiplier::Fma, Multiplier::Matrices(16)];
+        let device = Device { offered, wrong, ..Device::new() };
+        parity::verify(&spec, &Preprocessing::none(&data), &data, Box::new(device)).unwrap()
+    };
+    let by = |report: &parity::Report, name: &str, tensor: &str| {
+        let ops = report.ops.iter();
+        let mut found = ops.filter(|r| r.multiplier.as_deref() == Some(name) && r.tensor == tensor);
+        found.next().unwrap_or_else(|| panic!("{tensor} by {name}")).passed
+    };
+    let (report, wrong) = (verify(None), verify(Some(Multiplier::Matrices(16))));
+    assert!(report.passed && !wrong.passed);
+    for tensor in ["layers.0.delta", "layers.1.z", "layers.2.weight"] {
+        for name in ["f16 storage", "16x16 cooperative matrices"] {
+            let is_right = name == "f16 storage";
+            assert!(by(&report, name, tensor) && by(&wrong, name, tensor) == is_right, "{tensor}");
+        }
+    }
 }
 
 #[test]
@@ -524,4 +628,5 @@ fn the_command_line_takes_f16_or_says_what_was_measured() {
     let verified = place.run("verify --precision f16 --device 0 --layers 9:tanh --batch-size 40");
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
     assert!(verified.stdout.contains("layers.0.weight.f16"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("\nby f16 storage\n"), "{}", verified.stdout);
 }

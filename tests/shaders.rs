@@ -2,6 +2,7 @@
 
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use std::collections::HashSet;
+use std::process::Command;
 use wgrad::kernels::{ALL, Access, Kernel, Step, mixed};
 
 /// The kernels of f32 and those of mixed precision.
@@ -43,33 +44,69 @@ fn every_shader_is_valid_without_any_optional_feature() {
     }
 }
 
+fn has_matrices(kernel: &Kernel) -> bool {
+    kernel.wgsl().contains("enable wgpu_cooperative_matrix;")
+}
+
+/// The SPIR-V of a kernel of mixed precision, for short sums and for long ones.
+fn spirv(kernel: &Kernel) -> [Vec<u32>; 2] {
+    use naga::valid::Capabilities;
+    let more = match has_matrices(kernel) {
+        true => Capabilities::COOPERATIVE_MATRIX,
+        false => Capabilities::empty(),
+    };
+    let capabilities = Capabilities::SHADER_FLOAT16 | more;
+    let module = parse(kernel);
+    let flags = naga::valid::ValidationFlags::all();
+    let info = naga::valid::Validator::new(flags, capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
+    [0.0, 1.0].map(|fold| {
+        let constants = [("FOLD".to_string(), fold), ("WATCH".to_string(), 1.0)];
+        let constants = constants.into_iter().collect();
+        let (module, info) =
+            naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
+                .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
+        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        naga::back::spv::write_vec(&module, &info, &options, None)
+            .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry))
+    })
+}
+
 /// Those of mixed precision need f16, and cooperative matrices where they say so. No adapter here
 /// has such matrices: the SPIR-V that one would be given is written, which naga panics over where it
 /// doesn't like a stride.
 #[test]
 fn shaders_of_mixed_precision_need_f16_and_cooperative_matrices_only() {
-    use naga::valid::Capabilities;
     let mut with_matrices = 0;
     for kernel in mixed::ALL.iter() {
-        let matrices = kernel.wgsl().contains("enable wgpu_cooperative_matrix;");
-        with_matrices += usize::from(matrices);
-        let more = if matrices { Capabilities::COOPERATIVE_MATRIX } else { Capabilities::empty() };
-        let capabilities = Capabilities::SHADER_FLOAT16 | more;
-        let module = parse(kernel);
-        let flags = naga::valid::ValidationFlags::all();
-        let info = naga::valid::Validator::new(flags, capabilities)
-            .validate(&module)
-            .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
-        let constants = naga::back::PipelineConstants::default();
-        let (module, info) =
-            naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
-                .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
-        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-        let words = naga::back::spv::write_vec(&module, &info, &options, None)
-            .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
-        assert!(!words.is_empty());
+        with_matrices += usize::from(has_matrices(kernel));
+        assert!(spirv(kernel).iter().all(|words| !words.is_empty()));
     }
     assert_eq!(with_matrices, 4 * mixed::Cooperative::ALL.len(), "four products in each block");
+}
+
+/// Modules of cooperative matrices by the validator of SPIR-V for Vulkan, where there is one that knows
+/// such matrices.
+#[test]
+fn modules_of_cooperative_matrices_are_valid_for_vulkan() {
+    let place = tempfile::tempdir().unwrap();
+    for kernel in mixed::ALL.iter().filter(|kernel| has_matrices(kernel)) {
+        for words in spirv(kernel) {
+            let path = place.path().join("module.spv");
+            std::fs::write(&path, words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>())
+                .unwrap();
+            let mut validator = Command::new("spirv-val");
+            let Ok(ran) = validator.args(["--target-env", "vulkan1.3"]).arg(&path).output() else {
+                return eprintln!("skipped: no spirv-val: modules of cooperative matrices");
+            };
+            let said = String::from_utf8_lossy(&ran.stderr);
+            if said.contains("Invalid capability operand") {
+                return eprintln!("skipped: this spirv-val is too old for cooperative matrices");
+            }
+            assert!(ran.status.success(), "{}: {said}", kernel.entry);
+        }
+    }
 }
 
 #[test]

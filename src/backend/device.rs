@@ -4,6 +4,7 @@ use super::Backend;
 use super::cpu::Cpu;
 use super::gpu::{self, Gpu};
 use crate::error::{Error, Result, serde_as_text};
+use crate::precision::Multiplier;
 use std::fmt;
 use std::str::FromStr;
 
@@ -29,6 +30,8 @@ pub struct Opened {
     pub backend: Box<dyn Backend>,
     /// Why it was taken, as a sentence for users.
     pub why: String,
+    /// What multiplies in mixed precision, where that was measured on it already.
+    pub multiplier: Option<Multiplier>,
 }
 
 /// Opens the chosen device; `threads` are those of the CPU backend.
@@ -37,10 +40,14 @@ pub struct Opened {
 /// When there is no such device, with those that exist, or it can't be opened.
 pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     let cpu = |why: &str| -> Result<Opened> {
-        Ok(Opened { backend: Box::new(Cpu::<f32>::new(threads)?), why: why.into() })
+        Ok(Opened {
+            backend: Box::new(Cpu::<f32>::new(threads)?),
+            why: why.into(),
+            multiplier: None,
+        })
     };
     let gpu = |index: usize, why: String| -> Result<Opened> {
-        Ok(Opened { backend: Box::new(Gpu::open(index)?), why })
+        Ok(Opened { backend: Box::new(Gpu::open(index)?), why, multiplier: None })
     };
     if *choice == Choice::Cpu {
         return cpu("asked for");

@@ -127,6 +127,22 @@ pub trait Backend {
         let _ = multiplier;
     }
 
+    /// Takes a place in [`mixed::BLOCKS`](crate::kernels::mixed::BLOCKS) for all products of mixed
+    /// precision that may take it, from the next program on; none for the fastest known. All blocks of a
+    /// multiplier give the same bits, which can be tested by this.
+    fn multiply_in(&mut self, block: Option<usize>) {
+        let _ = block;
+    }
+
+    /// Opens itself anew for mixed precision, without cooperative matrices: what went wrong with those may
+    /// have lost the device. Programs and rows are gone.
+    ///
+    /// # Errors
+    /// When it can't be opened any more.
+    fn without_matrices(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes a program in: allocates its tensors, all zero but for the constants.
     ///
     /// # Errors
@@ -178,6 +194,12 @@ impl<B: Backend + ?Sized> Backend for &mut B {
     }
     fn multiply_by(&mut self, multiplier: Multiplier) {
         (**self).multiply_by(multiplier);
+    }
+    fn multiply_in(&mut self, block: Option<usize>) {
+        (**self).multiply_in(block);
+    }
+    fn without_matrices(&mut self) -> Result<()> {
+        (**self).without_matrices()
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         (**self).load(program)

@@ -8,6 +8,7 @@ use super::{bytes_of, not_safetensors};
 use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::metrics::Metrics;
+use crate::precision::Multiplier;
 use crate::schedule::Plateau;
 use crate::snapshot::{Best, Checkpoint, Detours, Fingerprint, HostTensor, Position, Snapshot};
 use safetensors::{Dtype, SafeTensors};
@@ -55,6 +56,8 @@ struct Meta {
     plateau: Plateau,
     seconds: f64,
     settings: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    multiplier: Option<Multiplier>,
     data: Fingerprint,
     #[serde(default)]
     validation: Option<Fingerprint>,
@@ -118,6 +121,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
         plateau: checkpoint.plateau,
         seconds: checkpoint.seconds,
         settings: checkpoint.settings.clone(),
+        multiplier: checkpoint.multiplier,
         data: checkpoint.data.clone(),
         validation: checkpoint.validation.clone(),
         config: config.clone(),
@@ -280,6 +284,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         plateau: meta.plateau,
         seconds: meta.seconds,
         settings: meta.settings,
+        multiplier: meta.multiplier,
         data: meta.data,
         validation: meta.validation,
     };

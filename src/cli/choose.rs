@@ -12,7 +12,7 @@ use crate::data::{Dataset, Preprocessing};
 use crate::error::Result;
 use crate::files::{cache_directory, write_atomically};
 use crate::observe::{duration, short};
-use crate::precision::Precision;
+use crate::precision::{Multiplier, Precision};
 use crate::spec::Spec;
 use crate::train::Trainer;
 use serde::{Deserialize, Serialize};
@@ -98,34 +98,36 @@ fn choose(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) ->
         && let Some(candidate) = candidates.iter().find(|c| c.key == before.device)
         && let Ok(backend) = (candidate.open)()
     {
-        return Ok(Opened { backend, why: format!("{}, as measured before", before.why) });
+        let why = format!("{}, as measured before", before.why);
+        return Ok(Opened { backend, why, multiplier: None });
     }
-    let mut timed: Vec<(usize, f64, Box<dyn Backend>)> = Vec::new();
+    let mut timed: Vec<(usize, Timed)> = Vec::new();
     let (mut refused, mut steps) = (Vec::new(), 0);
     for (i, candidate) in candidates.iter().enumerate() {
         match work.time(candidate) {
             Err(error) => refused.push((candidate, error)),
-            Ok(Timed { seconds, count, backend }) => {
-                let whole = seconds * work.steps() as f64;
+            Ok(found) => {
+                let whole = found.seconds * work.steps() as f64;
                 if i == 0 && whole < SHORT {
                     let why = format!("the whole run takes it about {}", duration(whole));
-                    return Ok(Opened { backend, why });
+                    let Timed { backend, multiplier, .. } = found;
+                    return Ok(Opened { backend, why, multiplier });
                 }
-                steps = steps.max(count);
-                timed.push((i, seconds, backend));
+                steps = steps.max(found.count);
+                timed.push((i, found));
             }
         }
     }
-    timed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    timed.sort_by(|a, b| a.1.seconds.total_cmp(&b.1.seconds));
     let mut timed = timed.into_iter();
-    let Some((first, seconds, backend)) = timed.next() else {
+    let Some((first, Timed { seconds, backend, multiplier, .. })) = timed.next() else {
         let error = refused.into_iter().next().map(|(_, error)| error);
         return Err(error.unwrap_or_else(|| crate::error::Error::device("no device was found")));
     };
     let why = match (timed.next(), refused.first()) {
-        (Some((second, slower, _)), _) => format!(
+        (Some((second, slower)), _) => format!(
             "{} × the speed of {} on {steps} steps",
-            short(slower / seconds),
+            short(slower.seconds / seconds),
             candidates[second].name
         ),
         (None, Some((candidate, error))) => format!("{} couldn't be used: {error}", candidate.name),
@@ -139,7 +141,7 @@ fn choose(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) ->
     if let Some(path) = memory {
         remember(&path, &choices);
     }
-    Ok(Opened { backend, why })
+    Ok(Opened { backend, why, multiplier })
 }
 
 /// The choices in a file; none where it isn't whole.
@@ -163,6 +165,8 @@ struct Timed {
     /// Steps that were timed.
     count: usize,
     backend: Box<dyn Backend>,
+    /// What multiplies, in mixed precision.
+    multiplier: Option<Multiplier>,
 }
 
 impl Work<'_> {
@@ -199,8 +203,9 @@ impl Work<'_> {
             trainer.run_steps(count)?;
             let seconds = asked.elapsed().as_secs_f64();
             if seconds >= TIMED / 2.0 || begin.elapsed().as_secs_f64() >= TIMED {
-                let backend = trainer.into_backend();
-                return Ok(Timed { seconds: seconds / count as f64, count, backend });
+                let multiplier = trainer.admission().map(|admission| admission.multiplier);
+                let (seconds, backend) = (seconds / count as f64, trainer.into_backend());
+                return Ok(Timed { seconds, count, backend, multiplier });
             }
             count *= 2;
         }

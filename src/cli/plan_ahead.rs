@@ -4,10 +4,12 @@ use super::inspect::describe_net;
 use super::job::Job;
 use super::memory::{Estimate, human};
 use super::{choose, count, print, print_json};
+use crate::backend::device::Opened;
 use crate::data::{Column, Dataset, Encoding, Features, Role, Table, Targets};
 use crate::error::Result;
 use crate::observe::duration;
 use crate::schedule::Span;
+use crate::spec::Spec;
 use crate::train::Trainer;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -111,8 +113,9 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
 
 /// About how long the training takes, from steps on the device itself.
 fn seconds(job: &Job, steps: usize) -> Result<f64> {
-    let backend = choose::open_for(job)?.backend;
-    let mut trainer = Trainer::new(&job.spec, &job.training, job.preprocessing.clone(), backend)?;
+    let Opened { backend, multiplier, .. } = choose::open_for(job)?;
+    let spec = Spec { mixed: job.spec.mixed.chosen(multiplier), ..job.spec.clone() };
+    let mut trainer = Trainer::new(&spec, &job.training, job.preprocessing.clone(), backend)?;
     // The first step also prepares what later ones use.
     trainer.run_steps(1)?;
     let mut timed = 1;

@@ -113,6 +113,8 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         true => open::open_device(&job.config.device)?,
         false => open::open_device_as(&job.config.device, "the run was begun on it")?,
     };
+    let multiplier = begun.checkpoint.as_ref().and_then(|checkpoint| checkpoint.multiplier);
+    job.spec.mixed = job.spec.mixed.chosen(multiplier);
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
     if let Some(checkpoint) = &begun.checkpoint {

@@ -47,6 +47,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     warn(&warnings);
     job.store()?;
     let opened = choose::open_for(&job)?;
+    job.spec.mixed = job.spec.mixed.chosen(opened.multiplier);
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
     take_micro_batch(&mut job, &trainer);

@@ -37,7 +37,12 @@ fn describe(report: &Report, device: &str) -> String {
         "{:<6} {:<24} {:>5} {:>11} {:>11} {:>11}\n",
         "", "tensor", "rows", "device", "CPU f32", "allowed"
     );
+    let mut multiplier = &None;
     for op in &report.ops {
+        if let (true, Some(name)) = (op.multiplier != *multiplier, &op.multiplier) {
+            text += &format!("by {name}\n");
+        }
+        multiplier = &op.multiplier;
         let OpReport { tensor, rows, device_error, cpu_error, allowed, passed, .. } = op;
         let mark = if *passed { "ok" } else { "FAILED" };
         text += &format!(
@@ -51,6 +56,9 @@ fn describe(report: &Report, device: &str) -> String {
                 count(report.ops.len(), "result")
             )
         }
-        Some(op) => text + &format!("FAILED on {device}, first in {} of\n  {}\n", op.tensor, op.op),
+        Some(op) => {
+            let by = op.multiplier.as_ref().map_or(String::new(), |name| format!(" by {name}"));
+            text + &format!("FAILED on {device}{by}, first in {} of\n  {}\n", op.tensor, op.op)
+        }
     }
 }

@@ -50,6 +50,8 @@ pub(super) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
     let scaling = || job.preprocessing.clone();
 
     let mut whole = Trainer::new(&spec, &data, scaling(), backend)?;
+    let multiplier = whole.admission().map(|admission| admission.multiplier);
+    let spec = Spec { mixed: spec.mixed.chosen(multiplier), ..spec };
     whole.fit(None, &mut ())?;
     let expected = whole.checkpoint()?.now;
     drop(whole);

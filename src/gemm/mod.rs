@@ -131,9 +131,9 @@ gemm!(f32, std::arch::x86_64::__m512, std::arch::x86_64::__m256, transpose::avx)
 #[cfg(target_arch = "x86_64")]
 gemm!(f64, std::arch::x86_64::__m512d, std::arch::x86_64::__m256d, transpose::portable);
 #[cfg(not(target_arch = "x86_64"))]
-gemm!(f32, (), (), ());
+gemm!(f32, (), (), transpose::portable);
 #[cfg(not(target_arch = "x86_64"))]
-gemm!(f64, (), (), ());
+gemm!(f64, (), (), transpose::portable);
 
 /// The kernel of a processor that we know nothing of.
 fn portable<T: Real>() -> Kernel<T> {

@@ -20,6 +20,7 @@ use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::data::{Dataset, Preprocessing, Samples};
 use crate::error::Result;
+use crate::kernels::mixed::Multiplier;
 use crate::kernels::mixup::mixing;
 use crate::kernels::{Access, Step};
 use crate::plan::{self, Fusion, Plan, Purpose};
@@ -46,6 +47,9 @@ pub struct OpReport {
     pub op: String,
     /// The tensor.
     pub tensor: String,
+    /// What multiplies, in mixed precision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<String>,
     /// The rows of the batch.
     pub rows: u32,
     /// The device's largest error against f64.
@@ -69,7 +73,7 @@ pub struct Report {
 
 /// Replays one training step of `spec` on `device`, with a full batch, a ragged one and a single
 /// row of `data`: op by op as the mathematics names them, and where the device runs the spec as a
-/// fused program, that one too.
+/// fused program, that one too; in mixed precision once with each multiplier that the device offers.
 ///
 /// A fused op computes z and its derivative at once, and a z that is zero but for rounding has
 /// either side's slope where the activation has a kink. The fused program is therefore replayed
@@ -87,9 +91,10 @@ pub fn verify(
     let batch = spec.rows_at_a_time().min(data.rows());
     let samples = preprocessing.samples(data)?;
     let mut device = device;
-    if spec.precision == Precision::F16 {
-        device.open_mixed()?;
-    }
+    let multipliers = match spec.precision {
+        Precision::F16 => device.open_mixed()?,
+        Precision::F32 => Vec::new(),
+    };
     let fusion = plan::fusion(spec, device.fusion(spec, batch));
     let plan = plan::plain(spec, batch, Purpose::Train);
     let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
@@ -106,9 +111,23 @@ pub fn verify(
             }
         }
         let plan = plan::plan(&smooth, batch, Purpose::Train, fusion);
-        let device = replay.into_device();
-        let mut replay = Replay::new(plan.program.clone(), samples, device)?;
-        ops.extend(replay.steps(&smooth, &plan)?);
+        let mut device = replay.into_device();
+        let mut step = |multiplier: Option<Multiplier>| -> Result<()> {
+            if let Some(multiplier) = multiplier {
+                device.multiply_by(multiplier);
+            }
+            let lent = Box::new(&mut *device);
+            let mut replay = Replay::new(plan.program.clone(), samples.clone(), lent)?;
+            let mut reports = replay.steps(&smooth, &plan)?;
+            drop(replay.into_device());
+            reports.iter_mut().for_each(|r| r.multiplier = multiplier.map(|m| m.to_string()));
+            ops.extend(reports);
+            Ok(())
+        };
+        match &multipliers[..] {
+            [] => step(None)?,
+            offered => offered.iter().try_for_each(|multiplier| step(Some(*multiplier)))?,
+        }
     }
     let passed = !ops.is_empty() && ops.iter().all(|op| op.passed);
     Ok(Report { ops, passed })
@@ -319,6 +338,7 @@ impl<'a> Replay<'a> {
         OpReport {
             op: self.program.describe(op),
             tensor: self.program.tensor(tensor).name.clone(),
+            multiplier: None,
             rows: step.rows,
             device_error,
             cpu_error,

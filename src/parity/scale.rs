@@ -4,10 +4,11 @@
 use super::Replay;
 use crate::backend::{Values, ValuesMut};
 use crate::error::Result;
-use crate::kernels::backward::{Backward, Delta};
+use crate::kernels::backward::Delta;
 use crate::kernels::dense::Dense;
 use crate::kernels::fused::{ParameterGradient, Rows};
 use crate::kernels::matmul::{self, Form};
+use crate::kernels::mixed::{Mixed, Update};
 use crate::kernels::{Access, Step, optimizer};
 use crate::optim::Rule;
 use crate::program::Op;
@@ -29,7 +30,12 @@ fn products(op: &Op) -> Vec<Product> {
     match op {
         Op::Rows(op) => fused(op),
         Op::Dense(op) => vec![dense(op)],
-        Op::Backward(op) => backward(op),
+        Op::Backward(op) => op.delta.iter().map(delta).collect(),
+        Op::Mixed(op) => match &**op {
+            Mixed::Dense { dense: op, .. } => vec![dense(op)],
+            Mixed::Delta { delta: op, .. } => vec![delta(op)],
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
 }
@@ -39,15 +45,8 @@ fn dense(op: &Dense) -> Product {
     Product { out: op.z, left: op.input, weight: op.weight, forward: true, bias }
 }
 
-fn backward(op: &Backward) -> Vec<Product> {
-    let delta = |d: &Delta| Product {
-        out: d.out,
-        left: d.above,
-        weight: d.weight,
-        forward: false,
-        bias: None,
-    };
-    op.delta.iter().map(delta).collect()
+fn delta(op: &Delta) -> Product {
+    Product { out: op.out, left: op.above, weight: op.weight, forward: false, bias: None }
 }
 
 fn fused(op: &Rows) -> Vec<Product> {
@@ -71,6 +70,8 @@ struct Updated<'a> {
     gradient: &'a ParameterGradient,
     rule: Rule,
     state: [TensorId; 3],
+    /// In mixed precision W in f16, and what the gradient is S times of.
+    mixed: Option<[TensorId; 2]>,
 }
 
 /// The updates of an op that computes their gradients itself.
@@ -79,12 +80,18 @@ fn updates(op: &Op) -> Vec<Updated<'_>> {
         Op::Backward(op) if op.parts.is_none() => {
             let [first, second] = op.state;
             let state = [first, second, second];
-            let of = |gradient| Updated { gradient, rule: op.rule, state };
+            let of = |gradient| Updated { gradient, rule: op.rule, state, mixed: None };
             op.updates.iter().map(of).collect()
         }
         Op::GradientUpdate(op) => {
-            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state };
+            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state, mixed: None };
             op.layers.iter().map(of).collect()
+        }
+        Op::Mixed(op) => {
+            let Mixed::Update(op) = &**op else { return Vec::new() };
+            let Update { gradient, shadow, rule, state: [first, second], loss_scale, .. } = op;
+            let state = [*first, *second, *second];
+            vec![Updated { gradient, rule: *rule, state, mixed: Some([*shadow, *loss_scale]) }]
         }
         _ => Vec::new(),
     }
@@ -102,8 +109,14 @@ impl Replay<'_> {
     ) -> Vec<(TensorId, Vec<f64>)> {
         let rows = step.rows as usize;
         let value = |tensor| self.get(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
-        let mut floors = Vec::new();
-        for Updated { gradient, rule, state } in updates(op) {
+        let mut floors = Vec::<(TensorId, Vec<f64>)>::new();
+        for Updated { gradient, rule, state, mixed } in updates(op) {
+            let scale = match mixed.map(|[_, loss_scale]| value(loss_scale)).as_deref() {
+                // Behind an overflow nothing changes.
+                Some([_, _, _, overflow]) if *overflow != 0.0 => continue,
+                Some([scale, ..]) => *scale,
+                _ => 1.0,
+            };
             let [n, k] = [gradient.delta, gradient.input].map(|t| self.program.tensor(t).cols);
             let (delta, input) = (value(gradient.delta), value(gradient.input));
             let sums = |delta: &[f64], input: &[f64], k: usize| {
@@ -113,12 +126,13 @@ impl Replay<'_> {
                 g
             };
             let magnitudes = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+            let first = floors.len();
             let mut of = |parameter: TensorId, input: &[f64], k: usize, sign: f64| {
                 let g = sums(&delta, input, k);
                 let error = sums(&magnitudes(&delta), &magnitudes(input), k);
                 let stepped = |by: f64| {
                     let g: Vec<f64> =
-                        g.iter().zip(&error).map(|(g, e)| sign * g + by * e).collect();
+                        g.iter().zip(&error).map(|(g, e)| (sign * g + by * e) / scale).collect();
                     self.stepped(rule, state, step, parameter, &g)
                 };
                 let between = stepped(-floor).into_iter().zip(stepped(floor));
@@ -127,6 +141,9 @@ impl Replay<'_> {
             of(gradient.weight, &input, k, 1.0);
             if let Some((bias, sign)) = gradient.bias {
                 of(bias, &vec![1.0; rows], 1, sign.into());
+            }
+            if let (Some([shadow, _]), Some((_, floor))) = (mixed, floors.get(first)) {
+                floors.push((shadow, floor.clone()));
             }
         }
         floors

@@ -8,6 +8,7 @@ use crate::data::{Dataset, Preprocessing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Observer;
 use crate::metrics::Metrics;
+use crate::precision::{Gate, MixedPrecision};
 use crate::snapshot::{Best, Checkpoint, Fingerprint, Snapshot};
 use crate::spec::{PlanKind, Spec};
 use crate::stopping::{Keep, Stopping, is_better};
@@ -117,6 +118,7 @@ impl Trainer {
             plateau: self.plateau,
             seconds: self.seconds_before,
             settings: settings(&self.spec),
+            multiplier: self.admission.map(|admission| admission.multiplier),
             data: self.fingerprint(),
             validation: self.validation.clone(),
         })
@@ -147,7 +149,8 @@ impl Trainer {
     /// `plan` and `stopping`, and the same data, it comes to the same bits as a run that was never
     /// interrupted, on the same device. With other `epochs` that is so where nothing
     /// [depends on the length](Spec::depends_on_length) of the run. Epochs are compared by the metric
-    /// that the best one so far was chosen by.
+    /// that the best one so far was chosen by. In mixed precision nothing is timed again: what
+    /// multiplied then is what multiplies.
     ///
     /// # Errors
     /// As [`Trainer::new`]; and when the spec or the data are others.
@@ -158,7 +161,8 @@ impl Trainer {
         backend: Box<dyn Backend>,
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
-        Trainer::new(spec, training, preprocessing, backend)?
+        let mixed = spec.mixed.chosen(checkpoint.multiplier);
+        Trainer::new(&Spec { mixed, ..spec.clone() }, training, preprocessing, backend)?
             .go_on(checkpoint)
             .map_err(|e| if e.kind() == ErrorKind::Data { e.at(training.name()) } else { e })
     }
@@ -171,6 +175,14 @@ impl Trainer {
         let found = self.fingerprint();
         if found != checkpoint.data {
             return Err(other_rows("training", &checkpoint.data, Some(&found)));
+        }
+        let multiplies = self.admission.map(|admission| admission.multiplier);
+        if let (Some(was), Some(now)) = (checkpoint.multiplier, multiplies)
+            && was != now
+        {
+            return Err(Error::device(format!("the run was begun with {was}, not {now}")).help(
+                "go on with it on the device that it was begun on, or train anew without --resume",
+            ));
         }
         let now = settings(&self.spec);
         if let Some((was, now)) = first_difference(&checkpoint.settings, &now) {
@@ -223,6 +235,7 @@ fn settings(spec: &Spec) -> String {
         epochs: 0,
         plan: PlanKind::default(),
         stopping: Stopping::default(),
+        mixed: MixedPrecision { gate: Gate::default(), ..spec.mixed },
         ..spec.clone()
     };
     format!("{fixed:#?}")
@@ -258,6 +271,7 @@ mod tests {
     use crate::activation::Activation;
     use crate::loss::Loss;
     use crate::optim::Optimizer;
+    use crate::precision::Multiplier;
     use crate::spec::Net;
 
     #[test]
@@ -267,6 +281,9 @@ mod tests {
         let differ = |other: &Spec| first_difference(&settings(&spec), &settings(other));
         let free = Spec { epochs: 99, plan: PlanKind::Plain, ..spec.clone() };
         assert_eq!(differ(&free), None);
+        let mut chosen = spec.clone();
+        chosen.mixed.gate = Gate::Chosen(Multiplier::Matrices(16));
+        assert_eq!(differ(&chosen), None, "what multiplies is told apart by itself");
         let batch = Spec { batch_size: 7, ..spec.clone() };
         assert_eq!(differ(&batch), Some(("batch size: 64".into(), "batch size: 7".into())));
         let (was, now) = differ(&spec.clone().optimizer(Optimizer::Sgd)).unwrap();

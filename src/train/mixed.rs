@@ -9,7 +9,7 @@ use crate::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use crate::error::{Error, Result};
 use crate::kernels::Step;
 use crate::kernels::dense;
-use crate::kernels::mixed::Multiplier;
+use crate::kernels::mixed::{BLOCKS, Multiplier};
 use crate::loss::Loss;
 use crate::matrix::Matrix;
 use crate::optim::Optimizer;
@@ -26,7 +26,7 @@ use std::time::Instant;
 /// What was seen of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Admission {
-    /// What multiplies: of what computes right the fastest.
+    /// What multiplies: of what computes right the fastest, cooperative matrices where they are clearly so.
     pub multiplier: Multiplier,
     /// Seconds of a step in f16 and in f32, where the gate asks for them.
     pub seconds: Option<[f64; 2]>,
@@ -44,30 +44,44 @@ impl fmt::Display for Admission {
 
 /// A step in f16 takes at most this part of the time of one in f32, so that chance decides little.
 const WORTH_IT: f64 = 0.95;
+/// Cooperative matrices are taken where they are at least so many times as fast as tiles: they give other
+/// bits, and two runs are not to differ by chance.
+const CLEARLY: f64 = 1.5;
 
-/// Opens `backend` for mixed precision and holds it against the spec's gate, with the first batch of
-/// `samples`; programs and rows that it held are gone.
+/// Opens `backend` for mixed precision and holds it against the spec's gate, with `samples`, a batch of the
+/// run; programs and rows that it held are gone.
 ///
 /// # Errors
 /// When it computes in f32 only, computes wrong, or gains nothing: what was measured.
-pub(super) fn admit(
-    spec: &Spec,
-    samples: &Samples,
-    backend: &mut dyn Backend,
-) -> Result<Admission> {
+pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
     let offered = backend.open_mixed()?;
-    let batch = spec.batch_size.min(samples.rows());
+    let batch = samples.rows();
     if !dense::fits(spec, batch, u64::MAX) {
         return Err(Error::device("--precision f16 for layers or batches beyond 65,536")
             .help("sums of that length lose their digits: train in f32"));
     }
+    if let Gate::Chosen(multiplier) = spec.mixed.gate {
+        if !offered.contains(&multiplier) {
+            let what = format!("{} offers no {multiplier}", backend.info());
+            return Err(Error::device(format!("{what}, by which the run was begun"))
+                .help("go on with it on the device that it was begun on"));
+        }
+        self_test(multiplier, backend)?;
+        return Ok(Admission { multiplier, seconds: None });
+    }
     let mut right = Vec::new();
     let mut wrong = None;
     for multiplier in offered {
-        backend.multiply_by(multiplier);
         match self_test(multiplier, backend) {
             Ok(()) => right.push(multiplier),
-            Err(error) => wrong = Some(error),
+            Err(error) => {
+                wrong.get_or_insert(error);
+                if multiplier != Multiplier::Fma {
+                    backend.without_matrices()?;
+                    right.retain(|right| *right == Multiplier::Fma);
+                    break;
+                }
+            }
         }
     }
     let Some(&first) = right.first() else {
@@ -78,16 +92,8 @@ pub(super) fn admit(
         backend.multiply_by(first);
         return Ok(Admission { multiplier: first, seconds: None });
     }
-    let work = Work::new(spec, samples, batch);
-    let mut fastest: Option<(f64, Multiplier)> = None;
-    for multiplier in right {
-        backend.multiply_by(multiplier);
-        let seconds = work.seconds(Precision::F16, backend)?;
-        if fastest.is_none_or(|(least, _)| seconds < least) {
-            fastest = Some((seconds, multiplier));
-        }
-    }
-    let (half, multiplier) = fastest.unwrap_or((f64::INFINITY, first));
+    let work = Work { spec, weights: initial_weights(spec), samples: Arc::new(samples), batch };
+    let (multiplier, half) = work.multiplier(&right, backend)?;
     backend.multiply_by(multiplier);
     if spec.mixed.gate == Gate::SelfTestOnly {
         return Ok(Admission { multiplier, seconds: None });
@@ -106,12 +112,28 @@ fn pace(half: f64, single: f64) -> String {
     format!("a step takes {:.3} ms, in f32 {:.3} ms", half * 1e3, single * 1e3)
 }
 
-/// Replays steps of small nets of ragged shapes op by op by the rule of [`crate::parity`].
+/// Replays steps of small nets of ragged shapes op by op by the rule of [`crate::parity`]: in the default
+/// tile, of which all have the same text and give the same bits, or in every block of matrices.
 fn self_test(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()> {
+    backend.multiply_by(multiplier);
+    if multiplier == Multiplier::Fma {
+        return self_test_in(multiplier, backend);
+    }
+    let blocks = (0..BLOCKS.len()).filter(|&block| BLOCKS[block].multiplier() == multiplier);
+    let tested = blocks.into_iter().try_for_each(|block| {
+        backend.multiply_in(Some(block));
+        self_test_in(multiplier, backend)
+            .map_err(|error| error.at(format!("blocks of {}", BLOCKS[block])))
+    });
+    backend.multiply_in(None);
+    tested
+}
+
+fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()> {
     // Every kind of op, with Z and A in one tensor and in two.
     let mut nets = vec![(67, [37, 70, 33, 5].to_vec())];
     if multiplier != Multiplier::Fma {
-        // So wide that the largest blocks are taken.
+        // Sums of many stretches.
         nets.push((97, [41, 12_300, 9].to_vec()));
     }
     for (rows, widths) in nets {
@@ -160,10 +182,28 @@ struct Work<'a> {
     batch: usize,
 }
 
-impl<'a> Work<'a> {
-    fn new(spec: &'a Spec, samples: &Samples, batch: usize) -> Self {
-        let samples = samples.select(&(0..batch).collect::<Vec<_>>());
-        Work { spec, weights: initial_weights(spec), samples: Arc::new(samples), batch }
+impl Work<'_> {
+    /// What multiplies of what computes right, and the seconds of a step by it: the first, unless another is
+    /// clearly faster.
+    fn multiplier(
+        &self,
+        right: &[Multiplier],
+        backend: &mut dyn Backend,
+    ) -> Result<(Multiplier, f64)> {
+        let mut taken: Option<(Multiplier, f64)> = None;
+        for &multiplier in right {
+            backend.multiply_by(multiplier);
+            match (self.seconds(Precision::F16, backend), taken) {
+                (Ok(seconds), Some((_, before))) if CLEARLY * seconds > before => {}
+                (Ok(seconds), _) => taken = Some((multiplier, seconds)),
+                (Err(_), Some((Multiplier::Fma, _))) => {
+                    backend.without_matrices()?;
+                    break;
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        taken.ok_or_else(|| Error::device(format!("{} has no f16", backend.info())))
     }
 
     /// Seconds of a step in a precision, the first aside: the least of several stretches.

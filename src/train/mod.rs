@@ -166,7 +166,9 @@ impl Trainer {
         let mut backend = backend;
         let admission = match spec.precision {
             Precision::F16 => {
-                Some(mixed::admit(&spec, samples(&spec)?.as_ref(), backend.as_mut())?)
+                let batch: Vec<usize> = (0..spec.batch_size.min(training.rows())).collect();
+                let batch = preprocessing.samples(&training.select(&batch))?;
+                Some(mixed::admit(&spec, batch, backend.as_mut())?)
             }
             Precision::F32 => None,
         };

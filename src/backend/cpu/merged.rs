@@ -21,7 +21,7 @@ use std::ops::Range;
 const UNITS: usize = 64;
 
 /// Calls `piece` with each block of the batch's rows.
-fn blocks(rows: usize, worker: &Worker<'_>, piece: impl Fn(Range<usize>)) {
+pub(super) fn blocks(rows: usize, worker: &Worker<'_>, piece: impl Fn(Range<usize>)) {
     worker.share(rows.div_ceil(ROWS), |i| piece(i * ROWS..((i + 1) * ROWS).min(rows)));
 }
 
@@ -143,7 +143,7 @@ pub(super) fn backward<T: Gemm>(
 }
 
 /// Some rows of δ_l.
-fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) {
+pub(super) fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) {
     let cols = |id: TensorId| memory.program().tensor(id).cols;
     let (n, k) = (cols(op.out), cols(op.above));
     // SAFETY: as in `dense`.
@@ -163,18 +163,27 @@ fn update_units<T: Gemm>(
     memory: &Shared<'_, T>,
     units: Range<usize>,
 ) {
-    let program = memory.program();
-    let rows = step.rows as usize;
-    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
-    // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other
-    // units.
-    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
-    let update = |w: TensorId, range: Range<usize>, g: &[T]| {
+    unit_gradients(layer, step.rows as usize, memory, units, |w, range, gradient| {
         // SAFETY: these units' parameters and their state belong to this piece.
         // The rule has no third state.
         let [first, second] = op.state;
-        unsafe { take_step(op.rule, [first, second, second], step, memory, w, range, g) };
-    };
+        unsafe { take_step(op.rule, [first, second, second], step, memory, w, range, gradient) };
+    });
+}
+
+/// Hands the gradients of some units' weights and biases over `rows` rows to `take`, each with the tensor
+/// and where in it they belong.
+pub(super) fn unit_gradients<T: Gemm>(
+    layer: &ParameterGradient,
+    rows: usize,
+    memory: &Shared<'_, T>,
+    units: Range<usize>,
+    mut take: impl FnMut(TensorId, Range<usize>, &mut [T]),
+) {
+    let program = memory.program();
+    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
+    // SAFETY: δ and inputs are only read.
+    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let (delta, input) = (read(layer.delta), read(layer.input));
     let mut gradient = vec![T::zero(); units.len() * k];
     let units_delta = View::new(delta, rows, n).transposed().some_rows(units.clone());
@@ -182,11 +191,11 @@ fn update_units<T: Gemm>(
     let to = gradient.as_mut_ptr();
     // SAFETY: the gradient of these units is k elements for each, one after the other.
     unsafe { gemm::product(units_delta, inputs, Begin::Zero, End::Store, to, k) };
-    update(layer.weight, units.start * k..units.end * k, &gradient);
+    take(layer.weight, units.start * k..units.end * k, &mut gradient);
     if let Some((bias, sign)) = layer.bias {
         let mut gradient = vec![T::zero(); units.len()];
         sums::some_columns(n, units.clone(), T::of(sign.into()), delta, &mut gradient);
-        update(bias, units, &gradient);
+        take(bias, units, &mut gradient);
     }
 }
 

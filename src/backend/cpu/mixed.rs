@@ -6,12 +6,10 @@ use super::ops::{ROWS, from};
 use super::team::Worker;
 use super::update::take_step;
 use crate::data::Samples;
-use crate::gemm::{self, Begin, End, Gemm, Right, View};
-use crate::kernels::backward::Delta;
+use crate::gemm::Gemm;
 use crate::kernels::dense::Dense;
-use crate::kernels::matmul::{self, Form};
 use crate::kernels::mixed::{Mixed, SCALE_STATE, Update, next_scale};
-use crate::kernels::{Step, activation, gather, sums};
+use crate::kernels::{Step, gather};
 use crate::precision::{OVERFLOW, Precision};
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -53,7 +51,8 @@ pub(super) fn run<T: Gemm>(
             run.store(&[*y], Some(*loss_scale));
         }
         Mixed::Delta { delta, loss_scale } => {
-            run.delta(delta);
+            let rows = step.rows as usize;
+            merged::blocks(rows, worker, |block| merged::delta_rows(delta, memory, block));
             run.store(&[delta.out], Some(*loss_scale));
         }
         Mixed::Update(op) => {
@@ -132,46 +131,21 @@ impl<T: Gemm> Run<'_, '_, T> {
         }
     }
 
-    /// δ of a layer.
-    fn delta(&self, op: &Delta) {
-        let (n, k) = (self.cols(op.out), self.cols(op.above));
-        self.each_block(op.out, |block, out| {
-            let part = |id, cols| self.read(id, block.start * cols..block.end * cols);
-            let weight = self.read(op.weight, 0..n * k);
-            let shape = [block.len(), n, k];
-            matmul::reference_rows(Form::Nn, shape, part(op.above, k), weight, None, out);
-            activation::gradient(&op.functions, 0..n, part(op.z, n), out);
-        });
-    }
-
     /// The update of some units' weights and biases.
     fn update(&self, op: &Update, units: Range<usize>) {
-        let (layer, rows) = (&op.gradient, self.step.rows as usize);
-        let (n, k) = (self.cols(layer.delta), self.cols(layer.input));
-        let (delta, input) =
-            (self.read(layer.delta, 0..rows * n), self.read(layer.input, 0..rows * k));
-        let [scale, ..] = self.state(op.loss_scale);
-        let take_step = |w: TensorId, range: Range<usize>, mut gradient: Vec<T>| {
+        let (layer, [scale, ..]) = (&op.gradient, self.state(op.loss_scale));
+        let [first, second] = op.state;
+        let state = [first, second, second];
+        let memory = self.memory;
+        let rows = self.step.rows as usize;
+        merged::unit_gradients(layer, rows, memory, units.clone(), |w, range, gradient| {
             gradient.iter_mut().for_each(|g| *g = *g / scale);
-            let [first, second] = op.state;
-            let state = [first, second, second];
             // SAFETY: these units' parameters and their state belong to this piece, and the rule
             // has no third state.
-            unsafe { take_step(op.rule, state, self.step, self.memory, w, range, &gradient) };
-        };
-        let mut gradient = vec![T::zero(); units.len() * k];
-        let units_delta = View::new(delta, rows, n).transposed().some_rows(units.clone());
-        let inputs = Right::Matrix(View::new(input, rows, k));
-        let to = gradient.as_mut_ptr();
-        // SAFETY: the gradient of these units is k elements for each, one after the other.
-        unsafe { gemm::product(units_delta, inputs, Begin::Zero, End::Store, to, k) };
+            unsafe { take_step(op.rule, state, self.step, memory, w, range, gradient) };
+        });
+        let k = self.cols(layer.input);
         let range = units.start * k..units.end * k;
-        take_step(layer.weight, range.clone(), gradient);
-        if let Some((bias, sign)) = layer.bias {
-            let mut gradient = vec![T::zero(); units.len()];
-            sums::some_columns(n, units.clone(), T::of(sign.into()), delta, &mut gradient);
-            take_step(bias, units, gradient);
-        }
         let precision = self.memory.program().tensor(op.shadow).precision;
         // SAFETY: other pieces have other units of both.
         let (weights, shadow) = unsafe {

@@ -103,6 +103,17 @@ pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     if parts.is_empty() { "unknown driver".into() } else { parts.join(" ") }
 }
 
+/// What an adapter is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Programs in f32.
+    Single,
+    /// Programs of mixed precision too.
+    Half,
+    /// The same, by cooperative matrices where the adapter has such as the kernels know.
+    Matrices,
+}
+
 /// An adapter that was opened.
 pub(super) struct Opened {
     pub device: wgpu::Device,
@@ -112,10 +123,9 @@ pub(super) struct Opened {
     pub multipliers: Vec<Multiplier>,
 }
 
-/// Opens adapter `index` of [`adapters`] with all its limits, and those optional features that
-/// change no result; for `mixed` precision with f16 and, where it has them in a form that the
-/// kernels know, cooperative matrices.
-pub(super) fn open(index: usize, mixed: bool) -> Result<Opened> {
+/// Opens adapter `index` of [`adapters`] with all its limits, those optional features that change no
+/// result, and what is `wanted`.
+pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
     let adapter = enumerate().into_iter().nth(index).ok_or_else(|| {
         Error::device(format!("there is no adapter {index}")).help("list them with wgrad devices")
     })?;
@@ -129,13 +139,15 @@ pub(super) fn open(index: usize, mixed: bool) -> Result<Opened> {
         ..wgpu::DeviceDescriptor::default()
     };
     let mut multipliers = Vec::new();
-    if mixed {
+    if wanted != Wanted::Single {
         if !adapter.features().contains(wgpu::Features::SHADER_F16) {
             return Err(no_f16(&info.name));
         }
         descriptor.required_features |= wgpu::Features::SHADER_F16;
         multipliers.push(Multiplier::Fma);
-        if let Some((device, queue, matrices)) = open_with_matrices(&adapter, &descriptor) {
+        if wanted == Wanted::Matrices
+            && let Some((device, queue, matrices)) = open_with_matrices(&adapter, &descriptor)
+        {
             multipliers.extend(matrices);
             return Ok(Opened { device, queue, info, multipliers });
         }
@@ -173,8 +185,8 @@ fn open_with_matrices(
     }
     let descriptor = wgpu::DeviceDescriptor {
         required_features: descriptor.required_features | feature,
-        // SAFETY: the kernels that use it keep to the sizes that the adapter names, and are only
-        // taken after a test of what they compute.
+        // SAFETY: the kernels that use it keep to the sizes that the adapter names. A run takes them only
+        // after a test of what each of them computes (`train::mixed`).
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..descriptor.clone()
     };

@@ -16,7 +16,7 @@ pub use adapter::{AdapterSummary, adapters};
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check_length, forgotten};
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
-use crate::kernels::mixed::Multiplier;
+use crate::kernels::mixed::{MixedTuning, Multiplier};
 use crate::kernels::tile::Tuning;
 use crate::kernels::{Access, Arg, Launch, Step, dense, fused};
 use crate::plan::Fusion;
@@ -24,13 +24,13 @@ use crate::precision::Precision;
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::tensor::{Extent, TensorId};
-use adapter::Health;
+use adapter::{Health, Wanted};
 use cache::Cache;
 use pipeline::{Bound, Pipelines};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wgpu::Limits;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
@@ -64,6 +64,8 @@ pub struct Gpu {
     /// Whether tiles are measured: for programs with much work, or for all.
     measures: bool,
     measures_all: bool,
+    /// How long they were measured in this run.
+    measured_for: Duration,
     /// The adapter's number, and whether shaders are checked, where the backend opened it itself.
     opened_as: Option<(usize, bool)>,
     /// What can multiply in f16, if the device was made for that.
@@ -109,13 +111,13 @@ impl Gpu {
     /// # Errors
     /// When there is no such adapter, or it can't be opened.
     pub fn open_with(index: usize, checked: bool) -> Result<Self> {
-        Self::open_for(index, checked, false)
+        Self::open_for(index, checked, Wanted::Single)
     }
 
-    /// The same, for `mixed` precision or not.
-    fn open_for(index: usize, checked: bool, mixed: bool) -> Result<Self> {
+    /// The same, for what is `wanted`.
+    fn open_for(index: usize, checked: bool, wanted: Wanted) -> Result<Self> {
         let adapter::Opened { device, queue, info: adapter, multipliers } =
-            adapter::open(index, mixed)?;
+            adapter::open(index, wanted)?;
         let cache = Cache::of(&adapter);
         let subgroups = adapter::subgroup_size(&device, &adapter);
         let info = DeviceInfo {
@@ -127,8 +129,20 @@ impl Gpu {
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
-        gpu.pipelines.subgroups = subgroups;
+        gpu.pipelines.reduce_by(subgroups);
         Ok(gpu)
+    }
+
+    /// Opens the adapter anew for what is `wanted`, where the backend opened it itself; programs and rows
+    /// are gone.
+    fn open_again(&mut self, wanted: Wanted) -> Result<()> {
+        let Some((index, checked)) = self.opened_as else { return Ok(()) };
+        let mut opened = Self::open_for(index, checked, wanted)?;
+        opened.pipelines.reduce_by(self.pipelines.subgroups());
+        let Gpu { measures, measures_all, measured_for, .. } = *self;
+        let tuning = std::mem::take(&mut self.tuning);
+        *self = Gpu { measures, measures_all, measured_for, tuning, ..opened };
+        Ok(())
     }
 
     /// A backend on a device that the program has already; `name` is what users are shown.
@@ -165,7 +179,7 @@ impl Gpu {
     /// Leaves reductions to barriers from the next program on, also where the adapter has subgroups.
     /// That changes no result.
     pub fn without_subgroups(&mut self) {
-        self.pipelines.subgroups = None;
+        self.pipelines.reduce_by(None);
     }
 
     /// The tiles that were measured.
@@ -201,6 +215,7 @@ impl Gpu {
             cache,
             measures: false,
             measures_all: false,
+            measured_for: Duration::ZERO,
             opened_as: None,
             multipliers: match device.features().contains(wgpu::Features::SHADER_F16) {
                 true => vec![Multiplier::Fma],
@@ -382,11 +397,8 @@ impl Backend for Gpu {
     }
 
     fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
-        if let (true, Some((index, checked))) = (self.multipliers.is_empty(), self.opened_as) {
-            let (measures, measures_all) = (self.measures, self.measures_all);
-            let tuning = std::mem::take(&mut self.tuning);
-            let opened = Self::open_for(index, checked, true)?;
-            *self = Gpu { measures, measures_all, tuning, ..opened };
+        if self.multipliers.is_empty() {
+            self.open_again(Wanted::Matrices)?;
         }
         match self.multipliers.is_empty() {
             true => Err(adapter::no_f16(&self.info.name)),
@@ -396,6 +408,20 @@ impl Backend for Gpu {
 
     fn multiply_by(&mut self, multiplier: Multiplier) {
         self.tuning.mixed.multiplier = multiplier;
+    }
+
+    fn multiply_in(&mut self, block: Option<usize>) {
+        self.tuning.mixed.forced = block;
+    }
+
+    fn without_matrices(&mut self) -> Result<()> {
+        self.open_again(Wanted::Half)?;
+        self.tuning.mixed = MixedTuning {
+            multiplier: Multiplier::Fma,
+            forced: None,
+            ..std::mem::take(&mut self.tuning.mixed)
+        };
+        Ok(())
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {

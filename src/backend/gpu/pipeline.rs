@@ -61,7 +61,7 @@ pub(super) struct Pipelines {
     compiled: HashMap<Variant, Arc<Pipeline>>,
     checks: wgpu::ShaderRuntimeChecks,
     /// The invocations of a subgroup, where reductions are left to them.
-    pub(super) subgroups: Option<u32>,
+    subgroups: Option<u32>,
     /// What the driver compiled in this run and before, where the device can tell.
     on_disk: Option<(wgpu::PipelineCache, Cache)>,
     /// Whether there are pipelines that aren't on disk.
@@ -106,6 +106,21 @@ impl Pipelines {
             on_disk,
             grown: false,
         }
+    }
+
+    /// Leaves reductions to subgroups of so many invocations, or to barriers, from the next launch on that
+    /// is made ready.
+    pub(super) fn reduce_by(&mut self, subgroups: Option<u32>) {
+        if self.subgroups != subgroups {
+            // The text of a variant has changed.
+            self.compiled.clear();
+        }
+        self.subgroups = subgroups;
+    }
+
+    /// The invocations of a subgroup, where reductions are left to them.
+    pub(super) fn subgroups(&self) -> Option<u32> {
+        self.subgroups
     }
 
     /// The bind group of the steps that lie in `buffer`, each in a slot of its own.
@@ -209,7 +224,9 @@ fn compile(
     checks: wgpu::ShaderRuntimeChecks,
     on_disk: Option<&wgpu::PipelineCache>,
 ) -> Result<Pipeline> {
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    // Internal errors are the compiler's of the driver.
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.entry), source };
     // SAFETY: the shaders are this program's own. They compare every index with the shape before
     // they use it, their loops end, and nothing divides by zero; the tests pass with all checks on.
@@ -242,7 +259,9 @@ fn compile(
         },
         cache: on_disk,
     });
-    match pollster::block_on(scope.pop()) {
+    // The scope that was entered last is left first.
+    let found = [validation, internal].map(|scope| pollster::block_on(scope.pop()));
+    match found.into_iter().flatten().next() {
         None => Ok(Pipeline { pipeline, arguments }),
         Some(e) => Err(cannot_compile(kernel, &e.to_string())),
     }

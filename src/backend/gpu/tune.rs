@@ -22,13 +22,14 @@ pub(super) fn is_worth_it(program: &Program) -> bool {
 
 impl Gpu {
     /// Measures the tiles of those products of the loaded program that no run has measured yet,
-    /// for at most a second unless all were asked for, and sets all buffers to zero behind it. Whether anything is new.
+    /// for at most a second in a run unless all were asked for, and sets all buffers to zero behind it. Whether anything is new.
     ///
     /// # Errors
     /// When the device was lost.
     pub(super) fn tune(&mut self) -> Result<bool> {
         let program = self.program.clone();
         let begin = Instant::now();
+        let before = self.measured_for;
         let mut news = false;
         for op in &program.ops[program.routines.step.clone()] {
             let products = program.products(op);
@@ -37,10 +38,16 @@ impl Gpu {
             }
             let mut best: Option<(f64, usize)> = None;
             for choice in self.tuning.candidates(op.precision(), &products) {
-                if begin.elapsed() > BUDGET && !self.measures_all {
+                self.measured_for = before + begin.elapsed();
+                if self.measured_for > BUDGET && !self.measures_all {
                     return self.end_tuning(news);
                 }
-                let seconds = self.time(&program, op, choice)?;
+                let seconds = match self.time(&program, op, choice) {
+                    Ok(seconds) => seconds,
+                    // One that can't be compiled isn't taken.
+                    Err(_) if self.health.check().is_ok() => continue,
+                    Err(error) => return Err(error),
+                };
                 if best.is_none_or(|(fastest, _)| seconds < fastest) {
                     best = Some((seconds, choice));
                 }
@@ -50,6 +57,7 @@ impl Gpu {
                 news = true;
             }
         }
+        self.measured_for = before + begin.elapsed();
         self.end_tuning(news)
     }
 

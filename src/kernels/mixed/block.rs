@@ -2,32 +2,13 @@
 //! memory, and those of cooperative matrices.
 
 use super::cooperative::Cooperative;
+use super::{NOTE, NOTE_PLAIN};
 use crate::kernels::tile::{self, Along, Products, TILES, Tile, Tiling, Tuning};
 use crate::kernels::{Binding, Kernel};
-use crate::precision::Precision;
+use crate::precision::{Multiplier, Precision};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
-
-/// What multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Multiplier {
-    /// Each invocation by itself, with one f32 `fma` for a product.
-    #[default]
-    Fma,
-    /// The invocations of a subgroup together, f16 matrices of so many rows and columns with f32
-    /// sums: tensor cores, where the device has them.
-    Matrices(usize),
-}
-
-impl fmt::Display for Multiplier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Multiplier::Fma => f.write_str("f16 storage"),
-            Multiplier::Matrices(size) => write!(f, "{size}x{size} cooperative matrices"),
-        }
-    }
-}
 
 /// The block of a product that a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +54,14 @@ impl Block {
         }
     }
 
+    /// The text by which its kernels note an overflow.
+    pub(super) fn note(&self) -> &'static str {
+        match self {
+            Block::Tile(_) => NOTE,
+            Block::Matrices(_) => NOTE_PLAIN,
+        }
+    }
+
     /// The kernel `{name}_{block}`, as [`Tile::kernel`] makes it.
     pub(super) fn kernel(
         &self,
@@ -108,6 +97,8 @@ pub struct MixedTuning {
     pub multiplier: Multiplier,
     /// Places in [`BLOCKS`] by what multiplies and the product, (m, n, k).
     pub choices: HashMap<(Multiplier, [usize; 3]), usize>,
+    /// A place in [`BLOCKS`] that goes before them, for every product that may take it.
+    pub forced: Option<usize>,
 }
 
 impl MixedTuning {
@@ -154,15 +145,16 @@ impl MixedTuning {
     /// The block of a product (m, n, k), as a place in [`BLOCKS`], with its constants.
     pub(super) fn take(&self, product: [usize; 3]) -> (usize, Vec<(&'static str, f64)>) {
         let candidates = self.candidates(product);
-        let measured = self.measured(product).filter(|choice| candidates.contains(choice));
-        let choice = measured.unwrap_or_else(|| self.default_choice(product));
+        let wanted = [self.forced, self.measured(product)].into_iter().flatten();
+        let taken = wanted.into_iter().find(|choice| candidates.contains(choice));
+        let choice = taken.unwrap_or_else(|| self.default_choice(product));
         let overrides = match BLOCKS[choice] {
             Block::Tile(_) => {
                 let products = Products::element_wise(product);
                 let choices = [(products.clone(), choice)].into();
                 Tiling::new(&products, &Tuning { choices, ..Tuning::default() }).overrides()
             }
-            Block::Matrices(_) => vec![],
+            Block::Matrices(matrices) => matrices.overrides(product[2]),
         };
         (choice, overrides)
     }
@@ -190,6 +182,12 @@ mod tests {
             // A choice of another multiplier would give other bits.
             tuning.choices.insert((Multiplier::Fma, [9, 9, 9]), 0);
             assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
+            tuning.forced = Some(0);
+            assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
+            for choice in tuning.candidates([9, 9, 9]) {
+                tuning.forced = Some(choice);
+                assert_eq!(sides(&tuning, [9, 9, 9]), BLOCKS[choice].sides());
+            }
         }
     }
 }

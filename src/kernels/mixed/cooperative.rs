@@ -8,9 +8,14 @@
 //! such a matrix can't be told apart in registers; from there they are stored like those of a tile.
 //! The text around a product is that of [`crate::kernels::tile`].
 //!
-//! An element is the sum of its products in stretches of `size`, in order, whatever the block: all
-//! blocks of one size give the same bits. They are not those of a tile: how a device rounds within
-//! a stretch is its own. A subgroup is taken to have 32 invocations, in order.
+//! An element is the sum of its products, `size` of them at a time, in order, whatever the block: all
+//! blocks of one size give the same bits. They are not those of a tile: how a device rounds what it adds
+//! at a time is its own. A subgroup is taken to have 32 invocations, in order.
+//!
+//! Tensor cores cut off what doesn't fit behind a sum, and don't round (Fasi, Higham,
+//! Mikaitis and Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"; Ootomo and Yokota 2022,
+//! arXiv:2203.03341), so that the error of a sum grows with its length, and not with the root of it. Behind each [`STRETCH`] of a longer inner dimension the sums are therefore added to others, which
+//! rounds. Matrices of 8 × 8 are those of Metal, where each product is an `fma` that rounds.
 
 use crate::kernels::tile::{Along, compose};
 use crate::kernels::{Binding, Kernel};
@@ -22,6 +27,10 @@ const DEPTH: usize = 32;
 pub const SUBGROUP: usize = 32;
 /// Rows of C that a subgroup computes.
 const ROWS: usize = 32;
+/// Products that tensor cores add up before what they cut off could exceed what parity allows, in the worst
+/// case, where all have one sign, with two bits kept behind the sum. Where signs are mixed, ten times as
+/// many would do.
+const STRETCH: usize = 128;
 /// Elements between two columns of A, or rows of B, more than needed: 16 bytes.
 const SKEW: usize = 8;
 
@@ -56,17 +65,35 @@ impl Cooperative {
         self.subgroups() * SUBGROUP
     }
 
+    /// Whether sums are cut off, and not rounded, as they grow.
+    fn cuts_off(&self) -> bool {
+        self.size == 16
+    }
+
+    /// The constants of a product with an inner dimension of `depth`.
+    pub(super) fn overrides(&self, depth: usize) -> Vec<(&'static str, f64)> {
+        let folds = f64::from(u8::from(depth > STRETCH));
+        Vec::from_iter(self.cuts_off().then_some(("FOLD", folds)))
+    }
+
     /// Elements between two columns of A and two rows of B.
     fn strides(&self) -> [usize; 2] {
         [self.rows + SKEW, self.cols + SKEW]
     }
 
-    /// What the products of a module share: workgroup memory.
+    /// What the products of a module share: workgroup memory, and whether sums are long.
     fn memory(&self) -> String {
         let [a, b] = self.strides().map(|stride| stride * DEPTH);
         let exchange = self.subgroups() * self.size * self.size;
+        let folds = match self.cuts_off() {
+            true => {
+                "override FOLD: bool = false; // the inner dimension is longer than a stretch\n"
+            }
+            false => "",
+        };
         format!(
-            "var<workgroup> tile_a: array<f16, {a}>;\n\
+            "{folds}\
+             var<workgroup> tile_a: array<f16, {a}>;\n\
              var<workgroup> tile_b: array<f16, {b}>;\n\
              var<workgroup> exchange: array<f32, {exchange}>;\n"
         )
@@ -134,6 +161,9 @@ impl Cooperative {
         writeln!(out, "    let row = subgroup / {across}u * {ROWS}u;")?;
         writeln!(out, "    let col = subgroup % {across}u * {each}u;")?;
         self.each_sum(|i, j| writeln!(out, "    var sum{i}_{j} = {sum}();"))?;
+        if self.cuts_off() {
+            self.each_sum(|i, j| writeln!(out, "    var total{i}_{j} = {sum}();"))?;
+        }
         writeln!(out, "    let rounds = (depth + {}u) / {DEPTH}u;", DEPTH - 1)?;
         let side = |operand: &str| if operand == "a" { "top" } else { "left" };
         self.each_load(along, |operand, _, i, k, quad| {
@@ -199,7 +229,21 @@ impl Cooperative {
             })?;
             writeln!(out, "        }}")?;
         }
+        if self.cuts_off() {
+            let rounds = STRETCH / DEPTH;
+            writeln!(out, "        if (FOLD && round % {rounds}u == {}u) {{", rounds - 1)?;
+            self.each_sum(|i, j| {
+                writeln!(out, "            total{i}_{j} = total{i}_{j} + sum{i}_{j};")?;
+                writeln!(out, "            sum{i}_{j} = {sum}();")
+            })?;
+            writeln!(out, "        }}")?;
+        }
         writeln!(out, "    }}")?;
+        if self.cuts_off() {
+            writeln!(out, "    if (FOLD) {{")?;
+            self.each_sum(|i, j| writeln!(out, "        sum{i}_{j} = total{i}_{j} + sum{i}_{j};"))?;
+            writeln!(out, "    }}")?;
+        }
         self.write_stores(out, name)
     }
 
@@ -245,6 +289,11 @@ impl fmt::Display for Cooperative {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::precision::Precision;
+    use crate::random::{Random, Stream};
+
+    /// What parity allows beside the error of a CPU, as a part of the magnitudes.
+    const FLOOR: f64 = 16.0 / (1 << 24) as f64;
 
     #[test]
     fn every_block_divides_its_work_evenly() {
@@ -255,7 +304,60 @@ mod tests {
             }
             assert_eq!(block.rows % ROWS + block.cols % block.each, 0, "{block}");
             assert_eq!((ROWS % block.size, block.each % block.size), (0, 0), "{block}");
-            assert_eq!(DEPTH % block.size, 0, "{block}");
+            assert_eq!((DEPTH % block.size, STRETCH % DEPTH), (0, 0), "{block}");
+        }
+    }
+
+    /// `x` without what is smaller than `unit`.
+    fn cut(x: f64, unit: f64) -> f64 {
+        (x / unit).trunc() * unit
+    }
+
+    /// The last place of f32 in numbers as large as `x`.
+    fn last_place(x: f64) -> f64 {
+        2f64.powi(x.abs().log2().floor() as i32 - 23)
+    }
+
+    /// The sum of `terms` as tensor cores add them up, 16 at a time with what was added before: each cut
+    /// off two bits behind the last place of the largest, the sum behind its own. Rounded behind each
+    /// `stretch`.
+    fn cut_off(terms: &[f64], stretch: usize) -> f32 {
+        let add = |sum: f64, part: &[f64]| {
+            let largest = part.iter().fold(sum, |largest, x| largest.max(x.abs()));
+            let unit = last_place(largest) / 4.0;
+            let sum = cut(sum, unit) + part.iter().map(|&x| cut(x, unit)).sum::<f64>();
+            cut(sum, last_place(sum))
+        };
+        let stretches = terms.chunks(stretch);
+        stretches.fold(0.0, |total, terms| total + terms.chunks(16).fold(0.0, add) as f32)
+    }
+
+    #[test]
+    fn sums_that_are_cut_off_stay_within_parity_by_stretches() {
+        let mut random = Random::new(9, Stream::Check, 0);
+        let mut f16 = || f64::from(Precision::F16.round((random.normal() as f32).abs()));
+        for depth in [128, 784, 4096, 12_300, 65_536] {
+            let terms: Vec<f64> = (0..depth).map(|_| f16() * f16()).collect();
+            let exact: f64 = terms.iter().sum();
+            let allowed = FLOOR * exact;
+            let error = |stretch| (f64::from(cut_off(&terms, stretch)) - exact).abs();
+            assert!(error(STRETCH) <= allowed, "{depth}: {} of {allowed}", error(STRETCH));
+            let whole = error(depth);
+            assert!(depth == STRETCH || whole > 3.0 * allowed, "{depth}: {whole} of {allowed}");
+        }
+    }
+
+    #[test]
+    fn sums_are_taken_by_stretches_where_they_are_long_and_cut_off() {
+        for block in Cooperative::ALL {
+            let fold = |depth| block.overrides(depth);
+            match block.size {
+                16 => {
+                    assert_eq!(fold(STRETCH), [("FOLD", 0.0)], "{block}");
+                    assert_eq!(fold(STRETCH + 1), [("FOLD", 1.0)], "{block}");
+                }
+                _ => assert_eq!(fold(12_300), [], "{block}"),
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ pub static DELTA: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
             COMMON,
             FUNCTIONS,
             ACTIVATION_FUNCTIONS,
+            block.note(),
             STORED,
             include_str!("../../../shaders/mixed_delta.wgsl"),
             &product,

@@ -33,6 +33,7 @@ fn kernels(name: &str, result: &str) -> Vec<Kernel> {
             COMMON,
             FUNCTIONS,
             ACTIVATION_FUNCTIONS,
+            block.note(),
             STORED,
             result,
             include_str!("../../../shaders/mixed_dense.wgsl"),

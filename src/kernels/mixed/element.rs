@@ -1,7 +1,7 @@
 //! What lies between the products: the batch's rows in f16, δ_L with the scale of the loss, and that
 //! scale at the end of a step.
 
-use super::{SCALE_STATE, STORED};
+use super::{NOTE, SCALE_STATE, STORED};
 use crate::kernels::{
     Arg, COMMON, Grid, Kernel, Launch, RANDOM_FUNCTIONS, gather, read, read_write, uniform,
 };
@@ -33,7 +33,7 @@ pub static GATHER: Kernel = Kernel {
 /// y = S x: (B, n_L), x in f32, y in f16.
 pub static RESCALE: Kernel = Kernel {
     entry: "mixed_rescale",
-    source: &[ENABLE, COMMON, STORED, include_str!("../../../shaders/mixed_rescale.wgsl")],
+    source: &[ENABLE, COMMON, NOTE, STORED, include_str!("../../../shaders/mixed_rescale.wgsl")],
     uniform: RescaleUniform::FIELDS,
     bindings: &[read("x"), read_write("y"), read_write("loss_scale")],
     workgroup_size: 64,

@@ -20,7 +20,8 @@ mod dense;
 mod element;
 mod update;
 
-pub use block::{BLOCKS, Block, MixedTuning, Multiplier};
+pub use crate::precision::Multiplier;
+pub use block::{BLOCKS, Block, MixedTuning};
 pub use cooperative::{Cooperative, SUBGROUP};
 pub use delta::DELTA;
 pub use dense::{DENSE, DENSE_LAST};
@@ -66,8 +67,13 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     all
 });
 
-/// `stored(v)`, `v` in f16 with a note of its overflow, for kernels with a binding `loss_scale`.
+/// `stored(v)`, `v` in f16 with a note of its overflow, for kernels with a binding `loss_scale`; one of the
+/// next two stands before it.
 const STORED: &str = include_str!("../../../shaders/mixed_stored.wgsl");
+/// How an overflow is noted.
+const NOTE: &str = include_str!("../../../shaders/mixed_note.wgsl");
+/// The same, without an atomic.
+const NOTE_PLAIN: &str = include_str!("../../../shaders/mixed_note_plain.wgsl");
 
 impl Mixed {
     /// The product that the op computes for a batch of `batch` rows, (m, n, k), if it is one.

@@ -106,19 +106,20 @@ impl Operand<'_> {
 }
 
 /// The declaration of binding `number` as an operand that is only read, with the two functions of
-/// [`Operand::source`]. This is the only place that knows the type in which operands are stored.
+/// [`Operand::source`]: the type in which they are stored is told here alone. Operands in f16 are declared
+/// and read by the shaders of mixed precision.
 pub(super) fn declaration(number: usize, binding: &Binding, wide: bool) -> String {
     debug_assert_eq!(binding.access, Access::Read, "others may have to be written in between");
     let name = binding.name;
     let (stored, element, four) = if wide {
         ("vec4<f32>", format!("{name}[i / 4u][i % 4u]"), format!("{name}[i / 4u]"))
     } else {
-        let each = [0, 1, 2, 3].map(|j| format!("f32({name}[i + {j}u])")).join(", ");
+        let each = [0, 1, 2, 3].map(|j| format!("{name}[i + {j}u]")).join(", ");
         ("f32", format!("{name}[i]"), each)
     };
     format!(
         "@group(1) @binding({number}) var<storage, read> {name}: array<{stored}>;\n\
-         fn {name}_at(i: u32) -> f32 {{\n    return f32({element});\n}}\n\
+         fn {name}_at(i: u32) -> f32 {{\n    return {element};\n}}\n\
          fn {name}_four(i: u32) -> vec4<f32> {{\n    return vec4<f32>({four});\n}}\n"
     )
 }
