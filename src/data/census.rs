@@ -1,13 +1,14 @@
 //! What takes all rows of a table larger than memory: the part that each belongs to, and the categories
 //! of those that are trained on.
 
+use super::class_shares::ClassShares;
 use super::encode::{Categories, texts_of};
 use super::frame::Values;
 use super::keys::{time_format, times_of};
 use super::kind::Kind;
 use super::read::{Rows, Want};
 use super::roles::Role;
-use super::split::{self, Part, Split, first_held_out, is_group_held_out, is_held_out};
+use super::split::{Part, Split, first_held_out, is_group_held_out, is_held_out};
 use super::target::{Columns, Goal, read as read_targets};
 use super::{StreamedTable, Table, Targets};
 use crate::error::{Error, Result};
@@ -71,37 +72,7 @@ enum Rule {
     Group { fraction: f64, seed: u64 },
     From { time: f64, format: Option<&'static str> },
     Named,
-    Classes(Classes),
-}
-
-/// How many rows of each class are held out: by selection sampling (D. E. Knuth, "The Art of Computer
-/// Programming", volume 2, 3.4.2, algorithm S), which holds out just so many, any of them alike, and
-/// remembers two numbers a class.
-#[derive(Debug, Clone, PartialEq)]
-struct Classes {
-    seed: u64,
-    /// The rows to be held out, and all rows, by the text of the class.
-    all: BTreeMap<String, [usize; 2]>,
-    /// What of them is still to come.
-    left: BTreeMap<String, [usize; 2]>,
-}
-
-impl Classes {
-    fn new(sizes: &BTreeMap<String, usize>, fraction: f64, seed: u64) -> Result<Self> {
-        let quotas = split::quotas(&sizes.values().copied().collect::<Vec<_>>(), fraction)?;
-        let classes = sizes.iter().zip(quotas);
-        let all: BTreeMap<String, [usize; 2]> =
-            classes.map(|((name, &rows), quota)| (name.clone(), [quota, rows])).collect();
-        Ok(Classes { seed, left: all.clone(), all })
-    }
-
-    /// Whether the next row of a class, of that number in the table, is held out.
-    fn holds_out(&mut self, name: &str, row: usize) -> bool {
-        let Some([quota, rows]) = self.left.get_mut(name) else { return false };
-        let is_held_out = *quota > 0 && is_held_out(row, *quota as f64 / *rows as f64, self.seed);
-        (*quota, *rows) = (*quota - usize::from(is_held_out), rows.saturating_sub(1));
-        is_held_out
-    }
+    Classes(ClassShares),
 }
 
 impl StreamedTable {
@@ -120,7 +91,7 @@ impl StreamedTable {
             Split::Random => None,
             Split::Stratified => {
                 self.sample().labels()?;
-                Some(Rule::Classes(Classes::new(&self.class_sizes(table)?, fraction, seed)?))
+                Some(Rule::Classes(ClassShares::new(&self.class_sizes(table)?, fraction, seed)?))
             }
             Split::Group(_) => Some(Rule::Group { fraction, seed }),
             Split::Time(column) => {
@@ -282,7 +253,7 @@ impl Rule {
                 .collect()),
             Rule::Classes(classes) => {
                 if rows.first == 0 {
-                    classes.left = classes.all.clone();
+                    classes.begin();
                 }
                 let part = |row: usize| {
                     let name = values.text(row).unwrap_or_default();

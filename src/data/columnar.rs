@@ -1,6 +1,7 @@
 //! Tables from Parquet and Arrow IPC: record batches as typed columns.
 
-use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
+use super::frame::{Frame, Header, MISSING, Texts, Values};
+use super::lines::Lines;
 use super::read::{Rows, Selection, Want};
 use super::stream::{Seekable, Source};
 use crate::error::{Error, Result};

@@ -1,5 +1,6 @@
 //! Columns of typed values, with the lines of the text that they came from.
 
+use super::lines::Lines;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
@@ -258,42 +259,6 @@ fn word<'a>(text: &'a str, ends: &[usize], code: u32) -> &'a str {
     &text[begin..ends[code]]
 }
 
-/// The line on which each row begins, or where the data have no lines its number in the whole table:
-/// kept only where it isn't the one after that of the row before.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Lines {
-    jumps: Vec<(usize, u64)>,
-    /// Whether they are numbers of rows.
-    are_rows: bool,
-}
-
-impl Lines {
-    /// The numbers of rows of a table without lines, `first` of which come before.
-    pub(super) fn of_rows(first: usize) -> Self {
-        Lines { jumps: vec![(0, first as u64 + 1)], are_rows: true }
-    }
-
-    /// Notes that `row`, the next one, begins on `line`.
-    pub(super) fn push(&mut self, row: usize, line: u64) {
-        if self.of(row) != Some(line) {
-            self.jumps.push((row, line));
-        }
-    }
-
-    /// The line of `row`, or its number, counted from 1; none where nothing is known of it.
-    #[must_use]
-    pub fn of(&self, row: usize) -> Option<u64> {
-        let behind = self.jumps.partition_point(|&(first, _)| first <= row);
-        let (first, line) = *self.jumps.get(behind.checked_sub(1)?)?;
-        Some(line + (row - first) as u64)
-    }
-
-    fn append(&mut self, more: &Lines, row: usize) {
-        self.are_rows |= more.are_rows;
-        more.jumps.iter().for_each(|&(first, line)| self.push(first + row, line));
-    }
-}
-
 /// Rows of a table, or all of them: typed columns, those that were read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Frame {
@@ -318,7 +283,7 @@ impl Frame {
     #[must_use]
     pub fn describe_row(&self, row: usize) -> String {
         match self.lines.of(row) {
-            Some(line) if !self.lines.are_rows => format!("line {line}"),
+            Some(line) if !self.lines.are_rows() => format!("line {line}"),
             Some(number) => format!("row {number}"),
             None => format!("row {}", row + 1),
         }
@@ -327,10 +292,7 @@ impl Frame {
     /// These rows, in that order, with no text that isn't theirs.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let mut lines = Lines { are_rows: self.lines.are_rows, ..Lines::default() };
-        for (place, &row) in rows.iter().enumerate() {
-            self.lines.of(row).into_iter().for_each(|line| lines.push(place, line));
-        }
+        let lines = self.lines.select(rows);
         Frame {
             header: self.header.clone(),
             columns: self.columns.iter().map(|c| c.as_ref().map(|c| c.select(rows))).collect(),
@@ -392,16 +354,5 @@ mod tests {
         chosen.append(chunk(105));
         let rows: Vec<String> = (0..4).map(|row| chosen.describe_row(row)).collect();
         assert_eq!(rows, ["row 102", "row 105", "row 106", "row 107"]);
-    }
-
-    #[test]
-    fn only_jumps_of_the_line_are_kept() {
-        let mut lines = Lines::default();
-        for (row, line) in [2, 3, 4, 8, 9].into_iter().enumerate() {
-            lines.push(row, line);
-        }
-        assert_eq!(lines.jumps, [(0, 2), (3, 8)]);
-        assert_eq!((lines.of(2), lines.of(4)), (Some(4), Some(9)));
-        assert_eq!(Lines::default().of(0), None);
     }
 }

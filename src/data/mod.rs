@@ -25,6 +25,7 @@
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
 mod census;
+mod class_shares;
 mod columnar;
 mod dataset;
 mod delimited;
@@ -41,6 +42,7 @@ mod inputs;
 mod keys;
 mod kind;
 mod known;
+mod lines;
 mod npy;
 mod passes;
 mod prepare;
@@ -66,13 +68,14 @@ pub use encode::{
     Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Located, MomentEncoder,
     NumberEncoder, Scaler,
 };
-pub use frame::{Frame, Header, Lines, MISSING, Texts, Values, Words};
+pub use frame::{Frame, Header, MISSING, Texts, Values, Words};
 pub use generated::{moons, spiral, xor};
 pub use idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use inputs::{InputChunk, Inputs, open_inputs, pass_inputs};
 pub use kind::Kind;
+pub use lines::Lines;
 pub use passes::{EncodedChunk, StreamedTable, pass_measured};
 pub use prepare::Data;
 pub use roles::{ColumnOptions, Role};

@@ -3,7 +3,8 @@
 use super::columnar::{self, Format};
 use super::delimited::Delimited;
 use super::encode::texts_of;
-use super::frame::{Frame, Header, Lines, MISSING, Texts, Values};
+use super::frame::{Frame, Header, MISSING, Texts, Values};
+use super::lines::Lines;
 use super::npy::{self, NpyArray, NpzPair};
 use super::stream::Source;
 use crate::error::{Error, Result};

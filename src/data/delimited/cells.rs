@@ -3,7 +3,8 @@
 use super::blocks::Block;
 use super::dialect::{Dialect, is_missing};
 use super::recent::{Recent, Short};
-use crate::data::frame::{Lines, MISSING, Texts, Values};
+use crate::data::frame::{MISSING, Texts, Values};
+use crate::data::lines::Lines;
 use ::csv::{ByteRecord, ReaderBuilder, Terminator};
 use arrow_array::StringArray;
 use arrow_array::builder::StringBuilder;

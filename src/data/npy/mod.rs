@@ -15,7 +15,8 @@ pub(super) use rows::pass;
 
 use super::Features;
 use super::columnar::narrow;
-use super::frame::{Frame, Header, Lines, Texts, Values};
+use super::frame::{Frame, Header, Texts, Values};
+use super::lines::Lines;
 use super::stream::{ByteStream, read_error};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
