@@ -4,9 +4,10 @@
 //!
 //! The rate that is suggested is half of the one at which the smoothed loss is the lowest, which is about
 //! the largest that still learns; the best rate is usually near the largest that doesn't diverge (Bengio,
-//! "Practical recommendations for gradient-based training of deep architectures", 2012). What short trainings with ten
-//! rates come to stands beside it in `benches/RESULTS.md`. A tenth of it, or the steepest descent, is
-//! four to ten times too low there: on the ramp a low rate has had few steps only.
+//! "Practical recommendations for gradient-based training of deep architectures", 2012). What short
+//! trainings with ten rates come to stands beside it in `benches/RESULTS.md`. A tenth of it, or the
+//! steepest descent, is four to ten times too low there: on the ramp a low rate has had few steps
+//! only.
 
 use crate::error::{Error, Result};
 use crate::train::Trainer;

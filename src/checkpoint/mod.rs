@@ -41,7 +41,8 @@ pub struct Provenance {
 }
 
 /// Writes a model to a safetensors file: `layers.<i>.weight` (out, in), `layers.<i>.bias` and
-/// `embeddings.<i>.weight` (values, dims) in f32, and in the metadata all else that predictions need. The same model gives the same bytes.
+/// `embeddings.<i>.weight` (values, dims) in f32, and in the metadata all else that predictions
+/// need. The same model gives the same bytes.
 ///
 /// # Errors
 /// When the file can't be written; then no file, or the one before, is there.

@@ -114,8 +114,8 @@ pub(super) fn read(
 }
 
 /// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPZ, and NPY in Fortran
-/// order, are one chunk. It may begin again with the first row, where a column turned out to be text. What to do
-/// about rows that can't be read is up to `take`.
+/// order, are one chunk. It may begin again with the first row, where a column turned out to be
+/// text. What to do about rows that can't be read is up to `take`.
 ///
 /// # Errors
 /// As [`read`], rows that can't be read aside, and what `take` returns.

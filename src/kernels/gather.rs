@@ -67,8 +67,8 @@ pub fn rows(step: &Step, rows: &mut [u32]) {
 /// Bytes of rows between one that is asked for and the one that is read.
 const AHEAD: usize = 1 << 12;
 
-/// Calls `take` with each part of `out`, of `cols` numbers, and its row of the data set, for which `ask` was called some
-/// rows before: rows lie anywhere in memory.
+/// Calls `take` with each part of `out`, of `cols` numbers, and its row of the data set, for which
+/// `ask` was called some rows before: rows lie anywhere in memory.
 fn each_row<T>(
     rows: &[u32],
     cols: usize,

@@ -139,7 +139,8 @@ pub fn rows<T: Vector>(
     T::score(loss, Scale { smoothing, gradient: scale }, [y, t, unit], gradient, scores);
 }
 
-/// Multiplies the gradients and scores of rows by their weights. found: the rows of the data set, weights: (N), gradient: (rows, cols), scores: (rows, 4).
+/// Multiplies the gradients and scores of rows by their weights. found: the rows of the data set,
+/// weights: (N), gradient: (rows, cols), scores: (rows, 4).
 pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores: &mut [T]) {
     let cols = gradient.len() / found.len().max(1);
     let rows = gradient.chunks_exact_mut(cols).zip(scores.chunks_exact_mut(SCORES));

@@ -174,7 +174,8 @@ pub fn add_up<T: Vector>(
     activation::value(functions, n, z, y);
 }
 
-/// The CPU reference of [`OUTPUT`]: z, y, delta: (rows, n_L), t: (rows, targets), unit: (targets), scores: (rows, 4).
+/// The CPU reference of [`OUTPUT`]: z, y, delta: (rows, n_L), t: (rows, targets), unit: (targets),
+/// scores: (rows, 4).
 #[allow(clippy::too_many_arguments, reason = "one for each tensor of the op")]
 pub fn reference<T: Vector>(
     op: &Output,

@@ -8,8 +8,8 @@ impl Optimizer {
     /// it needs nothing.
     ///
     /// Adam, AdamW, AMSGrad, LAMB: 1 − β₁ᵗ, 1 − β₂ᵗ. Muon: those of its AdamW, the first divided by
-    /// [`MUON_ADAMW_SHARE`], which multiplies the step by it. NAdam: the factors of m and of g, and 1 − β₂ᵗ.
-    /// RAdam: the factors of m / (√v + ε) and of m, one of which is 0.
+    /// [`MUON_ADAMW_SHARE`], which multiplies the step by it. NAdam: the factors of m and of g, and
+    /// 1 − β₂ᵗ. RAdam: the factors of m / (√v + ε) and of m, one of which is 0.
     #[must_use]
     pub fn corrections(self, t: u64) -> [f32; 4] {
         self.corrections_along(t, |_| 0.0)

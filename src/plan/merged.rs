@@ -19,9 +19,9 @@ use crate::tensor::{Extent, Role, TensorId};
 /// Last:                    the updates of W_2 and W_1
 ///
 /// Where products don't fill a GPU they are cut along the inner dimension, at no launch more. A narrow
-/// last layer gives the stretches of its sums, and the loss adds them up ([`dense::is_worth_cutting`]). Over
-/// a long batch ([`part_rows`]) updates give sums over parts of it, and a last launch adds those up
-/// in order, takes the step and adds up the scores.
+/// last layer gives the stretches of its sums, and the loss adds them up
+/// ([`dense::is_worth_cutting`]). Over a long batch ([`part_rows`]) updates give sums over parts of
+/// it, and a last launch adds those up in order, takes the step and adds up the scores.
 ///
 /// Dropout is an op of its own behind A_l and behind δ_l, and the largest norm of weights one behind
 /// the step. A net that the kernels don't take ([`dense::takes`]) gets the plain program, and so does

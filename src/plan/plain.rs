@@ -18,8 +18,9 @@ use crate::tensor::{Extent, Role, TensorId};
 /// Update:                  edits of the gradient, then all W, b by the optimiser
 ///
 /// Where feature columns are embedded, their rows of the tables are put in their place before, and
-/// ∂E/∂A_0 gives the gradients of the tables. Where a layer has them, its normalisation follows Z_l, what a residual connection adds that, and in
-/// training dropout A_l; the way back is the same in reverse.
+/// ∂E/∂A_0 gives the gradients of the tables. Where a layer has them, its normalisation follows
+/// Z_l, what a residual connection adds that, and in training dropout A_l; the way back is the same
+/// in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose, Layout::Plain);

@@ -183,8 +183,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// What multiplies of what computes right, and the seconds of a step by it: the first, unless another is
-    /// clearly faster.
+    /// What multiplies of what computes right, and the seconds of a step by it: the first, unless
+    /// another is clearly faster.
     fn multiplier(
         &self,
         right: &[Multiplier],

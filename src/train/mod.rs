@@ -307,7 +307,8 @@ impl Trainer {
     ///
     /// # Errors
     /// When the data don't fit the net, epochs are to be compared without validation data, the run is
-    /// gone on with and was judged by other validation data, the device was lost, an observer fails, or the loss is no longer a finite number.
+    /// gone on with and was judged by other validation data, the device was lost, an observer
+    /// fails, or the loss is no longer a finite number.
     pub fn fit(
         &mut self,
         validation: Option<&Dataset>,

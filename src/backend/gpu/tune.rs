@@ -22,7 +22,8 @@ pub(super) fn is_worth_it(program: &Program) -> bool {
 
 impl Gpu {
     /// Measures the tiles of those products of the loaded program that no run has measured yet,
-    /// for at most a second in a run unless all were asked for, and sets all buffers to zero behind it. Whether anything is new.
+    /// for at most a second in a run unless all were asked for, and sets all buffers to zero behind
+    /// it. Whether anything is new.
     ///
     /// # Errors
     /// When the device was lost.

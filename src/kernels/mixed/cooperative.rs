@@ -14,8 +14,9 @@
 //!
 //! Tensor cores cut off what doesn't fit behind a sum, and don't round (Fasi, Higham,
 //! Mikaitis and Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"; Ootomo and Yokota 2022,
-//! arXiv:2203.03341), so that the error of a sum grows with its length, and not with the root of it. Behind each [`STRETCH`] of a longer inner dimension the sums are therefore added to others, which
-//! rounds. Matrices of 8 × 8 are those of Metal, where each product is an `fma` that rounds.
+//! arXiv:2203.03341), so that the error of a sum grows with its length, and not with the root of
+//! it. Behind each [`STRETCH`] of a longer inner dimension the sums are therefore added to others,
+//! which rounds. Matrices of 8 × 8 are those of Metal, where each product is an `fma` that rounds.
 
 use crate::kernels::tile::{Along, compose};
 use crate::kernels::{Binding, Kernel};

@@ -22,7 +22,8 @@ impl Along {
 /// An operand of a product, in the words of the shader.
 ///
 /// `source` names two functions: `{source}_at(…)` gives the element at a place, `{source}_four(…)`
-/// gives four from one on. The generator writes them for bindings that it declares. The expressions may use `side`, the row of A or column of B, and `k`.
+/// gives four from one on. The generator writes them for bindings that it declares. The expressions
+/// may use `side`, the row of A or column of B, and `k`.
 #[derive(Debug, Clone, Copy)]
 pub struct Operand<'a> {
     /// Where elements come from.
