@@ -571,7 +571,7 @@ fn each_multiplier_is_verified_and_named() {
     };
     let (report, wrong) = (verify(None), verify(Some(Multiplier::Matrices(16))));
     assert!(report.passed && !wrong.passed);
-    for tensor in ["layers.0.delta", "layers.1.z", "layers.2.weight"] {
+    for tensor in ["layers.0.delta", "layers.1.z", "layers.0.weight.f16"] {
         for name in ["f16 storage", "16x16 cooperative matrices"] {
             let is_right = name == "f16 storage";
             assert!(by(&report, name, tensor) && by(&wrong, name, tensor) == is_right, "{tensor}");

@@ -63,7 +63,9 @@ fn spirv(kernel: &Kernel) -> [Vec<u32>; 2] {
         .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
     [0.0, 1.0].map(|fold| {
         let constants = [("FOLD".to_string(), fold), ("WATCH".to_string(), 1.0)];
-        let constants = constants.into_iter().collect();
+        let is_declared =
+            |(name, _): &(String, f64)| kernel.wgsl().contains(&format!("override {name}:"));
+        let constants = constants.into_iter().filter(is_declared).collect();
         let (module, info) =
             naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
                 .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.entry));
