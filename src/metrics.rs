@@ -223,6 +223,6 @@ mod tests {
         let summary = TargetSummary::new(&samples, &preprocessing, 2);
         let objective = Objective { loss: Loss::BinaryCrossEntropy, reduction: Reduction::Mean };
         let metrics = Metrics::from_sums([8.0, 1.0, 10.0, 6.0], 2, objective, &summary);
-        assert_eq!(metrics, Metrics { loss: 4.0, values: Vec::new() });
+        assert_eq!(metrics, Metrics { loss: 2.0, values: Vec::new() });
     }
 }
