@@ -15,7 +15,7 @@ fn another_number_of_epochs_is_said_to_make_another_model_where_the_schedule_is_
         ("cosine", "--schedule cosine", true),
         ("share", "--schedule constant --warmup 0.5", true),
         ("mean", "--schedule constant --swa 0.5", true),
-        ("constant", "--schedule constant --warmup 1", false),
+        ("constant", "--schedule constant --warmup 2", false),
     ] {
         place.ok(&format!("{train} {options} --out {run}"));
         let went_on = place.ok(&format!("train --resume {run} --epochs 4 --quiet"));

@@ -173,6 +173,10 @@ fn a_count_below_zero_is_found_in_every_part_before_training() {
             assert!(refused.stderr.contains("row 61, target 1"), "{part}: {}", refused.stderr);
         }
     }
+    place.ok(&format!("{train} --quiet").replace("DATA", "counts.csv"));
+    let refused = place.run("evaluate run other.csv --device cpu");
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains("row 61, target 1"), "{}", refused.stderr);
 }
 
 #[test]
