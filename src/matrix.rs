@@ -82,7 +82,8 @@ impl<T: Copy> Matrix<T> {
     /// The rows named by `indices`, in that order.
     #[must_use]
     pub fn select_rows(&self, indices: &[usize]) -> Self {
-        let data = indices.iter().flat_map(|&r| self.row(r)).copied().collect();
+        let mut data = Vec::with_capacity(indices.len() * self.cols);
+        indices.iter().for_each(|&r| data.extend_from_slice(self.row(r)));
         Matrix { rows: indices.len(), cols: self.cols, data }
     }
 }

@@ -18,7 +18,8 @@ LAYERS = {
     "H": ("512:relu,256:relu,384:relu", 256, "adamw"),
 }
 # As in common.py, where the reason stands.
-COLD = "--layers 256:relu --batch-size 128 --lr 0.008 --schedule linear --epochs 4".split()
+COLD = "--layers 256:relu --batch-size 128 --lr 0.008 --schedule linear --epochs 4"
+COLD = f"{COLD} --label-smoothing 0.05".split()
 SPEED = ["S64", "S128", "M", "T", "H", "L"]
 CASES = [*SPEED, "product", "cold", "start", "memory"]
 

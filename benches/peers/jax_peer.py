@@ -56,6 +56,9 @@ def trainer(case, optimizer, unroll=1):
     def loss_of(params, x, y):
         out = forward(params, x)
         if case.loss == "cross-entropy":
+            if case.smoothing:
+                labels = optax.smooth_labels(jax.nn.one_hot(y, out.shape[1]), case.smoothing)
+                return optax.softmax_cross_entropy(out, labels).mean()
             return optax.softmax_cross_entropy_with_integer_labels(out, y).mean()
         return jnp.square(out - y).mean()
 

@@ -7,6 +7,7 @@ graph         GPU: many eager steps captured in one CUDA graph, fused capturable
 compile-graph GPU: the same with the model compiled
 """
 
+import functools
 import itertools
 import sys
 
@@ -35,7 +36,9 @@ def optimizer_of(case, params, **options):
 
 
 def loss_function(case, model):
-    error = F.cross_entropy if case.loss == "cross-entropy" else F.mse_loss
+    error = F.mse_loss
+    if case.loss == "cross-entropy":
+        error = functools.partial(F.cross_entropy, label_smoothing=case.smoothing)
     return lambda x, y, rows: error(model(x[rows]), y[rows])
 
 

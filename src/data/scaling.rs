@@ -45,33 +45,68 @@ impl Scaling {
     /// [`Scaling::Robust`].
     #[must_use]
     pub fn fit(self, features: &Features, together: bool) -> Affine {
-        if matches!(self, Scaling::Robust | Scaling::Quantile) {
-            return robust(features);
-        }
-        let (rows, cols) = (features.rows(), features.cols());
-        let groups = if together { 1 } else { cols };
-        let mut moments = vec![Moments::default(); groups];
-        for row in 0..rows {
-            for col in 0..cols {
-                moments[col % groups].add(features.value(row, col).into());
+        let cols = features.cols();
+        // By column: what is subtracted, and what is divided by.
+        let fitted: Vec<(f64, f64)> = match self {
+            Scaling::None => return Affine::identity(cols),
+            Scaling::Robust | Scaling::Quantile => return robust(features),
+            Scaling::Minmax => {
+                let mut ranges = ranges(features);
+                if together {
+                    let all = ranges.iter().fold(EMPTY, |a, b| [a[0].min(b[0]), a[1].max(b[1])]);
+                    ranges.fill(all);
+                }
+                let fit =
+                    |[least, most]: [f32; 2]| (least.into(), f64::from(most) - f64::from(least));
+                ranges.into_iter().map(fit).collect()
             }
-        }
-        let fitted: Vec<(f64, f64)> = moments.iter().map(|m| self.shift_and_scale(m)).collect();
-        let column = |c: usize| fitted[c % groups];
+            Scaling::Standard => {
+                let groups = if together { 1 } else { cols };
+                let mut moments = vec![Moments::default(); groups];
+                for row in 0..features.rows() {
+                    for col in 0..cols {
+                        moments[col % groups].add(features.value(row, col).into());
+                    }
+                }
+                (0..cols).map(|col| moments[col % groups].mean_and_deviation()).collect()
+            }
+        };
+        // A constant column is only shifted.
+        let scale = |spread: f64| if spread > 0.0 { 1.0 / spread } else { 1.0 };
         Affine {
-            shift: (0..cols).map(|c| column(c).0 as f32).collect(),
-            scale: (0..cols).map(|c| column(c).1 as f32).collect(),
+            shift: fitted.iter().map(|(shift, _)| *shift as f32).collect(),
+            scale: fitted.iter().map(|(_, spread)| scale(*spread) as f32).collect(),
         }
     }
+}
 
-    /// Shift and scale from a column's moments; a constant column is only shifted.
-    fn shift_and_scale(self, m: &Moments) -> (f64, f64) {
-        let (shift, spread) = match self {
-            Scaling::Standard => (m.mean, (m.squares / m.count.max(1.0)).sqrt()),
-            Scaling::Minmax => (m.min, m.max - m.min),
-            Scaling::Robust | Scaling::Quantile | Scaling::None => (0.0, 1.0),
-        };
-        (shift, if spread > 0.0 { 1.0 / spread } else { 1.0 })
+/// The range of no numbers.
+const EMPTY: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
+
+/// The least and the largest value of each column.
+fn ranges(features: &Features) -> Vec<[f32; 2]> {
+    fn widen<T: Copy + PartialOrd>(rows: &Matrix<T>, least: &mut [T], most: &mut [T]) {
+        for row in rows.iter_rows() {
+            for ((&x, least), most) in row.iter().zip(&mut *least).zip(&mut *most) {
+                *least = if x < *least { x } else { *least };
+                *most = if x > *most { x } else { *most };
+            }
+        }
+    }
+    let cols = features.cols();
+    match features {
+        // Of no rows at all bytes have no empty range.
+        Features::U8(m) if m.rows() > 0 => {
+            let (mut least, mut most) = (vec![u8::MAX; cols], vec![0; cols]);
+            widen(m, &mut least, &mut most);
+            least.into_iter().zip(most).map(|(a, b)| [a.into(), b.into()]).collect()
+        }
+        Features::U8(_) => vec![EMPTY; cols],
+        Features::F32(m) => {
+            let (mut least, mut most) = (vec![EMPTY[0]; cols], vec![EMPTY[1]; cols]);
+            widen(m, &mut least, &mut most);
+            least.into_iter().zip(most).map(|(a, b)| [a, b]).collect()
+        }
     }
 }
 
@@ -89,20 +124,12 @@ fn robust(features: &Features) -> Affine {
     Affine { shift: shifts, scale: scales }
 }
 
-/// Count, mean and sum of squared deviations in one pass (Welford 1962), and the range.
-#[derive(Debug, Clone)]
+/// Count, mean and sum of squared deviations in one pass (Welford 1962).
+#[derive(Debug, Clone, Default)]
 struct Moments {
     count: f64,
     mean: f64,
     squares: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Default for Moments {
-    fn default() -> Self {
-        Moments { count: 0.0, mean: 0.0, squares: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
-    }
 }
 
 impl Moments {
@@ -111,8 +138,10 @@ impl Moments {
         let deviation = x - self.mean;
         self.mean += deviation / self.count;
         self.squares += deviation * (x - self.mean);
-        self.min = self.min.min(x);
-        self.max = self.max.max(x);
+    }
+
+    fn mean_and_deviation(&self) -> (f64, f64) {
+        (self.mean, (self.squares / self.count.max(1.0)).sqrt())
     }
 }
 
@@ -185,6 +214,22 @@ impl FromStr for Scaling {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_those_of_bytes_and_floats_alike_by_column_or_together() {
+        let bytes = vec![3u8, 200, 7, 90, 5, 255];
+        let floats = bytes.iter().map(|&b| f32::from(b)).collect();
+        let features = [
+            Features::U8(Matrix::new(3, 2, bytes).unwrap()),
+            Features::F32(Matrix::new(3, 2, floats).unwrap()),
+        ];
+        for features in &features {
+            let each = Scaling::Minmax.fit(features, false);
+            assert_eq!((each.shift, each.scale), (vec![3.0, 90.0], vec![0.25, 1.0 / 165.0]));
+            let all = Scaling::Minmax.fit(features, true);
+            assert_eq!((all.shift, all.scale), (vec![3.0; 2], vec![1.0 / 252.0; 2]));
+        }
+    }
 
     #[test]
     fn standard_scaling_gives_mean_zero_and_deviation_one_and_can_be_undone() {

@@ -33,7 +33,8 @@ fn case(name: &str, gpu: bool) -> Option<Case> {
 
 /// As in `common.py`, where the reasons stand.
 const COLD_LR: f64 = 8e-3;
-const COLD_EPOCHS: usize = 6;
+const COLD_EPOCHS: usize = 4;
+const COLD_SMOOTHING: f32 = 0.05;
 const HELD_OUT: usize = 6000;
 const THRESHOLD: f32 = 0.98;
 
@@ -77,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer: optimizer(rule),
         data: OnDevice::new(data, widths[0], &device),
         batch,
+        smoothing: (name == "cold").then_some(COLD_SMOOTHING),
         device: device.clone(),
     };
     if name == "cold" {

@@ -74,6 +74,8 @@ pub struct Training {
     pub optimizer: ModuleOptimizer,
     pub data: OnDevice,
     pub batch: usize,
+    /// Of labels.
+    pub smoothing: Option<f32>,
     pub device: Device,
 }
 
@@ -88,7 +90,8 @@ impl Training {
     ) -> Tensor<1> {
         let mut order: Vec<i32> = (0..self.data.rows as i32).collect();
         order.shuffle(random);
-        let cross_entropy = CrossEntropyLossConfig::new().init(&self.device);
+        let cross_entropy =
+            CrossEntropyLossConfig::new().with_smoothing(self.smoothing).init(&self.device);
         let mut last = None;
         for (i, rows) in order.chunks_exact(self.batch).take(steps).enumerate() {
             let rows = indices(rows, &self.device);
