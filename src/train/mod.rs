@@ -167,7 +167,7 @@ impl Trainer {
         let admission = match spec.precision {
             Precision::F16 => {
                 let batch: Vec<usize> = (0..spec.batch_size.min(training.rows())).collect();
-                let batch = preprocessing.samples(&training.select(&batch))?;
+                let batch = preprocessing.samples_of(&training.select(&batch), mean_weight)?;
                 Some(mixed::admit(&spec, batch, backend.as_mut())?)
             }
             Precision::F32 => None,
