@@ -355,7 +355,18 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
 fn what_the_memory_limit_does_not_hold_for_is_said() {
     let place = Place::new();
     let ran = place.ok("train digits --device cpu --epochs 1 --memory-limit 1M --out run");
-    assert!(ran.stderr.contains("note: --memory-limit doesn't hold for digits"), "{}", ran.stderr);
+    let note = "note: --memory-limit doesn't hold for digits";
+    assert!(ran.stderr.contains(note), "{}", ran.stderr);
+    // Nor as other data beside a table that is larger.
+    let rows = (0..40_000).map(|i| format!("{},{}\n", i % 101, i % 89));
+    place.write("long.csv", std::iter::once("a,y\n".to_string()).chain(rows).collect::<String>());
+    let beside = "train long.csv --device cpu --memory-limit 1M --quiet --test digits";
+    let refused = place.run(beside);
+    assert!(refused.stderr.contains(note), "{}", refused.stderr);
+    let whole = place.run(&beside.replace("--memory-limit 1M", ""));
+    let error = |text: &str| text.lines().find(|l| l.starts_with("error")).map(str::to_string);
+    assert!(whole.code == 3 && refused.code == 3, "{}", whole.stderr);
+    assert_eq!(error(&refused.stderr), error(&whole.stderr));
 }
 
 /// Batches of Parquet begin every 65,536 rows: a row is named by its place in the whole table.

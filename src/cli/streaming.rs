@@ -84,7 +84,7 @@ pub(super) fn open(
     options: &DataOptions,
 ) -> Result<Option<Streaming>> {
     let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
-    if data::NAMES.contains(&name) || !data::is_table(name, options)? {
+    if !data::is_table(name, options)? {
         say_unlimited(name);
         return Ok(None);
     }

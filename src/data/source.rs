@@ -98,12 +98,12 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
     Ok(TrainTest { train: Data::Ready(ready.train), test: ready.test })
 }
 
-/// Whether a name is that of a table, which is read row by row.
+/// Whether a name is that of a table, which is read row by row; a known set is none.
 ///
 /// # Errors
 /// When there is no such thing, or its beginning can't be read.
 pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
-    Ok(matches!(find(name, options)?, Found::Table(_)))
+    Ok(!NAMES.contains(&name) && matches!(find(name, options)?, Found::Table(_)))
 }
 
 /// Whether a table in a file is read chunk by chunk: every one but that of an NPZ file.

@@ -9,7 +9,7 @@ mod terms;
 pub use link::{Link, softmax};
 pub use objective::{Objective, Reduction};
 pub use rows::index_of_max;
-pub use scores::{SCORES, Scale, of_rows as score};
+pub use scores::{SCORES, Scale, score};
 
 use crate::error::{Error, Result, unknown};
 use crate::real::Real;

@@ -8,10 +8,10 @@ use crate::vector::Vector;
 /// the targets Σ d² and Σ |d|.
 pub const SCORES: usize = 4;
 
-/// Targets t ← (1 − ε) t + ε/K, and `scale` · ∂E/∂y.
+/// What a step makes of targets before the loss, and of gradients behind it.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale<T> {
-    /// ε of label smoothing.
+    /// ε of [`Loss::smooth`].
     pub smoothing: T,
     /// What gradients are multiplied by.
     pub gradient: T,
@@ -20,7 +20,7 @@ pub struct Scale<T> {
 /// Rows whose gradients hold what [`Loss::prepare`] left there; y, gradient: (rows, n_L), t: (rows,
 /// targets), unit: (targets), scores: (rows, 4).
 #[inline(always)]
-pub fn of_rows<T: Vector>(
+pub fn score<T: Vector>(
     loss: Loss,
     scale: Scale<T>,
     [y, t, unit]: [&[T]; 3],

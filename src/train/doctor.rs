@@ -22,6 +22,9 @@ use crate::tensor::Extent;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What to do about values that f16 can't hold.
+const OVERFLOW_IN_F16: &str =
+    "values beyond 65,504 overflow in f16: scale the inputs, lower --lr, or train in f32";
 /// A state in host memory is replaced when it is so old, or a hundred times as old as reading it took.
 const OLDEST: Duration = Duration::from_secs(10);
 /// The learning rate is halved so often at most.
@@ -161,12 +164,11 @@ impl Trainer {
         let diverged = self.describe(run, loss, noticed, found.as_ref());
         let spec = self.spec.clone();
         let error = |what: &str| {
-            match error(&spec, &diverged, found.as_ref(), what) {
-            error if spec.precision == Precision::F16 => error.help(
-                "values beyond 65,504 overflow in f16: scale the inputs, lower --lr, or train in f32",
-            ),
-            error => error,
-        }
+            let error = error(&spec, &diverged, found.as_ref(), what);
+            match spec.precision {
+                Precision::F16 => error.help(OVERFLOW_IN_F16),
+                Precision::F32 => error,
+            }
         };
         match self.spec.stopping.on_divergence {
             OnDivergence::Stop => return Err(error("")),

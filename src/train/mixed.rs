@@ -26,7 +26,8 @@ use std::time::Instant;
 /// What was seen of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Admission {
-    /// What multiplies: of what computes right the fastest, cooperative matrices where they are clearly so.
+    /// What multiplies: of what computes right the fastest, cooperative matrices where they are
+    /// clearly so.
     pub multiplier: Multiplier,
     /// Seconds of a step in f16 and in f32, where the gate asks for them.
     pub seconds: Option<[f64; 2]>,
@@ -44,12 +45,12 @@ impl fmt::Display for Admission {
 
 /// A step in f16 takes at most this part of the time of one in f32, so that chance decides little.
 const WORTH_IT: f64 = 0.95;
-/// Cooperative matrices are taken where they are at least so many times as fast as tiles: they give other
-/// bits, and two runs are not to differ by chance.
+/// Cooperative matrices are taken where they are at least so many times as fast as tiles: they give
+/// other bits, and two runs are not to differ by chance.
 const CLEARLY: f64 = 1.5;
 
-/// Opens `backend` for mixed precision and holds it against the spec's gate, with `samples`, a batch of the
-/// run; programs and rows that it held are gone.
+/// Opens `backend` for mixed precision and holds it against the spec's gate, with `samples`, a batch
+/// of the run; programs and rows that it held are gone.
 ///
 /// # Errors
 /// When it computes in f32 only, computes wrong, or gains nothing: what was measured.
@@ -112,15 +113,15 @@ fn pace(half: f64, single: f64) -> String {
     format!("a step takes {:.3} ms, in f32 {:.3} ms", half * 1e3, single * 1e3)
 }
 
-/// Replays steps of small nets of ragged shapes op by op by the rule of [`crate::parity`]: in the default
-/// tile, of which all have the same text and give the same bits, or in every block of matrices.
+/// Replays steps of small nets of ragged shapes op by op by the rule of [`crate::parity`]: in the
+/// default tile, of which all have the same text and give the same bits, or in every block of matrices.
 fn self_test(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()> {
     backend.multiply_by(multiplier);
     if multiplier == Multiplier::Fma {
         return self_test_in(multiplier, backend);
     }
-    let blocks = (0..BLOCKS.len()).filter(|&block| BLOCKS[block].multiplier() == multiplier);
-    let tested = blocks.into_iter().try_for_each(|block| {
+    let mut blocks = (0..BLOCKS.len()).filter(|&block| BLOCKS[block].multiplier() == multiplier);
+    let tested = blocks.try_for_each(|block| {
         backend.multiply_in(Some(block));
         self_test_in(multiplier, backend)
             .map_err(|error| error.at(format!("blocks of {}", BLOCKS[block])))
