@@ -55,7 +55,9 @@ fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
     let (rows, cols) = (random.random_range(30..400), random.random_range(1..70));
     let mut net = Net::new(cols);
     for _ in 0..random.random_range(0..4) {
-        let units = random.random_range(1..90);
+        // Weights of whole vectors of units lie packed.
+        let units = random.random_range(1..90usize);
+        let units = if round % 3 == 2 { units } else { units.next_multiple_of(16) };
         let activation = if round % 4 == 3 {
             Units::Each((0..units).map(|i| Activation::ALL[(i + round) % 18]).collect())
         } else {
@@ -84,7 +86,13 @@ fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
     let dropout = [0.0, 0.3, 0.0, 0.0, 0.5][round % 5];
     spec.net = spec.net.dropout(dropout);
     spec.net.input_dropout = dropout / 2.0;
-    let features = Features::F32(Matrix::from_fn(rows, cols, |_, _| random.normal() as f32));
+    // Half of the columns are mostly 0, in some rounds.
+    let zeros = round % 5 > 2;
+    let feature = |_, col| match zeros && col % 2 == 1 && random.random_range(0..20) > 0 {
+        true => 0.0,
+        false => random.normal() as f32,
+    };
+    let features = Features::F32(Matrix::from_fn(rows, cols, feature));
     let labels = (0..rows).map(|_| random.random_range(0..classes as u32)).collect();
     let names = (0..classes).map(|c| c.to_string()).collect();
     (spec, Dataset::new("random", features, Targets::Classes { labels, names }).unwrap())

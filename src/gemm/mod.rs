@@ -12,16 +12,18 @@ mod simd;
 mod tile;
 mod transpose;
 mod view;
+mod zeros;
 
 use crate::real::Real;
 use crate::vector::Vector;
 pub use pack::{Aligned, Scratch};
-pub use product::{in_blocks, product, rows_at_once};
+pub use product::{in_blocks, in_panels, product, rows_at_once};
 use simd::Four;
 use std::ops::Range;
 use tile::Tile;
 use transpose::Transpose;
 pub use view::View;
+use zeros::{Scan, SideScan};
 
 /// The right operand: (k, n).
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,12 @@ pub struct Kernel<T> {
     tile: unsafe fn(&Tile<T>),
     /// Transposes a matrix.
     transpose: Transpose<T>,
+    /// Finds the steps in which some rows of A aren't all 0.
+    scan_rows: Scan<T>,
+    /// The same where the rows' elements lie beside each other.
+    scan_side: SideScan<T>,
+    /// Finds the steps in which a panel of B isn't 0.
+    scan_panel: Scan<T>,
 }
 
 impl<T> Kernel<T> {
@@ -87,35 +95,56 @@ pub trait Gemm: Vector {
     }
 }
 
+/// The kernel of a processor with some instructions.
+#[cfg(target_arch = "x86_64")]
+macro_rules! kernel {
+    ($scalar:ty, $vector:ty, $rows:literal, $transpose:path, $name:literal, $features:literal) => {{
+        #[target_feature(enable = $features)]
+        unsafe fn tile(tile: &Tile<$scalar>) {
+            // SAFETY: the caller's.
+            unsafe { tile::run::<$vector>(tile) }
+        }
+        #[target_feature(enable = $features)]
+        unsafe fn rows(n: usize, a: *const $scalar, row: usize, k: usize, to: *mut u32) -> usize {
+            // SAFETY: the caller's.
+            unsafe { zeros::of_rows::<$vector>(n, a, row, k, to) }
+        }
+        #[target_feature(enable = $features)]
+        unsafe fn side(mask: u32, a: *const $scalar, row: usize, k: usize, to: *mut u32) -> usize {
+            // SAFETY: the caller's.
+            unsafe { zeros::of_side::<$vector>(mask, a, row, k, to) }
+        }
+        #[target_feature(enable = $features)]
+        unsafe fn panel(n: usize, b: *const $scalar, row: usize, k: usize, to: *mut u32) -> usize {
+            // SAFETY: the caller's.
+            unsafe { zeros::of_panel::<$vector>(n, b, row, k, to) }
+        }
+        Kernel::<$scalar> {
+            name: $name,
+            rows: $rows,
+            lanes: size_of::<$vector>() / size_of::<$scalar>(),
+            tile,
+            transpose: $transpose,
+            scan_rows: rows,
+            scan_side: side,
+            scan_panel: panel,
+        }
+    }};
+}
+
 macro_rules! gemm {
     ($scalar:ty, $wide:ty, $middle:ty, $transpose:path) => {
         impl Gemm for $scalar {
             fn kernels() -> impl Iterator<Item = Kernel<$scalar>> {
                 #[cfg(target_arch = "x86_64")]
                 let special = {
-                    #[target_feature(enable = "avx512f")]
-                    unsafe fn avx512(tile: &Tile<$scalar>) {
-                        // SAFETY: the caller's.
-                        unsafe { tile::run::<$wide>(tile) }
-                    }
-                    #[target_feature(enable = "avx2,fma")]
-                    unsafe fn avx2(tile: &Tile<$scalar>) {
-                        // SAFETY: the caller's.
-                        unsafe { tile::run::<$middle>(tile) }
-                    }
-                    let kernel = |name, rows, bytes, tile| Kernel {
-                        name,
-                        rows,
-                        lanes: bytes / size_of::<$scalar>(),
-                        tile,
-                        transpose: $transpose,
-                    };
+                    let avx512 = kernel!($scalar, $wide, 8, $transpose, "AVX-512", "avx512f");
+                    let avx2 = kernel!($scalar, $middle, 6, $transpose, "AVX2", "avx2,fma");
                     let has_avx2 =
                         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
                     [
-                        is_x86_feature_detected!("avx512f")
-                            .then(|| kernel("AVX-512", 8, 64, avx512 as unsafe fn(&_))),
-                        has_avx2.then(|| kernel("AVX2", 6, 32, avx2 as unsafe fn(&_))),
+                        is_x86_feature_detected!("avx512f").then_some(avx512),
+                        has_avx2.then_some(avx2),
                     ]
                 };
                 #[cfg(not(target_arch = "x86_64"))]
@@ -141,7 +170,16 @@ fn portable<T: Real>() -> Kernel<T> {
         // SAFETY: the caller's.
         unsafe { tile::run::<Four<T>>(tile) }
     }
-    Kernel { name: "portable", rows: 6, lanes: 4, tile: four, transpose: transpose::portable }
+    Kernel {
+        name: "portable",
+        rows: 6,
+        lanes: 4,
+        tile: four,
+        transpose: transpose::portable,
+        scan_rows: zeros::of_rows::<Four<T>>,
+        scan_side: zeros::of_side::<Four<T>>,
+        scan_panel: zeros::of_panel::<Four<T>>,
+    }
 }
 
 /// Numbers that the packed form of a (k, n) matrix takes.
@@ -267,6 +305,103 @@ mod tests {
                 c
             };
             assert_eq!(run(Right::Packed(&packed, n)), run(Right::Matrix(b)));
+        }
+    }
+
+    /// Numbers most of which are 0 in runs along the rows, with columns that are 0 throughout.
+    fn with_zeros<T: Gemm>(random: &mut Random, rows: usize, cols: usize) -> Vec<T> {
+        let mut run = 0.0;
+        let numbers = (0..rows * cols).map(|i| {
+            if i % 5 == 0 {
+                run = random.normal();
+            }
+            let zero = run < 0.8 || (i % cols) % 7 == 3;
+            T::of(if zero { -0.0 } else { random.normal() })
+        });
+        numbers.collect()
+    }
+
+    fn leaving_zeros_out_changes_no_bit_of<T: Gemm>() {
+        let mut random = Random::new(7, Stream::Check, 0);
+        let shapes =
+            [[1, 1, 1], [8, 64, 16], [13, 70, 21], [64, 33, 300], [20, 40, 1100], [3, 2, 0]];
+        for ([m, n, k], kernel) in
+            shapes.into_iter().flat_map(|shape| T::kernels().map(move |kernel| (shape, kernel)))
+        {
+            let a = with_zeros::<T>(&mut random, m, k);
+            let (a_turned, b) =
+                (with_zeros::<T>(&mut random, k, m), with_zeros::<T>(&mut random, k, n));
+            for a in [View::new(&a, m, k), View::new(&a_turned, k, m).transposed()] {
+                let b = View::new(&b, k, n);
+                let run = |a, b| {
+                    let mut c = vec![T::one(); m * n];
+                    let (b, to) = (Right::Matrix(b), c.as_mut_ptr());
+                    // SAFETY: c is (m, n).
+                    unsafe { product_by(kernel, a, b, Begin::Zero, End::Store, to, n) };
+                    c
+                };
+                let all = run(a, b);
+                assert_eq!(run(a.sparse(true), b), all, "{} {m} {n} {k}", kernel.name);
+                assert_eq!(run(a, b.sparse(true)), all, "{} {m} {n} {k}", kernel.name);
+            }
+        }
+    }
+
+    #[test]
+    fn leaving_zeros_out_changes_no_bit() {
+        leaving_zeros_out_changes_no_bit_of::<f32>();
+        leaving_zeros_out_changes_no_bit_of::<f64>();
+    }
+
+    #[test]
+    fn steps_are_left_out_where_a_tile_has_nothing_but_zeros() {
+        for kernel in f32::kernels() {
+            let k = 37;
+            // Every third step has something, in one of the rows or columns.
+            let at = |p: usize| p % 3 == 1;
+            let one = |yes| if yes { 1.0 } else { -0.0 };
+            let rows = Vec::from_iter((0..4 * k).map(|i| one(at(i % k) && i / k == i % k % 4)));
+            let side = Vec::from_iter((0..k * 16).map(|i| one(at(i / 16) && i % 16 == 2)));
+            let listed = |scan: &dyn Fn(*mut u32) -> usize| {
+                let mut steps = vec![0; k + zeros::SPARE];
+                let count = scan(steps.as_mut_ptr());
+                steps.truncate(count);
+                steps
+            };
+            let expected = Vec::from_iter((0..k as u32).filter(|&p| at(p as usize)));
+            // SAFETY: the operands have that many rows and columns, and the steps room.
+            unsafe {
+                let (rows, side) = (rows.as_ptr(), side.as_ptr());
+                assert_eq!(listed(&|to| (kernel.scan_rows)(4, rows, k, k, to)), expected);
+                assert_eq!(listed(&|to| (kernel.scan_panel)(1, side, 16, k, to)), expected);
+                assert_eq!(listed(&|to| (kernel.scan_side)(0b0110, side, 16, k, to)), expected);
+                assert_eq!(listed(&|to| (kernel.scan_side)(0b1001, side, 16, k, to)), [0; 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_by_panels_are_the_packed_product() {
+        let mut random = Random::new(8, Stream::Check, 0);
+        for [m, n, k] in [[5, 16, 7], [33, 96, 1100], [70, 2064, 64]] {
+            let mut draw =
+                |len: usize| (0..len).map(|_| random.normal() as f32).collect::<Vec<_>>();
+            let (a, b) = (draw(m * k), draw(k * n));
+            let (a, b) = (View::new(&a, m, k), View::new(&b, k, n));
+            let mut c = vec![0.0; m * n];
+            let right = Right::Matrix(b);
+            // SAFETY: c is (m, n).
+            unsafe { product(a, right, Begin::Zero, End::Store, c.as_mut_ptr(), n) };
+            let mut packed = vec![0.0; packed_len::<f32>([m, n])];
+            // SAFETY: the packed form belongs to this test.
+            unsafe { pack(View::new(&c, m, n), 0..m, 0..n, packed.as_mut_ptr()) };
+            let mut found = vec![0.0; m * n];
+            let done = |rows: Range<usize>, cols: Range<usize>, part: &[f32]| {
+                let first = cols.start * m + rows.start * cols.len();
+                found[first..first + part.len()].copy_from_slice(part);
+            };
+            in_panels(a, right, |_, _| {}, done);
+            assert_eq!(found, packed[..m * n]);
         }
     }
 

@@ -5,11 +5,11 @@
 //! for a whole block. A tile is a group by a panel.
 
 use super::pack::Scratch;
-use super::{Begin, End, Gemm, Kernel, Right, View, pack, tile};
+use super::{Begin, End, Gemm, Kernel, Right, View, pack, tile, zeros};
 use crate::vector::{prefetch, prefetch_to_write};
 use std::cell::RefCell;
 use std::ops::Range;
-use tile::Tile;
+use tile::{Steps, Tile};
 
 /// Inner dimension of a panel that is packed as the product goes: it fits a second-level cache.
 const DEPTH: usize = 1024;
@@ -45,6 +45,34 @@ enum Target<T> {
     Matrix(*mut T, usize),
     /// Each group of rows of a block, once it is computed, to who asked for it.
     Groups,
+    /// The same, panel by panel.
+    Panels,
+}
+
+/// Where a block of C lies: its first row and column, and the distances of rows and of columns that
+/// begin a panel; rows of panels follow each other where they aren't given a distance.
+struct Place<T> {
+    at: *mut T,
+    first: (usize, usize),
+    row: Option<usize>,
+    col: usize,
+}
+
+impl<T> Place<T> {
+    /// The place of a row of a panel, as its distance from `at`, and the distance to the next.
+    fn of(&self, row: usize, panel: &Panel<T>) -> (usize, usize) {
+        let stride = self.row.unwrap_or(panel.cols);
+        ((row - self.first.0) * stride + (panel.first - self.first.1) * self.col, stride)
+    }
+
+    /// What was written there, for scratch.
+    ///
+    /// # Safety
+    /// That many numbers from there on have been written.
+    unsafe fn part(&self, from: usize, len: usize) -> &[T] {
+        // SAFETY: the caller's.
+        unsafe { std::slice::from_raw_parts(self.at.add(from), len) }
+    }
 }
 
 /// c = end(begin + a·b) for A: (m, k), B: (k, n) and C: (m, n) with rows `c_stride` apart.
@@ -92,6 +120,19 @@ pub fn in_blocks<T: Gemm>(
     unsafe { product.run(Target::Groups, soon, done) };
 }
 
+/// The same by panels of C: a part is some rows of at most [`super::panel_cols`] columns, so that a
+/// panel's parts, one after the other, are that panel as [`super::pack`] lays it out.
+pub fn in_panels<T: Gemm>(
+    a: View<'_, T>,
+    b: Right<'_, T>,
+    soon: impl FnMut(Range<usize>, Range<usize>),
+    done: impl FnMut(Range<usize>, Range<usize>, &[T]),
+) {
+    let product = Product { kernel: T::kernel(), a, b, begin: Begin::Zero, end: End::Store };
+    // SAFETY: C isn't anybody's.
+    unsafe { product.run(Target::Panels, soon, done) };
+}
+
 /// C = end(begin + a·b).
 struct Product<'a, T> {
     kernel: Kernel<T>,
@@ -110,6 +151,24 @@ struct Panel<T> {
     /// Its first row; rows so far apart.
     at: *const T,
     row: usize,
+    steps: Steps,
+}
+
+impl<T> Default for Panel<T> {
+    fn default() -> Self {
+        Panel { first: 0, cols: 0, at: std::ptr::null(), row: 0, steps: Steps::All(0) }
+    }
+}
+
+/// Memory that a thread keeps from product to product.
+#[derive(Default)]
+struct Room {
+    /// Panels of B, rows of A and a block of C.
+    panels: Scratch,
+    rows: Scratch,
+    block: Scratch,
+    /// The steps that are left of each panel, or of a group of rows.
+    steps: Vec<u32>,
 }
 
 impl<T: Gemm> Product<'_, T> {
@@ -124,17 +183,16 @@ impl<T: Gemm> Product<'_, T> {
         mut done: impl FnMut(Range<usize>, Range<usize>, &[T]),
     ) {
         thread_local! {
-            /// For packed operands, and for blocks of C.
-            static PACKED: RefCell<[Scratch; 3]> = RefCell::default();
+            static ROOM: RefCell<Room> = RefCell::default();
         }
         let (m, k, n) = self.shape(&target);
         let kernel = &self.kernel;
         let last = k.saturating_sub(1) / DEPTH;
-        PACKED.with_borrow_mut(|[panel_scratch, rows_scratch, block_scratch]| {
+        ROOM.with_borrow_mut(|room| {
             // Rows of a transposed A lie far apart: packed, as often as there is room for.
-            let turned = self.a.col_stride > NEAR;
+            let turned = self.a.col_stride > NEAR && !self.a.sparse && k > 2 * PAGES;
             let once = m * k <= ONCE;
-            let packed_rows = rows_scratch.numbers::<T>(match (turned, once) {
+            let packed_rows = room.rows.numbers::<T>(match (turned, once) {
                 (false, _) => 0,
                 (true, true) => m * k,
                 (true, false) => m * k.min(DEPTH),
@@ -146,17 +204,20 @@ impl<T: Gemm> Product<'_, T> {
             let panel_bytes = k.clamp(1, DEPTH) * kernel.panel() * size_of::<T>();
             let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * kernel.panel();
             for block in (0..n).step_by(together).map(|first| first..(first + together).min(n)) {
-                let (c, c_stride) = match target {
-                    Target::Matrix(c, stride) => (c, stride),
-                    Target::Groups => {
-                        let rows = if last == 0 { kernel.rows } else { m };
-                        (block_scratch.numbers::<T>(rows * block.len()).as_mut_ptr(), block.len())
-                    }
+                // Rows of a block in scratch: a group, or all where they are computed in stretches.
+                let rows = if last == 0 { kernel.rows } else { m };
+                let mut scratch = || room.block.numbers::<T>(rows * block.len()).as_mut_ptr();
+                let (at, row, col) = match target {
+                    Target::Matrix(c, stride) => (c, Some(stride), 1),
+                    Target::Groups => (scratch(), Some(block.len()), 1),
+                    Target::Panels => (scratch(), None, rows),
                 };
-                // The element of C that lies at `c`, for a group.
-                let origin = |group: &Range<usize>| match target {
-                    Target::Matrix(..) => (0, 0),
-                    Target::Groups => (if last == 0 { group.start } else { 0 }, block.start),
+                let place = |group: &Range<usize>| {
+                    let first = match target {
+                        Target::Matrix(..) => (0, 0),
+                        _ => (if last == 0 { group.start } else { 0 }, block.start),
+                    };
+                    Place { at, first, row, col }
                 };
                 // An operand without a step is still one: C = end(begin).
                 for stretch in 0..=last {
@@ -170,16 +231,18 @@ impl<T: Gemm> Product<'_, T> {
                         }
                     };
                     let a = self.a.some_cols(depth.clone());
-                    let panels =
-                        &mut [Panel { first: 0, cols: 0, at: std::ptr::null(), row: 0 }; TOGETHER];
+                    let panels = &mut [Panel::default(); TOGETHER];
                     let panels = &mut panels[..block.len().div_ceil(kernel.panel())];
-                    let mut scratch = panel_scratch.numbers::<T>(depth.len() * together);
-                    for (i, panel) in panels.iter_mut().enumerate() {
+                    let mut scratch = room.panels.numbers::<T>(depth.len() * together);
+                    let listed = depth.len() + zeros::SPARE;
+                    room.steps.resize((panels.len() * listed).max(room.steps.len()), 0);
+                    let steps_of_panels = room.steps.chunks_exact_mut(listed);
+                    for ((i, panel), steps) in panels.iter_mut().enumerate().zip(steps_of_panels) {
                         let first = block.start + i * kernel.panel();
                         let cols = kernel.panel().min(block.end - first);
                         let to;
                         (to, scratch) = scratch.split_at_mut(depth.len() * kernel.panel());
-                        *panel = self.prepare(depth.clone(), first, cols, to);
+                        *panel = self.prepare(depth.clone(), first, cols, to, steps);
                     }
                     for group in groups(m, kernel.rows) {
                         if stretch == last {
@@ -191,7 +254,7 @@ impl<T: Gemm> Product<'_, T> {
                             // SAFETY: rows of A.
                             next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
                         }
-                        let (a, a_rows) = match packed_rows {
+                        let (a_at, a_rows) = match packed_rows {
                             // SAFETY: the groups before this one are packed before it.
                             Some(packed) => unsafe {
                                 (packed.add(group.start * a.cols), tile::Rows::Beside(group.len()))
@@ -204,36 +267,44 @@ impl<T: Gemm> Product<'_, T> {
                                 (a.some_rows(group.clone()).at, rows)
                             }
                         };
-                        let (first_row, first_col) = origin(&group);
+                        // One of the operands at most is searched for zeros.
+                        let steps =
+                            self.steps_of_rows(group.clone(), depth.clone(), &mut room.steps);
+                        let c = place(&group);
                         for panel in panels.iter() {
-                            let at = (group.start - first_row) * c_stride + panel.first - first_col;
+                            let (from, c_row) = c.of(group.start, panel);
                             let tile = Tile {
                                 rows: group.len(),
                                 cols: panel.cols,
-                                k: depth.len(),
-                                a,
+                                steps: steps.unwrap_or(panel.steps),
+                                a: a_at,
                                 a_rows,
                                 b: panel.at,
                                 b_row: panel.row,
                                 // SAFETY: inside C, as the group and the panel are.
-                                c: unsafe { c.add(at) },
-                                c_row: c_stride,
+                                c: unsafe { c.at.add(from) },
+                                c_row,
                                 begin: self.begin(stretch, panel.first),
-                                end: self.end(stretch == last, at, c_stride),
+                                end: self.end(stretch == last, from, c_row),
                             };
                             for row in 0..group.len() {
-                                prefetch_to_write(tile.c.wrapping_add(row * c_stride), panel.cols);
+                                prefetch_to_write(tile.c.wrapping_add(row * c_row), panel.cols);
                             }
                             // SAFETY: the views and the packed operands reach as far as the tile, C
                             // is the caller's or scratch, and the processor has the kernel's
                             // instructions.
                             unsafe { (kernel.tile)(&tile) };
+                            if let (Target::Panels, true) = (&target, stretch == last) {
+                                let cols = panel.first..panel.first + panel.cols;
+                                // SAFETY: just written.
+                                let part = unsafe { c.part(from, group.len() * c_row) };
+                                done(group.clone(), cols, part);
+                            }
                         }
                         if let (Target::Groups, true) = (&target, stretch == last) {
-                            let start = (group.start - first_row) * c_stride;
-                            let len = group.len() * c_stride;
-                            // SAFETY: scratch, of whose rows these were just written.
-                            let part = unsafe { std::slice::from_raw_parts(c.add(start), len) };
+                            let from = c.of(group.start, &panels[0]).0;
+                            // SAFETY: just written.
+                            let part = unsafe { c.part(from, group.len() * block.len()) };
                             done(group, block.clone(), part);
                         }
                     }
@@ -293,8 +364,48 @@ impl<T: Gemm> Product<'_, T> {
         }
     }
 
-    /// `cols` columns of B from `first` on, packed to `to` where they don't lie well.
-    fn prepare(&self, depth: Range<usize>, first: usize, cols: usize, to: &mut [T]) -> Panel<T> {
+    /// The steps of a group of rows that aren't 0 throughout, where A has so many zeros that it pays.
+    fn steps_of_rows(
+        &self,
+        group: Range<usize>,
+        depth: Range<usize>,
+        to: &mut [u32],
+    ) -> Option<Steps> {
+        if !self.a.sparse {
+            return None;
+        }
+        let (a, k, lanes) = (self.a.some_cols(depth.clone()), depth.len(), self.kernel.lanes);
+        assert!(k + zeros::SPARE <= to.len(), "no room for the steps");
+        // SAFETY: what is scanned lies inside of A, there is room for the steps, and the processor has
+        // the kernel's instructions.
+        let count = unsafe {
+            if a.col_stride == 1 {
+                let a = a.some_rows(group);
+                (self.kernel.scan_rows)(a.rows, a.at, a.row_stride, k, to.as_mut_ptr())
+            } else if group.len() <= lanes && lanes <= a.rows {
+                // A whole vector around the group.
+                let first = group.start.min(a.rows - lanes);
+                let mask = ((1 << group.len()) - 1) << (group.start - first);
+                let at = a.some_rows(first..a.rows).at;
+                (self.kernel.scan_side)(mask, at, a.col_stride, k, to.as_mut_ptr())
+            } else {
+                return None;
+            }
+        };
+        Some(those_left(k, &to[..count]))
+    }
+
+    /// `cols` columns of B from `first` on, packed to `to` where they don't lie well, and with its
+    /// steps that aren't 0 throughout in `steps`, where B has so many zeros that it pays.
+    fn prepare(
+        &self,
+        depth: Range<usize>,
+        first: usize,
+        cols: usize,
+        to: &mut [T],
+        steps: &mut [u32],
+    ) -> Panel<T> {
+        let (k, mut sparse) = (depth.len(), false);
         let kernel = &self.kernel;
         let width = cols.next_multiple_of(kernel.lanes);
         let (at, row) = match self.b {
@@ -305,6 +416,7 @@ impl<T: Gemm> Product<'_, T> {
             }
             Right::Matrix(b) => {
                 let rows = depth.len();
+                sparse = b.sparse && !self.a.sparse;
                 let b = b.some_rows(depth).some_cols(first..first + cols);
                 let few = self.a.rows <= FEW * kernel.rows || rows <= PAGES;
                 if b.col_stride == 1 && cols == width && (b.row_stride <= NEAR || few) {
@@ -315,8 +427,22 @@ impl<T: Gemm> Product<'_, T> {
                 }
             }
         };
-        Panel { first, cols, at, row }
+        let mut panel = Panel { first, cols, at, row, steps: Steps::All(k) };
+        if sparse {
+            assert!(k + zeros::SPARE <= steps.len(), "no room for the steps");
+            let vectors = width / kernel.lanes;
+            // SAFETY: the panel has k rows of whole vectors, there is room for the steps, and the
+            // processor has the kernel's instructions.
+            let count = unsafe { (kernel.scan_panel)(vectors, at, row, k, steps.as_mut_ptr()) };
+            panel.steps = those_left(k, &steps[..count]);
+        }
+        panel
     }
+}
+
+/// `steps` of k, unless they are so many that it costs less to take all.
+fn those_left(k: usize, steps: &[u32]) -> Steps {
+    if 8 * steps.len() <= 7 * k { Steps::Some(steps.as_ptr(), steps.len()) } else { Steps::All(k) }
 }
 
 /// A stretch of an inner dimension of `k`.

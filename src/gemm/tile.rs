@@ -34,13 +34,22 @@ pub(super) enum Rows {
     Beside(usize),
 }
 
+/// Which steps of the inner dimension a tile takes, in their order.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Steps {
+    /// So many, from the first on.
+    All(usize),
+    /// So many, whose numbers stand here.
+    Some(*const u32, usize),
+}
+
 /// c = end(begin + a·b) for some rows and columns of C.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tile<T> {
     pub rows: usize,
     /// At most a panel's.
     pub cols: usize,
-    pub k: usize,
+    pub steps: Steps,
     /// (rows, k).
     pub a: *const T,
     pub a_rows: Rows,
@@ -143,6 +152,26 @@ unsafe fn whole<S: Simd>(t: &Tile<S::Scalar>) {
     }
 }
 
+/// One step of the inner dimension: sums ← sums + a·b for M elements of A and a row of B.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "as below")]
+unsafe fn step<S: Simd, const M: usize, const V: usize>(
+    sums: &mut [[S; V]; M],
+    a: impl Fn(usize) -> S::Scalar,
+    b: *const S::Scalar,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let row: [S; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
+        for i in 0..M {
+            let a = S::splat(a(i));
+            for v in 0..V {
+                sums[i][v] = a.mul_add(row[v], sums[i][v]);
+            }
+        }
+    }
+}
+
 /// A tile of M rows of V vectors, with a(row, step) to read A by.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "with iterators the sums would lie in memory")]
@@ -163,16 +192,20 @@ unsafe fn registers<S: Simd, const M: usize, const V: usize>(
                 }
             }
         }
-        let mut b = t.b;
-        for p in 0..t.k {
-            let row: [S; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
-            for i in 0..M {
-                let a = S::splat(a(i, p));
-                for v in 0..V {
-                    sums[i][v] = a.mul_add(row[v], sums[i][v]);
+        match t.steps {
+            Steps::All(k) => {
+                let mut b = t.b;
+                for p in 0..k {
+                    step(&mut sums, |i| a(i, p), b);
+                    b = b.add(t.b_row);
                 }
             }
-            b = b.add(t.b_row);
+            Steps::Some(numbers, count) => {
+                for i in 0..count {
+                    let p = *numbers.add(i) as usize;
+                    step(&mut sums, |i| a(i, p), t.b.add(p * t.b_row));
+                }
+            }
         }
         let c = |i: usize, v: usize| t.c.add(i * t.c_row + v * S::LANES);
         if let Begin::Add = t.begin {

@@ -11,6 +11,8 @@ pub struct View<'a, T> {
     pub(super) cols: usize,
     pub(super) row_stride: usize,
     pub(super) col_stride: usize,
+    /// Whether many of its elements are 0.
+    pub(super) sparse: bool,
     borrowed: PhantomData<&'a [T]>,
 }
 
@@ -34,7 +36,23 @@ impl<'a, T> View<'a, T> {
     /// meanwhile.
     #[must_use]
     pub unsafe fn from_raw(at: *const T, rows: usize, cols: usize) -> Self {
-        View { at, rows, cols, row_stride: cols, col_stride: 1, borrowed: PhantomData }
+        View {
+            at,
+            rows,
+            cols,
+            row_stride: cols,
+            col_stride: 1,
+            sparse: false,
+            borrowed: PhantomData,
+        }
+    }
+
+    /// The same with many zeros in it, if `sparse`: a product looks for steps of the inner dimension in
+    /// which all of a tile's elements of this operand are 0, and leaves them out. That changes no
+    /// result as long as the other operand is finite.
+    #[must_use]
+    pub fn sparse(self, sparse: bool) -> Self {
+        View { sparse, ..self }
     }
 
     /// The transpose.

@@ -7,11 +7,10 @@
 
 use super::fused::{GradientUpdate, LAYERS, ParameterGradient};
 use super::loss::SCORES_SUM;
-use super::optimizer::{OPTIMIZER_FUNCTIONS, THIRD_STATE, decayed_word};
+use super::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use super::tile::{Along, Operand, Products, TILES, Tile, Tiling};
 use super::{
-    Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, optimizer, read, read_write,
-    uniform,
+    Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, read, read_write, uniform,
 };
 use crate::optim::Rule;
 use crate::spec::{Bias, Net};
@@ -321,5 +320,5 @@ pub fn sum_update<T: Vector>(
     for part in parts.chunks_exact(w.len()) {
         g.iter_mut().zip(part).for_each(|(g, &part)| *g += part);
     }
-    optimizer::reference(op.rule, step, 0, w, &g, state);
+    RuleStep::new(op.rule, step).apply(0, w, &g, state);
 }

@@ -73,31 +73,46 @@ pub(super) fn constants<T: Real>(rule: Rule, step: &Step) -> [T; 3] {
     [momentum + T::of(step.momentum_change.into()), others[0], others[1]]
 }
 
-/// The CPU reference of [`OPTIMIZER`] on elements `start` and behind of the row of parameters:
-/// w, g: (len), states: (len) where the rule has them.
-pub fn reference<T: Vector>(
+/// The CPU reference of [`OPTIMIZER`]: a rule with what of a step it needs.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleStep<T> {
     rule: Rule,
-    step: &Step,
-    start: usize,
-    w: &mut [T],
-    g: &[T],
-    state: [&mut [T]; 3],
-) {
-    let scalars = |decay: f32| Scalars {
-        lr: T::of(step.lr.into()),
-        decay: T::of(decay.into()),
-        constants: constants(rule, step),
-        corrections: step.corrections.map(|c| T::of(c.into())),
-    };
-    // What is decayed and what isn't, each in a loop of its own.
-    let decayed = rule.decayed.saturating_sub(start).min(w.len());
-    let (w, other_w) = w.split_at_mut(decayed);
-    let (g, other_g) = g.split_at(decayed);
-    let [a, b, c] = state.map(|s| s.split_at_mut(decayed.min(s.len())));
-    if !w.is_empty() {
-        T::update(rule.optimizer, &scalars(rule.decay), w, g, [a.0, b.0, c.0]);
+    /// For what is decayed, and for what isn't.
+    scalars: [Scalars<T>; 2],
+}
+
+impl<T: Vector> RuleStep<T> {
+    /// The update of a step.
+    #[must_use]
+    pub fn new(rule: Rule, step: &Step) -> Self {
+        let scalars = |decay: f32| Scalars {
+            lr: T::of(step.lr.into()),
+            decay: T::of(decay.into()),
+            constants: constants(rule, step),
+            corrections: step.corrections.map(|c| T::of(c.into())),
+        };
+        RuleStep { rule, scalars: [rule.decay, 0.0].map(scalars) }
     }
-    if !other_w.is_empty() {
-        T::update(rule.optimizer, &scalars(0.0), other_w, other_g, [a.1, b.1, c.1]);
+
+    /// The states that the rule has.
+    #[must_use]
+    pub fn state_slots(&self) -> usize {
+        self.rule.optimizer.state_slots()
+    }
+
+    /// The step on elements `start` and behind of the row of parameters: w, g: (len), states: (len)
+    /// where the rule has them.
+    pub fn apply(&self, start: usize, w: &mut [T], g: &[T], state: [&mut [T]; 3]) {
+        // What is decayed and what isn't, each in a loop of its own.
+        let decayed = self.rule.decayed.saturating_sub(start).min(w.len());
+        let (w, other_w) = w.split_at_mut(decayed);
+        let (g, other_g) = g.split_at(decayed);
+        let [a, b, c] = state.map(|s| s.split_at_mut(decayed.min(s.len())));
+        if !w.is_empty() {
+            T::update(self.rule.optimizer, &self.scalars[0], w, g, [a.0, b.0, c.0]);
+        }
+        if !other_w.is_empty() {
+            T::update(self.rule.optimizer, &self.scalars[1], other_w, other_g, [a.1, b.1, c.1]);
+        }
     }
 }

@@ -9,7 +9,8 @@ use crate::kernels::dense::Dense;
 use crate::kernels::fused::{ParameterGradient, Rows};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::mixed::{Mixed, Update};
-use crate::kernels::{Access, Step, optimizer};
+use crate::kernels::optimizer::RuleStep;
+use crate::kernels::{Access, Step};
 use crate::optim::Rule;
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -166,7 +167,7 @@ impl Replay<'_> {
             false => Vec::new(),
         });
         let [first, second, third] = &mut states;
-        optimizer::reference(rule, step, start, &mut w, g, [first, second, third]);
+        RuleStep::new(rule, step).apply(start, &mut w, g, [first, second, third]);
         w
     }
 

@@ -86,7 +86,8 @@ impl<T: Gemm> Pass<'_, T> {
             let (delta, a) = (self.read(delta, block), self.read(input, block));
             let rows = block.len();
             let delta_columns = View::new(delta, rows, n).transposed();
-            let inputs = Right::Matrix(View::new(a, rows, k));
+            let sparse = self.caches.is_sparse(input);
+            let inputs = Right::Matrix(View::new(a, rows, k).sparse(sparse));
             let begin = if add { Begin::Add } else { Begin::Zero };
             let g = partial.pointer(self.memory, chunk, layer.weight);
             // SAFETY: the chunk is this piece's.
@@ -250,8 +251,9 @@ impl<T: Gemm> Pass<'_, T> {
         let begin =
             whole_bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[units.clone()], sign));
         let end = if is_relu_in_place(layer) { End::Relu } else { End::Store };
-        let a = View::new(self.read(input, &block), block.len(), k);
-        let w = match self.caches.packed.get(layer.weight, units.clone()) {
+        let sparse = self.caches.is_sparse(input);
+        let a = View::new(self.read(input, &block), block.len(), k).sparse(sparse);
+        let w = match self.caches.packed.get(self.memory, layer.weight, units.clone()) {
             Some(packed) => Right::Packed(packed, units.len()),
             None => {
                 let w = View::new(self.whole(layer.weight), n, k);

@@ -1,9 +1,10 @@
-//! A batch's inputs, for each thread its own.
+//! A batch's inputs: whether they are worth searching for zeros, and for each thread its own.
 //!
 //! Where every thread has some units of the first layer, it needs all of X, for the outputs and again
 //! for the gradient. What another processor wrote takes longer to come than to be gathered again.
 
 use super::fused::goes_by_units;
+use crate::data::Samples;
 use crate::gemm::Aligned;
 use crate::kernels::fused::{Reach, Rows};
 use crate::program::{Op, Program};
@@ -16,6 +17,26 @@ const MOST_THREADS: usize = 4;
 
 /// Numbers of X beyond which a copy is felt in memory, and gathering isn't in time.
 const LARGEST: usize = 1 << 20;
+
+/// Whether products should look for zeros in X, as measured on rows from all over the data set: whether
+/// at least a quarter of the columns are 0 in all of so many rows as a product takes at once.
+pub(super) fn has_many_zeros(samples: &Samples) -> bool {
+    const GROUP: usize = 8;
+    const ROWS: usize = 32 * GROUP;
+    let (features, affine) = (&samples.features, &samples.affine);
+    let (rows, cols) = (samples.rows(), features.cols());
+    if rows == 0 {
+        return false;
+    }
+    let is_zero = |row: usize, col: usize| {
+        (features.value(row, col) - affine.shift[col]) * affine.scale[col] == 0.0
+    };
+    let looked_at: Vec<usize> = (0..ROWS).map(|i| i * rows / ROWS).collect();
+    let zero_columns = |group: &[usize]| {
+        (0..cols).filter(|&col| group.iter().all(|&row| is_zero(row, col))).count()
+    };
+    4 * looked_at.chunks(GROUP).map(zero_columns).sum::<usize>() >= cols * ROWS / GROUP
+}
 
 /// X of all threads but the first, which has the program's tensor.
 #[derive(Debug)]

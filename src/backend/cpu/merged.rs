@@ -12,6 +12,7 @@ use crate::kernels::fused::ParameterGradient;
 use crate::kernels::gradient::{self, GradientParts, SumUpdate};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Form};
+use crate::kernels::optimizer::RuleStep;
 use crate::kernels::output::{self, Output};
 use crate::kernels::{Step, activation, gather, loss, sums};
 use crate::tensor::TensorId;
@@ -163,11 +164,12 @@ fn update_units<T: Gemm>(
     memory: &Shared<'_, T>,
     units: Range<usize>,
 ) {
+    let rule = RuleStep::new(op.rule, step);
     unit_gradients(layer, step.rows as usize, memory, units, |w, range, gradient| {
         // SAFETY: these units' parameters and their state belong to this piece.
         // The rule has no third state.
         let [first, second] = op.state;
-        unsafe { take_step(op.rule, [first, second, second], step, memory, w, range, gradient) };
+        unsafe { take_step(&rule, [first, second, second], memory, w, range, gradient) };
     });
 }
 

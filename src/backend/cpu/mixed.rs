@@ -9,6 +9,7 @@ use crate::data::Samples;
 use crate::gemm::Gemm;
 use crate::kernels::dense::Dense;
 use crate::kernels::mixed::{Mixed, SCALE_STATE, Update, next_scale};
+use crate::kernels::optimizer::RuleStep;
 use crate::kernels::{Step, gather};
 use crate::precision::{OVERFLOW, Precision};
 use crate::tensor::TensorId;
@@ -136,13 +137,13 @@ impl<T: Gemm> Run<'_, '_, T> {
         let (layer, [scale, ..]) = (&op.gradient, self.state(op.loss_scale));
         let [first, second] = op.state;
         let state = [first, second, second];
-        let memory = self.memory;
-        let rows = self.step.rows as usize;
+        let (memory, rows) = (self.memory, self.step.rows as usize);
+        let step = RuleStep::new(op.rule, self.step);
         merged::unit_gradients(layer, rows, memory, units.clone(), |w, range, gradient| {
             gradient.iter_mut().for_each(|g| *g = *g / scale);
             // SAFETY: these units' parameters and their state belong to this piece, and the rule
             // has no third state.
-            unsafe { take_step(op.rule, state, self.step, memory, w, range, gradient) };
+            unsafe { take_step(&step, state, memory, w, range, gradient) };
         });
         let k = self.cols(layer.input);
         let range = units.start * k..units.end * k;

@@ -45,9 +45,17 @@ pub struct Cpu<T> {
     packed: Packed<T>,
     partial: Option<Partial<T>>,
     inputs: Option<Inputs<T>>,
-    data: HashMap<DataId, Arc<Samples>>,
+    data: HashMap<DataId, Data>,
     /// Uploads so far.
     uploads: usize,
+}
+
+/// An uploaded data set.
+#[derive(Debug)]
+struct Data {
+    samples: Arc<Samples>,
+    /// Whether products should look for zeros in its features.
+    sparse: bool,
 }
 
 /// What the fused ops have beside the program's tensors.
@@ -58,6 +66,15 @@ struct Caches<'a, T> {
     partial: Option<&'a Partial<T>>,
     /// Where a step has each thread's own inputs, if it can.
     inputs: Option<&'a Inputs<T>>,
+    /// X, if it has so many zeros that products should look for them.
+    sparse: Option<TensorId>,
+}
+
+impl<T> Caches<'_, T> {
+    /// Whether a product should look for zeros in a tensor.
+    fn is_sparse(&self, tensor: TensorId) -> bool {
+        self.sparse == Some(tensor)
+    }
 }
 
 /// Below this, a step is done sooner by one thread than shared out, and the more so where other
@@ -86,7 +103,7 @@ impl<T: Gemm> Cpu<T> {
             team,
             program: Arc::default(),
             buffers: Vec::new(),
-            packed: Packed::new(&Program::default()),
+            packed: Packed::new(&Program::default(), false),
             partial: None,
             inputs: None,
             data: HashMap::new(),
@@ -124,8 +141,8 @@ impl<T: Gemm> Backend for Cpu<T> {
             .help("choose a smaller --batch-size or smaller --layers"));
         }
         self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
-        self.packed = Packed::new(&program);
         self.partial = Partial::new(&program);
+        self.packed = Packed::new(&program, self.partial.is_none());
         self.inputs = Inputs::new(&program, self.team.threads());
         self.program = program.clone();
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
@@ -134,7 +151,8 @@ impl<T: Gemm> Backend for Cpu<T> {
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         let id = DataId(self.uploads);
         self.uploads += 1;
-        self.data.insert(id, samples);
+        let sparse = inputs::has_many_zeros(&samples);
+        self.data.insert(id, Data { samples, sparse });
         Ok(id)
     }
 
@@ -148,10 +166,12 @@ impl<T: Gemm> Backend for Cpu<T> {
         if t.role == Role::Parameter {
             self.packed.fresh = false;
         }
-        let to = self.buffers[t.buffer][t.offset..].iter_mut();
+        let to = &mut self.buffers[t.buffer][t.offset..];
+        let order = self.packed.order(tensor);
+        let mut put = |i: usize, x: f64| to[order.as_ref().map_or(i, |order| order(i))] = T::of(x);
         match values {
-            Values::F32(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x.into())),
-            Values::F64(v) => to.zip(v).for_each(|(to, &x)| *to = T::of(x)),
+            Values::F32(v) => v.iter().enumerate().for_each(|(i, &x)| put(i, x.into())),
+            Values::F64(v) => v.iter().enumerate().for_each(|(i, &x)| put(i, x)),
         }
         if t.precision != Precision::F32 {
             let written = &mut self.buffers[t.buffer][t.offset..t.offset + values.len()];
@@ -161,7 +181,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        let Some(samples) = self.data.get(&data) else { return Err(forgotten()) };
+        let Some(Data { samples, sparse }) = self.data.get(&data) else { return Err(forgotten()) };
         let rows = steps.iter().map(|step| step.rows as usize).max().unwrap_or(0);
         let each = self.program.ops[ops.clone()].iter();
         let flops: f64 = each.map(|op| self.program.flops(op, rows)).sum();
@@ -178,7 +198,12 @@ impl<T: Gemm> Backend for Cpu<T> {
         let whole = passes && updates;
         let partial = self.partial.as_ref().filter(|_| whole);
         let inputs = self.inputs.as_ref().filter(|_| whole);
-        let caches = Caches { packed, partial, inputs };
+        let x = run.iter().find_map(|op| match op {
+            Op::Rows(rows) => Some(rows.x),
+            _ => None,
+        });
+        let sparse = x.filter(|_| *sparse);
+        let caches = Caches { packed, partial, inputs, sparse };
         // Ops that change weights and don't keep the packed ones up to date.
         let changes = run.iter().any(|op| {
             matches!(
@@ -210,10 +235,12 @@ impl<T: Gemm> Backend for Cpu<T> {
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         check_length(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
-        let from = self.buffers[t.buffer][t.offset..].iter();
+        let from = &self.buffers[t.buffer][t.offset..];
+        let order = self.packed.order(tensor);
+        let get = |i: usize| from[order.as_ref().map_or(i, |order| order(i))].double();
         match values {
-            ValuesMut::F32(v) => v.iter_mut().zip(from).for_each(|(v, x)| *v = x.double() as f32),
-            ValuesMut::F64(v) => v.iter_mut().zip(from).for_each(|(v, x)| *v = x.double()),
+            ValuesMut::F32(v) => v.iter_mut().enumerate().for_each(|(i, x)| *x = get(i) as f32),
+            ValuesMut::F64(v) => v.iter_mut().enumerate().for_each(|(i, x)| *x = get(i)),
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::merged;
 use super::mixed;
 use super::norm;
 use super::team::Worker;
-use super::update;
+use super::update::{LayerUpdate, take_step};
 use crate::data::Samples;
 use crate::gemm::Gemm;
 use crate::kernels::combine::{self, Factors};
@@ -15,6 +15,7 @@ use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
+use crate::kernels::optimizer::RuleStep;
 use crate::kernels::{
     Step, activation, augment, average, collect, direction, dropout, embed, gather, loss, max_norm,
     mixup, nonfinite, random, softmax, sums, vector_norm,
@@ -208,11 +209,12 @@ pub(super) fn run<T: Gemm>(
             });
         }
         Op::Update { rule, w, g, state, from } => {
+            let step = RuleStep::new(*rule, step);
             each_block(cols(*w) - from, 1, PIECE, &|_, range| {
                 let range = from + range.start..from + range.end;
                 let g = part(*g, range.clone());
                 // SAFETY: no other piece has this range.
-                unsafe { update::take_step(*rule, *state, step, memory, *w, range, g) };
+                unsafe { take_step(&step, *state, memory, *w, range, g) };
             });
         }
         Op::Add { y, x } => each_piece(cols(*x), &|_, range| {
@@ -258,10 +260,14 @@ pub(super) fn run<T: Gemm>(
             Pass { op, data, step, memory, caches, thread: worker.index() }.run(worker);
         }
         Op::GradientUpdate(op) => {
+            let step = &RuleStep::new(op.rule, step);
             let units = |layer: usize| cols(op.layers[layer].delta);
             let step_on = |layer: usize, pieces: Range<usize>| {
                 let units = units_of(units(layer), pieces);
-                update::gradient_update(op, layer, units, step, memory, caches, worker.index());
+                let (layer, thread) = (&op.layers[layer], worker.index());
+                let update = LayerUpdate { op, layer, step, rows, memory, caches, thread };
+                // SAFETY: other pieces have other units.
+                unsafe { update.run(units) };
             };
             // The scores are a group of their own, of one piece.
             let layers = op.layers.len();

@@ -1,7 +1,10 @@
 //! Weights in the order in which the fused forward pass reads them: W_lᵀ, packed.
 //!
 //! They are packed whenever weights have changed from outside of the fused step, which keeps them
-//! up to date itself while the new weights are in cache.
+//! up to date itself while the new weights are in cache. Those of the first layer, which the backward
+//! pass doesn't need, have no second form where all ops can do with this one: they and all that goes
+//! with them number by number, such as the optimiser's state, lie in this order in the program's own
+//! buffers.
 
 use super::memory::Shared;
 use super::team::Worker;
@@ -14,6 +17,7 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(super) struct Packed<T> {
     layers: Vec<Layer<T>>,
+    in_place: Option<InPlace>,
     /// Whether they are those of the parameters.
     pub(super) fresh: bool,
 }
@@ -21,6 +25,56 @@ pub(super) struct Packed<T> {
 /// Weights beyond which a layer isn't kept packed: a product with so many packs them in no time that
 /// could be felt, and a second copy of them could.
 const LARGEST: usize = 1 << 22;
+
+/// Weights that lie packed in the program's own buffers.
+#[derive(Debug)]
+struct InPlace {
+    weight: TensorId,
+    /// Units and inputs.
+    shape: [usize; 2],
+    /// Where they begin among all parameters.
+    offset: usize,
+    /// The tensors that have a number for each parameter, all in this order.
+    like_parameters: Vec<TensorId>,
+}
+
+impl InPlace {
+    /// The first layer's weights, if no op of `program` needs them in rows.
+    fn new<T: Gemm>(program: &Program) -> Option<Self> {
+        let mut like_parameters = Vec::new();
+        let mut first = None;
+        for op in &program.ops {
+            match op {
+                Op::Rows(rows) if rows.from == 0 => {
+                    first = rows.layers.first();
+                    like_parameters.push(rows.parameters);
+                }
+                Op::GradientUpdate(op) => {
+                    like_parameters.push(op.parameters);
+                    like_parameters.extend(&op.state[..op.rule.optimizer.state_slots()]);
+                }
+                Op::Average { w, average, .. } => like_parameters.extend([w, average]),
+                Op::Swap { a, b } => like_parameters.extend([a, b]),
+                Op::Accumulate { .. } => {}
+                _ => return None,
+            }
+        }
+        let layer = first.filter(|layer| layer.delta.is_some())?;
+        let [parameters, ..] = like_parameters[..] else { return None };
+        let len = |id: TensorId| program.range(id, 0).len();
+        let (t, all) = (program.tensor(layer.weight), program.tensor(parameters));
+        let (weights, inputs) = (len(layer.weight), t.cols);
+        let shape = [weights / inputs, inputs];
+        like_parameters.sort();
+        like_parameters.dedup();
+        let fits = weights <= LARGEST
+            && gemm::packed_len::<T>([inputs, shape[0]]) == weights
+            && t.buffer == all.buffer
+            && like_parameters.iter().all(|&id| len(id) == len(parameters));
+        let offset = t.offset - all.offset;
+        fits.then_some(InPlace { weight: layer.weight, shape, offset, like_parameters })
+    }
+}
 
 #[derive(Debug)]
 struct Layer<T> {
@@ -40,7 +94,8 @@ unsafe impl<T: Sync> Sync for Packed<T> {}
 
 impl<T: Gemm> Packed<T> {
     /// Room for the weights that the fused ops of `program` read.
-    pub(super) fn new(program: &Program) -> Self {
+    pub(super) fn new(program: &Program, in_place: bool) -> Self {
+        let in_place = if in_place { InPlace::new::<T>(program) } else { None };
         let rows = program.ops.iter().find_map(|op| match op {
             Op::Rows(rows) => Some(rows),
             _ => None,
@@ -54,12 +109,50 @@ impl<T: Gemm> Packed<T> {
         };
         let small = |weight: &TensorId| program.range(*weight, 0).len() <= LARGEST;
         let weights = rows.into_iter().flat_map(|rows| rows.layers.iter().map(|l| l.weight));
-        let layers = weights.filter(small).map(layer);
-        Packed { layers: layers.collect(), fresh: false }
+        let lies_packed =
+            |weight: &TensorId| in_place.as_ref().is_some_and(|p| p.weight == *weight);
+        let layers = weights.filter(|w| small(w) && !lies_packed(w)).map(layer).collect();
+        Packed { layers, in_place, fresh: false }
+    }
+
+    /// Whether a weight tensor lies packed in the program's own buffer.
+    pub(super) fn is_in_place(&self, weight: TensorId) -> bool {
+        self.in_place.as_ref().is_some_and(|p| p.weight == weight)
+    }
+
+    /// Where element `i` of a tensor lies in it.
+    pub(super) fn order(&self, tensor: TensorId) -> Option<impl Fn(usize) -> usize> {
+        let p = self.in_place.as_ref()?;
+        let offset = if tensor == p.weight {
+            0
+        } else if p.like_parameters.contains(&tensor) {
+            p.offset
+        } else {
+            return None;
+        };
+        let ([n, k], panel) = (p.shape, gemm::panel_cols::<T>());
+        Some(move |i: usize| {
+            if !(offset..offset + n * k).contains(&i) {
+                return i;
+            }
+            let (unit, input) = ((i - offset) / k, (i - offset) % k);
+            let first = unit - unit % panel;
+            offset + first * k + input * panel.min(n - first) + unit % panel
+        })
     }
 
     /// The packed form of some units of `weight`, which begin with a panel; none for a large layer.
-    pub(super) fn get(&self, weight: TensorId, units: Range<usize>) -> Option<&[T]> {
+    pub(super) fn get<'a>(
+        &'a self,
+        memory: &'a Shared<'_, T>,
+        weight: TensorId,
+        units: Range<usize>,
+    ) -> Option<&'a [T]> {
+        if let Some(p) = self.in_place.as_ref().filter(|p| p.weight == weight) {
+            let k = p.shape[1];
+            // SAFETY: weights are only read while the ops run that read them here.
+            return Some(unsafe { memory.read(weight, units.start * k..units.end * k) });
+        }
         let layer = self.layer(weight)?;
         let [n, k] = layer.shape;
         let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
@@ -101,5 +194,67 @@ impl<T: Gemm> Packed<T> {
 
     fn layer(&self, weight: TensorId) -> Option<&Layer<T>> {
         self.layers.iter().find(|layer| layer.weight == weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::loss::Loss;
+    use crate::optim::{Averaging, Optimizer};
+    use crate::plan::{self, Fusion, Purpose};
+    use crate::spec::{Net, Spec};
+    use crate::tensor::Role;
+
+    fn spec(inputs: usize, units: usize) -> Spec {
+        let net = Net::new(inputs).layer(units, Activation::Relu).layer(3, Activation::Identity);
+        Spec::new(net, Loss::SquaredError).optimizer(Optimizer::ALL[4])
+    }
+
+    fn program(spec: &Spec) -> Program {
+        plan::plan(spec, 8, Purpose::Train, Fusion::Blocks).program
+    }
+
+    #[test]
+    fn numbers_lie_where_the_packed_form_has_them() {
+        let (inputs, units) = (7, 80);
+        let program =
+            program(&Spec { averaging: Averaging::Ema { decay: 0.9 }, ..spec(inputs, units) });
+        let packed = Packed::<f32>::new(&program, true);
+        let find =
+            |name: &str| TensorId(program.tensors.iter().position(|t| t.name == name).unwrap());
+        let weight = find("layers.0.weight");
+        assert!(packed.is_in_place(weight) && !packed.is_in_place(find("layers.1.weight")));
+        let numbers = Vec::from_iter((0..inputs * units).map(|i| i as f32));
+        let mut to = vec![0.0; numbers.len()];
+        let w = View::new(&numbers, units, inputs).transposed();
+        // SAFETY: the packed form belongs to this test.
+        unsafe { gemm::pack(w, 0..inputs, 0..units, to.as_mut_ptr()) };
+        let order = packed.order(weight).unwrap();
+        assert!((0..to.len()).all(|i| to[order(i)] == numbers[i]));
+        // Whatever has a number for each parameter, in the same order; nothing else.
+        let p = packed.in_place.as_ref().unwrap();
+        let weights = p.offset..p.offset + numbers.len();
+        for (id, t) in program.tensors.iter().enumerate() {
+            let all = matches!(t.role, Role::State | Role::Parameter) && t.cols > numbers.len();
+            assert_eq!(p.like_parameters.contains(&TensorId(id)), all, "{}", t.name);
+            if let Some(of_all) = packed.order(TensorId(id)).filter(|_| all) {
+                for i in 0..t.cols {
+                    let inside = weights.contains(&i).then(|| p.offset + order(i - p.offset));
+                    assert_eq!(of_all(i), inside.unwrap_or(i), "{}", t.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_that_an_op_needs_in_rows_do_not_lie_packed() {
+        let in_place = |spec: &Spec| Packed::<f32>::new(&program(spec), true).in_place.is_some();
+        assert!(in_place(&spec(7, 32)));
+        assert!(!in_place(&spec(7, 33)), "no whole vectors");
+        assert!(!in_place(&Spec { max_norm: Some(1.0), ..spec(7, 32) }));
+        assert!(!in_place(&Spec { plan: crate::spec::PlanKind::Plain, ..spec(7, 32) }));
+        assert!(!in_place(&spec(1 << 17, 64)), "too large");
     }
 }

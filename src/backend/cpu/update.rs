@@ -4,109 +4,179 @@
 use super::Caches;
 use super::fused::blocks_of;
 use super::memory::Shared;
+use super::partial::Partial;
 use crate::gemm::{self, Gemm, Right, Scratch, View};
-use crate::kernels::fused::GradientUpdate;
-use crate::kernels::{Step, optimizer, sums};
-use crate::optim::Rule;
+use crate::kernels::fused::{GradientUpdate, ParameterGradient};
+use crate::kernels::optimizer::RuleStep;
+use crate::kernels::sums;
 use crate::tensor::TensorId;
 use crate::vector::prefetch_far;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// The gradients of some units' weights and biases, and the optimiser's step on them.
-pub(super) fn gradient_update<T: Gemm>(
-    op: &GradientUpdate,
-    layer: usize,
-    units: Range<usize>,
-    step: &Step,
-    memory: &Shared<'_, T>,
-    caches: Caches<'_, T>,
-    thread: usize,
-) {
-    let Caches { packed, partial, inputs } = caches;
-    thread_local! {
-        static GRADIENT: RefCell<Scratch> = RefCell::default();
-    }
-    let layer = &op.layers[layer];
-    let program = memory.program();
-    let rows = step.rows as usize;
-    let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
-    // SAFETY, for all of this function: δ and inputs are only read, and other pieces have other units.
-    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
-    let update = |w: TensorId, range: Range<usize>, g: &[T]| {
-        // SAFETY: these units' parameters and their state belong to this piece.
-        unsafe { take_step(op.rule, op.state, step, memory, w, range, g) };
-    };
+thread_local! {
+    static GRADIENT: RefCell<Scratch> = RefCell::default();
+}
 
-    if let Some(partial) = partial.filter(|partial| partial.pays(rows)) {
+/// Where the update of one layer finds what it needs.
+pub(super) struct LayerUpdate<'a, T> {
+    pub op: &'a GradientUpdate,
+    pub layer: &'a ParameterGradient,
+    /// The step that the optimiser takes, over so many rows.
+    pub step: &'a RuleStep<T>,
+    pub rows: usize,
+    pub memory: &'a Shared<'a, T>,
+    pub caches: Caches<'a, T>,
+    /// Which of the team's threads this is.
+    pub thread: usize,
+}
+
+impl<T: Gemm> LayerUpdate<'_, T> {
+    /// The gradients of some units' weights and biases, and the optimiser's step on them.
+    ///
+    /// # Safety
+    /// Other pieces have other units.
+    pub(super) unsafe fn run(&self, units: Range<usize>) {
+        if let Some(partial) = self.caches.partial.filter(|partial| partial.pays(self.rows)) {
+            self.sum_chunks(partial, units);
+            return;
+        }
+        if self.caches.packed.is_in_place(self.layer.weight) {
+            self.packed_weights(&units);
+        } else {
+            self.weights(&units);
+        }
+        if let Some((bias, sign)) = self.layer.bias {
+            let n = self.cols(self.layer.delta);
+            GRADIENT.with_borrow_mut(|gradient| {
+                let g = gradient.numbers::<T>(units.len());
+                sums::some_columns(n, units.clone(), T::of(sign.into()), self.deltas(), g);
+                self.update(bias, units, g);
+            });
+        }
+    }
+
+    /// By the gradients of chunks of the batch, which the pass over rows has left.
+    fn sum_chunks(&self, partial: &Partial<T>, units: Range<usize>) {
+        let (weight, k) = (self.layer.weight, self.cols(self.layer.input));
+        let tensors = [
+            Some((weight, units.start * k..units.end * k)),
+            self.layer.bias.map(|(bias, _)| (bias, units.clone())),
+        ];
         GRADIENT.with_borrow_mut(|gradient| {
-            let weights = units.start * k..units.end * k;
-            for (tensor, range) in
-                [Some((layer.weight, weights)), layer.bias.map(|(bias, _)| (bias, units.clone()))]
-                    .into_iter()
-                    .flatten()
-            {
+            for (tensor, range) in tensors.into_iter().flatten() {
                 let g = gradient.numbers(range.len());
-                partial.sum(memory, rows, tensor, range.clone(), g);
-                update(tensor, range, g);
+                partial.sum(self.memory, self.rows, tensor, range.clone(), g);
+                self.update(tensor, range, g);
             }
-            packed.part(memory, layer.weight, units, 0..k);
         });
-        return;
+        self.caches.packed.part(self.memory, weight, units, 0..k);
     }
-    let delta = read(layer.delta);
-    let input = match inputs.and_then(|inputs| inputs.of(layer.input, thread, rows)) {
-        // SAFETY: this thread's, and not written now.
-        Some((at, len)) => unsafe { std::slice::from_raw_parts(at, len) },
-        None => read(layer.input),
-    };
-    let inputs = Right::Matrix(View::new(input, rows, k));
-    // Whether weights and state are more than a core's cache holds from step to step.
-    let streams = n * k > (1 << 16);
-    let panel = gemm::panel_cols::<T>();
-    for units in blocks_of(units.clone(), gemm::rows_at_once(rows).next_multiple_of(panel)) {
-        let delta_columns = View::new(delta, rows, n).transposed().some_rows(units.clone());
-        let weights = |unit: usize, cols: &Range<usize>| {
-            let first = (units.start + unit) * k;
-            first + cols.start..first + cols.end
-        };
-        let soon = |some: Range<usize>, cols: Range<usize>| {
-            // What the optimiser's step will read arrives while the product is computed.
-            for range in some.filter(|_| streams).map(|unit| weights(unit, &cols)) {
-                let offset = program.tensor(layer.weight).offset;
-                // SAFETY: as above.
-                prefetch_far(unsafe { memory.read(layer.weight, range.clone()) });
-                for state in op.state.iter().take(op.rule.optimizer.state_slots()) {
-                    let range = offset + range.start..offset + range.end;
-                    prefetch_far(unsafe { memory.read(*state, range) });
+
+    /// The weights of some units: δᵀ A by blocks, each followed by the step on it.
+    fn weights(&self, units: &Range<usize>) {
+        let (weight, packed) = (self.layer.weight, self.caches.packed);
+        let (n, k) = (self.cols(self.layer.delta), self.cols(self.layer.input));
+        let rows = self.rows;
+        let panel = gemm::panel_cols::<T>();
+        for units in blocks_of(units.clone(), gemm::rows_at_once(rows).next_multiple_of(panel)) {
+            let delta_columns =
+                View::new(self.deltas(), rows, n).transposed().some_rows(units.clone());
+            let weights = |unit: usize, cols: &Range<usize>| {
+                let first = (units.start + unit) * k;
+                first + cols.start..first + cols.end
+            };
+            let soon = |some: Range<usize>, cols: Range<usize>| {
+                some.for_each(|unit| self.ask(weights(unit, &cols)));
+            };
+            let mut packed_units = 0;
+            let done = |some: Range<usize>, cols: Range<usize>, g: &[T]| {
+                for (unit, g) in some.clone().zip(g.chunks_exact(cols.len())) {
+                    self.update(weight, weights(unit, &cols), g);
                 }
-            }
-        };
-        let mut packed_units = 0;
-        let done = |some: Range<usize>, cols: Range<usize>, g: &[T]| {
-            for (unit, g) in some.clone().zip(g.chunks_exact(cols.len())) {
-                update(layer.weight, weights(unit, &cols), g);
-            }
-            // Whole panels of the new weights, while they are in cache.
-            if some.start == 0 {
-                packed_units = 0;
-            }
-            let whole =
-                if some.end == units.len() { some.end } else { some.end - some.end % panel };
-            if whole > packed_units {
-                let new = units.start + packed_units..units.start + whole;
-                packed.part(memory, layer.weight, new, cols);
-                packed_units = whole;
-            }
-        };
-        gemm::in_blocks(delta_columns, inputs, soon, done);
+                // Whole panels of the new weights, while they are in cache.
+                if some.start == 0 {
+                    packed_units = 0;
+                }
+                let whole =
+                    if some.end == units.len() { some.end } else { some.end - some.end % panel };
+                if whole > packed_units {
+                    let new = units.start + packed_units..units.start + whole;
+                    packed.part(self.memory, weight, new, cols);
+                    packed_units = whole;
+                }
+            };
+            gemm::in_blocks(delta_columns, Right::Matrix(self.inputs()), soon, done);
+        }
     }
-    if let Some((bias, sign)) = layer.bias {
-        GRADIENT.with_borrow_mut(|gradient| {
-            let g = gradient.numbers::<T>(units.len());
-            sums::some_columns(n, units.clone(), T::of(sign.into()), delta, g);
-            update(bias, units, g);
-        });
+
+    /// The same where the weights lie packed, that is in panels of Wᵀ: Aᵀ δ by panels.
+    fn packed_weights(&self, units: &Range<usize>) {
+        let (n, k) = (self.cols(self.layer.delta), self.cols(self.layer.input));
+        let panel = gemm::panel_cols::<T>();
+        let weights = |inputs: &Range<usize>, some: &Range<usize>| {
+            let first = (units.start + some.start) * k + inputs.start * some.len();
+            first..first + inputs.len() * some.len()
+        };
+        let soon = |inputs: Range<usize>, some: Range<usize>| {
+            for first in some.clone().step_by(panel) {
+                self.ask(weights(&inputs, &(first..(first + panel).min(some.end))));
+            }
+        };
+        let done = |inputs: Range<usize>, some: Range<usize>, g: &[T]| {
+            self.update(self.layer.weight, weights(&inputs, &some), g);
+        };
+        let rows = self.rows;
+        let deltas = View::new(self.deltas(), rows, n).some_cols(units.clone());
+        gemm::in_panels(self.inputs().transposed(), Right::Matrix(deltas), soon, done);
+    }
+
+    /// What the step on some weights will read arrives while their gradient is computed, if they are more
+    /// than a core's cache holds from step to step.
+    fn ask(&self, range: Range<usize>) {
+        let (program, weight) = (self.memory.program(), self.layer.weight);
+        if program.range(weight, 0).len() <= 1 << 16 {
+            return;
+        }
+        let offset = program.tensor(weight).offset;
+        // SAFETY: these units' parameters and their state belong to this piece.
+        prefetch_far(unsafe { self.memory.read(weight, range.clone()) });
+        for state in self.op.state.iter().take(self.op.rule.optimizer.state_slots()) {
+            let range = offset + range.start..offset + range.end;
+            // SAFETY: as above.
+            prefetch_far(unsafe { self.memory.read(*state, range) });
+        }
+    }
+
+    /// The optimiser's step on a part of a parameter tensor that belongs to this piece.
+    fn update(&self, w: TensorId, range: Range<usize>, g: &[T]) {
+        // SAFETY: the parameters of these units, and their state, belong to this piece.
+        unsafe { take_step(self.step, self.op.state, self.memory, w, range, g) };
+    }
+
+    /// δ: (B, n_l).
+    fn deltas(&self) -> &[T] {
+        let len = self.rows * self.cols(self.layer.delta);
+        // SAFETY: only read.
+        unsafe { self.memory.read(self.layer.delta, 0..len) }
+    }
+
+    /// A_{l−1}: (B, n_{l−1}).
+    fn inputs(&self) -> View<'_, T> {
+        let (input, rows) = (self.layer.input, self.rows);
+        let k = self.cols(input);
+        let own = self.caches.inputs.and_then(|inputs| inputs.of(input, self.thread, rows));
+        let a = match own {
+            // SAFETY: this thread's, and not written now.
+            Some((at, len)) => unsafe { std::slice::from_raw_parts(at, len) },
+            // SAFETY: only read.
+            None => unsafe { self.memory.read(input, 0..rows * k) },
+        };
+        View::new(a, rows, k).sparse(self.caches.is_sparse(input))
+    }
+
+    fn cols(&self, id: TensorId) -> usize {
+        self.memory.program().tensor(id).cols
     }
 }
 
@@ -115,9 +185,8 @@ pub(super) fn gradient_update<T: Gemm>(
 /// # Safety
 /// No other piece of the current op reads or writes this part of the parameters or its state.
 pub(super) unsafe fn take_step<T: Gemm>(
-    rule: Rule,
+    step: &RuleStep<T>,
     state: [TensorId; 3],
-    step: &Step,
     memory: &Shared<'_, T>,
     w: TensorId,
     range: Range<usize>,
@@ -126,12 +195,12 @@ pub(super) unsafe fn take_step<T: Gemm>(
     // State lies at the same places as the parameters.
     let offset = memory.program().tensor(w).offset;
     let state = |slot: usize| {
-        let used = rule.optimizer.state_slots() > slot;
+        let used = step.state_slots() > slot;
         let range = if used { offset + range.start..offset + range.end } else { 0..0 };
         // SAFETY: the caller's; the states are different tensors.
         unsafe { memory.write(state[slot], range) }
     };
     // SAFETY: the caller's.
     let w = unsafe { memory.write(w, range.clone()) };
-    optimizer::reference(rule, step, offset + range.start, w, g, [state(0), state(1), state(2)]);
+    step.apply(offset + range.start, w, g, [state(0), state(1), state(2)]);
 }

@@ -1,0 +1,95 @@
+//! Steps of the inner dimension that a product leaves out, because one operand is 0 there throughout
+//! a tile: the blank borders of images, and most columns of what was a category.
+
+use super::simd::Simd;
+use num_traits::Zero;
+
+/// Lists the steps in which an operand isn't 0 throughout, and tells how many these are: its rows or
+/// its vectors in a row; where it begins, the distance of its rows, the number of steps, and where to
+/// write, with room for [`SPARE`] more than there are steps.
+///
+/// # Safety
+/// The pointers reach that far, and the processor has the instructions.
+pub(super) type Scan<T> = unsafe fn(usize, *const T, usize, usize, *mut u32) -> usize;
+
+/// The same for elements that lie beside each other in a vector: those whose bit is set in the mask.
+///
+/// # Safety
+/// As above, for a whole vector in every step.
+pub(super) type SideScan<T> = unsafe fn(u32, *const T, usize, usize, *mut u32) -> usize;
+
+/// The most scalars of a vector.
+pub(super) const SPARE: usize = 16;
+
+/// [`Scan`] of `rows` rows, each of which has an element for every step.
+#[inline(always)]
+pub(super) unsafe fn of_rows<S: Simd>(
+    rows: usize,
+    at: *const S::Scalar,
+    stride: usize,
+    k: usize,
+    to: *mut u32,
+) -> usize {
+    let mut count = 0;
+    let whole = k - k % S::LANES;
+    // SAFETY, throughout: the caller's.
+    unsafe {
+        for p in (0..whole).step_by(S::LANES) {
+            let mut any = S::load(at.add(p));
+            for i in 1..rows {
+                any = any.or(S::load(at.add(i * stride + p)));
+            }
+            count += S::places(any.nonzero(), p as u32, to.add(count));
+        }
+        for p in whole..k {
+            *to.add(count) = p as u32;
+            let is_zero = |i: usize| (*at.add(i * stride + p)).is_zero();
+            count += usize::from(!(0..rows).all(is_zero));
+        }
+    }
+    count
+}
+
+/// [`Scan`] of a panel `vectors` wide, which has a row for every step.
+#[inline(always)]
+pub(super) unsafe fn of_panel<S: Simd>(
+    vectors: usize,
+    at: *const S::Scalar,
+    stride: usize,
+    k: usize,
+    to: *mut u32,
+) -> usize {
+    let mut count = 0;
+    // SAFETY, throughout: the caller's.
+    unsafe {
+        for p in 0..k {
+            let mut any = S::load(at.add(p * stride));
+            for v in 1..vectors {
+                any = any.or(S::load(at.add(p * stride + v * S::LANES)));
+            }
+            *to.add(count) = p as u32;
+            count += usize::from(any.nonzero() != 0);
+        }
+    }
+    count
+}
+
+/// [`SideScan`].
+#[inline(always)]
+pub(super) unsafe fn of_side<S: Simd>(
+    mask: u32,
+    at: *const S::Scalar,
+    stride: usize,
+    k: usize,
+    to: *mut u32,
+) -> usize {
+    let mut count = 0;
+    // SAFETY, throughout: the caller's.
+    unsafe {
+        for p in 0..k {
+            *to.add(count) = p as u32;
+            count += usize::from(S::load(at.add(p * stride)).nonzero() & mask != 0);
+        }
+    }
+    count
+}
