@@ -6,6 +6,7 @@
 //! "Anatomy of high-performance matrix multiplication"). Every element of C is a running sum over
 //! stretches of the inner dimension that are always the same: how C is cut changes no bit of it.
 
+mod operands;
 mod pack;
 mod product;
 mod simd;

@@ -4,31 +4,25 @@
 //! that they need; then stretches of the inner dimension; then groups of rows, which are read once
 //! for a whole block. A tile is a group by a panel.
 
+use super::operands::{Operands, Panel, groups};
 use super::pack::Scratch;
-use super::{Begin, End, Gemm, Kernel, Right, View, pack, tile, zeros};
+use super::tile::{self, Tile};
+use super::{Begin, End, Gemm, Kernel, Right, View, zeros};
 use crate::vector::{prefetch, prefetch_to_write};
 use std::cell::RefCell;
 use std::ops::Range;
-use tile::{Steps, Tile};
 
 /// Inner dimension of a panel that is packed as the product goes: it fits a second-level cache.
 const DEPTH: usize = 1024;
-
-/// Distance of an operand's elements up to which it is read where it lies: from further apart, they
-/// would each come from another page, and packing pays.
-const NEAR: usize = 256;
-
-/// Tiles below each other for which a panel isn't packed even then.
-const FEW: usize = 4;
-
-/// Rows of a panel that are as many pages as a processor remembers at once, so that it isn't packed
-/// either.
-const PAGES: usize = 64;
 
 /// Panels that are passed over together, so that rows of A are read once for all of them: as many as
 /// leave room in a second-level cache.
 const TOGETHER: usize = 32;
 const TOGETHER_BYTES: usize = 1 << 19;
+
+/// Bytes of A and of C each that a thread which has just worked on them has in its first-level cache:
+/// asking for them line by line would cost a twentieth of the products of a small net.
+const NEARBY_BYTES: usize = 1 << 15;
 
 /// Numbers of A up to which it is packed once, and not for each block of columns.
 const ONCE: usize = 1 << 19;
@@ -49,20 +43,24 @@ enum Target<T> {
     Panels,
 }
 
-/// Where a block of C lies: its first row and column, and the distances of rows and of columns that
-/// begin a panel; rows of panels follow each other where they aren't given a distance.
+/// Where a block of C lies.
 struct Place<T> {
     at: *mut T,
-    first: (usize, usize),
+    /// Whether it has all rows of C, or has room for a group of them.
+    all_rows: bool,
+    first_col: usize,
+    /// The distance of rows; in panels they follow each other.
     row: Option<usize>,
+    /// The distance of a panel's first column from that of the one before, in columns.
     col: usize,
 }
 
 impl<T> Place<T> {
-    /// The place of a row of a panel, as its distance from `at`, and the distance to the next.
-    fn of(&self, row: usize, panel: &Panel<T>) -> (usize, usize) {
+    /// Where a group's rows of a panel begin, as the distance from `at`, and how far apart they are.
+    fn of(&self, group: &Range<usize>, panel: &Panel<T>) -> (usize, usize) {
         let stride = self.row.unwrap_or(panel.cols);
-        ((row - self.first.0) * stride + (panel.first - self.first.1) * self.col, stride)
+        let row = if self.all_rows { group.start } else { 0 };
+        (row * stride + (panel.first - self.first_col) * self.col, stride)
     }
 
     /// What was written there, for scratch.
@@ -102,7 +100,7 @@ pub(super) unsafe fn product_by<T: Gemm>(
     c: *mut T,
     c_stride: usize,
 ) {
-    let product = Product { kernel, a, b, begin, end };
+    let product = Product { operands: Operands { kernel, a, b }, begin, end };
     // SAFETY: the caller's.
     unsafe { product.run(Target::Matrix(c, c_stride), |_, _| {}, |_, _, _| {}) };
 }
@@ -115,9 +113,8 @@ pub fn in_blocks<T: Gemm>(
     soon: impl FnMut(Range<usize>, Range<usize>),
     done: impl FnMut(Range<usize>, Range<usize>, &[T]),
 ) {
-    let product = Product { kernel: T::kernel(), a, b, begin: Begin::Zero, end: End::Store };
     // SAFETY: C isn't anybody's.
-    unsafe { product.run(Target::Groups, soon, done) };
+    unsafe { Product::new(a, b).run(Target::Groups, soon, done) };
 }
 
 /// The same by panels of C: a part is some rows of at most [`super::panel_cols`] columns, so that a
@@ -128,36 +125,15 @@ pub fn in_panels<T: Gemm>(
     soon: impl FnMut(Range<usize>, Range<usize>),
     done: impl FnMut(Range<usize>, Range<usize>, &[T]),
 ) {
-    let product = Product { kernel: T::kernel(), a, b, begin: Begin::Zero, end: End::Store };
     // SAFETY: C isn't anybody's.
-    unsafe { product.run(Target::Panels, soon, done) };
+    unsafe { Product::new(a, b).run(Target::Panels, soon, done) };
 }
 
 /// C = end(begin + a·b).
 struct Product<'a, T> {
-    kernel: Kernel<T>,
-    a: View<'a, T>,
-    b: Right<'a, T>,
+    operands: Operands<'a, T>,
     begin: Begin<'a, T>,
     end: End<'a, T>,
-}
-
-/// Some columns of B, as a product reads them.
-#[derive(Debug, Clone, Copy)]
-struct Panel<T> {
-    /// The first column, and how many.
-    first: usize,
-    cols: usize,
-    /// Its first row; rows so far apart.
-    at: *const T,
-    row: usize,
-    steps: Steps,
-}
-
-impl<T> Default for Panel<T> {
-    fn default() -> Self {
-        Panel { first: 0, cols: 0, at: std::ptr::null(), row: 0, steps: Steps::All(0) }
-    }
 }
 
 /// Memory that a thread keeps from product to product.
@@ -171,7 +147,25 @@ struct Room {
     steps: Vec<u32>,
 }
 
-impl<T: Gemm> Product<'_, T> {
+/// A stretch of the inner dimension of some columns of C.
+struct Stretch<'a, T> {
+    depth: Range<usize>,
+    is_first: bool,
+    is_last: bool,
+    /// The columns, and the panels of B for them.
+    block: Range<usize>,
+    panels: &'a [Panel<T>],
+    /// This stretch of A's rows, if they are packed.
+    rows: Option<&'a [T]>,
+}
+
+impl<'a, T: Gemm> Product<'a, T> {
+    /// C = a·b.
+    fn new(a: View<'a, T>, b: Right<'a, T>) -> Self {
+        let operands = Operands { kernel: T::kernel(), a, b };
+        Product { operands, begin: Begin::Zero, end: End::Store }
+    }
+
     /// The whole product.
     ///
     /// # Safety
@@ -185,161 +179,176 @@ impl<T: Gemm> Product<'_, T> {
         thread_local! {
             static ROOM: RefCell<Room> = RefCell::default();
         }
-        let (m, k, n) = self.shape(&target);
-        let kernel = &self.kernel;
+        let operands = &self.operands;
+        let (m, k, n) = operands.shape();
+        self.check(&target);
+        let panel_cols = operands.kernel.panel();
         let last = k.saturating_sub(1) / DEPTH;
         ROOM.with_borrow_mut(|room| {
-            // Rows of a transposed A lie far apart: packed, as often as there is room for.
-            let turned = self.a.col_stride > NEAR && !self.a.sparse && k > 2 * PAGES;
-            let once = m * k <= ONCE;
-            let packed_rows = room.rows.numbers::<T>(match (turned, once) {
+            // Rows that have to be packed are packed as often as there is room for.
+            let (packs, once) = (operands.packs_rows(), m * k <= ONCE);
+            let packed_rows = room.rows.numbers::<T>(match (packs, once) {
                 (false, _) => 0,
                 (true, true) => m * k,
                 (true, false) => m * k.min(DEPTH),
             });
-            if turned && once {
-                (0..=last)
-                    .for_each(|i| self.pack_rows(depth(k, i), &mut packed_rows[m * i * DEPTH..]));
+            if packs && once {
+                for stretch in 0..=last {
+                    operands.pack_rows(depth(k, stretch), &mut packed_rows[m * stretch * DEPTH..]);
+                }
             }
-            let panel_bytes = k.clamp(1, DEPTH) * kernel.panel() * size_of::<T>();
-            let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * kernel.panel();
+            let panel_bytes = k.clamp(1, DEPTH) * panel_cols * size_of::<T>();
+            let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * panel_cols;
             for block in (0..n).step_by(together).map(|first| first..(first + together).min(n)) {
                 // Rows of a block in scratch: a group, or all where they are computed in stretches.
-                let rows = if last == 0 { kernel.rows } else { m };
+                let rows = if last == 0 { operands.kernel.rows } else { m };
                 let mut scratch = || room.block.numbers::<T>(rows * block.len()).as_mut_ptr();
-                let (at, row, col) = match target {
-                    Target::Matrix(c, stride) => (c, Some(stride), 1),
-                    Target::Groups => (scratch(), Some(block.len()), 1),
-                    Target::Panels => (scratch(), None, rows),
-                };
-                let place = |group: &Range<usize>| {
-                    let first = match target {
-                        Target::Matrix(..) => (0, 0),
-                        _ => (if last == 0 { group.start } else { 0 }, block.start),
-                    };
-                    Place { at, first, row, col }
+                let place = match target {
+                    Target::Matrix(at, stride) => {
+                        Place { at, all_rows: true, first_col: 0, row: Some(stride), col: 1 }
+                    }
+                    Target::Groups => Place {
+                        at: scratch(),
+                        all_rows: last > 0,
+                        first_col: block.start,
+                        row: Some(block.len()),
+                        col: 1,
+                    },
+                    Target::Panels => Place {
+                        at: scratch(),
+                        all_rows: last > 0,
+                        first_col: block.start,
+                        row: None,
+                        col: rows,
+                    },
                 };
                 // An operand without a step is still one: C = end(begin).
                 for stretch in 0..=last {
                     let depth = depth(k, stretch);
-                    let packed_rows: Option<*const T> = match (turned, once) {
-                        (false, _) => None,
-                        (true, true) => Some(packed_rows[m * depth.start..].as_ptr()),
-                        (true, false) => {
-                            self.pack_rows(depth.clone(), packed_rows);
-                            Some(packed_rows.as_ptr())
-                        }
-                    };
-                    let a = self.a.some_cols(depth.clone());
+                    if packs && !once {
+                        operands.pack_rows(depth.clone(), packed_rows);
+                    }
+                    let start = if once { m * depth.start } else { 0 };
                     let panels = &mut [Panel::default(); TOGETHER];
-                    let panels = &mut panels[..block.len().div_ceil(kernel.panel())];
+                    let panels = &mut panels[..block.len().div_ceil(panel_cols)];
                     let mut scratch = room.panels.numbers::<T>(depth.len() * together);
                     let listed = depth.len() + zeros::SPARE;
                     room.steps.resize((panels.len() * listed).max(room.steps.len()), 0);
                     let steps_of_panels = room.steps.chunks_exact_mut(listed);
                     for ((i, panel), steps) in panels.iter_mut().enumerate().zip(steps_of_panels) {
-                        let first = block.start + i * kernel.panel();
-                        let cols = kernel.panel().min(block.end - first);
+                        let first = block.start + i * panel_cols;
+                        let cols = panel_cols.min(block.end - first);
                         let to;
-                        (to, scratch) = scratch.split_at_mut(depth.len() * kernel.panel());
-                        *panel = self.prepare(depth.clone(), first, cols, to, steps);
+                        (to, scratch) = scratch.split_at_mut(depth.len() * panel_cols);
+                        *panel = operands.panel(depth.clone(), first, cols, to, steps);
                     }
-                    for group in groups(m, kernel.rows) {
-                        if stretch == last {
-                            soon(group.clone(), block.clone());
-                        }
-                        if block.start == 0 && a.col_stride == 1 {
-                            // What another thread has just written comes in time for the next tile.
-                            let next = group.end..(group.end + kernel.rows).min(m);
-                            // SAFETY: rows of A.
-                            next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
-                        }
-                        let (a_at, a_rows) = match packed_rows {
-                            // SAFETY: the groups before this one are packed before it.
-                            Some(packed) => unsafe {
-                                (packed.add(group.start * a.cols), tile::Rows::Beside(group.len()))
-                            },
-                            None => {
-                                let rows = match a.col_stride {
-                                    1 => tile::Rows::Apart(a.row_stride),
-                                    stride => tile::Rows::Beside(stride),
-                                };
-                                (a.some_rows(group.clone()).at, rows)
-                            }
-                        };
-                        // One of the operands at most is searched for zeros.
-                        let steps =
-                            self.steps_of_rows(group.clone(), depth.clone(), &mut room.steps);
-                        let c = place(&group);
-                        for panel in panels.iter() {
-                            let (from, c_row) = c.of(group.start, panel);
-                            let tile = Tile {
-                                rows: group.len(),
-                                cols: panel.cols,
-                                steps: steps.unwrap_or(panel.steps),
-                                a: a_at,
-                                a_rows,
-                                b: panel.at,
-                                b_row: panel.row,
-                                // SAFETY: inside C, as the group and the panel are.
-                                c: unsafe { c.at.add(from) },
-                                c_row,
-                                begin: self.begin(stretch, panel.first),
-                                end: self.end(stretch == last, from, c_row),
-                            };
-                            for row in 0..group.len() {
-                                prefetch_to_write(tile.c.wrapping_add(row * c_row), panel.cols);
-                            }
-                            // SAFETY: the views and the packed operands reach as far as the tile, C
-                            // is the caller's or scratch, and the processor has the kernel's
-                            // instructions.
-                            unsafe { (kernel.tile)(&tile) };
-                            if let (Target::Panels, true) = (&target, stretch == last) {
-                                let cols = panel.first..panel.first + panel.cols;
-                                // SAFETY: just written.
-                                let part = unsafe { c.part(from, group.len() * c_row) };
-                                done(group.clone(), cols, part);
-                            }
-                        }
-                        if let (Target::Groups, true) = (&target, stretch == last) {
-                            let from = c.of(group.start, &panels[0]).0;
-                            // SAFETY: just written.
-                            let part = unsafe { c.part(from, group.len() * block.len()) };
-                            done(group, block.clone(), part);
-                        }
+                    let stretch = Stretch {
+                        depth,
+                        is_first: stretch == 0,
+                        is_last: stretch == last,
+                        block: block.clone(),
+                        panels,
+                        rows: packs.then(|| &packed_rows[start..]),
+                    };
+                    // SAFETY: the caller's, and scratch is as large as `place` says.
+                    unsafe {
+                        self.stretch(
+                            &stretch,
+                            &target,
+                            &place,
+                            &mut room.steps,
+                            &mut soon,
+                            &mut done,
+                        );
                     }
                 }
             }
         });
     }
 
-    /// m, k and n.
-    fn shape(&self, target: &Target<T>) -> (usize, usize, usize) {
-        let (m, k) = (self.a.rows, self.a.cols);
-        let n = match self.b {
-            Right::Matrix(b) => {
-                assert_eq!(b.rows, k, "inner dimensions differ");
-                b.cols
+    /// All tiles of a stretch of some columns.
+    ///
+    /// # Safety
+    /// As [`Self::run`]; `place` has room for the block.
+    unsafe fn stretch(
+        &self,
+        stretch: &Stretch<'_, T>,
+        target: &Target<T>,
+        place: &Place<T>,
+        steps: &mut [u32],
+        soon: &mut impl FnMut(Range<usize>, Range<usize>),
+        done: &mut impl FnMut(Range<usize>, Range<usize>, &[T]),
+    ) {
+        let operands = &self.operands;
+        let (kernel, a) = (&operands.kernel, operands.a.some_cols(stretch.depth.clone()));
+        let (m, k, n) = operands.shape();
+        let far = m * k.max(n) * size_of::<T>() > NEARBY_BYTES;
+        for group in groups(m, kernel.rows) {
+            if stretch.is_last {
+                soon(group.clone(), stretch.block.clone());
             }
-            Right::Packed(packed, n) => {
-                let len = k * n.next_multiple_of(self.kernel.lanes);
-                assert_eq!(packed.len(), len, "not the packed B");
-                n
+            if far && stretch.block.start == 0 && a.col_stride == 1 {
+                // What another thread has just written comes in time for the next tile.
+                let next = group.end..(group.end + kernel.rows).min(m);
+                // SAFETY: rows of A.
+                next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
             }
-        };
+            let depth = || stretch.depth.clone();
+            let (a, a_rows) = operands.rows(group.clone(), depth(), stretch.rows);
+            let of_rows = operands.steps_of_rows(group.clone(), depth(), steps);
+            for panel in stretch.panels {
+                let (from, c_row) = place.of(&group, panel);
+                let tile = Tile {
+                    rows: group.len(),
+                    cols: panel.cols,
+                    steps: of_rows.unwrap_or(panel.steps),
+                    a,
+                    a_rows,
+                    b: panel.at,
+                    b_row: panel.row,
+                    // SAFETY: inside C, as the group and the panel are.
+                    c: unsafe { place.at.add(from) },
+                    c_row,
+                    begin: self.begin(stretch, panel.first),
+                    end: self.end(stretch, from, c_row),
+                };
+                for row in (0..group.len()).filter(|_| far) {
+                    prefetch_to_write(tile.c.wrapping_add(row * c_row), panel.cols);
+                }
+                // SAFETY: the views and the packed operands reach as far as the tile, C is the caller's
+                // or scratch, and the processor has the kernel's instructions.
+                unsafe { (kernel.tile)(&tile) };
+                if let (Target::Panels, true) = (target, stretch.is_last) {
+                    let cols = panel.first..panel.first + panel.cols;
+                    // SAFETY: just written.
+                    let part = unsafe { place.part(from, group.len() * c_row) };
+                    done(group.clone(), cols, part);
+                }
+            }
+            if let (Target::Groups, true) = (target, stretch.is_last) {
+                let (from, c_row) = place.of(&group, &stretch.panels[0]);
+                // SAFETY: just written.
+                let part = unsafe { place.part(from, group.len() * c_row) };
+                done(group, stretch.block.clone(), part);
+            }
+        }
+    }
+
+    /// Whether what a product begins and ends with has the right length.
+    fn check(&self, target: &Target<T>) {
+        let (m, _, n) = self.operands.shape();
         if let Begin::Bias(bias, _) = self.begin {
             assert!(bias.len() >= n, "a bias too short");
         }
         if let (End::ReluGradient(z), Target::Matrix(_, stride)) = (self.end, target) {
             assert!(m == 0 || z.len() >= (m - 1) * stride + n, "z too short");
         }
-        (m, k, n)
     }
 
     /// What a tile begins with whose first column is `first`.
-    fn begin(&self, stretch: usize, first: usize) -> tile::Begin<T> {
+    fn begin(&self, stretch: &Stretch<'_, T>, first: usize) -> tile::Begin<T> {
         match self.begin {
-            _ if stretch > 0 => tile::Begin::Add,
+            _ if !stretch.is_first => tile::Begin::Add,
             Begin::Zero => tile::Begin::Zero,
             Begin::Add => tile::Begin::Add,
             Begin::Bias(bias, sign) => tile::Begin::Bias(bias[first..].as_ptr(), sign),
@@ -347,111 +356,17 @@ impl<T: Gemm> Product<'_, T> {
     }
 
     /// What becomes of a tile's sums, the first of which is element `at` of C.
-    fn end(&self, last: bool, at: usize, c_stride: usize) -> tile::End<T> {
+    fn end(&self, stretch: &Stretch<'_, T>, at: usize, c_stride: usize) -> tile::End<T> {
         match self.end {
-            _ if !last => tile::End::Store,
+            _ if !stretch.is_last => tile::End::Store,
             End::Store => tile::End::Store,
             End::Relu => tile::End::Relu,
             End::ReluGradient(z) => tile::End::ReluGradient(z[at..].as_ptr(), c_stride),
         }
     }
-
-    /// A stretch of all rows of A, group by group.
-    fn pack_rows(&self, depth: Range<usize>, to: &mut [T]) {
-        for group in groups(self.a.rows, self.kernel.rows) {
-            let to = &mut to[group.start * depth.len()..group.end * depth.len()];
-            pack::rows(self.a.some_cols(depth.clone()).some_rows(group), to);
-        }
-    }
-
-    /// The steps of a group of rows that aren't 0 throughout, where A has so many zeros that it pays.
-    fn steps_of_rows(
-        &self,
-        group: Range<usize>,
-        depth: Range<usize>,
-        to: &mut [u32],
-    ) -> Option<Steps> {
-        if !self.a.sparse {
-            return None;
-        }
-        let (a, k, lanes) = (self.a.some_cols(depth.clone()), depth.len(), self.kernel.lanes);
-        assert!(k + zeros::SPARE <= to.len(), "no room for the steps");
-        // SAFETY: what is scanned lies inside of A, there is room for the steps, and the processor has
-        // the kernel's instructions.
-        let count = unsafe {
-            if a.col_stride == 1 {
-                let a = a.some_rows(group);
-                (self.kernel.scan_rows)(a.rows, a.at, a.row_stride, k, to.as_mut_ptr())
-            } else if group.len() <= lanes && lanes <= a.rows {
-                // A whole vector around the group.
-                let first = group.start.min(a.rows - lanes);
-                let mask = ((1 << group.len()) - 1) << (group.start - first);
-                let at = a.some_rows(first..a.rows).at;
-                (self.kernel.scan_side)(mask, at, a.col_stride, k, to.as_mut_ptr())
-            } else {
-                return None;
-            }
-        };
-        Some(those_left(k, &to[..count]))
-    }
-
-    /// `cols` columns of B from `first` on, packed to `to` where they don't lie well, and with its
-    /// steps that aren't 0 throughout in `steps`, where B has so many zeros that it pays.
-    fn prepare(
-        &self,
-        depth: Range<usize>,
-        first: usize,
-        cols: usize,
-        to: &mut [T],
-        steps: &mut [u32],
-    ) -> Panel<T> {
-        let (k, mut sparse) = (depth.len(), false);
-        let kernel = &self.kernel;
-        let width = cols.next_multiple_of(kernel.lanes);
-        let (at, row) = match self.b {
-            Right::Packed(packed, n) => {
-                // All panels before this one are whole.
-                let k = packed.len() / n.next_multiple_of(kernel.lanes);
-                (packed[first * k + depth.start * width..].as_ptr(), width)
-            }
-            Right::Matrix(b) => {
-                let rows = depth.len();
-                sparse = b.sparse && !self.a.sparse;
-                let b = b.some_rows(depth).some_cols(first..first + cols);
-                let few = self.a.rows <= FEW * kernel.rows || rows <= PAGES;
-                if b.col_stride == 1 && cols == width && (b.row_stride <= NEAR || few) {
-                    (b.at, b.row_stride)
-                } else {
-                    pack::columns(kernel, b, width, to);
-                    (to.as_ptr(), width)
-                }
-            }
-        };
-        let mut panel = Panel { first, cols, at, row, steps: Steps::All(k) };
-        if sparse {
-            assert!(k + zeros::SPARE <= steps.len(), "no room for the steps");
-            let vectors = width / kernel.lanes;
-            // SAFETY: the panel has k rows of whole vectors, there is room for the steps, and the
-            // processor has the kernel's instructions.
-            let count = unsafe { (kernel.scan_panel)(vectors, at, row, k, steps.as_mut_ptr()) };
-            panel.steps = those_left(k, &steps[..count]);
-        }
-        panel
-    }
-}
-
-/// `steps` of k, unless they are so many that it costs less to take all.
-fn those_left(k: usize, steps: &[u32]) -> Steps {
-    if 8 * steps.len() <= 7 * k { Steps::Some(steps.as_ptr(), steps.len()) } else { Steps::All(k) }
 }
 
 /// A stretch of an inner dimension of `k`.
 fn depth(k: usize, stretch: usize) -> Range<usize> {
     stretch * DEPTH..((stretch + 1) * DEPTH).min(k)
-}
-
-/// The rows of C in groups of at most `most`, of nearly equal size.
-fn groups(m: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = m.div_ceil(most);
-    (0..count).map(move |g| g * m / count..(g + 1) * m / count)
 }
