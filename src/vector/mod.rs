@@ -192,7 +192,7 @@ macro_rules! vector {
                 "x86_64+avx2+fma"
             ))]
             pub(super) fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
-                let norm = sum(x.len(), |i| x[i] * x[i]).sqrt();
+                let norm = sum([&*x], |[x]| x * x).sqrt();
                 let exceeds = norm > limit;
                 if exceeds {
                     let factor = limit / norm;
