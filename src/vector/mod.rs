@@ -3,11 +3,13 @@
 //!
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
-use crate::activation::Activation;
-use crate::loss::{Loss, Scale};
+use crate::activation::{Activation, each};
+use crate::loss::{self, Loss, Scale};
 use crate::optim::Optimizer;
-use crate::optim::rules::Scalars;
+use crate::optim::rules::{self, Scalars};
+use crate::random::threefry_lanes;
 use crate::real::Real;
+use multiversion::multiversion;
 
 /// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
 pub trait Vector: Real {
@@ -106,191 +108,111 @@ fn lines<T>(at: *const T, len: usize, line: impl Fn(*const i8)) {
     }
 }
 
-/// A module of loops for one precision, and the trait on top of it.
+/// Methods whose bodies are compiled for the vectors of each kind of processor: a method calls
+/// the function inside it, and that the one for the processor at hand.
+macro_rules! multiversioned {
+    ($(
+        fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+    )*) => {$(
+        fn $name($($argument: $type),*) $(-> $result)? {
+            #[multiversion(targets(
+                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
+                "x86_64+avx2+fma"
+            ))]
+            fn $name($($argument: $type),*) $(-> $result)? $body
+            $name($($argument),*)
+        }
+    )*};
+}
+
+/// The loops of one precision.
 macro_rules! vector {
-    ($type:ty, $module:ident) => {
-        mod $module {
-            use super::{Activation, Loss, Optimizer, Real, Scalars, Scale};
-            use crate::activation::each;
-            use crate::loss::{self, sum};
-            use crate::optim::rules;
-            use crate::random::threefry_lanes;
-            use multiversion::multiversion;
-
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn add_scaled(sign: $type, y: &[$type], x: &mut [$type]) {
-                x.iter_mut().zip(y).for_each(|(x, &y)| *x += sign * y);
-            }
-
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn activate(f: Activation, a: &mut [$type]) {
-                each::values(f, a);
-            }
-
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn activate_gradient(f: Activation, z: &[$type], delta: &mut [$type]) {
-                each::gradients(f, z, delta);
-            }
-
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn exp_each(x: &mut [$type]) {
-                for x in x {
-                    *x = Real::exp(*x);
+    ($type:ty) => {
+        impl Vector for $type {
+            multiversioned! {
+                fn add_scaled(sign: $type, y: &[$type], x: &mut [$type]) {
+                    x.iter_mut().zip(y).for_each(|(x, &y)| *x += sign * y);
                 }
-            }
 
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [$type]) {
-                let columns = shift.iter().zip(scale);
-                for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
-                    *x = <$type>::from((f32::from(raw) - shift) * scale);
+                fn activate(f: Activation, a: &mut [$type]) {
+                    each::values(f, a);
                 }
-            }
 
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [$type]) {
-                let columns = shift.iter().zip(scale);
-                for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
-                    *x = <$type>::from((raw - shift) * scale);
+                fn activate_gradient(f: Activation, z: &[$type], delta: &mut [$type]) {
+                    each::gradients(f, z, delta);
                 }
-            }
 
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn score(
-                loss: Loss,
-                scale: Scale<$type>,
-                data: [&[$type]; 3],
-                gradient: &mut [$type],
-                scores: &mut [$type],
-            ) {
-                loss::score(loss, scale, data, gradient, scores);
-            }
-
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
-                let norm = sum([&*x], |[x]| x * x).sqrt();
-                let exceeds = norm > limit;
-                if exceeds {
-                    let factor = limit / norm;
-                    x.iter_mut().for_each(|x| *x *= factor);
-                }
-                exceeds
-            }
-
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn drop_out(
-                key: [u32; 2],
-                position: u32,
-                first: usize,
-                threshold: u32,
-                scale: $type,
-                x: &mut [$type],
-            ) {
-                // Columns c and c + 16 of each 32 share a draw.
-                for (group, x) in x.chunks_mut(32).enumerate() {
-                    let counter = (first / 2 + 16 * group) as u32;
-                    let draws = threefry_lanes::<16>(key, position, counter);
-                    for (x, &drawn) in x.iter_mut().zip(draws.as_flattened()) {
-                        *x = if drawn < threshold { 0.0 } else { *x * scale };
+                fn exp_each(x: &mut [$type]) {
+                    for x in x {
+                        *x = Real::exp(*x);
                     }
                 }
-            }
 
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            pub(super) fn update(
-                optimizer: Optimizer,
-                s: &Scalars<$type>,
-                w: &mut [$type],
-                g: &[$type],
-                state: [&mut [$type]; 3],
-            ) {
-                rules::step(optimizer, s, w, g, state);
-            }
-        }
+                fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [$type]) {
+                    let columns = shift.iter().zip(scale);
+                    for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
+                        *x = <$type>::from((f32::from(raw) - shift) * scale);
+                    }
+                }
 
-        impl Vector for $type {
-            fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]) {
-                $module::add_scaled(sign, y, x);
-            }
-            fn activate(f: Activation, a: &mut [Self]) {
-                $module::activate(f, a);
-            }
-            fn activate_gradient(f: Activation, z: &[Self], delta: &mut [Self]) {
-                $module::activate_gradient(f, z, delta);
-            }
-            fn exp_each(x: &mut [Self]) {
-                $module::exp_each(x);
-            }
-            fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]) {
-                $module::scale_bytes(raw, shift, scale, x);
-            }
-            fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]) {
-                $module::scale_floats(raw, shift, scale, x);
-            }
-            fn update(
-                optimizer: Optimizer,
-                s: &Scalars<Self>,
-                w: &mut [Self],
-                g: &[Self],
-                state: [&mut [Self]; 3],
-            ) {
-                $module::update(optimizer, s, w, g, state);
-            }
-            fn score(
-                loss: Loss,
-                scale: Scale<Self>,
-                data: [&[Self]; 3],
-                gradient: &mut [Self],
-                scores: &mut [Self],
-            ) {
-                $module::score(loss, scale, data, gradient, scores);
-            }
-            fn limit_norm(limit: Self, x: &mut [Self]) -> bool {
-                $module::limit_norm(limit, x)
-            }
-            fn drop_out(
-                key: [u32; 2],
-                position: u32,
-                first: usize,
-                threshold: u32,
-                scale: Self,
-                x: &mut [Self],
-            ) {
-                $module::drop_out(key, position, first, threshold, scale, x);
+                fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [$type]) {
+                    let columns = shift.iter().zip(scale);
+                    for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
+                        *x = <$type>::from((raw - shift) * scale);
+                    }
+                }
+
+                fn score(
+                    loss: Loss,
+                    scale: Scale<$type>,
+                    data: [&[$type]; 3],
+                    gradient: &mut [$type],
+                    scores: &mut [$type],
+                ) {
+                    loss::score(loss, scale, data, gradient, scores);
+                }
+
+                fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
+                    let norm = loss::sum([&*x], |[x]| x * x).sqrt();
+                    let exceeds = norm > limit;
+                    if exceeds {
+                        let factor = limit / norm;
+                        x.iter_mut().for_each(|x| *x *= factor);
+                    }
+                    exceeds
+                }
+
+                fn drop_out(
+                    key: [u32; 2],
+                    position: u32,
+                    first: usize,
+                    threshold: u32,
+                    scale: $type,
+                    x: &mut [$type],
+                ) {
+                    // Columns c and c + 16 of each 32 share a draw.
+                    for (group, x) in x.chunks_mut(32).enumerate() {
+                        let counter = (first / 2 + 16 * group) as u32;
+                        let draws = threefry_lanes::<16>(key, position, counter);
+                        for (x, &drawn) in x.iter_mut().zip(draws.as_flattened()) {
+                            *x = if drawn < threshold { 0.0 } else { *x * scale };
+                        }
+                    }
+                }
+
+                fn update(
+                    optimizer: Optimizer,
+                    s: &Scalars<$type>,
+                    w: &mut [$type],
+                    g: &[$type],
+                    state: [&mut [$type]; 3],
+                ) {
+                    rules::step(optimizer, s, w, g, state);
+                }
             }
         }
     };
 }
 
-vector!(f32, single);
-vector!(f64, double);
+vector!(f32);
+vector!(f64);
