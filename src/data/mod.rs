@@ -32,6 +32,7 @@ mod delimited;
 mod digits;
 mod download;
 mod encode;
+mod find;
 mod fingerprint;
 mod frame;
 mod generated;
