@@ -83,11 +83,7 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
             let test = test.map(|images| images.dataset(shape, known)).transpose()?;
             Ready { train, test }
         }
-        Found::Pixels(path, _) => {
-            return Err(Error::data("images without their classes")
-                .at(path.display())
-                .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)"));
-        }
+        Found::Pixels(path, _) => return Err(without_classes(&path)),
         Found::Idx(images) => {
             let path = images.path().to_path_buf();
             let data = pair(images)?;
@@ -152,16 +148,19 @@ pub fn open_measured(
             let shape = shape_for(&images, preprocessing, options)?;
             (images.dataset(shape, preprocessing.classes.as_deref())?, is_test_part)
         }
-        Found::Pixels(path, _) => {
-            return Err(Error::data("images without their classes")
-                .at(path.display())
-                .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)"));
-        }
+        Found::Pixels(path, _) => return Err(without_classes(&path)),
         Found::Idx(images) => (pair(images)?, false),
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
     Ok(Measured { data, is_test_part })
+}
+
+/// The error for an array of images without labels.
+fn without_classes(path: &Path) -> Error {
+    Error::data("images without their classes")
+        .at(path.display())
+        .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)")
 }
 
 /// The places of the targets of a table to be trained on.

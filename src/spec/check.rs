@@ -15,51 +15,19 @@ impl Spec {
     /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
     /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
     /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
-    /// cross-entropy on probabilities over outputs
-    /// that are none; f16 with what is trained in f32 only.
+    /// cross-entropy on probabilities over outputs that are none; f16 with what is trained in f32
+    /// only.
+    ///
+    /// [`Net::check`]: super::Net::check
+    /// [`GradientEdits::check`]: crate::optim::GradientEdits::check
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
         self.stopping.check()?;
         if self.batch_size == 0 {
             return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
         }
-        if let Some((augment, shape)) = &self.augment {
-            augment.check()?;
-            let [width, height, colours] = shape.map(|n| n as usize);
-            let features = width.saturating_mul(height).saturating_mul(colours);
-            let largest = LARGEST as usize;
-            if features != self.net.inputs || width.max(height) > largest || features == 0 {
-                return Err(Error::usage(format!(
-                    "images of {width} × {height} × {colours} for a net of {} inputs",
-                    self.net.inputs
-                ))
-                .at("--augment")
-                .help(format!(
-                    "images have as many numbers as the net inputs, and at most {largest} to a side"
-                )));
-            }
-        }
-        if let Some((augment, [width, height, _])) = &self.augment {
-            let side = *width.min(height) as f32;
-            if augment.shift > side / 2.0 || augment.cutout >= side {
-                return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
-                    .at("--augment")
-                    .help("little would be left of them: shift by half a side at most, and cover less than one"));
-            }
-        }
-        if self.micro_batch == Some(0) {
-            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
-        }
-        if self.batch_size == 1 && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
-            return Err(Error::usage("batch normalisation over batches of one row")
-                .at("--norm batch")
-                .help("one row has no variance: take a larger --batch-size, or --norm layer"));
-        }
-        if self.accumulates() && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
-            return Err(Error::usage("batch normalisation over a batch in parts")
-                .at("--micro-batch")
-                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
-        }
+        self.check_augment()?;
+        self.check_batches()?;
         for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
             if !value.is_finite() || value < 0.0 {
                 return Err(
@@ -75,9 +43,7 @@ impl Spec {
                 .at("--optimizer lbfgs")
                 .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
         }
-        if matches!(self.averaging, Averaging::Swa { .. })
-            && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
-        {
+        if matches!(self.averaging, Averaging::Swa { .. }) && self.has_batch_norm() {
             return Err(Error::usage("an average over epochs with batch normalisation")
                 .at("--swa")
                 .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
@@ -93,23 +59,69 @@ impl Spec {
         self.schedule.check()?;
         self.check_mixup()?;
         self.check_momentum()?;
-        let output = self.net.layers.last().map(|l| &l.activation);
-        if self.objective.loss == Loss::CrossEntropyProbabilities
-            && !matches!(
-                output,
-                Some(
-                    Units::Softmax
-                        | Units::Same(
-                            Activation::Sigmoid | Activation::HardSigmoid | Activation::Gaussian
-                        )
-                )
-            )
-        {
+        self.check_probabilities()
+    }
+
+    /// Refuses micro-batches without rows, and batches that batch normalisation can't take.
+    fn check_batches(&self) -> Result<()> {
+        if self.micro_batch == Some(0) {
+            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
+        }
+        if self.batch_size == 1 && self.has_batch_norm() {
+            return Err(Error::usage("batch normalisation over batches of one row")
+                .at("--norm batch")
+                .help("one row has no variance: take a larger --batch-size, or --norm layer"));
+        }
+        if self.accumulates() && self.has_batch_norm() {
+            return Err(Error::usage("batch normalisation over a batch in parts")
+                .at("--micro-batch")
+                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
+        }
+        Ok(())
+    }
+
+    /// Refuses augmentation of what are no images for this net, or that leaves little of them.
+    fn check_augment(&self) -> Result<()> {
+        let Some((augment, shape)) = &self.augment else { return Ok(()) };
+        augment.check()?;
+        let [width, height, colours] = shape.map(|n| n as usize);
+        let features = width.saturating_mul(height).saturating_mul(colours);
+        let largest = LARGEST as usize;
+        if features != self.net.inputs || width.max(height) > largest || features == 0 {
+            return Err(Error::usage(format!(
+                "images of {width} × {height} × {colours} for a net of {} inputs",
+                self.net.inputs
+            ))
+            .at("--augment")
+            .help(format!(
+                "images have as many numbers as the net inputs, and at most {largest} to a side"
+            )));
+        }
+        let side = width.min(height) as f32;
+        if augment.shift > side / 2.0 || augment.cutout >= side {
+            return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
+                .at("--augment")
+                .help("little would be left of them: shift by half a side at most, and cover less than one"));
+        }
+        Ok(())
+    }
+
+    /// Refuses cross-entropy on probabilities over outputs that are none.
+    fn check_probabilities(&self) -> Result<()> {
+        use Activation::{Gaussian, HardSigmoid, Sigmoid};
+        let output = self.net.layers.last().map(|layer| &layer.activation);
+        let are_probabilities =
+            matches!(output, Some(Units::Softmax | Units::Same(Sigmoid | HardSigmoid | Gaussian)));
+        if self.objective.loss == Loss::CrossEntropyProbabilities && !are_probabilities {
             return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
                 .at("the output layer")
                 .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
         }
         Ok(())
+    }
+
+    fn has_batch_norm(&self) -> bool {
+        self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
     }
 
     /// Refuses mixup where its α or the loss makes no sense of it, and micro-batches that part a pair.
@@ -191,7 +203,7 @@ impl Spec {
             (self.mixup.is_some(), "--mixup"),
             (self.net.input_dropout != 0.0, "--input-dropout"),
             (layers.iter().any(|layer| layer.dropout != 0.0), "--dropout"),
-            (layers.iter().any(|layer| layer.norm == Some(Norm::Batch)), "--norm batch"),
+            (self.has_batch_norm(), "--norm batch"),
         ];
         options.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect()
     }
