@@ -17,6 +17,8 @@ LAYERS = {
     "M": ("1024:relu,1024:relu", 256, "adam"),
     "H": ("512:relu,256:relu,384:relu", 256, "adamw"),
 }
+# The cases whose inputs have zeros.
+ON_MNIST = ("S64", "S128", "M")
 # As in common.py, where the reason stands.
 COLD = "--layers 256:relu --batch-size 128 --lr 0.008 --schedule linear --epochs 4"
 COLD = f"{COLD} --label-smoothing 0.05".split()
@@ -40,7 +42,17 @@ def wgrad(case, args, device=None):
     else:
         work = ["--case", case]
         work += ["--batch-size", 4096] if (case, args.device) == ("L", "gpu") else []
-    return [args.binary, "bench", *work, "--seconds", args.seconds, "--serve", *chosen]
+    return bench(args, *work, *chosen)
+
+
+def bench(args, *options):
+    return [args.binary, "bench", *options, "--seconds", args.seconds, "--serve"]
+
+
+def wgrad_no_zeros(case, args):
+    """The same on random pixels: on a CPU, wgrad leaves out what MNIST's blank pixels multiply."""
+    chosen = ["--device", args.device, "--threads", args.threads, "--json"]
+    return bench(args, "--case", case, *map(str, chosen))
 
 
 def burn_binary(backend, args):

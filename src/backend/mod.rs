@@ -155,6 +155,13 @@ pub trait Backend {
     /// When the device can't hold them.
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId>;
 
+    /// About what part of the first layer's operations in training steps of the program at hand is left
+    /// out on these rows, because their features are 0 there.
+    fn left_out(&self, samples: &Samples) -> f64 {
+        let _ = samples;
+        0.0
+    }
+
     /// Frees rows that were taken in.
     fn forget(&mut self, data: DataId);
 
@@ -206,6 +213,9 @@ impl<B: Backend + ?Sized> Backend for &mut B {
     }
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         (**self).upload(samples)
+    }
+    fn left_out(&self, samples: &Samples) -> f64 {
+        (**self).left_out(samples)
     }
     fn forget(&mut self, data: DataId) {
         (**self).forget(data);

@@ -22,6 +22,8 @@ pub struct Bench {
     batch: usize,
     /// Steps that are timed in one.
     stretch: usize,
+    /// The part of a step's operations that is left out, because inputs are 0.
+    left_out: f64,
 }
 
 /// How fast a net trains.
@@ -35,6 +37,8 @@ pub struct Pace {
     pub step_seconds_quartiles: [f64; 2],
     /// 10⁹ floating-point operations a second, by 6BP − 2B·n_0·n_1 a step.
     pub gflops: f64,
+    /// About what part of these operations was left out, because inputs are 0.
+    pub left_out: f64,
     /// Steps that were timed.
     pub steps: usize,
     /// Kernel launches of a step; on the CPU its ops.
@@ -48,7 +52,7 @@ pub struct Pace {
 /// The least time that each part of a step takes on this device, by its ceilings.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Floor {
-    /// Its floating-point operations by the best matrix product.
+    /// Its floating-point operations, but for those left out, by the best matrix product.
     pub arithmetic_seconds: f64,
     /// Its bytes by a copy of as many.
     pub bandwidth_seconds: f64,
@@ -95,10 +99,14 @@ impl Bench {
         preprocessing: Preprocessing,
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
+        let samples = preprocessing.samples(data)?;
         let mut trainer = Trainer::new(spec, data, preprocessing, backend)?;
         trainer.run_steps(1)?;
         let batch = spec.batch_size.min(data.rows());
-        Ok(Bench { trainer, spec: spec.clone(), batch, stretch: 1 })
+        let first = spec.net.shapes().next().map_or(0, |(out, cols)| out * cols);
+        let of_first = trainer.session().backend().left_out(&samples);
+        let left_out = of_first * (4 * batch * first) as f64 / step_flops(&spec.net, batch);
+        Ok(Bench { trainer, spec: spec.clone(), batch, stretch: 1, left_out })
     }
 
     /// Trains for about `seconds` seconds.
@@ -132,6 +140,7 @@ impl Bench {
             step_seconds,
             step_seconds_quartiles: [quantile(0.25), quantile(0.75)],
             gflops: step_flops(&self.spec.net, self.batch) / step_seconds / 1e9,
+            left_out: self.left_out,
             steps,
             dispatches_per_step: per_step(after.dispatches - before.dispatches),
             submissions_per_step: per_step(after.submissions - before.submissions),
@@ -169,7 +178,8 @@ impl Bench {
     /// The least time that a step could take, and how near it comes.
     #[must_use]
     pub fn floor(&self, pace: &Pace, ceilings: &Ceilings) -> Floor {
-        let arithmetic_seconds = step_flops(&self.spec.net, self.batch) / ceilings.gflops / 1e9;
+        let flops = step_flops(&self.spec.net, self.batch) * (1.0 - self.left_out);
+        let arithmetic_seconds = flops / ceilings.gflops / 1e9;
         let bandwidth_seconds = self.step_bytes() / ceilings.copy_gigabytes / 1e9;
         let dispatch_seconds = pace.dispatches_per_step * ceilings.smallest_op_seconds;
         let parts = [
@@ -213,7 +223,31 @@ fn step_bytes(spec: &Spec, batch: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::backend::cpu::Cpu;
-    use crate::data::Scaling;
+    use crate::data::{Features, Scaling};
+    use crate::matrix::Matrix;
+
+    #[test]
+    fn what_is_left_out_is_no_part_of_the_floor() {
+        let spec = Spec::new(cases::relu_net(&[16, 4, 2]), crate::Loss::SquaredError);
+        let data = cases::random_numbers("random", 64, 16, 2).unwrap();
+        let half = Matrix::from_fn(64, 16, |row, col| {
+            f32::from(col < 8) * data.features().value(row, col)
+        });
+        let half = Dataset::new("half", Features::F32(half), data.targets().clone()).unwrap();
+        let of = |data: &Dataset| {
+            let backend = Box::new(Cpu::<f32>::new(Some(1)).unwrap());
+            let mut bench = Bench::start(&spec, data, Preprocessing::none(data), backend).unwrap();
+            let pace = bench.measure(0.01).unwrap();
+            let ceilings = Ceilings { gflops: 1e-9, copy_gigabytes: 1.0, smallest_op_seconds: 1.0 };
+            (pace.left_out, bench.floor(&pace, &ceilings).arithmetic_seconds)
+        };
+        // 4·64·64 operations of the first layer, of which half are left out, and 6·64·8 others.
+        let (first, others) = (16_384.0, 3072.0);
+        assert_eq!(of(&data), (0.0, first + others));
+        let (left_out, floor) = of(&half);
+        assert!((left_out - 0.5 * first / (first + others)).abs() < 1e-12);
+        assert!((floor - (0.5 * first + others)).abs() < 1e-6);
+    }
 
     #[test]
     fn a_floor_is_bound_by_its_largest_part() {

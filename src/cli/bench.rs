@@ -157,7 +157,12 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
         pace.gflops,
         line.start_seconds * 1e3,
     );
-    let arithmetic = format!("{:.1} GFLOP/s, the best matrix product", ceilings.gflops);
+    let mut arithmetic = format!("{:.1} GFLOP/s, the best matrix product", ceilings.gflops);
+    if pace.left_out > 0.0 {
+        let percent = pace.left_out * 100.0;
+        arithmetic +=
+            &format!("; {percent:.0}% of the operations are left out: inputs are 0 there");
+    }
     let bandwidth = format!("{:.1} GB/s, a copy of as many bytes", ceilings.copy_gigabytes);
     let dispatches = format!(
         "{:.1} launches of {:.1} µs, the smallest op",

@@ -299,8 +299,8 @@ pub fn batch_gradient<T: Real>(
 /// μ and 1 / √(v + ε) of a row.
 fn row_statistics<T: Real>(z: &[T]) -> (T, T) {
     let count = T::of(z.len() as f64);
-    let mean = sum(z.len(), |i| z[i]) / count;
-    let variance = sum(z.len(), |i| (z[i] - mean) * (z[i] - mean)) / count;
+    let mean = sum([z], |[z]| z) / count;
+    let variance = sum([z], |[z]| (z - mean) * (z - mean)) / count;
     (mean, inverse_deviation(variance))
 }
 
@@ -331,8 +331,8 @@ pub fn layer_gradient<T: Real>(
         let row = r * n..(r + 1) * n;
         let (z, g, normal) = (&z[row.clone()], &gradient[row.clone()], &normal[row]);
         let (_, inverse) = row_statistics(z);
-        let mean = sum(n, |i| scale[i] * g[i]) / count;
-        let along = sum(n, |i| scale[i] * g[i] * normal[i]) / count;
+        let mean = sum([scale, g], |[scale, g]| scale * g) / count;
+        let along = sum([scale, g, normal], |[scale, g, normal]| scale * g * normal) / count;
         for c in 0..n {
             delta[c] = inverse * (scale[c] * g[c] - mean - normal[c] * along);
         }

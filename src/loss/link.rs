@@ -51,7 +51,7 @@ impl Link {
 pub fn softmax<T: Vector>(cols: usize, y: &mut [T]) {
     shifted_exp(cols, y);
     for row in y.chunks_exact_mut(cols) {
-        let total = sum(cols, |i| row[i]);
+        let total = sum([&*row], |[e]| e);
         row.iter_mut().for_each(|y| *y = *y / total);
     }
 }

@@ -320,17 +320,21 @@ impl FromStr for Loss {
 /// Running sums that are added up side by side, so that vectors can be used.
 pub const LANES: usize = 8;
 
-/// Σ term(i) for i in 0..len.
+/// Σ_i term(a_i, b_i, …) for as many rows of equal length.
 #[inline(always)]
-pub fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
+pub fn sum<T: Real, const N: usize>(rows: [&[T]; N], term: impl Fn([T; N]) -> T) -> T {
+    let len = rows.first().map_or(0, |row| row.len());
+    // Parts whose length the compiler knows, so that nothing is checked inside of them.
+    let parts = rows.map(|row| row[..len].as_chunks::<LANES>());
     let mut sums = [T::zero(); LANES];
-    for first in (0..len / LANES * LANES).step_by(LANES) {
+    for i in 0..len / LANES {
+        let part = parts.map(|(whole, _)| whole[i]);
         for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += term(first + lane);
+            *sum += term(part.map(|row| row[lane]));
         }
     }
     let whole: T = sums.into_iter().sum();
-    (len / LANES * LANES..len).map(term).fold(whole, |sum, x| sum + x)
+    (0..len % LANES).fold(whole, |sum, i| sum + term(parts.map(|(_, rest)| rest[i])))
 }
 
 #[cfg(test)]

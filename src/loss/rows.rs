@@ -49,7 +49,7 @@ pub(super) fn shifted_exp<T: Vector>(cols: usize, y: &mut [T]) {
 
 /// −Σ t ln softmax(y) and its gradient, which holds exp(y − max y) at first.
 pub(super) fn cross_entropy<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
-    let total = sum(gradient.len(), |i| gradient[i]);
+    let total = sum([&*gradient], |[e]| e);
     let log_sum = maximum(y) + total.ln();
     let weight = t.iter().copied().sum::<T>() / total;
     let mut value = T::zero();
@@ -74,7 +74,7 @@ pub(super) fn negative_entropy<T: Real>(t: &[T]) -> T {
 /// quotient goes to −1 where q goes to 0.
 pub(super) fn focal<T: Real>(gamma: T, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
     let max = maximum(y);
-    let log_sum = max + sum(y.len(), |i| (y[i] - max).exp()).ln();
+    let log_sum = max + sum([y], |[y]| (y - max).exp()).ln();
     let (mut value, mut along) = (T::zero(), T::zero());
     for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
         let log_p = y - log_sum;
@@ -110,9 +110,9 @@ pub(super) fn hinge<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> 
 
 /// 1 − y·t / (|y| |t|).
 pub(super) fn cosine<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
-    let dot = sum(y.len(), |i| y[i] * t[i]);
-    let squares = sum(y.len(), |i| y[i] * y[i]);
-    let lengths = squares.sqrt() * sum(t.len(), |i| t[i] * t[i]).sqrt();
+    let dot = sum([y, t], |[y, t]| y * t);
+    let squares = sum([y], |[y]| y * y);
+    let lengths = squares.sqrt() * sum([t], |[t]| t * t).sqrt();
     if lengths == T::zero() {
         gradient.fill(T::zero());
         return T::one();

@@ -45,9 +45,9 @@ pub fn score<T: Vector>(
         };
         let predicted = loss.predicted_numbers(y);
         let predicted = predicted.as_deref().unwrap_or(y);
-        let error = |i: usize| (predicted[i] - t[i]) * unit[i];
+        let rows = [&predicted[..t.len()], t, unit];
         scores[1] = if right { T::one() } else { T::zero() };
-        scores[2] = sum(t.len(), |i| error(i) * error(i));
-        scores[3] = sum(t.len(), |i| error(i).abs());
+        scores[2] = sum(rows, |[y, t, unit]| ((y - t) * unit) * ((y - t) * unit));
+        scores[3] = sum(rows, |[y, t, unit]| ((y - t) * unit).abs());
     }
 }

@@ -35,7 +35,7 @@ impl Loss {
                 for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
                     *g = loss.term(y, t);
                 }
-                let value = sum(gradient.len(), |i| gradient[i]);
+                let value = sum([&*gradient], |[term]| term);
                 for (g, (&y, &t)) in gradient.iter_mut().zip(y.iter().zip(t)) {
                     *g = scale * loss.slope(y, t);
                 }

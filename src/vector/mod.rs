@@ -173,7 +173,7 @@ macro_rules! vector {
                 }
 
                 fn limit_norm(limit: $type, x: &mut [$type]) -> bool {
-                    let norm = loss::sum(x.len(), |i| x[i] * x[i]).sqrt();
+                    let norm = loss::sum([&*x], |[x]| x * x).sqrt();
                     let exceeds = norm > limit;
                     if exceeds {
                         let factor = limit / norm;

@@ -18,24 +18,52 @@ const MOST_THREADS: usize = 4;
 /// Numbers of X beyond which a copy is felt in memory, and gathering isn't in time.
 const LARGEST: usize = 1 << 20;
 
-/// Whether products should look for zeros in X, as measured on rows from all over the data set: whether
-/// at least a quarter of the columns are 0 in all of so many rows as a product takes at once.
-pub(super) fn has_many_zeros(samples: &Samples) -> bool {
-    const GROUP: usize = 8;
-    const ROWS: usize = 32 * GROUP;
-    let (features, affine) = (&samples.features, &samples.affine);
-    let (rows, cols) = (samples.rows(), features.cols());
-    if rows == 0 {
-        return false;
+/// Rows or columns of X that products leave out together where all are 0.
+const TOGETHER: usize = 8;
+
+/// How much of X products can leave out, as measured on rows from all over the data set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Zeros {
+    /// The share of a column's groups of rows that are 0, in the mean over the columns: what the
+    /// forward product leaves out.
+    pub of_columns: f64,
+    /// The share of a row's groups of neighbouring columns that are 0: what the gradient leaves out.
+    pub of_rows: f64,
+}
+
+impl Zeros {
+    /// Those of the features as the net gets them.
+    pub(super) fn of(samples: &Samples) -> Self {
+        const ROWS: usize = 32 * TOGETHER;
+        let (features, affine) = (&samples.features, &samples.affine);
+        let (rows, cols) = (samples.rows(), features.cols());
+        if rows == 0 || cols == 0 {
+            return Zeros { of_columns: 0.0, of_rows: 0.0 };
+        }
+        let (mut columns, mut in_rows) = (0, 0);
+        for group in 0..ROWS / TOGETHER {
+            let mut blank = vec![true; cols];
+            for row in (0..TOGETHER).map(|i| (group * TOGETHER + i) * rows / ROWS) {
+                let is_zero = |col: usize| {
+                    (features.value(row, col) - affine.shift[col]) * affine.scale[col] == 0.0
+                };
+                let zero = Vec::from_iter((0..cols).map(is_zero));
+                in_rows +=
+                    zero.chunks(TOGETHER).filter(|part| part.iter().all(|&zero| zero)).count();
+                blank.iter_mut().zip(zero).for_each(|(blank, zero)| *blank &= zero);
+            }
+            columns += blank.into_iter().filter(|&blank| blank).count();
+        }
+        Zeros {
+            of_columns: columns as f64 / (cols * ROWS / TOGETHER) as f64,
+            of_rows: in_rows as f64 / (cols.div_ceil(TOGETHER) * ROWS) as f64,
+        }
     }
-    let is_zero = |row: usize, col: usize| {
-        (features.value(row, col) - affine.shift[col]) * affine.scale[col] == 0.0
-    };
-    let looked_at: Vec<usize> = (0..ROWS).map(|i| i * rows / ROWS).collect();
-    let zero_columns = |group: &[usize]| {
-        (0..cols).filter(|&col| group.iter().all(|&row| is_zero(row, col))).count()
-    };
-    4 * looked_at.chunks(GROUP).map(zero_columns).sum::<usize>() >= cols * ROWS / GROUP
+
+    /// Whether looking for them pays.
+    pub(super) fn pay(self) -> bool {
+        self.of_columns >= 0.25
+    }
 }
 
 /// X of all threads but the first, which has the program's tensor.
@@ -88,5 +116,44 @@ impl<T: Real> Inputs<T> {
         let (numbers, at) = self.copies.get(thread.checked_sub(1)?)?;
         assert!(rows * self.cols <= numbers.len(), "more rows than a batch has");
         (tensor == self.x).then_some((*at, rows * self.cols))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Affine, Features};
+    use crate::matrix::Matrix;
+    use std::sync::Arc;
+
+    fn zeros(features: Features, affine: Affine) -> Zeros {
+        Zeros::of(&Samples { features: Arc::new(features), affine, targets: None, weights: None })
+    }
+
+    #[test]
+    fn zeros_are_counted_where_products_can_leave_them_out() {
+        let bytes = |f: fn(usize, usize) -> bool| {
+            Features::U8(Matrix::from_fn(1000, 16, |row, col| u8::from(f(row, col))))
+        };
+        let of = |features| zeros(features, Affine::identity(16));
+        // The first half of the columns is blank.
+        let half = of(bytes(|_, col| col >= 8));
+        assert_eq!(half, Zeros { of_columns: 0.5, of_rows: 0.5 });
+        assert!(half.pay());
+        // Every other column is: no eight neighbours are.
+        let others = of(bytes(|_, col| col % 2 == 0));
+        assert_eq!(others, Zeros { of_columns: 0.5, of_rows: 0.0 });
+        // Two of three rows are, but no eight that are looked at together.
+        let rows = of(bytes(|row, _| row % 3 == 0));
+        assert_eq!(rows.of_columns, 0.0);
+        assert!((rows.of_rows - 2.0 / 3.0).abs() < 0.02, "{rows:?}");
+        let none = of(bytes(|_, _| true));
+        assert_eq!(none, Zeros { of_columns: 0.0, of_rows: 0.0 });
+        assert!(!none.pay());
+        assert_eq!(of(Features::U8(Matrix::from_fn(0, 16, |_, _| 0))), none);
+        // What counts is what the net gets.
+        let shifted = Affine { shift: vec![1.0; 16], scale: vec![2.0; 16] };
+        assert_eq!(zeros(bytes(|_, _| false), shifted.clone()), none);
+        assert_eq!(zeros(bytes(|_, _| true), shifted).of_columns, 1.0);
     }
 }

@@ -23,7 +23,7 @@ use crate::precision::Precision;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
-use inputs::Inputs;
+use inputs::{Inputs, Zeros};
 use memory::Shared;
 use packed::Packed;
 use partial::Partial;
@@ -151,9 +151,18 @@ impl<T: Gemm> Backend for Cpu<T> {
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         let id = DataId(self.uploads);
         self.uploads += 1;
-        let sparse = inputs::has_many_zeros(&samples);
+        let sparse = Zeros::of(&samples).pay();
         self.data.insert(id, Data { samples, sparse });
         Ok(id)
+    }
+
+    fn left_out(&self, samples: &Samples) -> f64 {
+        let is_fused = |op: &Op| matches!(op, Op::Rows(rows) if rows.from == 0);
+        let zeros = Zeros::of(samples);
+        match self.program.ops.iter().any(is_fused) && zeros.pay() {
+            true => (zeros.of_columns + zeros.of_rows) / 2.0,
+            false => 0.0,
+        }
     }
 
     fn forget(&mut self, data: DataId) {
