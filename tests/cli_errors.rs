@@ -14,6 +14,20 @@ fn fails(place: &Place, args: &str, code: i32, texts: &[&str]) {
     }
 }
 
+/// On Unix an argument is any bytes.
+#[cfg(unix)]
+#[test]
+fn arguments_that_are_no_text_are_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let bytes = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    for args in ["", "train --layers"] {
+        let ran = cli_support::ran(place.command(args).arg(bytes).output().unwrap());
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("error: "), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn wrong_usage_exits_with_2() {
     let place = Place::new();
@@ -57,6 +71,7 @@ fn wrong_usage_exits_with_2() {
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),
         ("check-gradients --threshold 0", &["--threshold 0"]),
+        ("bench --seconds inf", &["--seconds inf", "above 0"]),
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
         ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
         ("train digits --class-weight 0=-1", &["is no weight", "help: "]),

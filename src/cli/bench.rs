@@ -3,10 +3,10 @@
 use super::args::BenchArgs;
 use super::job::Job;
 use super::open::{Trained, open_device};
-use super::{print, print_json};
+use super::{positive, print, print_json};
 use crate::backend::device;
 use crate::bench::{Bench, Case, Ceilings, Floor, Pace, ceilings};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, TrainConfig};
 use crate::data::{Dataset, Preprocessing, Scaling};
 use crate::error::{Error, Result};
 use crate::observe::thousands;
@@ -15,8 +15,8 @@ use crate::spec::Spec;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// A part of a step that explains it.
-const MOST: f64 = 0.75;
+/// A bound that takes this share of a step explains it.
+const EXPLAINED: f64 = 0.75;
 
 #[derive(serde::Serialize)]
 struct Line<'a> {
@@ -38,6 +38,7 @@ struct Line<'a> {
 }
 
 pub(super) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
+    let seconds = positive("--seconds", args.seconds)?;
     let opened = open_device(&args.device)?;
     let device = opened.backend.info().to_string();
     let choice = args.device.device.clone().unwrap_or_default();
@@ -68,10 +69,10 @@ pub(super) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
         floor: None,
     };
     if args.serve {
-        bench.measure(args.seconds / 4.0)?;
-        return in_turns(|| Ok(line(bench.measure(args.seconds)?)));
+        bench.measure(seconds / 4.0)?;
+        return in_turns(|| Ok(line(bench.measure(seconds)?)));
     }
-    let pace = bench.measure(args.seconds)?;
+    let pace = bench.measure(seconds)?;
     let ceilings = Ceilings::measure(bench.step_bytes(), &open)?;
     let floor = bench.floor(&pace, &ceilings);
     let line = Line { ceilings: Some(ceilings), floor: Some(floor), ..line(pace) };
@@ -111,7 +112,7 @@ struct Work {
 fn prepare(args: &BenchArgs) -> Result<Work> {
     let given = args.common.resolve(args.step.clone(), args.device.clone())?;
     let Some(name) = &args.case else {
-        let config = match &args.run {
+        let mut config = match &args.run {
             None => given,
             Some(run) => {
                 let trained = Trained::open(run)?.config()?.ok_or_else(|| {
@@ -120,10 +121,9 @@ fn prepare(args: &BenchArgs) -> Result<Work> {
                         .help("name the options of its net instead")
                 })?;
                 let run = RunConfig { plan: trained.run.plan, ..given.run.clone() };
-                crate::config::TrainConfig { run, ..given.or(trained) }
+                TrainConfig { run, ..given.or(trained) }
             }
         };
-        let mut config = config;
         config.run.plan = args.plan.or(config.run.plan);
         let job = Job::new(config)?;
         let name = job.training.name().to_string();
@@ -182,7 +182,7 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
         }
     }
     text += &format!("bound by {}: {:.0}% of the step", floor.bound, floor.share * 100.0);
-    if floor.share < MOST {
+    if floor.share < EXPLAINED {
         text += "; the rest is none of these: short loops, and waiting between them";
     }
     text + "\n"

@@ -3,9 +3,9 @@
 use super::args::CheckGradientsArgs;
 use super::job::Job;
 use super::open::Trained;
-use super::{count, print, print_json};
+use super::{count, positive, print, print_json, say};
 use crate::config::{DeviceConfig, NetConfig, StepConfig, TrainConfig};
-use crate::data;
+use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::gradcheck::{self, Options, Report};
 use crate::spec::Spec;
@@ -57,18 +57,11 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
             .help("name them with --data")
     })?;
     let options_of_data =
-        data::DataOptions { notify: Some(|message| super::say(message)), ..config.data.options() };
-    let data = data::open_measured(&source, &trained.model.preprocessing, &options_of_data)?.data;
+        DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
     let model = trained.model;
+    let data = data::open_measured(&source, &model.preprocessing, &options_of_data)?.data;
     let spec = Spec::new(model.net, model.objective);
     gradcheck::check(&spec, &model.weights, &model.preprocessing, &data, options)
-}
-
-fn positive(option: &str, value: f64) -> Result<f64> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(value);
-    }
-    Err(Error::usage(format!("{option} {value}")).help("it must be a number above 0"))
 }
 
 fn describe(report: &Report) -> String {

@@ -9,7 +9,7 @@ use crate::backend::cpu::Cpu;
 use crate::backend::device::{Choice, Opened};
 use crate::backend::gpu::{self, Gpu};
 use crate::data::{Dataset, Preprocessing};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{cache_directory, write_atomically};
 use crate::observe::{duration, short};
 use crate::precision::{Multiplier, Precision};
@@ -18,7 +18,7 @@ use crate::train::Trainer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Seconds for which each device is timed, its first step aside.
@@ -108,6 +108,7 @@ fn choose(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) ->
             Err(error) => refused.push((candidate, error)),
             Ok(found) => {
                 let whole = found.seconds * work.steps() as f64;
+                // Not remembered: it depends on the epochs, which the key leaves out.
                 if i == 0 && whole < SHORT {
                     let why = format!("the whole run takes it about {}", duration(whole));
                     let Timed { backend, multiplier, .. } = found;
@@ -122,7 +123,7 @@ fn choose(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) ->
     let mut timed = timed.into_iter();
     let Some((first, Timed { seconds, backend, multiplier, .. })) = timed.next() else {
         let error = refused.into_iter().next().map(|(_, error)| error);
-        return Err(error.unwrap_or_else(|| crate::error::Error::device("no device was found")));
+        return Err(error.unwrap_or_else(|| Error::device("no device was found")));
     };
     let why = match (timed.next(), refused.first()) {
         (Some((second, slower)), _) => format!(
@@ -151,7 +152,7 @@ fn recall(path: &std::path::Path) -> BTreeMap<String, Remembered> {
 }
 
 /// Writes the choices; what can't be written is measured again.
-fn remember(path: &std::path::Path, choices: &BTreeMap<String, Remembered>) {
+fn remember(path: &Path, choices: &BTreeMap<String, Remembered>) {
     let made = path.parent().is_some_and(|parent| std::fs::create_dir_all(parent).is_ok());
     if let (true, Ok(text)) = (made, serde_json::to_vec(choices)) {
         let _ = write_atomically(path, |out| out.write_all(&text));
@@ -179,9 +180,8 @@ impl Work<'_> {
     /// What decides how long a step takes: net, batch, optimiser, devices, version.
     fn key(&self, candidates: &[Candidate]) -> String {
         let Spec { net, objective, optimizer, batch_size, plan, precision, .. } = self.spec;
-        let batch = batch_size.min(&self.rows).to_owned();
+        let batch = (*batch_size).min(self.rows);
         let devices: Vec<&str> = candidates.iter().map(|c| c.key.as_str()).collect();
-        // A run that is short enough for the CPU in any case isn't remembered.
         let what = format!(
             "{net:?} {objective:?} {optimizer:?} {batch} {plan:?} {precision:?} {devices:?}"
         );
@@ -195,20 +195,26 @@ impl Work<'_> {
         let some = self.data.select(&(0..rows).collect::<Vec<_>>());
         let (backend, scaling) = ((candidate.open)()?, self.preprocessing.clone());
         let mut trainer = Trainer::on_part(self.spec, &some, self.data, scaling, backend)?;
-        // The first step also prepares what later ones use.
-        trainer.run_steps(1)?;
-        let (mut count, begin) = (1, Instant::now());
-        loop {
-            let asked = Instant::now();
-            trainer.run_steps(count)?;
-            let seconds = asked.elapsed().as_secs_f64();
-            if seconds >= TIMED / 2.0 || begin.elapsed().as_secs_f64() >= TIMED {
-                let multiplier = trainer.admission().map(|admission| admission.multiplier);
-                let (seconds, backend) = (seconds / count as f64, trainer.into_backend());
-                return Ok(Timed { seconds, count, backend, multiplier });
-            }
-            count *= 2;
+        let (seconds, count) = time_steps(&mut trainer, TIMED)?;
+        let multiplier = trainer.admission().map(|admission| admission.multiplier);
+        Ok(Timed { seconds, count, backend: trainer.into_backend(), multiplier })
+    }
+}
+
+/// The seconds that a step takes, and how many steps tell it: they are timed for `about` so many
+/// seconds.
+pub(super) fn time_steps(trainer: &mut Trainer, about: f64) -> Result<(f64, usize)> {
+    // The first step also prepares what later ones use.
+    trainer.run_steps(1)?;
+    let (mut count, begin) = (1, Instant::now());
+    loop {
+        let asked = Instant::now();
+        trainer.run_steps(count)?;
+        let seconds = asked.elapsed().as_secs_f64();
+        if seconds >= about / 2.0 || begin.elapsed().as_secs_f64() >= about {
+            return Ok((seconds / count as f64, count));
         }
+        count *= 2;
     }
 }
 
@@ -218,7 +224,6 @@ mod tests {
     use crate::activation::Activation;
     use crate::backend::{DataId, DeviceInfo, Values, ValuesMut};
     use crate::data::{Samples, Scaling, digits};
-    use crate::error::Error;
     use crate::kernels::Step;
     use crate::loss::Loss;
     use crate::program::Program;

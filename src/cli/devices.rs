@@ -6,7 +6,6 @@ use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 use crate::backend::gpu::{self, AdapterSummary};
 use crate::error::Result;
-use std::fmt::Write;
 use std::process::ExitCode;
 
 pub(super) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
@@ -34,8 +33,7 @@ pub(super) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
         None => "cpu".to_string(),
         Some(_) => "the fastest of cpu and the GPUs, by timing some steps of the net".into(),
     };
-    // Writing to a string can't fail.
-    let _ = writeln!(text, "\n--device auto takes {taken}");
+    text += &format!("\n--device auto takes {taken}\n");
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -47,9 +45,9 @@ fn describe(adapter: &AdapterSummary) -> String {
         true => "none".to_string(),
         false => adapter.features.join(", "),
     };
-    let _ = writeln!(text, "     optional features: {features}");
+    text += &format!("     optional features: {features}\n");
     for (limit, value) in &adapter.limits {
-        let _ = writeln!(text, "     {limit:<40} {value}");
+        text += &format!("     {limit:<40} {value}\n");
     }
     text
 }

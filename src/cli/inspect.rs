@@ -135,7 +135,7 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
 }
 
 fn layers(net: &Net) -> Vec<LayerReport> {
-    let report = |(layer, (units, inputs)): (&crate::spec::Layer, (usize, usize))| LayerReport {
+    let report = |(layer, (units, inputs)): (&Layer, (usize, usize))| LayerReport {
         units,
         inputs,
         activation: layer.activation.to_string(),

@@ -1,5 +1,6 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
+use super::memory::Estimate;
 use super::origins::Origins;
 use super::presets::{self, Kind};
 use super::settings::{self, HeldOut};
@@ -12,7 +13,7 @@ use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
     self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Role, Scaling,
-    StoredSet, Targets, TrainTest,
+    StoredSet, Targets, TrainTest, is_generated,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -95,25 +96,9 @@ impl Source {
     /// # Errors
     /// For options that make no sense together or with the data.
     pub fn job(&self, parts: &Parts) -> Result<Job> {
-        let Source { data, options, test, .. } = self;
+        let data = &self.data;
         let mut config = self.config.clone();
-        let source = config.data.data.clone().unwrap_or_default();
-        let scaling = *config.data.scaling.get_or_insert_with(|| match source.as_str() {
-            "spiral" | "moons" | "xor" => Scaling::None,
-            _ if data.is_image() => Scaling::Minmax,
-            _ if data.table().is_some() && parts.training.len() >= LEAST_FOR_RANKS => {
-                Scaling::Quantile
-            }
-            _ => Scaling::Standard,
-        });
-        let log = config.data.log.clone().unwrap_or_default();
-        let embed = config.data.embed.clone().unwrap_or_default();
-        let embedding_dims = config.data.embedding_dims;
-        let one_hot = config.data.one_hot.clone().unwrap_or_default();
-        let hash = config.data.hash.clone().unwrap_or_default();
-        let counted = self.streaming.as_ref().map(|table| table.categories().clone());
-        let counted = counted.unwrap_or_default();
-        let fitting = Fitting { scaling, log, one_hot, embed, hash, embedding_dims, counted };
+        let fitting = self.fitting(&mut config, parts.training.len());
         let mut preprocessing = Preprocessing::fit_rows(data, &parts.training, &fitting)?;
         let training = preprocessing.dataset(data, &parts.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);
@@ -137,43 +122,28 @@ impl Source {
             // Counts must stay counts, and shares shares.
             preprocessing.targets = Affine::identity(training.outputs());
         }
-        let part = |rows: &[usize]| match rows {
+        let own = |rows: &[usize]| match rows {
             [] => Ok(None),
             rows => preprocessing.dataset(data, rows).map(Some),
         };
-        let other = |name: &str| {
-            let stored = self
-                .streaming
-                .is_some()
-                .then(|| streaming::store_other(name, &preprocessing, options, objective.loss));
-            if let Some((first, all)) = stored.transpose()?.flatten() {
-                return Ok::<_, Error>((first, Some(all)));
-            }
-            Ok((data::open_measured(name, &preprocessing, options)?.data, None))
-        };
+        let other = |name: &str| self.other(name, &preprocessing, objective.loss);
         let (validation, other_validation) = match &config.run.validation {
             Some(Validation::Path(path)) => {
                 let (data, stored) = other(&path.to_string_lossy())?;
                 (Some(data), stored)
             }
-            _ => (part(&parts.validation)?, None),
+            _ => (own(&parts.validation)?, None),
         };
         let (given, other_test) = config.run.test.as_deref().map(other).transpose()?.unzip();
         let other_test = other_test.flatten();
-        let test = match (given.or_else(|| test.clone()), part(&parts.test)?) {
+        let test = match (given.or_else(|| self.test.clone()), own(&parts.test)?) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("test data of their own, and test rows by --split")
                     .help("leave out --test, or mark no rows as test"));
             }
             (other, marked) => other.or(marked),
         };
-        let kind = match source.as_str() {
-            "digits" => Kind::Digits,
-            _ if data.is_image() => Kind::Images,
-            _ if data.table().is_some() => Kind::Table,
-            _ => Kind::Other,
-        };
-        config = presets::complete(config, kind)?;
+        config = presets::complete(config, self.kind())?;
         let completed = Origins::of_completed(&self.config, &config);
         let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
         let is_sample = self.streaming.is_some();
@@ -182,7 +152,7 @@ impl Source {
             .map_err(|error| completed.explain(error))?;
         let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows);
         settings::check_warmup(&spec, rows).map_err(|error| completed.explain(error))?;
-        super::memory::Estimate::new(&spec, [&training]).check()?;
+        Estimate::new(&spec, [&training]).check()?;
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
         make_absolute(&mut config)?;
@@ -190,7 +160,7 @@ impl Source {
         let job = Job {
             config,
             spec,
-            scaling,
+            scaling: fitting.scaling,
             preprocessing,
             training,
             training_rows,
@@ -208,6 +178,62 @@ impl Source {
         };
         job.check_rows(parts)?;
         Ok(job)
+    }
+
+    /// How columns become inputs: what isn't said of it follows from the data, and is noted in the
+    /// options.
+    fn fitting(&self, config: &mut TrainConfig, training_rows: usize) -> Fitting {
+        let scaling = *config.data.scaling.get_or_insert_with(|| match self.name() {
+            name if is_generated(name) => Scaling::None,
+            _ if self.data.is_image() => Scaling::Minmax,
+            _ if self.data.table().is_some() && training_rows >= LEAST_FOR_RANKS => {
+                Scaling::Quantile
+            }
+            _ => Scaling::Standard,
+        });
+        let counted = self.streaming.as_ref().map(|table| table.categories().clone());
+        let options = &config.data;
+        Fitting {
+            scaling,
+            log: options.log.clone().unwrap_or_default(),
+            one_hot: options.one_hot.clone().unwrap_or_default(),
+            embed: options.embed.clone().unwrap_or_default(),
+            hash: options.hash.clone().unwrap_or_default(),
+            embedding_dims: options.embedding_dims,
+            counted: counted.unwrap_or_default(),
+        }
+    }
+
+    /// The rows of another file, which are held out: all of them; or the first ones, and all of
+    /// them on disk, where the data are larger than the memory limit.
+    fn other(
+        &self,
+        name: &str,
+        preprocessing: &Preprocessing,
+        loss: Loss,
+    ) -> Result<(Dataset, Option<Arc<StoredSet>>)> {
+        if self.streaming.is_some()
+            && let Some((first, all)) =
+                streaming::store_other(name, preprocessing, &self.options, loss)?
+        {
+            return Ok((first, Some(all)));
+        }
+        Ok((data::open_measured(name, preprocessing, &self.options)?.data, None))
+    }
+
+    /// What settings are chosen by.
+    fn kind(&self) -> Kind {
+        match self.name() {
+            "digits" => Kind::Digits,
+            _ if self.data.is_image() => Kind::Images,
+            _ if self.data.table().is_some() => Kind::Table,
+            _ => Kind::Other,
+        }
+    }
+
+    /// What the options name: a known set or a path.
+    fn name(&self) -> &str {
+        self.config.data.data.as_deref().unwrap_or_default()
     }
 }
 

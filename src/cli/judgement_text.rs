@@ -1,6 +1,6 @@
 //! Judgements for people: a few lines at the end of training, tables for `evaluate`.
 
-use super::folds::{Folds, Spread};
+use super::fold_judgement::{Folds, Spread};
 use super::judgement::Judgement;
 use super::{count, plural};
 use crate::data::Preprocessing;

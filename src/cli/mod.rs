@@ -10,6 +10,7 @@ mod devices;
 mod environment;
 mod evaluate;
 mod find_lr;
+mod fold_judgement;
 mod folds;
 mod inspect;
 mod job;
@@ -48,13 +49,9 @@ use std::time::Instant;
 pub fn main() -> ExitCode {
     let begin = Instant::now();
     let done = Interrupt::handle().and_then(|()| {
-        let matches = match command().try_get_matches() {
-            Ok(matches) => matches,
-            // A help text or a version, where it is no error.
-            Err(found) => return Err(usage::error(&found).unwrap_or_else(|| found.exit())),
-        };
-        let cli = Cli::from_arg_matches(&matches)
-            .map_err(|found| usage::error(&found).unwrap_or_else(|| found.exit()))?;
+        let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+        // A help text or a version is no error: clap prints it and ends the process.
+        let cli = parsed.map_err(|other| usage::error(&other).unwrap_or_else(|| other.exit()))?;
         environment::mistakes().iter().for_each(|mistake| say(format_args!("warning: {mistake}")));
         run(cli.command, begin)
     });
@@ -134,13 +131,19 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 }
 
 /// What came of writing to standard output.
-fn printed(written: io::Result<()>) -> Result<()> {
-    match written {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        written => {
-            written.map_err(|e| Error::failed(format!("cannot write to standard output: {e}")))
-        }
+fn printed<T>(written: io::Result<T>) -> Result<T> {
+    written.map_err(|e| match e.kind() {
+        ErrorKind::BrokenPipe => std::process::exit(0),
+        _ => Error::failed(format!("cannot write to standard output: {e}")),
+    })
+}
+
+/// The value of an option that is a number above 0.
+fn positive(option: &str, value: f64) -> Result<f64> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
     }
+    Err(Error::usage(format!("{option} {value}")).help("it must be a number above 0"))
 }
 
 /// `1 row`, `2 rows`.

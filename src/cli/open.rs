@@ -1,11 +1,12 @@
 //! Opening what a command names: the device, a trained model, data for it.
 
 use super::args::ModelArgs;
+use super::run_directory::MODEL;
 use super::say;
 use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Provenance, load_model_with};
 use crate::config::{DataConfig, DeviceConfig, TrainConfig};
-use crate::data::{ColumnOptions, DataOptions};
+use crate::data::{ColumnOptions, DataOptions, is_generated};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::path::{Path, absolute};
@@ -52,7 +53,7 @@ pub(super) struct Trained {
 impl Trained {
     /// Reads the model of a run directory, or a model file.
     pub fn open(run: &Path) -> Result<Self> {
-        let file = if run.is_dir() { run.join("model.safetensors") } else { run.to_path_buf() };
+        let file = if run.is_dir() { run.join(MODEL) } else { run.to_path_buf() };
         if !file.exists() {
             let error = Error::data(format!("there is no model {}", file.display()));
             return Err(error.help(match run.is_dir() {
@@ -77,9 +78,10 @@ impl Trained {
         else {
             return false;
         };
-        let is_generated = matches!(args.data.as_str(), "spiral" | "moons" | "xor");
         let same_path = absolute(&args.data).is_ok_and(|path| path == Path::new(&data));
-        (data == args.data && !(is_generated && seed != args.seed.or(Some(0)))) || same_path
+        // A generated set is another one under another seed.
+        let same_seed = seed == args.seed.or(Some(0)) || !is_generated(&args.data);
+        (data == args.data && same_seed) || same_path
     }
 
     /// How data for the model are opened.

@@ -14,7 +14,6 @@ use crate::train::Trainer;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// Steps are timed for about so many seconds.
 const TIMED: f64 = 0.25;
@@ -22,10 +21,10 @@ const TIMED: f64 = 0.25;
 pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let (rows, validation_rows) = job.rows();
     let steps = rows.div_ceil(job.spec.batch_size.min(rows));
-    let sets = [Some(&job.training), job.validation.as_ref(), job.test.as_ref()];
-    let memory = Estimate::new(&job.spec, sets.into_iter().flatten());
-    memory.check()?;
     let spec = &job.spec;
+    let sets = [Some(&job.training), job.validation.as_ref(), job.test.as_ref()];
+    let memory = Estimate::new(spec, sets.into_iter().flatten());
+    memory.check()?;
     let seconds = seconds(job, steps)?;
     let columns = columns(job);
     let class_weights = class_weights(job);
@@ -111,23 +110,13 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// About how long the training takes, from steps on the device itself.
+/// About how many seconds the training takes, by steps on the device itself; `steps` in an epoch.
 fn seconds(job: &Job, steps: usize) -> Result<f64> {
     let Opened { backend, multiplier, .. } = choose::open_for(job)?;
     let spec = Spec { mixed: job.spec.mixed.chosen(multiplier), ..job.spec.clone() };
     let mut trainer = Trainer::new(&spec, &job.training, job.preprocessing.clone(), backend)?;
-    // The first step also prepares what later ones use.
-    trainer.run_steps(1)?;
-    let mut timed = 1;
-    loop {
-        let begin = Instant::now();
-        trainer.run_steps(timed)?;
-        let seconds = begin.elapsed().as_secs_f64();
-        if seconds > TIMED || timed >= 1 << 16 {
-            return Ok(seconds / timed as f64 * steps as f64 * job.spec.epochs as f64);
-        }
-        timed = if seconds > TIMED / 16.0 { timed * 4 } else { timed * 16 };
-    }
+    let (seconds, _) = choose::time_steps(&mut trainer, TIMED)?;
+    Ok(seconds * steps as f64 * spec.epochs as f64)
 }
 
 /// How much the rows of each class count in the loss, where that was asked for.

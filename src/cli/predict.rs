@@ -22,10 +22,11 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
         refuse_own_data(path, &args.model.data)?;
     }
     let mut keep: Vec<String> = Vec::new();
-    args.keep.iter().for_each(|name| match keep.contains(name) {
-        true => {}
-        false => keep.push(name.clone()),
-    });
+    for name in &args.keep {
+        if !keep.contains(name) {
+            keep.push(name.clone());
+        }
+    }
     let options = trained.data_options(&args.model, &[]);
     let mut work = Work { args, trained: &trained, format, keep: &keep, state: None, skipped: 0 };
     let preprocessing = &trained.model.preprocessing;
@@ -177,12 +178,8 @@ impl Seek for Output {
 
 /// What came of writing. Where nobody reads standard output any more, the process ends.
 fn written<T>(args: &PredictArgs, result: io::Result<T>) -> Result<T> {
-    match (&args.output, result) {
-        (_, Ok(value)) => Ok(value),
-        (Some(path), Err(error)) => Err(write_error(path, &error)),
-        (None, Err(error)) => {
-            printed(Err(error))?;
-            Err(Error::failed("cannot write to standard output"))
-        }
+    match &args.output {
+        Some(path) => result.map_err(|error| write_error(path, &error)),
+        None => printed(result),
     }
 }

@@ -92,20 +92,8 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
     ));
     let mut warnings = warnings(&job);
     job.history = begun.history;
-    if let Some(before) =
-        before.filter(|&before| ended.is_none() && at.step > 0 && before != job.spec.epochs)
-        && job.spec.depends_on_length()
-    {
-        let now = job.spec.epochs;
-        warnings.push(format!(
-            "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
-        ));
-        job.history.push(format!(
-            "{HISTORY}up to epoch {} (step {}) as in a run of {}",
-            at.epoch,
-            at.step,
-            count(before, "epoch")
-        ));
+    if let Some(before) = before.filter(|_| ended.is_none() && at.step > 0) {
+        warnings.extend(note_other_length(&mut job, before, at));
     }
     warn(&warnings);
     job.store()?;
@@ -134,6 +122,24 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         ended,
     };
     train_in(args, &run, &mut trainer, events)
+}
+
+/// Notes in the job's history that the run was begun with `before` epochs, where the model depends
+/// on their number: the warning that says so.
+fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<String> {
+    let now = job.spec.epochs;
+    if now == before || !job.spec.depends_on_length() {
+        return None;
+    }
+    job.history.push(format!(
+        "{HISTORY}up to epoch {} (step {}) as in a run of {}",
+        at.epoch,
+        at.step,
+        count(before, "epoch")
+    ));
+    Some(format!(
+        "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
+    ))
 }
 
 /// A run as it was begun, and where it is.

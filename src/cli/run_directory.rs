@@ -1,8 +1,8 @@
 //! Run directories: made so that no two processes take the same, and nothing else is replaced.
 
-use crate::checkpoint::write_atomically;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const ENTRIES: [&str; 8] = [
     CONFIG,
     EVENTS,
-    "model.safetensors",
+    MODEL,
     super::judgement::LINEAR,
-    "checkpoint",
+    CHECKPOINTS,
     "report.html",
     "folds.json",
     super::folds::OUT_OF_FOLD,
@@ -24,6 +24,10 @@ const ENTRIES: [&str; 8] = [
 const CONFIG: &str = "config.toml";
 /// The file of events.
 const EVENTS: &str = "metrics.jsonl";
+/// The file of the model.
+pub(super) const MODEL: &str = "model.safetensors";
+/// The directory of checkpoints.
+const CHECKPOINTS: &str = "checkpoint";
 /// What the directories of folds begin with.
 const FOLD: &str = "fold-";
 
@@ -79,9 +83,14 @@ impl RunDirectory {
         &self.path
     }
 
+    /// Where the run of a fold is, counted from 1, or will be.
+    pub fn fold(&self, fold: usize) -> PathBuf {
+        self.path.join(format!("{FOLD}{fold}"))
+    }
+
     /// Where the model is, or will be.
     pub fn model(&self) -> PathBuf {
-        self.path.join("model.safetensors")
+        self.path.join(MODEL)
     }
 
     /// Writes the configuration.
@@ -105,7 +114,7 @@ impl RunDirectory {
 
     /// Where its checkpoints are.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoint")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The new file of events.

@@ -15,7 +15,7 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
     let all = || Parts { training: (0..rows).collect(), ..Parts::default() };
     match (config.run.fold, config.run.folds) {
         (Some(fold), Some(k)) => return one_fold(config, data, fold, k),
-        (fold @ Some(_), None) => return Err(without_folds(fold)),
+        (Some(fold), None) => return Err(without_folds(fold)),
         _ => {}
     }
     let given = config.run.split.clone();
@@ -46,8 +46,8 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
 }
 
 /// The error for one fold of nobody knows how many.
-pub(super) fn without_folds(fold: Option<usize>) -> Error {
-    Error::usage(format!("--fold {} without --folds", fold.unwrap_or_default()))
+pub(super) fn without_folds(fold: usize) -> Error {
+    Error::usage(format!("--fold {fold} without --folds"))
         .help("say with --folds of how many it is one")
 }
 

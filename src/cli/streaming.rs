@@ -98,8 +98,8 @@ pub(super) fn open(
     if table.bytes() <= limit / 2 {
         return Ok(None);
     }
-    if config.run.fold.is_some() && config.run.folds.is_none() {
-        return Err(splitting::without_folds(config.run.fold));
+    if let (Some(fold), None) = (config.run.fold, config.run.folds) {
+        return Err(splitting::without_folds(fold));
     }
     if config.run.folds.is_some() {
         return Err(Error::usage("--folds beside a table larger than --memory-limit")

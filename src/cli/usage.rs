@@ -117,6 +117,6 @@ fn is_true(value: &str) -> bool {
 
 /// The command among the arguments.
 fn command_name() -> Option<String> {
-    let name = std::env::args().nth(1)?;
+    let name = std::env::args_os().nth(1)?;
     super::command().find_subcommand(&name).map(|command| command.get_name().to_string())
 }

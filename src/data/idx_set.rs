@@ -1,7 +1,7 @@
 //! Data sets from IDX files: images with their labels, and directories of four such files.
 
+use super::find::Ready;
 use super::idx::{self, IdxArray, IdxValues};
-use super::source::Ready;
 use super::stream::{ByteStream, set_name};
 use super::target::MAX_CLASSES;
 use super::{Dataset, Features, Targets};

@@ -1,9 +1,10 @@
 //! Features without targets, for predictions: all at once, or chunk by chunk from tables of any size.
 
 use super::encode::not_finite;
+use super::find::{self, Found, Images, find};
 use super::idx_set;
 use super::read::{self, Rows};
-use super::source::{self, Found, Images, check_ready, find, shape_for};
+use super::source::{check_ready, shape_for};
 use super::stream::{Source, set_name};
 use super::trained::{Keep, Reading};
 use super::{DataOptions, Features, Preprocessing};
@@ -153,7 +154,7 @@ fn ready(
     let (mut files, mut faults): (Option<ArrayRef>, _) = (None, Vec::new());
     let inputs = match found {
         Found::Table(_) => return Err(Error::failed("a table is no matrix").at(name)),
-        Found::Set(source::Ready { train, test }) => {
+        Found::Set(find::Ready { train, test }) => {
             let data = test.unwrap_or(train);
             Inputs { name: data.name().to_string(), features: data.features_shared() }
         }

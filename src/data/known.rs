@@ -1,8 +1,8 @@
 //! MNIST and Fashion-MNIST: found in a local directory, else downloaded once into the cache.
 
 use super::download::{Hashed, agent, download};
+use super::find::Ready;
 use super::idx_set::{has_any_file, read_directory};
-use super::source::Ready;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::cache_directory;
 use std::fs;

@@ -32,6 +32,7 @@ mod delimited;
 mod digits;
 mod download;
 mod encode;
+mod find;
 mod fingerprint;
 mod frame;
 mod generated;
@@ -83,8 +84,8 @@ pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 pub use slabs::SlabOrder;
 pub use source::{
-    DataOptions, Measured, NAMES, TrainTest, is_read_in_chunks, is_table, open, open_bytes,
-    open_measured,
+    DataOptions, Measured, NAMES, TrainTest, is_generated, is_read_in_chunks, is_table, open,
+    open_bytes, open_measured,
 };
 pub use stored::{StoredSet, StoredWriter};
 pub use table::{Column, Fitting, Table};

@@ -1,5 +1,6 @@
 //! What to train, as plain data: the net, the objective, the optimiser, the run.
 
+mod check;
 mod mixed;
 mod net;
 mod text;
@@ -7,10 +8,9 @@ mod text;
 pub use net::{Bias, Layer, Net, Norm, Units};
 pub use text::parse_layers;
 
-use crate::activation::Activation;
-use crate::augment::{Augment, LARGEST};
+use crate::augment::Augment;
 use crate::error::{Error, Result, serde_as_text, unknown};
-use crate::loss::{Loss, Objective};
+use crate::loss::Objective;
 use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::precision::{MixedPrecision, Precision};
 use crate::schedule::{MomentumCycle, Schedule, Span};
@@ -57,7 +57,7 @@ pub struct Spec {
     pub weight_decay: f32,
     /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
     pub max_norm: Option<f32>,
-    /// ε of label smoothing, in [0, 1): [`Loss::smooth`]. Held-out rows are measured without it.
+    /// ε of label smoothing, in [0, 1): [`Loss::smooth`](crate::loss::Loss::smooth). Held-out rows are measured without it.
     pub label_smoothing: f32,
     /// Whether biases, normalisations and the tables of embeddings are decayed too.
     pub decay_all: bool,
@@ -149,26 +149,6 @@ impl Spec {
         self.net.differs_in_training() || self.augment.is_some() || self.mixup.is_some()
     }
 
-    /// The options, by name, that change gradients, steps or the net in training.
-    fn changes_that_a_line_search_does_not_see(&self) -> Vec<&'static str> {
-        let layers = &self.net.layers;
-        let options = [
-            (self.edits.l1 != 0.0, "--l1"),
-            (self.edits.clip_value.is_some(), "--clip-value"),
-            (self.edits.clip_norm.is_some(), "--clip-norm"),
-            (self.edits.clip_global_norm.is_some(), "--clip-global-norm"),
-            (self.edits.noise != 0.0, "--gradient-noise"),
-            (self.max_norm.is_some(), "--max-norm"),
-            (matches!(self.averaging, Averaging::Ema { .. }), "--ema"),
-            (self.augment.is_some(), "--augment"),
-            (self.mixup.is_some(), "--mixup"),
-            (self.net.input_dropout != 0.0, "--input-dropout"),
-            (layers.iter().any(|layer| layer.dropout != 0.0), "--dropout"),
-            (layers.iter().any(|layer| layer.norm == Some(Norm::Batch)), "--norm batch"),
-        ];
-        options.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect()
-    }
-
     /// Whether a batch goes through the net in parts.
     #[must_use]
     pub fn accumulates(&self) -> bool {
@@ -188,173 +168,6 @@ impl Spec {
         self.schedule.depends_on_length()
             || self.warmup.depends_on_length()
             || matches!(self.averaging, Averaging::Swa { .. })
-    }
-
-    /// Checks the net, and the run's settings.
-    ///
-    /// # Errors
-    /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
-    /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
-    /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
-    /// cross-entropy on probabilities over outputs
-    /// that are none; f16 with what is trained in f32 only.
-    pub fn check(&self) -> Result<()> {
-        self.net.check()?;
-        self.stopping.check()?;
-        if self.batch_size == 0 {
-            return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
-        }
-        if let Some((augment, shape)) = &self.augment {
-            augment.check()?;
-            let [width, height, colours] = shape.map(|n| n as usize);
-            let features = width.saturating_mul(height).saturating_mul(colours);
-            let largest = LARGEST as usize;
-            if features != self.net.inputs || width.max(height) > largest || features == 0 {
-                return Err(Error::usage(format!(
-                    "images of {width} × {height} × {colours} for a net of {} inputs",
-                    self.net.inputs
-                ))
-                .at("--augment")
-                .help(format!(
-                    "images have as many numbers as the net inputs, and at most {largest} to a side"
-                )));
-            }
-        }
-        if let Some((augment, [width, height, _])) = &self.augment {
-            let side = *width.min(height) as f32;
-            if augment.shift > side / 2.0 || augment.cutout >= side {
-                return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
-                    .at("--augment")
-                    .help("little would be left of them: shift by half a side at most, and cover less than one"));
-            }
-        }
-        if self.micro_batch == Some(0) {
-            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
-        }
-        if self.batch_size == 1 && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
-            return Err(Error::usage("batch normalisation over batches of one row")
-                .at("--norm batch")
-                .help("one row has no variance: take a larger --batch-size, or --norm layer"));
-        }
-        if self.accumulates() && self.net.layers.iter().any(|l| l.norm == Some(Norm::Batch)) {
-            return Err(Error::usage("batch normalisation over a batch in parts")
-                .at("--micro-batch")
-                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
-        }
-        for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
-            if !value.is_finite() || value < 0.0 {
-                return Err(
-                    Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
-                );
-            }
-        }
-        self.edits.check()?;
-        self.averaging.check()?;
-        let unseen = self.changes_that_a_line_search_does_not_see();
-        if self.optimizer == Optimizer::Lbfgs && !unseen.is_empty() {
-            return Err(Error::usage(format!("lbfgs beside {}", unseen.join(" and ")))
-                .at("--optimizer lbfgs")
-                .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
-        }
-        if matches!(self.averaging, Averaging::Swa { .. })
-            && self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
-        {
-            return Err(Error::usage("an average over epochs with batch normalisation")
-                .at("--swa")
-                .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
-        }
-        if let Some(limit) = self.max_norm
-            && !(limit.is_finite() && limit > 0.0)
-        {
-            return Err(Error::usage(format!("a largest norm of {limit}"))
-                .help("--max-norm is above 0; usual are 1 to 4"));
-        }
-        self.check_precision()?;
-        self.check_loss()?;
-        self.schedule.check()?;
-        self.check_mixup()?;
-        self.check_momentum()?;
-        let output = self.net.layers.last().map(|l| &l.activation);
-        if self.objective.loss == Loss::CrossEntropyProbabilities
-            && !matches!(
-                output,
-                Some(
-                    Units::Softmax
-                        | Units::Same(
-                            Activation::Sigmoid | Activation::HardSigmoid | Activation::Gaussian
-                        )
-                )
-            )
-        {
-            return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
-                .at("the output layer")
-                .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
-        }
-        Ok(())
-    }
-
-    /// Refuses mixup where its α or the loss makes no sense of it, and micro-batches that part a pair.
-    fn check_mixup(&self) -> Result<()> {
-        let Some(alpha) = self.mixup else { return Ok(()) };
-        if !(alpha > 0.0 && alpha.is_finite()) {
-            return Err(Error::usage(format!("mixup with an α of {alpha}"))
-                .at("--mixup")
-                .help("it is above 0; usual are 0.1 to 0.4"));
-        }
-        if self.objective.loss == Loss::Hinge {
-            return Err(Error::usage("mixup under the loss hinge")
-                .at("--mixup")
-                .help("hinge knows one class of a row: take cross-entropy"));
-        }
-        if self.accumulates() && !self.rows_at_a_time().is_multiple_of(2) {
-            return Err(Error::usage(format!(
-                "mixup over micro-batches of {} rows",
-                self.rows_at_a_time()
-            ))
-            .at("--micro-batch")
-            .help("rows are mixed two by two: take an even number"));
-        }
-        Ok(())
-    }
-
-    /// Refuses a momentum that could follow no schedule.
-    fn check_momentum(&self) -> Result<()> {
-        let Some(cycle) = self.cycle_momentum else { return Ok(()) };
-        cycle.check()?;
-        let fail =
-            |what: String, help: &str| Err(Error::usage(what).at("--cycle-momentum").help(help));
-        if !matches!(self.schedule, Schedule::OneCycle { .. }) {
-            let what = format!("a cycle of the momentum beside the schedule {}", self.schedule);
-            return fail(what, "take --schedule one-cycle, or leave it out");
-        }
-        if self.optimizer.momentum().is_none() {
-            let what = format!("a cycle of the momentum of {}", self.optimizer);
-            return fail(
-                what,
-                "it has none, or more than one: take momentum, nesterov, adam or another of its kind; rmsprop with --momentum",
-            );
-        }
-        Ok(())
-    }
-
-    /// Refuses a loss whose parameter, smoothing or number of outputs makes no sense.
-    fn check_loss(&self) -> Result<()> {
-        let (loss, smoothing) = (self.objective.loss, self.label_smoothing);
-        loss.check()?;
-        if !(0.0..1.0).contains(&smoothing) {
-            return Err(Error::usage(format!("a label smoothing of {smoothing}"))
-                .help("--label-smoothing is a share from 0 to below 1; usual is 0.1"));
-        }
-        if smoothing > 0.0 && !loss.takes_smoothing() {
-            return Err(Error::usage(format!("label smoothing under the loss {}", loss.name()))
-                .help("smoothing is for classes: take cross-entropy, binary-cross-entropy, focal or binary-focal"));
-        }
-        if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
-            return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
-                .at("the output layer")
-                .help("each target needs two: its mean and the logarithm of its variance"));
-        }
-        Ok(())
     }
 }
 
@@ -382,6 +195,7 @@ mod tests {
     use super::*;
     use crate::activation::Activation;
     use crate::embedding::Embedding;
+    use crate::loss::Loss;
 
     #[test]
     fn layers_read_back() {

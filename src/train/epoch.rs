@@ -1,7 +1,8 @@
 //! The steps of one epoch, in pieces between which observers are asked.
 
+use super::Trainer;
+use super::fit::ending_of;
 use super::run::Run;
-use super::{Trainer, ending_of};
 use crate::error::Result;
 use crate::event::{Ending, Observer, Progress};
 use crate::kernels::Step;

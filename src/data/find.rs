@@ -1,0 +1,168 @@
+//! What a user calls DATA: a known set, a file or a directory, told by its name and its first bytes.
+
+use super::idx::is_idx;
+use super::idx_set::{has_any_file, read_directory};
+use super::images::{self, ImageFolder};
+use super::known::{self, FASHION_MNIST, MNIST};
+use super::npy::{self, NpyArray, NpzPair};
+use super::source::{DataOptions, NAMES};
+use super::stream::{ByteStream, Source, set_name};
+use super::target::{self, Columns};
+use super::{Dataset, Features, Task, digits, moons, spiral, xor};
+use crate::error::{Error, Result, nearest};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A set of matrices.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ready {
+    pub(super) train: Dataset,
+    pub(super) test: Option<Dataset>,
+}
+
+pub(super) enum Found {
+    Set(Ready),
+    Table(Source),
+    Idx(ByteStream),
+    Images(Images),
+    /// Images in an array without labels.
+    Pixels(PathBuf, Features),
+}
+
+/// Folders of images.
+pub(super) struct Images {
+    pub(super) train: ImageFolder,
+    pub(super) test: Option<ImageFolder>,
+}
+
+/// What a user calls DATA, as far as it is told without reading all of it.
+pub(super) fn find(name: &str, options: &DataOptions) -> Result<Found> {
+    let set = |train| Ok(Found::Set(Ready { train, test: None }));
+    let known = |set| known::open(set, options.data_dir.as_deref(), options.notify).map(Found::Set);
+    match name {
+        "digits" => return set(digits()),
+        "spiral" => return set(spiral(1000, options.seed)),
+        "moons" => return set(moons(1000, options.seed)),
+        "xor" => return set(xor(400, options.seed)),
+        "mnist" => return known(&MNIST),
+        "fashion-mnist" => return known(&FASHION_MNIST),
+        _ => {}
+    }
+    let path = Path::new(name);
+    if path.is_dir() {
+        return directory(path);
+    }
+    if name != "-" && !path.exists() {
+        return Err(unknown_name(name));
+    }
+    find_in(Source::of(path)?, options)
+}
+
+/// What stands in a file.
+pub(super) fn find_in(source: Source, options: &DataOptions) -> Result<Found> {
+    let path = source.path().to_path_buf();
+    let stream = source.open()?;
+    if is_idx(stream.head()) {
+        return Ok(Found::Idx(stream));
+    }
+    if npy::is_npy(stream.head()) && npy::rank(stream.head()).is_some_and(|rank| rank > 2) {
+        let features = npy::read_npy(stream).and_then(|array| array.features());
+        let features = features.map_err(|e| e.at(path.display()))?;
+        return Ok(Found::Pixels(path, features));
+    }
+    if npy::is_zip(stream.head()) {
+        let arrays = npy::read_npz(&source).map_err(|e| e.at(path.display()))?;
+        let set = npz_images(&set_name(&path), &arrays, options.task);
+        return Ok(match set.map_err(|e| e.at(path.display()))? {
+            Some(set) => Found::Set(set),
+            None => Found::Table(source),
+        });
+    }
+    match unsupported(stream.head()) {
+        Some(format) => Err(Error::data(format!("{format} can't be read yet"))
+            .at(path.display())
+            .help("convert it to CSV or Parquet")),
+        None => Ok(Found::Table(source)),
+    }
+}
+
+/// The sets in an NPZ file whose features have more than two dimensions, as images do.
+fn npz_images(name: &str, arrays: &[(String, NpyArray)], task: Task) -> Result<Option<Ready>> {
+    let Some(NpzPair { x, y, test }) = npy::pair(arrays).filter(|p| p.x.shape.len() > 2) else {
+        return Ok(None);
+    };
+    let y = y.ok_or_else(|| {
+        Error::data("images without their classes").help("add an array y with a label for each")
+    })?;
+    let set = |x: &NpyArray, y: &NpyArray| -> Result<Dataset> {
+        let frame = npy::table_of(&[("y", y)])?;
+        let places: Vec<usize> = (0..frame.columns.len()).collect();
+        let (targets, _) = target::learn(Columns { frame: &frame, places: &places }, task)?;
+        Ok(Dataset::new(name, x.features()?, targets)?.image())
+    };
+    let test = test.map(|(x, y)| set(x, y)).transpose()?;
+    Ok(Some(Ready { train: set(x, y)?, test }))
+}
+
+fn directory(dir: &Path) -> Result<Found> {
+    if has_any_file(dir) {
+        return read_directory(dir, None).map(Found::Set);
+    }
+    let part = |name: &str| match dir.join(name) {
+        folder if folder.is_dir() => images::find(&folder),
+        _ => Ok(None),
+    };
+    if let Some(train) = part("train")? {
+        return Ok(Found::Images(Images { train, test: part("test")? }));
+    }
+    match images::find(dir)? {
+        Some(train) => Ok(Found::Images(Images { train, test: None })),
+        None => Err(Error::data("there is no data set in this directory").at(dir.display()).help(
+            "name a file in it, a directory with train-images-idx3-ubyte and its companions, or \
+             one with a folder of images for each class",
+        )),
+    }
+}
+
+/// The name of a format that is recognised, but can't be read.
+fn unsupported(head: &[u8]) -> Option<&'static str> {
+    const FORMATS: [(&[u8], &str); 8] = [
+        (b"\x89HDF", "HDF5"),
+        (b"SQLite format 3\0", "SQLite"),
+        (b"\x89PNG", "a single image"),
+        (b"\xFF\xD8\xFF", "a single image"),
+        (b"GIF8", "a single image"),
+        (b"%PDF", "PDF"),
+        (b"BZh91AY&SY", "a file compressed by bzip2"),
+        (b"\xFD7zXZ", "a file compressed by xz"),
+    ];
+    if matches!(head.trim_ascii_start(), [b'{' | b'[', ..]) {
+        return Some("JSON");
+    }
+    FORMATS.iter().find(|(magic, _)| head.starts_with(magic)).map(|&(_, format)| format)
+}
+
+fn unknown_name(name: &str) -> Error {
+    let path = Path::new(name);
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let files: Vec<String> = fs::read_dir(parent)
+        .map(|entries| entries.flatten().take(1000))
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let hint = nearest(name, NAMES)
+        .map(str::to_string)
+        .or_else(|| {
+            let near = nearest(&file, files.iter().map(String::as_str))?;
+            Some(path.with_file_name(near).display().to_string())
+        })
+        .map(|near| format!("did you mean {near}? "))
+        .unwrap_or_default();
+    Error::data(format!("there is no data set and no file {name:?}"))
+        .help(format!("{hint}give a path, or one of {}", NAMES.join(", ")))
+}

@@ -1,0 +1,117 @@
+//! Where f16 is taken, and what is said where it is refused.
+
+use super::adapter::has_gpu;
+use super::cli_support::Place;
+use super::device::Device;
+use super::task::{in_f16, task, trainer};
+use std::time::Duration;
+use wgrad::Trainer;
+use wgrad::backend::Backend;
+use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::Gpu;
+use wgrad::data::Preprocessing;
+use wgrad::error::ErrorKind;
+use wgrad::kernels::mixed::Multiplier;
+use wgrad::precision::Precision;
+use wgrad::spec::Spec;
+
+#[test]
+fn a_device_is_taken_where_it_computes_right_and_gains() {
+    let (spec, data) = task(8);
+    let measured = Spec { precision: Precision::F16, ..spec.clone() };
+    let matrices = Multiplier::Matrices(16);
+    let admit = |spec: &Spec, wrong: Option<Multiplier>, single: u64, halves: [u64; 2]| {
+        let millis = Duration::from_millis;
+        let device = Device {
+            offered: vec![Multiplier::Fma, matrices],
+            wrong,
+            pace: Some((millis(single), halves.map(millis).to_vec())),
+            ..Device::new()
+        };
+        let trainer = Trainer::new(spec, &data, Preprocessing::none(&data), Box::new(device));
+        trainer.map(|trainer| *trainer.admission().unwrap())
+    };
+    // The fastest of what computes right, where it gains.
+    let admission = admit(&measured, None, 40, [20, 10]).unwrap();
+    assert_eq!(admission.multiplier, matrices);
+    let [half, single] = admission.seconds.unwrap();
+    assert!((0.01..0.04).contains(&half) && single >= 0.04, "{admission}");
+    assert!(admission.to_string().starts_with("16x16 cooperative matrices, a step takes "));
+    // Not by a little: their bits are others.
+    let storage = admit(&measured, None, 40, [20, 16]).unwrap();
+    assert_eq!(storage.multiplier, Multiplier::Fma);
+    let fallen_back = admit(&measured, Some(matrices), 40, [20, 5]).unwrap();
+    assert_eq!(fallen_back.multiplier, Multiplier::Fma);
+    // What loses the device isn't taken, and the device is there again for the rest.
+    let device = Device {
+        offered: vec![Multiplier::Fma, matrices],
+        breaks: Some(matrices),
+        ..Device::new()
+    };
+    let mut trainer = trainer(&in_f16(&spec), &data, Box::new(device));
+    assert_eq!(trainer.admission().unwrap().multiplier, Multiplier::Fma);
+    trainer.run_steps(3).unwrap();
+    // No gain: both times are told. Without the measurement it is taken.
+    let refused = |error: wgrad::Error, text: &str| {
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert!(error.to_string().contains(text), "{error}");
+    };
+    refused(admit(&measured, None, 20, [40, 40]).unwrap_err(), " ms, in f32 ");
+    assert_eq!(admit(&in_f16(&spec), Some(matrices), 0, [9, 9]).unwrap().seconds, None);
+    // Nothing that computes right.
+    let device = Device { wrong: Some(Multiplier::Fma), ..Device::new() };
+    let made = Trainer::new(&measured, &data, Preprocessing::none(&data), Box::new(device));
+    refused(made.err().unwrap(), "computes wrong in f16 with f16 storage");
+}
+
+#[test]
+fn f16_is_refused_with_the_reason() {
+    let (spec, data) = task(7);
+    let spec = Spec { precision: Precision::F16, ..spec };
+    let refused = |backend| {
+        Trainer::new(&spec, &data, Preprocessing::none(&data), backend).err().map(|error| {
+            assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+            error.to_string()
+        })
+    };
+    let text = refused(Box::new(Cpu::<f32>::new(None).unwrap()) as Box<dyn Backend>).unwrap();
+    assert!(text.contains("trains in f32 only") && text.contains("--precision f16"), "{text}");
+    if !has_gpu("the gate") {
+        return;
+    }
+    // A software adapter gains nothing; what was measured is told.
+    if let Some(text) = refused(Box::new(Gpu::open(0).unwrap())) {
+        assert!(text.contains("no gain") && text.contains(" ms, in f32 "), "{text}");
+    }
+}
+
+#[test]
+fn the_command_line_takes_f16_or_says_what_was_measured() {
+    if !has_gpu("f16 on the command line") {
+        return;
+    }
+    let place = Place::new();
+    place.write("half.toml", "precision = \"f16\"\nlayers = \"16\"\nepochs = 1\n");
+    let ran = place.run("train digits --config half.toml --device 0 --out run");
+    match ran.code {
+        0 => {
+            assert!(
+                ran.stderr.contains("precision: f16: f16 storage, a step takes"),
+                "{}",
+                ran.stderr
+            );
+            assert!(ran.stderr.contains("steps overflowed and were skipped"), "{}", ran.stderr);
+            assert!(place.read("run/config.toml").contains("precision = \"f16\""));
+        }
+        4 => {
+            assert!(ran.stderr.contains("f16 is no gain for this net"), "{}", ran.stderr);
+            assert!(ran.stderr.contains(" ms, in f32 "), "{}", ran.stderr);
+            assert!(!place.path("run").exists());
+        }
+        code => panic!("exit code {code}: {}{}", ran.stdout, ran.stderr),
+    }
+    let verified = place.run("verify --precision f16 --device 0 --layers 9:tanh --batch-size 40");
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+    assert!(verified.stdout.contains("layers.0.weight.f16"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("\nby f16 storage\n"), "{}", verified.stdout);
+}

@@ -1,0 +1,116 @@
+//! The devices that f16 is tried on.
+
+use super::adapter::has_gpu;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use wgrad::Result;
+use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::Gpu;
+use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::data::Samples;
+use wgrad::kernels::Step;
+use wgrad::kernels::mixed::Multiplier;
+use wgrad::program::{Op, Program};
+use wgrad::tensor::TensorId;
+
+/// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
+pub struct Device {
+    pub cpu: Cpu<f32>,
+    pub offered: Vec<Multiplier>,
+    /// What computes wrong: by two units of f16 in the first element of all that is read as f64.
+    pub wrong: Option<Multiplier>,
+    /// What a step takes in f32 and in f16 by each of what is offered.
+    pub pace: Option<(Duration, Vec<Duration>)>,
+    /// What loses the device when a program is loaded for it, until it is opened anew without matrices.
+    pub breaks: Option<Multiplier>,
+    pub multiplier: Multiplier,
+    pub in_f16: bool,
+    pub is_lost: bool,
+}
+
+impl Device {
+    pub fn new() -> Self {
+        Device {
+            cpu: Cpu::new(Some(2)).unwrap(),
+            offered: vec![Multiplier::Fma],
+            wrong: None,
+            pace: None,
+            breaks: None,
+            multiplier: Multiplier::Fma,
+            in_f16: false,
+            is_lost: false,
+        }
+    }
+
+    pub fn boxed() -> Box<dyn Backend> {
+        Box::new(Self::new())
+    }
+}
+
+impl Backend for Device {
+    fn info(&self) -> &DeviceInfo {
+        self.cpu.info()
+    }
+    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
+        Ok(self.offered.clone())
+    }
+    fn multiply_by(&mut self, multiplier: Multiplier) {
+        self.multiplier = multiplier;
+    }
+    fn without_matrices(&mut self) -> Result<()> {
+        self.offered.retain(|multiplier| *multiplier == Multiplier::Fma);
+        self.multiplier = Multiplier::Fma;
+        self.is_lost = false;
+        Ok(())
+    }
+    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        self.is_lost |= self.breaks == Some(self.multiplier);
+        if self.is_lost {
+            return Err(wgrad::Error::failed("the device was lost"));
+        }
+        self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
+        self.cpu.load(program)
+    }
+    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        self.cpu.upload(samples)
+    }
+    fn forget(&mut self, data: DataId) {
+        self.cpu.forget(data);
+    }
+    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        self.cpu.write(tensor, values)
+    }
+    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        // Of whole steps; the self-test runs op by op.
+        if let (Some((single, halves)), true) = (&self.pace, ops.len() > 1) {
+            let place = self.offered.iter().position(|m| *m == self.multiplier).unwrap();
+            let each = if self.in_f16 { halves[place] } else { *single };
+            std::thread::sleep(each * steps.len() as u32);
+        }
+        self.cpu.run(ops, data, steps)
+    }
+    fn read(&mut self, tensor: TensorId, mut values: ValuesMut<'_>) -> Result<()> {
+        let is_wrong = self.in_f16 && self.wrong == Some(self.multiplier);
+        match &mut values {
+            ValuesMut::F32(v) => self.cpu.read(tensor, ValuesMut::F32(v)),
+            ValuesMut::F64(v) => {
+                self.cpu.read(tensor, ValuesMut::F64(v))?;
+                v.iter_mut().take(usize::from(is_wrong)).for_each(|x| *x *= 1.0 + 1.0 / 512.0);
+                Ok(())
+            }
+        }
+    }
+    fn traffic(&self) -> Traffic {
+        self.cpu.traffic()
+    }
+}
+
+/// The CPU as a reference, and the GPU where there is one.
+pub fn devices(test: &str) -> Vec<Box<dyn Backend>> {
+    let mut devices = vec![Device::boxed()];
+    if has_gpu(test) {
+        devices.push(Box::new(Gpu::open(0).unwrap()));
+    }
+    devices
+}

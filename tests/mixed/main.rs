@@ -1,0 +1,12 @@
+//! Mixed precision: each op against f64 by the parity rule, whole runs against f32, the scale of the
+//! loss, going on with a run, and what is refused.
+
+#[path = "../adapter/mod.rs"]
+mod adapter;
+mod admission;
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+mod device;
+mod programs;
+mod runs;
+mod task;

@@ -1,0 +1,97 @@
+//! One op with what its tensors hold, run on the GPU and held against f64; shapes and values drawn
+//! afresh.
+
+use super::adapter::has_gpu;
+use rand::RngExt;
+use std::sync::Arc;
+use wgrad::backend::Backend;
+use wgrad::backend::gpu::Gpu;
+use wgrad::data::{Affine, Features, Samples};
+use wgrad::kernels::Step;
+use wgrad::matrix::Matrix;
+use wgrad::parity::Replay;
+use wgrad::program::{Op, Program};
+use wgrad::random::{Random, Stream};
+use wgrad::tensor::{Extent, Role, TensorId};
+
+/// The GPU backend, or none where there is no adapter and none is required.
+pub fn gpu(test: &str) -> Option<Box<dyn Backend>> {
+    if !has_gpu(test) {
+        return None;
+    }
+    Some(Box::new(Gpu::open(0).unwrap()))
+}
+
+/// A seed that is new each day, printed so that a failure can be had again with WGRAD_TEST_SEED.
+pub fn random(test: u64) -> Random {
+    let today =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+            / 86_400;
+    let seed = std::env::var("WGRAD_TEST_SEED").map_or(today, |s| s.parse().unwrap());
+    eprintln!("WGRAD_TEST_SEED={seed}");
+    Random::new(seed, Stream::Check, test)
+}
+
+/// A ragged size: 1, a prime, around a tile of 16, 32 or 64, or any up to 150.
+pub fn size(random: &mut Random) -> usize {
+    const NOTABLE: [usize; 16] = [1, 2, 3, 7, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 127];
+    match random.random_range(0..3) {
+        0 => random.random_range(1..150),
+        _ => NOTABLE[random.random_range(0..NOTABLE.len())],
+    }
+}
+
+pub fn normal(random: &mut Random, len: usize) -> Vec<f32> {
+    (0..len).map(|_| random.normal() as f32).collect()
+}
+
+/// A program under construction, with what its tensors hold.
+pub struct Case {
+    program: Program,
+    rows: usize,
+    values: Vec<(TensorId, Vec<f32>)>,
+}
+
+impl Case {
+    pub fn new(rows: usize) -> Self {
+        Case { program: Program::new(rows.max(1)), rows, values: Vec::new() }
+    }
+
+    pub fn batch(&mut self, name: &str, cols: usize, values: Vec<f32>) -> TensorId {
+        self.tensor(name, Extent::Batch, cols, values)
+    }
+
+    pub fn tensor(&mut self, name: &str, rows: Extent, cols: usize, values: Vec<f32>) -> TensorId {
+        let id = self.program.add(name, Role::Transient, rows, cols);
+        self.values.push((id, values));
+        id
+    }
+
+    /// Runs `op` alone on all backends, and returns what its last output holds.
+    pub fn check(
+        mut self,
+        op: Op,
+        step: Step,
+        samples: Option<Samples>,
+        device: Box<dyn Backend>,
+    ) -> Vec<f32> {
+        let output = *self.program.uses(&op).last().map(|(t, _)| t).unwrap();
+        let described = self.program.describe(&op);
+        self.program.ops.push(op);
+        let samples = samples.unwrap_or_else(|| Samples {
+            features: Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap())),
+            affine: Affine::identity(1),
+            targets: None,
+            weights: None,
+        });
+        let mut replay = Replay::new(self.program, samples, device).unwrap();
+        for (id, values) in self.values {
+            replay.set(id, values);
+        }
+        let step = Step { rows: self.rows as u32, ..step };
+        for report in replay.run(&step).unwrap() {
+            assert!(report.passed, "{described} with {} rows: {report:#?}", self.rows);
+        }
+        replay.get(output)
+    }
+}

@@ -1,0 +1,10 @@
+//! Parity op by op: the GPU against f64, by the rule in `wgrad::parity`, over shapes drawn afresh.
+
+#[path = "../adapter/mod.rs"]
+mod adapter;
+mod case;
+mod functions;
+mod inputs;
+mod products;
+mod programs;
+mod updates;
