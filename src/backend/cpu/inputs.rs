@@ -22,7 +22,7 @@ const LARGEST: usize = 1 << 20;
 /// at least a quarter of the columns are 0 in all of so many rows as a product takes at once.
 pub(super) fn has_many_zeros(samples: &Samples) -> bool {
     const GROUP: usize = 8;
-    const ROWS: usize = 32 * GROUP;
+    const GROUPS: usize = 32;
     let (features, affine) = (&samples.features, &samples.affine);
     let (rows, cols) = (samples.rows(), features.cols());
     if rows == 0 {
@@ -31,11 +31,11 @@ pub(super) fn has_many_zeros(samples: &Samples) -> bool {
     let is_zero = |row: usize, col: usize| {
         (features.value(row, col) - affine.shift[col]) * affine.scale[col] == 0.0
     };
-    let looked_at: Vec<usize> = (0..ROWS).map(|i| i * rows / ROWS).collect();
-    let zero_columns = |group: &[usize]| {
-        (0..cols).filter(|&col| group.iter().all(|&row| is_zero(row, col))).count()
-    };
-    4 * looked_at.chunks(GROUP).map(zero_columns).sum::<usize>() >= cols * ROWS / GROUP
+    // Rows of a group are far apart, as those of a batch are: neighbours may be of one category.
+    let row = |group: usize, i: usize| (i * GROUPS + group) * rows / (GROUP * GROUPS);
+    let zero_columns =
+        |group| (0..cols).filter(|&col| (0..GROUP).all(|i| is_zero(row(group, i), col))).count();
+    4 * (0..GROUPS).map(zero_columns).sum::<usize>() >= cols * GROUPS
 }
 
 /// X of all threads but the first, which has the program's tensor.
@@ -88,5 +88,36 @@ impl<T: Real> Inputs<T> {
         let (numbers, at) = self.copies.get(thread.checked_sub(1)?)?;
         assert!(rows * self.cols <= numbers.len(), "more rows than a batch has");
         (tensor == self.x).then_some((*at, rows * self.cols))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Affine, Features};
+    use crate::matrix::Matrix;
+    use std::sync::Arc;
+
+    fn is_sparse(rows: usize, cols: usize, shift: f32, x: impl Fn(usize, usize) -> f32) -> bool {
+        let features = Arc::new(Features::F32(Matrix::from_fn(rows, cols, x)));
+        let affine = Affine { shift: vec![shift; cols], ..Affine::identity(cols) };
+        has_many_zeros(&Samples { features, affine, targets: None, weights: None })
+    }
+
+    #[test]
+    fn zeros_are_worth_looking_for_where_rows_of_a_batch_share_them() {
+        // One of many categories, in an order drawn by chance or sorted, and one of a few.
+        let one = |yes| if yes { 1.0 } else { 0.0 };
+        for rows in [20, 1000] {
+            assert!(is_sparse(rows, 50, 0.0, |row, col| one(row * 7919 % 50 == col)));
+            assert!(is_sparse(rows, 50, 0.0, |row, col| one(row * 50 / rows == col)));
+            assert!(!is_sparse(rows, 4, 0.0, |row, col| one(row * 4 / rows == col)));
+        }
+        // A quarter of the columns, and less; the same where 0 isn't what a net is given.
+        assert!(is_sparse(1000, 40, 0.0, |_, col| one(col >= 10)));
+        assert!(!is_sparse(1000, 40, 0.0, |_, col| one(col >= 9)));
+        assert!(!is_sparse(1000, 40, 0.5, |_, col| one(col >= 10)));
+        assert!(is_sparse(1000, 40, 1.0, |_, col| one(col < 10)));
+        assert!(!is_sparse(0, 40, 0.0, |_, _| 0.0));
     }
 }
