@@ -148,17 +148,19 @@ impl<T: Gemm> Packed<T> {
         weight: TensorId,
         units: Range<usize>,
     ) -> Option<&'a [T]> {
+        let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
+        assert!(whole, "not whole panels");
         if let Some(p) = self.in_place.as_ref().filter(|p| p.weight == weight) {
-            let k = p.shape[1];
+            let [n, k] = p.shape;
+            assert!(units.end <= n, "outside of the weights");
             // SAFETY: weights are only read while the ops run that read them here.
             return Some(unsafe { memory.read(weight, units.start * k..units.end * k) });
         }
         let layer = self.layer(weight)?;
         let [n, k] = layer.shape;
-        let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
-        assert!(whole && units.end <= n, "not whole panels");
         let len = gemm::packed_len::<T>([k, units.len()]);
-        assert!(units.start * k + len <= layer.numbers.len(), "outside of the packed weights");
+        let inside = units.end <= n && units.start * k + len <= layer.numbers.len();
+        assert!(inside, "outside of the packed weights");
         // SAFETY: inside; nothing is packed while the ops run that read it (`super::memory`).
         Some(unsafe { std::slice::from_raw_parts(layer.at.add(units.start * k), len) })
     }
