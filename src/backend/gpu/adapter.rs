@@ -243,7 +243,7 @@ impl Health {
         device.set_device_lost_callback(move |reason, message| {
             // The device of a backend that was dropped is not lost, but done with.
             if reason != wgpu::DeviceLostReason::Destroyed {
-                on_loss.note(format!("the device was lost: {message}"));
+                on_loss.note_loss(&message);
             }
         });
         health
@@ -252,6 +252,12 @@ impl Health {
     /// Keeps the first thing that went wrong: the rest follows from it.
     fn note(&self, what: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+    }
+
+    /// Keeps that the device was lost, which calls that fail for that reason may come before.
+    pub(super) fn note_loss(&self, message: &str) {
+        let what = format!("the device was lost: {message}");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
     /// What went wrong, if anything did.
