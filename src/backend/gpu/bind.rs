@@ -18,10 +18,11 @@ pub(super) struct Argument {
 }
 
 impl Gpu {
-    /// The most bytes that one binding may have; the shaders count them in 32 bits.
+    /// The most bytes that one binding may have: whole elements of the largest type, a vec4, and so few
+    /// that the shaders can count them in 32 bits.
     pub(super) fn largest_binding(&self) -> u64 {
         let Limits { max_storage_buffer_binding_size, max_buffer_size, .. } = self.limits;
-        max_storage_buffer_binding_size.min(max_buffer_size).min(u32::MAX.into())
+        max_storage_buffer_binding_size.min(max_buffer_size).min(u32::MAX.into()) / 16 * 16
     }
 
     /// What a binding refers to.

@@ -1,6 +1,7 @@
 //! Taking a program in: its tensors in device memory, and the tiles of its products.
 
-use super::{Gpu, memory, submit, tune};
+use super::submit::Pace;
+use super::{Gpu, memory, tune};
 use crate::backend::{Backend, Values};
 use crate::data::Storage;
 use crate::error::Result;
@@ -14,7 +15,7 @@ impl Gpu {
     pub(super) fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         self.check_bindings(&program)?;
-        self.steps_per_submission = submit::first_steps(&program);
+        self.under_way.pace = Pace::first(&program);
         self.bound.clear();
         self.buffers.clear();
         self.allocate(&program)?;

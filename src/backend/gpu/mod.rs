@@ -38,10 +38,11 @@ use adapter::{Health, Wanted};
 use cache::Cache;
 use data::DeviceData;
 use pipeline::{Bound, Pipelines};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use submit::UnderWay;
 use wgpu::Limits;
 
 /// Words that are written at a time.
@@ -78,11 +79,7 @@ pub struct Gpu {
     uploads: usize,
     /// The launches of an op on a data set.
     bound: HashMap<(usize, DataId), Vec<Bound>>,
-    /// Submissions that may not be done yet, with their steps.
-    under_way: VecDeque<(wgpu::SubmissionIndex, usize)>,
-    last_done: Option<Instant>,
-    /// Steps in a submission; follows the time that they take.
-    steps_per_submission: usize,
+    under_way: UnderWay,
     traffic: Traffic,
 }
 
@@ -151,14 +148,11 @@ impl Backend for Gpu {
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.bind(ops.clone(), data)?;
-        let mut rest = steps;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(self.steps_per_submission));
-            self.submit(ops.clone(), data, now);
-            self.throttle()?;
-            rest = later;
-        }
+        let bound = self.bind(ops.clone(), data);
+        // What the device itself said tells more.
+        self.health.check()?;
+        bound?;
+        self.submit_all(ops, data, steps)?;
         self.health.check()
     }
 

@@ -3,13 +3,13 @@
 use super::adapter::{self, Health, Wanted};
 use super::cache::Cache;
 use super::pipeline::Pipelines;
-use super::submit::{SLOT, SLOTS};
+use super::submit::{SLOT, SLOTS, UnderWay};
 use super::{Gpu, memory};
 use crate::backend::{DeviceInfo, Traffic};
 use crate::error::Result;
 use crate::kernels::mixed::Multiplier;
 use crate::kernels::tile::Tuning;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,9 +144,7 @@ impl Gpu {
             data: HashMap::new(),
             uploads: 0,
             bound: HashMap::new(),
-            under_way: VecDeque::new(),
-            last_done: None,
-            steps_per_submission: 1,
+            under_way: UnderWay::default(),
             traffic: Traffic::default(),
             device,
             queue,

@@ -7,6 +7,7 @@ use crate::precision::Precision;
 use crate::tensor::TensorId;
 
 impl Gpu {
+    /// What [`Backend::write`](crate::backend::Backend::write) promises.
     pub(super) fn write_tensor(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
         check_length(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
@@ -32,13 +33,14 @@ impl Gpu {
         Ok(())
     }
 
+    /// What [`Backend::read`](crate::backend::Backend::read) promises.
     pub(super) fn read_tensor(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         let len = values.len();
         check_length(&self.program, tensor, len)?;
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
         let (device, queue) = (&self.device, &self.queue);
-        match values {
+        let read = match values {
             ValuesMut::F32(values) if t.precision == Precision::F16 => {
                 half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x)
             }
@@ -55,10 +57,41 @@ impl Gpu {
                     values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
                 })
             }
-        }?;
+        };
+        // What the device itself said tells more.
+        self.health.check()?;
+        read?;
         self.traffic.bytes_read += (self.program.tensor(tensor).precision.bytes() * len) as u64;
         self.under_way.clear();
-        self.last_done = None;
-        self.health.check()
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::backend::gpu::adapters;
+    use crate::program::Program;
+    use crate::tensor::{Extent, Role};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_device_that_is_gone_gives_an_error_and_its_cause_where_it_is_known() {
+        if adapters().is_empty() {
+            return eprintln!("skipped: no GPU adapter: a device that is gone");
+        }
+        let mut gpu = Gpu::open(0).unwrap();
+        let mut program = Program::new(1);
+        let tensor = program.add("t", Role::Parameter, Extent::Fixed(3), 5);
+        gpu.load(Arc::new(program)).unwrap();
+        let mut values = [1.0; 15];
+        gpu.read(tensor, ValuesMut::F32(&mut values)).unwrap();
+        assert_eq!(values, [0.0; 15]);
+        gpu.device.destroy();
+        assert!(gpu.read(tensor, ValuesMut::F32(&mut values)).is_err());
+        gpu.health.note_loss("it took too long");
+        let error = gpu.read(tensor, ValuesMut::F32(&mut values)).unwrap_err().to_string();
+        assert!(error.contains("it took too long") && error.contains("--batch-size"), "{error}");
     }
 }
