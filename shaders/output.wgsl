@@ -59,7 +59,11 @@ fn output_row(lane: u32, row: u32) {
         scores[row] = score;
     }
     if (GRADIENT && SOFTMAX) {
-        // δ ← Jᵀ δ, as in softmax.wgsl; an invocation reads what it wrote itself.
+        // δ ← Jᵀ δ, as in softmax.wgsl. An invocation reads what it wrote itself, but for the slopes of
+        // deviations, which lie `targets_of(p.cols)` behind those of means.
+        if (LOSS == GAUSSIAN_NLL) {
+            storageBarrier();
+        }
         var along = 0.0;
         for (var j = lane; j < p.cols; j += 64u) {
             along += delta[row * p.cols + j] * output_at(row, j);

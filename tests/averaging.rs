@@ -14,7 +14,7 @@ const EPOCHS: usize = 6;
 
 /// A run of full batches: a step is an epoch.
 fn spec(averaging: Averaging, plan: PlanKind) -> Spec {
-    let net = Net::new(5).layer(9, Activation::Tanh).layer(3, Activation::Identity);
+    let net = Net::new(5).layer(16, Activation::Tanh).layer(3, Activation::Identity);
     let mut spec = Spec::new(net, Loss::CrossEntropy).optimizer(Optimizer::ALL[1]).epochs(EPOCHS);
     (spec.batch_size, spec.averaging, spec.plan) = (40, averaging, plan);
     spec

@@ -10,6 +10,7 @@ use wgrad::backend::gpu::Gpu;
 use wgrad::data::Storage;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::embedding::Embedding;
+use wgrad::event::{Epoch, Flow, Observer};
 use wgrad::gemm::Gemm;
 use wgrad::kernels::tile::Tuning;
 use wgrad::kernels::{dense, fused};
@@ -22,6 +23,7 @@ use wgrad::schedule::{MomentumCycle, Schedule, Span};
 use wgrad::session::LayerWeights;
 use wgrad::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use wgrad::stopping::{Keep, Stopping};
+use wgrad::tensor::Role;
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
@@ -131,6 +133,77 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
         for other in &runs[1..] {
             assert!(*other == runs[0], "round {round}: {spec:?}");
         }
+    }
+}
+
+/// Whatever a run keeps: parameters, the optimiser's state and averages, in the order of the program's
+/// tensors, however the backend lays them out. What one plan kept, the other goes on with.
+#[test]
+fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
+    let random = &mut Random::new(13, Stream::Check, 0);
+    // Units of whole panels, of half a panel more, and of a ragged vector.
+    for (round, units) in [32, 80, 64, 19].into_iter().cycle().take(16).enumerate() {
+        let (Spec { net, .. }, data) = draw(random, 4);
+        let net = Net::new(net.inputs)
+            .layer(units, Activation::Relu)
+            .layer(net.outputs(), Activation::Identity);
+        let rules: Vec<_> = Optimizer::ALL.into_iter().filter(|o| o.is_element_wise()).collect();
+        let mut spec =
+            Spec::new(net, Loss::CrossEntropy).optimizer(rules[round % rules.len()]).epochs(4);
+        spec.batch_size = if spec.optimizer.needs_full_batch() { data.rows() } else { 20 };
+        spec.averaging =
+            [Averaging::Ema { decay: 0.8 }, Averaging::Swa { fraction: 0.5 }][round / 2 % 2];
+        spec.weight_decay = 0.01;
+        let none = || Preprocessing::none(&data);
+        let backend = || Box::new(Cpu::<f64>::new(Some(2)).unwrap());
+        let specs = [PlanKind::Plain, PlanKind::Fused].map(|plan| Spec { plan, ..spec.clone() });
+        let run = |spec: &Spec| {
+            let mut trainer = Trainer::new(spec, &data, none(), backend()).unwrap();
+            trainer.fit(None, &mut StopAfter(3)).unwrap();
+            let middle = trainer.checkpoint().unwrap();
+            trainer.fit(None, &mut ()).unwrap();
+            (middle, trainer.checkpoint().unwrap())
+        };
+        let [plain, fused] = [run(&specs[0]), run(&specs[1])];
+        let program = plan::plan(&spec, spec.batch_size, Purpose::Train, Fusion::None).program;
+        let is_parameter = |i: usize| {
+            let parameters = program.tensors.iter().filter(|t| t.name.starts_with("layers."));
+            let mut parameters = parameters.filter(|t| t.role == Role::Parameter);
+            parameters.any(|t| (t.offset..t.offset + t.rows.rows(1) * t.cols).contains(&i))
+        };
+        let go_on = |spec: &Spec, from| {
+            let mut trainer = Trainer::resume(spec, &data, none(), backend(), from).unwrap();
+            trainer.fit(None, &mut ()).unwrap();
+            trainer.checkpoint().unwrap()
+        };
+        let gone_on = go_on(&specs[0], &plain.0);
+        for (found, expected) in [
+            (&fused.0, &plain.0),
+            (&fused.1, &plain.1),
+            (&go_on(&specs[1], &plain.0), &gone_on),
+            (&go_on(&specs[0], &fused.0), &gone_on),
+        ] {
+            assert_eq!(found.now.tensors.len(), expected.now.tensors.len());
+            for (found, expected) in found.now.tensors.iter().zip(&expected.now.tensors) {
+                assert_eq!((&found.name, found.shape), (&expected.name, expected.shape));
+                // Between parameters there is room, which one plan passes over and the other doesn't.
+                let is_part = found.name.starts_with("layers.");
+                for i in (0..found.values.len()).filter(|&i| is_part || is_parameter(i)) {
+                    let (f, e, name) = (found.values[i], expected.values[i], &found.name);
+                    let off = (f - e).abs();
+                    assert!(off <= 1e-5 * e.abs().max(1.0), "round {round}: {name} {i}: {f}, {e}");
+                }
+            }
+        }
+    }
+}
+
+/// Ends a run after an epoch.
+struct StopAfter(usize);
+
+impl Observer for StopAfter {
+    fn epoch(&mut self, epoch: &Epoch) -> wgrad::Result<Flow> {
+        Ok(if epoch.epoch == self.0 { Flow::Stop } else { Flow::Continue })
     }
 }
 

@@ -354,15 +354,18 @@ mod tests {
         leaving_zeros_out_changes_no_bit_of::<f64>();
     }
 
-    #[test]
-    fn steps_are_left_out_where_a_tile_has_nothing_but_zeros() {
-        for kernel in f32::kernels() {
-            let k = 37;
-            // Every third step has something, in one of the rows or columns.
+    fn steps_are_left_out_of<T: Gemm>(least: T) {
+        for kernel in T::kernels() {
+            let (k, panel) = (37, kernel.panel());
+            // Every third step has something, in one of the rows or columns; NaN isn't 0.
             let at = |p: usize| p % 3 == 1;
-            let one = |yes| if yes { 1.0 } else { -0.0 };
-            let rows = Vec::from_iter((0..4 * k).map(|i| one(at(i % k) && i / k == i % k % 4)));
-            let side = Vec::from_iter((0..k * 16).map(|i| one(at(i / 16) && i % 16 == 2)));
+            let something = [T::one(), T::of(f64::NAN), least];
+            let one = |p: usize, yes| if yes { something[p / 3 % 3] } else { T::of(-0.0) };
+            let in_rows = |i: usize| one(i % k, at(i % k) && i / k == i % k % 4);
+            let beside = |i: usize, col| one(i / panel, at(i / panel) && i % panel == col);
+            let rows = Vec::from_iter((0..4 * k).map(in_rows));
+            let side = Vec::from_iter((0..k * panel).map(|i| beside(i, 2)));
+            let last = Vec::from_iter((0..k * panel).map(|i| beside(i, panel - 1)));
             let listed = |scan: &dyn Fn(*mut u32) -> usize| {
                 let mut steps = vec![0; k + zeros::SPARE];
                 let count = scan(steps.as_mut_ptr());
@@ -372,13 +375,111 @@ mod tests {
             let expected = Vec::from_iter((0..k as u32).filter(|&p| at(p as usize)));
             // SAFETY: the operands have that many rows and columns, and the steps room.
             unsafe {
-                let (rows, side) = (rows.as_ptr(), side.as_ptr());
+                let (rows, side, last) = (rows.as_ptr(), side.as_ptr(), last.as_ptr());
                 assert_eq!(listed(&|to| (kernel.scan_rows)(4, rows, k, k, to)), expected);
-                assert_eq!(listed(&|to| (kernel.scan_panel)(1, side, 16, k, to)), expected);
-                assert_eq!(listed(&|to| (kernel.scan_side)(0b0110, side, 16, k, to)), expected);
-                assert_eq!(listed(&|to| (kernel.scan_side)(0b1001, side, 16, k, to)), [0; 0]);
+                assert_eq!(listed(&|to| (kernel.scan_rows)(1, rows, k, k, to)), [4, 16, 28]);
+                assert_eq!(listed(&|to| (kernel.scan_panel)(1, side, panel, k, to)), expected);
+                assert_eq!(listed(&|to| (kernel.scan_panel)(1, last, panel, k, to)), [0; 0]);
+                assert_eq!(listed(&|to| (kernel.scan_panel)(2, last, panel, k, to)), expected);
+                assert_eq!(listed(&|to| (kernel.scan_side)(0b0110, side, panel, k, to)), expected);
+                assert_eq!(listed(&|to| (kernel.scan_side)(0b1001, side, panel, k, to)), [0; 0]);
             }
         }
+    }
+
+    #[test]
+    fn steps_are_left_out_where_a_tile_has_nothing_but_zeros() {
+        steps_are_left_out_of::<f32>(f32::from_bits(1));
+        steps_are_left_out_of::<f64>(f64::from_bits(1));
+    }
+
+    /// Numbers of which nothing behind the last, or nothing before the first, may be touched: there a
+    /// page is that belongs to nobody.
+    #[cfg(target_os = "linux")]
+    struct Guarded<T> {
+        pages: *mut u8,
+        bytes: usize,
+        numbers: *mut T,
+        len: usize,
+    }
+
+    #[cfg(target_os = "linux")]
+    impl<T: Gemm> Guarded<T> {
+        fn new(numbers: &[T], at_end: bool) -> Self {
+            const PAGE: usize = 4096;
+            let len = size_of_val(numbers);
+            let inside = len.next_multiple_of(PAGE);
+            let (bytes, access) = (inside + 2 * PAGE, libc::PROT_READ | libc::PROT_WRITE);
+            // SAFETY: new pages, of which those in the middle are made accessible.
+            unsafe {
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+                let pages = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
+                assert!(pages != libc::MAP_FAILED, "no pages");
+                let pages = pages.cast::<u8>();
+                let first = pages.add(PAGE);
+                assert_eq!(libc::mprotect(first.cast(), inside, access), 0);
+                let at = first.add(if at_end { inside - len } else { 0 }).cast::<T>();
+                at.copy_from_nonoverlapping(numbers.as_ptr(), numbers.len());
+                Guarded { pages, bytes, numbers: at, len: numbers.len() }
+            }
+        }
+
+        fn get(&self) -> &[T] {
+            // SAFETY: that many numbers lie there.
+            unsafe { std::slice::from_raw_parts(self.numbers, self.len) }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    impl<T> Drop for Guarded<T> {
+        fn drop(&mut self) {
+            // SAFETY: its own pages.
+            unsafe { libc::munmap(self.pages.cast(), self.bytes) };
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn stays_inside_of_operands<T: Gemm>() {
+        let mut random = Random::new(9, Stream::Check, 0);
+        let shapes = [
+            [1, 1, 1],
+            [1, 16, 5],
+            [8, 64, 16],
+            [13, 70, 21],
+            [17, 33, 300],
+            [20, 300, 40],
+            [9, 40, 1100],
+            [300, 32, 140],
+        ];
+        for ([m, n, k], kernel) in
+            shapes.into_iter().flat_map(|shape| T::kernels().map(move |kernel| (shape, kernel)))
+        {
+            for at_end in [false, true] {
+                let mut operand =
+                    |rows, cols| Guarded::new(&with_zeros::<T>(&mut random, rows, cols), at_end);
+                let (a, a_turned, b, b_turned, c) =
+                    (operand(m, k), operand(k, m), operand(k, n), operand(n, k), operand(m, n));
+                for a in [View::new(a.get(), m, k), View::new(a_turned.get(), k, m).transposed()] {
+                    for b in
+                        [View::new(b.get(), k, n), View::new(b_turned.get(), n, k).transposed()]
+                    {
+                        for (a, b) in [(a, b), (a.sparse(true), b), (a, b.sparse(true))] {
+                            let (b, to) = (Right::Matrix(b), c.numbers);
+                            // SAFETY: c is (m, n).
+                            unsafe { product_by(kernel, a, b, Begin::Zero, End::Store, to, n) };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A crash if it fails: a vector that begins inside of an operand must end there.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_outside_of_operands_is_touched() {
+        stays_inside_of_operands::<f32>();
+        stays_inside_of_operands::<f64>();
     }
 
     #[test]

@@ -141,22 +141,22 @@ impl<T: Gemm> Operands<'_, T> {
     ) -> Panel<T> {
         let (kernel, k) = (&self.kernel, depth.len());
         let width = cols.next_multiple_of(kernel.lanes);
-        let mut panel = Panel { first, cols, at: to.as_ptr(), row: width, steps: Steps::All(k) };
+        let panel = |at, row| Panel { first, cols, at, row, steps: Steps::All(k) };
         let b = match self.b {
             Right::Packed(packed, n) => {
                 // All panels before this one are whole.
                 let rows = packed.len() / n.next_multiple_of(kernel.lanes);
-                panel.at = packed[first * rows + depth.start * width..].as_ptr();
-                return panel;
+                return panel(packed[first * rows + depth.start * width..].as_ptr(), width);
             }
             Right::Matrix(b) => b.some_rows(depth).some_cols(first..first + cols),
         };
         let few = self.a.rows <= FEW * kernel.rows || k <= PAGES;
-        if b.col_stride == 1 && cols == width && (b.row_stride <= NEAR || few) {
-            (panel.at, panel.row) = (b.at, b.row_stride);
+        let mut panel = if b.col_stride == 1 && cols == width && (b.row_stride <= NEAR || few) {
+            panel(b.at, b.row_stride)
         } else {
             pack::columns(kernel, b, width, to);
-        }
+            panel(to.as_ptr(), width)
+        };
         if b.sparse && !self.a.sparse {
             assert!(k + zeros::SPARE <= steps.len(), "no room for the steps");
             let vectors = width / kernel.lanes;

@@ -143,8 +143,9 @@ struct Room {
     panels: Scratch,
     rows: Scratch,
     block: Scratch,
-    /// The steps that are left of each panel, or of a group of rows.
-    steps: Vec<u32>,
+    /// The steps that are left of each panel, and of a group of rows.
+    steps_of_panels: Vec<u32>,
+    steps_of_rows: Vec<u32>,
 }
 
 /// A stretch of the inner dimension of some columns of C.
@@ -233,8 +234,9 @@ impl<'a, T: Gemm> Product<'a, T> {
                     let panels = &mut panels[..block.len().div_ceil(panel_cols)];
                     let mut scratch = room.panels.numbers::<T>(depth.len() * together);
                     let listed = depth.len() + zeros::SPARE;
-                    room.steps.resize((panels.len() * listed).max(room.steps.len()), 0);
-                    let steps_of_panels = room.steps.chunks_exact_mut(listed);
+                    grow(&mut room.steps_of_panels, panels.len() * listed);
+                    grow(&mut room.steps_of_rows, listed);
+                    let steps_of_panels = room.steps_of_panels.chunks_exact_mut(listed);
                     for ((i, panel), steps) in panels.iter_mut().enumerate().zip(steps_of_panels) {
                         let first = block.start + i * panel_cols;
                         let cols = panel_cols.min(block.end - first);
@@ -256,7 +258,7 @@ impl<'a, T: Gemm> Product<'a, T> {
                             &stretch,
                             &target,
                             &place,
-                            &mut room.steps,
+                            &mut room.steps_of_rows,
                             &mut soon,
                             &mut done,
                         );
@@ -364,6 +366,11 @@ impl<'a, T: Gemm> Product<'a, T> {
             End::ReluGradient(z) => tile::End::ReluGradient(z[at..].as_ptr(), c_stride),
         }
     }
+}
+
+/// Makes a list at least `len` long.
+fn grow(list: &mut Vec<u32>, len: usize) {
+    list.resize(len.max(list.len()), 0);
 }
 
 /// A stretch of an inner dimension of `k`.

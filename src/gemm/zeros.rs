@@ -4,24 +4,25 @@
 use super::simd::Simd;
 use num_traits::Zero;
 
-/// Lists the steps in which an operand isn't 0 throughout, and tells how many these are: its rows or
-/// its vectors in a row; where it begins, the distance of its rows, the number of steps, and where to
-/// write, with room for [`SPARE`] more than there are steps.
+/// `(count, at, stride, k, to)`: of an operand that begins at `at` and has `count` rows, or rows of `count`
+/// vectors, so far apart, writes to `to` which of the `k` steps aren't 0 throughout, and returns how many
+/// these are. `to` has room for k + [`SPARE`].
 ///
 /// # Safety
 /// The pointers reach that far, and the processor has the instructions.
 pub(super) type Scan<T> = unsafe fn(usize, *const T, usize, usize, *mut u32) -> usize;
 
-/// The same for elements that lie beside each other in a vector: those whose bit is set in the mask.
+/// `(mask, at, stride, k, to)`: the same where a step is a vector, of which the elements count whose bit is
+/// set in the mask.
 ///
 /// # Safety
-/// As above, for a whole vector in every step.
+/// As above.
 pub(super) type SideScan<T> = unsafe fn(u32, *const T, usize, usize, *mut u32) -> usize;
 
 /// The most scalars of a vector.
 pub(super) const SPARE: usize = 16;
 
-/// [`Scan`] of `rows` rows, each of which has an element for every step.
+/// [`Scan`] of rows, each of which has an element for every step.
 #[inline(always)]
 pub(super) unsafe fn of_rows<S: Simd>(
     rows: usize,
@@ -50,7 +51,7 @@ pub(super) unsafe fn of_rows<S: Simd>(
     count
 }
 
-/// [`Scan`] of a panel `vectors` wide, which has a row for every step.
+/// [`Scan`] of a panel, which has a row of vectors for every step.
 #[inline(always)]
 pub(super) unsafe fn of_panel<S: Simd>(
     vectors: usize,

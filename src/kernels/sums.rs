@@ -1,9 +1,8 @@
 //! ∂E/∂b = ± Σ_rows δ: column sums, with the sign of the bias convention.
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
-use std::ops::Range;
+use crate::vector::Vector;
 
 uniform! {
     /// The shape of δ, `rows` 0 standing for the batch at hand, the sign, and the rows of this part.
@@ -54,33 +53,6 @@ pub fn launches(
 }
 
 /// The CPU reference of [`COLUMN_SUMS`]: delta: (rows, cols), out: (cols).
-pub fn reference<T: Real>(cols: usize, sign: T, delta: &[T], out: &mut [T]) {
-    some_columns(cols, 0..cols, sign, delta, out);
-}
-
-/// The sums of columns `which` of delta: (rows, cols); out: as many as `which`.
-///
-/// Rows are summed in stretches, so that the rounding errors of a long sum don't grow with its
-/// length.
-pub fn some_columns<T: Real>(
-    cols: usize,
-    which: Range<usize>,
-    sign: T,
-    delta: &[T],
-    out: &mut [T],
-) {
-    const STRETCH: usize = 64;
-    const BLOCK: usize = 64;
-    out.fill(T::zero());
-    for stretch in delta.chunks(STRETCH * cols) {
-        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [T::zero(); BLOCK];
-            let first = which.start + block * BLOCK;
-            for row in stretch.chunks_exact(cols) {
-                let row = &row[first..first + out.len()];
-                sums.iter_mut().zip(row).for_each(|(s, &d)| *s += d);
-            }
-            out.iter_mut().zip(sums).for_each(|(o, s)| *o += sign * s);
-        }
-    }
+pub fn reference<T: Vector>(cols: usize, sign: T, delta: &[T], out: &mut [T]) {
+    T::sum_columns(cols, 0, sign, delta, out);
 }

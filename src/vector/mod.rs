@@ -13,6 +13,10 @@ use multiversion::multiversion;
 
 /// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
 pub trait Vector: Real {
+    /// The sums of columns `first` and behind of delta, as many as sums has, each times sign: delta: (rows,
+    /// cols). Rows are summed in stretches, so that the rounding errors of a long sum don't grow with
+    /// its length.
+    fn sum_columns(cols: usize, first: usize, sign: Self, delta: &[Self], sums: &mut [Self]);
     /// x ← x + sign · y.
     fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]);
     /// a ← σ(a).
@@ -125,11 +129,43 @@ macro_rules! multiversioned {
     )*};
 }
 
+/// sums ← sums + Σ_rows of columns `first` and behind of (rows, cols).
+#[inline(always)]
+fn add_rows<T: Real>(rows: &[T], cols: usize, first: usize, sums: &mut [T]) {
+    for row in rows.chunks_exact(cols) {
+        let row = &row[first..first + sums.len()];
+        sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+    }
+}
+
 /// The loops of one precision.
 macro_rules! vector {
     ($type:ty) => {
         impl Vector for $type {
             multiversioned! {
+                fn sum_columns(
+                    cols: usize,
+                    first: usize,
+                    sign: $type,
+                    delta: &[$type],
+                    sums: &mut [$type],
+                ) {
+                    const STRETCH: usize = 64;
+                    const BLOCK: usize = 64;
+                    sums.fill(0.0);
+                    for stretch in delta.chunks(STRETCH * cols) {
+                        for (first, sums) in (first..).step_by(BLOCK).zip(sums.chunks_mut(BLOCK)) {
+                            let mut block = [0.0; BLOCK];
+                            // A whole block stays in registers.
+                            match sums.len() {
+                                BLOCK => add_rows(stretch, cols, first, &mut block),
+                                len => add_rows(stretch, cols, first, &mut block[..len]),
+                            }
+                            sums.iter_mut().zip(block).for_each(|(s, x)| *s += sign * x);
+                        }
+                    }
+                }
+
                 fn add_scaled(sign: $type, y: &[$type], x: &mut [$type]) {
                     x.iter_mut().zip(y).for_each(|(x, &y)| *x += sign * y);
                 }

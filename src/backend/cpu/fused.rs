@@ -95,14 +95,23 @@ impl<T: Gemm> Pass<'_, T> {
             if let Some((bias, sign)) = layer.bias {
                 // SAFETY: as above.
                 let g = unsafe { partial.write(self.memory, chunk, bias, 0..n) };
-                if !add {
-                    g.fill(T::zero());
-                }
-                for row in delta.chunks_exact(n) {
-                    T::add_scaled(T::of(sign.into()), row, g);
-                }
+                self.add_bias_gradient(T::of(sign.into()), delta, add, g);
             }
             input = layer.a;
+        }
+    }
+
+    /// g ← sign · Σ_rows δ, added to what it holds if `add`; δ: (rows, n), g: (n).
+    fn add_bias_gradient(&self, sign: T, delta: &[T], add: bool, g: &mut [T]) {
+        const BLOCK: usize = 64;
+        let n = g.len();
+        for (first, g) in (0..).step_by(BLOCK).zip(g.chunks_mut(BLOCK)) {
+            let sums = &mut [T::zero(); BLOCK][..g.len()];
+            T::sum_columns(n, first, sign, delta, sums);
+            if add {
+                T::add_scaled(T::one(), g, sums);
+            }
+            g.copy_from_slice(sums);
         }
     }
 

@@ -34,16 +34,19 @@ pub(super) struct Zeros {
 impl Zeros {
     /// Those of the features as the net gets them.
     pub(super) fn of(samples: &Samples) -> Self {
-        const ROWS: usize = 32 * TOGETHER;
+        const MOST_GROUPS: usize = 32;
         let (features, affine) = (&samples.features, &samples.affine);
         let (rows, cols) = (samples.rows(), features.cols());
         if rows == 0 || cols == 0 {
             return Zeros { of_columns: 0.0, of_rows: 0.0 };
         }
+        let groups = (rows / TOGETHER).clamp(1, MOST_GROUPS);
+        let looked_at = TOGETHER * groups;
         let (mut columns, mut in_rows) = (0, 0);
-        for group in 0..ROWS / TOGETHER {
+        for group in 0..groups {
             let mut blank = vec![true; cols];
-            for row in (0..TOGETHER).map(|i| (group * TOGETHER + i) * rows / ROWS) {
+            // Rows of a group are far apart, as those of a batch are: neighbours may be of one kind.
+            for row in (0..TOGETHER).map(|i| (i * groups + group) * rows / looked_at) {
                 let is_zero = |col: usize| {
                     (features.value(row, col) - affine.shift[col]) * affine.scale[col] == 0.0
                 };
@@ -55,8 +58,8 @@ impl Zeros {
             columns += blank.into_iter().filter(|&blank| blank).count();
         }
         Zeros {
-            of_columns: columns as f64 / (cols * ROWS / TOGETHER) as f64,
-            of_rows: in_rows as f64 / (cols.div_ceil(TOGETHER) * ROWS) as f64,
+            of_columns: columns as f64 / (cols * groups) as f64,
+            of_rows: in_rows as f64 / (cols.div_ceil(TOGETHER) * looked_at) as f64,
         }
     }
 
@@ -143,10 +146,11 @@ mod tests {
         // Every other column is: no eight neighbours are.
         let others = of(bytes(|_, col| col % 2 == 0));
         assert_eq!(others, Zeros { of_columns: 0.5, of_rows: 0.0 });
-        // Two of three rows are, but no eight that are looked at together.
-        let rows = of(bytes(|row, _| row % 3 == 0));
-        assert_eq!(rows.of_columns, 0.0);
-        assert!((rows.of_rows - 2.0 / 3.0).abs() < 0.02, "{rows:?}");
+        // Two of three rows are, but no eight that are looked at together; nor where they are sorted.
+        for rows in [of(bytes(|row, _| row % 3 == 0)), of(bytes(|row, _| row > 666))] {
+            assert_eq!(rows.of_columns, 0.0);
+            assert!((rows.of_rows - 2.0 / 3.0).abs() < 0.02, "{rows:?}");
+        }
         let none = of(bytes(|_, _| true));
         assert_eq!(none, Zeros { of_columns: 0.0, of_rows: 0.0 });
         assert!(!none.pay());

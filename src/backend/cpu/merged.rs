@@ -196,7 +196,7 @@ pub(super) fn unit_gradients<T: Gemm>(
     take(layer.weight, units.start * k..units.end * k, &mut gradient);
     if let Some((bias, sign)) = layer.bias {
         let mut gradient = vec![T::zero(); units.len()];
-        sums::some_columns(n, units.clone(), T::of(sign.into()), delta, &mut gradient);
+        T::sum_columns(n, units.start, T::of(sign.into()), delta, &mut gradient);
         take(bias, units, &mut gradient);
     }
 }

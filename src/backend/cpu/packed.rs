@@ -26,6 +26,12 @@ pub(super) struct Packed<T> {
 /// could be felt, and a second copy of them could.
 const LARGEST: usize = 1 << 22;
 
+/// Units and inputs of a layer's weights.
+fn shape(program: &Program, weight: TensorId) -> [usize; 2] {
+    let inputs = program.tensor(weight).cols;
+    [program.range(weight, 0).len() / inputs, inputs]
+}
+
 /// Weights that lie packed in the program's own buffers.
 #[derive(Debug)]
 struct InPlace {
@@ -63,16 +69,19 @@ impl InPlace {
         let [parameters, ..] = like_parameters[..] else { return None };
         let len = |id: TensorId| program.range(id, 0).len();
         let (t, all) = (program.tensor(layer.weight), program.tensor(parameters));
-        let (weights, inputs) = (len(layer.weight), t.cols);
-        let shape = [weights / inputs, inputs];
+        let shape = shape(program, layer.weight);
+        let weights = len(layer.weight);
         like_parameters.sort();
         like_parameters.dedup();
         let fits = weights <= LARGEST
-            && gemm::packed_len::<T>([inputs, shape[0]]) == weights
+            && gemm::packed_len::<T>([shape[1], shape[0]]) == weights
             && t.buffer == all.buffer
             && like_parameters.iter().all(|&id| len(id) == len(parameters));
-        let offset = t.offset - all.offset;
-        fits.then_some(InPlace { weight: layer.weight, shape, offset, like_parameters })
+        let in_place = || {
+            let offset = t.offset - all.offset;
+            InPlace { weight: layer.weight, shape, offset, like_parameters }
+        };
+        fits.then(in_place)
     }
 }
 
@@ -93,7 +102,8 @@ unsafe impl<T: Send> Send for Packed<T> {}
 unsafe impl<T: Sync> Sync for Packed<T> {}
 
 impl<T: Gemm> Packed<T> {
-    /// Room for the weights that the fused ops of `program` read.
+    /// Room for the weights that the fused ops of `program` read; the first layer's may lie packed in the
+    /// program's buffers if `in_place`.
     pub(super) fn new(program: &Program, in_place: bool) -> Self {
         let in_place = if in_place { InPlace::new::<T>(program) } else { None };
         let rows = program.ops.iter().find_map(|op| match op {
@@ -101,9 +111,8 @@ impl<T: Gemm> Packed<T> {
             _ => None,
         });
         let layer = |weight: TensorId| {
-            let (units, cols) = (program.range(weight, 0).len(), program.tensor(weight).cols);
-            let shape = [units / cols, cols];
-            let mut numbers = Aligned::zeros(gemm::packed_len::<T>([cols, shape[0]]));
+            let shape = shape(program, weight);
+            let mut numbers = Aligned::zeros(gemm::packed_len::<T>([shape[1], shape[0]]));
             let at = numbers.as_mut_ptr();
             Layer { weight, shape, numbers, at }
         };
@@ -148,17 +157,19 @@ impl<T: Gemm> Packed<T> {
         weight: TensorId,
         units: Range<usize>,
     ) -> Option<&'a [T]> {
+        let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
+        assert!(whole, "not whole panels");
         if let Some(p) = self.in_place.as_ref().filter(|p| p.weight == weight) {
-            let k = p.shape[1];
+            let [n, k] = p.shape;
+            assert!(units.end <= n, "outside of the weights");
             // SAFETY: weights are only read while the ops run that read them here.
             return Some(unsafe { memory.read(weight, units.start * k..units.end * k) });
         }
         let layer = self.layer(weight)?;
         let [n, k] = layer.shape;
-        let whole = units.start.is_multiple_of(gemm::panel_cols::<T>());
-        assert!(whole && units.end <= n, "not whole panels");
         let len = gemm::packed_len::<T>([k, units.len()]);
-        assert!(units.start * k + len <= layer.numbers.len(), "outside of the packed weights");
+        let inside = units.end <= n && units.start * k + len <= layer.numbers.len();
+        assert!(inside, "outside of the packed weights");
         // SAFETY: inside; nothing is packed while the ops run that read it (`super::memory`).
         Some(unsafe { std::slice::from_raw_parts(layer.at.add(units.start * k), len) })
     }

@@ -8,7 +8,6 @@ use super::partial::Partial;
 use crate::gemm::{self, Gemm, Right, Scratch, View};
 use crate::kernels::fused::{GradientUpdate, ParameterGradient};
 use crate::kernels::optimizer::RuleStep;
-use crate::kernels::sums;
 use crate::tensor::TensorId;
 use crate::vector::prefetch_far;
 use std::cell::RefCell;
@@ -50,7 +49,7 @@ impl<T: Gemm> LayerUpdate<'_, T> {
             let n = self.cols(self.layer.delta);
             GRADIENT.with_borrow_mut(|gradient| {
                 let g = gradient.numbers::<T>(units.len());
-                sums::some_columns(n, units.clone(), T::of(sign.into()), self.deltas(), g);
+                T::sum_columns(n, units.start, T::of(sign.into()), self.deltas(), g);
                 self.update(bias, units, g);
             });
         }

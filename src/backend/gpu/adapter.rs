@@ -132,7 +132,7 @@ pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
     let info = adapter.get_info();
     let mut descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
-        required_limits: adapter.limits(),
+        required_limits: limits(&adapter),
         required_features: adapter.features()
             & (wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP),
         memory_hints: wgpu::MemoryHints::Performance,
@@ -157,6 +157,21 @@ pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
             .help("choose another device with --device, or the CPU with --device cpu")
     })?;
     Ok(Opened { device, queue, info, multipliers })
+}
+
+/// All that an adapter allows, but for offsets: where these may lie as on the strictest adapter, so that
+/// every other one refuses what would fail there.
+fn limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+    let (limits, strictest) = (adapter.limits(), wgpu::Limits::default());
+    wgpu::Limits {
+        min_uniform_buffer_offset_alignment: limits
+            .min_uniform_buffer_offset_alignment
+            .max(strictest.min_uniform_buffer_offset_alignment),
+        min_storage_buffer_offset_alignment: limits
+            .min_storage_buffer_offset_alignment
+            .max(strictest.min_storage_buffer_offset_alignment),
+        ..limits
+    }
 }
 
 /// The error for a device whose shaders have no f16.
@@ -228,7 +243,7 @@ impl Health {
         device.set_device_lost_callback(move |reason, message| {
             // The device of a backend that was dropped is not lost, but done with.
             if reason != wgpu::DeviceLostReason::Destroyed {
-                on_loss.note(format!("the device was lost: {message}"));
+                on_loss.note_loss(&message);
             }
         });
         health
@@ -239,6 +254,12 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 
+    /// Keeps that the device was lost, which calls that fail for that reason may come before.
+    pub(super) fn note_loss(&self, message: &str) {
+        let what = format!("the device was lost: {message}");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
     /// What went wrong, if anything did.
     pub(super) fn check(&self) -> Result<()> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -246,5 +267,20 @@ impl Health {
             Some(what) => Err(Error::failed(what.clone())
                 .help("try a smaller --batch-size, another --device, or --device cpu; wgrad verify shows whether the device computes right")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_held_to_what_the_strictest_adapter_asks_for() {
+        if adapters().is_empty() {
+            return eprintln!("skipped: no GPU adapter: the limits that a device is opened with");
+        }
+        let limits = open(0, Wanted::Single).unwrap().device.limits();
+        assert_eq!(limits.min_storage_buffer_offset_alignment, 256);
+        assert_eq!(limits.min_uniform_buffer_offset_alignment, 256);
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::backend::mebibytes;
 use crate::error::{Error, Result};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Creates a buffer, or says which limit or memory it exceeds.
 pub(super) fn create(
@@ -10,12 +12,13 @@ pub(super) fn create(
     bytes: u64,
     usage: wgpu::BufferUsages,
 ) -> Result<wgpu::Buffer> {
-    check("max_buffer_size", what, bytes, device.limits().max_buffer_size)?;
+    // Bindings and copies come in words of 4 bytes; a vec4 is the largest element.
+    let size = bytes.max(1).checked_next_multiple_of(16).unwrap_or(u64::MAX);
+    check("max_buffer_size", what, size, device.limits().max_buffer_size)?;
     let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(what),
-        // Bindings and copies come in words of 4 bytes; a vec4 is the largest element.
-        size: bytes.next_multiple_of(16).max(16),
+        size,
         usage,
         mapped_at_creation: false,
     });
@@ -36,6 +39,8 @@ pub(super) fn check(limit: &str, what: &str, bytes: u64, largest: u64) -> Result
         .help("choose a smaller --batch-size, smaller --layers, fewer rows, or --device cpu"))
 }
 
+/// How long a device may take to answer.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Words that are read back at a time.
 const READ_WORDS: usize = 1 << 22;
 
@@ -57,17 +62,17 @@ pub(super) fn read(
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(buffer, offset + 4 * first as u64, &staging, 0, bytes);
         queue.submit([encoder.finish()]);
-        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        let (sender, receiver) = mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |mapped| {
             // The receiver is only gone when the wait below failed.
             let _ = sender.send(mapped);
         });
         wait(device, None)?;
         let lost = |e: String| Error::failed(format!("reading from the device failed: {e}"));
-        match pollster::block_on(receiver.receive()) {
-            Some(Ok(())) => {}
-            Some(Err(e)) => return Err(lost(e.to_string())),
-            None => return Err(lost("the device is gone".into())),
+        // Another thread of a program that shares its device may bring the answer a little later.
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(mapped) => mapped.map_err(|e| lost(e.to_string()))?,
+            Err(_) => return Err(lost("the device gave no answer".into())),
         }
         let view = staging.get_mapped_range(0..bytes).map_err(|e| lost(e.to_string()))?;
         take(first, bytemuck::cast_slice(&view));
@@ -79,7 +84,6 @@ pub(super) fn read(
 
 /// Waits for a submission, or for all; a device that never answers is given up.
 pub(super) fn wait(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
     let poll = wgpu::PollType::Wait { submission_index: submission, timeout: Some(PATIENCE) };
     device.poll(poll).map(|_| ()).map_err(|e| {
         Error::failed(format!("the device doesn't answer: {e}"))

@@ -1,7 +1,8 @@
 //! Pipelines and bind groups: a launch made ready to be encoded.
 
+use super::bind::Argument;
 use super::cache::Cache;
-use super::{Argument, memory};
+use super::memory;
 use crate::error::{Error, Result};
 use crate::kernels::{Access, Grid, Kernel, Launch, Step};
 use std::collections::HashMap;

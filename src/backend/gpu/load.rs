@@ -1,0 +1,67 @@
+//! Taking a program in: its tensors in device memory, and the tiles of its products.
+
+use super::submit::Pace;
+use super::{Gpu, memory, tune};
+use crate::backend::{Backend, Values};
+use crate::data::Storage;
+use crate::error::Result;
+use crate::kernels::Arg;
+use crate::program::Program;
+use crate::tensor::Extent;
+use std::sync::Arc;
+
+impl Gpu {
+    /// What [`Backend::load`] promises.
+    pub(super) fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
+        program.check()?;
+        self.check_bindings(&program)?;
+        self.under_way.pace = Pace::first(&program);
+        self.bound.clear();
+        self.buffers.clear();
+        self.allocate(&program)?;
+        self.program = program.clone();
+        if self.measures && (self.measures_all || tune::is_worth_it(&program)) && self.tune()? {
+            self.pipelines.keep();
+            if let Some(cache) = &self.cache {
+                cache.keep_tuning(&self.tuning);
+            }
+        }
+        program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
+    }
+
+    /// Refuses a program with a tensor that an op binds as a whole and no binding can hold.
+    fn check_bindings(&self, program: &Program) -> Result<()> {
+        let all = Storage::default();
+        let largest = self.largest_binding();
+        for op in &program.ops {
+            for launch in program.launches(op, all, (largest / 4) as usize, &self.tuning) {
+                for arg in &launch.args {
+                    let Arg::Tensor(id) = arg else { continue };
+                    let t = program.tensor(*id);
+                    let what = match t.rows {
+                        Extent::Batch => format!("{} for {} rows", t.name, program.batch),
+                        Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
+                    };
+                    let element = t.precision.bytes() as u64;
+                    let bytes = (program.len(*id) as u64).saturating_mul(element);
+                    memory::check("max_storage_buffer_binding_size", &what, bytes, largest)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the buffers of a program, which are zero.
+    fn allocate(&mut self, program: &Program) -> Result<()> {
+        for (i, &len) in program.buffers.iter().enumerate() {
+            let first = program.tensors.iter().find(|t| t.buffer == i);
+            let what = first.map_or("an empty buffer", |t| t.name.as_str());
+            let usage = wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_DST
+                | wgpu::BufferUsages::COPY_SRC;
+            let bytes = (len as u64).saturating_mul(program.precision(i).bytes() as u64);
+            self.buffers.push(memory::create(&self.device, what, bytes, usage)?);
+        }
+        Ok(())
+    }
+}

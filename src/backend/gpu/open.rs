@@ -1,0 +1,153 @@
+//! Opening a device, and what a run may set on it.
+
+use super::adapter::{self, Health, Wanted};
+use super::cache::Cache;
+use super::pipeline::Pipelines;
+use super::submit::{SLOT, SLOTS, UnderWay};
+use super::{Gpu, memory};
+use crate::backend::{DeviceInfo, Traffic};
+use crate::error::Result;
+use crate::kernels::mixed::Multiplier;
+use crate::kernels::tile::Tuning;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Gpu {
+    /// Opens adapter `index` of [`adapters`]. Shaders check every access at run time where
+    /// `WGRAD_CHECKED_SHADERS` is 1.
+    ///
+    /// # Errors
+    /// When there is no such adapter, or it can't be opened.
+    pub fn open(index: usize) -> Result<Self> {
+        let checked = std::env::var("WGRAD_CHECKED_SHADERS").is_ok_and(|value| value == "1");
+        Self::open_with(index, checked)
+    }
+
+    /// The same, with the shaders `checked` or not.
+    ///
+    /// # Errors
+    /// When there is no such adapter, or it can't be opened.
+    pub fn open_with(index: usize, checked: bool) -> Result<Self> {
+        Self::open_for(index, checked, Wanted::Single)
+    }
+
+    /// The same, for what is `wanted`.
+    fn open_for(index: usize, checked: bool, wanted: Wanted) -> Result<Self> {
+        let adapter::Opened { device, queue, info: adapter, multipliers } =
+            adapter::open(index, wanted)?;
+        let cache = Cache::of(&adapter);
+        let subgroups = adapter::subgroup_size(&device, &adapter);
+        let info = DeviceInfo {
+            backend: adapter.backend.to_string(),
+            detail: adapter::driver(&adapter),
+            name: adapter.name,
+        };
+        let mut gpu = Self::new(device, queue, info, cache, checked)?;
+        gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
+        gpu.opened_as = Some((index, checked));
+        gpu.multipliers = multipliers;
+        gpu.pipelines.reduce_by(subgroups);
+        Ok(gpu)
+    }
+
+    /// Opens the adapter anew for what is `wanted`, where the backend opened it itself; programs and rows
+    /// are gone.
+    pub(super) fn open_again(&mut self, wanted: Wanted) -> Result<()> {
+        let Some((index, checked)) = self.opened_as else { return Ok(()) };
+        let mut opened = Self::open_for(index, checked, wanted)?;
+        opened.pipelines.reduce_by(self.pipelines.subgroups());
+        let Gpu { measures, measures_all, measured_for, .. } = *self;
+        let tuning = std::mem::take(&mut self.tuning);
+        *self = Gpu { measures, measures_all, measured_for, tuning, ..opened };
+        Ok(())
+    }
+
+    /// A backend on a device that the program has already; `name` is what users are shown.
+    ///
+    /// The device is used within its own limits and needs no optional feature; nets are trained in
+    /// f16 on it where it was made with `SHADER_F16`. Its handlers for
+    /// uncaptured errors and for the loss of the device are replaced.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, name: &str) -> Result<Self> {
+        let info = DeviceInfo {
+            name: name.into(),
+            backend: "wgpu".into(),
+            detail: "a device handed in".into(),
+        };
+        Self::new(device, queue, info, None, false)
+    }
+
+    /// Takes tiles from `tuning`, from the next program on, and measures none. They change no
+    /// result.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+        self.measures = false;
+    }
+
+    /// Measures the fastest tiles of the next programs before their first step, however little work
+    /// their steps are and however long it takes.
+    pub fn measure_tiles(&mut self) {
+        self.measures = true;
+        self.measures_all = true;
+    }
+
+    /// Leaves reductions to barriers from the next program on, also where the adapter has subgroups.
+    /// That changes no result.
+    pub fn without_subgroups(&mut self) {
+        self.pipelines.reduce_by(None);
+    }
+
+    /// The tiles that were measured.
+    #[must_use]
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: DeviceInfo,
+        cache: Option<Cache>,
+        checked: bool,
+    ) -> Result<Self> {
+        let usage = wgpu::BufferUsages::COPY_DST;
+        let slots = (SLOT * SLOTS) as u64;
+        let steps = memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM)?;
+        let unused = || memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE);
+        let unused = [unused()?, unused()?];
+        let tuning = cache.as_ref().map_or_else(Tuning::default, Cache::tuning);
+        let pipelines = Pipelines::new(&device, cache.clone(), checked);
+        let steps_bound = pipelines.bind_steps(&device, &steps);
+        Ok(Gpu {
+            info,
+            limits: device.limits(),
+            health: Health::watch(&device),
+            pipelines,
+            steps,
+            steps_bound,
+            unused,
+            tuning,
+            cache,
+            measures: false,
+            measures_all: false,
+            measured_for: Duration::ZERO,
+            opened_as: None,
+            multipliers: match device.features().contains(wgpu::Features::SHADER_F16) {
+                true => vec![Multiplier::Fma],
+                false => vec![],
+            },
+            program: Arc::default(),
+            buffers: Vec::new(),
+            data: HashMap::new(),
+            uploads: 0,
+            bound: HashMap::new(),
+            under_way: UnderWay::default(),
+            traffic: Traffic::default(),
+            device,
+            queue,
+        })
+    }
+}

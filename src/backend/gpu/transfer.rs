@@ -1,0 +1,97 @@
+//! Tensors between host and device.
+
+use super::{Gpu, PIECE_WORDS, half, memory};
+use crate::backend::{Values, ValuesMut, check_length};
+use crate::error::Result;
+use crate::precision::Precision;
+use crate::tensor::TensorId;
+
+impl Gpu {
+    /// What [`Backend::write`](crate::backend::Backend::write) promises.
+    pub(super) fn write_tensor(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        check_length(&self.program, tensor, values.len())?;
+        let t = self.program.tensor(tensor);
+        let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
+        let mut rounded = Vec::new();
+        let values = match values {
+            Values::F32(values) => values,
+            Values::F64(values) => {
+                rounded.extend(values.iter().map(|&x| x as f32));
+                &rounded
+            }
+        };
+        if t.precision == Precision::F16 {
+            return half::write(&self.device, &self.queue, buffer, t.offset, values);
+        }
+        for (i, piece) in values.chunks(PIECE_WORDS).enumerate() {
+            let offset = offset + 4 * (i * PIECE_WORDS) as u64;
+            self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(piece));
+            if values.len() > PIECE_WORDS {
+                self.queue.submit([]);
+            }
+        }
+        Ok(())
+    }
+
+    /// What [`Backend::read`](crate::backend::Backend::read) promises.
+    pub(super) fn read_tensor(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        let len = values.len();
+        check_length(&self.program, tensor, len)?;
+        let t = self.program.tensor(tensor);
+        let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
+        let (device, queue) = (&self.device, &self.queue);
+        let read = match values {
+            ValuesMut::F32(values) if t.precision == Precision::F16 => {
+                half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x)
+            }
+            ValuesMut::F64(values) if t.precision == Precision::F16 => {
+                half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x.into())
+            }
+            ValuesMut::F32(values) => {
+                memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                    values[first..first + piece.len()].copy_from_slice(piece);
+                })
+            }
+            ValuesMut::F64(values) => {
+                memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                    values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
+                })
+            }
+        };
+        // What the device itself said tells more.
+        self.health.check()?;
+        read?;
+        self.traffic.bytes_read += (self.program.tensor(tensor).precision.bytes() * len) as u64;
+        self.under_way.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::backend::gpu::adapters;
+    use crate::program::Program;
+    use crate::tensor::{Extent, Role};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_device_that_is_gone_gives_an_error_and_its_cause_where_it_is_known() {
+        if adapters().is_empty() {
+            return eprintln!("skipped: no GPU adapter: a device that is gone");
+        }
+        let mut gpu = Gpu::open(0).unwrap();
+        let mut program = Program::new(1);
+        let tensor = program.add("t", Role::Parameter, Extent::Fixed(3), 5);
+        gpu.load(Arc::new(program)).unwrap();
+        let mut values = [1.0; 15];
+        gpu.read(tensor, ValuesMut::F32(&mut values)).unwrap();
+        assert_eq!(values, [0.0; 15]);
+        gpu.device.destroy();
+        assert!(gpu.read(tensor, ValuesMut::F32(&mut values)).is_err());
+        gpu.health.note_loss("it took too long");
+        let error = gpu.read(tensor, ValuesMut::F32(&mut values)).unwrap_err().to_string();
+        assert!(error.contains("it took too long") && error.contains("--batch-size"), "{error}");
+    }
+}
