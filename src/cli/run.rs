@@ -121,9 +121,9 @@ impl Run<'_> {
     ) -> Result<Finished> {
         // What the run is watched on: a run that ends by a metric needs data for it.
         let stop = self.job.config.run.stop_at.clone();
-        let (watched, held_out) = match (&self.job.validation, &self.job.test) {
-            (None, Some(test)) if stop.is_some() => (Some(test), HeldOut::Test),
-            (validation, _) => (validation.as_ref(), HeldOut::Validation),
+        let held_out = match (&self.job.validation, &self.job.test) {
+            (None, Some(_)) if stop.is_some() => HeldOut::Test,
+            _ => HeldOut::Validation,
         };
         let about = serde_json::json!({
             "run": self.directory.path(),
@@ -153,19 +153,7 @@ impl Run<'_> {
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
-        let observers = &mut Together(observers);
-        let stored = match held_out {
-            HeldOut::Validation => self.stored_validation(),
-            HeldOut::Test => self.stored_test(),
-        };
-        let fitted = match stored {
-            Some(set) => trainer.fit_stored(set.clone(), observers),
-            None => trainer.fit(watched, observers),
-        };
-        let fitted = fitted.and_then(|end| {
-            let complete = matches!(end.ending, Ending::Done | Ending::Patience);
-            if complete { trainer.check_learnt().map(|()| end) } else { Ok(end) }
-        });
+        let fitted = self.train(trainer, held_out, &mut Together(observers));
         bar.clear();
         if let Err(error) = &fitted {
             self.rescue(trainer, error);
@@ -199,6 +187,28 @@ impl Run<'_> {
             checkpoints.finish();
         }
         Ok(Finished { summary, is_closed: json.is_closed() })
+    }
+
+    /// Trains to the end, watched on the held-out rows. A whole run in which nothing was learnt is
+    /// an error.
+    fn train(
+        &self,
+        trainer: &mut Trainer,
+        held_out: HeldOut,
+        observers: &mut dyn Observer,
+    ) -> Result<End> {
+        let (stored, data) = match held_out {
+            HeldOut::Validation => (self.stored_validation(), &self.job.validation),
+            HeldOut::Test => (self.stored_test(), &self.job.test),
+        };
+        let end = match stored {
+            Some(set) => trainer.fit_stored(set.clone(), observers)?,
+            None => trainer.fit(data.as_ref(), observers)?,
+        };
+        if matches!(end.ending, Ending::Done | Ending::Patience) {
+            trainer.check_learnt()?;
+        }
+        Ok(end)
     }
 
     /// What writes the run's checkpoints, beside its `events`.
