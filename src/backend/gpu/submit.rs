@@ -214,6 +214,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "one stretch is meant")]
     fn a_step_is_cut_between_launches_where_it_has_too_much_work() {
         assert_eq!(stretches(&[1.0; 4], 2.0), [0..2, 2..4]);
         assert_eq!(stretches(&[0.5, 9.0, 0.5, 0.5], 2.0), [0..1, 1..2, 2..4]);
