@@ -4,7 +4,7 @@
 //! for the gradient. What another processor wrote takes longer to come than to be gathered again.
 
 use super::fused::goes_by_units;
-use crate::data::Samples;
+use crate::data::{Affine, Features, Samples};
 use crate::gemm::Aligned;
 use crate::kernels::fused::{Reach, Rows};
 use crate::program::{Op, Program};
@@ -43,17 +43,18 @@ impl Zeros {
         let groups = (rows / TOGETHER).clamp(1, MOST_GROUPS);
         let looked_at = TOGETHER * groups;
         let (mut columns, mut in_rows) = (0, 0);
+        let mut zero = vec![false; cols];
         for group in 0..groups {
             let mut blank = vec![true; cols];
             // Rows of a group are far apart, as those of a batch are: neighbours may be of one kind.
             for row in (0..TOGETHER).map(|i| (i * groups + group) * rows / looked_at) {
-                let is_zero = |col: usize| {
-                    (features.value(row, col) - affine.shift[col]) * affine.scale[col] == 0.0
-                };
-                let zero = Vec::from_iter((0..cols).map(is_zero));
+                match &**features {
+                    Features::U8(m) => mark_zeros(m.row(row), affine, &mut zero),
+                    Features::F32(m) => mark_zeros(m.row(row), affine, &mut zero),
+                }
                 in_rows +=
                     zero.chunks(TOGETHER).filter(|part| part.iter().all(|&zero| zero)).count();
-                blank.iter_mut().zip(zero).for_each(|(blank, zero)| *blank &= zero);
+                blank.iter_mut().zip(&zero).for_each(|(blank, zero)| *blank &= zero);
             }
             columns += blank.into_iter().filter(|&blank| blank).count();
         }
@@ -66,6 +67,14 @@ impl Zeros {
     /// Whether looking for them pays.
     pub(super) fn pay(self) -> bool {
         self.of_columns >= 0.25
+    }
+}
+
+/// Which elements of a row are 0 as the net gets them.
+fn mark_zeros<R: Copy + Into<f32>>(raw: &[R], affine: &Affine, zero: &mut [bool]) {
+    let columns = affine.shift.iter().zip(&affine.scale);
+    for ((zero, &x), (shift, scale)) in zero.iter_mut().zip(raw).zip(columns) {
+        *zero = (x.into() - shift) * scale == 0.0;
     }
 }
 
@@ -125,7 +134,6 @@ impl<T: Real> Inputs<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Affine, Features};
     use crate::matrix::Matrix;
     use std::sync::Arc;
 
