@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Gpu {
-    /// Opens adapter `index` of [`adapters`]. Shaders check every access at run time where
+    /// Opens adapter `index` of [`super::adapters`]. Shaders check every access at run time where
     /// `WGRAD_CHECKED_SHADERS` is 1.
     ///
     /// # Errors
