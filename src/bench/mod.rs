@@ -99,7 +99,7 @@ impl Bench {
         preprocessing: Preprocessing,
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
-        let samples = preprocessing.samples(data)?;
+        let samples = preprocessing.features(data.features_shared())?;
         let mut trainer = Trainer::new(spec, data, preprocessing, backend)?;
         trainer.run_steps(1)?;
         let batch = spec.batch_size.min(data.rows());
