@@ -80,7 +80,7 @@ impl Source {
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);
         let mut options =
-            DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
+            DataOptions { notify: Some(|message| say(message)), ..config.data_options() };
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
         if let Some(table) = streaming::open(&mut config, &source, &options)? {

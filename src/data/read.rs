@@ -5,20 +5,28 @@ use super::delimited::Delimited;
 use super::encode::texts_of;
 use super::frame::{Frame, Header, MISSING, Texts, Values};
 use super::lines::Lines;
+use super::missing::Marks;
 use super::npy::{self, NpyArray, NpzPair};
+use super::number_form::NumberForm;
 use super::stream::Source;
+use super::text_options::TextOptions;
 use crate::error::{Error, Result};
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of a table's columns before it is looked at.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Known<'a> {
     /// Names that a header, if there is one, must have one of.
     pub(super) names: &'a [String],
     /// Whether the columns have no names.
     pub(super) unnamed: bool,
+    /// What is said of how a delimited text is written.
+    pub(super) text: &'a TextOptions,
+    /// The forms of numbers that a trained model knows, where the table is read for one.
+    pub(super) forms: Option<&'a BTreeMap<String, NumberForm>>,
 }
 
 /// What is wanted of a column.
@@ -32,6 +40,8 @@ pub(super) enum Want {
     Number,
     /// Texts.
     Text,
+    /// Texts that name classes, as `None` may.
+    Class,
     /// Moments where the file knows them, else texts.
     Moment,
     /// That it isn't read.
@@ -127,6 +137,14 @@ pub(super) fn pass(
 ) -> Result<()> {
     let place = source.path().display().to_string();
     let head = source.open()?.head().to_vec();
+    let marks = Marks::new(&known.text.missing);
+    let mut take = |mut rows: Rows| {
+        for values in rows.frame.columns.iter_mut().flatten() {
+            let whole = std::mem::replace(values, Values::Bytes(Vec::new()));
+            *values = marks.clear(whole);
+        }
+        take(rows)
+    };
     if let Some(format) = Format::of(&head) {
         // What is taken knows its place by itself.
         let mut taken = Ok(());
@@ -204,7 +222,9 @@ pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
             Want::Nothing => None,
             Want::Guess | Want::Target => Some(values),
             Want::Moment if matches!(values, Values::Times(_)) => Some(values),
-            Want::Text | Want::Moment => Some(Values::Texts(texts_of(&values).into_owned())),
+            Want::Text | Want::Class | Want::Moment => {
+                Some(Values::Texts(texts_of(&values).into_owned()))
+            }
             Want::Number => {
                 let (numbers, wrong) = as_numbers(values);
                 let column = rows.frame.header.describe(place);

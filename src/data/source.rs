@@ -8,7 +8,9 @@ use super::read::{self, Known};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
 use super::trained::{Keep, Reading};
-use super::{ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task};
+use super::{
+    ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task, TextOptions,
+};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ pub struct DataOptions {
     pub columns: ColumnOptions,
     /// What the target of a table holds.
     pub task: Task,
+    /// What is said of how a delimited text is written.
+    pub text: TextOptions,
     /// What is said of images.
     pub image: ImageOptions,
     /// The seed of generated sets.
@@ -70,9 +74,9 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
         Found::Table(source) => {
             let place = source.path().display().to_string();
             let (columns, task) = (&options.columns, options.task);
-            let known = Known { names: &columns.target, unnamed: false };
-            let frame = read::read(&source, known, |header| table::wanted(header, columns, task))?;
-            let table = Table::new(set_name(source.path()), frame, columns, task);
+            let frame =
+                read::read(&source, known(options), |header| table::wanted(header, columns, task))?;
+            let table = Table::new(set_name(source.path()), frame, options);
             let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
             return Ok(TrainTest { train, test: None });
         }
@@ -117,6 +121,8 @@ pub struct Measured {
     pub data: Dataset,
     /// Whether they are the test part of a set that has one.
     pub is_test_part: bool,
+    /// What a person should know of how the data were read, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Opens data to measure a trained model on: of a set with a test part that.
@@ -140,7 +146,7 @@ pub fn open_measured(
             let (preprocessing, frame) = reading.whole(&source)?;
             let name = set_name(source.path());
             let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
-            return Ok(Measured { data, is_test_part: false });
+            return Ok(Measured { data, is_test_part: false, warnings: frame.warnings });
         }
         Found::Images(Images { train, test }) => {
             let is_test_part = test.is_some();
@@ -153,7 +159,13 @@ pub fn open_measured(
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
-    Ok(Measured { data, is_test_part })
+    Ok(Measured { data, is_test_part, warnings: Vec::new() })
+}
+
+/// What is known of a table that is trained on.
+pub(super) fn known(options: &DataOptions) -> Known<'_> {
+    let (names, text) = (&options.columns.target, &options.text);
+    Known { names, unnamed: false, text, forms: None }
 }
 
 /// The error for an array of images without labels.
