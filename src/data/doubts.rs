@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn open_dates_slips_and_marks_for_missing_dates_are_said() {
+        let of = |words: &[&str]| {
+            let texts: Texts = words.iter().map(|word| Some(*word)).collect();
+            let dates = Dates::of(counted(&texts), None).unwrap();
+            of_dates("day", &texts, &dates)
+        };
+        let open = of(&["03/04/2024", "05/06/2024"]);
+        assert!(open[0].contains("03/04/2024 and all other dates fit MM/DD/YYYY and DD/MM/YYYY"));
+        assert_eq!((open.len(), of(&["13/04/2024", "05/06/2024"]).len()), (1, 0));
+        let mut days: Vec<String> = (1..=20).map(|day| format!("2024-01-{day:02}")).collect();
+        days[3] = "9999-12-31".into();
+        let far = of(&days.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(far[0].contains("9999-12-31 (1 row)") && far[0].contains("--missing"), "{far:?}");
+        days[3] = "2024-13-01".into();
+        let slip = of(&days.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(slip[0].contains("taken for missing: \"2024-13-01\" (1 row)"), "{slip:?}");
+    }
+
+    #[test]
     fn a_class_called_none_is_said() {
         let texts: Texts = ["None", "a", "None"].into_iter().map(Some).collect();
         let found = class_words("disorder", &texts).unwrap();

@@ -30,7 +30,9 @@ pub(super) fn is_word(cell: &[u8]) -> bool {
 }
 
 fn is_one_of(cell: &[u8], marks: &[&[u8]]) -> bool {
-    marks.iter().any(|mark| mark.eq_ignore_ascii_case(cell))
+    // Few other cells begin like a mark: the rest are passed over at once.
+    let begins = cell.first().is_some_and(|first| b"nN?<#\\(-.1".contains(first));
+    begins && marks.iter().any(|mark| mark.eq_ignore_ascii_case(cell))
 }
 
 /// The marks that a user adds to the usual ones.
