@@ -51,7 +51,8 @@ pub(super) fn run<T: Gemm>(
         worker.share(rows.div_ceil(ROWS), |i| f(i * ROWS..((i + 1) * ROWS).min(rows)));
     };
     // SAFETY, for all of this function: no op of a program writes a tensor that it also reads
-    // through `read`, and `each_block` deals out disjoint rows of what it writes.
+    // through `read` or `part`, nor one twice (`Program::check`), and `each_block` deals out disjoint
+    // rows of what it writes.
     let read = |id: TensorId| unsafe { memory.read(id, 0..len(id)) };
     let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
     let write = |id: TensorId, range: Range<usize>| unsafe { memory.write(id, range) };
@@ -247,7 +248,9 @@ pub(super) fn run<T: Gemm>(
                     let units = units_of(units, pieces);
                     let range = units.start * inputs..units.end * inputs;
                     if max_norm::reference(*limit, inputs, write(*w, range)) {
-                        caches.packed.part(memory, *w, units, 0..inputs);
+                        // SAFETY: these units are this piece's, packed or not, and `write`'s
+                        // reference to them is gone.
+                        unsafe { caches.packed.part(memory, *w, units, 0..inputs) };
                     }
                 },
             );
