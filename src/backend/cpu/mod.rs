@@ -1,5 +1,6 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
+mod embed;
 mod fused;
 mod inputs;
 mod memory;
