@@ -3,9 +3,11 @@
 
 mod launches;
 mod op;
+mod reads;
 mod text;
 
 pub use op::Op;
+pub use reads::Reads;
 
 use crate::error::{Error, Result};
 use crate::kernels::Access;

@@ -219,6 +219,7 @@ impl Work<'_> {
             Precision::F16 => Fusion::Mixed,
         };
         let plan = plan::plan(&spec, self.batch, Purpose::Train, offered);
+        backend.unload();
         backend.load(Arc::new(plan.program.clone()))?;
         for (tensor, values) in session::tensors(&plan, &self.weights) {
             backend.write(tensor, Values::F32(&values))?;

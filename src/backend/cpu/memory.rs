@@ -62,8 +62,9 @@ impl<'a, T: Real> Shared<'a, T> {
         let t = self.program.tensor(id);
         let (at, len) = self.buffers[t.buffer];
         let end = t.offset + range.end;
-        assert!(range.start <= range.end && end <= len, "outside of {}", t.name);
-        // SAFETY: the assert keeps it inside the buffer.
+        let inside = range.end <= self.program.len(id) && end <= len;
+        assert!(range.start <= range.end && inside, "outside of {}", t.name);
+        // SAFETY: the assert keeps it inside the tensor, and that inside the buffer.
         (unsafe { at.add(t.offset + range.start) }, range.len())
     }
 }
