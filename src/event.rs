@@ -112,7 +112,7 @@ impl Ending {
 /// Where a run met the first value that is NaN or infinite, and what it does about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diverged {
-    /// The loss that showed it.
+    /// The loss that showed it; a finite one where only the weights behind the last step do.
     pub loss: f64,
     /// The epoch, from 1.
     pub epoch: usize,
@@ -146,7 +146,8 @@ pub struct End {
     pub steps: u64,
     /// Seconds since the run began.
     pub seconds: f64,
-    /// Loss and metrics on the validation rows, after the last step.
+    /// Loss and metrics on the validation rows, after the last step, also where the weights of a better
+    /// epoch are kept.
     pub valid: Option<Metrics>,
 }
 

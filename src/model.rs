@@ -106,6 +106,12 @@ impl Model {
         metrics
     }
 
+    /// Whether no number in it is NaN or infinite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.weights.iter().all(LayerWeights::is_finite)
+    }
+
     /// The class that a row of predictions says, as a place in the class names.
     #[must_use]
     pub fn class(&self, predictions: &[f32]) -> usize {

@@ -8,6 +8,7 @@ use wgrad::activation::Activation;
 use wgrad::data::{Dataset, Preprocessing};
 use wgrad::event::{Ending, Epoch, Flow, Observer, Progress};
 use wgrad::loss::Loss;
+use wgrad::optim::Averaging;
 use wgrad::spec::{Net, Spec};
 use wgrad::stopping::{Keep, Stopping};
 use wgrad::train::Trainer;
@@ -45,15 +46,23 @@ fn the_best_epoch_is_kept(backend: &Shared) {
     let mut run = trainer(&kept, backend);
     let mut losses = Losses::default();
     run.fit(Some(&validation), &mut losses).unwrap();
-    let last = run.weights().unwrap();
     let best = run.best().unwrap().clone();
     let least = losses.0.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(losses.0[best.epoch - 1], least);
     assert!(best.epoch < 30, "the loss never rose: {:?}", losses.0);
-    assert!(run.restore_best().unwrap());
+    // The run leaves them in place, as it was asked to.
     assert_eq!(run.evaluate(&validation).unwrap(), best.metrics);
     let restored = run.weights().unwrap();
-    assert_ne!(restored, last);
+    assert_eq!(run.model().unwrap().weights, restored);
+
+    // Checkpoints hold the trained ones all the same, as of a run that keeps those.
+    let mut last = trainer(&spec(30, by_loss()), backend);
+    last.fit(Some(&validation), &mut ()).unwrap();
+    assert_ne!(last.weights().unwrap(), restored);
+    assert_eq!(run.checkpoint().unwrap().now, last.checkpoint().unwrap().now);
+    assert_eq!(run.weights().unwrap(), last.weights().unwrap(), "a checkpoint is taken of these");
+    assert!(run.restore_best().unwrap());
+    assert_eq!(run.weights().unwrap(), restored);
 
     // The same weights as a run that ends there.
     let mut short = trainer(&spec(best.epoch, Stopping::default()), backend);
@@ -96,15 +105,22 @@ impl Observer for Ends {
 
 #[test]
 fn a_run_that_was_interrupted_goes_on_where_it_stopped() {
+    let spec = spec(4, Stopping { keep: Keep::Best, ..Stopping::default() });
+    let averages = [Averaging::Ema { decay: 0.8 }, Averaging::Swa { fraction: 0.5 }];
+    for averaging in averages.into_iter().chain([Averaging::None]) {
+        goes_on_where_it_stopped(&Spec { averaging, ..spec.clone() });
+    }
+}
+
+fn goes_on_where_it_stopped(spec: &Spec) {
     let backend = cpu32(1);
     let (_, validation) = sets();
-    let spec = spec(4, Stopping { keep: Keep::Best, ..Stopping::default() });
-    let mut whole = trainer(&spec, &backend);
+    let mut whole = trainer(spec, &backend);
     let mut all = Losses::default();
     let end = whole.fit(Some(&validation), &mut all).unwrap();
     let (weights, best) = (whole.weights().unwrap(), whole.best().cloned());
 
-    let mut run = trainer(&spec, &backend);
+    let mut run = trainer(spec, &backend);
     let mut ends = Ends(vec![3, 11, 12, 27]);
     let mut endings = Vec::new();
     while run.position().step < end.steps {
@@ -113,15 +129,20 @@ fn a_run_that_was_interrupted_goes_on_where_it_stopped() {
     assert!(endings.contains(&Ending::Interrupted), "{endings:?}");
     assert_eq!(run.weights().unwrap(), weights);
     assert_eq!(run.best().cloned(), best);
+    let [now, expected] = [run, whole].map(|mut run| run.checkpoint().unwrap().now);
+    assert_eq!(now.sums, expected.sums);
+    assert!(now.tensors == expected.tensors && now.position == expected.position);
 }
 
 #[test]
 fn a_time_limit_ends_a_run_at_the_next_step() {
     let stopping = Stopping { time_limit: Some(1e-9), ..Stopping::default() };
     let mut run = trainer(&spec(1000, stopping), &cpu32(1));
-    let end = run.fit(None, &mut ()).unwrap();
-    assert_eq!((end.ending, end.epochs < 1000), (Ending::TimeLimit, true));
-    assert!(end.steps > 0);
+    // Eight steps are an epoch.
+    for (steps, epochs) in (1..=9).map(|step| (step, step as usize / 8)) {
+        let end = run.fit(None, &mut ()).unwrap();
+        assert_eq!((end.ending, end.steps, end.epochs), (Ending::TimeLimit, steps, epochs));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Backends run programs: `gpu` on wgpu, `cpu` in f32 or f64.
 
+pub(crate) mod check;
 pub mod cpu;
 pub mod device;
 pub mod gpu;
@@ -143,16 +144,21 @@ pub trait Backend {
         Ok(())
     }
 
-    /// Takes a program in: allocates its tensors, all zero but for the constants.
+    /// Takes a program in: allocates its tensors, all zero but for the constants. The one before it
+    /// goes when this is done: after an error it is there as it was, with all that its tensors hold.
     ///
     /// # Errors
-    /// When the device can't hold it.
+    /// When the device can't hold it beside the one before.
     fn load(&mut self, program: Arc<Program>) -> Result<()>;
+
+    /// Frees the program, so that the next one has its memory too. Rows stay.
+    fn unload(&mut self) {}
 
     /// Takes rows in, which stay there until they are to be forgotten.
     ///
     /// # Errors
-    /// When the device can't hold them.
+    /// When scaling, targets or weights are not those of so many columns and rows, or the device can't
+    /// hold them.
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId>;
 
     /// About what part of the first layer's operations in training steps of the program at hand is left
@@ -168,19 +174,22 @@ pub trait Backend {
     /// Writes the first `values.len()` elements of a tensor.
     ///
     /// # Errors
-    /// When there are more values than the tensor has elements, or the device was lost.
+    /// When the program has no such tensor, there are more values than it has elements, or the device
+    /// was lost.
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()>;
 
     /// Runs a stretch of the program's ops once for each step. It may return before they are done.
     ///
     /// # Errors
-    /// When the device was lost.
+    /// When the program has no such ops, the rows have other columns or targets than these read, a step
+    /// has more rows than a batch or leads beyond the last row, or the device was lost.
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()>;
 
     /// Reads the first `values.len()` elements of a tensor, when everything before is done.
     ///
     /// # Errors
-    /// When there are more values than the tensor has elements, or the device was lost.
+    /// When the program has no such tensor, there are more values than it has elements, or the device
+    /// was lost.
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()>;
 
     /// What went between host and device so far.
@@ -211,6 +220,9 @@ impl<B: Backend + ?Sized> Backend for &mut B {
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         (**self).load(program)
     }
+    fn unload(&mut self) {
+        (**self).unload();
+    }
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         (**self).upload(samples)
     }
@@ -237,19 +249,4 @@ impl<B: Backend + ?Sized> Backend for &mut B {
 /// Bytes as people read them.
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-/// The error for rows that aren't there any more.
-fn forgotten() -> Error {
-    Error::usage("the rows were freed, or are another backend's").help("upload them again")
-}
-
-/// Refuses a transfer that is longer than its tensor.
-fn check_length(program: &Program, tensor: TensorId, len: usize) -> Result<()> {
-    let capacity = program.len(tensor);
-    if len <= capacity {
-        return Ok(());
-    }
-    let t = program.tensor(tensor);
-    Err(Error::usage(format!("{len} values for {}, which has {capacity}", t.name)))
 }

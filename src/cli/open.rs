@@ -57,7 +57,7 @@ impl Trained {
         if !file.exists() {
             let error = Error::data(format!("there is no model {}", file.display()));
             return Err(error.help(match run.is_dir() {
-                true => "a run has one once it has ended, unless it diverged; name another run",
+                true => "a run has one once it has ended, unless it diverged in its first steps; name another run",
                 false => "name a run directory, such as runs/digits-1, or a model file",
             }));
         }

@@ -14,8 +14,7 @@ use crate::model::Model;
 use crate::observe::{
     Bar, Checkpoints, Every, HeldOut, Interrupt, Lines, Record, StopWhen, Together,
 };
-use crate::session::LayerWeights;
-use crate::train::Trainer;
+use crate::train::{GoodAt, Trainer};
 use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
 use std::path::PathBuf;
@@ -306,7 +305,7 @@ impl Run<'_> {
     }
 
     fn save(&self, model: &Model) -> Result<()> {
-        if model.weights.iter().any(|layer| !is_finite(layer)) {
+        if !model.is_finite() {
             let error =
                 Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
             let lr = self.job.spec.lr;
@@ -325,13 +324,16 @@ impl Run<'_> {
 
     /// Saves what can be saved after a failure, and says what there is.
     fn rescue(&self, trainer: &mut Trainer, error: &Error) {
-        let best = trainer.restore_best().unwrap_or(false);
-        let saved = (best || error.kind() != ErrorKind::Diverged)
-            && trainer.model().and_then(|model| self.save(&model)).is_ok();
-        let model = match (saved, best) {
-            (false, _) => "no model",
-            (true, true) => "the model of the best epoch",
-            (true, false) => "the model of the last step",
+        // The error itself is what matters now, not one about what it left.
+        let good = trainer.last_good().ok().flatten();
+        let saved = good.filter(|(_, model)| self.save(model).is_ok());
+        let model = match saved {
+            None => "no model".into(),
+            Some((GoodAt::BestEpoch(epoch), _)) => format!("the model of the best epoch, {epoch}"),
+            Some((GoodAt::Step(step), _)) if error.kind() == ErrorKind::Diverged => {
+                format!("the model of step {step}, up to which the loss was finite")
+            }
+            Some((GoodAt::Step(step), _)) => format!("the model of the last step, {step}"),
         };
         let run = self.directory.path().display();
         say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
@@ -346,15 +348,4 @@ impl Observer for LastLoss {
         self.0 = Some(epoch.train_loss);
         Ok(Flow::Continue)
     }
-}
-
-fn is_finite(layer: &LayerWeights) -> bool {
-    let tables = layer.embeddings.iter().flat_map(|table| table.data());
-    layer
-        .weight
-        .data()
-        .iter()
-        .chain(layer.bias.iter().flatten())
-        .chain(tables)
-        .all(|x| x.is_finite())
 }

@@ -15,7 +15,7 @@ pub use fused::{fused, rows};
 pub use merged::merged;
 pub use mixed::mixed;
 pub use plain::plain;
-pub use watched::{Watch, watched};
+pub use watched::{Watch, Watched, watched};
 
 use crate::activation::Activation;
 use crate::augment::Augmentation;

@@ -3,7 +3,7 @@
 
 use super::{Plan, Purpose, plain};
 use crate::kernels::Access;
-use crate::program::Op;
+use crate::program::{Op, Routines};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
 
@@ -21,19 +21,34 @@ pub struct Watch {
     pub found: TensorId,
 }
 
-/// The plain training program of `spec` for batches of up to `batch` rows, with looks at all that it
-/// writes, in order.
+/// A program whose ops are each followed by a look at what they wrote.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The program; of its routines there are `gradient`, `part` and `step`.
+    pub plan: Plan,
+    /// The looks of the routine `gradient`, in order.
+    pub gradient: Vec<Watch>,
+    /// Those of the rest of the routine `step`.
+    pub update: Vec<Watch>,
+}
+
+/// The plain training program of `spec` for up to `batch` rows at a time, with looks at all that a step
+/// writes.
 #[must_use]
-pub fn watched(spec: &Spec, batch: usize) -> (Plan, Vec<Watch>) {
+pub fn watched(spec: &Spec, batch: usize) -> Watched {
     let mut plan = plain(spec, batch, Purpose::Train);
     let parameters: Vec<TensorId> = (0..plan.program.tensors.len())
         .map(TensorId)
         .filter(|id| plan.program.tensor(*id).role == Role::Parameter && *id != plan.parameters)
         .collect();
     let p = &mut plan.program;
-    let (step, mut watches) = (p.routines.step.clone(), Vec::new());
-    let mut ops = Vec::new();
-    for op in std::mem::take(&mut p.ops).drain(step) {
+    let [step, part] = [&p.routines.step, &p.routines.part].map(|r| p.ops[r.clone()].to_vec());
+    let (mut ops, mut watches, mut gradient) = (Vec::new(), Vec::new(), None);
+    for (i, op) in step.into_iter().enumerate() {
+        // A step begins with the ops of the gradient.
+        if i == p.routines.gradient.len() {
+            gradient = Some((ops.len(), watches.len()));
+        }
         let written = p.uses(&op).into_iter().filter(|(_, access)| *access == Access::ReadWrite);
         let written: Vec<TensorId> = written.map(|(id, _)| id).collect();
         ops.push(op.clone());
@@ -52,7 +67,12 @@ pub fn watched(spec: &Spec, batch: usize) -> (Plan, Vec<Watch>) {
             }
         }
     }
-    p.routines.step = 0..ops.len();
+    let (gradient_ops, looks) = gradient.unwrap_or((ops.len(), watches.len()));
+    let step = 0..ops.len();
+    ops.extend(part);
+    let part = step.end..ops.len();
+    p.routines = Routines { gradient: 0..gradient_ops, part, step, ..Routines::default() };
     p.ops = ops;
-    (plan, watches)
+    let update = watches.split_off(looks);
+    Watched { plan, gradient: watches, update }
 }

@@ -4,9 +4,11 @@
 mod check;
 mod launches;
 mod op;
+mod reads;
 mod text;
 
 pub use op::Op;
+pub use reads::Reads;
 
 use crate::kernels::embed::Place;
 use crate::kernels::norm::{Normalized, NormalizedGradient};

@@ -4,6 +4,7 @@ mod weights;
 
 pub use weights::{LayerWeights, NormWeights, tensors};
 
+use crate::backend::check::RowShape;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::data::{Preprocessing, Samples};
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::plan::Plan;
 use crate::program::NormTensors;
 use crate::snapshot::HostTensor;
 use crate::spec::Net;
-use crate::tensor::{Role, TensorId};
+use crate::tensor::{Extent, Role, TensorId};
 use std::sync::Arc;
 use weights::check_shapes;
 
@@ -44,6 +45,8 @@ impl Session {
     /// # Errors
     /// When the device can't hold it.
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
+        // Nobody has a use for what was loaded before.
+        backend.unload();
         backend.load(Arc::new(plan.program.clone()))?;
         Ok(Self::loaded(backend, plan, objective))
     }
@@ -57,11 +60,32 @@ impl Session {
     /// uploaded stay; all parameters are zero.
     ///
     /// # Errors
-    /// When the device can't hold it; then none is loaded.
+    /// When the device can't hold it beside the present one, which is then there as it was.
     pub fn replace(&mut self, plan: Plan) -> Result<Plan> {
         self.backend.load(Arc::new(plan.program.clone()))?;
-        self.backend.write(plan.unit, Values::F32(&self.unit))?;
-        Ok(std::mem::replace(&mut self.plan, plan))
+        let before = std::mem::replace(&mut self.plan, plan);
+        self.backend.write(self.plan.unit, Values::F32(&self.unit))?;
+        Ok(before)
+    }
+
+    /// Sets what steps leave behind (the optimizer's state, gradients, sums) to what it is in a program
+    /// that was just loaded. Parameters stay.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        let program = &self.plan.program;
+        for (i, t) in program.tensors.iter().enumerate() {
+            let is_left = matches!(t.role, Role::State | Role::Gradient | Role::Metric);
+            if is_left && t.rows != Extent::Batch {
+                let zeros = vec![0.0; program.len(TensorId(i))];
+                self.backend.write(TensorId(i), Values::F32(&zeros))?;
+            }
+        }
+        for (id, values) in &program.constants {
+            self.backend.write(*id, Values::F32(values))?;
+        }
+        self.backend.write(self.plan.unit, Values::F32(&self.unit))
     }
 
     /// The backend.
@@ -90,7 +114,7 @@ impl Session {
     /// Uploads samples that `preprocessing` made.
     ///
     /// # Errors
-    /// When the device can't hold them.
+    /// When their columns or targets are not those that the net takes, or the device can't hold them.
     pub fn upload(
         &mut self,
         samples: impl Into<Arc<Samples>>,
@@ -98,6 +122,7 @@ impl Session {
     ) -> Result<Loaded> {
         let samples = samples.into();
         let outputs = self.plan.program.tensor(self.plan.unit).cols;
+        self.check(&samples, preprocessing)?;
         let targets = TargetSummary::new(&samples, preprocessing, outputs);
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {
@@ -108,6 +133,25 @@ impl Session {
         self.unit = unit;
         let id = self.backend.upload(samples)?;
         Ok(Loaded { id, rows, targets })
+    }
+
+    /// Refuses samples that the net's program would read differently, and a preprocessing that isn't
+    /// theirs.
+    fn check(&self, samples: &Samples, preprocessing: &Preprocessing) -> Result<()> {
+        let program = &self.plan.program;
+        let shape = RowShape::of(samples)?;
+        shape.check(program, program.routines.predict.clone())?;
+        if shape.has_targets() {
+            shape.check(program, program.routines.evaluate.clone())?;
+        }
+        let (targets, scaled) =
+            (program.tensor(self.plan.unit).cols, preprocessing.targets.scale.len());
+        if preprocessing.classes.is_none() && scaled != targets {
+            return Err(Error::usage(format!(
+                "a preprocessing of {scaled} targets for a net of {targets}"
+            )));
+        }
+        Ok(())
     }
 
     /// Frees uploaded samples.

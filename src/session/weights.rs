@@ -30,6 +30,15 @@ pub fn tensors<'a>(plan: &Plan, weights: &'a [LayerWeights]) -> Vec<(TensorId, C
 }
 
 impl LayerWeights {
+    /// Whether no number in it is NaN or infinite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        let tables = self.embeddings.iter().flat_map(|table| table.data());
+        let norm = self.norm.iter().flat_map(NormWeights::parts).flat_map(|(_, part)| part);
+        let all = self.weight.data().iter().chain(self.bias.iter().flatten());
+        all.chain(tables).chain(norm).all(|x| x.is_finite())
+    }
+
     /// What each tensor of the layer is to hold, but for the embeddings.
     fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
         let mut all = vec![(of.weight, Cow::from(self.weight.data()))];

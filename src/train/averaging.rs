@@ -19,6 +19,15 @@ impl Trainer {
         self.session.backend_mut().run(routine, self.training.id, &[step])
     }
 
+    /// Puts the weights that are trained in their place, where the best or the averaged ones are there.
+    pub(super) fn for_training(&mut self) -> Result<()> {
+        if let Some(trained) = &self.trained {
+            self.session.write_tensors(trained)?;
+            self.trained = None;
+        }
+        self.use_average(false)
+    }
+
     /// Puts the averaged weights in the place of the trained ones, for predictions, or back, for
     /// training; where nothing is averaged yet, the trained ones stay.
     pub(super) fn use_average(&mut self, wanted: bool) -> Result<()> {

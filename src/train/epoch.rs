@@ -71,13 +71,27 @@ impl Trainer {
                 self.offer_checkpoint(run, observer)?;
             }
         }
-        let loss = self.training_loss(run, observer)?;
-        Ok(loss.map(|loss| Stretch { ended, loss }))
+        let Some(loss) = self.training_loss(run, observer)? else { return Ok(None) };
+        // The last update shows in no loss of the run any more.
+        if (ended.is_some() || self.at.step >= run.total()) && !self.has_finite_weights()? {
+            return self.treat(run, observer, loss).map(|()| None);
+        }
+        Ok(Some(Stretch { ended, loss }))
     }
 
     /// Runs the next `count` steps of the epoch, but for those that are passed over: all of them on
     /// the rows at hand.
     pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
+        let steps = self.next_steps(run, count);
+        self.take_steps(run, &steps)?;
+        self.at.within += count;
+        self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// The next `count` steps of the epoch, but for those that are passed over: all of them on the rows
+    /// at hand.
+    pub(super) fn next_steps(&self, run: &Run, count: usize) -> Vec<Step> {
         let ((first, window), rows) = (self.window(run), self.training.rows);
         let order = run.order(rows, window);
         let number = |i: usize| self.at.step + i as u64;
@@ -86,11 +100,7 @@ impl Trainer {
             ..run.step(self.at.within - first + i, rows, number(i), &order)
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
-        let steps: Vec<Step> = (0..count).filter(is_run).map(step).collect();
-        self.take_steps(run, &steps)?;
-        self.at.within += count;
-        self.at.step += count as u64;
-        Ok(())
+        (0..count).filter(is_run).map(step).collect()
     }
 
     /// Runs steps, each in as many micro-batches as its batch has.

@@ -17,6 +17,11 @@ impl Trainer {
     /// Trains for the spec's epochs, or until an observer or the spec's [`Stopping`] ends it.
     /// Called again, it goes on where it stopped, in the middle of an epoch too.
     ///
+    /// Then the weights are those that the spec [keeps](crate::stopping::Keep): with `Keep::Best` those
+    /// of the best epoch so far, by which the net predicts and is evaluated. Checkpoints hold the trained
+    /// ones all the same, and another call goes on from them. After an error about divergence the trainer
+    /// is at the last step up to which all losses were finite, where that is known.
+    ///
     /// [`Stopping`]: crate::stopping::Stopping
     ///
     /// # Errors
@@ -51,6 +56,8 @@ impl Trainer {
             return Err(Error::usage("the best epoch, or patience, without validation data")
                 .help("hold some rows out with --validation"));
         }
+        self.check_intact()?;
+        self.for_training()?;
         let run = Run::new(self.spec.clone(), self.rows);
         self.announce(&run, validation, observer)?;
         let mut ending = self.out_of_patience().then_some(Ending::Patience);
@@ -107,6 +114,7 @@ impl Trainer {
             return Err(self.diverged(metrics.loss));
         }
         self.seconds_before = self.seconds(&run);
+        self.restore_best()?;
         Ok(End {
             ending: ending.unwrap_or(Ending::Done),
             epochs: self.at.epoch,

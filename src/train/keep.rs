@@ -3,16 +3,26 @@
 use super::Trainer;
 use super::doctor::LastGood;
 use super::run::Run;
-use crate::backend::Backend;
+use crate::backend::{Backend, ValuesMut};
 use crate::data::{Dataset, Preprocessing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Observer;
 use crate::metrics::Metrics;
+use crate::model::Model;
 use crate::precision::{Gate, MixedPrecision};
 use crate::snapshot::{Best, Checkpoint, Fingerprint, Snapshot};
 use crate::spec::{PlanKind, Spec};
 use crate::stopping::{Keep, Stopping, is_better};
 use std::sync::Arc;
+
+/// Where a run was with the model that it leaves after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoodAt {
+    /// At the end of the best epoch, counted from 1.
+    BestEpoch(usize),
+    /// After so many steps.
+    Step(u64),
+}
 
 impl Trainer {
     /// The best epoch so far, where the spec says that epochs are compared.
@@ -21,20 +31,58 @@ impl Trainer {
         self.best.as_deref()
     }
 
-    /// Puts the weights of the best epoch in the place of the present ones, for predictions:
-    /// whether there were any.
+    /// Puts the weights of the best epoch in the place of the trained ones, for predictions: whether
+    /// there were any. [`Trainer::fit`] does so at its end. The trained ones come back, to the bit, for
+    /// the next step and for checkpoints.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn restore_best(&mut self) -> Result<bool> {
-        match self.best.clone() {
-            Some(best) if !best.tensors.is_empty() => {
-                self.use_average(true)?;
-                self.good = LastGood::unknown();
-                self.session.write_tensors(&best.tensors).map(|()| true)
-            }
-            _ => Ok(false),
+        let Some(best) = self.best.clone().filter(|best| !best.tensors.is_empty()) else {
+            return Ok(false);
+        };
+        if self.trained.is_none() {
+            self.use_average(true)?;
+            self.trained = Some(self.session.read_tensors(&self.session.predicting())?);
+            self.session.write_tensors(&best.tensors)?;
         }
+        Ok(true)
+    }
+
+    /// The model that a run leaves which ended with an error: that of the best epoch, else of the last
+    /// step up to which all losses were finite. None where no step was done until then, nothing was
+    /// learnt, or no such state is known.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn last_good(&mut self) -> Result<Option<(GoodAt, Model)>> {
+        if let (true, Some(best)) = (self.restore_best()?, self.best()) {
+            let at = GoodAt::BestEpoch(best.epoch);
+            return Ok(Some((at, self.model()?)));
+        }
+        let is_good = self.is_intact && {
+            let now = self.snapshot()?;
+            now.is_finite() && now.sums.iter().all(|x| x.is_finite())
+        };
+        if !is_good && !self.go_back()? {
+            return Ok(None);
+        }
+        let skipped = self.loss_scale()?.map_or(0, |scale| scale.skipped);
+        if skipped >= self.at.step || self.check_learnt().is_err() {
+            return Ok(None);
+        }
+        let model = self.model()?;
+        Ok(model.is_finite().then_some((GoodAt::Step(self.at.step), model)))
+    }
+
+    /// Whether all trained weights are finite.
+    pub(super) fn has_finite_weights(&mut self) -> Result<bool> {
+        self.for_training()?;
+        let plan = self.session.plan();
+        let parameters = plan.parameters;
+        let mut values = vec![0.0; plan.program.len(parameters)];
+        self.session.backend_mut().read(parameters, ValuesMut::F32(&mut values))?;
+        Ok(values.iter().fold(true, |all, x| all & x.is_finite()))
     }
 
     /// Holds the metrics of the epoch that just ended against those of the best one.
@@ -83,7 +131,8 @@ impl Trainer {
 
     /// What net and optimiser hold now.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
-        self.use_average(false)?;
+        self.check_intact()?;
+        self.for_training()?;
         Ok(Snapshot {
             position: self.at,
             sums: self.session.sums()?,
@@ -93,13 +142,26 @@ impl Trainer {
 
     /// Goes to where a snapshot was taken.
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        self.use_average(false)?;
+        // Half of a state is none.
+        self.is_intact = false;
+        // All that differs between trained, averaged and best weights is written below.
+        (self.trained, self.averaged) = (None, false);
         self.session.write_tensors(&snapshot.tensors)?;
         self.pairs = None;
         self.session.set_sums(snapshot.sums)?;
         self.at = snapshot.position;
         self.skipped_before = self.loss_scale()?.map_or(0, |scale| scale.skipped);
+        self.is_intact = true;
         Ok(())
+    }
+
+    /// Refuses to use what the device holds where a state couldn't be brought back.
+    pub(super) fn check_intact(&self) -> Result<()> {
+        match self.is_intact {
+            true => Ok(()),
+            false => Err(Error::failed("the device holds no state of the run any more")
+                .help("resume the run from its last checkpoint")),
+        }
     }
 
     /// All that is needed for going on exactly from here, in another process too, with

@@ -100,12 +100,23 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
         return Ok(Admission { multiplier, seconds: None });
     }
     let single = work.seconds(Precision::F32, backend)?;
-    if half > WORTH_IT * single {
+    if !is_worth_it(half, single) {
         let what = format!("f16 is no gain for this net on {}", backend.info());
         return Err(Error::device(format!("{what}: with {multiplier}, {}", pace(half, single)))
             .help("train in f32: leave --precision f16 out"));
     }
     Ok(Admission { multiplier, seconds: Some([half, single]) })
+}
+
+/// Whether a step in f16 that takes `half` is worth other bits than those of one in f32.
+fn is_worth_it(half: f64, single: f64) -> bool {
+    half <= WORTH_IT * single
+}
+
+/// Whether a step that takes `seconds` is so much faster than one that takes `before` that no run takes
+/// the one for the other by chance.
+fn is_clearly_faster(seconds: f64, before: f64) -> bool {
+    CLEARLY * seconds <= before
 }
 
 /// The seconds of steps in words.
@@ -195,7 +206,7 @@ impl Work<'_> {
         for &multiplier in right {
             backend.multiply_by(multiplier);
             match (self.seconds(Precision::F16, backend), taken) {
-                (Ok(seconds), Some((_, before))) if CLEARLY * seconds > before => {}
+                (Ok(seconds), Some((_, before))) if !is_clearly_faster(seconds, before) => {}
                 (Ok(seconds), _) => taken = Some((multiplier, seconds)),
                 (Err(_), Some((Multiplier::Fma, _))) => {
                     backend.without_matrices()?;
@@ -219,6 +230,7 @@ impl Work<'_> {
             Precision::F16 => Fusion::Mixed,
         };
         let plan = plan::plan(&spec, self.batch, Purpose::Train, offered);
+        backend.unload();
         backend.load(Arc::new(plan.program.clone()))?;
         for (tensor, values) in session::tensors(&plan, &self.weights) {
             backend.write(tensor, Values::F32(&values))?;
@@ -249,5 +261,20 @@ impl Work<'_> {
         }
         backend.forget(data);
         Ok(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_decides_at_the_right_ratio() {
+        for unit in [1e-6, 1e-3, 1.0] {
+            assert!(is_worth_it(0.94 * unit, unit) && !is_worth_it(0.96 * unit, unit));
+            assert!(is_clearly_faster(0.66 * unit, unit) && !is_clearly_faster(0.67 * unit, unit));
+        }
+        assert!(!is_worth_it(f64::NAN, 1.0) && !is_clearly_faster(f64::NAN, 1.0));
+        assert_eq!(pace(0.001, 0.0025), "a step takes 1.000 ms, in f32 2.500 ms");
     }
 }

@@ -3,11 +3,12 @@
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
 //! one, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
-//! `report` measures what sums over rows don't tell, `doctor` finds out why a loss isn't finite, `learnt`
-//! whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
+//! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
+//! `diagnosis` finds out why, `learnt` whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
 //! overflowed in it.
 
 mod averaging;
+mod diagnosis;
 mod doctor;
 mod epoch;
 mod fit;
@@ -21,6 +22,7 @@ mod run;
 mod start;
 mod stream;
 
+pub use keep::GoodAt;
 pub use loss_scale::LossScale;
 pub use mixed::Admission;
 pub use report::Predicted;
@@ -38,7 +40,7 @@ use crate::optim::lbfgs::Pair;
 use crate::precision::Precision;
 use crate::schedule::Plateau;
 use crate::session::{LayerWeights, Loaded, Session};
-use crate::snapshot::{Best, Detours, Fingerprint, Position, Snapshot};
+use crate::snapshot::{Best, Detours, Fingerprint, HostTensor, Position, Snapshot};
 use crate::spec::Spec;
 use doctor::LastGood;
 use learnt::lower_rate;
@@ -95,6 +97,10 @@ pub struct Trainer {
     pairs: Option<Vec<Pair>>,
     /// Whether the averaged weights are in the place of the trained ones.
     averaged: bool,
+    /// What the weights of the best epoch took the place of, while they are there.
+    trained: Option<Vec<HostTensor>>,
+    /// Whether the device holds a state of the run, and not a part of one.
+    is_intact: bool,
     /// What was seen of the device, in mixed precision.
     admission: Option<Admission>,
     /// Steps that overflowed and were skipped before the present epoch.
@@ -200,6 +206,8 @@ impl Trainer {
             seconds_before: 0.0,
             pairs: None,
             averaged: false,
+            trained: None,
+            is_intact: true,
             admission,
             skipped_before: 0,
             piece,
@@ -212,7 +220,7 @@ impl Trainer {
     /// # Errors
     /// When their shapes are not those of the net.
     pub fn set_weights(&mut self, weights: &[LayerWeights]) -> Result<()> {
-        self.use_average(false)?;
+        self.for_training()?;
         self.session.set_weights(&self.spec.net, weights)?;
         self.is_drawn = false;
         self.good = match self.at.step {
@@ -222,17 +230,22 @@ impl Trainer {
         Ok(())
     }
 
-    /// The weights as they are now; their average, where the spec asks for one.
+    /// The weights as they are now; their average, where the spec asks for one; after [`Trainer::fit`]
+    /// those of the best epoch, where the spec keeps these.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn weights(&mut self) -> Result<Vec<LayerWeights>> {
+        if self.trained.is_none() {
+            self.check_intact()?;
+        }
         self.use_average(true)?;
         self.session.weights()
     }
 
-    /// The model as it is now: after [`Trainer::fit`] that of the last step, after
-    /// [`Trainer::restore_best`] that of the best epoch.
+    /// The model as it is now: after [`Trainer::fit`] what the spec [keeps](crate::stopping::Keep), that
+    /// of the last step or of the best epoch; after an error about divergence that of the last step up
+    /// to which all losses were finite, where there is one ([`Trainer::last_good`]).
     ///
     /// # Errors
     /// When the device was lost.
@@ -324,7 +337,8 @@ impl Trainer {
 
     /// Takes steps on the training rows.
     fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
-        self.use_average(false)?;
+        self.check_intact()?;
+        self.for_training()?;
         if self.spec.optimizer == Optimizer::Lbfgs {
             return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
         }
@@ -333,6 +347,9 @@ impl Trainer {
 
     /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
     fn measure(&mut self, data: &Held) -> Result<Metrics> {
+        if self.trained.is_none() {
+            self.check_intact()?;
+        }
         let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
         self.use_average(true)?;
         let mut metrics = match data {

@@ -34,6 +34,8 @@ pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
 /// into micro-batches until it fits, unless the spec says how large these are.
 pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Session> {
     let chosen = spec.micro_batch.is_some();
+    // Nobody has a use for what was loaded before.
+    backend.unload();
     loop {
         let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
         let batch = spec.rows_at_a_time().max(evaluation);
@@ -41,22 +43,23 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
         match backend.load(Arc::new(plan.program.clone())) {
             Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
             Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
-                // Of mixed rows an even number.
-                let half = match spec.mixup {
-                    Some(_) => batch.div_ceil(2).next_multiple_of(2),
-                    None => batch.div_ceil(2),
-                };
-                if half == batch {
-                    return Err(error);
-                }
-                let smaller = Spec { micro_batch: Some(half), ..spec.clone() };
                 // What can't go in parts is refused for its size, not for its parts.
-                smaller.check().map_err(|_| error)?;
-                *spec = smaller;
+                *spec = in_parts_of_half(spec, batch).ok_or(error)?;
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The spec with half of `rows` rows at a time; none where its batch can't go in such parts.
+pub(super) fn in_parts_of_half(spec: &Spec, rows: usize) -> Option<Spec> {
+    // Of mixed rows an even number.
+    let half = match spec.mixup {
+        Some(_) => rows.div_ceil(2).next_multiple_of(2),
+        None => rows.div_ceil(2),
+    };
+    let smaller = Spec { micro_batch: Some(half), ..spec.clone() };
+    (half < rows && smaller.check().is_ok()).then_some(smaller)
 }
 
 /// One output for each class, or a single one for two classes.

@@ -214,6 +214,13 @@ impl Trainer {
         Ok(end - self.at.within)
     }
 
+    /// Has the rows of the next step brought onto the device again.
+    pub(super) fn forget_window(&mut self) {
+        if let Some(windows) = &mut self.windows {
+            windows.at = None;
+        }
+    }
+
     /// The training row that stands in place `row` of the batch of the step at a position.
     pub(super) fn source(&self, run: &Run, at: Position, row: usize) -> usize {
         let Some(windows) = &self.windows else {

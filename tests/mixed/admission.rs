@@ -31,17 +31,20 @@ fn a_device_is_taken_where_it_computes_right_and_gains() {
         let trainer = Trainer::new(spec, &data, Preprocessing::none(&data), Box::new(device));
         trainer.map(|trainer| *trainer.admission().unwrap())
     };
-    // The fastest of what computes right, where it gains.
-    let admission = admit(&measured, None, 40, [20, 10]).unwrap();
+    // The fastest of what computes right, where it gains. Steps sleep for times so far apart that what
+    // else the machine does puts no one before another: where the line is, a test beside it says.
+    let admission = admit(&measured, None, 60, [20, 2]).unwrap();
     assert_eq!(admission.multiplier, matrices);
     let [half, single] = admission.seconds.unwrap();
-    assert!((0.01..0.04).contains(&half) && single >= 0.04, "{admission}");
-    assert!(admission.to_string().starts_with("16x16 cooperative matrices, a step takes "));
-    // Not by a little: their bits are others.
-    let storage = admit(&measured, None, 40, [20, 16]).unwrap();
+    assert!(half >= 0.002 && single >= 0.06 && half < single, "{admission}");
+    let said = format!("16x16 cooperative matrices, a step takes {:.3} ms, in f32 ", 1e3 * half);
+    assert!(admission.to_string().starts_with(&said), "{admission}");
+    // Whichever is offered first.
+    let storage = admit(&measured, None, 60, [2, 20]).unwrap();
     assert_eq!(storage.multiplier, Multiplier::Fma);
-    let fallen_back = admit(&measured, Some(matrices), 40, [20, 5]).unwrap();
+    let fallen_back = admit(&measured, Some(matrices), 60, [20, 1]).unwrap();
     assert_eq!(fallen_back.multiplier, Multiplier::Fma);
+    assert!(fallen_back.seconds.unwrap()[0] >= 0.02, "what is wrong isn't what is timed");
     // What loses the device isn't taken, and the device is there again for the rest.
     let device = Device {
         offered: vec![Multiplier::Fma, matrices],
@@ -56,7 +59,7 @@ fn a_device_is_taken_where_it_computes_right_and_gains() {
         assert_eq!(error.kind(), ErrorKind::Device);
         assert!(error.to_string().contains(text), "{error}");
     };
-    refused(admit(&measured, None, 20, [40, 40]).unwrap_err(), " ms, in f32 ");
+    refused(admit(&measured, None, 2, [40, 40]).unwrap_err(), " ms, in f32 ");
     assert_eq!(admit(&in_f16(&spec), Some(matrices), 0, [9, 9]).unwrap().seconds, None);
     // Nothing that computes right.
     let device = Device { wrong: Some(Multiplier::Fma), ..Device::new() };

@@ -15,7 +15,8 @@ mod team;
 mod tests;
 mod update;
 
-use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, forgotten, mebibytes};
+use super::check::{self, RowShape};
+use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, mebibytes};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::gemm::{Aligned, Gemm};
@@ -59,6 +60,7 @@ pub struct Cpu<T> {
 #[derive(Debug)]
 struct Data {
     samples: Arc<Samples>,
+    shape: RowShape,
     /// Whether products should look for zeros in its features.
     sparse: bool,
 }
@@ -145,6 +147,7 @@ impl<T: Gemm> Backend for Cpu<T> {
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
+        check::constants(&program)?;
         let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
         if needed > available {
             let (needed, available) = (mebibytes(needed), mebibytes(available));
@@ -161,11 +164,19 @@ impl<T: Gemm> Backend for Cpu<T> {
         program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
     }
 
+    fn unload(&mut self) {
+        self.program = Arc::default();
+        self.buffers.clear();
+        self.packed = Packed::new(&self.program, false);
+        (self.partial, self.inputs) = (None, None);
+    }
+
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        let shape = RowShape::of(&samples)?;
         let id = DataId(self.uploads);
         self.uploads += 1;
         let sparse = Zeros::of(&samples).pay();
-        self.data.insert(id, Data { samples, sparse });
+        self.data.insert(id, Data { samples, shape, sparse });
         Ok(id)
     }
 
@@ -183,7 +194,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        check_length(&self.program, tensor, values.len())?;
+        check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         if t.role == Role::Parameter {
             self.packed.fresh = false;
@@ -203,7 +214,10 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        let Some(Data { samples, sparse }) = self.data.get(&data) else { return Err(forgotten()) };
+        let Some(Data { samples, shape, sparse }) = self.data.get(&data) else {
+            return Err(check::forgotten());
+        };
+        check::run(&self.program, &ops, *shape, steps)?;
         let rows = steps.iter().map(|step| step.rows as usize).max().unwrap_or(0);
         let each = self.program.ops[ops.clone()].iter();
         let flops: f64 = each.map(|op| self.program.flops(op, rows)).sum();
@@ -255,7 +269,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        check_length(&self.program, tensor, values.len())?;
+        check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         let from = &self.buffers[t.buffer][t.offset..];
         let order = self.packed.order(tensor);

@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::data::DeviceData;
 use super::pipeline::Bound;
-use crate::backend::{DataId, forgotten};
+use crate::backend::{DataId, check};
 use crate::error::Result;
 use crate::kernels::{Access, Arg, Launch};
 use crate::tensor::TensorId;
@@ -54,7 +54,7 @@ impl Gpu {
     /// Makes the launches of `ops` on `data` ready, once.
     pub(super) fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
         let program = self.program.clone();
-        let Some(rows) = self.data.get(&data).cloned() else { return Err(forgotten()) };
+        let Some(rows) = self.data.get(&data).cloned() else { return Err(check::forgotten()) };
         let largest = (self.largest_binding() / 4) as usize;
         for op in ops {
             if self.bound.contains_key(&(op, data)) {

@@ -1,12 +1,14 @@
 //! Data sets in device memory.
 
 use super::{Gpu, PIECE_WORDS, memory};
+use crate::backend::check::RowShape;
 use crate::data::{Features, Samples, Storage, Targets};
 use crate::error::Result;
 
 /// A data set on the device.
 #[derive(Clone)]
 pub(super) struct DeviceData {
+    pub(super) shape: RowShape,
     pub(super) storage: Storage,
     pub(super) features: wgpu::Buffer,
     pub(super) affine: wgpu::Buffer,
@@ -17,6 +19,7 @@ pub(super) struct DeviceData {
 impl Gpu {
     /// Brings rows into device memory.
     pub(super) fn upload_samples(&self, samples: &Samples) -> Result<DeviceData> {
+        let shape = RowShape::of(samples)?;
         let features = match &*samples.features {
             Features::U8(m) => self.upload_bytes("the feature rows", m.data()),
             Features::F32(m) => {
@@ -36,7 +39,8 @@ impl Gpu {
         let targets = self.upload_bytes("the targets", targets)?;
         let weights = bytemuck::cast_slice(samples.weights.as_deref().unwrap_or_default());
         let weights = self.upload_bytes("the weights of rows", weights)?;
-        Ok(DeviceData { storage: samples.storage(), features, affine, targets, weights })
+        let storage = samples.storage();
+        Ok(DeviceData { shape, storage, features, affine, targets, weights })
     }
 
     /// A buffer of the data set with these bytes in it.
@@ -64,6 +68,7 @@ impl Gpu {
         let storage = Storage::default();
         let nothing = || self.unused[0].clone();
         DeviceData {
+            shape: RowShape::default(),
             storage,
             features: nothing(),
             affine: nothing(),

@@ -2,7 +2,7 @@
 
 use super::submit::Pace;
 use super::{Gpu, memory, tune};
-use crate::backend::{Backend, Values};
+use crate::backend::{Backend, Values, check};
 use crate::data::Storage;
 use crate::error::Result;
 use crate::kernels::Arg;
@@ -14,13 +14,25 @@ impl Gpu {
     /// What [`Backend::load`] promises.
     pub(super) fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
+        check::constants(&program)?;
         self.check_bindings(&program)?;
-        self.under_way.pace = Pace::first(&program);
-        self.bound.clear();
-        self.buffers.clear();
-        self.allocate(&program)?;
-        self.program = program.clone();
-        if self.measures && (self.measures_all || tune::is_worth_it(&program)) && self.tune()? {
+        let buffers = self.allocate(&program)?;
+        let before = (
+            std::mem::replace(&mut self.program, program.clone()),
+            std::mem::replace(&mut self.buffers, buffers),
+            std::mem::take(&mut self.bound),
+            std::mem::replace(&mut self.under_way.pace, Pace::first(&program)),
+        );
+        let prepared = self.prepare(&program);
+        if prepared.is_err() {
+            (self.program, self.buffers, self.bound, self.under_way.pace) = before;
+        }
+        prepared
+    }
+
+    /// Measures the tiles of the program, whose buffers are there, and writes its constants.
+    fn prepare(&mut self, program: &Program) -> Result<()> {
+        if self.measures && (self.measures_all || tune::is_worth_it(program)) && self.tune()? {
             self.pipelines.keep();
             if let Some(cache) = &self.cache {
                 cache.keep_tuning(&self.tuning);
@@ -52,16 +64,16 @@ impl Gpu {
     }
 
     /// Makes the buffers of a program, which are zero.
-    fn allocate(&mut self, program: &Program) -> Result<()> {
-        for (i, &len) in program.buffers.iter().enumerate() {
+    fn allocate(&self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
+        let make = |(i, &len): (usize, &usize)| {
             let first = program.tensors.iter().find(|t| t.buffer == i);
             let what = first.map_or("an empty buffer", |t| t.name.as_str());
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
             let bytes = (len as u64).saturating_mul(program.precision(i).bytes() as u64);
-            self.buffers.push(memory::create(&self.device, what, bytes, usage)?);
-        }
-        Ok(())
+            memory::create(&self.device, what, bytes, usage)
+        };
+        program.buffers.iter().enumerate().map(make).collect()
     }
 }

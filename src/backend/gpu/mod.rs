@@ -24,7 +24,7 @@ mod tune;
 
 pub use adapter::{AdapterSummary, adapters};
 
-use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::kernels::mixed::{MixedTuning, Multiplier};
@@ -130,6 +130,12 @@ impl Backend for Gpu {
         self.load_program(program)
     }
 
+    fn unload(&mut self) {
+        self.program = Arc::default();
+        self.buffers.clear();
+        self.bound.clear();
+    }
+
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
         let data = self.upload_samples(&samples)?;
         let id = DataId(self.uploads);
@@ -148,6 +154,10 @@ impl Backend for Gpu {
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        let Some(DeviceData { shape, .. }) = self.data.get(&data) else {
+            return Err(check::forgotten());
+        };
+        check::run(&self.program, &ops, *shape, steps)?;
         let bound = self.bind(ops.clone(), data);
         // What the device itself said tells more.
         self.health.check()?;

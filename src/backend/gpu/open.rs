@@ -100,6 +100,12 @@ impl Gpu {
         self.pipelines.reduce_by(None);
     }
 
+    /// The size of all subgroups, where reductions are left to these.
+    #[must_use]
+    pub fn subgroup_size(&self) -> Option<u32> {
+        self.pipelines.subgroups()
+    }
+
     /// The tiles that were measured.
     #[must_use]
     pub fn tuning(&self) -> &Tuning {

@@ -1,7 +1,7 @@
 //! Tensors between host and device.
 
 use super::{Gpu, PIECE_WORDS, half, memory};
-use crate::backend::{Values, ValuesMut, check_length};
+use crate::backend::{Values, ValuesMut, check};
 use crate::error::Result;
 use crate::precision::Precision;
 use crate::tensor::TensorId;
@@ -9,7 +9,7 @@ use crate::tensor::TensorId;
 impl Gpu {
     /// What [`Backend::write`](crate::backend::Backend::write) promises.
     pub(super) fn write_tensor(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        check_length(&self.program, tensor, values.len())?;
+        check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
         let mut rounded = Vec::new();
@@ -36,7 +36,7 @@ impl Gpu {
     /// What [`Backend::read`](crate::backend::Backend::read) promises.
     pub(super) fn read_tensor(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         let len = values.len();
-        check_length(&self.program, tensor, len)?;
+        check::transfer(&self.program, tensor, len)?;
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
         let (device, queue) = (&self.device, &self.queue);
