@@ -19,6 +19,7 @@ mod judgement_text;
 mod memory;
 mod open;
 mod origins;
+mod own_files;
 mod plan_ahead;
 mod predict;
 mod presets;
