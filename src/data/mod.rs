@@ -88,6 +88,7 @@ pub use source::{
     open_bytes, open_measured,
 };
 pub use stored::{StoredSet, StoredWriter};
+pub use stream::Pipes;
 pub use table::{Column, Fitting, Table};
 pub use task::Task;
 pub use trained::Keep;
