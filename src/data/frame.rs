@@ -3,6 +3,7 @@
 use super::lines::Lines;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -40,6 +41,11 @@ impl Header {
             _ => format!("column {}", place + 1),
         }
     }
+}
+
+/// The place of each of some names, the first of equal ones: for finding many of them.
+pub(super) fn places_of(names: &[String]) -> HashMap<&str, usize> {
+    names.iter().enumerate().rev().map(|(place, name)| (name.as_str(), place)).collect()
 }
 
 /// The values of one column, one for each row.
