@@ -77,7 +77,8 @@ fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
 /// leaves it.
 #[must_use]
 pub fn is_temporary_of(name: &str, of: &str) -> bool {
-    let random = || name.strip_prefix('.')?.strip_prefix(of)?.strip_prefix('.')?.strip_suffix(SUFFIX);
+    let random =
+        || name.strip_prefix('.')?.strip_prefix(of)?.strip_prefix('.')?.strip_suffix(SUFFIX);
     random().is_some_and(|r| !r.is_empty() && r.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
@@ -218,9 +219,15 @@ mod tests {
             entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
         };
         let temporary: Vec<String> = names().into_iter().filter(|n| n != "model").collect();
-        assert!(matches!(&temporary[..], [name] if is_temporary_of(name, "model")), "{temporary:?}");
+        assert!(
+            matches!(&temporary[..], [name] if is_temporary_of(name, "model")),
+            "{temporary:?}"
+        );
         drop(file);
-        assert_eq!((names(), fs::read_to_string(&path).unwrap()), (vec!["model".into()], "before".into()));
+        assert_eq!(
+            (names(), fs::read_to_string(&path).unwrap()),
+            (vec!["model".into()], "before".into())
+        );
         for foreign in ["model.tmp", ".model..tmp", ".model.a b.tmp", ".other.x.tmp", ".model.x"] {
             assert!(!is_temporary_of(foreign, "model"), "{foreign}");
         }

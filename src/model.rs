@@ -160,6 +160,7 @@ impl Model {
             && targets.cols() == loss.targets(outputs)
             && loss.outputs(targets.cols()) == outputs
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
+            && self.preprocessing.is_whole()
             && self.fits_embeddings()
             && self.preprocessing.features.keeps_last(self.net.embeddings.len())
             && match self.preprocessing.classes {

@@ -2,8 +2,8 @@
 
 use super::state::{Saved, encode, load_checkpoint};
 use super::write_atomically;
-use crate::files::is_temporary_of;
 use crate::error::{Error, Result};
+use crate::files::is_temporary_of;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

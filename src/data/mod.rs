@@ -44,6 +44,7 @@ mod keys;
 mod kind;
 mod known;
 mod lines;
+mod matrix_scaling;
 mod npy;
 mod passes;
 mod prepare;
