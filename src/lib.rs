@@ -36,6 +36,7 @@ pub mod augment;
 pub mod backend;
 pub mod bench;
 pub mod checkpoint;
+pub mod choose;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

@@ -4,7 +4,6 @@
 mod args;
 mod bench;
 mod check_gradients;
-mod choose;
 mod completions;
 mod devices;
 mod environment;

@@ -3,8 +3,9 @@
 use super::inspect::describe_net;
 use super::job::Job;
 use super::memory::{Estimate, human};
-use super::{choose, count, print, print_json};
+use super::{count, open, print, print_json};
 use crate::backend::device::Opened;
+use crate::choose;
 use crate::data::{Column, Dataset, Feature, Features, Role, Table, Targets};
 use crate::error::Result;
 use crate::observe::duration;
@@ -112,7 +113,7 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
 
 /// About how many seconds the training takes, by steps on the device itself; `steps` in an epoch.
 fn seconds(job: &Job, steps: usize) -> Result<f64> {
-    let Opened { backend, multiplier, .. } = choose::open_for(job)?;
+    let Opened { backend, multiplier, .. } = open::open_for(job)?;
     let spec = Spec { mixed: job.spec.mixed.chosen(multiplier), ..job.spec.clone() };
     let mut trainer = Trainer::new(&spec, &job.training, job.preprocessing.clone(), backend)?;
     let (seconds, _) = choose::time_steps(&mut trainer, TIMED)?;

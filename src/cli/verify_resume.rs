@@ -2,9 +2,9 @@
 //! same bits as one that isn't.
 
 use super::job::Job;
-use super::open::open_device;
+use super::open::open_for;
 use super::{count, print, print_json};
-use crate::backend::device;
+use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Saved, Store, load_checkpoint};
 use crate::error::{Error, Result};
 use crate::event::{Flow, Observer, Progress};
@@ -40,9 +40,8 @@ struct Report {
 
 pub(super) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
     let config = &job.config.device;
-    let backend = open_device(config)?.backend;
+    let Opened { backend, device: choice, .. } = open_for(job)?;
     let device = backend.info().to_string();
-    let choice = config.device.clone().unwrap_or_default();
     let spec = Spec { epochs: EPOCHS, stopping: Stopping::default(), ..job.spec.clone() };
     let rows = spec.batch_size.saturating_mul(STEPS).min(job.training.rows());
     let data = job.training.select(&(0..rows).collect::<Vec<_>>());
