@@ -75,6 +75,7 @@ pub mod session;
 pub mod snapshot;
 pub mod spec;
 pub mod stopping;
+pub mod system_memory;
 pub mod tensor;
 pub mod train;
 pub mod vector;

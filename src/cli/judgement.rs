@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn all_is_judged_on_one_cpu_with_the_threads_that_were_asked_for() {
         let mut config = TrainConfig::default();
-        config.data.data = Some("digits".into());
+        config.data.data = Some("moons".into());
         config.device.threads = Some(1);
         let job = Job::new(config).unwrap();
         let mut cpu = JudgeCpu::new(job.config.device.threads);
