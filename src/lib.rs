@@ -36,6 +36,7 @@ pub mod augment;
 pub mod backend;
 pub mod bench;
 pub mod checkpoint;
+pub mod choose;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -74,6 +75,7 @@ pub mod session;
 pub mod snapshot;
 pub mod spec;
 pub mod stopping;
+pub mod system_memory;
 pub mod tensor;
 pub mod train;
 pub mod vector;

@@ -38,8 +38,21 @@ pub fn fit(
     preprocessing: &Preprocessing,
     backend: Box<dyn Backend>,
 ) -> Result<Option<Model>> {
+    Ok(fit_on(spec, training, preprocessing, backend)?.0)
+}
+
+/// As [`fit`], with the backend, to be used otherwise.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_on(
+    spec: &Spec,
+    training: &Dataset,
+    preprocessing: &Preprocessing,
+    backend: Box<dyn Backend>,
+) -> Result<(Option<Model>, Box<dyn Backend>)> {
     let (Some(output), true) = (spec.net.layers.last(), spec.net.layers.len() > 1) else {
-        return Ok(None);
+        return Ok((None, backend));
     };
     let layers = vec![output.clone()];
     let net = Net { input_dropout: 0.0, layers, ..spec.net.clone() };
@@ -49,7 +62,7 @@ pub fn fit(
     let budget = (SHARE * whole).clamp(OPERATIONS[0], OPERATIONS[1]);
     let steps = (budget / (operations(&net) * batch as f64)).min(STEPS);
     if steps < FEWEST_STEPS {
-        return Ok(None);
+        return Ok((None, backend));
     }
     let steps = steps as usize;
     let linear = Spec {
@@ -61,10 +74,11 @@ pub fn fit(
         ..Spec::new(net, spec.objective)
     };
     let mut trainer = Trainer::new(&linear, training, preprocessing.clone(), backend)?;
-    match trainer.run_steps(steps) {
-        Err(error) if error.kind() == ErrorKind::Diverged => Ok(None),
-        done => done.and_then(|()| trainer.model().map(Some)),
-    }
+    let model = match trainer.run_steps(steps) {
+        Err(error) if error.kind() == ErrorKind::Diverged => None,
+        done => done.and_then(|()| trainer.model().map(Some))?,
+    };
+    Ok((model, trainer.into_backend()))
 }
 
 /// Forward, backward and the gradients: about six operations for each parameter and row.

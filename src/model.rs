@@ -112,6 +112,33 @@ impl Model {
         self.weights.iter().all(LayerWeights::is_finite)
     }
 
+    /// Loss and metrics on `data`, and the predictions for its rows, as [`Model::evaluate_in`] and
+    /// [`Model::predict_in`] give them: the rows are uploaded once.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn judge_in(
+        &self,
+        session: &mut Session,
+        data: &Dataset,
+    ) -> Result<(Metrics, Matrix<f32>)> {
+        let mean_weight = data.mean_weight()?;
+        let samples = samples(self.objective.loss, &self.preprocessing, data, mean_weight)?;
+        let (rows, cols) = (samples.rows(), self.predicted_columns());
+        let data = session.upload(samples, &self.preprocessing)?;
+        let metrics = session.evaluate(&data);
+        let mut all = Vec::with_capacity(rows * cols);
+        let done = metrics.and_then(|metrics| {
+            session.outputs(&data, |_, outputs| {
+                all.extend_from_slice(self.predictions(outputs).data());
+                Ok(())
+            })?;
+            Ok(metrics)
+        });
+        session.forget(&data);
+        Ok((done?, Matrix::new(rows, cols, all)?))
+    }
+
     /// The class that a row of predictions says, as a place in the class names.
     #[must_use]
     pub fn class(&self, predictions: &[f32]) -> usize {
@@ -166,6 +193,7 @@ impl Model {
             && targets.cols() == loss.targets(outputs)
             && loss.outputs(targets.cols()) == outputs
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
+            && self.preprocessing.is_whole()
             && self.fits_embeddings()
             && self.preprocessing.features.keeps_last(self.net.embeddings.len())
             && match self.preprocessing.classes {

@@ -264,7 +264,15 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     let train = "train long.csv --ignore id --device cpu --epochs 3 --seed 5 --memory-limit 2M";
     let ran = place.ok(&format!("{train} --json --out run"));
     let events = ran.json();
-    assert!(ran.stderr.is_empty() || !ran.stderr.contains("error"), "{}", ran.stderr);
+    // Of 40,000 rows the inputs repeat after 26,967: that is found in the sample, and nothing else.
+    let said: Vec<&str> = ran.stderr.lines().collect();
+    assert!(
+        matches!(said[..], [twins, device]
+            if twins.starts_with("warning: ") && twins.contains("also stand in the training data")
+                && device.starts_with("device: CPU")),
+        "{}",
+        ran.stderr
+    );
     let (start, end) = (&events[0], events.last().unwrap());
     let rows = start["rows"].as_u64().unwrap();
     let held_out = start["validation_rows"].as_u64().unwrap();
@@ -346,8 +354,18 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
     for (ignore, split) in [("part,day", "group:shop"), ("part,shop", "time:day")] {
         let events = place.ok(&format!("{train} --ignore {ignore} --split {split}")).json();
         let rows = |name: &str| events[0][name].as_u64().unwrap();
-        assert_eq!(rows("rows") + rows("validation_rows"), 40_000, "{split}");
-        assert!((1_000..9_000).contains(&rows("validation_rows")), "{split}: {}", events[0]);
+        let held_out = rows("validation_rows");
+        assert_eq!(rows("rows") + held_out, 40_000, "{split}");
+        match split {
+            // A shop has 481 or 482 rows, and all of them are held out or none: 8.3 ± 2.7 shops of 83.
+            "group:shop" => {
+                let shops = held_out.div_ceil(482);
+                assert!((481 * shops..=482 * shops).contains(&held_out), "{held_out} in no shops");
+                assert!((3..=14).contains(&shops), "{shops} shops");
+            }
+            // The last tenth of the days, as a sample of some thousand rows tells them: ± 190 rows.
+            _ => assert!((3_430..=4_570).contains(&held_out), "{held_out}"),
+        }
     }
 }
 

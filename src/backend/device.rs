@@ -11,7 +11,8 @@ use std::str::FromStr;
 /// A device as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// A real GPU if there is one, otherwise the CPU backend.
+    /// The fastest of the CPU and the real GPUs for the work at hand: [`choose::open`](crate::choose::open)
+    /// measures it. Where the work isn't known, a real GPU if there is one, otherwise the CPU.
     #[default]
     Auto,
     /// The CPU backend.
@@ -28,13 +29,17 @@ pub enum Choice {
 pub struct Opened {
     /// The backend on it.
     pub backend: Box<dyn Backend>,
+    /// What opens the same device again: never [`Choice::Auto`].
+    pub device: Choice,
     /// Why it was taken, as a sentence for users.
     pub why: String,
     /// What multiplies in mixed precision, where that was measured on it already.
     pub multiplier: Option<Multiplier>,
 }
 
-/// Opens the chosen device; `threads` are those of the CPU backend.
+/// Opens the chosen device; `threads` are those of the CPU backend. For [`Choice::Auto`] prefer
+/// [`choose::open`](crate::choose::open), as the commands do: this takes the first real GPU that opens,
+/// which is slower than the CPU for small nets.
 ///
 /// # Errors
 /// When there is no such device, with those that exist, or it can't be opened.
@@ -42,12 +47,14 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     let cpu = |why: &str| -> Result<Opened> {
         Ok(Opened {
             backend: Box::new(Cpu::<f32>::new(threads)?),
+            device: Choice::Cpu,
             why: why.into(),
             multiplier: None,
         })
     };
     let gpu = |index: usize, why: String| -> Result<Opened> {
-        Ok(Opened { backend: Box::new(Gpu::open(index)?), why, multiplier: None })
+        let backend = Box::new(Gpu::open(index)?);
+        Ok(Opened { backend, device: Choice::Index(index), why, multiplier: None })
     };
     if *choice == Choice::Cpu {
         return cpu("asked for");

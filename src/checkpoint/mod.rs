@@ -8,7 +8,7 @@ mod tests;
 mod writer;
 pub use crate::files::write_atomically;
 pub use state::{Saved, load_checkpoint};
-pub use store::{Newest, Store};
+pub use store::{Newest, Store, is_checkpoint};
 pub use writer::Writer;
 
 use crate::data::{Encoding, Header, Preprocessing};

@@ -3,6 +3,7 @@
 use super::state::{Saved, encode, load_checkpoint};
 use super::write_atomically;
 use crate::error::{Error, Result};
+use crate::files::is_temporary_of;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,13 +76,18 @@ impl Store {
         damaged.into_iter().next().map_or(Ok(None), Err)
     }
 
-    /// Removes what a process that was killed left half written.
+    /// Removes what a process that was killed left half written: temporary files of checkpoints, and
+    /// nothing in a directory behind a link.
     pub fn tidy(&self) {
+        if self.directory.is_symlink() {
+            return;
+        }
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.extension().is_some_and(|extension| extension == "tmp") {
+        for entry in entries.flatten() {
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && entry.file_name().to_str().is_some_and(is_half_written) {
                 // What can't be removed is in nobody's way.
-                let _ = fs::remove_file(path);
+                let _ = fs::remove_file(entry.path());
             }
         }
     }
@@ -94,7 +100,6 @@ impl Store {
 
     /// All checkpoints by their numbers, the oldest first.
     fn numbered(&self) -> io::Result<Vec<(u64, PathBuf)>> {
-        let number = |name: &str| name.strip_suffix(SUFFIX)?.parse::<u64>().ok();
         let mut all: Vec<(u64, PathBuf)> = fs::read_dir(&self.directory)?
             .flatten()
             .filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path())))
@@ -102,4 +107,25 @@ impl Store {
         all.sort();
         Ok(all)
     }
+}
+
+/// The number in the name of a checkpoint.
+fn number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
+}
+
+/// Whether a file of that name is a checkpoint, or the temporary file of one.
+#[must_use]
+pub fn is_checkpoint(name: &str) -> bool {
+    number(name).is_some() || is_half_written(name)
+}
+
+fn is_half_written(name: &str) -> bool {
+    let of = name.strip_prefix('.').and_then(|rest| rest.split_once(SUFFIX));
+    of.is_some_and(|(digits, _)| {
+        let of = format!("{digits}{SUFFIX}");
+        number(&of).is_some() && is_temporary_of(name, &of)
+    })
 }

@@ -155,3 +155,41 @@ fn a_model_from_before_columns_were_encoded_still_finds_its_columns() {
         crate::data::open_inputs(table.to_str().unwrap(), &found.preprocessing, &options).unwrap();
     assert_eq!((inputs.features.value(0, 0), inputs.features.value(0, 1)), (5.0, 2.0));
 }
+
+#[test]
+fn only_temporary_files_of_checkpoints_are_tidied_away() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::new(place.path().join("checkpoint"), 1);
+    fs::create_dir(store.directory()).unwrap();
+    let stays = ["x.tmp", ".x.tmp", "00000001.safetensors", "00000002.safetensors.tmp", ".a.b.tmp"];
+    let goes = [".00000002.safetensors.Zz09aB.tmp", ".00000003.safetensors.4711.tmp"];
+    for name in stays.iter().chain(&goes) {
+        fs::write(store.directory().join(name), "").unwrap();
+    }
+    store.tidy();
+    for name in stays {
+        assert!(store.directory().join(name).exists(), "{name} was removed");
+    }
+    for name in goes {
+        assert!(!store.directory().join(name).exists(), "{name} is left");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_behind_a_link_is_tidied_away() {
+    use std::os::unix::fs::symlink;
+    let place = tempfile::tempdir().unwrap();
+    let name = ".00000002.safetensors.Zz09aB.tmp";
+    let elsewhere = place.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join(name), "precious").unwrap();
+    symlink(&elsewhere, place.path().join("checkpoint")).unwrap();
+    Store::new(place.path().join("checkpoint"), 1).tidy();
+    let own = place.path().join("own");
+    fs::create_dir(&own).unwrap();
+    symlink(elsewhere.join(name), own.join(name)).unwrap();
+    Store::new(own.clone(), 1).tidy();
+    assert_eq!(fs::read_to_string(elsewhere.join(name)).unwrap(), "precious");
+    assert!(own.join(name).is_symlink());
+}

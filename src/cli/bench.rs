@@ -2,10 +2,11 @@
 
 use super::args::BenchArgs;
 use super::job::Job;
-use super::open::{Trained, open_device};
+use super::open::{Trained, open_device, open_device_as};
 use super::{positive, print, print_json};
-use crate::backend::device;
+use crate::backend::device::{self, Choice};
 use crate::bench::{Bench, Case, Ceilings, Floor, Pace, ceilings};
+use crate::choose::Work;
 use crate::config::{RunConfig, TrainConfig};
 use crate::data::{Dataset, Preprocessing, Scaling};
 use crate::error::{Error, Result};
@@ -39,19 +40,33 @@ struct Line<'a> {
 
 pub(super) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
     let seconds = positive("--seconds", args.seconds)?;
-    let opened = open_device(&args.device)?;
-    let device = opened.backend.info().to_string();
-    let choice = args.device.device.clone().unwrap_or_default();
-    let open = || device::open(&choice, args.device.threads).map(|opened| opened.backend);
+    let again =
+        |choice: &Choice| device::open(choice, args.device.threads).map(|opened| opened.backend);
     if args.case.as_deref() == Some("product") {
+        // There is no net to choose a device by.
+        let choice = args.device.device.clone().unwrap_or_default();
+        let opened = open_device_as(&args.device, "the best product is measured on it")?;
+        drop(opened);
         return in_turns(|| {
-            Ok(Product { samples_per_second: ceilings::best_product(&open)? * 1e9 })
+            let samples_per_second = ceilings::best_product(&|| again(&choice))? * 1e9;
+            Ok(Product { samples_per_second })
         });
     }
 
     let loading = Instant::now();
-    let Work { name, spec, data, preprocessing } = prepare(&args)?;
+    let Measured { name, spec, data, preprocessing } = prepare(&args)?;
     let loaded = loading.elapsed();
+    // A device is measured as for a long run.
+    let work = Work::Training {
+        spec: &spec,
+        data: &data,
+        preprocessing: &preprocessing,
+        rows: data.rows(),
+        steps: usize::MAX,
+    };
+    let opened = open_device(&args.device, &work)?;
+    let (device, choice) = (opened.backend.info().to_string(), opened.device);
+    let open = || again(&choice);
     let mut bench = Bench::start(&spec, &data, preprocessing, opened.backend)?;
     let start_seconds = (begin.elapsed() - loaded).as_secs_f64();
     drop(data);
@@ -101,7 +116,7 @@ fn in_turns<L: serde::Serialize>(mut measure: impl FnMut() -> Result<L>) -> Resu
 }
 
 /// What is measured.
-struct Work {
+struct Measured {
     name: String,
     spec: Spec,
     data: Dataset,
@@ -109,7 +124,7 @@ struct Work {
 }
 
 /// A named case, a trained net, or the net and data of the options.
-fn prepare(args: &BenchArgs) -> Result<Work> {
+fn prepare(args: &BenchArgs) -> Result<Measured> {
     let given = args.common.resolve(args.step.clone(), args.device.clone())?;
     let Some(name) = &args.case else {
         let mut config = match &args.run {
@@ -128,7 +143,7 @@ fn prepare(args: &BenchArgs) -> Result<Work> {
         let job = Job::new(config)?;
         let name = job.training.name().to_string();
         let (data, preprocessing) = (job.training, job.preprocessing);
-        return Ok(Work { name, spec: job.spec, data, preprocessing });
+        return Ok(Measured { name, spec: job.spec, data, preprocessing });
     };
     let case = Case::find(name)?;
     let mut spec = case.spec();
@@ -139,7 +154,7 @@ fn prepare(args: &BenchArgs) -> Result<Work> {
     spec.check()?;
     let data = Case { rows: case.rows.max(4 * spec.batch_size), ..case }.data()?;
     let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
-    Ok(Work { name: case.name.to_string(), spec, data, preprocessing })
+    Ok(Measured { name: case.name.to_string(), spec, data, preprocessing })
 }
 
 fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) -> String {

@@ -11,13 +11,13 @@ use std::process::ExitCode;
 pub(super) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     let adapters = gpu::adapters();
     let cpu = Cpu::<f32>::new(None)?.info().clone();
-    let auto = adapters.iter().find(|a| !a.is_software);
+    let has_gpu = adapters.iter().any(|a| !a.is_software);
     if args.json {
         let json = serde_json::json!({
             "event": "devices",
             "cpu": { "name": cpu.name, "detail": cpu.detail },
             "adapters": adapters,
-            "auto": auto.map_or("cpu".to_string(), |a| a.index.to_string()),
+            "auto": if has_gpu { "fastest" } else { "cpu" },
         });
         print_json(&json)?;
         return Ok(ExitCode::SUCCESS);
@@ -29,9 +29,9 @@ pub(super) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     if adapters.is_empty() {
         text += "     no GPU adapter was found\n";
     }
-    let taken = match auto {
-        None => "cpu".to_string(),
-        Some(_) => "the fastest of cpu and the GPUs, by timing some steps of the net".into(),
+    let taken = match has_gpu {
+        false => "cpu",
+        true => "the fastest of cpu and the GPUs, by timing some of the work",
     };
     text += &format!("\n--device auto takes {taken}\n");
     print(&text)?;

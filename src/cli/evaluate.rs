@@ -1,11 +1,12 @@
 //! `wgrad evaluate`.
 
 use super::args::EvaluateArgs;
-use super::judgement::{Baselines, ByName, Judgement};
+use super::judgement::{Baselines, ByName, JudgeCpu, Judgement};
 use super::judgement_text::{not_worth_it, tables};
 use super::open::{Trained, open_device};
 use super::train::warn;
 use super::{count, print, print_json, say};
+use crate::choose::Work;
 use crate::data::{self, Measured};
 use crate::error::Result;
 use crate::evaluation::Report;
@@ -42,14 +43,17 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             data.name()
         ));
     }
-    let backend = open_device(&args.model.device)?.backend;
     let model = &trained.model;
+    let features = data.features_shared();
+    let work = Work::predictions(model, &features);
+    let backend = open_device(&args.model.device, &work)?.backend;
     let mut session = model.session(backend, data.rows())?;
-    let loss = model.evaluate_in(&mut session, &data)?.loss;
-    let predictions = model.predict_in(&mut session, data.features_shared())?;
-    let baselines = Baselines::of_run(&args.model.run, &trained.provenance)?;
+    let (metrics, predictions) = model.judge_in(&mut session, &data)?;
+    let mut cpu = JudgeCpu::new(args.model.device.threads);
+    cpu.reuse(session.into_backend());
+    let mut baselines = Baselines::of_run(&args.model.run, &trained.provenance, &mut cpu)?;
     let preprocessing = &model.preprocessing;
-    let judged = Judgement::new(&data, loss, predictions, preprocessing, &baselines)?;
+    let judged = Judgement::new(&data, metrics.loss, predictions, preprocessing, &mut baselines)?;
     let class_names = preprocessing.classes.as_ref().or(preprocessing.labels.as_ref());
     if args.json {
         print_json(&Line {

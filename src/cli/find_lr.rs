@@ -4,6 +4,7 @@ use super::args::TrainArgs;
 use super::job::Job;
 use super::train::{announce, trainer};
 use super::{open, print, print_json};
+use crate::choose::Work;
 use crate::error::{Error, Result};
 use crate::observe::short;
 use crate::range_test::{self, Point, Ramp, RangeTest};
@@ -28,8 +29,11 @@ struct Line<'a> {
 /// Runs the test, and shows the curve with the rate that it suggests. No run directory is looked at.
 pub(super) fn find_lr(args: &TrainArgs, job: &Job) -> Result<ExitCode> {
     announce(args, job);
-    let backend = open::open_device(&job.config.device)?.backend;
-    let found = range_test::run(&mut trainer(job, backend)?, &Ramp::default())?;
+    let ramp = Ramp::default();
+    let Job { spec, training: data, preprocessing, .. } = job;
+    let work = Work::Training { spec, data, preprocessing, rows: job.rows().0, steps: ramp.steps };
+    let backend = open::open_device(&job.config.device, &work)?.backend;
+    let found = range_test::run(&mut trainer(job, backend)?, &ramp)?;
     if args.json {
         print_json(&Line {
             event: "find_lr",

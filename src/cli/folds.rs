@@ -4,7 +4,7 @@
 use super::args::TrainArgs;
 use super::fold_judgement::Folds;
 use super::job::{Job, Source};
-use super::judgement::{ByName, Judgement};
+use super::judgement::{ByName, JudgeCpu, Judgement};
 use super::judgement_text::{fold_line, fold_tables};
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::RunDirectory;
@@ -12,6 +12,7 @@ use super::train::{announce, ending, predict_next, trainer, warn};
 use super::warnings::warnings;
 use super::{open, plan_ahead, print, print_json, say, splitting};
 use crate::backend::device;
+use crate::choose::Work;
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::data::split::Parts;
@@ -40,8 +41,16 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {
         say(format_args!("folds: {k}, {split}, and then a net on all rows"));
     }
-    let opened = open::open_device(&job.config.device)?;
-    let info = opened.backend.info().clone();
+    // All folds and the last net together are about so many runs on all rows.
+    let work = match job.work() {
+        Work::Training { spec, data, preprocessing, rows, steps } => {
+            let steps = steps.saturating_mul(k);
+            Work::Training { spec, data, preprocessing, rows, steps }
+        }
+        other => other,
+    };
+    let opened = open::open_device(&job.config.device, &work)?;
+    let (info, device) = (opened.backend.info().clone(), opened.device);
     let directory =
         RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
     let config = job.config_text(&info)?;
@@ -52,16 +61,17 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         );
     })?;
     let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
+    let mut cpu = JudgeCpu::new(job.config.device.threads);
     let mut fit = |job: &Job, directory: &RunDirectory, text: &str, warnings: &[String]| {
-        let config = &job.config.device;
-        let choice = config.device.clone().unwrap_or_default();
-        let mut trainer = trainer(job, device::open(&choice, config.threads)?.backend)?;
+        let threads = job.config.device.threads;
+        let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
         let (checkpoints, ended) = (None, None);
         let run =
             Run { job, device: &info, directory, config: Some(text), warnings, checkpoints, ended };
-        run.fit(&mut trainer, directory.metrics()?, shown, &mut Bar::new(), &mut interrupt)
+        let (events, mut bar) = (directory.metrics()?, Bar::new());
+        run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)
     };
-    drop(opened);
+    drop(opened.backend);
 
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
     for (i, held_out) in folds.iter().enumerate() {

@@ -9,6 +9,7 @@ use super::{say, splitting};
 use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
+use crate::choose::Work;
 use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
@@ -308,6 +309,11 @@ impl Job {
             Some(table) if table.validation_rows == 0 => (table.training_rows, validation),
             Some(table) => (table.training_rows, table.validation_rows),
         }
+    }
+
+    /// The training, for choosing a device.
+    pub fn work(&self) -> Work<'_> {
+        Work::training_of(&self.spec, &self.training, &self.preprocessing, self.rows().0)
     }
 
     /// What users call a training row: its line, or its number in the data.

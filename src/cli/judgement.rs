@@ -1,7 +1,8 @@
 //! What a net's predictions on held-out data are worth, beside predictions that cost nothing.
 
 use super::job::Job;
-use crate::backend::device::{self, Choice};
+use crate::backend::Backend;
+use crate::backend::cpu::Cpu;
 use crate::checkpoint::{Provenance, load_model, save_model_with};
 use crate::data::{Dataset, Preprocessing, StoredSet, Targets};
 use crate::error::Result;
@@ -9,6 +10,7 @@ use crate::evaluation::{Constant, Report, Value};
 use crate::linear;
 use crate::matrix::Matrix;
 use crate::model::Model;
+use crate::session::Session;
 use crate::train::{Predicted, Trainer};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -17,11 +19,51 @@ use std::path::Path;
 /// The file of the linear model in a run directory.
 pub(super) const LINEAR: &str = "linear.safetensors";
 
+/// The CPU that linear models are fitted and judged on, whatever the net is: opened with the threads that
+/// were asked for when it is first needed, and one for all that a command judges.
+pub(super) struct JudgeCpu {
+    threads: Option<usize>,
+    idle: Option<Box<dyn Backend>>,
+}
+
+impl JudgeCpu {
+    pub fn new(threads: Option<usize>) -> Self {
+        JudgeCpu { threads, idle: None }
+    }
+
+    /// One that a command has opened already, once it is done with it.
+    pub fn reuse(&mut self, backend: Box<dyn Backend>) {
+        if backend.info().backend == "cpu" {
+            self.idle = Some(backend);
+        }
+    }
+
+    fn take(&mut self) -> Result<Box<dyn Backend>> {
+        match self.idle.take() {
+            Some(backend) => Ok(backend),
+            None => Ok(Box::new(Cpu::<f32>::new(self.threads)?)),
+        }
+    }
+}
+
 /// What a net is held against: constants, and where there is one the linear model.
 #[derive(Default)]
 pub(super) struct Baselines {
     pub constants: Vec<Constant>,
-    pub linear: Option<Model>,
+    linear: Option<Linear>,
+}
+
+/// The linear model, loaded.
+struct Linear {
+    model: Model,
+    session: Session,
+}
+
+impl Linear {
+    fn new(model: Model, cpu: Box<dyn Backend>) -> Result<Self> {
+        let session = model.session(cpu, usize::MAX)?;
+        Ok(Linear { model, session })
+    }
 }
 
 impl Baselines {
@@ -32,10 +74,24 @@ impl Baselines {
     }
 
     /// Fits the linear model too, on the CPU.
-    pub fn fit(job: &Job) -> Result<Self> {
-        let cpu = device::open(&Choice::Cpu, job.config.device.threads)?.backend;
-        let linear = linear::fit(&job.spec, &job.training, &job.preprocessing, cpu)?;
+    pub fn fit(job: &Job, cpu: &mut JudgeCpu) -> Result<Self> {
+        let own = cpu.take()?;
+        let (model, own) = linear::fit_on(&job.spec, &job.training, &job.preprocessing, own)?;
+        let linear = match model {
+            Some(model) => Some(Linear::new(model, own)?),
+            None => {
+                cpu.reuse(own);
+                None
+            }
+        };
         Ok(Baselines { constants: Self::constants(job), linear })
+    }
+
+    /// Gives the CPU back for what else is judged.
+    pub fn give_back(self, cpu: &mut JudgeCpu) {
+        if let Some(Linear { session, .. }) = self.linear {
+            cpu.reuse(session.into_backend());
+        }
     }
 
     /// Writes the linear model into a run directory: a model file like any other.
@@ -43,22 +99,22 @@ impl Baselines {
         let Some(linear) = &self.linear else { return Ok(()) };
         let provenance =
             Provenance { data: Some(job.training.name().into()), ..Provenance::default() };
-        save_model_with(linear, &provenance, &directory.join(LINEAR))
+        save_model_with(&linear.model, &provenance, &directory.join(LINEAR))
     }
 
     /// Those of a trained model: the constants that its file tells, and the linear model that lies
     /// beside it in its run directory.
-    pub fn of_run(run: &Path, provenance: &Provenance) -> Result<Self> {
+    pub fn of_run(run: &Path, provenance: &Provenance, cpu: &mut JudgeCpu) -> Result<Self> {
         let file = run.join(LINEAR);
-        let linear = file.is_file().then(|| load_model(&file)).transpose()?;
+        let load = || Linear::new(load_model(&file)?, cpu.take()?);
+        let linear = file.is_file().then(load).transpose()?;
         Ok(Baselines { constants: provenance.baselines.clone(), linear })
     }
 
     /// What the linear model says of `data`.
-    fn linear(&self, data: &Dataset) -> Result<Option<Matrix<f32>>> {
-        let Some(model) = &self.linear else { return Ok(None) };
-        let cpu = device::open(&Choice::Cpu, None)?.backend;
-        model.predict(data.features_shared(), cpu).map(Some)
+    fn linear(&mut self, data: &Dataset) -> Result<Option<Matrix<f32>>> {
+        let Some(Linear { model, session }) = &mut self.linear else { return Ok(None) };
+        model.predict_in(session, data.features_shared()).map(Some)
     }
 
     /// The metrics of each by name, the linear model's by its predictions.
@@ -109,12 +165,12 @@ impl Judgement {
         loss: f64,
         predictions: Matrix<f32>,
         preprocessing: &Preprocessing,
-        baselines: &Baselines,
+        baselines: &mut Baselines,
     ) -> Result<Self> {
         let truth = preprocessing.truth(data)?;
         let held = HeldOut { truth: &truth, weights: data.weights() };
-        Self::of(&held, loss, predictions, baselines.linear(data)?, baselines)
-            .map_err(|e| e.at(data.name()))
+        let linear = baselines.linear(data)?;
+        Self::of(&held, loss, predictions, linear, baselines).map_err(|e| e.at(data.name()))
     }
 
     /// Judges the net that the trainer holds on rows in a file: of these only windows are held,
@@ -123,7 +179,7 @@ impl Judgement {
         set: &StoredSet,
         loss: f64,
         trainer: &mut Trainer,
-        baselines: &Baselines,
+        baselines: &mut Baselines,
     ) -> Result<Self> {
         let mut linear = Vec::new();
         let all = trainer.predict_stored(set, |data| {
@@ -196,5 +252,45 @@ struct Values<'a>(&'a [Value]);
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
         s.collect_map(self.0.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TrainConfig;
+
+    fn threads(backend: &dyn Backend) -> String {
+        let info = backend.info();
+        assert_eq!(info.backend, "cpu");
+        info.detail.clone()
+    }
+
+    #[test]
+    fn all_is_judged_on_one_cpu_with_the_threads_that_were_asked_for() {
+        let mut config = TrainConfig::default();
+        config.data.data = Some("moons".into());
+        config.device.threads = Some(1);
+        let job = Job::new(config).unwrap();
+        let mut cpu = JudgeCpu::new(job.config.device.threads);
+        let mut baselines = Baselines::fit(&job, &mut cpu).unwrap();
+        let backend = |baselines: &Baselines| {
+            let session = &baselines.linear.as_ref().unwrap().session;
+            (std::ptr::from_ref(session.backend()).cast::<()>(), threads(session.backend()))
+        };
+        let (first, detail) = backend(&baselines);
+        assert_eq!(detail, "f32, 1 thread");
+        let data = job.validation.as_ref().unwrap();
+        let found = baselines.linear(data).unwrap().unwrap();
+        assert_eq!(found.rows(), data.rows());
+        assert!(cpu.idle.is_none() && backend(&baselines).0 == first);
+
+        // A run directory's, on the CPU that the first gave back.
+        let place = tempfile::tempdir().unwrap();
+        baselines.save(place.path(), &job).unwrap();
+        baselines.give_back(&mut cpu);
+        let mut of_run = Baselines::of_run(place.path(), &Provenance::default(), &mut cpu).unwrap();
+        assert_eq!(backend(&of_run), (first, detail));
+        assert_eq!(of_run.linear(data).unwrap().unwrap(), found);
     }
 }

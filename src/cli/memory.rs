@@ -4,6 +4,7 @@ use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
 use crate::plan::{self, Purpose};
 use crate::spec::Spec;
+use crate::system_memory::{self, Memory};
 use crate::tensor::Extent;
 use serde::Serialize;
 
@@ -42,15 +43,21 @@ impl Estimate {
         self.parameters + self.batch + self.data
     }
 
-    /// Refuses what this machine's memory can't hold: the weights pass through it in any case.
+    /// Refuses what memory can't hold, that of this machine or of its control group: the weights pass
+    /// through it in any case.
     pub fn check(&self) -> Result<()> {
-        match physical() {
-            Some(all) if self.total() > all => Err(Error::device(format!(
-                "the net and its data need {}, but this machine has {} of memory",
-                human(self.total()),
-                human(all)
-            ))
-            .help("choose fewer or smaller --layers, or a smaller --batch-size")),
+        match system_memory::total() {
+            Some(Memory { bytes, by_control_group }) if self.total() > bytes as f64 => {
+                let whose = match by_control_group {
+                    true => "the control group of this process is limited to",
+                    false => "this machine has",
+                };
+                let (needed, there) = (human(self.total()), human(bytes as f64));
+                Err(Error::device(format!(
+                    "the net and its data need {needed}, but {whose} {there} of memory"
+                ))
+                .help("choose fewer or smaller --layers, or a smaller --batch-size"))
+            }
             _ => Ok(()),
         }
     }
@@ -66,14 +73,6 @@ fn bytes_of(data: &Dataset) -> f64 {
         Targets::Numbers(_) | Targets::Labels { .. } => 4.0 * data.outputs() as f64,
     };
     data.rows() as f64 * (width * data.features().cols() as f64 + target)
-}
-
-/// The bytes of memory of this machine, where the system tells.
-fn physical() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024.0)
 }
 
 /// Bytes as people read them.
@@ -109,7 +108,7 @@ mod tests {
         let data = crate::data::digits();
         let estimate = Estimate::new(&Spec::new(net, Loss::SquaredError), [&data]);
         assert!(estimate.total() > 1e19);
-        if physical().is_some() {
+        if system_memory::total().is_some() {
             assert_eq!(estimate.check().unwrap_err().kind().exit_code(), 4);
         }
         let small = Net::new(64).layer(10, Activation::Identity);

@@ -4,7 +4,6 @@
 mod args;
 mod bench;
 mod check_gradients;
-mod choose;
 mod completions;
 mod devices;
 mod environment;
@@ -19,6 +18,7 @@ mod judgement_text;
 mod memory;
 mod open;
 mod origins;
+mod own_files;
 mod plan_ahead;
 mod predict;
 mod presets;

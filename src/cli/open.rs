@@ -1,10 +1,12 @@
 //! Opening what a command names: the device, a trained model, data for it.
 
 use super::args::ModelArgs;
+use super::job::Job;
 use super::run_directory::MODEL;
 use super::say;
 use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Provenance, load_model_with};
+use crate::choose::{self, Work};
 use crate::config::{DataConfig, DeviceConfig, TrainConfig};
 use crate::data::{ColumnOptions, DataOptions, is_generated};
 use crate::error::{Error, Result};
@@ -14,27 +16,30 @@ use std::path::{Path, absolute};
 /// More threads than this are a mistake.
 const MAX_THREADS: usize = 1024;
 
-/// Opens the device, and says which it is and why.
-pub(super) fn open_device(config: &DeviceConfig) -> Result<Opened> {
-    let opened = open_silently(config)?;
+/// Opens the device for some work, and says which it is and why.
+pub(super) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
+    check_threads(config.threads)?;
+    let choice = config.device.clone().unwrap_or_default();
+    let opened = choose::open(&choice, config.threads, work)?;
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
     Ok(opened)
 }
 
-/// As [`open_device`], where the user didn't choose it: `why` it is this one.
+/// As [`open_device`], for the training of a run.
+pub(super) fn open_for(job: &Job) -> Result<Opened> {
+    open_device(&job.config.device, &job.work())
+}
+
+/// As [`open_device`], where the device is known and the user didn't choose it: `why` it is this one.
 pub(super) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
-    let opened = open_silently(config)?;
+    check_threads(config.threads)?;
+    let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
     say(format_args!("device: {}: {why}", opened.backend.info()));
     Ok(opened)
 }
 
-fn open_silently(config: &DeviceConfig) -> Result<Opened> {
-    check_threads(config.threads)?;
-    device::open(&config.device.clone().unwrap_or_default(), config.threads)
-}
-
 /// Refuses a number of threads that makes no sense.
-pub(super) fn check_threads(threads: Option<usize>) -> Result<()> {
+fn check_threads(threads: Option<usize>) -> Result<()> {
     match threads {
         Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
             Err(Error::usage(format!("{threads} threads"))

@@ -3,16 +3,17 @@
 use super::inspect::describe_net;
 use super::job::Job;
 use super::memory::{Estimate, human};
-use super::{choose, count, print, print_json};
+use super::{count, open, print, print_json};
 use crate::backend::device::Opened;
-use crate::data::{Column, Dataset, Encoding, Features, Role, Table, Targets};
+use crate::choose;
+use crate::data::{Column, Dataset, Feature, Features, Role, Table, Targets};
 use crate::error::Result;
 use crate::observe::duration;
 use crate::schedule::Span;
 use crate::spec::Spec;
 use crate::train::Trainer;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 
 /// Steps are timed for about so many seconds.
@@ -112,7 +113,7 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
 
 /// About how many seconds the training takes, by steps on the device itself; `steps` in an epoch.
 fn seconds(job: &Job, steps: usize) -> Result<f64> {
-    let Opened { backend, multiplier, .. } = choose::open_for(job)?;
+    let Opened { backend, multiplier, .. } = open::open_for(job)?;
     let spec = Spec { mixed: job.spec.mixed.chosen(multiplier), ..job.spec.clone() };
     let mut trainer = Trainer::new(&spec, &job.training, job.preprocessing.clone(), backend)?;
     let (seconds, _) = choose::time_steps(&mut trainer, TIMED)?;
@@ -148,8 +149,8 @@ struct ColumnReport {
 }
 
 impl ColumnReport {
-    fn new(column: &Column, table: &Table, encoding: &Encoding) -> Self {
-        let feature = encoding.features.iter().find(|f| f.column == column.name);
+    /// What is said of a column and of the `feature` that is made of it, where it is one.
+    fn new(column: &Column, table: &Table, feature: Option<&Feature>) -> Self {
         let feature = feature.filter(|_| column.role == Role::Feature);
         ColumnReport {
             name: column.name.clone(),
@@ -173,7 +174,12 @@ impl ColumnReport {
 /// The columns of a table.
 fn columns(job: &Job) -> Option<Vec<ColumnReport>> {
     let (table, encoding) = (job.data.table()?, job.preprocessing.encoding.as_ref()?);
-    Some(table.columns().iter().map(|c| ColumnReport::new(c, table, encoding)).collect())
+    let features: HashMap<&str, &Feature> =
+        encoding.features.iter().map(|feature| (feature.column.as_str(), feature)).collect();
+    let report = |column: &Column| {
+        ColumnReport::new(column, table, features.get(column.name.as_str()).copied())
+    };
+    Some(table.columns().iter().map(report).collect())
 }
 
 fn describe_columns(job: &Job, columns: &Option<Vec<ColumnReport>>) -> String {

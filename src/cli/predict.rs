@@ -1,10 +1,11 @@
 //! `wgrad predict`: chunk by chunk from the data to the file of predictions.
 
-use super::args::{OnError, PredictArgs};
+use super::args::{ModelArgs, OnError, PredictArgs};
 use super::open::{Trained, open_device};
 use super::train::warn;
 use super::{count, printed, say};
-use crate::data::{self, InputChunk, Keep};
+use crate::choose;
+use crate::data::{self, Features, InputChunk, Keep};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, write_error};
 use crate::predictions::{Columns, Format, Rows, Writer};
@@ -118,7 +119,11 @@ impl Work<'_> {
         let state = match &mut self.state {
             Some(state) => state,
             none => {
-                let backend = open_device(&self.args.model.device)?.backend;
+                let ModelArgs { device, data, .. } = &self.args.model;
+                let features = &chunk.features;
+                let rows = about_rows(data, features);
+                let work = choose::Work::Predictions { model, features, rows };
+                let backend = open_device(device, &work)?.backend;
                 let session = model.session(backend, usize::MAX)?;
                 let output = Output::create(self.args.output.as_deref())?;
                 let outputs = model.predicted_columns();
@@ -135,6 +140,22 @@ impl Work<'_> {
         state.rows += values.rows();
         let rows = Rows { kept: &chunk.kept, values: &values };
         written(self.args, state.writer.write(&rows))
+    }
+}
+
+/// About how many rows there are, by the size of a file: a value with its separator takes some five
+/// bytes. None of a pipe.
+fn about_rows(data: &str, features: &Features) -> Option<usize> {
+    const VALUE: usize = 5;
+    match std::fs::metadata(data) {
+        _ if data == "-" => None,
+        Ok(file) if file.is_file() => {
+            let about = file.len() as usize / (VALUE * features.cols().max(1));
+            Some(about.max(features.rows()))
+        }
+        Ok(pipe) if !pipe.is_dir() => None,
+        // Sets and folders of images come as a whole.
+        _ => Some(features.rows()),
     }
 }
 

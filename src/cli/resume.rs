@@ -98,7 +98,7 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
     warn(&warnings);
     job.store()?;
     let opened = match is_chosen {
-        true => open::open_device(&job.config.device)?,
+        true => open::open_for(&job)?,
         false => open::open_device_as(&job.config.device, "the run was begun on it")?,
     };
     let multiplier = begun.checkpoint.as_ref().and_then(|checkpoint| checkpoint.multiplier);

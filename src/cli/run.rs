@@ -1,7 +1,7 @@
 //! One training run in its directory: trained, saved, judged, recorded.
 
 use super::job::Job;
-use super::judgement::{Baselines, ByName, Judgement};
+use super::judgement::{Baselines, ByName, JudgeCpu, Judgement};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::{Failure, say};
 use crate::backend::DeviceInfo;
@@ -109,10 +109,12 @@ pub(super) struct Finished {
 }
 
 impl Run<'_> {
-    /// Trains to the end, saves the model, judges it on the held-out data, and writes all events.
+    /// Trains to the end, saves the model, judges it on the held-out data, beside baselines on `cpu`, and
+    /// writes all events.
     pub fn fit(
         &self,
         trainer: &mut Trainer,
+        cpu: &mut JudgeCpu,
         events: WholeLines,
         shown: Shown,
         bar: &mut Bar,
@@ -162,7 +164,7 @@ impl Run<'_> {
             if let Some(checkpoints) = &mut checkpoints {
                 checkpoints.last(trainer.checkpoint()?, end.ending);
             }
-            self.finish(trainer, end, held_out, last.0)
+            self.finish(trainer, cpu, end, held_out, last.0)
         });
         let summary = match outcome {
             Ok(summary) => summary,
@@ -226,6 +228,7 @@ impl Run<'_> {
     fn finish(
         &self,
         trainer: &mut Trainer,
+        cpu: &mut JudgeCpu,
         end: End,
         held_out: HeldOut,
         train_loss: Option<f64>,
@@ -254,8 +257,8 @@ impl Run<'_> {
                 (None, data) => data.as_ref().map(|data| trainer.evaluate(data)).transpose()?,
             };
         }
-        let baselines = match complete && (valid.is_some() || test.is_some()) {
-            true => Baselines::fit(self.job)?,
+        let mut baselines = match complete && (valid.is_some() || test.is_some()) {
+            true => Baselines::fit(self.job, cpu)?,
             false => Baselines::default(),
         };
         baselines.save(self.directory.path(), self.job)?;
@@ -265,15 +268,16 @@ impl Run<'_> {
          -> Result<Option<Judgement>> {
             let Some(Metrics { loss, .. }) = metrics else { return Ok(None) };
             if let Some(set) = stored {
-                return Judgement::of_stored(set, loss, trainer, &baselines).map(Some);
+                return Judgement::of_stored(set, loss, trainer, &mut baselines).map(Some);
             }
             let Some(data) = data else { return Ok(None) };
             let predictions = model.predict_in(trainer.session(), data.features_shared())?;
             let preprocessing = &self.job.preprocessing;
-            Judgement::new(data, loss, predictions, preprocessing, &baselines).map(Some)
+            Judgement::new(data, loss, predictions, preprocessing, &mut baselines).map(Some)
         };
         let test = judge(self.stored_test(), &self.job.test, test)?;
         let valid = judge(self.stored_validation(), &self.job.validation, valid)?;
+        baselines.give_back(cpu);
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
             model: self.directory.model(),

@@ -1,5 +1,6 @@
 //! Run directories: made so that no two processes take the same, and nothing else is replaced.
 
+use super::own_files;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -9,27 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a run directory may hold.
-const ENTRIES: [&str; 8] = [
-    CONFIG,
-    EVENTS,
-    MODEL,
-    super::judgement::LINEAR,
-    CHECKPOINTS,
-    "report.html",
-    "folds.json",
-    super::folds::OUT_OF_FOLD,
-];
 /// The file of options.
-const CONFIG: &str = "config.toml";
+pub(super) const CONFIG: &str = "config.toml";
 /// The file of events.
-const EVENTS: &str = "metrics.jsonl";
+pub(super) const EVENTS: &str = "metrics.jsonl";
 /// The file of the model.
 pub(super) const MODEL: &str = "model.safetensors";
 /// The directory of checkpoints.
-const CHECKPOINTS: &str = "checkpoint";
+pub(super) const CHECKPOINTS: &str = "checkpoint";
 /// What the directories of folds begin with.
-const FOLD: &str = "fold-";
+pub(super) const FOLD: &str = "fold-";
 
 /// The directory of one run.
 pub(super) struct RunDirectory {
@@ -56,7 +46,7 @@ impl RunDirectory {
         match fs::create_dir(out) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 replaceable(out, force)?;
-                replace(out).map_err(fail)?;
+                own_files::replace(out)?;
             }
             made => made.map_err(fail)?,
         }
@@ -125,11 +115,22 @@ impl RunDirectory {
         WholeLines { file, len: Arc::default(), path }.locked()
     }
 
-    /// The file of events of a run that is gone on with.
+    /// The file of events of a run that is gone on with. It will be cut to the length that the
+    /// checkpoint knows: what lies behind a link isn't touched.
     pub fn metrics_again(&self) -> Result<WholeLines> {
         let path = self.path.join(EVENTS);
-        let file = File::options().create(true).append(true).open(&path);
+        let file = match path.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                File::options().create_new(true).append(true).open(&path)
+            }
+            _ => File::options().append(true).open(&path),
+        };
         let file = file.map_err(|e| Error::io("open", &path, &e))?;
+        if !own_files::is_in_place(&file, &path) {
+            return Err(Error::usage("the file of events is a link, or no regular file")
+                .at(path.display())
+                .help("put the file itself in its place: --resume would cut off its end"));
+        }
         let len = file.metadata().map_err(|e| Error::io("open", &path, &e))?.len();
         WholeLines { file, len: Arc::new(len.into()), path }.locked()
     }
@@ -202,7 +203,7 @@ impl Write for WholeLines {
     }
 }
 
-fn cannot_create(path: &Path, error: &io::Error) -> Error {
+pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Error {
     Error::failed(format!("cannot create {}: {error}", path.display()))
         .help("choose another place with --out")
 }
@@ -220,28 +221,12 @@ fn replaceable(out: &Path, force: bool) -> Result<()> {
     if !out.symlink_metadata().is_ok_and(|m| m.is_dir()) {
         return no_run("it is not a directory".into());
     }
-    let entries = fs::read_dir(out).map_err(|e| Error::io("read", out, &e))?;
-    let names: Vec<String> =
-        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    let temporary = |n: &str| n.starts_with('.') && n.ends_with(".tmp");
-    let is_ours = |n: &str| ENTRIES.contains(&n) || temporary(n) || n.starts_with(FOLD);
-    match names.iter().find(|n| !is_ours(n)) {
-        Some(other) => no_run(format!("it holds {other}")),
-        None if names.is_empty() || names.iter().any(|n| n == CONFIG) => Ok(()),
-        None => no_run("it holds no config.toml".into()),
+    let found = own_files::own_files(out).map_err(|e| Error::io("read", out, &e))?;
+    match found {
+        Err(foreign) => no_run(format!("it holds {}", foreign.display())),
+        Ok(own) if own.is_empty() || own.iter().any(|path| path == Path::new(CONFIG)) => Ok(()),
+        Ok(_) => no_run("it holds no config.toml".into()),
     }
-}
-
-/// An empty directory in place of the one before, which is gone only when the new one is there.
-fn replace(out: &Path) -> io::Result<()> {
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let aside = out.with_file_name(format!(".{name}.{}.old", std::process::id()));
-    fs::rename(out, &aside)?;
-    if let Err(error) = fs::create_dir(out) {
-        fs::rename(&aside, out)?;
-        return Err(error);
-    }
-    fs::remove_dir_all(&aside)
 }
 
 #[cfg(test)]

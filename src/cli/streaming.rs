@@ -88,7 +88,7 @@ pub(super) fn open(
         say_unlimited(name);
         return Ok(None);
     }
-    if !data::is_read_in_chunks(name)? {
+    if !data::is_read_in_chunks(name, options)? {
         say(format_args!(
             "note: --memory-limit doesn't hold while {name} is read: NPZ is read as a whole"
         ));

@@ -3,13 +3,14 @@
 use super::args::TrainArgs;
 use super::inspect::describe_net;
 use super::job::{Job, Source};
+use super::judgement::JudgeCpu;
 use super::judgement_text::{brief, not_worth_it};
 use super::origins::Origins;
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{choose, count, find_lr, folds, plan_ahead, print, resume, say};
+use super::{count, find_lr, folds, open, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::data::{Column, Kind, Role};
@@ -47,7 +48,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     announce(args, &job);
     warn(&warnings);
     job.store()?;
-    let opened = choose::open_for(&job)?;
+    let opened = open::open_for(&job)?;
     job.spec.mixed = job.spec.mixed.chosen(opened.multiplier);
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
@@ -90,8 +91,9 @@ pub(super) fn train_in(
         (_, true) => Shown::Nothing,
         _ => Shown::Epochs,
     };
+    let mut cpu = JudgeCpu::new(run.job.config.device.threads);
     let Finished { summary, is_closed } =
-        run.fit(trainer, events, shown, &mut bar, &mut interrupt)?;
+        run.fit(trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)?;
     if !args.json {
         print(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));

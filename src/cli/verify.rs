@@ -2,8 +2,10 @@
 
 use super::args::VerifyArgs;
 use super::job::Job;
-use super::open::open_device;
-use super::{count, print, print_json, verify_resume};
+use super::open::open_for;
+use super::{count, print, print_json, say, verify_resume};
+use crate::backend::device::Choice;
+use crate::backend::gpu;
 use crate::error::Result;
 use crate::parity::{self, OpReport, Report};
 use std::process::ExitCode;
@@ -22,7 +24,14 @@ pub(super) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
     if args.resume {
         return verify_resume::verify(&job, args.common.json);
     }
-    let backend = open_device(&job.config.device)?.backend;
+    let opened = open_for(&job)?;
+    let is_auto = matches!(job.config.device.device, None | Some(Choice::Auto));
+    if is_auto && opened.device == Choice::Cpu && gpu::adapters().iter().any(|a| !a.is_software) {
+        say(
+            "note: this run is trained on the CPU, and verified there: --device gpu verifies the GPU",
+        );
+    }
+    let backend = opened.backend;
     let device = backend.info().to_string();
     let report = parity::verify(&job.spec, &job.preprocessing, &job.training, backend)?;
     match args.common.json {

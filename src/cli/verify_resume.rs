@@ -2,9 +2,9 @@
 //! same bits as one that isn't.
 
 use super::job::Job;
-use super::open::open_device;
+use super::open::open_for;
 use super::{count, print, print_json};
-use crate::backend::device;
+use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Saved, Store, load_checkpoint};
 use crate::error::{Error, Result};
 use crate::event::{Flow, Observer, Progress};
@@ -14,7 +14,6 @@ use crate::spec::Spec;
 use crate::stopping::Stopping;
 use crate::train::Trainer;
 use rand::RngExt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,9 +40,8 @@ struct Report {
 
 pub(super) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
     let config = &job.config.device;
-    let backend = open_device(config)?.backend;
+    let Opened { backend, device: choice, .. } = open_for(job)?;
     let device = backend.info().to_string();
-    let choice = config.device.clone().unwrap_or_default();
     let spec = Spec { epochs: EPOCHS, stopping: Stopping::default(), ..job.spec.clone() };
     let rows = spec.batch_size.saturating_mul(STEPS).min(job.training.rows());
     let data = job.training.select(&(0..rows).collect::<Vec<_>>());
@@ -57,7 +55,11 @@ pub(super) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
     drop(whole);
 
     let steps = expected.position.step;
-    let files = Files::new()?;
+    // Removed when it goes out of scope.
+    let directory = tempfile::Builder::new().prefix("wgrad-verify-").tempdir();
+    let directory = directory
+        .map_err(|e| Error::failed(format!("cannot create a directory of temporary files: {e}")))?;
+    let store = Store::new(directory.path().to_path_buf(), 1);
     let mut run =
         Trainer::new(&spec, &data, scaling(), device::open(&choice, config.threads)?.backend)?;
     let interrupted_at = random_steps(steps);
@@ -67,7 +69,7 @@ pub(super) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
         // Through a file, and into a device that was opened anew.
         let checkpoint = Arc::new(run.checkpoint()?);
         let saved = Saved { checkpoint, config: String::new(), events: 0, ended: None };
-        let read = load_checkpoint(&files.store.write(&saved)?)?;
+        let read = load_checkpoint(&store.write(&saved)?)?;
         let backend = device::open(&choice, config.threads)?.backend;
         run = Trainer::resume(&spec, &data, scaling(), backend, &read.checkpoint)?;
     }
@@ -123,27 +125,5 @@ fn describe(report: &Report) -> String {
     match differs {
         None => format!("passed: {run}: {} bit-identical\n", count(*tensors, "tensor")),
         Some(name) => format!("FAILED: {run}: {name} differs from a run that wasn't interrupted\n"),
-    }
-}
-
-/// Checkpoints in a directory that goes away.
-struct Files {
-    directory: PathBuf,
-    store: Store,
-}
-
-impl Files {
-    fn new() -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("wgrad-verify-{}", std::process::id()));
-        std::fs::create_dir_all(&directory)
-            .map_err(|e| Error::failed(format!("cannot create {}: {e}", directory.display())))?;
-        Ok(Files { store: Store::new(directory.clone(), 1), directory })
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        // What is left lies among temporary files.
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

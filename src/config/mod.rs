@@ -11,7 +11,7 @@ pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use text::TextConfig;
 pub use values::{HiddenLayers, Preset, Validation};
 
-use crate::data::{ColumnOptions, DataOptions, ImageOptions, TextOptions};
+use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
 use clap::Args;
 use serde::Serialize;
@@ -64,8 +64,7 @@ impl DataConfig {
             task: self.task.unwrap_or_default(),
             image: ImageOptions { size: self.image_size, colour: self.image_colour },
             seed: self.seed.unwrap_or_default(),
-            text: TextOptions::default(),
-            notify: None,
+            ..DataOptions::default()
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn find(name: &str, options: &DataOptions) -> Result<Found> {
     if name != "-" && !path.exists() {
         return Err(unknown_name(name));
     }
-    find_in(Source::of(path)?, options)
+    find_in(Source::of(path, &options.pipes)?, options)
 }
 
 /// What stands in a file.

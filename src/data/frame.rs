@@ -4,7 +4,7 @@ use super::lines::Lines;
 use super::number_form::NumberForm;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -49,6 +49,11 @@ impl Header {
             _ => format!("column {}", place + 1),
         }
     }
+}
+
+/// The place of each of some names, the first of equal ones: for finding many of them.
+pub(super) fn places_of(names: &[String]) -> HashMap<&str, usize> {
+    names.iter().enumerate().rev().map(|(place, name)| (name.as_str(), place)).collect()
 }
 
 /// The values of one column, one for each row.

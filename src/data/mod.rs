@@ -46,6 +46,7 @@ mod keys;
 mod kind;
 mod known;
 mod lines;
+mod matrix_scaling;
 mod missing;
 mod npy;
 mod number_form;
@@ -94,6 +95,7 @@ pub use source::{
     open_bytes, open_measured,
 };
 pub use stored::{StoredSet, StoredWriter};
+pub use stream::Pipes;
 pub use table::{Column, Fitting, Table};
 pub use task::Task;
 pub use text_options::{DateFormat, Grouping, HasHeader, Separator, TextOptions};

@@ -57,7 +57,7 @@ impl StreamedTable {
     /// # Errors
     /// When it can't be read, or isn't what the options say.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
-        let source = Source::of(Path::new(path))?;
+        let source = Source::of(Path::new(path), &options.pipes)?;
         let (columns, task) = (&options.columns, options.task);
         let known = source::known(options);
         let mut sampling: Option<Sampling> = None;
@@ -161,7 +161,7 @@ pub fn pass_measured(
     options: &DataOptions,
     take: impl FnMut(EncodedChunk) -> Result<()>,
 ) -> Result<()> {
-    pass(&Source::of(Path::new(path))?, preprocessing, options, take)
+    pass(&Source::of(Path::new(path), &options.pipes)?, preprocessing, options, take)
 }
 
 fn pass(

@@ -77,13 +77,11 @@ impl Preprocessing {
     pub fn fit_rows(data: &Data, rows: &[usize], fitting: &Fitting) -> Result<Self> {
         match data {
             Data::Ready(data) => {
-                let fault = match (fitting.scaling, fitting.log.first()) {
-                    (Scaling::Quantile, _) => "quantile scaling".to_string(),
-                    (_, Some(name)) => format!("--log {name}"),
-                    _ => return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling)),
+                let Some(name) = fitting.log.first() else {
+                    return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling));
                 };
-                Err(Error::usage(format!("{fault} of {}, which is no table", data.name()))
-                    .help("choose standard, minmax, robust or none"))
+                Err(Error::usage(format!("--log {name} of {}, which is no table", data.name()))
+                    .help("leave --log out, or take --scaling quantile"))
             }
             Data::Table(table) => {
                 let fit_targets = || {
@@ -104,16 +102,18 @@ impl Preprocessing {
                     Targets::Labels { names, .. } => (None, Some(names.clone())),
                     Targets::Numbers(_) => (None, None),
                 };
+                let (quantiles, features) = match encoding.pixels {
+                    true => {
+                        let pixels = encoding.encode(table.frame(), Some(rows))?;
+                        let together = fitting.scaling == Scaling::Minmax;
+                        let quantiles = fitting.scaling.quantiles(&pixels);
+                        (quantiles, fitting.scaling.fit(&pixels, together))
+                    }
+                    false => (None, Affine::identity(encoding.width())),
+                };
                 Ok(Preprocessing {
-                    features: match encoding.pixels {
-                        true => {
-                            let together = fitting.scaling == Scaling::Minmax;
-                            fitting
-                                .scaling
-                                .fit(&encoding.encode(table.frame(), Some(rows))?, together)
-                        }
-                        false => Affine::identity(encoding.width()),
-                    },
+                    quantiles,
+                    features,
                     targets: affine,
                     encoding: Some(encoding),
                     classes,

@@ -1,8 +1,9 @@
 //! What each column of a table is for, by what the user says of it.
 
 use super::encode::suggestion;
-use super::frame::Header;
+use super::frame::{Header, places_of};
 use crate::error::{Error, Result};
+use std::collections::{HashMap, HashSet};
 
 /// What a user says of a table's columns. A column is called by its name, or by its number from 1
 /// on.
@@ -53,20 +54,22 @@ pub(super) enum Said {
 /// For a name that no column has, and a column that is said to be two things.
 pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Role, Said)>> {
     let cols = header.names.len();
+    let known = Places::of(header);
     let places = |option: &str, names: &[String]| -> Result<Vec<usize>> {
-        names.iter().map(|name| place_of(header, option, name)).collect()
+        names.iter().map(|name| known.find(option, name)).collect()
     };
     let targets = match options.target.is_empty() {
-        true => vec![last_free(header, options)?],
+        true => vec![last_free(&known, options)?],
         false => places("target column", &options.target)?,
     };
-    for (k, place) in targets.iter().enumerate() {
-        if targets[..k].contains(place) {
+    let mut met = HashSet::new();
+    for place in &targets {
+        if !met.insert(place) {
             let name = &header.names[*place];
             return Err(Error::usage(format!("the target {name:?} is named twice")));
         }
     }
-    let chosen = places("column", &options.columns)?;
+    let chosen: HashSet<usize> = places("column", &options.columns)?.into_iter().collect();
     let all = chosen.is_empty();
     let mut roles: Vec<(Role, Said)> = (0..cols)
         .map(|i| match all || chosen.contains(&i) {
@@ -91,11 +94,10 @@ pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Rol
     for place in places("column", &options.sample_weight.iter().cloned().collect::<Vec<_>>())? {
         assign(place, Role::Weight, "--sample-weight")?;
     }
-    let mut ignored = Vec::new();
+    let mut ignored = HashSet::new();
     for place in places("column", &options.ignore)? {
-        if !ignored.contains(&place) {
+        if ignored.insert(place) {
             assign(place, Role::Ignored, "--ignore")?;
-            ignored.push(place);
         }
     }
     for place in places("column", &options.reserved)? {
@@ -122,35 +124,47 @@ pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Rol
 }
 
 /// The place of the last column that isn't said to be something else.
-fn last_free(header: &Header, options: &ColumnOptions) -> Result<usize> {
+fn last_free(known: &Places<'_>, options: &ColumnOptions) -> Result<usize> {
     let named = options.ignore.iter().chain(&options.sample_weight).chain(&options.columns);
     let named = named.chain(&options.reserved);
-    let taken: Vec<usize> =
-        named.map(|name| place_of(header, "column", name)).collect::<Result<_>>()?;
-    let free = (0..header.names.len()).rev().find(|place| !taken.contains(place));
+    let taken: HashSet<usize> =
+        named.map(|name| known.find("column", name)).collect::<Result<_>>()?;
+    let free = (0..known.header.names.len()).rev().find(|place| !taken.contains(place));
     free.ok_or_else(|| {
         Error::usage("no column is left to be the target").help("name it with --target")
     })
 }
 
-/// The place of a column called by its name, or by its number from 1 on.
-pub(super) fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
-    let cols = header.names.len();
-    if header.named
-        && let Some(place) = header.place(name)
-    {
-        return Ok(place);
+/// The columns of a header, to find many of them.
+struct Places<'a> {
+    header: &'a Header,
+    by_name: HashMap<&'a str, usize>,
+}
+
+impl<'a> Places<'a> {
+    fn of(header: &'a Header) -> Self {
+        let names = if header.named { &header.names[..] } else { &[] };
+        Places { header, by_name: places_of(names) }
     }
-    match name.parse::<usize>() {
-        Ok(number) if (1..=cols).contains(&number) => return Ok(number - 1),
-        _ if header.named => {}
-        _ => {
-            return Err(Error::usage(format!("there is no {what} {name:?}")).help(format!(
-                "the data have no header: name columns by their numbers, 1 to {cols}"
-            )));
+
+    /// The place of a column called by its name, or by its number from 1 on.
+    fn find(&self, what: &str, name: &str) -> Result<usize> {
+        if let Some(&place) = self.by_name.get(name) {
+            return Ok(place);
         }
+        let cols = self.header.names.len();
+        let help = match name.parse::<usize>() {
+            Ok(number) if (1..=cols).contains(&number) => return Ok(number - 1),
+            _ if self.header.named => suggestion(name, &self.header.names),
+            _ => format!("the data have no header: name columns by their numbers, 1 to {cols}"),
+        };
+        Err(Error::usage(format!("there is no {what} {name:?}")).help(help))
     }
-    Err(Error::usage(format!("there is no {what} {name:?}")).help(suggestion(name, &header.names)))
+}
+
+/// The place of one column called by its name, or by its number from 1 on.
+pub(super) fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
+    Places::of(header).find(what, name)
 }
 
 #[cfg(test)]

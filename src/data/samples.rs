@@ -1,6 +1,7 @@
 //! From a data set to rows that a backend takes, by what was fitted on the training rows.
 
-use super::encode::Encoding;
+use super::encode::{Encoder, Encoding, Scaler};
+use super::matrix_scaling::transform;
 use super::{Affine, Dataset, Features, ImageShape, Scaling, Targets};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,10 @@ pub struct Preprocessing {
     /// What turns a table's columns into features; none where the data are features from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
+    /// The quantile transform of the columns of a matrix, before `features`; none where the scaling is
+    /// linear, or an encoding does it column by column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<Vec<Scaler>>,
     /// The scaling of the feature columns, those that an encoding makes if there is one.
     pub features: Affine,
     /// The scaling of the targets; the identity for classes.
@@ -95,6 +100,7 @@ impl Preprocessing {
         };
         Preprocessing {
             encoding: None,
+            quantiles: scaling.quantiles(training.features()),
             features: scaling.fit(training.features(), together),
             targets,
             classes: training.class_names().map(<[String]>::to_vec),
@@ -119,6 +125,10 @@ impl Preprocessing {
     pub fn features(&self, features: Arc<Features>) -> Result<Samples> {
         self.check_width(&features)?;
         let affine = self.features.clone();
+        let features = match &self.quantiles {
+            Some(quantiles) => Arc::new(transform(&features, quantiles)?),
+            None => features,
+        };
         Ok(Samples { features, affine, targets: None, weights: None })
     }
 
@@ -187,6 +197,19 @@ impl Preprocessing {
 }
 
 impl Preprocessing {
+    /// Whether all quantile transforms can be applied, and there is one for each column of a matrix.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let cols = self.features.cols();
+        let of_matrix = self.quantiles.as_ref().is_none_or(|q| q.len() == cols);
+        let of_table = self.encoding.iter().flat_map(|encoding| &encoding.features);
+        let of_table = of_table.filter_map(|feature| match &feature.encoder {
+            Encoder::Number(encoder) => Some(&encoder.scaler),
+            _ => None,
+        });
+        of_matrix && of_table.chain(self.quantiles.iter().flatten()).all(Scaler::is_whole)
+    }
+
     /// The targets as a model counts them: classes in its order, numbers in the user's units.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::idx_set::{self, several_classes};
 use super::images::{ImageFolder, ImageOptions, ImageShape};
 use super::npy;
 use super::read::{self, Known};
-use super::stream::{ByteStream, Source, set_name};
+use super::stream::{ByteStream, Pipes, Source, set_name};
 use super::table::{self, Table};
 use super::trained::{Keep, Reading};
 use super::{
@@ -40,6 +40,9 @@ pub struct DataOptions {
     pub seed: u64,
     /// Is told what takes a while, such as a download.
     pub notify: Option<fn(&str)>,
+    /// Keeps what comes only once, such as standard input, for as long as these options or a clone of
+    /// them are there: only with them it can be opened again.
+    pub pipes: Pipes,
 }
 
 /// A training part and, where the source has one, a test part.
@@ -110,8 +113,8 @@ pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
 ///
 /// # Errors
 /// When its beginning can't be read.
-pub fn is_read_in_chunks(name: &str) -> Result<bool> {
-    Ok(!npy::is_zip(Source::of(Path::new(name))?.open()?.head()))
+pub fn is_read_in_chunks(name: &str, options: &DataOptions) -> Result<bool> {
+    Ok(!npy::is_zip(Source::of(Path::new(name), &options.pipes)?.open()?.head()))
 }
 
 /// Data to measure a trained model on.

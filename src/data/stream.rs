@@ -29,22 +29,35 @@ pub(super) enum Source {
 /// Of what comes only once more than this goes to a file.
 const HELD: u64 = 32 << 20;
 
-/// What came only once, by its path: it can be asked for again.
-static ONCE: Mutex<BTreeMap<PathBuf, Source>> = Mutex::new(BTreeMap::new());
+/// What comes only once, such as standard input or a pipe, kept for whoever opens it again by the same
+/// handle. Clones are the same handle; what it keeps goes away with the last of them.
+#[derive(Debug, Clone, Default)]
+pub struct Pipes(Arc<Mutex<BTreeMap<PathBuf, Slot>>>);
+
+/// The place of one pipe; it is locked while the pipe is read, and no other is.
+type Slot = Arc<Mutex<Option<Source>>>;
+
+impl Pipes {
+    fn slot(&self, path: &Path) -> Slot {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(path.to_path_buf()).or_default().clone()
+    }
+}
 
 impl Source {
-    /// The source of a path: a file, or what comes only once, such as a pipe, kept in memory or, where
-    /// there is more of it, in a file; `-` is standard input.
+    /// The source of a path: a file, or what comes only once, such as a pipe, kept by `pipes` in memory
+    /// or, where there is more of it, in a file; `-` is standard input.
     ///
     /// # Errors
     /// When it can't be read, or a disk is full.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    pub(super) fn of(path: &Path, pipes: &Pipes) -> Result<Self> {
         let is_standard_input = path == Path::new("-");
         if !is_standard_input && fs::metadata(path).is_ok_and(|m| m.is_file()) {
             return Ok(Source::File(path.to_path_buf()));
         }
-        let mut once = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = once.get(path) {
+        let slot = pipes.slot(path);
+        let mut kept = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = &*kept {
             return Ok(source.clone());
         }
         let source = match is_standard_input {
@@ -54,8 +67,7 @@ impl Source {
                 Self::kept(path, file, HELD)
             }
         }?;
-        once.insert(path.to_path_buf(), source.clone());
-        Ok(source)
+        Ok(kept.insert(source).clone())
     }
 
     /// Keeps what comes only once: up to `held` bytes of it in memory.
@@ -310,6 +322,52 @@ pub(super) mod tests {
             }
             assert_eq!(content(source.open().unwrap()), text);
         }
+    }
+
+    /// A named pipe that a thread writes to, which is told when the other end is opened.
+    #[cfg(unix)]
+    fn pipe(place: &Path, name: &str, text: &'static [u8]) -> PathBuf {
+        let path = place.join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let own = path.clone();
+        std::thread::spawn(move || fs::write(own, text).unwrap());
+        path
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_kept_by_its_handle_and_goes_away_with_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = pipe(place.path(), "first", b"some text");
+        let pipes = Pipes::default();
+        let source = Source::of(&path, &pipes).unwrap();
+        let Source::Memory(_, bytes) = &source else { panic!("in memory") };
+        let kept = Arc::downgrade(bytes);
+        drop(source);
+        let again = Source::of(&path, &pipes.clone()).unwrap();
+        assert_eq!(content(again.open().unwrap()), b"some text");
+        drop(again);
+        assert!(kept.upgrade().is_some());
+        drop(pipes);
+        assert!(kept.upgrade().is_none(), "nobody can ask for it any more");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_that_nobody_writes_to_holds_up_no_other() {
+        let place = tempfile::tempdir().unwrap();
+        let slow = place.path().join("slow");
+        assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
+        let pipes = Pipes::default();
+        let (own, path) = (pipes.clone(), slow.clone());
+        let waiting = std::thread::spawn(move || Source::of(&path, &own).unwrap());
+        while pipes.0.lock().unwrap().get(&slow).is_none_or(|slot| slot.try_lock().is_ok()) {
+            std::thread::yield_now();
+        }
+        let quick = pipe(place.path(), "quick", b"quick");
+        assert_eq!(content(Source::of(&quick, &pipes).unwrap().open().unwrap()), b"quick");
+        fs::write(&slow, "slow").unwrap();
+        assert_eq!(content(waiting.join().unwrap().open().unwrap()), b"slow");
     }
 
     #[test]

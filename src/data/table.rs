@@ -253,14 +253,20 @@ impl Table {
         let (embedded, mut features): (Vec<_>, Vec<_>) =
             features.into_iter().partition(|f| matches!(f.encoder, Encoder::Embedding(_)));
         features.extend(embedded);
-        let named =
-            |role: Role| self.columns.iter().find(|c| c.role == role).map(|c| c.name.clone());
+        let mut targets: Vec<(usize, &String)> = Vec::new();
+        for column in &self.columns {
+            if let Role::Target(k) = column.role {
+                targets.push((k, &column.name));
+            }
+        }
+        targets.sort_unstable();
+        let weight = self.columns.iter().find(|column| column.role == Role::Weight);
         Ok(Encoding {
             header: (*self.frame.header).clone(),
             features,
-            targets: (0..).map_while(|k| named(Role::Target(k))).collect(),
+            targets: targets.into_iter().map(|(_, name)| name.clone()).collect(),
             separator: self.separator,
-            weight: named(Role::Weight),
+            weight: weight.map(|column| column.name.clone()),
             pixels: self.pixels,
         })
     }

@@ -156,7 +156,7 @@ impl Trainer {
         }
         start::check_task(spec, &preprocessing)?;
         start::check_batch(spec, rows)?;
-        start::check_images(spec, training)?;
+        start::check_images(spec, training, &preprocessing)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
         let samples = |spec: &Spec| {

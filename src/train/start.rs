@@ -83,9 +83,18 @@ pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
     )))
 }
 
-/// Refuses to augment what isn't bytes.
-pub(super) fn check_images(spec: &Spec, training: &Dataset) -> Result<()> {
+/// Refuses to augment what isn't bytes, or won't be when it is on the device.
+pub(super) fn check_images(
+    spec: &Spec,
+    training: &Dataset,
+    preprocessing: &Preprocessing,
+) -> Result<()> {
     match training.features() {
+        _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => {
+            Err(Error::usage("augmentation beside quantile scaling").at(training.name()).help(
+                "pixels must stay bytes for it: choose another --scaling, or leave --augment out",
+            ))
+        }
         Features::F32(_) if spec.augment.is_some() => {
             Err(Error::usage("augmentation of numbers that are not bytes")
                 .at(training.name())

@@ -2,6 +2,7 @@
 //! afresh.
 
 use super::adapter::has_gpu;
+use super::seeds::Drawn;
 use rand::RngExt;
 use std::sync::Arc;
 use wgrad::backend::Backend;
@@ -11,7 +12,7 @@ use wgrad::kernels::Step;
 use wgrad::matrix::Matrix;
 use wgrad::parity::Replay;
 use wgrad::program::{Op, Program};
-use wgrad::random::{Random, Stream};
+use wgrad::random::Random;
 use wgrad::tensor::{Extent, Role, TensorId};
 
 /// The GPU backend, or none where there is no adapter and none is required.
@@ -22,14 +23,9 @@ pub fn gpu(test: &str) -> Option<Box<dyn Backend>> {
     Some(Box::new(Gpu::open(0).unwrap()))
 }
 
-/// A seed that is new each day, printed so that a failure can be had again with WGRAD_TEST_SEED.
-pub fn random(test: u64) -> Random {
-    let today =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-            / 86_400;
-    let seed = std::env::var("WGRAD_TEST_SEED").map_or(today, |s| s.parse().unwrap());
-    eprintln!("WGRAD_TEST_SEED={seed}");
-    Random::new(seed, Stream::Check, test)
+/// Random numbers under a seed that is new each day, or that of `WGRAD_TEST_SEED`: see [`Drawn`].
+pub fn random(test: u64) -> Drawn {
+    Drawn::new(test)
 }
 
 /// A ragged size: 1, a prime, around a tile of 16, 32 or 64, or any up to 150.

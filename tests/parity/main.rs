@@ -7,4 +7,5 @@ mod functions;
 mod inputs;
 mod products;
 mod programs;
+mod seeds;
 mod updates;

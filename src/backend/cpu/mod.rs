@@ -26,6 +26,7 @@ use crate::plan::Fusion;
 use crate::precision::Precision;
 use crate::program::{Op, Program};
 use crate::spec::Spec;
+use crate::system_memory;
 use crate::tensor::{Role, TensorId};
 use inputs::{Inputs, Zeros};
 use memory::{Shared, Span};
@@ -127,13 +128,9 @@ impl<T: Gemm> Cpu<T> {
     }
 }
 
-/// The memory that this machine can give, as far as it tells.
+/// The memory that this machine, or the control group, can give, as far as it tells.
 fn available_memory() -> u64 {
-    let told = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    });
-    told.map_or(isize::MAX as u64, |kibibytes| kibibytes * 1024)
+    system_memory::available().map_or(isize::MAX as u64, |memory| memory.bytes)
 }
 
 impl<T: Gemm> Backend for Cpu<T> {

@@ -16,7 +16,7 @@ pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
 
 use super::Features;
-use super::frame::{Frame, Header, MISSING, Texts, Values, number_text};
+use super::frame::{Frame, Header, MISSING, Texts, Values, number_text, places_of};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
@@ -24,6 +24,7 @@ use crate::pages::zeros;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 use write::{Block, Write};
 
@@ -130,7 +131,9 @@ impl Encoding {
             (true, true) => Cow::Borrowed(&header.names),
             _ => Cow::Owned(self.names_by_place(header.names.len())?),
         };
-        let find = |name: &String| names.iter().position(|n| n == name);
+        // Tables have tens of thousands of columns: each is found without a look at all others.
+        let places = places_of(&names);
+        let find = |name: &String| places.get(name.as_str()).copied();
         let feature = |f: &Feature| {
             find(&f.column).ok_or_else(|| {
                 Error::data(format!("the column {:?}, which the model needs, is missing", f.column))
@@ -157,22 +160,30 @@ impl Encoding {
             ))
             .help("name as many as in training"));
         }
+        let known = places_of(&header.names);
         let find = |name: &String| {
             let number = || name.parse::<usize>().ok()?.checked_sub(1);
-            let place = header.place(name).or_else(number);
+            let place = known.get(name.as_str()).copied().or_else(number);
             place.and_then(|place| header.names.get(place)).cloned().ok_or_else(|| {
                 Error::usage(format!("there is no target column {name:?}"))
                     .help(suggestion(name, &header.names))
             })
         };
         let renamed: Vec<String> = targets.iter().map(find).collect::<Result<_>>()?;
-        if let Some(name) = renamed.iter().find(|n| self.features.iter().any(|f| f.column == **n)) {
+        let features: HashSet<&str> = self.features.iter().map(|f| f.column.as_str()).collect();
+        if let Some(name) = renamed.iter().find(|name| features.contains(name.as_str())) {
             return Err(Error::usage(format!(
                 "the target {name:?} is one of the model's features"
             )));
         }
-        for (old, new) in self.targets.iter().zip(&renamed) {
-            self.header.names.iter_mut().filter(|n| *n == old).for_each(|n| n.clone_from(new));
+        let places: Vec<Option<usize>> = {
+            let places = places_of(&self.header.names);
+            self.targets.iter().map(|old| places.get(old.as_str()).copied()).collect()
+        };
+        for (place, new) in places.into_iter().zip(&renamed) {
+            if let Some(place) = place {
+                self.header.names[place].clone_from(new);
+            }
         }
         self.targets = renamed;
         Ok(())
@@ -184,8 +195,8 @@ impl Encoding {
         if cols == all.len() {
             return Ok(all.clone());
         }
-        let others: Vec<String> =
-            all.iter().filter(|n| !self.targets.contains(n)).cloned().collect();
+        let targets: HashSet<&String> = self.targets.iter().collect();
+        let others: Vec<String> = all.iter().filter(|n| !targets.contains(n)).cloned().collect();
         if cols == others.len() {
             return Ok(others);
         }

@@ -97,7 +97,7 @@ impl NumberEncoder {
         match &self.scaler {
             // A spread that is infinite leaves the scale 0.
             Scaler::Linear { shift, scale } => shift.is_finite() && *scale > 0.0,
-            Scaler::Quantile { values } => values.iter().all(|x| x.is_finite()),
+            Scaler::Quantile { .. } => self.scaler.is_whole(),
         }
     }
 
@@ -120,10 +120,22 @@ impl NumberEncoder {
 }
 
 impl Scaler {
+    /// Whether it can be applied: two quantiles or more, finite and in order.
+    pub(in crate::data) fn is_whole(&self) -> bool {
+        match self {
+            Scaler::Linear { .. } => true,
+            Scaler::Quantile { values } => {
+                values.len() > 1 && values.is_sorted() && values.iter().all(|x| x.is_finite())
+            }
+        }
+    }
+
+    /// The scaled value; NaN of NaN.
     #[inline]
-    fn apply(&self, x: f64) -> f64 {
+    pub(in crate::data) fn apply(&self, x: f64) -> f64 {
         match self {
             Scaler::Linear { shift, scale } => (x - shift) * scale,
+            Scaler::Quantile { .. } if x.is_nan() => x,
             Scaler::Quantile { values } => normal_quantile(rank(values, x).clamp(TAIL, 1.0 - TAIL)),
         }
     }
