@@ -12,8 +12,8 @@ use crate::checkpoint::load_weights;
 use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Role, Scaling,
-    StoredSet, Targets, TrainTest, is_generated,
+    self, Affine, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role,
+    Scaling, StoredSet, Targets, TrainTest, UnknownCategories, is_generated,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -59,6 +59,17 @@ pub(super) struct Job {
     pub streaming: Option<Arc<Streaming>>,
     /// Its encoded rows, once [`Job::store`] made them.
     pub stored: Option<Stored>,
+    /// The categories of held-out rows that training rows don't have.
+    pub unknown: Vec<HeldOutUnknown>,
+}
+
+/// Categories of a held-out part that training rows don't have.
+pub(super) struct HeldOutUnknown {
+    /// `validation` or `test`.
+    pub part: &'static str,
+    /// Whether the part is a file of its own; else rows of the data.
+    pub is_file: bool,
+    pub unknown: UnknownCategories,
 }
 
 /// Options and data, before the rows are split.
@@ -122,21 +133,36 @@ impl Source {
             // Counts must stay counts, and shares shares.
             preprocessing.targets = Affine::identity(training.outputs());
         }
-        let own = |rows: &[usize]| match rows {
+        let mut all_unknown = Vec::new();
+        let mut own = |part: &'static str, rows: &[usize]| match rows {
             [] => Ok(None),
-            rows => preprocessing.dataset(data, rows).map(Some),
+            rows => {
+                let unknown = preprocessing.unknown(data, rows)?;
+                all_unknown.push(HeldOutUnknown { part, is_file: false, unknown });
+                preprocessing.dataset(data, rows).map(Some)
+            }
         };
-        let other = |name: &str| self.other(name, &preprocessing, objective.loss);
+        let marked = own("test", &parts.test)?;
+        let validation = match config.run.validation {
+            Some(Validation::Path(_)) => None,
+            _ => own("validation", &parts.validation)?,
+        };
+        let mut other = |part: &'static str, name: &str| {
+            let (data, stored, unknown) = self.other(name, &preprocessing, objective.loss)?;
+            all_unknown.push(HeldOutUnknown { part, is_file: true, unknown });
+            Ok::<_, Error>((data, stored))
+        };
         let (validation, other_validation) = match &config.run.validation {
             Some(Validation::Path(path)) => {
-                let (data, stored) = other(&path.to_string_lossy())?;
+                let (data, stored) = other("validation", &path.to_string_lossy())?;
                 (Some(data), stored)
             }
-            _ => (own(&parts.validation)?, None),
+            _ => (validation, None),
         };
-        let (given, other_test) = config.run.test.as_deref().map(other).transpose()?.unzip();
+        let given = config.run.test.as_deref().map(|name| other("test", name)).transpose()?;
+        let (given, other_test) = given.unzip();
         let other_test = other_test.flatten();
-        let test = match (given.or_else(|| self.test.clone()), own(&parts.test)?) {
+        let test = match (given.or_else(|| self.test.clone()), marked) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("test data of their own, and test rows by --split")
                     .help("leave out --test, or mark no rows as test"));
@@ -175,6 +201,7 @@ impl Source {
             init,
             streaming: self.streaming.clone(),
             stored: None,
+            unknown: all_unknown,
         };
         job.check_rows(parts)?;
         Ok(job)
@@ -211,14 +238,16 @@ impl Source {
         name: &str,
         preprocessing: &Preprocessing,
         loss: Loss,
-    ) -> Result<(Dataset, Option<Arc<StoredSet>>)> {
+    ) -> Result<(Dataset, Option<Arc<StoredSet>>, UnknownCategories)> {
         if self.streaming.is_some()
-            && let Some((first, all)) =
+            && let Some((first, all, unknown)) =
                 streaming::store_other(name, preprocessing, &self.options, loss)?
         {
-            return Ok((first, Some(all)));
+            return Ok((first, Some(all), unknown));
         }
-        Ok((data::open_measured(name, preprocessing, &self.options)?.data, None))
+        let Measured { data, unknown, .. } =
+            data::open_measured(name, preprocessing, &self.options)?;
+        Ok((data, None, unknown))
     }
 
     /// What settings are chosen by.

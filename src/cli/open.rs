@@ -6,7 +6,7 @@ use super::say;
 use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Provenance, load_model_with};
 use crate::config::{DataConfig, DeviceConfig, TrainConfig};
-use crate::data::{ColumnOptions, DataOptions, is_generated};
+use crate::data::{ColumnOptions, DataOptions, UnknownCategories, UnknownColumn, is_generated};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::path::{Path, absolute};
@@ -84,12 +84,28 @@ impl Trained {
         (data == args.data && same_seed) || same_path
     }
 
+    /// Warns of the categories that the model doesn't know: of these columns.
+    pub fn warn_of_unknown(&self, unknown: &UnknownCategories) -> Vec<UnknownColumn> {
+        let encoding = self.model.preprocessing.encoding.as_ref();
+        let columns = encoding.map(|encoding| unknown.columns(encoding)).unwrap_or_default();
+        columns.iter().for_each(|column| say(format_args!("warning: {column}")));
+        let untold = unknown.untold();
+        if !untold.is_empty() {
+            say(format_args!(
+                "note: the model doesn't say which categories it was trained on in {}: unknown ones are not counted there",
+                untold.join(", ")
+            ));
+        }
+        columns
+    }
+
     /// How data for the model are opened.
     pub fn data_options(&self, args: &ModelArgs, target: &[String]) -> DataOptions {
         DataOptions {
             data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),
             columns: ColumnOptions { target: target.to_vec(), ..ColumnOptions::default() },
             seed: args.seed.unwrap_or(0),
+            unknown: args.unknown,
             notify: Some(|message| say(message)),
             ..DataOptions::default()
         }

@@ -1,7 +1,7 @@
 //! What a person should know before believing the metrics of a run.
 
-use super::job::Job;
-use crate::data::{Data, Dataset, Role, Targets, Values};
+use super::job::{HeldOutUnknown, Job};
+use crate::data::{Data, Dataset, Role, Targets, UnknownColumn, Values};
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
 use crate::precision::Precision;
@@ -15,6 +15,8 @@ const FEWEST: usize = 200;
 const CELLS: usize = 2_000_000;
 /// From this share on the majority class makes the accuracy say little.
 const UNBALANCED: f64 = 0.95;
+/// From this share of held-out rows on it is said that training rows don't have their categories.
+const UNKNOWN: f64 = 0.05;
 
 /// One sentence for each reason to doubt.
 pub(super) fn warnings(job: &Job) -> Vec<String> {
@@ -26,7 +28,28 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
              leave it out with --ignore"
         )
     });
-    twins.chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
+    twins
+        .chain(columns)
+        .chain(balance(job))
+        .chain(categories(job))
+        .chain(without_effect(job))
+        .collect()
+}
+
+/// Categories that are hardly meant to be different ones, and those of held-out rows that training rows
+/// don't have.
+fn categories(job: &Job) -> Vec<String> {
+    let Some(encoding) = &job.preprocessing.encoding else { return Vec::new() };
+    let alike = job.data.table().map(|table| encoding.lookalikes(table.frame()));
+    let mut all = alike.unwrap_or_default();
+    for HeldOutUnknown { part, is_file, unknown } in &job.unknown {
+        // Rows that were drawn from the same table lack some of its rarest categories by chance.
+        let is_said = |column: &&UnknownColumn| *is_file || column.share >= UNKNOWN;
+        let columns = unknown.columns(encoding);
+        let said = columns.iter().filter(is_said);
+        all.extend(said.map(|column| format!("the {part} data: {column}")));
+    }
+    all
 }
 
 /// Options that change nothing, each with the reason.

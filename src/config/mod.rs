@@ -59,7 +59,7 @@ impl DataConfig {
             task: self.task.unwrap_or_default(),
             image: ImageOptions { size: self.image_size, colour: self.image_colour },
             seed: self.seed.unwrap_or_default(),
-            notify: None,
+            ..DataOptions::default()
         }
     }
 }

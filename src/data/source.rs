@@ -8,7 +8,10 @@ use super::read::{self, Known};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
 use super::trained::{Keep, Reading};
-use super::{ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task};
+use super::{
+    ColumnOptions, Data, Dataset, Features, Header, OnUnknown, Preprocessing, Role, Task,
+    UnknownCategories,
+};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +37,8 @@ pub struct DataOptions {
     pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
+    /// What to do about rows with categories that a trained model doesn't know.
+    pub unknown: OnUnknown,
     /// Is told what takes a while, such as a download.
     pub notify: Option<fn(&str)>,
 }
@@ -117,6 +122,8 @@ pub struct Measured {
     pub data: Dataset,
     /// Whether they are the test part of a set that has one.
     pub is_test_part: bool,
+    /// The categories of a table that the model doesn't know.
+    pub unknown: UnknownCategories,
 }
 
 /// Opens data to measure a trained model on: of a set with a test part that.
@@ -139,8 +146,9 @@ pub fn open_measured(
                 Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
             let (preprocessing, frame) = reading.whole(&source)?;
             let name = set_name(source.path());
-            let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
-            return Ok(Measured { data, is_test_part: false });
+            let measured = preprocessing.measured(&name, &frame, options.unknown);
+            let (data, unknown) = measured.map_err(|e| e.at(place))?;
+            return Ok(Measured { data, is_test_part: false, unknown });
         }
         Found::Images(Images { train, test }) => {
             let is_test_part = test.is_some();
@@ -153,7 +161,7 @@ pub fn open_measured(
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
-    Ok(Measured { data, is_test_part })
+    Ok(Measured { data, is_test_part, unknown: UnknownCategories::default() })
 }
 
 /// The error for an array of images without labels.

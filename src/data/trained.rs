@@ -110,6 +110,8 @@ impl Reading<'_> {
             wanted[place] = match &feature.encoder {
                 Encoder::Moment(_) => Want::Moment,
                 encoder if encoder.takes_numbers() => Want::Number,
+                // Yes and no too: they may be written as 0 and 1 here, and in training as words, or
+                // the other way round.
                 _ => Want::Text,
             };
         }
