@@ -159,6 +159,7 @@ impl UnknownCategories {
                 place: tally.column.clone(),
                 column: feature.column.clone(),
                 rows: tally.rows,
+                of: self.rows,
                 share: tally.rows as f64 / self.rows as f64,
                 examples,
                 is_all,
@@ -186,6 +187,8 @@ pub struct UnknownColumn {
     pub share: f64,
     /// A few of them.
     pub examples: Vec<UnknownExample>,
+    #[serde(skip)]
+    of: usize,
     #[serde(skip)]
     place: String,
     #[serde(skip)]
@@ -217,10 +220,10 @@ impl fmt::Display for UnknownColumn {
         };
         write!(
             f,
-            "{}: {} {} ({share}%) a category that the model doesn't know: {}{}",
+            "{}: {} of {} rows ({share}%) hold a category that the model doesn't know: {}{}",
             self.place,
             self.rows,
-            if self.rows == 1 { "row has" } else { "rows have" },
+            self.of,
             examples.join(", "),
             if self.is_all { "" } else { ", …" }
         )
