@@ -5,6 +5,7 @@ use super::origins::Origins;
 use super::presets::{self, Kind};
 use super::settings::{self, HeldOut};
 use super::streaming::{self, Stored, Streaming};
+use super::warnings::HeldOutUnknown;
 use super::{say, splitting};
 use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
@@ -61,15 +62,6 @@ pub(super) struct Job {
     pub stored: Option<Stored>,
     /// The categories of held-out rows that training rows don't have.
     pub unknown: Vec<HeldOutUnknown>,
-}
-
-/// Categories of a held-out part that training rows don't have.
-pub(super) struct HeldOutUnknown {
-    /// `validation` or `test`.
-    pub part: &'static str,
-    /// Whether the part is a file of its own; else rows of the data.
-    pub is_file: bool,
-    pub unknown: UnknownCategories,
 }
 
 /// Options and data, before the rows are split.
@@ -133,20 +125,11 @@ impl Source {
             // Counts must stay counts, and shares shares.
             preprocessing.targets = Affine::identity(training.outputs());
         }
-        let mut all_unknown = Vec::new();
-        let mut own = |part: &'static str, rows: &[usize]| match rows {
+        let own = |rows: &[usize]| match rows {
             [] => Ok(None),
-            rows => {
-                let unknown = preprocessing.unknown(data, rows)?;
-                all_unknown.push(HeldOutUnknown { part, is_file: false, unknown });
-                preprocessing.dataset(data, rows).map(Some)
-            }
+            rows => preprocessing.dataset(data, rows).map(Some),
         };
-        let marked = own("test", &parts.test)?;
-        let validation = match config.run.validation {
-            Some(Validation::Path(_)) => None,
-            _ => own("validation", &parts.validation)?,
-        };
+        let mut all_unknown = HeldOutUnknown::of_rows(&preprocessing, data, parts)?;
         let mut other = |part: &'static str, name: &str| {
             let (data, stored, unknown) = self.other(name, &preprocessing, objective.loss)?;
             all_unknown.push(HeldOutUnknown { part, is_file: true, unknown });
@@ -157,12 +140,12 @@ impl Source {
                 let (data, stored) = other("validation", &path.to_string_lossy())?;
                 (Some(data), stored)
             }
-            _ => (validation, None),
+            _ => (own(&parts.validation)?, None),
         };
         let given = config.run.test.as_deref().map(|name| other("test", name)).transpose()?;
         let (given, other_test) = given.unzip();
         let other_test = other_test.flatten();
-        let test = match (given.or_else(|| self.test.clone()), marked) {
+        let test = match (given.or_else(|| self.test.clone()), own(&parts.test)?) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("test data of their own, and test rows by --split")
                     .help("leave out --test, or mark no rows as test"));

@@ -1,7 +1,11 @@
 //! What a person should know before believing the metrics of a run.
 
-use super::job::{HeldOutUnknown, Job};
-use crate::data::{Data, Dataset, Role, Targets, UnknownColumn, Values};
+use super::job::Job;
+use crate::data::split::Parts;
+use crate::data::{
+    Data, Dataset, Preprocessing, Role, Targets, UnknownCategories, UnknownColumn, Values,
+};
+use crate::error::Result;
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
 use crate::precision::Precision;
@@ -17,6 +21,27 @@ const CELLS: usize = 2_000_000;
 const UNBALANCED: f64 = 0.95;
 /// From this share of held-out rows on it is said that training rows don't have their categories.
 const UNKNOWN: f64 = 0.05;
+
+/// Categories of a held-out part that training rows don't have.
+pub(super) struct HeldOutUnknown {
+    /// `validation` or `test`.
+    pub part: &'static str,
+    /// Whether the part is a file of its own; else rows of the data.
+    pub is_file: bool,
+    pub unknown: UnknownCategories,
+}
+
+impl HeldOutUnknown {
+    /// Those of the rows of the data that are held out.
+    pub fn of_rows(preprocessing: &Preprocessing, data: &Data, parts: &Parts) -> Result<Vec<Self>> {
+        let held_out = [("validation", &parts.validation), ("test", &parts.test)];
+        let of = |(part, rows): (_, &Vec<usize>)| {
+            let unknown = preprocessing.unknown(data, rows)?;
+            Ok(HeldOutUnknown { part, is_file: false, unknown })
+        };
+        held_out.into_iter().map(of).collect()
+    }
+}
 
 /// One sentence for each reason to doubt.
 pub(super) fn warnings(job: &Job) -> Vec<String> {

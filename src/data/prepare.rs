@@ -159,6 +159,9 @@ impl Preprocessing {
         let (Data::Table(table), Some(encoding)) = (data, &self.encoding) else {
             return Ok(UnknownCategories::default());
         };
+        if rows.is_empty() {
+            return Ok(UnknownCategories::default());
+        }
         let unknown = encoding.unknown(table.frame())?;
         Ok(UnknownCategories::count(table.frame(), &unknown, rows.iter().copied()))
     }

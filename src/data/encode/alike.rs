@@ -3,6 +3,7 @@
 use super::canonical::{canonical, folded};
 use super::{Encoder, Encoding};
 use crate::data::frame::{Frame, Values};
+use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The nearest of so many names are looked for.
@@ -24,28 +25,42 @@ impl Encoder {
     }
 }
 
-/// A known category that a text spells otherwise: with other capitals, leading zeros, spaces or accents.
-pub(super) fn alike(encoder: &Encoder, text: &str) -> Option<String> {
-    let form = canonical(text);
-    let find = |accents: bool| {
-        let own = folded(&form, accents);
-        encoder.known().find(|name| folded(name, accents) == own).map(str::to_string)
-    };
-    let variant = || match encoder {
-        Encoder::Category(e) => e.rare.as_ref()?.variant(&form),
-        Encoder::Hash(e) => e.known.as_ref()?.variant(&form),
-        _ => None,
-    };
-    find(false).or_else(|| find(true)).or_else(variant)
+/// The categories that an encoder knows, by what spellings of them share.
+pub(super) struct Alike<'a> {
+    encoder: &'a Encoder,
+    /// Without and with the accents folded.
+    folded: [HashMap<String, &'a str>; 2],
 }
 
-/// The known categories nearest to a text, the nearest first.
-pub(super) fn nearest<'a>(encoder: &'a Encoder, text: &str, most: usize) -> Vec<&'a str> {
-    let lower = text.to_lowercase();
-    let near = |name: &'a str| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name);
-    let mut names: Vec<_> = encoder.known().take(LOOKED_AT).map(near).collect();
-    names.sort_by(|a, b| b.0.total_cmp(&a.0));
-    names.into_iter().take(most).map(|(_, name)| name).collect()
+impl<'a> Alike<'a> {
+    pub(super) fn new(encoder: &'a Encoder) -> Self {
+        let known = |accents| encoder.known().map(move |name| (folded(name, accents), name));
+        Alike { encoder, folded: [false, true].map(|accents| known(accents).collect()) }
+    }
+
+    /// A known category that a text spells otherwise: with other capitals, leading zeros, spaces or
+    /// accents.
+    pub(super) fn find(&self, text: &str) -> Option<String> {
+        let form = canonical(text);
+        let [plain, bare] = &self.folded;
+        let named = plain.get(&folded(&form, false)).or_else(|| bare.get(&folded(&form, true)));
+        let variant = || match self.encoder {
+            Encoder::Category(e) => e.rare.as_ref()?.variant(&form),
+            Encoder::Hash(e) => e.known.as_ref()?.variant(&form),
+            _ => None,
+        };
+        named.map(|name| (*name).to_string()).or_else(variant)
+    }
+
+    /// The known categories nearest to a text, the nearest first: of a part of them, where there are
+    /// many.
+    pub(super) fn nearest(&self, text: &str, most: usize) -> Vec<&'a str> {
+        let lower = text.to_lowercase();
+        let near = |name: &'a str| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name);
+        let mut names: Vec<_> = self.encoder.known().take(LOOKED_AT).map(near).collect();
+        names.sort_by(|a, b| b.0.total_cmp(&a.0));
+        names.into_iter().take(most).map(|(_, name)| name).collect()
+    }
 }
 
 impl Encoding {

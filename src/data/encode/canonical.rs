@@ -43,7 +43,10 @@ fn without_fraction(text: &str) -> &str {
 /// space and two; with `accents` also `Café` and `Cafe`.
 pub(super) fn folded(text: &str, accents: bool) -> String {
     let is_kept = |c: &char| !(accents && matches!(c, '\u{300}'..='\u{36F}'));
-    let lower: String = text.nfkd().filter(is_kept).flat_map(char::to_lowercase).collect();
+    let lower: String = match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.nfkd().filter(is_kept).flat_map(char::to_lowercase).collect(),
+    };
     let words: Vec<&str> = lower.split(is_blank).filter(|word| !word.is_empty()).collect();
     match &words[..] {
         [word] => without_zeros(word),

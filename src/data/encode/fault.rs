@@ -51,6 +51,9 @@ impl Encoder {
                 Error::data(format!("{text:?} is no date or time of the form {}", encoder.form()))
                     .help(CORRECT)
             }
+            Encoder::Boolean { .. } if matches!(values, Values::Times(_)) => {
+                Error::data("a date or time is neither yes nor no").help(CORRECT)
+            }
             Encoder::Boolean { texts } => {
                 let [no, yes] = texts;
                 let is_number = is_0_and_1(texts);

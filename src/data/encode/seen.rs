@@ -3,6 +3,7 @@
 
 use super::canonical::variants;
 use crate::random::text_hash;
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -35,17 +36,14 @@ impl Seen {
         if count > HASHES {
             return Seen::TooMany;
         }
-        let mut hashes: Vec<u64> = names.map(text_hash).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        Seen::Hashes(Hashes(hashes))
+        Seen::Hashes(Hashes(names.map(text_hash).collect()))
     }
 
     /// Whether a category is one of them; none where they were too many to tell.
     pub(super) fn has(&self, name: &str) -> Option<bool> {
         match self {
             Seen::Names(names) => Some(names.binary_search_by(|n| n.as_str().cmp(name)).is_ok()),
-            Seen::Hashes(Hashes(all)) => Some(all.binary_search(&text_hash(name)).is_ok()),
+            Seen::Hashes(Hashes(all)) => Some(all.contains(&text_hash(name))),
             Seen::TooMany => None,
         }
     }
@@ -67,13 +65,15 @@ impl Seen {
     }
 }
 
-/// 64-bit hashes in ascending order; as text 16 hexadecimal digits each, one behind the other.
+/// 64-bit hashes; as text in ascending order, 16 hexadecimal digits each, one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hashes(Vec<u64>);
+pub struct Hashes(HashSet<u64>);
 
 impl fmt::Display for Hashes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|hash| write!(f, "{hash:016x}"))
+        let mut all: Vec<u64> = self.0.iter().copied().collect();
+        all.sort_unstable();
+        all.iter().try_for_each(|hash| write!(f, "{hash:016x}"))
     }
 }
 
@@ -88,7 +88,9 @@ impl FromStr for Hashes {
         };
         let hashes: Option<Vec<u64>> = digits.iter().map(hash).collect();
         let hashes = hashes.filter(|all| rest.is_empty() && all.is_sorted_by(|a, b| a < b));
-        hashes.map(Hashes).ok_or_else(|| "these are no hashes in ascending order".into())
+        hashes
+            .map(|all| Hashes(all.into_iter().collect()))
+            .ok_or_else(|| "these are no hashes in ascending order".into())
     }
 }
 

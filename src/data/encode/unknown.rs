@@ -1,12 +1,13 @@
 //! Categories of other data that a model doesn't know: counted and said, or refused.
 
-use super::alike::{alike, nearest};
+use super::alike::Alike;
 use super::write::Unlearnt;
 use super::{Encoding, texts_of};
 use crate::data::frame::{Frame, Texts};
 use crate::error::{Error, Result, unknown};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +15,8 @@ use std::str::FromStr;
 /// So many different examples of a column are kept, and so many are said.
 const EXAMPLES: usize = 20;
 const SAID: usize = 3;
-/// The nearest known categories are looked for so often in a chunk of rows: this goes through all names.
+/// The nearest known categories are looked for so often in a column of a chunk: this goes through all
+/// names.
 const EXPLAINED: usize = 10;
 
 /// What to do about rows with a category that the model doesn't know.
@@ -146,10 +148,11 @@ impl UnknownCategories {
         let tallies = self.columns.iter().filter(|(_, tally)| tally.rows > 0);
         let of = |(&feature, tally): (&usize, &Tally)| {
             let feature = encoding.features.get(feature)?;
-            let examples = tally.examples.iter().map(|value| UnknownExample {
-                value: value.clone(),
-                alike: alike(&feature.encoder, value),
-            });
+            let known = Alike::new(&feature.encoder);
+            let examples = tally
+                .examples
+                .iter()
+                .map(|value| UnknownExample { value: value.clone(), alike: known.find(value) });
             let mut examples: Vec<_> = examples.collect();
             // What is a known one in another spelling tells the most.
             examples.sort_by_key(|example| example.alike.is_none());
@@ -254,8 +257,9 @@ impl Encoding {
         rows: impl Iterator<Item = usize> + Clone,
     ) -> Result<Vec<(usize, Error)>> {
         let mut faults: BTreeMap<usize, Error> = BTreeMap::new();
-        let mut explained: BTreeMap<(usize, u32), Error> = BTreeMap::new();
         for found in unknown {
+            let mut explained: BTreeMap<u32, Error> = BTreeMap::new();
+            let known = OnceCell::new();
             let column = frame.header.describe(found.place);
             if found.is_untold {
                 return Err(Error::usage(format!(
@@ -270,11 +274,13 @@ impl Encoding {
                     Error::data(what).at(&column).help(help)
                 };
                 let text = texts.words.get(code);
-                let error = match explained.get(&(found.feature, code)) {
+                let error = match explained.get(&code) {
                     Some(error) => error.clone(),
                     None if explained.len() < EXPLAINED => {
-                        let error = explain(text, self.known_beside(found.feature, text));
-                        explained.insert((found.feature, code), error.clone());
+                        let encoder = &self.features[found.feature].encoder;
+                        let known = known.get_or_init(|| Alike::new(encoder));
+                        let error = explain(text, what_to_do(known, text));
+                        explained.insert(code, error.clone());
                         error
                     }
                     None => explain(text, "correct it".into()),
@@ -284,17 +290,16 @@ impl Encoding {
         }
         Ok(faults.into_iter().collect())
     }
+}
 
-    /// What to do about a category that a feature doesn't know.
-    fn known_beside(&self, feature: usize, text: &str) -> String {
-        let encoder = &self.features[feature].encoder;
-        let known = match alike(encoder, text) {
-            Some(known) => format!("it knows {known:?}, which is written otherwise; "),
-            None => match &nearest(encoder, text, SAID)[..] {
-                [] => String::new(),
-                names => format!("the nearest that it knows: {}; ", names.join(", ")),
-            },
-        };
-        format!("{known}correct it, or let it pass with --unknown warn")
-    }
+/// What to do about a category that isn't known.
+fn what_to_do(known: &Alike<'_>, text: &str) -> String {
+    let beside = match known.find(text) {
+        Some(known) => format!("it knows {known:?}, which is written otherwise; "),
+        None => match &known.nearest(text, SAID)[..] {
+            [] => String::new(),
+            names => format!("the nearest that it knows: {}; ", names.join(", ")),
+        },
+    };
+    format!("{beside}correct it, or let it pass with --unknown warn")
 }

@@ -53,12 +53,16 @@ impl Encoder {
                 Values::Texts(_) => cells(|_, inputs| e.write(f64::NAN, inputs)),
             },
             Encoder::Boolean { texts } => match values {
-                Values::Bytes(_) | Values::Numbers(_) | Values::Times(_) if is_0_and_1(texts) => {
+                Values::Bytes(_) | Values::Numbers(_) if is_0_and_1(texts) => {
                     cells(|row, inputs| {
                         let x = values.number(row);
                         inputs[0] = if x.is_nan() { 0.0 } else { (2.0 * x - 1.0) as f32 };
                     })
                 }
+                // A moment is neither yes nor no.
+                Values::Times(v) => cells(|row, inputs| {
+                    inputs[0] = if v[row].is_nan() { 0.0 } else { f32::NAN };
+                }),
                 _ => signs(texts_of(values), texts),
             },
             Encoder::Category(e) => {
