@@ -15,6 +15,8 @@ use std::str::FromStr;
 /// So many different examples of a column are kept, and so many are said.
 const EXAMPLES: usize = 20;
 const SAID: usize = 3;
+/// So many characters of one.
+const LENGTH: usize = 80;
 /// The nearest known categories are looked for so often in a column of a chunk: this goes through all
 /// names.
 const EXPLAINED: usize = 10;
@@ -95,10 +97,16 @@ struct Tally {
 
 impl Tally {
     fn example(&mut self, text: &str) {
-        if self.examples.len() < EXAMPLES && !self.examples.iter().any(|e| e == text) {
-            self.examples.push(text.to_string());
+        let text = brief(text);
+        if self.examples.len() < EXAMPLES && !self.examples.contains(&text) {
+            self.examples.push(text);
         }
     }
+}
+
+/// A text for a message: its beginning, where it is long.
+fn brief(text: &str) -> String {
+    text.chars().take(LENGTH).collect()
 }
 
 impl UnknownCategories {
@@ -215,11 +223,10 @@ impl fmt::Display for UnknownColumn {
             None => format!("{value:?}"),
         };
         let examples: Vec<String> = self.examples.iter().map(example).collect();
-        let percent = 100.0 * self.share;
-        let share = match percent {
-            _ if percent >= 99.95 => "100".to_string(),
-            _ if percent < 0.05 => "<0.1".to_string(),
-            _ => format!("{percent:.1}"),
+        let share = match 100.0 * self.share {
+            _ if self.rows == self.of => "100".to_string(),
+            percent if percent < 0.05 => "<0.1".to_string(),
+            percent => format!("{:.1}", percent.min(99.9)),
         };
         write!(
             f,
@@ -270,7 +277,8 @@ impl Encoding {
             let texts = found.texts(frame);
             for (row, code) in found.rows(&texts, rows.clone()) {
                 let explain = |text: &str, help: String| {
-                    let what = format!("{text:?} is a category that the model doesn't know");
+                    let what =
+                        format!("{:?} is a category that the model doesn't know", brief(text));
                     Error::data(what).at(&column).help(help)
                 };
                 let text = texts.words.get(code);
