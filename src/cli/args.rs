@@ -4,6 +4,7 @@ use crate::config::{
     DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig, double,
     whole,
 };
+use crate::data::OnUnknown;
 use crate::error::{Error, Result, unknown};
 use crate::predictions::Format;
 use clap::builder::BoolishValueParser;
@@ -127,6 +128,10 @@ pub(super) struct ModelArgs {
     /// The seed of generated sets [default: 0, the rows that are trained on by default]
     #[arg(long, env = "WGRAD_SEED", value_parser = crate::config::seed)]
     pub seed: Option<u64>,
+    /// What becomes of rows with a category that the model doesn't know: take them, say how many there
+    /// are and give examples, or refuse them with exit code 3
+    #[arg(long, value_name = "warn|error", default_value = "warn")]
+    pub unknown: OnUnknown,
     #[command(flatten)]
     pub text: TextConfig,
     #[command(flatten)]

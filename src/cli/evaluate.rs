@@ -7,7 +7,7 @@ use super::open::{Trained, open_device};
 use super::train::warn;
 use super::{count, print, print_json, say};
 use crate::choose::Work;
-use crate::data::{self, Measured};
+use crate::data::{self, Measured, UnknownColumn};
 use crate::error::Result;
 use crate::evaluation::Report;
 use serde::Serialize;
@@ -28,14 +28,18 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     class_names: Option<&'a Vec<String>>,
     report: &'a Report,
+    /// The columns with categories that the model doesn't know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_categories: Vec<UnknownColumn>,
 }
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
     let options = trained.data_options(&args.model, &args.target);
-    let Measured { data, is_test_part, warnings } =
+    let Measured { data, is_test_part, unknown, warnings } =
         data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
     warn(&warnings);
+    let unknown_categories = trained.warn_of_unknown(&unknown);
     let seen = !is_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(
@@ -65,6 +69,7 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             baselines: judged.baselines(),
             class_names,
             report: &judged.report,
+            unknown_categories,
         })?;
         return Ok(ExitCode::SUCCESS);
     }

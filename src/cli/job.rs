@@ -5,6 +5,7 @@ use super::origins::Origins;
 use super::presets::{self, Kind};
 use super::settings::{self, HeldOut};
 use super::streaming::{self, Stored, Streaming};
+use super::warnings::HeldOutUnknown;
 use super::{say, splitting};
 use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
@@ -13,8 +14,8 @@ use crate::choose::Work;
 use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Data, DataOptions, Dataset, Fitting, NAMES, Preprocessing, Role, Scaling,
-    StoredSet, Targets, TrainTest, is_generated,
+    self, Affine, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role,
+    Scaling, StoredSet, Targets, TrainTest, UnknownCategories, is_generated,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -60,6 +61,8 @@ pub(super) struct Job {
     pub streaming: Option<Arc<Streaming>>,
     /// Its encoded rows, once [`Job::store`] made them.
     pub stored: Option<Stored>,
+    /// The categories of held-out rows that training rows don't have.
+    pub unknown: Vec<HeldOutUnknown>,
 }
 
 /// Options and data, before the rows are split.
@@ -127,15 +130,21 @@ impl Source {
             [] => Ok(None),
             rows => preprocessing.dataset(data, rows).map(Some),
         };
-        let other = |name: &str| self.other(name, &preprocessing, objective.loss);
+        let mut all_unknown = HeldOutUnknown::of_rows(&preprocessing, data, parts)?;
+        let mut other = |part: &'static str, name: &str| {
+            let (data, stored, unknown) = self.other(name, &preprocessing, objective.loss)?;
+            all_unknown.push(HeldOutUnknown { part, is_file: true, unknown });
+            Ok::<_, Error>((data, stored))
+        };
         let (validation, other_validation) = match &config.run.validation {
             Some(Validation::Path(path)) => {
-                let (data, stored) = other(&path.to_string_lossy())?;
+                let (data, stored) = other("validation", &path.to_string_lossy())?;
                 (Some(data), stored)
             }
             _ => (own(&parts.validation)?, None),
         };
-        let (given, other_test) = config.run.test.as_deref().map(other).transpose()?.unzip();
+        let given = config.run.test.as_deref().map(|name| other("test", name)).transpose()?;
+        let (given, other_test) = given.unzip();
         let other_test = other_test.flatten();
         let test = match (given.or_else(|| self.test.clone()), own(&parts.test)?) {
             (Some(_), Some(_)) => {
@@ -176,6 +185,7 @@ impl Source {
             init,
             streaming: self.streaming.clone(),
             stored: None,
+            unknown: all_unknown,
         };
         job.check_rows(parts)?;
         Ok(job)
@@ -212,14 +222,16 @@ impl Source {
         name: &str,
         preprocessing: &Preprocessing,
         loss: Loss,
-    ) -> Result<(Dataset, Option<Arc<StoredSet>>)> {
+    ) -> Result<(Dataset, Option<Arc<StoredSet>>, UnknownCategories)> {
         if self.streaming.is_some()
-            && let Some((first, all)) =
+            && let Some((first, all, unknown)) =
                 streaming::store_other(name, preprocessing, &self.options, loss)?
         {
-            return Ok((first, Some(all)));
+            return Ok((first, Some(all), unknown));
         }
-        Ok((data::open_measured(name, preprocessing, &self.options)?.data, None))
+        let Measured { data, unknown, .. } =
+            data::open_measured(name, preprocessing, &self.options)?;
+        Ok((data, None, unknown))
     }
 
     /// What settings are chosen by.

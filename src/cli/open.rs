@@ -8,7 +8,7 @@ use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Provenance, load_model_with};
 use crate::choose::{self, Work};
 use crate::config::{DataConfig, DeviceConfig, TrainConfig};
-use crate::data::{ColumnOptions, DataOptions, is_generated};
+use crate::data::{ColumnOptions, DataOptions, UnknownCategories, UnknownColumn, is_generated};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::path::{Path, absolute};
@@ -89,6 +89,21 @@ impl Trained {
         (data == args.data && same_seed) || same_path
     }
 
+    /// Warns of the categories that the model doesn't know: of these columns.
+    pub fn warn_of_unknown(&self, unknown: &UnknownCategories) -> Vec<UnknownColumn> {
+        let encoding = self.model.preprocessing.encoding.as_ref();
+        let columns = encoding.map(|encoding| unknown.columns(encoding)).unwrap_or_default();
+        columns.iter().for_each(|column| say(format_args!("warning: {column}")));
+        let untold = unknown.untold();
+        if !untold.is_empty() {
+            say(format_args!(
+                "note: the model doesn't say which categories it was trained on in {}: unknown ones are not counted there",
+                untold.join(", ")
+            ));
+        }
+        columns
+    }
+
     /// How data for the model are opened.
     pub fn data_options(&self, args: &ModelArgs, target: &[String]) -> DataOptions {
         DataOptions {
@@ -96,6 +111,7 @@ impl Trained {
             columns: ColumnOptions { target: target.to_vec(), ..ColumnOptions::default() },
             seed: args.seed.unwrap_or(0),
             text: args.text.options(),
+            unknown: args.unknown,
             notify: Some(|message| say(message)),
             ..DataOptions::default()
         }

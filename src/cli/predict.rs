@@ -5,7 +5,7 @@ use super::open::{Trained, open_device};
 use super::train::warn;
 use super::{count, printed, say};
 use crate::choose;
-use crate::data::{self, Features, InputChunk, Keep};
+use crate::data::{self, Features, InputChunk, Keep, UnknownCategories};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, write_error};
 use crate::predictions::{Columns, Format, Rows, Writer};
@@ -30,12 +30,20 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
         }
     }
     let options = trained.data_options(&args.model, &[]);
-    let mut work = Work { args, trained: &trained, format, keep: &keep, state: None, skipped: 0 };
+    let mut work = Work {
+        args,
+        trained: &trained,
+        format,
+        keep: &keep,
+        state: None,
+        skipped: 0,
+        unknown: UnknownCategories::default(),
+    };
     let preprocessing = &trained.model.preprocessing;
     let take = |chunk| work.predict(chunk);
     let kept = Keep { names: &keep, typed: matches!(format, Format::Parquet | Format::Jsonl) };
     data::pass_inputs(&args.model.data, preprocessing, &options, kept, take)?;
-    let Work { state, skipped, .. } = work;
+    let Work { state, skipped, unknown, .. } = work;
     let Some(State { writer, rows, .. }) = state else {
         return Err(Error::failed("there was nothing to predict").at(&args.model.data));
     };
@@ -50,6 +58,7 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     if skipped > 0 {
         say(format_args!("{} could not be read and passed over", count(skipped, "row")));
     }
+    trained.warn_of_unknown(&unknown);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,6 +102,7 @@ struct Work<'a> {
     /// What begins with the first chunk, when the data turned out to be readable.
     state: Option<State>,
     skipped: usize,
+    unknown: UnknownCategories,
 }
 
 struct State {
@@ -115,6 +125,7 @@ impl Work<'_> {
             }
             self.skipped += 1;
         }
+        self.unknown.add(&chunk.unknown);
         let model = &self.trained.model;
         let state = match &mut self.state {
             Some(state) => state,

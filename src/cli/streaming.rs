@@ -8,7 +8,7 @@ use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Part, Parts, Split};
 use crate::data::{
     self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
-    SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets,
+    SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets, UnknownCategories,
 };
 use crate::error::{Error, Result};
 use crate::loss::Loss;
@@ -44,8 +44,9 @@ fn say_unlimited(name: &str) {
     ));
 }
 
-/// The first rows of another file that is held out, and all of them encoded into one, checked as
-/// [`Streaming::store`] checks them; none where it is no table.
+/// The first rows of another file that is held out, all of them encoded into one, checked as
+/// [`Streaming::store`] checks them, and their categories that the training rows don't have; none where
+/// it is no table.
 ///
 /// # Errors
 /// As [`Streaming::store`].
@@ -54,24 +55,26 @@ pub(super) fn store_other(
     preprocessing: &Preprocessing,
     options: &DataOptions,
     loss: Loss,
-) -> Result<Option<(Dataset, Arc<StoredSet>)>> {
+) -> Result<Option<(Dataset, Arc<StoredSet>, UnknownCategories)>> {
     if !data::is_table(name, options)? {
         say_unlimited(name);
         return Ok(None);
     }
     let mut writer = StoredWriter::create()?;
-    data::pass_measured(name, preprocessing, options, |EncodedChunk { first, data }| {
+    let mut all_unknown = UnknownCategories::default();
+    data::pass_measured(name, preprocessing, options, |EncodedChunk { first, data, unknown }| {
         check_targets(loss, data.targets(), |row, output| {
             format!("row {}, target {}", first + row + 1, output + 1)
         })
         .map_err(|e| e.at(name))?;
+        all_unknown.add(&unknown);
         writer.append(&data)
     })?;
     let Some(set) = writer.finish()? else {
         return Err(Error::data("the table has no rows").at(name));
     };
     let first = set.window(&SlabOrder::new(&set, None, 0), 0, FIRST)?;
-    Ok(Some((first, Arc::new(set))))
+    Ok(Some((first, Arc::new(set), all_unknown)))
 }
 
 /// The table that DATA names, if it is larger than the limit.

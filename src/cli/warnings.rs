@@ -1,7 +1,11 @@
 //! What a person should know before believing the metrics of a run.
 
 use super::job::Job;
-use crate::data::{Data, Dataset, Role, Table, Targets, Values};
+use crate::data::split::Parts;
+use crate::data::{
+    Data, Dataset, Preprocessing, Role, Table, Targets, UnknownCategories, UnknownColumn, Values,
+};
+use crate::error::Result;
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
 use crate::precision::Precision;
@@ -15,6 +19,29 @@ const FEWEST: usize = 200;
 const CELLS: usize = 2_000_000;
 /// From this share on the majority class makes the accuracy say little.
 const UNBALANCED: f64 = 0.95;
+/// From this share of held-out rows on it is said that training rows don't have their categories.
+const UNKNOWN: f64 = 0.05;
+
+/// Categories of a held-out part that training rows don't have.
+pub(super) struct HeldOutUnknown {
+    /// `validation` or `test`.
+    pub part: &'static str,
+    /// Whether the part is a file of its own; else rows of the data.
+    pub is_file: bool,
+    pub unknown: UnknownCategories,
+}
+
+impl HeldOutUnknown {
+    /// Those of the rows of the data that are held out.
+    pub fn of_rows(preprocessing: &Preprocessing, data: &Data, parts: &Parts) -> Result<Vec<Self>> {
+        let held_out = [("validation", &parts.validation), ("test", &parts.test)];
+        let of = |(part, rows): (_, &Vec<usize>)| {
+            let unknown = preprocessing.unknown(data, rows)?;
+            Ok(HeldOutUnknown { part, is_file: false, unknown })
+        };
+        held_out.into_iter().map(of).collect()
+    }
+}
 
 /// One sentence for each reason to doubt.
 pub(super) fn warnings(job: &Job) -> Vec<String> {
@@ -27,7 +54,28 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
         )
     });
     let read = job.data.table().map_or(&[][..], Table::warnings).iter().cloned();
-    read.chain(twins).chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
+    read.chain(twins)
+        .chain(columns)
+        .chain(balance(job))
+        .chain(categories(job))
+        .chain(without_effect(job))
+        .collect()
+}
+
+/// Categories that are hardly meant to be different ones, and those of held-out rows that training rows
+/// don't have.
+fn categories(job: &Job) -> Vec<String> {
+    let Some(encoding) = &job.preprocessing.encoding else { return Vec::new() };
+    let alike = job.data.table().map(|table| encoding.lookalikes(table.frame()));
+    let mut all = alike.unwrap_or_default();
+    for HeldOutUnknown { part, is_file, unknown } in &job.unknown {
+        // Rows that were drawn from the same table lack some of its rarest categories by chance.
+        let is_said = |column: &&UnknownColumn| *is_file || column.share >= UNKNOWN;
+        let columns = unknown.columns(encoding);
+        let said = columns.iter().filter(is_said);
+        all.extend(said.map(|column| format!("the {part} data: {column}")));
+    }
+    all
 }
 
 /// Options that change nothing, each with the reason.

@@ -7,7 +7,7 @@ use super::read::{self, Rows};
 use super::source::{check_ready, shape_for};
 use super::stream::{Source, set_name};
 use super::trained::{Keep, Reading};
-use super::{DataOptions, Features, Preprocessing};
+use super::{DataOptions, Features, OnUnknown, Preprocessing, UnknownCategories};
 use crate::error::{Error, Result};
 use arrow_array::{ArrayRef, StringArray};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Inputs {
     pub name: String,
     /// The features: (rows, features).
     pub features: Arc<Features>,
+    /// The categories of a table that the model doesn't know.
+    pub unknown: UnknownCategories,
 }
 
 /// Some rows of features without targets.
@@ -32,10 +34,13 @@ pub struct InputChunk {
     /// The columns that are carried along, in the order in which they were asked for: of a text as
     /// [`Keep`] says, else values of the file's types.
     pub kept: Vec<ArrayRef>,
-    /// What is wrong with each row that can't be read and is left out, with its place.
+    /// What is wrong with each row that can't be read, or has a category that is refused, and is left
+    /// out, with its place.
     pub faults: Vec<Error>,
     /// What a person should know of how the data were read, a sentence each.
     pub warnings: Vec<String>,
+    /// The categories that the model doesn't know, in the rows that are there.
+    pub unknown: UnknownCategories,
 }
 
 /// Opens the features alone for a trained model: of a set with a test part those of that, and of a
@@ -58,10 +63,11 @@ pub fn open_inputs(
     let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
     let (known, frame) = reading.whole(&source)?;
     let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
-    let InputChunk { features, faults, .. } = encode(&source, &known, rows)?;
+    let chunk = encode(&source, &known, rows, options.unknown)?;
+    let InputChunk { features, faults, unknown, .. } = chunk;
     match faults.into_iter().next() {
         Some(error) => Err(error),
-        None => Ok(Inputs { name: set_name(source.path()), features }),
+        None => Ok(Inputs { name: set_name(source.path()), features, unknown }),
     }
 }
 
@@ -83,7 +89,7 @@ pub fn pass_inputs(
         Found::Table(source) => source,
         found => {
             let wants_file = keep.names == [FILE];
-            let Ready { inputs: Inputs { features, .. }, files, faults } =
+            let Ready { inputs: Inputs { features, unknown, .. }, files, faults } =
                 ready(found, name, preprocessing, options, wants_file)?;
             let kept: Vec<ArrayRef> = files.into_iter().collect();
             if kept.len() < keep.names.len() {
@@ -95,15 +101,21 @@ pub fn pass_inputs(
                     "tables have columns to keep, and folders of images have one, called file",
                 ));
             }
-            return take(InputChunk { features, kept, faults, warnings: Vec::new() });
+            let warnings = Vec::new();
+            return take(InputChunk { features, kept, faults, warnings, unknown });
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep };
-    reading.pass(&source, |known, rows| take(encode(&source, known, rows)?))
+    reading.pass(&source, |known, rows| take(encode(&source, known, rows, options.unknown)?))
 }
 
 /// Encodes those rows that can be read.
-fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChunk> {
+fn encode(
+    source: &Source,
+    known: &Preprocessing,
+    rows: Rows,
+    on_unknown: OnUnknown,
+) -> Result<InputChunk> {
     let Some(encoding) = &known.encoding else {
         return Err(Error::failed("a table was read without its columns"));
     };
@@ -111,30 +123,43 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
     let is_sound = |row: &usize| rows.faults.binary_search_by_key(row, |(r, _)| *r).is_err();
     let sound: Vec<usize> = (0..rows.frame.rows).filter(is_sound).collect();
     let chosen = (sound.len() < rows.frame.rows).then_some(&sound[..]);
-    let features = encoding.encode(&rows.frame, chosen).map_err(|e| e.at(place.to_string()))?;
+    let encoded = encoding.encode_and_look(&rows.frame, chosen);
+    let (features, unknown) = encoded.map_err(|e| e.at(place.to_string()))?;
     let lost = not_finite(&features);
-    let fault = |&(at, input): &(usize, usize)| {
-        let row = sound[at];
-        let error = encoding.fault(&rows.frame, row, input);
-        (row, error.at(format!("{place}, {}", rows.frame.describe_row(row))))
+    let mut refused = match on_unknown {
+        OnUnknown::Warn => Vec::new(),
+        OnUnknown::Error => {
+            encoding.refuse_unknown(&rows.frame, &unknown, sound.iter().copied())?
+        }
     };
-    let mut faults = rows.faults.clone();
-    faults.extend(lost.iter().map(fault));
-    faults.sort_by_key(|(row, _)| *row);
-    let is_finite = |i: &usize| lost.binary_search_by_key(i, |(row, _)| *row).is_err();
-    let finite: Vec<usize> = (0..sound.len()).filter(is_finite).collect();
-    let features = match lost.is_empty() {
+    // Of a row that is wrong in two ways the first is said.
+    refused.extend(
+        lost.iter().map(|&(at, input)| (sound[at], encoding.fault(&rows.frame, sound[at], input))),
+    );
+    refused.sort_by_key(|(row, _)| *row);
+    refused.dedup_by_key(|(row, _)| *row);
+    let is_taken = |i: &usize| refused.binary_search_by_key(&sound[*i], |(row, _)| *row).is_err();
+    let taken: Vec<usize> = (0..sound.len()).filter(is_taken).collect();
+    let features = match refused.is_empty() {
         true => features,
-        false => features.select_rows(&finite),
+        false => features.select_rows(&taken),
     };
-    let rest: Vec<usize> = finite.iter().map(|&i| sound[i]).collect();
+    let rest: Vec<usize> = taken.iter().map(|&i| sound[i]).collect();
+    let unknown = UnknownCategories::count(&rows.frame, &unknown, rest.iter().copied());
+    let mut faults = rows.faults.clone();
+    faults.extend(
+        refused.into_iter().map(|(row, error)| {
+            (row, error.at(format!("{place}, {}", rows.frame.describe_row(row))))
+        }),
+    );
+    faults.sort_by_key(|(row, _)| *row);
     let kept = match rest.len() < rows.frame.rows {
         true => rows.kept.iter().map(|a| read::rows_of(a, &rest)).collect::<Result<_>>()?,
         false => rows.kept.clone(),
     };
     let faults = faults.into_iter().map(|(_, error)| error).collect();
     let warnings = rows.frame.warnings;
-    Ok(InputChunk { features: Arc::new(features), kept, faults, warnings })
+    Ok(InputChunk { features: Arc::new(features), kept, faults, warnings, unknown })
 }
 
 /// What is no table.
@@ -155,11 +180,13 @@ fn ready(
     with_files: bool,
 ) -> Result<Ready> {
     let (mut files, mut faults): (Option<ArrayRef>, _) = (None, Vec::new());
+    let unknown = UnknownCategories::default();
     let inputs = match found {
         Found::Table(_) => return Err(Error::failed("a table is no matrix").at(name)),
         Found::Set(find::Ready { train, test }) => {
             let data = test.unwrap_or(train);
-            Inputs { name: data.name().to_string(), features: data.features_shared() }
+            let (name, features) = (data.name().to_string(), data.features_shared());
+            Inputs { name, features, unknown }
         }
         Found::Images(Images { train, test }) => {
             let images = test.unwrap_or(train);
@@ -172,14 +199,14 @@ fn ready(
                 files = Some(Arc::new(StringArray::from_iter_values(names)));
             }
             faults.extend(lost.into_iter().map(|(_, error)| error));
-            Inputs { name: name.to_string(), features: Arc::new(features) }
+            Inputs { name: name.to_string(), features: Arc::new(features), unknown }
         }
         Found::Pixels(path, features) => {
-            Inputs { name: set_name(&path), features: Arc::new(features) }
+            Inputs { name: set_name(&path), features: Arc::new(features), unknown }
         }
         Found::Idx(images) => {
             let name = set_name(images.path());
-            Inputs { name, features: Arc::new(idx_set::features(images)?.0) }
+            Inputs { name, features: Arc::new(idx_set::features(images)?.0), unknown }
         }
     };
     check_ready(&inputs.name, &inputs.features, preprocessing)?;

@@ -72,8 +72,9 @@ pub use census::{Census, RowParts};
 pub use dataset::{Dataset, Features, Targets};
 pub use digits::digits;
 pub use encode::{
-    Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Located, MomentEncoder,
-    NumberEncoder, Scaler,
+    Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located,
+    MomentEncoder, NumberEncoder, OnUnknown, Scaler, Seen, UnknownCategories, UnknownColumn,
+    UnknownExample,
 };
 pub use frame::{Frame, Header, MISSING, Texts, Values, Words};
 pub use generated::{moons, spiral, xor};

@@ -13,7 +13,7 @@ use super::stream::{Source, set_name};
 use super::table::{self, Fitting, Table};
 use super::target::MAX_CLASSES;
 use super::trained::{Keep, Reading};
-use super::{Data, Dataset, Preprocessing};
+use super::{Data, Dataset, Preprocessing, UnknownCategories};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
 use std::path::Path;
@@ -49,6 +49,8 @@ pub struct EncodedChunk {
     pub first: usize,
     /// The rows.
     pub data: Dataset,
+    /// Their categories that the model doesn't know.
+    pub unknown: UnknownCategories,
 }
 
 impl StreamedTable {
@@ -174,8 +176,9 @@ fn pass(
     let reading = Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
     reading.pass(source, |known, rows| {
         let rows = rows.sound()?;
-        let data = known.measured(&name, &rows.frame).map_err(|e| e.at(&place))?;
-        take(EncodedChunk { first: rows.first, data })
+        let measured = known.measured(&name, &rows.frame, options.unknown);
+        let (data, unknown) = measured.map_err(|e| e.at(&place))?;
+        take(EncodedChunk { first: rows.first, data, unknown })
     })
 }
 

@@ -4,7 +4,9 @@ use super::encode::{Encoding, not_finite};
 use super::samples::Preprocessing;
 use super::table::{Fitting, Table};
 use super::target::{self, Columns, Goal};
-use super::{Affine, Dataset, Features, Frame, Scaling, Targets, Values};
+use super::{
+    Affine, Dataset, Features, Frame, OnUnknown, Scaling, Targets, UnknownCategories, Values,
+};
 use crate::error::{Error, Result};
 
 /// Rows with targets, from which a split chooses those to train on.
@@ -149,6 +151,21 @@ impl Preprocessing {
         }
     }
 
+    /// The categories of these rows that were not among the rows that this was fitted to.
+    ///
+    /// # Errors
+    /// When it was fitted to other data.
+    pub fn unknown(&self, data: &Data, rows: &[usize]) -> Result<UnknownCategories> {
+        let (Data::Table(table), Some(encoding)) = (data, &self.encoding) else {
+            return Ok(UnknownCategories::default());
+        };
+        if rows.is_empty() {
+            return Ok(UnknownCategories::default());
+        }
+        let unknown = encoding.unknown(table.frame())?;
+        Ok(UnknownCategories::count(table.frame(), &unknown, rows.iter().copied()))
+    }
+
     /// How the targets of other data are read.
     pub(super) fn goal(&self) -> Goal<'_> {
         match (&self.classes, &self.labels) {
@@ -160,11 +177,17 @@ impl Preprocessing {
         }
     }
 
-    /// The data set that another table makes, whose columns were found by name.
+    /// The data set that another table makes, whose columns were found by name, and the categories that
+    /// the model doesn't know.
     ///
     /// # Errors
     /// When it has no target, or a value that the model doesn't know.
-    pub(super) fn measured(&self, name: &str, frame: &Frame) -> Result<Dataset> {
+    pub(super) fn measured(
+        &self,
+        name: &str,
+        frame: &Frame,
+        on_unknown: OnUnknown,
+    ) -> Result<(Dataset, UnknownCategories)> {
         let encoding = self.encoding.as_ref().ok_or_else(|| {
             Error::data("the model was trained on no table").help("give data of the same kind")
         })?;
@@ -174,16 +197,26 @@ impl Preprocessing {
                 .help("give a table with the target, or only predict")
         })?;
         let targets = target::read(Columns { frame, places: &places }, self.goal())?;
-        let features = encoding.encode(frame, None)?;
+        let (features, unknown) = encoding.encode_and_look(frame, None)?;
         check_encoded(encoding, frame, &features, None)?;
+        if on_unknown == OnUnknown::Error {
+            let refused = encoding.refuse_unknown(frame, &unknown, 0..frame.rows)?;
+            if let Some((row, error)) = refused.into_iter().next() {
+                return Err(error.at(frame.describe_row(row)));
+            }
+        }
+        let unknown = UnknownCategories::count(frame, &unknown, 0..frame.rows);
         let set = Dataset::new(name, features, targets)?;
         let set = if encoding.pixels { set.image() } else { set };
         let weights =
             located.weight.and_then(|place| Some((place, frame.columns[place].as_ref()?)));
-        match weights {
-            Some((place, values)) => set.weighted(super::table::row_weights(frame, place, values)?),
-            None => Ok(set),
-        }
+        let set = match weights {
+            Some((place, values)) => {
+                set.weighted(super::table::row_weights(frame, place, values)?)?
+            }
+            None => set,
+        };
+        Ok((set, unknown))
     }
 
     /// The preprocessing of a model that takes columns as they are.

@@ -9,7 +9,8 @@ use super::stream::{ByteStream, Pipes, Source, set_name};
 use super::table::{self, Table};
 use super::trained::{Keep, Reading};
 use super::{
-    ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task, TextOptions,
+    ColumnOptions, Data, Dataset, Features, Header, OnUnknown, Preprocessing, Role, Task,
+    TextOptions, UnknownCategories,
 };
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub struct DataOptions {
     pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
+    /// What to do about rows with categories that a trained model doesn't know.
+    pub unknown: OnUnknown,
     /// Is told what takes a while, such as a download.
     pub notify: Option<fn(&str)>,
     /// Keeps what comes only once, such as standard input, for as long as these options or a clone of
@@ -126,6 +129,8 @@ pub struct Measured {
     pub is_test_part: bool,
     /// What a person should know of how the data were read, a sentence each.
     pub warnings: Vec<String>,
+    /// The categories of a table that the model doesn't know.
+    pub unknown: UnknownCategories,
 }
 
 /// Opens data to measure a trained model on: of a set with a test part that.
@@ -148,8 +153,9 @@ pub fn open_measured(
                 Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
             let (preprocessing, frame) = reading.whole(&source)?;
             let name = set_name(source.path());
-            let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
-            return Ok(Measured { data, is_test_part: false, warnings: frame.warnings });
+            let measured = preprocessing.measured(&name, &frame, options.unknown);
+            let (data, unknown) = measured.map_err(|e| e.at(place))?;
+            return Ok(Measured { data, is_test_part: false, unknown, warnings: frame.warnings });
         }
         Found::Images(Images { train, test }) => {
             let is_test_part = test.is_some();
@@ -162,7 +168,8 @@ pub fn open_measured(
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
-    Ok(Measured { data, is_test_part, warnings: Vec::new() })
+    let (unknown, warnings) = (UnknownCategories::default(), Vec::new());
+    Ok(Measured { data, is_test_part, unknown, warnings })
 }
 
 /// What is known of a table that is trained on.

@@ -111,7 +111,9 @@ impl Reading<'_> {
         let located = encoding.locate(header)?;
         for (feature, &place) in encoding.features.iter().zip(&located.features) {
             wanted[place] = match &feature.encoder {
-                Encoder::Moment(_) => Want::Moment,
+                // Yes and no may be written as 0 and 1 here, and as words in training, or the other way
+                // round. Moments are neither, and are refused where they can still be told.
+                Encoder::Moment(_) | Encoder::Boolean { .. } => Want::Moment,
                 encoder if encoder.takes_numbers() => Want::Number,
                 _ => Want::Text,
             };

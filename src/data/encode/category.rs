@@ -1,9 +1,13 @@
 //! Categories as inputs: one for each, or where there are many, a few shared ones.
 
+use super::canonical::canonical;
+use super::look::{Is, Looked, Names, look};
+use super::seen::Seen;
 use crate::data::frame::{MISSING, Texts};
 use crate::random::text_hash;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// More categories than this share inputs.
 const ONE_HOT: usize = 100;
@@ -24,6 +28,9 @@ pub struct CategoryEncoder {
     pub other: bool,
     /// Whether there is an input for a missing value.
     pub missing: bool,
+    /// The rare categories, where there are any; models of before don't have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rare: Option<Seen>,
 }
 
 /// Inputs that categories share: each has the two that its name hashes to.
@@ -36,6 +43,10 @@ pub struct HashEncoder {
     pub seen: usize,
     /// Whether there is an input for a missing value.
     pub missing: bool,
+    /// The categories of the training rows, whose canonical form is hashed. Models of before don't have
+    /// them: there texts are hashed as they stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Seen>,
 }
 
 /// The inputs of a category that are 1.
@@ -43,8 +54,8 @@ pub(super) type Places = Vec<u32>;
 
 /// The categories of some rows.
 pub(super) struct Counted<'a> {
-    /// Each with the number of its rows, in alphabetic order.
-    counts: Vec<(&'a str, usize)>,
+    /// Each in its canonical form, with the number of its rows, in alphabetic order.
+    counts: Vec<(Cow<'a, str>, usize)>,
     /// The rows that are enough to learn anything of an input from.
     enough: usize,
     /// Whether one is missing.
@@ -71,10 +82,10 @@ impl Categories {
         let Counted { counts, .. } = count(texts, &rows);
         let present: usize = counts.iter().map(|(_, count)| count).sum();
         for (name, count) in counts {
-            if let Some(all) = self.counts.get_mut(name) {
+            if let Some(all) = self.counts.get_mut(&*name) {
                 *all += count;
             } else if self.counts.len() < most {
-                self.counts.insert(name.to_string(), count);
+                self.counts.insert(name.into_owned(), count);
             } else {
                 return false;
             }
@@ -85,8 +96,9 @@ impl Categories {
 
     /// As if all the rows were at hand.
     pub(super) fn counted(&self) -> Counted<'_> {
-        let counts: Vec<(&str, usize)> =
-            self.counts.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let counted = self.counts.iter();
+        let counts: Vec<_> =
+            counted.map(|(name, count)| (Cow::Borrowed(name.as_str()), *count)).collect();
         let rows = self.missing + counts.iter().map(|(_, count)| count).sum::<usize>();
         Counted { counts, enough: enough(rows), missing: self.missing > 0 }
     }
@@ -101,7 +113,13 @@ impl Counted<'_> {
     /// The categories in at least `rows` rows, in alphabetic order.
     pub fn in_rows(&self, rows: usize) -> Vec<String> {
         let those = self.counts.iter().filter(|(_, count)| *count >= rows);
-        those.map(|(name, _)| (*name).to_string()).collect()
+        those.map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Those in fewer than `rows` rows.
+    fn seen_in_fewer(&self, rows: usize) -> Seen {
+        let those = self.counts.iter().filter(|(_, count)| *count < rows);
+        Seen::of(those.map(|(name, _)| &**name))
     }
 
     /// Whether there are too many for an input each.
@@ -120,9 +138,19 @@ pub(super) fn count<'a>(texts: &'a Texts, rows: &[usize]) -> Counted<'a> {
             code => counts[code as usize] += 1,
         }
     }
-    let mut counts: Vec<(&str, usize)> =
-        texts.words.iter().zip(counts).filter(|(_, n)| *n > 0).collect();
+    let counted = texts.words.iter().zip(counts).filter(|(_, n)| *n > 0);
+    let mut counts: Vec<_> = counted.map(|(word, n)| (canonical(word), n)).collect();
     counts.sort_unstable();
+    // Spellings of one category stand beside each other.
+    counts.dedup_by(|next, kept| {
+        let is_same = next.0 == kept.0;
+        kept.1 += if is_same { next.1 } else { 0 };
+        is_same
+    });
+    if counts.first().is_some_and(|(name, _)| name.is_empty()) {
+        counts.remove(0);
+        missing = true;
+    }
     Counted { counts, enough: enough(rows.len()), missing }
 }
 
@@ -131,7 +159,8 @@ impl CategoryEncoder {
     pub(super) fn fit(counted: &Counted<'_>) -> Self {
         let names = counted.in_rows(counted.enough);
         let other = names.len() < counted.counts.len();
-        CategoryEncoder { names, other, missing: counted.missing }
+        let rare = other.then(|| counted.seen_in_fewer(counted.enough));
+        CategoryEncoder { names, other, missing: counted.missing, rare }
     }
 
     /// The number of inputs.
@@ -141,12 +170,16 @@ impl CategoryEncoder {
     }
 
     /// The places of each text of a column, and of a missing one.
-    pub(super) fn places(&self, texts: &Texts) -> (Vec<Places>, Places) {
-        let known: HashMap<&str, u32> = self.names.iter().map(String::as_str).zip(0..).collect();
+    pub(super) fn places(&self, texts: &Texts) -> Looked<Places> {
+        let names = Names::new(&self.names);
         let other: Places = self.other.then_some(self.names.len() as u32).into_iter().collect();
-        let of = |word| known.get(word).map_or_else(|| other.clone(), |&place| vec![place]);
         let missing = self.missing.then(|| self.width() as u32 - 1).into_iter().collect();
-        (texts.words.iter().map(of).collect(), missing)
+        look(texts, missing, |word, form| match (names.find(word, form), &self.rare) {
+            (Some(place), _) => (vec![place], Is::Known),
+            (None, Some(rare)) => (other.clone(), Is::of(rare.has(form))),
+            (None, None) if self.other => (other.clone(), Is::Untold),
+            (None, None) => (other.clone(), Is::Unknown),
+        })
     }
 }
 
@@ -154,7 +187,8 @@ impl HashEncoder {
     /// Fits to the categories of the training rows.
     pub(super) fn fit(counted: &Counted<'_>) -> Self {
         let (seen, missing) = (counted.counts.len(), counted.missing);
-        HashEncoder { buckets: BUCKETS, seen, missing }
+        let known = Some(counted.seen_in_fewer(usize::MAX));
+        HashEncoder { buckets: BUCKETS, seen, missing, known }
     }
 
     /// The number of inputs.
@@ -164,14 +198,17 @@ impl HashEncoder {
     }
 
     /// The places of each text of a column, and of a missing one.
-    pub(super) fn places(&self, texts: &Texts) -> (Vec<Places>, Places) {
+    pub(super) fn places(&self, texts: &Texts) -> Looked<Places> {
         let buckets = self.buckets.max(1) as u64;
-        let of = |word: &str| {
-            let hash = text_hash(word);
+        let of = |text: &str| {
+            let hash = text_hash(text);
             vec![((hash >> 32) % buckets) as u32, (hash % buckets) as u32]
         };
         let missing = self.missing.then_some(self.buckets as u32).into_iter().collect();
-        (texts.words.iter().map(of).collect(), missing)
+        look(texts, missing, |word, form| match &self.known {
+            Some(known) => (of(form), Is::of(known.has(form))),
+            None => (of(word), Is::Untold),
+        })
     }
 }
 
@@ -193,9 +230,66 @@ mod tests {
         let encoder = CategoryEncoder::fit(&count(&column, &[0, 1, 2, 3]));
         assert_eq!(encoder.names, ["a", "b"]);
         assert_eq!((encoder.other, encoder.width()), (false, 3));
-        let (places, missing) = encoder.places(&column);
-        assert_eq!(places, [vec![1], vec![0], vec![]], "c was never seen");
-        assert_eq!(missing, [2]);
+        let looked = encoder.places(&column);
+        assert_eq!(looked.of, [vec![1], vec![0], vec![]], "c was never seen");
+        assert_eq!(looked.missing, [2]);
+        assert_eq!((looked.unknown, looked.is_untold), (vec![2], false));
+    }
+
+    #[test]
+    fn spellings_of_one_category_are_one_at_fitting_and_at_lookup() {
+        let column = texts(&["1", "1.0", "red\u{A0}", "red", "cafe\u{301}", "\u{A0}", "1"]);
+        let counted = count(&column, &all(&column));
+        assert_eq!(counted.in_rows(1), ["1", "caf\u{E9}", "red"]);
+        assert_eq!(counted.in_rows(2), ["1", "red"]);
+        assert!(counted.missing, "white space alone is nothing");
+        let encoder = CategoryEncoder::fit(&counted);
+        let other = texts(&["1.00", " red", "caf\u{E9}", "RED", "\u{2003}", "01"]);
+        let looked = encoder.places(&other);
+        assert_eq!(looked.of, [vec![0], vec![2], vec![1], vec![], vec![3], vec![]]);
+        assert_eq!(looked.unknown, [3, 5]);
+        let hashed = HashEncoder::fit(&counted).places(&other);
+        assert_eq!(hashed.of[0], HashEncoder::fit(&counted).places(&texts(&["1"])).of[0]);
+        assert_eq!(hashed.unknown, [3, 5]);
+        let mut taken = Categories::default();
+        assert!(taken.take(&column, |_| true, 3), "three categories, in however many spellings");
+        assert_eq!(taken.counted().in_rows(1), counted.in_rows(1));
+        assert!(taken.counted().missing);
+    }
+
+    #[test]
+    fn true_and_false_are_found_in_each_others_words() {
+        for names in [["False", "True"], ["0", "1"], ["no", "yes"]] {
+            let encoder = CategoryEncoder::fit(&count(&texts(&names), &[0, 1]));
+            for words in [["false", "TRUE"], ["0.0", "1.0"], ["0", "1"], ["No", "Yes"]] {
+                let looked = encoder.places(&texts(&words));
+                assert_eq!(looked.of, [vec![0], vec![1]], "{words:?} for {names:?}");
+                assert!(looked.unknown.is_empty());
+            }
+        }
+        let encoder = CategoryEncoder::fit(&count(&texts(&["0", "1", "2"]), &[0, 1, 2]));
+        assert_eq!(encoder.places(&texts(&["true"])).unknown, [0]);
+    }
+
+    #[test]
+    fn models_of_before_read_texts_as_they_did_and_say_what_they_cannot_tell() {
+        let old: CategoryEncoder = serde_json::from_str(
+            r#"{"names":["1.0","a","red\u00a0"],"other":true,"missing":false}"#,
+        )
+        .unwrap();
+        let looked = old.places(&texts(&["1.0", "1", "red\u{A0}", "red", "b"]));
+        assert_eq!(looked.of, [vec![0], vec![0], vec![2], vec![2], vec![3]]);
+        assert_eq!((looked.unknown, looked.is_untold), (vec![], true), "b may have been rare");
+        let old: HashEncoder =
+            serde_json::from_str(r#"{"buckets":128,"seen":500,"missing":false}"#).unwrap();
+        let column = texts(&["1.0"]);
+        let looked = old.places(&column);
+        assert_eq!((looked.unknown, looked.is_untold), (vec![], true));
+        let hash = text_hash("1.0");
+        let expected = [((hash >> 32) % 128) as u32, (hash % 128) as u32];
+        assert_eq!(looked.of, [expected.to_vec()], "as it was hashed in training");
+        let new = HashEncoder::fit(&count(&column, &[0]));
+        assert_ne!(new.places(&column).of, looked.of, "1.0 is 1");
     }
 
     #[test]
@@ -206,7 +300,9 @@ mod tests {
         let column = texts(&words);
         let encoder = CategoryEncoder::fit(&count(&column, &all(&column)));
         assert_eq!((encoder.names.len(), encoder.other), (2, true));
-        assert_eq!(encoder.places(&texts(&["new", "a"])).0, [vec![2], vec![0]]);
+        let looked = encoder.places(&texts(&["new", "a", "rare"]));
+        assert_eq!(looked.of, [vec![2], vec![0], vec![2]]);
+        assert_eq!((looked.unknown, looked.is_untold), (vec![0], false), "rare was seen");
     }
 
     #[test]
@@ -218,11 +314,12 @@ mod tests {
         assert!(counted.too_many());
         let encoder = HashEncoder::fit(&counted);
         assert_eq!((encoder.width(), encoder.seen), (128, 500));
-        let (mut places, _) = encoder.places(&column);
+        let Looked { of: mut places, unknown, is_untold, .. } = encoder.places(&column);
+        assert!(unknown.is_empty() && !is_untold);
         assert!(places.iter().flatten().all(|&place| place < 128));
         places.sort();
         places.dedup();
         assert!(places.len() > 480, "{}", places.len());
-        assert_eq!(encoder.places(&texts(&["a"])).0, [vec![88, 91]], "part of every model file");
+        assert_eq!(encoder.places(&texts(&["a"])).of, [vec![88, 91]], "part of every model file");
     }
 }

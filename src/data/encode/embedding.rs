@@ -1,10 +1,10 @@
 //! Categories as indices, of which the net learns what they mean.
 
 use super::category::Counted;
+use super::look::{Is, Looked, Names, look};
 use crate::data::frame::Texts;
 use crate::embedding::Embedding;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// A single input that holds the index of the row's category, from 1 on, for an [`Embedding`] of the
 /// net.
@@ -45,11 +45,13 @@ impl EmbeddingEncoder {
     }
 
     /// The index of each text of a column, and of a missing one.
-    pub(super) fn indices(&self, texts: &Texts) -> (Vec<f32>, f32) {
-        let known: HashMap<&str, usize> = self.names.iter().map(String::as_str).zip(1..).collect();
-        let of = |word| known.get(word).map_or(0.0, |&index| index as f32);
+    pub(super) fn indices(&self, texts: &Texts) -> Looked<f32> {
+        let names = Names::new(&self.names);
         let missing = if self.missing { self.values() as f32 - 1.0 } else { 0.0 };
-        (texts.words.iter().map(of).collect(), missing)
+        look(texts, missing, |word, form| match names.find(word, form) {
+            Some(place) => (1.0 + place as f32, Is::Known),
+            None => (0.0, Is::Unknown),
+        })
     }
 }
 
@@ -68,11 +70,11 @@ mod tests {
         let encoder = EmbeddingEncoder::fit(&count(&column, &[0, 1, 2, 3]), None);
         assert_eq!((&encoder.names[..], encoder.values()), (&["a".into(), "b".into()][..], 4));
         assert_eq!(encoder.dims, Embedding::default_dims(4));
-        let (indices, missing) = encoder.indices(&column);
-        assert_eq!(indices, [2.0, 1.0, 0.0], "c was never seen");
-        assert_eq!(missing, 3.0);
+        let looked = encoder.indices(&column);
+        assert_eq!(looked.of, [2.0, 1.0, 0.0], "c was never seen");
+        assert_eq!((looked.missing, looked.unknown), (3.0, vec![2]));
         let encoder = EmbeddingEncoder::fit(&count(&column, &[0, 1]), Some(7));
         assert_eq!((encoder.dims, encoder.values()), (7, 3));
-        assert_eq!(encoder.indices(&column).1, 0.0, "no training row misses a value");
+        assert_eq!(encoder.indices(&column).missing, 0.0, "no training row misses a value");
     }
 }

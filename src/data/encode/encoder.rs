@@ -21,7 +21,7 @@ pub enum Encoder {
     /// was only ever 0 and 1 in the training rows may be a count.
     Boolean {
         /// The texts for no and yes. Without the first, what is missing is no. Other words of the same
-        /// meaning are taken for them.
+        /// meaning are taken for them, 0 and 1 among them.
         texts: [String; 2],
     },
     /// One of a few names.
@@ -103,12 +103,18 @@ impl Encoder {
     pub fn takes_numbers(&self) -> bool {
         match self {
             Encoder::Plain | Encoder::Number(_) => true,
-            Encoder::Boolean { texts } => texts[0] == "0" && texts[1] == "1",
-            Encoder::Category(_)
+            Encoder::Boolean { .. }
+            | Encoder::Category(_)
             | Encoder::Hash(_)
             | Encoder::Embedding(_)
             | Encoder::Moment(_) => false,
         }
+    }
+
+    /// Whether it is one of the ways with categories.
+    #[must_use]
+    pub fn is_of_categories(&self) -> bool {
+        matches!(self, Encoder::Category(_) | Encoder::Hash(_) | Encoder::Embedding(_))
     }
 
     /// What it makes, for people.

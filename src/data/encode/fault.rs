@@ -1,5 +1,7 @@
 //! Rows of which an encoding makes no finite numbers, and what is wrong with them.
 
+use super::canonical::canonical;
+use super::write::{is_0_and_1, number};
 use super::{Encoder, Encoding};
 use crate::data::Features;
 use crate::data::frame::{Frame, Values};
@@ -49,11 +51,19 @@ impl Encoder {
                 Error::data(format!("{text:?} is no date or time of the form {}", encoder.form()))
                     .help(CORRECT)
             }
-            Encoder::Boolean { texts } if !self.takes_numbers() => {
+            Encoder::Boolean { .. } if matches!(values, Values::Times(_)) => {
+                Error::data("a date or time is neither yes nor no").help(CORRECT)
+            }
+            Encoder::Boolean { texts } => {
                 let [no, yes] = texts;
-                Error::data(match no.is_empty() {
-                    true => format!("{text:?}, where the training rows have {yes:?} or nothing"),
-                    false => format!("{text:?} is neither {no:?} nor {yes:?}"),
+                let is_number = is_0_and_1(texts);
+                Error::data(match number(&canonical(&text)).filter(|_| is_number) {
+                    Some(x) => return Error::data(too_large(x)).help(CURE),
+                    None if is_number => format!("{text:?} is not a number"),
+                    None if no.is_empty() => {
+                        format!("{text:?}, where the training rows have {yes:?} or nothing")
+                    }
+                    None => format!("{text:?} is neither {no:?} nor {yes:?}"),
                 })
                 .help(format!(
                     "{CORRECT}; or train with --categorical {name}, if there are more than these"

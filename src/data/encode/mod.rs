@@ -1,12 +1,17 @@
 //! From columns of any kind to the numbers that a net takes, by what was fitted on the training
 //! rows.
 
+mod alike;
+pub(super) mod canonical;
 mod category;
 mod embedding;
 mod encoder;
 mod fault;
+mod look;
 mod moment;
 mod number;
+mod seen;
+mod unknown;
 mod write;
 pub use category::{Categories, CategoryEncoder, HashEncoder};
 pub use embedding::EmbeddingEncoder;
@@ -14,6 +19,9 @@ pub use encoder::Encoder;
 pub(super) use fault::{not_finite, out_of_scale};
 pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
+pub use seen::{Hashes, Seen};
+pub(super) use unknown::Unknown;
+pub use unknown::{OnUnknown, UnknownCategories, UnknownColumn, UnknownExample};
 
 use super::Features;
 use super::frame::{Frame, Header, MISSING, Texts, Values, number_text, places_of};
@@ -21,6 +29,7 @@ use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
 use crate::pages::zeros;
+use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -66,11 +75,18 @@ pub(super) fn texts_of(values: &Values) -> Cow<'_, Texts> {
         Values::Texts(texts) => Cow::Borrowed(texts),
         _ => {
             let mut texts = Texts::default();
+            // Each different number is written once.
+            let mut written: HashMap<u64, u32> = HashMap::new();
             for row in 0..values.len() {
-                match values.is_missing(row) {
-                    true => texts.codes.push(MISSING),
-                    false => texts.push(Some(&number_text(values.number(row)))),
-                }
+                let code = match values.is_missing(row) {
+                    true => MISSING,
+                    false => {
+                        let x = values.number(row);
+                        let write = || texts.words.code(&number_text(x));
+                        *written.entry(x.to_bits()).or_insert_with(write)
+                    }
+                };
+                texts.codes.push(code);
             }
             Cow::Owned(texts)
         }
@@ -209,15 +225,11 @@ impl Encoding {
         .help("without names in a header, give the columns of the training data in the same order, with or without the targets"))
     }
 
-    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that can't be read as
-    /// what the column holds, or that f32 can't hold, becomes an input that isn't finite.
-    ///
-    /// # Errors
-    /// When a column is missing or holds something else than in training.
-    pub fn encode(&self, frame: &Frame, rows: Option<&[usize]>) -> Result<Features> {
+    /// The place and the values of each feature's column in a table.
+    fn columns<'a>(&self, frame: &'a Frame) -> Result<Vec<(usize, &'a Values)>> {
         let places = self.locate(&frame.header)?.features;
         let mut columns = Vec::with_capacity(places.len());
-        for (feature, &place) in self.features.iter().zip(&places) {
+        for (feature, place) in self.features.iter().zip(places) {
             let missing = || {
                 Error::data(format!("the column {:?} was not read", feature.column))
                     .help("name it among the columns")
@@ -229,14 +241,34 @@ impl Encoding {
                     .at(frame.header.describe(place))
                     .help("give the column as it was in the training data"));
             }
-            columns.push(values);
+            columns.push((place, values));
         }
+        Ok(columns)
+    }
+
+    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that can't be read as
+    /// what the column holds, or that f32 can't hold, becomes an input that isn't finite.
+    ///
+    /// # Errors
+    /// When a column is missing or holds something else than in training.
+    pub fn encode(&self, frame: &Frame, rows: Option<&[usize]>) -> Result<Features> {
+        Ok(self.encode_and_look(frame, rows)?.0)
+    }
+
+    /// As [`Encoding::encode`], with what of the columns of categories the model doesn't know, whether
+    /// or not it stands in these rows.
+    pub(super) fn encode_and_look(
+        &self,
+        frame: &Frame,
+        rows: Option<&[usize]>,
+    ) -> Result<(Features, Vec<Unknown>)> {
+        let columns = self.columns(frame)?;
         let count = rows.map_or(frame.rows, <[usize]>::len);
         let row_of = |i: usize| rows.map_or(i, |rows| rows[i]);
         if self.pixels
             && let Some(bytes) = columns
                 .iter()
-                .map(|c| if let Values::Bytes(b) = c { Some(&b[..]) } else { None })
+                .map(|(_, c)| if let Values::Bytes(b) = c { Some(&b[..]) } else { None })
                 .collect::<Option<Vec<&[u8]>>>()
         {
             let mut all: Vec<u8> = zeros(count * bytes.len());
@@ -246,14 +278,17 @@ impl Encoding {
                     out.iter_mut().zip(&bytes).for_each(|(x, column)| *x = column[row]);
                 }
             });
-            return Ok(Features::U8(Matrix::new(count, bytes.len(), all)?));
+            return Ok((Features::U8(Matrix::new(count, bytes.len(), all)?), Vec::new()));
         }
         let width = self.width();
         let mut writers: Vec<(Range<usize>, Write)> = Vec::new();
-        for (feature, values) in self.features.iter().zip(columns) {
+        let mut unknown = Vec::new();
+        for (k, (feature, (place, values))) in self.features.iter().zip(columns).enumerate() {
             let begin = writers.last().map_or(0, |(own, _)| own.end);
             let own = begin..begin + feature.encoder.width();
-            writers.push((own, feature.encoder.writer(values)));
+            let (write, looked) = feature.encoder.writer(values);
+            writers.push((own, write));
+            unknown.extend(Unknown::of(k, place, looked));
         }
         let mut all: Vec<f32> = zeros(count * width);
         all.par_chunks_mut(width.max(1) * ROWS).enumerate().for_each(|(block, inputs)| {
@@ -263,7 +298,7 @@ impl Encoding {
                 write(Block { inputs: &mut *inputs, width, own: own.clone(), rows, first });
             }
         });
-        Ok(Features::F32(Matrix::new(count, width, all)?))
+        Ok((Features::F32(Matrix::new(count, width, all)?), unknown))
     }
 }
 

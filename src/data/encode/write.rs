@@ -1,6 +1,8 @@
 //! The inputs of a column, written into rows.
 
+use super::canonical::canonical;
 use super::category::Places;
+use super::look::Looked;
 use super::{Encoder, texts_of};
 use crate::data::frame::{Texts, Values};
 use crate::data::kind::truth;
@@ -34,10 +36,14 @@ fn cells<'a>(write: impl Fn(usize, &mut [f32]) + Send + Sync + 'a) -> Write<'a> 
     })
 }
 
+/// What an encoder doesn't know of a column of categories: the codes of texts that were not among the
+/// training rows, ascending, and whether there are some of which it can't tell.
+pub(super) type Unlearnt = (Vec<u32>, bool);
+
 impl Encoder {
-    /// What writes the inputs of this column.
-    pub(super) fn writer<'a>(&'a self, values: &'a Values) -> Write<'a> {
-        match self {
+    /// What writes the inputs of this column, and what of its categories is unknown.
+    pub(super) fn writer<'a>(&'a self, values: &'a Values) -> (Write<'a>, Unlearnt) {
+        let write = match self {
             Encoder::Plain => cells(|row, inputs| inputs[0] = values.number(row) as f32),
             Encoder::Number(e) => match values {
                 Values::Bytes(v) => cells(|row, inputs| e.write(v[row].into(), inputs)),
@@ -46,69 +52,104 @@ impl Encoder {
                 }
                 Values::Texts(_) => cells(|_, inputs| e.write(f64::NAN, inputs)),
             },
-            Encoder::Boolean { .. } if self.takes_numbers() => cells(|row, inputs| {
-                let x = values.number(row);
-                inputs[0] = if x.is_nan() { 0.0 } else { (2.0 * x - 1.0) as f32 };
-            }),
-            Encoder::Boolean { texts } => {
-                let texts_of = texts_of(values);
-                let signs: Vec<f32> = texts_of.words.iter().map(|w| sign(w, texts)).collect();
-                // With one text only, its absence is what stands against it.
-                let missing = if texts[0].is_empty() { -1.0 } else { 0.0 };
-                cells(move |row, inputs| {
-                    let code = texts_of.codes[row] as usize;
-                    inputs[0] = signs.get(code).copied().unwrap_or(missing);
-                })
-            }
+            Encoder::Boolean { texts } => match values {
+                Values::Bytes(_) | Values::Numbers(_) if is_0_and_1(texts) => {
+                    cells(|row, inputs| {
+                        let x = values.number(row);
+                        inputs[0] = if x.is_nan() { 0.0 } else { (2.0 * x - 1.0) as f32 };
+                    })
+                }
+                // A moment is neither yes nor no.
+                Values::Times(v) => cells(|row, inputs| {
+                    inputs[0] = if v[row].is_nan() { 0.0 } else { f32::NAN };
+                }),
+                _ => signs(texts_of(values), texts),
+            },
             Encoder::Category(e) => {
                 let texts = texts_of(values);
-                let places = e.places(&texts);
-                ones(texts, places)
+                let looked = e.places(&texts);
+                return ones(texts, looked);
             }
             Encoder::Hash(e) => {
                 let texts = texts_of(values);
-                let places = e.places(&texts);
-                ones(texts, places)
+                let looked = e.places(&texts);
+                return ones(texts, looked);
             }
             Encoder::Embedding(e) => {
                 let texts = texts_of(values);
-                let (indices, missing) = e.indices(&texts);
-                cells(move |row, inputs| {
+                let Looked { of: indices, missing, unknown, is_untold } = e.indices(&texts);
+                let write = cells(move |row, inputs| {
                     let code = texts.codes[row] as usize;
                     inputs[0] = indices.get(code).copied().unwrap_or(missing);
-                })
+                });
+                return (write, (unknown, is_untold));
             }
-            Encoder::Moment(e) => {
-                if let (Values::Texts(texts), Some(table)) = (values, e.table(values)) {
+            Encoder::Moment(e) => match (values, e.table(values)) {
+                (Values::Texts(texts), Some(table)) => {
                     let width = e.width();
-                    return cells(move |row, inputs| {
+                    cells(move |row, inputs| {
                         let at = (texts.codes[row] as usize).min(texts.words.len()) * width;
                         inputs.copy_from_slice(&table[at..at + width]);
-                    });
+                    })
                 }
-                let moments = e.moments(values);
-                cells(move |row, inputs| e.write(moments[row], inputs))
-            }
-        }
+                _ => {
+                    let moments = e.moments(values);
+                    cells(move |row, inputs| e.write(moments[row], inputs))
+                }
+            },
+        };
+        (write, Unlearnt::default())
     }
 }
 
-/// 1 for the second of two texts or what means the same, −1 for the first; no number for what means
-/// neither.
-fn sign(word: &str, texts: &[String; 2]) -> f32 {
-    let is = |text: &str| word.to_lowercase() == text.to_lowercase();
-    match (truth(&texts[1]), truth(word)) {
+/// Whether a column of yes and no was one of 0 and 1, where other numbers go on beyond.
+pub(super) fn is_0_and_1(texts: &[String; 2]) -> bool {
+    texts[0] == "0" && texts[1] == "1"
+}
+
+/// Writes the signs of texts.
+fn signs<'a>(column: Cow<'a, Texts>, texts: &[String; 2]) -> Write<'a> {
+    // With one text only, its absence is what stands against it.
+    let missing = if texts[0].is_empty() { -1.0 } else { 0.0 };
+    let signs: Vec<f32> =
+        column.words.iter().map(|word| sign(word, texts).unwrap_or(missing)).collect();
+    cells(move |row, inputs| {
+        let code = column.codes[row] as usize;
+        inputs[0] = signs.get(code).copied().unwrap_or(missing);
+    })
+}
+
+/// 1 for the second of two texts or what means the same, −1 for the first, 2 x − 1 for a number x beside
+/// 0 and 1; no number for what means none of these. None for white space alone, which is missing.
+fn sign(word: &str, texts: &[String; 2]) -> Option<f32> {
+    let form = canonical(word);
+    let lower = form.to_lowercase();
+    let is = |text: &str| canonical(text).to_lowercase() == lower;
+    Some(match (truth(&texts[1]), truth(&form)) {
+        _ if form.is_empty() => return None,
         _ if is(&texts[1]) => 1.0,
         _ if is(&texts[0]) => -1.0,
         (Some(yes), Some(said)) => [-1.0, 1.0][usize::from(said == yes)],
+        _ if is_0_and_1(texts) => number(&form).map_or(f32::NAN, |x| (2.0 * x - 1.0) as f32),
         _ => f32::NAN,
-    }
+    })
+}
+
+/// The number that a text spells; with a decimal comma too, where three digits behind it could not be
+/// thousands.
+pub(super) fn number(form: &str) -> Option<f64> {
+    let is_fraction = |(_, digits): &(&str, &str)| digits.len() != 3;
+    let pointed = || form.split_once(',').filter(is_fraction).map(|(a, b)| format!("{a}.{b}"));
+    let parsed = form.parse().ok().or_else(|| pointed()?.parse().ok());
+    parsed.filter(|x: &f64| x.is_finite())
 }
 
 /// Writes a 1 at the places of the row's text.
-fn ones<'a>(texts: Cow<'a, Texts>, (places, missing): (Vec<Places>, Places)) -> Write<'a> {
-    cells(move |row, inputs| {
+fn ones(texts: Cow<'_, Texts>, looked: Looked<Places>) -> (Write<'_>, Unlearnt) {
+    let Looked { of: places, missing, unknown, is_untold } = looked;
+    let write = cells(move |row, inputs| {
         let places = places.get(texts.codes[row] as usize).unwrap_or(&missing);
         places.iter().for_each(|&place| inputs[place as usize] = 1.0);
-    })
+    });
+    (write, (unknown, is_untold))
 }
