@@ -125,7 +125,7 @@ fn a_target_that_overflows_is_named() {
         row => numbers.row(row)[0],
     });
     let features = clean.features().clone();
-    let data = Dataset::new("planted", features, Targets::Numbers(numbers)).unwrap();
+    let data = Dataset::new("planted", features, Targets::from(numbers)).unwrap();
     let mut scaling = Preprocessing::none(&data);
     scaling.targets.scale[0] = 2.0;
     for text in errors("a target that overflows", |backend| {
@@ -342,14 +342,14 @@ fn what_is_not_finite_is_refused_before_it_is_trained_on() {
             Dataset::new("set", Features::F32(features), targets).map(drop).unwrap_err().to_string()
         };
         for (what, error) in [
-            ("feature", new(with(3), Targets::Numbers(plain(1)))),
-            ("target", new(plain(3), Targets::Numbers(with(2)))),
+            ("feature", new(with(3), Targets::from(plain(1)))),
+            ("target", new(plain(3), Targets::from(with(2)))),
             ("target", new(plain(3), labels(with(2)))),
         ] {
             let named = format!("a {what} is {odd}");
             assert!(error.contains(&named) && error.contains("row 3, column 2"), "{error}");
         }
-        let data = Dataset::new("set", Features::F32(plain(3)), Targets::Numbers(plain(1)));
+        let data = Dataset::new("set", Features::F32(plain(3)), Targets::from(plain(1)));
         let error = data.unwrap().weighted(vec![1.0, odd, 1.0, 1.0]).unwrap_err().to_string();
         assert!(error.contains(&format!("the weight {odd}")) && error.contains("row 2"), "{error}");
     }

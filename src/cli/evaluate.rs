@@ -5,7 +5,8 @@ use super::judgement::{Baselines, ByName, Judgement};
 use super::judgement_text::{not_worth_it, tables};
 use super::open::{Trained, open_device};
 use super::{count, print, print_json, say};
-use crate::data::{self, Measured};
+use crate::config::ColumnNames;
+use crate::data::{self, ColumnOptions, Measured};
 use crate::error::Result;
 use crate::evaluation::Report;
 use serde::Serialize;
@@ -30,7 +31,13 @@ struct Line<'a> {
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
-    let options = trained.data_options(&args.model, &args.target);
+    let trained_as = || trained.config().ok()??.data.missing_target;
+    let columns = ColumnOptions {
+        target: ColumnNames::join(&args.target),
+        missing_target: args.missing_target.or_else(trained_as).unwrap_or_default(),
+        ..ColumnOptions::default()
+    };
+    let options = trained.data_options(&args.model, columns);
     let Measured { data, is_test_part } =
         data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
     let seen = !is_test_part && trained.is_of(&args.model);

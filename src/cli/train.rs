@@ -40,12 +40,17 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     }
     let mut job = Job::new(options)?;
     if args.dry_run {
+        warn(&warnings(&job));
         return plan_ahead::show(&job, args.json);
     }
     announce(args, &job);
-    let warnings = warnings(&job);
+    let mut warnings = warnings(&job);
     warn(&warnings);
     job.store()?;
+    if let Some(stored) = &job.stored {
+        warn(&stored.warnings);
+        warnings.extend(stored.warnings.iter().cloned());
+    }
     let opened = choose::open_for(&job)?;
     job.spec.mixed = job.spec.mixed.chosen(opened.multiplier);
     let device = opened.backend.info().clone();

@@ -31,9 +31,11 @@ impl Samples {
                 add(bytemuck::cast_slice(labels));
                 add(names.join("\n").as_bytes());
             }
-            Some(Targets::Numbers(m) | Targets::Labels { values: m, .. }) => {
-                add(bytemuck::cast_slice(m.data()));
+            Some(Targets::Numbers(m)) => {
+                let single: Vec<f32> = m.data().iter().map(|&x| x as f32).collect();
+                add(bytemuck::cast_slice(&single));
             }
+            Some(Targets::Labels { values, .. }) => add(bytemuck::cast_slice(values.data())),
         }
         if let Some(weights) = &self.weights {
             add(bytemuck::cast_slice(weights));

@@ -3,6 +3,7 @@
 use super::lines::Lines;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -17,13 +18,42 @@ pub struct Header {
     pub named: bool,
     /// One name for each column, no two alike.
     pub names: Vec<String>,
+    /// What is said of columns that had to be renamed; no part of a model.
+    #[serde(skip)]
+    pub renamed: Vec<String>,
 }
 
 impl Header {
     /// The header of `cols` columns without names.
     #[must_use]
     pub fn numbered(cols: usize) -> Self {
-        Header { named: false, names: (1..=cols).map(|n| n.to_string()).collect() }
+        let names = (1..=cols).map(|n| n.to_string()).collect();
+        Header { named: false, names, renamed: Vec::new() }
+    }
+
+    /// The header of columns with these names. A name that an earlier column has becomes `NAME.1`,
+    /// `NAME.2` and so on, as pandas does it.
+    #[must_use]
+    pub fn of_names(mut names: Vec<String>) -> Self {
+        let mut first: HashMap<String, usize> = HashMap::new();
+        let mut taken: HashSet<String> = names.iter().cloned().collect();
+        let mut renamed = Vec::new();
+        for (place, name) in names.iter_mut().enumerate() {
+            let Some(before) = first.get(name) else {
+                first.insert(name.clone(), place);
+                continue;
+            };
+            let free = (1..).map(|i| format!("{name}.{i}")).find(|new| !taken.contains(new));
+            let new = free.unwrap_or_default();
+            renamed.push(format!(
+                "columns {} and {} are both called {name:?}: the latter is taken as {new:?}",
+                before + 1,
+                place + 1
+            ));
+            taken.insert(new.clone());
+            *name = new;
+        }
+        Header { named: true, names, renamed }
     }
 
     /// The place of the column of that name.
@@ -329,6 +359,18 @@ mod tests {
         column.append(Values::Numbers(vec![0.5]));
         column.append(Values::Bytes(vec![7]));
         assert_eq!(column, Values::Numbers(vec![1.0, 2.0, 3.0, 0.5, 7.0]));
+    }
+
+    #[test]
+    fn the_second_column_of_a_name_gets_one_of_its_own() {
+        let of = |names: &[&str]| Header::of_names(names.iter().map(|n| n.to_string()).collect());
+        let header = of(&["a", "dup", "dup.1", "dup", "dup"]);
+        assert_eq!(header.names, ["a", "dup", "dup.1", "dup.2", "dup.3"]);
+        assert_eq!(
+            header.renamed[0],
+            "columns 2 and 4 are both called \"dup\": the latter is taken as \"dup.2\""
+        );
+        assert_eq!((header.renamed.len(), of(&["a", "b"]).renamed.len()), (2, 0));
     }
 
     #[test]

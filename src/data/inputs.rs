@@ -32,6 +32,8 @@ pub struct InputChunk {
     /// The columns that are carried along, in the order in which they were asked for: of a text as
     /// [`Keep`] says, else values of the file's types.
     pub kept: Vec<ArrayRef>,
+    /// The names of these columns.
+    pub kept_names: Vec<String>,
     /// What is wrong with each row that can't be read and is left out, with its place.
     pub faults: Vec<Error>,
 }
@@ -54,7 +56,7 @@ pub fn open_inputs(
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
-    let (known, frame) = reading.whole(&source)?;
+    let (known, frame, _) = reading.whole(&source)?;
     let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
     let InputChunk { features, faults, .. } = encode(&source, &known, rows)?;
     match faults.into_iter().next() {
@@ -93,11 +95,17 @@ pub fn pass_inputs(
                     "tables have columns to keep, and folders of images have one, called file",
                 ));
             }
-            return take(InputChunk { features, kept, faults });
+            let kept_names = keep.names.to_vec();
+            return take(InputChunk { features, kept, kept_names, faults });
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep };
-    reading.pass(&source, |known, rows| take(encode(&source, known, rows)?))
+    reading.pass(&source, |known, rows| {
+        let places = reading.kept_places(&rows.frame.header)?;
+        let names = places.into_iter().map(|place| rows.frame.header.names[place].clone());
+        let kept_names = names.collect();
+        take(InputChunk { kept_names, ..encode(&source, known, rows)? })
+    })
 }
 
 /// Encodes those rows that can be read.
@@ -131,7 +139,7 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
         false => rows.kept.clone(),
     };
     let faults = faults.into_iter().map(|(_, error)| error).collect();
-    Ok(InputChunk { features: Arc::new(features), kept, faults })
+    Ok(InputChunk { features: Arc::new(features), kept, kept_names: Vec::new(), faults })
 }
 
 /// What is no table.

@@ -25,6 +25,7 @@
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
 mod census;
+mod class_names;
 mod class_shares;
 mod columnar;
 mod dataset;
@@ -44,8 +45,10 @@ mod keys;
 mod kind;
 mod known;
 mod lines;
+mod missing_target;
 mod npy;
 mod passes;
+mod predictions;
 mod prepare;
 mod read;
 mod roles;
@@ -58,7 +61,9 @@ mod stored;
 mod stream;
 mod table;
 mod target;
+mod target_scaling;
 mod task;
+mod task_guess;
 mod time;
 mod trained;
 mod weights;
@@ -77,7 +82,9 @@ pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use inputs::{InputChunk, Inputs, open_inputs, pass_inputs};
 pub use kind::Kind;
 pub use lines::Lines;
+pub use missing_target::MissingTarget;
 pub use passes::{EncodedChunk, StreamedTable, pass_measured};
+pub use predictions::Predictions;
 pub use prepare::Data;
 pub use roles::{ColumnOptions, Role};
 pub use samples::{Preprocessing, Samples, Storage};
@@ -89,6 +96,8 @@ pub use source::{
 };
 pub use stored::{StoredSet, StoredWriter};
 pub use table::{Column, Fitting, Table};
+pub(crate) use target_scaling::is_exact_enough;
+pub use target_scaling::{DoubleAffine, TargetScaling};
 pub use task::Task;
 pub use trained::Keep;
 pub use weights::ClassWeight;

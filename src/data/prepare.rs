@@ -4,7 +4,7 @@ use super::encode::{Encoding, not_finite};
 use super::samples::Preprocessing;
 use super::table::{Fitting, Table};
 use super::target::{self, Columns, Goal};
-use super::{Affine, Dataset, Features, Frame, Scaling, Targets, Values};
+use super::{Affine, Dataset, Features, Frame, Scaling, TargetScaling, Targets, Values};
 use crate::error::{Error, Result};
 
 /// Rows with targets, from which a split chooses those to train on.
@@ -90,9 +90,9 @@ impl Preprocessing {
                     let targets = table.targets().select_rows(rows);
                     let affine = match &targets {
                         Targets::Numbers(m) if fitting.scaling != Scaling::None => {
-                            Scaling::Standard.fit(&Features::F32(m.clone()), false)
+                            TargetScaling::fit(m)
                         }
-                        targets => Affine::identity(targets.outputs()),
+                        targets => TargetScaling::identity(targets.outputs()),
                     };
                     (targets, affine)
                 };

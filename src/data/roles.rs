@@ -1,11 +1,12 @@
 //! What each column of a table is for, by what the user says of it.
 
+use super::MissingTarget;
 use super::encode::suggestion;
 use super::frame::Header;
 use crate::error::{Error, Result};
 
-/// What a user says of a table's columns. A column is called by its name, or by its number from 1
-/// on.
+/// What a user says of a table's columns. A column is called by its name, or by its number from 1 on
+/// where none has that name.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ColumnOptions {
     /// The target columns; empty for the last one.
@@ -22,6 +23,22 @@ pub struct ColumnOptions {
     pub sample_weight: Option<String>,
     /// Columns that are read, but not learnt from, such as those that decide a split.
     pub reserved: Vec<String>,
+    /// What becomes of rows whose target is missing.
+    pub missing_target: MissingTarget,
+}
+
+impl ColumnOptions {
+    /// The lists of columns.
+    pub(super) fn lists(&self) -> [&Vec<String>; 6] {
+        [
+            &self.target,
+            &self.columns,
+            &self.ignore,
+            &self.categorical,
+            &self.numeric,
+            &self.reserved,
+        ]
+    }
 }
 
 /// What a column is for.
@@ -53,9 +70,7 @@ pub(super) enum Said {
 /// For a name that no column has, and a column that is said to be two things.
 pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Role, Said)>> {
     let cols = header.names.len();
-    let places = |option: &str, names: &[String]| -> Result<Vec<usize>> {
-        names.iter().map(|name| place_of(header, option, name)).collect()
-    };
+    let places = |option: &str, names: &[String]| places_of(header, option, names);
     let targets = match options.target.is_empty() {
         true => vec![last_free(header, options)?],
         false => places("target column", &options.target)?,
@@ -123,34 +138,81 @@ pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Rol
 
 /// The place of the last column that isn't said to be something else.
 fn last_free(header: &Header, options: &ColumnOptions) -> Result<usize> {
-    let named = options.ignore.iter().chain(&options.sample_weight).chain(&options.columns);
-    let named = named.chain(&options.reserved);
-    let taken: Vec<usize> =
-        named.map(|name| place_of(header, "column", name)).collect::<Result<_>>()?;
+    let mut taken = Vec::new();
+    for names in [&options.ignore, &options.columns, &options.reserved] {
+        taken.extend(places_of(header, "column", names)?);
+    }
+    let weight = options.sample_weight.as_ref().map(|name| place_of(header, "column", name));
+    taken.extend(weight.transpose()?);
     let free = (0..header.names.len()).rev().find(|place| !taken.contains(place));
     free.ok_or_else(|| {
         Error::usage("no column is left to be the target").help("name it with --target")
     })
 }
 
-/// The place of a column called by its name, or by its number from 1 on.
+/// The place of a column called by its name, or by its number from 1 on: see [`place`].
 pub(super) fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
-    let cols = header.names.len();
-    if header.named
-        && let Some(place) = header.place(name)
-    {
-        return Ok(place);
+    place(header, name).ok_or_else(|| {
+        let cols = header.names.len();
+        let is_number = name.trim().parse::<u64>().is_ok();
+        let help = match header.named {
+            false => format!("the data have no header: name columns by their numbers, 1 to {cols}"),
+            true if is_number => {
+                format!("no column has this name, and as a number it must be 1 to {cols}")
+            }
+            true => suggestion(name, &header.names),
+        };
+        Error::usage(format!("there is no {what} {name:?}")).help(help)
+    })
+}
+
+/// The places of the columns in a list. What no column is called may be a part of a name with commas:
+/// then the neighbours that make up the name of a column together are taken for it.
+pub(super) fn places_of(header: &Header, what: &str, names: &[String]) -> Result<Vec<usize>> {
+    let mut places = Vec::new();
+    let mut rest = names;
+    while let Some(name) = rest.first() {
+        let joined = || {
+            let joined = |n: &usize| Some((*n, name_place(header, &rest[..*n].join(","))?));
+            (2..=rest.len()).find_map(|n| joined(&n))
+        };
+        let (count, place) = match place(header, name).map(|place| (1, place)).or_else(joined) {
+            Some(found) => found,
+            None => (1, place_of(header, what, name)?),
+        };
+        places.push(place);
+        rest = &rest[count..];
     }
-    match name.parse::<usize>() {
-        Ok(number) if (1..=cols).contains(&number) => return Ok(number - 1),
-        _ if header.named => {}
-        _ => {
-            return Err(Error::usage(format!("there is no {what} {name:?}")).help(format!(
-                "the data have no header: name columns by their numbers, 1 to {cols}"
-            )));
-        }
-    }
-    Err(Error::usage(format!("there is no {what} {name:?}")).help(suggestion(name, &header.names)))
+    Ok(places)
+}
+
+/// The place of a column: in data with names that of the name, exact or but for white space around it,
+/// and where there is no such name, or there are no names, that of the number from 1 on.
+fn place(header: &Header, name: &str) -> Option<usize> {
+    let number = || name.trim().parse::<usize>().ok()?.checked_sub(1);
+    let of_number = || number().filter(|&place| place < header.names.len());
+    name_place(header, name).filter(|_| header.named).or_else(of_number)
+}
+
+fn name_place(header: &Header, name: &str) -> Option<usize> {
+    let trimmed = || header.names.iter().position(|n| n.trim() == name.trim());
+    header.place(name).or_else(trimmed)
+}
+
+/// What is said of the columns in a list that are called by a name which is the number of another.
+pub(super) fn names_like_numbers(header: &Header, names: &[String]) -> Vec<String> {
+    let note = |name: &String| {
+        let number = name.trim().parse::<usize>().ok()?;
+        let place = name_place(header, name)?;
+        let is_other = header.named && number != place + 1;
+        (is_other && (1..=header.names.len()).contains(&number)).then(|| {
+            format!(
+                "{name} is taken as the name of column {}, not as the number of a column",
+                place + 1
+            )
+        })
+    };
+    names.iter().filter_map(note).collect()
 }
 
 #[cfg(test)]
@@ -158,7 +220,7 @@ mod tests {
     use super::*;
 
     fn named(names: &[&str]) -> Header {
-        Header { named: true, names: strings(names) }
+        Header::of_names(strings(names))
     }
 
     fn strings(names: &[&str]) -> Vec<String> {
@@ -212,5 +274,31 @@ mod tests {
         let numbered = Header::numbered(2);
         let error = roles(&numbered, &target(&["age"])).unwrap_err().to_string();
         assert!(error.contains("by their numbers, 1 to 2"), "{error}");
+        assert!(refusal(target(&["12"])).contains("as a number it must be 1 to 3"));
+    }
+
+    #[test]
+    fn names_go_before_numbers_and_white_space_and_commas_are_found() {
+        let header = named(&["price, EUR", " lead", "0", "2", "a,b,c", "say \"hi\""]);
+        let of = |names: &[&str]| places_of(&header, "column", &strings(names));
+        for (names, places) in [
+            (&["price, EUR"][..], &[0][..]),
+            (&["price", " EUR", "2"], &[0, 3]),
+            (&["lead", "1"], &[1, 0]),
+            (&[" 3 ", "0 "], &[2, 2]),
+            (&["0", "a", "b", "c", "6"], &[2, 4, 5]),
+            (&["say \"hi\""], &[5]),
+        ] {
+            assert_eq!(of(names).unwrap(), places, "{names:?}");
+        }
+        let error = of(&["price"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean \"price, EUR\"?"), "{error}");
+        assert!(error.contains("a name with a comma is quoted"), "{error}");
+        assert!(of(&["price", "EUR"]).is_err());
+        assert_eq!(
+            names_like_numbers(&header, &strings(&["2", "1", "lead", "0"])),
+            ["2 is taken as the name of column 4, not as the number of a column"]
+        );
+        assert_eq!(places_of(&Header::numbered(3), "column", &strings(&["2"])).unwrap(), [1]);
     }
 }

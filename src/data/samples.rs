@@ -1,7 +1,7 @@
 //! From a data set to rows that a backend takes, by what was fitted on the training rows.
 
 use super::encode::Encoding;
-use super::{Affine, Dataset, Features, ImageShape, Scaling, Targets};
+use super::{Affine, Dataset, Features, ImageShape, Scaling, TargetScaling, Targets};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub struct Samples {
     pub features: Arc<Features>,
     /// The scaling of the feature columns.
     pub affine: Affine,
-    /// (N) classes or (N, n_L) numbers; none where only predictions are wanted.
+    /// (N) classes or (N, n_L) numbers, which f32 holds; none where only predictions are wanted.
     pub targets: Option<Targets>,
     /// How much the loss of each row counts: (N), with a mean of 1, so that what the sum over a
     /// batch is divided by stays what it is. None where all rows count alike.
@@ -70,7 +70,7 @@ pub struct Preprocessing {
     /// The scaling of the feature columns, those that an encoding makes if there is one.
     pub features: Affine,
     /// The scaling of the targets; the identity for classes.
-    pub targets: Affine,
+    pub targets: TargetScaling,
     /// The names of the classes; none where the targets are something else.
     pub classes: Option<Vec<String>>,
     /// The shape of the images, where the data are folders of them.
@@ -88,10 +88,8 @@ impl Preprocessing {
     pub fn fit(training: &Dataset, scaling: Scaling) -> Self {
         let together = scaling == Scaling::Minmax && training.is_image();
         let targets = match training.targets() {
-            Targets::Numbers(m) if scaling != Scaling::None => {
-                Scaling::Standard.fit(&Features::F32(m.clone()), false)
-            }
-            _ => Affine::identity(training.outputs()),
+            Targets::Numbers(m) if scaling != Scaling::None => TargetScaling::fit(m),
+            _ => TargetScaling::identity(training.outputs()),
         };
         Preprocessing {
             encoding: None,
@@ -153,7 +151,7 @@ impl Preprocessing {
             (Targets::Numbers(m), None)
                 if m.cols() == self.targets.cols() && self.labels.is_none() =>
             {
-                Targets::Numbers(self.targets.apply(m))
+                Targets::Numbers(self.targets.apply(m).map_err(|e| e.at(data.name()))?)
             }
             (Targets::Labels { names, .. }, None) if Some(names) == self.labels.as_ref() => {
                 data.targets().clone()

@@ -126,21 +126,21 @@ fn robust(features: &Features) -> Affine {
 
 /// Count, mean and sum of squared deviations in one pass (Welford 1962).
 #[derive(Debug, Clone, Default)]
-struct Moments {
+pub(super) struct Moments {
     count: f64,
     mean: f64,
     squares: f64,
 }
 
 impl Moments {
-    fn add(&mut self, x: f64) {
+    pub(super) fn add(&mut self, x: f64) {
         self.count += 1.0;
         let deviation = x - self.mean;
         self.mean += deviation / self.count;
         self.squares += deviation * (x - self.mean);
     }
 
-    fn mean_and_deviation(&self) -> (f64, f64) {
+    pub(super) fn mean_and_deviation(&self) -> (f64, f64) {
         (self.mean, (self.squares / self.count.max(1.0)).sqrt())
     }
 }

@@ -102,7 +102,7 @@ impl Session {
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {
             Some(_) => vec![1.0; outputs],
-            None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
+            None => preprocessing.targets.units().0,
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
         self.unit = unit;

@@ -166,7 +166,7 @@ pub(super) fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
             columns.push(Some(values));
         }
     }
-    let header = Arc::new(Header { named: true, names });
+    let header = Arc::new(Header::of_names(names));
     Ok(Frame { header, columns, rows, lines: Lines::default() })
 }
 
