@@ -204,9 +204,8 @@ fn a_saved_model_predicts_the_same_and_its_weights_can_be_begun_with() {
     save_model(&model, &path).unwrap();
     let loaded = load_model(&path).unwrap();
     assert_eq!(loaded, model);
-    let predict = |model: &wgrad::Model| {
-        model.predict(data.features_shared(), cpu32(1).boxed()).unwrap()
-    };
+    let predict =
+        |model: &wgrad::Model| model.predict(data.features_shared(), cpu32(1).boxed()).unwrap();
     assert_eq!(predict(&loaded), predict(&model));
     assert_eq!(load_weights(&path, &spec.net).unwrap(), model.weights);
     let none = Net { inputs: 14, embeddings: vec![], ..spec.net.clone() };

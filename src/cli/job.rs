@@ -294,6 +294,13 @@ impl Job {
         column.unwrap_or_else(|| format!("target {}", output + 1))
     }
 
+    /// The name of a target in a sentence, or its number.
+    pub fn target_label(&self, output: usize) -> String {
+        let names = self.preprocessing.encoding.as_ref().filter(|e| e.header.named);
+        let name = names.and_then(|e| e.targets.get(output)).cloned();
+        name.unwrap_or_else(|| (output + 1).to_string())
+    }
+
     /// Encodes the rows of a table beyond the memory limit, where it is one.
     ///
     /// # Errors

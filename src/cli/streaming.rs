@@ -192,6 +192,10 @@ impl Streaming {
                 format!("row {}, {}", chunk.first + row + 1, job.target_name(output))
             })
             .map_err(|e| e.at(chunk.data.name()))?;
+            if let Targets::Numbers(m) = chunk.data.targets() {
+                let scaled = job.preprocessing.targets.apply(m, chunk.first);
+                scaled.map_err(|e| e.at(chunk.data.name()))?;
+            }
             let own = |part: Part| -> Vec<usize> {
                 let is_own = |row: &usize| self.census.parts.of(chunk.first + row) == part;
                 (0..chunk.data.rows()).filter(is_own).collect()

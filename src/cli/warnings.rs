@@ -72,9 +72,19 @@ pub(super) fn unseen_classes(
     })
 }
 
-/// Targets that f32 holds badly, and that aren't scaled before they become f32.
+/// Targets that f32 holds badly: those that are predicted in f64, and those that aren't scaled before
+/// they become f32.
 fn rounded(job: &Job) -> Option<String> {
     let Targets::Numbers(m) = job.training.targets() else { return None };
+    if let TargetScaling::Double(_) = job.preprocessing.targets {
+        let names: Vec<String> = (0..m.cols()).map(|k| job.target_label(k)).collect();
+        let (are, s) = if names.len() == 1 { ("is", "") } else { ("are", "s") };
+        return Some(format!(
+            "the target{s} {} {are} learnt and predicted in f64, as f32 can't tell such numbers apart or \
+             hold them: read the predictions as f64 too",
+            names.join(", ")
+        ));
+    }
     let is_unscaled = job.preprocessing.targets == TargetScaling::identity(m.cols());
     (is_unscaled && !is_exact_enough(m)).then(|| {
         "the targets aren't scaled and lose digits in f32: --scaling standard scales them, or give \

@@ -55,7 +55,7 @@ mod tests {
         let set = |change: f32, rows: &[usize]| {
             let features = Features::F32(Matrix::from_fn(4, 3, |r, c| (r * 3 + c) as f32));
             let targets =
-                Targets::Numbers(Matrix::from_fn(4, 1, |r, _| if r == 2 { change } else { 0.5 }));
+                Targets::from(Matrix::from_fn(4, 1, |r, _| if r == 2 { change } else { 0.5 }));
             let data = Dataset::new("set", features, targets).unwrap().select(rows);
             let weighted = data.clone().weighted(vec![1.0, 2.0, 1.0, 1.0]).unwrap();
             let of = |data| Preprocessing::none(data).samples(data).unwrap().fingerprint();

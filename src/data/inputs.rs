@@ -210,7 +210,7 @@ mod tests {
     fn plain(cols: usize) -> Preprocessing {
         let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
         let features = Features::F32(numbers(cols));
-        Preprocessing::none(&Dataset::new("set", features, Targets::Numbers(numbers(1))).unwrap())
+        Preprocessing::none(&Dataset::new("set", features, Targets::from(numbers(1))).unwrap())
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        let [InputChunk { features, kept, faults }] = &found[..] else { panic!("one chunk") };
+        let [InputChunk { features, kept, faults, .. }] = &found[..] else { panic!("one chunk") };
         assert_eq!((features.rows(), features.value(1, 1)), (2, 9.0));
         assert_eq!(*kept, [Arc::new(StringArray::from(vec!["1", "8"])) as ArrayRef]);
         let faults: Vec<String> = faults.iter().map(Error::brief).collect();

@@ -41,14 +41,14 @@ impl Predictions {
         }
     }
 
-    /// The probabilities, (rows, classes).
+    /// Predictions in f32, as probabilities always are.
     ///
     /// # Errors
-    /// When these are numbers in f64.
-    pub fn probabilities(&self) -> Result<&Matrix<f32>> {
+    /// When they are numbers in f64.
+    pub fn as_f32(&self) -> Result<&Matrix<f32>> {
         match self {
             Predictions::F32(m) => Ok(m),
-            Predictions::F64(_) => Err(Error::usage("numbers in the place of probabilities")),
+            Predictions::F64(_) => Err(Error::usage("these predictions are in f64")),
         }
     }
 

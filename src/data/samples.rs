@@ -151,7 +151,7 @@ impl Preprocessing {
             (Targets::Numbers(m), None)
                 if m.cols() == self.targets.cols() && self.labels.is_none() =>
             {
-                Targets::Numbers(self.targets.apply(m).map_err(|e| e.at(data.name()))?)
+                Targets::Numbers(self.targets.apply(m, 0).map_err(|e| e.at(data.name()))?)
             }
             (Targets::Labels { names, .. }, None) if Some(names) == self.labels.as_ref() => {
                 data.targets().clone()

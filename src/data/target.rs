@@ -298,6 +298,10 @@ fn check_varied(columns: Columns, k: usize, all: &[f64]) -> Result<()> {
             Error::data(format!("the targets {differ} are the same number in f64"))
                 .help("subtract a constant from the target; or say --task classification, if it is a class")
         }
+        _ if least.abs() >= 2f64.powi(53) => Error::data(format!(
+            "the target is {least} in every row as far as f64 tells, which is exact to 2⁵³"
+        ))
+        .help("say --task classification, if it is a class; or name another target with --target"),
         _ => Error::data(format!("the target is {least} in every row"))
             .help("there is nothing to learn: name another target with --target"),
     };

@@ -76,11 +76,11 @@ impl TargetScaling {
         }
     }
 
-    /// Scales targets, (rows, columns), to values that f32 holds.
+    /// Scales targets, (rows, columns), to values that f32 holds; `first` rows came before them.
     ///
     /// # Errors
     /// For a target that f32 can't hold when it is scaled, with its row.
-    pub fn apply(&self, targets: &Matrix<f64>) -> Result<Matrix<f64>> {
+    pub fn apply(&self, targets: &Matrix<f64>, first: usize) -> Result<Matrix<f64>> {
         let cols = targets.cols();
         let of = |r: usize, c: usize| {
             let x = targets.row(r)[c];
@@ -93,10 +93,10 @@ impl TargetScaling {
         match scaled.data().iter().position(|x| !x.is_finite()) {
             None => Ok(scaled),
             Some(i) => Err(Error::data(format!(
-                "the target {} overflows f32 after scaling",
+                "the target {:e} overflows f32 after scaling",
                 targets.data()[i]
             ))
-            .at(format!("row {}, target {}", i / cols + 1, i % cols + 1))
+            .at(format!("row {}, target {}", first + i / cols + 1, i % cols + 1))
             .help("correct it if it is a mistake; else scale the targets with --scaling standard, or give them in another unit")),
         }
     }
@@ -192,7 +192,7 @@ mod tests {
         let affine = Scaling::Standard.fit(&Features::F32(single.clone()), false);
         let scaling = TargetScaling::fit(&targets);
         assert_eq!(scaling, TargetScaling::Single(affine.clone()));
-        let scaled = scaling.apply(&targets).unwrap();
+        let scaled = scaling.apply(&targets, 0).unwrap();
         assert_eq!(scaled, affine.apply(&single).map(|&x| f64::from(x)));
         let text = serde_json::to_string(&scaling).unwrap();
         assert_eq!(text, serde_json::to_string(&affine).unwrap(), "as in files of before");
@@ -205,7 +205,7 @@ mod tests {
             let values: Vec<f64> = (0..50).map(|i| offset + unit * f64::from(i % 7)).collect();
             let scaling = TargetScaling::fit(&column(&values));
             assert!(matches!(scaling, TargetScaling::Double(_)), "{offset} {unit}");
-            let scaled = scaling.apply(&column(&values)).unwrap();
+            let scaled = scaling.apply(&column(&values), 0).unwrap();
             let n = values.len() as f64;
             let mean = scaled.data().iter().sum::<f64>() / n;
             let squares = scaled.data().iter().map(|x| x * x).sum::<f64>() / n;
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_target_that_overflows_when_scaled_is_named_with_its_row() {
         let scaling = TargetScaling::fit(&column(&[1.0, 2.0, 3.0]));
-        let error = scaling.apply(&column(&[1.0, 1e60])).unwrap_err().to_string();
-        assert!(error.contains("1e60 overflows f32") && error.contains("row 2"), "{error}");
+        let error = scaling.apply(&column(&[1.0, 1e60]), 10).unwrap_err().to_string();
+        assert!(error.contains("1e60 overflows f32") && error.contains("row 12"), "{error}");
     }
 }

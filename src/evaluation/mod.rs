@@ -60,10 +60,10 @@ impl Report {
     ) -> Result<Self> {
         Ok(match truth {
             Targets::Classes { labels, .. } => {
-                Report::Classes(ClassReport::new(predictions.probabilities()?, labels, weights)?)
+                Report::Classes(ClassReport::new(predictions.as_f32()?, labels, weights)?)
             }
             Targets::Labels { values, .. } => {
-                Report::Labels(LabelReport::new(predictions.probabilities()?, values, weights)?)
+                Report::Labels(LabelReport::new(predictions.as_f32()?, values, weights)?)
             }
             Targets::Numbers(targets) => Report::Numbers(match predictions {
                 Predictions::F32(m) => NumberReport::new(m, targets, weights)?,
