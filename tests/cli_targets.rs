@@ -30,7 +30,8 @@ fn refused(place: &Place, args: &str, texts: &[&str]) {
     }
 }
 
-const TRAIN: &str = "--device cpu --epochs 20 --json --out";
+/// Without hidden layers, and so without a linear model beside the net.
+const TRAIN: &str = "--layers none --device cpu --epochs 20 --json --out";
 
 #[test]
 fn targets_far_from_zero_and_beyond_f32_are_learnt_as_near_ones_are() {
@@ -63,7 +64,7 @@ fn targets_that_differ_too_little_or_are_too_large_are_refused_for_that() {
     place.write("huge.csv", table(40, |_, y| format!("{}", y * 1e155)));
     refused(&place, "train huge.csv", &["is too large", "another unit", "line 2"]);
     place.write("far.csv", table(40, |_, y| format!("{}", y + 1e9)));
-    let raw = place.ok("train far.csv --device cpu --epochs 1 --scaling none");
+    let raw = place.ok("train far.csv --layers none --device cpu --epochs 1 --scaling none");
     assert!(raw.stderr.contains("warning: the targets aren't scaled and lose digits in f32"));
     place.write("beyond.csv", table(40, |_, y| format!("{}", y * 1e60)));
     refused(&place, "train beyond.csv --scaling none", &["overflows f32", "--scaling standard"]);
@@ -100,7 +101,7 @@ fn rows_without_a_target_are_refused_or_left_out() {
     let both = "--validation gaps.csv --test gaps.csv --missing-target drop";
     let held = place.ok(&format!("train clean.csv {both} {TRAIN} held")).json();
     assert_eq!(held.last().unwrap()["valid"]["rmse"], held.last().unwrap()["test"]["rmse"]);
-    place.ok("train gaps.csv --folds 3 --missing-target drop --epochs 2 --device cpu --out folds");
+    place.ok("train gaps.csv --folds 3 --missing-target drop --layers none --epochs 2 --device cpu --out folds");
     assert_eq!(place.read("folds/out-of-fold.csv").lines().count(), 55);
     // All rows are predicted.
     assert_eq!(predictions(&place, "clean", "gaps.csv").len(), 60);
@@ -110,27 +111,27 @@ fn rows_without_a_target_are_refused_or_left_out() {
 fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
     let place = Place::new();
     let write =
-        |gap: &str| table(12_000, |i, y| if i % 1000 < 100 { gap.into() } else { y.to_string() });
+        |gap: &str| table(9_000, |i, y| if i % 1000 < 100 { gap.into() } else { y.to_string() });
     place.write("gaps.csv", write(""));
     let clean = write("-");
     let clean: Vec<&str> = clean.lines().filter(|line| !line.ends_with(",-")).collect();
     place.write("clean.csv", clean.join("\n") + "\n");
-    let limit = "--memory-limit 1M --device cpu --epochs 1 --out";
+    let limit = "--memory-limit 1M --layers none --device cpu --epochs 1 --out";
     refused(
         &place,
         "train gaps.csv --memory-limit 1M",
-        &["the target is missing in 1200 of 12000 rows (10.0%)", "--missing-target drop"],
+        &["the target is missing in 900 of 9000 rows (10.0%)", "--missing-target drop"],
     );
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {limit} drop"));
-    assert!(drop.stderr.contains("note: 1200 of 12000 rows (10.0%) are left out"));
+    assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are left out"));
     assert!(drop.stderr.contains("kept encoded on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
     assert_eq!(place.model("drop").weights, place.model("clean").weights);
     let other =
         format!("train clean.csv --validation gaps.csv --missing-target drop {limit} other");
-    assert!(place.ok(&other).stderr.contains("gaps.csv: 1200 of 12000 rows"));
+    assert!(place.ok(&other).stderr.contains("gaps.csv: 900 of 9000 rows"));
     let other = "train clean.csv --validation gaps.csv --memory-limit 1M";
-    refused(&place, other, &["the target is missing in 1200 of 12000 rows"]);
+    refused(&place, other, &["the target is missing in 900 of 9000 rows"]);
 }
 
 /// A table of classes x and y, and at its end rows of z, with a part, a time and a group for each.
@@ -149,13 +150,16 @@ fn a_class_that_training_lacks_is_warned_of() {
     place.write("late.csv", with_a_late_class());
     let said = "validation rows of the class \"z\", which no training row is of";
     for split in ["column:part", "time:when --validation 0.1"] {
-        let ran = place.ok(&format!("train late.csv --split {split} --device cpu --epochs 1"));
+        let ran = place
+            .ok(&format!("train late.csv --split {split} --layers none --device cpu --epochs 1"));
         assert!(ran.stderr.contains(&format!("warning: 10 {said}")), "{split}\n{}", ran.stderr);
     }
-    let folds = "train late.csv --split group:group --folds 3 --device cpu --epochs 1";
+    let folds =
+        "train late.csv --split group:group --folds 3 --layers none --device cpu --epochs 1";
     let ran = place.ok(folds);
     assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.stderr);
-    let ran = place.ok("train late.csv --ignore part,group,when --device cpu --epochs 1");
+    let ran =
+        place.ok("train late.csv --ignore part,group,when --layers none --device cpu --epochs 1");
     assert!(!ran.stderr.contains(said), "{}", ran.stderr);
     // The one of a file is refused, with what there is to do.
     let known = with_a_late_class();
@@ -166,7 +170,7 @@ fn a_class_that_training_lacks_is_warned_of() {
     }
     let single = format!("{}5,train,200,3,w\n", with_a_late_class());
     place.write("single.csv", single);
-    let ran = place.ok("train single.csv --device cpu --epochs 1");
+    let ran = place.ok("train single.csv --layers none --device cpu --epochs 1");
     assert!(ran.stderr.contains("warning: the class \"w\" has a single row"), "{}", ran.stderr);
 }
 
@@ -174,15 +178,15 @@ fn a_class_that_training_lacks_is_warned_of() {
 fn a_class_that_training_lacks_is_found_in_tables_beyond_the_memory_limit() {
     let place = Place::new();
     let row = |i: usize| {
-        let class = if i < 11_900 { ["x", "y"][i % 2] } else { "z" };
-        format!("{},{},{},{class}\n", i * 7 % 13, i % 5, if i < 11_000 { "train" } else { "val" })
+        let class = if i < 7_900 { ["x", "y"][i % 2] } else { "z" };
+        format!("{},{},{},{class}\n", i * 7 % 13, i % 5, if i < 7_000 { "train" } else { "val" })
     };
-    let rows = (0..12_000).map(row);
+    let rows = (0..8_000).map(row);
     place.write(
         "late.csv",
         std::iter::once("a,b,part,class\n".into()).chain(rows).collect::<String>(),
     );
-    let args = "train late.csv --split column:part --memory-limit 1M --device cpu --epochs 1";
+    let args = "train late.csv --split column:part --memory-limit 1M --layers none --device cpu --epochs 1";
     let ran = place.ok(args);
     let said = "warning: 100 validation rows of the class \"z\"";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
@@ -259,7 +263,7 @@ fn columns_with_commas_spaces_and_numbers_for_names_are_found() {
     }
     let said = "warning: columns 3 and 4 are both called \"dup\": the latter is taken as \"dup.1\"";
     assert!(target("1").1.contains(said));
-    place.ok("train names.csv --task regression --device cpu --epochs 1 --out run");
+    place.ok("train names.csv --task regression --layers none --device cpu --epochs 1 --out run");
     let keep = |names: &str| {
         let args = "predict run names.csv --device cpu --keep";
         let ran = ran(place.command(args).arg(names).output().unwrap());
