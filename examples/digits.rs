@@ -21,6 +21,6 @@ fn main() -> wgrad::Result<()> {
     let model = trainer.model()?;
     let backend = device::open(&device, None)?.backend;
     let predictions = model.predict(validation.features_shared(), backend)?;
-    println!("the first digit is a {}", model.class(predictions.row(0)));
+    println!("the first digit is a {}", model.class(predictions.as_f32()?.row(0)));
     Ok(())
 }

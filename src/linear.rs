@@ -122,7 +122,7 @@ mod tests {
             if c == 0 { r as f32 } else { (r * 7 % 31) as f32 }
         }));
         let plane = |r: usize| 3.0 * r as f32 - 20.0 * (r * 7 % 31) as f32 + 5.0;
-        let targets = Targets::Numbers(Matrix::from_fn(500, 1, |r, _| plane(r)));
+        let targets = Targets::from(Matrix::from_fn(500, 1, |r, _| plane(r)));
         let data = Dataset::new("plane", features, targets).unwrap();
         let spec = Spec::new(net(2, 1), Loss::SquaredError);
         let scaling = Preprocessing::fit(&data, Scaling::Standard);

@@ -66,8 +66,10 @@ pub struct TargetSummary {
     kind: Kind,
     /// The targets of a row.
     outputs: usize,
-    /// Σ w (t − mean t)² over rows and outputs, in the units of the targets.
+    /// Σ w (t − mean t)² over rows and outputs, in the unit of the sums.
     variation: f64,
+    /// The unit of the sums in those of the targets: see [`units`](crate::data::TargetScaling::units).
+    unit: f64,
 }
 
 /// What targets are.
@@ -83,31 +85,37 @@ impl TargetSummary {
     #[must_use]
     pub fn new(samples: &Samples, preprocessing: &Preprocessing, outputs: usize) -> Self {
         let weight = |row: usize| samples.weights.as_ref().map_or(1.0, |w| f64::from(w[row]));
+        let (_, largest) = preprocessing.targets.units();
         let variation = match &samples.targets {
             Some(Targets::Numbers(m)) => (0..m.cols())
                 .map(|c| {
-                    let unit = 1.0 / f64::from(preprocessing.targets.scale[c]);
-                    let column = || (0..m.rows()).map(|r| (weight(r), f64::from(m.row(r)[c])));
+                    let unit = preprocessing.targets.unit(c);
+                    let column = || (0..m.rows()).map(|r| (weight(r), m.row(r)[c]));
                     let total: f64 = column().map(|(w, _)| w).sum();
                     let mean = column().map(|(w, t)| w * t).sum::<f64>() / total;
-                    column().map(|(w, t)| w * ((t - mean) * unit).powi(2)).sum::<f64>()
+                    column().map(|(w, t)| w * ((t - mean) * unit / largest).powi(2)).sum::<f64>()
                 })
                 .sum(),
             _ => 0.0,
         };
-        Self::of_variation(variation, preprocessing, outputs)
+        Self::in_units(variation, preprocessing, outputs)
     }
 
     /// The summary of targets with this Σ w (t − mean t)² over rows and outputs, in their units; the
     /// weights have a mean of 1.
     #[must_use]
     pub fn of_variation(variation: f64, preprocessing: &Preprocessing, outputs: usize) -> Self {
+        let (_, unit) = preprocessing.targets.units();
+        Self::in_units(variation / unit / unit, preprocessing, outputs)
+    }
+
+    fn in_units(variation: f64, preprocessing: &Preprocessing, outputs: usize) -> Self {
         let kind = match (&preprocessing.classes, &preprocessing.labels) {
             (Some(_), _) => Kind::Classes,
             (None, Some(_)) => Kind::Labels,
             (None, None) => Kind::Numbers,
         };
-        TargetSummary { kind, outputs, variation }
+        TargetSummary { kind, outputs, variation, unit: preprocessing.targets.units().1 }
     }
 }
 
@@ -130,8 +138,8 @@ impl Metrics {
             Kind::Labels => Vec::new(),
             Kind::Numbers => {
                 let count = (rows * targets.outputs) as f64;
-                let mut values =
-                    vec![("rmse", (squares / count).sqrt()), ("mae", absolutes / count)];
+                let (rmse, mae) = ((squares / count).sqrt(), absolutes / count);
+                let mut values = vec![("rmse", rmse * targets.unit), ("mae", mae * targets.unit)];
                 // A target that doesn't vary has none.
                 if targets.variation > 0.0 {
                     values.push(("r2", 1.0 - squares / targets.variation));
@@ -200,11 +208,14 @@ mod tests {
 
     #[test]
     fn metrics_follow_from_the_sums() {
-        let targets = TargetSummary { kind: Kind::Numbers, outputs: 2, variation: 40.0 };
+        let targets = TargetSummary { kind: Kind::Numbers, outputs: 2, variation: 40.0, unit: 1.0 };
         let objective = Objective { loss: Loss::SquaredError, reduction: Reduction::Mean };
         let metrics = Metrics::from_sums([8.0, 0.0, 10.0, 6.0], 5, objective, &targets);
         assert_eq!(metrics.loss, 0.8);
         assert_eq!(metrics.values, [("rmse", 1.0), ("mae", 0.6), ("r2", 0.75)]);
+        let far = TargetSummary { unit: 1e60, ..targets };
+        let metrics = Metrics::from_sums([8.0, 0.0, 10.0, 6.0], 5, objective, &far);
+        assert_eq!(metrics.values, [("rmse", 1e60), ("mae", 0.6 * 1e60), ("r2", 0.75)]);
         let classes = TargetSummary { kind: Kind::Classes, ..targets };
         assert_eq!(
             Metrics::from_sums([8.0, 3.0, 0.0, 0.0], 4, objective, &classes).get("accuracy"),

@@ -1,7 +1,7 @@
 //! A trained net with its preprocessing, in memory and in a safetensors file.
 
 use crate::backend::Backend;
-use crate::data::{Affine, Dataset, Features, Preprocessing};
+use crate::data::{Affine, Dataset, Features, Predictions, Preprocessing};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::loss::{Link, Objective};
@@ -37,14 +37,10 @@ impl Model {
         &self,
         features: Arc<Features>,
         backend: Box<dyn Backend>,
-    ) -> Result<Matrix<f32>> {
-        let (rows, cols) = (features.rows(), self.predicted_columns());
-        let mut all = Vec::with_capacity(rows * cols);
-        self.predict_batches(features, backend, |_, batch| {
-            all.extend_from_slice(batch.data());
-            Ok(())
-        })?;
-        Matrix::new(rows, cols, all)
+    ) -> Result<Predictions> {
+        let mut all = Predictions::none(self.predicted_columns());
+        self.predict_batches(features, backend, |_, batch| all.append(batch))?;
+        Ok(all)
     }
 
     /// As [`Model::predict`], a batch at a time: calls `take` with (first row, predictions).
@@ -55,7 +51,7 @@ impl Model {
         &self,
         features: Arc<Features>,
         backend: Box<dyn Backend>,
-        mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>,
+        mut take: impl FnMut(usize, Predictions) -> Result<()>,
     ) -> Result<()> {
         let samples = self.preprocessing.features(features)?;
         let mut session = self.session(backend, samples.rows())?;
@@ -71,17 +67,13 @@ impl Model {
         &self,
         session: &mut Session,
         features: Arc<Features>,
-    ) -> Result<Matrix<f32>> {
+    ) -> Result<Predictions> {
         let samples = self.preprocessing.features(features)?;
-        let (rows, cols) = (samples.rows(), self.predicted_columns());
         let data = session.upload(samples, &self.preprocessing)?;
-        let mut all = Vec::with_capacity(rows * cols);
-        let done = session.outputs(&data, |_, outputs| {
-            all.extend_from_slice(self.predictions(outputs).data());
-            Ok(())
-        });
+        let mut all = Predictions::none(self.predicted_columns());
+        let done = session.outputs(&data, |_, outputs| all.append(self.predictions(outputs)));
         session.forget(&data);
-        done.and_then(|()| Matrix::new(rows, cols, all))
+        done.map(|()| all)
     }
 
     /// Loss and metrics on `data`.
@@ -121,22 +113,18 @@ impl Model {
         &self,
         session: &mut Session,
         data: &Dataset,
-    ) -> Result<(Metrics, Matrix<f32>)> {
+    ) -> Result<(Metrics, Predictions)> {
         let mean_weight = data.mean_weight()?;
         let samples = samples(self.objective.loss, &self.preprocessing, data, mean_weight)?;
-        let (rows, cols) = (samples.rows(), self.predicted_columns());
         let data = session.upload(samples, &self.preprocessing)?;
         let metrics = session.evaluate(&data);
-        let mut all = Vec::with_capacity(rows * cols);
+        let mut all = Predictions::none(self.predicted_columns());
         let done = metrics.and_then(|metrics| {
-            session.outputs(&data, |_, outputs| {
-                all.extend_from_slice(self.predictions(outputs).data());
-                Ok(())
-            })?;
+            session.outputs(&data, |_, outputs| all.append(self.predictions(outputs)))?;
             Ok(metrics)
         });
         session.forget(&data);
-        Ok((done?, Matrix::new(rows, cols, all)?))
+        Ok((done?, all))
     }
 
     /// The class that a row of predictions says, as a place in the class names.
@@ -166,7 +154,7 @@ impl Model {
         Ok(session)
     }
 
-    fn predictions(&self, outputs: Matrix<f32>) -> Matrix<f32> {
+    fn predictions(&self, outputs: Matrix<f32>) -> Predictions {
         predictions(outputs, self.objective, &self.preprocessing)
     }
 
@@ -189,7 +177,7 @@ impl Model {
         let loss = self.objective.loss;
         let fits = shift.len() == self.net.inputs
             && scale.len() == self.net.inputs
-            && targets.shift.len() == targets.scale.len()
+            && targets.is_sound()
             && targets.cols() == loss.targets(outputs)
             && loss.outputs(targets.cols()) == outputs
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
@@ -214,24 +202,16 @@ pub(crate) fn predictions(
     mut outputs: Matrix<f32>,
     objective: Objective,
     preprocessing: &Preprocessing,
-) -> Matrix<f32> {
-    let (rows, cols, classes) = (outputs.rows(), outputs.cols(), preprocessing.classes.as_ref());
-    let targets = &preprocessing.targets;
-    for row in outputs.data_mut().chunks_exact_mut(cols) {
-        objective.loss.link().apply(row);
-        if classes.is_none() && preprocessing.labels.is_none() {
-            let (values, deviations) = row.split_at_mut(targets.cols());
-            targets.undo(values);
-            // A deviation is scaled, but not shifted.
-            deviations.iter_mut().zip(&targets.scale).for_each(|(d, scale)| *d /= scale);
-        }
-    }
-    if cols == 1 && classes.is_some() {
+) -> Predictions {
+    let (rows, cols) = (outputs.rows(), outputs.cols());
+    outputs.data_mut().chunks_exact_mut(cols).for_each(|row| objective.loss.link().apply(row));
+    match (&preprocessing.classes, &preprocessing.labels) {
         // A single output says how likely the second class is.
-        return Matrix::from_fn(rows, 2, |r, c| {
+        (Some(_), _) if cols == 1 => Predictions::F32(Matrix::from_fn(rows, 2, |r, c| {
             let p = outputs.row(r)[0];
             if c == 1 { p } else { 1.0 - p }
-        });
+        })),
+        (None, None) => preprocessing.targets.undo(outputs),
+        _ => Predictions::F32(outputs),
     }
-    outputs
 }

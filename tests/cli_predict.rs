@@ -266,7 +266,7 @@ fn the_saved_model_predicts_what_the_trainer_does_bit_for_bit() {
         wgrad::checkpoint::save_model(&model, &place.path("model.safetensors")).unwrap();
         let printed = place.ok("predict model.safetensors plane.csv --device cpu").stdout;
         let mut expected = "y\n".to_string();
-        at_end.data().iter().for_each(|y| writeln!(expected, "{y:?}").unwrap());
+        at_end.as_f32().unwrap().data().iter().for_each(|y| writeln!(expected, "{y:?}").unwrap());
         assert_eq!(printed, expected, "{hidden} units, {plan}");
     }
 }

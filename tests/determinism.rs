@@ -280,7 +280,7 @@ fn batches_of_one_ragged_and_full_batches_descend_as_written_out() {
     let test = "batches_of_one_ragged_and_full_batches_descend_as_written_out";
     let data = random_data(Loss::SquaredError, 13, 1, 1, 6);
     let Targets::Numbers(targets) = data.targets() else { panic!("numbers") };
-    let t: Vec<f64> = targets.data().iter().map(|&t| t.into()).collect();
+    let t: Vec<f64> = targets.data().to_vec();
     let x: Vec<f64> = (0..13).map(|r| data.features().value(r, 0).into()).collect();
     let net = Net::new(1).layer(1, Activation::Identity).bias(Bias::None);
     // η and 1/B are f32 everywhere. An order or a divisor that is wrong is wrong by far more.

@@ -266,7 +266,7 @@ fn a_batch_is_passed_over_alike_wherever_it_was_looked_into() {
 #[test]
 fn weights_that_overflow_in_the_last_update_are_reported_and_are_no_model() {
     let clean = random_data(Loss::SquaredError, 10, 5, 1, 4);
-    let targets = Targets::Numbers(Matrix::from_fn(10, 1, |row, _| 1e4 + row as f32));
+    let targets = Targets::Numbers(Matrix::from_fn(10, 1, |row, _| 1e4 + row as f64));
     let data = Dataset::new("steep", clean.features().clone(), targets).unwrap();
     let net = Net::new(5).layer(12, Activation::Tanh).layer(1, Activation::Identity);
     let spec = Spec::new(net, Loss::SquaredError).optimizer(Optimizer::Sgd).epochs(1);

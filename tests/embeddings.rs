@@ -55,7 +55,7 @@ fn ten_steps_are_those_of_pytorch() {
             };
             let mut spec = Spec::new(net, Loss::SquaredError).optimizer(optimizer);
             (spec.lr, spec.weight_decay) = (lr, golden.decay);
-            let data = Dataset::new("golden", Features::F32(x), Targets::Numbers(t)).unwrap();
+            let data = Dataset::new("golden", Features::F32(x), Targets::from(t)).unwrap();
             device.check(&optimizer.to_string(), spec, &data, &case.golden);
         }
     }
@@ -73,7 +73,7 @@ fn data(rows: usize) -> Dataset {
         _ => random.normal() as f32,
     });
     let targets = Matrix::from_fn(rows, 2, |_, _| random.normal() as f32);
-    Dataset::new("indices", Features::F32(features), Targets::Numbers(targets)).unwrap()
+    Dataset::new("indices", Features::F32(features), Targets::from(targets)).unwrap()
 }
 
 fn spec() -> Spec {
@@ -330,9 +330,8 @@ fn a_saved_model_predicts_the_same_and_its_weights_can_be_begun_with() {
     save_model(&model, &path).unwrap();
     let loaded = load_model(&path).unwrap();
     assert_eq!(loaded, model);
-    let predict = |model: &wgrad::Model| {
-        model.predict(data.features_shared(), cpu32(1).boxed()).unwrap().into_data()
-    };
+    let predict =
+        |model: &wgrad::Model| model.predict(data.features_shared(), cpu32(1).boxed()).unwrap();
     assert_eq!(predict(&loaded), predict(&model));
     assert_eq!(load_weights(&path, &spec.net).unwrap(), model.weights);
     let none = Net { inputs: 14, embeddings: vec![], ..spec.net.clone() };

@@ -336,7 +336,7 @@ fn nets_give_the_outputs_losses_and_gradients_of_pytorch() {
             let samples = Samples {
                 features: Arc::new(Features::F32(matrix(&case.inputs))),
                 affine: Affine::identity(spec.net.inputs),
-                targets: Some(Targets::Numbers(matrix(&case.targets))),
+                targets: Some(Targets::from(matrix(&case.targets))),
                 weights: None,
             };
             let data = device.backend.start(&plan.program, &samples);

@@ -42,7 +42,7 @@ fn ten_steps_of_normalised_and_residual_nets_are_those_of_pytorch() {
             let net = net.norm(case.norm).residual(case.skip);
             let mut spec = Spec::new(net, Loss::SquaredError).optimizer(Optimizer::Sgd);
             spec.lr = golden.lr;
-            let data = Dataset::new("golden", Features::F32(x), Targets::Numbers(t)).unwrap();
+            let data = Dataset::new("golden", Features::F32(x), Targets::from(t)).unwrap();
             let what = format!("{:?}, depth {}, skip {}", case.norm, case.depth, case.skip);
             device.check(&what, spec, &data, &case.golden);
         }

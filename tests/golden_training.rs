@@ -61,7 +61,7 @@ impl LossCase {
             AnyTargets::Numbers(rows) if loss.is_for_labels() => {
                 Targets::Labels { values: matrix(rows), names: names() }
             }
-            AnyTargets::Numbers(rows) => Targets::Numbers(matrix(rows)),
+            AnyTargets::Numbers(rows) => Targets::from(matrix(rows)),
         };
         Dataset::new("golden", Features::F32(matrix(&self.inputs)), targets).unwrap()
     }
@@ -118,7 +118,7 @@ fn ten_steps_with_a_cycled_momentum_are_those_of_pytorch() {
     for device in devices("ten steps with a cycled momentum") {
         for case in &golden.cycles {
             let (x, t) = (matrix(&case.inputs), matrix(&case.targets));
-            let data = Dataset::new("golden", Features::F32(x), Targets::Numbers(t)).unwrap();
+            let data = Dataset::new("golden", Features::F32(x), Targets::from(t)).unwrap();
             let mut spec = spec(&case.golden, &data, Loss::SquaredError);
             spec.optimizer = case.optimizer.parse().unwrap();
             if case.optimizer == "rmsprop" {

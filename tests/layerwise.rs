@@ -166,7 +166,7 @@ fn lamb_and_muon_learn_a_linear_map() {
         let row: Vec<f32> = (0..6).map(|i| features.value(r, i)).collect();
         row[c] - 0.5 * row[c + 3]
     });
-    let data = Dataset::new("map", features, Targets::Numbers(targets)).unwrap();
+    let data = Dataset::new("map", features, Targets::from(targets)).unwrap();
     for (name, lr) in [("lamb", 0.02), ("muon", 0.05)] {
         let net = Net::new(6).layer(6, Activation::Identity).layer(3, Activation::Identity);
         let mut spec =

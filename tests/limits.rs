@@ -65,7 +65,7 @@ fn a_batch_of_more_rows_than_a_dispatch_has_workgroups_is_folded() {
     let rows = 66_000;
     let features =
         Features::F32(Matrix::from_fn(rows, 2, |r, c| ((r * 7 + c * 3) % 11) as f32 / 11.0));
-    let targets = Targets::Numbers(Matrix::from_fn(rows, 1, |r, _| (r % 5) as f32));
+    let targets = Targets::from(Matrix::from_fn(rows, 1, |r, _| (r % 5) as f32));
     let data = Dataset::new("many rows", features, targets).unwrap();
     let net = Net::new(2).layer(66, Activation::Tanh).layer(1, Activation::Identity);
     // Not Adam: where a gradient is nearly zero, it takes a full step by the sign of the rounding.

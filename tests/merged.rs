@@ -94,7 +94,7 @@ fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
         let labels = (0..rows).map(|_| random.random_range(0..outputs as u32)).collect();
         Targets::Classes { labels, names: (0..outputs).map(|c| c.to_string()).collect() }
     } else {
-        Targets::Numbers(Matrix::from_fn(rows, outputs, |_, _| random.normal() as f32))
+        Targets::from(Matrix::from_fn(rows, outputs, |_, _| random.normal() as f32))
     };
     (spec, Dataset::new("random", features, targets).unwrap())
 }

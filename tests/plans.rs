@@ -215,8 +215,7 @@ fn long_batches_give_the_same_weights_in_either_plan_with_any_number_of_threads(
         let mut random = Random::new(11, Stream::Check, cols as u64);
         let features = Matrix::from_fn(rows, cols, |_, _| random.random_range(-1.0..1.0));
         let targets = Matrix::from_fn(rows, 3, |_, _| random.random_range(-1.0..1.0));
-        let data =
-            Dataset::new("long", Features::F32(features), Targets::Numbers(targets)).unwrap();
+        let data = Dataset::new("long", Features::F32(features), Targets::from(targets)).unwrap();
         for activation in [Activation::Relu, Activation::Tanh] {
             let net = Net::new(cols).layer(units, activation).layer(3, Activation::Identity);
             let mut spec = Spec::new(net, Loss::SquaredError).optimizer(Optimizer::ALL[1]);
@@ -281,7 +280,7 @@ fn a_long_batch_on_the_gpu_keeps_the_parity_rule() {
     let mut random = Random::new(12, Stream::Check, 0);
     let features = Matrix::from_fn(9000, 6, |_, _| random.random_range(-1.0..1.0));
     let targets = Matrix::from_fn(9000, 3, |_, _| random.random_range(-1.0..1.0));
-    let data = Dataset::new("long", Features::F32(features), Targets::Numbers(targets)).unwrap();
+    let data = Dataset::new("long", Features::F32(features), Targets::from(targets)).unwrap();
     let net = Net::new(6)
         .layer(20, Activation::Tanh)
         .layer(33, Activation::Silu)

@@ -67,7 +67,7 @@ fn twenty_four_steps_of_every_schedule_are_those_of_pytorch() {
 fn plane() -> Dataset {
     let features = Matrix::from_fn(60, 2, |r, c| ((r * (3 + 4 * c)) % 11) as f32 / 11.0);
     let targets = Matrix::from_fn(60, 1, |r, _| features.row(r)[0] + ((r * 7) % 5) as f32 / 10.0);
-    Dataset::new("plane", Features::F32(features), Targets::Numbers(targets)).unwrap()
+    Dataset::new("plane", Features::F32(features), Targets::from(targets)).unwrap()
 }
 
 fn spec(schedule: &str, warmup: &str) -> Spec {

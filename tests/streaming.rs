@@ -16,7 +16,7 @@ fn plane(rows: usize) -> Dataset {
     let b = |r: usize| (r * 13 % 89) as f32 / 44.0 - 1.0;
     let features = Matrix::from_fn(rows, 2, |r, c| if c == 0 { a(r) } else { b(r) });
     let targets = Matrix::from_fn(rows, 1, |r, _| 30.0 * a(r) - 20.0 * b(r) + 10.0 * a(r) * b(r));
-    Dataset::new("plane", Features::F32(features), Targets::Numbers(targets)).unwrap()
+    Dataset::new("plane", Features::F32(features), Targets::from(targets)).unwrap()
 }
 
 fn stored(data: &Dataset) -> Arc<StoredSet> {

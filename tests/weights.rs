@@ -109,7 +109,7 @@ fn metrics_of_weighted_rows_are_those_of_repeated_rows() {
     let mut random = Random::new(8, Stream::Check, 1);
     let numbers = Matrix::from_fn(90, 3, |r, _| (random.normal() + r as f64 / 30.0) as f32);
     let numbers =
-        Dataset::new("numbers", features.features().clone(), Targets::Numbers(numbers)).unwrap();
+        Dataset::new("numbers", features.features().clone(), Targets::from(numbers)).unwrap();
     for (data, loss) in [(features, Loss::CrossEntropy), (numbers, Loss::SquaredError)] {
         let (weighted, repeated) =
             (data.clone().weighted(counts(90)).unwrap(), repeated(&data, &counts(90)));

@@ -48,8 +48,9 @@ impl RowShape {
                 let largest = labels.iter().max().map_or(0, |&label| label as usize + 1);
                 (labels.len(), TargetShape::Classes(largest))
             }
-            Some(Targets::Numbers(m) | Targets::Labels { values: m, .. }) => {
-                (m.rows(), TargetShape::Numbers(m.cols()))
+            Some(Targets::Numbers(m)) => (m.rows(), TargetShape::Numbers(m.cols())),
+            Some(Targets::Labels { values, .. }) => {
+                (values.rows(), TargetShape::Numbers(values.cols()))
             }
         };
         if of != rows {

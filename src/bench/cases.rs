@@ -103,5 +103,6 @@ pub fn relu_net(widths: &[usize]) -> Net {
 pub fn random_numbers(name: &str, rows: usize, inputs: usize, outputs: usize) -> Result<Dataset> {
     let mut random = Random::new(0, Stream::Data, 0);
     let mut numbers = |cols| Matrix::from_fn(rows, cols, |_, _| random.random_range(-1.0..1.0f32));
-    Dataset::new(name, Features::F32(numbers(inputs)), Targets::Numbers(numbers(outputs)))
+    let (features, targets) = (numbers(inputs), numbers(outputs));
+    Dataset::new(name, Features::F32(features), targets.into())
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 fn model() -> Model {
     let features = Features::F32(Matrix::from_fn(4, 2, |r, c| (r * 3 + c) as f32 / 7.0));
-    let targets = Targets::Numbers(Matrix::from_fn(4, 1, |r, _| r as f32));
+    let targets = Targets::Numbers(Matrix::from_fn(4, 1, |r, _| r as f64));
     let data = Dataset::new("set", features, targets).unwrap();
     let net = Net::new(2).layer(3, Activation::LeakyRelu(0.2)).layer(1, Activation::Identity);
     let spec = Spec::new(net.clone(), Loss::Huber(0.5));

@@ -1,10 +1,10 @@
 //! The arguments as they are given.
 
 use crate::config::{
-    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig, double,
-    whole,
+    ColumnNames, DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig,
+    TrainConfig, double, whole,
 };
-use crate::data::OnUnknown;
+use crate::data::{MissingTarget, OnUnknown};
 use crate::error::{Error, Result, unknown};
 use crate::predictions::Format;
 use clap::builder::BoolishValueParser;
@@ -144,8 +144,12 @@ pub(super) struct EvaluateArgs {
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// The target columns, by name or number from 1 on [default: as in training]
-    #[arg(long, env = "WGRAD_TARGET", value_name = "NAME[,NAME…]", value_delimiter = ',')]
-    pub target: Vec<String>,
+    #[arg(long, env = "WGRAD_TARGET", value_name = "NAME[,NAME…]")]
+    pub target: Vec<ColumnNames>,
+    /// What becomes of rows whose target is missing: error refuses them, drop leaves them out
+    /// [default: as in training]
+    #[arg(long, env = "WGRAD_MISSING_TARGET", value_name = "drop|error")]
+    pub missing_target: Option<MissingTarget>,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -178,11 +182,11 @@ pub(super) struct PredictArgs {
     /// alone [default: as the file's extension says, else csv]
     #[arg(long, value_name = "csv|tsv|jsonl|parquet|npy")]
     pub format: Option<Format>,
-    /// Columns of the data that are carried along as they stand, before the predictions; of
+    /// Columns of the data, by name or number, that are carried along as they stand, before the predictions; of
     /// folders of images the column file. Parquet and JSON lines have them as numbers or booleans where
     /// all their values are. A prediction of the same name becomes predicted_NAME
-    #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
-    pub keep: Vec<String>,
+    #[arg(long, value_name = "NAME[,NAME…]")]
+    pub keep: Vec<ColumnNames>,
     /// What becomes of a row that can't be read: stop with exit code 3, or pass over it, say so
     /// and count it
     #[arg(long, value_name = "stop|skip", default_value = "stop")]

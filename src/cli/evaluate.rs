@@ -7,7 +7,8 @@ use super::open::{Trained, open_device};
 use super::train::warn;
 use super::{count, print, print_json, say};
 use crate::choose::Work;
-use crate::data::{self, Measured, UnknownColumn};
+use crate::config::ColumnNames;
+use crate::data::{self, ColumnOptions, Measured, UnknownColumn};
 use crate::error::Result;
 use crate::evaluation::Report;
 use serde::Serialize;
@@ -35,7 +36,13 @@ struct Line<'a> {
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
-    let options = trained.data_options(&args.model, &args.target);
+    let trained_as = || trained.config().ok()??.data.missing_target;
+    let columns = ColumnOptions {
+        target: ColumnNames::join(&args.target),
+        missing_target: args.missing_target.or_else(trained_as).unwrap_or_default(),
+        ..ColumnOptions::default()
+    };
+    let options = trained.data_options(&args.model, columns);
     let Measured { data, is_test_part, unknown, warnings } =
         data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
     warn(&warnings);

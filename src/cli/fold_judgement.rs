@@ -3,13 +3,12 @@
 
 use super::job::Job;
 use super::judgement::{Baseline, ByName, Judgement};
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Predictions, Targets};
 use crate::error::Result;
 use crate::evaluation::{Report, Value};
 use crate::files::{AtomicFile, write_error};
-use crate::matrix::Matrix;
 use crate::predictions::{Columns, Format, Rows, Writer};
-use arrow_array::{ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{ArrayRef, Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 use std::path::Path;
@@ -34,7 +33,7 @@ pub(super) struct Folds {
     /// All rows, each as the net that didn't see it predicts it.
     pub whole: Report,
     /// These predictions: (rows, outputs).
-    predictions: Matrix<f32>,
+    predictions: Predictions,
     /// The fold in which each row was held out, from 1 on.
     fold: Vec<u32>,
 }
@@ -44,20 +43,23 @@ impl Folds {
     pub fn new(job: &Job, folds: &[Vec<usize>], parts: Vec<(Judgement, Dataset)>) -> Result<Self> {
         let (each, sets): (Vec<Judgement>, Vec<Dataset>) = parts.into_iter().unzip();
         let cols = each.first().map_or(0, |judged| judged.predictions.cols());
-        let mut whole = Matrix::from_fn(job.training.rows(), cols, |_, _| 0.0);
-        let mut fold = vec![0; whole.rows()];
-        let mut weights = sets.first().and_then(Dataset::weights).map(|_| vec![1.0; whole.rows()]);
+        let all = job.training.rows();
+        let mut whole = Predictions::none(cols);
+        // The place of each row in the predictions of all folds, one behind the other.
+        let (mut fold, mut places) = (vec![0; all], vec![0; all]);
+        let mut weights = sets.first().and_then(Dataset::weights).map(|_| vec![1.0; all]);
         for (i, ((rows, judged), set)) in folds.iter().zip(&each).zip(&sets).enumerate() {
-            for (place, (&row, predictions)) in
-                rows.iter().zip(judged.predictions.iter_rows()).enumerate()
-            {
-                whole.data_mut()[row * cols..(row + 1) * cols].copy_from_slice(predictions);
+            let first = whole.rows();
+            whole.append(judged.predictions.clone())?;
+            for (place, &row) in rows.iter().enumerate() {
+                places[row] = first + place;
                 fold[row] = i as u32 + 1;
                 if let (Some(all), Some(weights)) = (&mut weights, set.weights()) {
                     all[row] = weights[place];
                 }
             }
         }
+        let whole = whole.select(&places);
         let truth = job.preprocessing.truth(&job.training)?;
         let of_baseline = |name: &'static str| {
             let find = |j: &Judgement| {
@@ -103,7 +105,7 @@ impl Folds {
                 for i in 0..m.cols() {
                     names.push(named(i, m.cols()));
                     let truth = m.iter_rows().map(|row| row[i]);
-                    kept.push(Arc::new(Float32Array::from_iter_values(truth)));
+                    kept.push(Arc::new(Float64Array::from_iter_values(truth)));
                 }
             }
             Targets::Labels { values, names: labels } => {

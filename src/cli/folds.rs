@@ -34,6 +34,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     let rows = data.rows();
     let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
     if args.dry_run {
+        warn(&warnings(&job));
         say(format_args!("{k} folds, and then a net on all rows:"));
         return plan_ahead::show(&job, args.json);
     }
@@ -74,13 +75,16 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     drop(opened.backend);
 
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
+    let mut said: Vec<String> = Vec::new();
     for (i, held_out) in folds.iter().enumerate() {
         let mut fold = source.job(&splitting::parts_of(rows, held_out))?;
         fold.config.run.fold = Some(i + 1);
         let found = warnings(&fold);
-        if i == 0 {
-            warn(&found);
-        }
+        // What holds for all folds is said once; what for one alone, such as a class without training
+        // rows, is said of it.
+        let new: Vec<String> = found.iter().filter(|w| !said.contains(*w)).cloned().collect();
+        warn(&new);
+        said.extend(new);
         let path = directory.fold(i + 1);
         let place = RunDirectory::create(Some(&path), "", false)?;
         let config = fold.config_text(&info)?;

@@ -11,11 +11,11 @@ use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::choose::Work;
-use crate::config::{TrainConfig, Validation};
+use crate::config::{ColumnNames, TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Affine, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role,
-    Scaling, StoredSet, Targets, TrainTest, UnknownCategories, is_generated,
+    self, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role, Scaling,
+    StoredSet, Table, TargetScaling, Targets, TrainTest, UnknownCategories, is_generated,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -89,9 +89,11 @@ impl Source {
         options.columns.reserved.extend(key.map(str::to_string));
         if let Some(table) = streaming::open(&mut config, &source, &options)? {
             let (data, streaming) = (table.sample(), Some(Arc::new(table)));
+            say_notes(&data);
             return Ok(Source { config, data, test: None, options, streaming });
         }
         let TrainTest { train, test } = data::open(&source, &options)?;
+        say_notes(&train);
         Ok(Source { config, data: Arc::new(train), test, options, streaming: None })
     }
 
@@ -124,7 +126,7 @@ impl Source {
         });
         if objective.loss.needs_raw_targets() {
             // Counts must stay counts, and shares shares.
-            preprocessing.targets = Affine::identity(training.outputs());
+            preprocessing.targets = TargetScaling::identity(training.outputs());
         }
         let own = |rows: &[usize]| match rows {
             [] => Ok(None),
@@ -204,12 +206,15 @@ impl Source {
         });
         let counted = self.streaming.as_ref().map(|table| table.categories().clone());
         let options = &config.data;
+        let names = |names: &Option<Vec<ColumnNames>>| {
+            ColumnNames::join(names.as_deref().unwrap_or_default())
+        };
         Fitting {
             scaling,
-            log: options.log.clone().unwrap_or_default(),
-            one_hot: options.one_hot.clone().unwrap_or_default(),
-            embed: options.embed.clone().unwrap_or_default(),
-            hash: options.hash.clone().unwrap_or_default(),
+            log: names(&options.log),
+            one_hot: names(&options.one_hot),
+            embed: names(&options.embed),
+            hash: names(&options.hash),
             embedding_dims: options.embedding_dims,
             counted: counted.unwrap_or_default(),
         }
@@ -302,6 +307,13 @@ impl Job {
         column.unwrap_or_else(|| format!("target {}", output + 1))
     }
 
+    /// The name of a target in a sentence, or its number.
+    pub fn target_label(&self, output: usize) -> String {
+        let names = self.preprocessing.encoding.as_ref().filter(|e| e.header.named);
+        let name = names.and_then(|e| e.targets.get(output)).cloned();
+        name.unwrap_or_else(|| (output + 1).to_string())
+    }
+
     /// Encodes the rows of a table beyond the memory limit, where it is one.
     ///
     /// # Errors
@@ -368,6 +380,12 @@ impl Job {
         config.device.device = Some(device);
         config
     }
+}
+
+/// Says what is good to know of how a table is understood.
+fn say_notes(data: &Data) {
+    let notes = data.table().map_or(&[][..], Table::notes);
+    notes.iter().for_each(|note| say(format_args!("note: {note}")));
 }
 
 /// A row of the data for a message: its line, or its number.

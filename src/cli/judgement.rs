@@ -4,11 +4,10 @@ use super::job::Job;
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 use crate::checkpoint::{Provenance, load_model, save_model_with};
-use crate::data::{Dataset, Preprocessing, StoredSet, Targets};
+use crate::data::{Dataset, Predictions, Preprocessing, StoredSet, Targets};
 use crate::error::Result;
 use crate::evaluation::{Constant, Report, Value};
 use crate::linear;
-use crate::matrix::Matrix;
 use crate::model::Model;
 use crate::session::Session;
 use crate::train::{Predicted, Trainer};
@@ -112,15 +111,15 @@ impl Baselines {
     }
 
     /// What the linear model says of `data`.
-    fn linear(&mut self, data: &Dataset) -> Result<Option<Matrix<f32>>> {
+    fn linear(&mut self, data: &Dataset) -> Result<Option<Predictions>> {
         let Some(Linear { model, session }) = &mut self.linear else { return Ok(None) };
         model.predict_in(session, data.features_shared()).map(Some)
     }
 
     /// The metrics of each by name, the linear model's by its predictions.
-    fn judge(&self, held: &HeldOut, linear: Option<&Matrix<f32>>) -> Result<Vec<Baseline>> {
+    fn judge(&self, held: &HeldOut, linear: Option<&Predictions>) -> Result<Vec<Baseline>> {
         let mut all = Vec::new();
-        let mut add = |name: &'static str, predictions: &Matrix<f32>| -> Result<()> {
+        let mut add = |name: &'static str, predictions: &Predictions| -> Result<()> {
             let report = Report::new(predictions, held.truth, held.weights)?;
             all.push(Baseline { name, values: report.values() });
             Ok(())
@@ -155,7 +154,7 @@ pub(super) struct Judgement {
     pub report: Report,
     pub baselines: Vec<Baseline>,
     /// (rows, classes), (rows, labels) or (rows, outputs).
-    pub predictions: Matrix<f32>,
+    pub predictions: Predictions,
 }
 
 impl Judgement {
@@ -163,7 +162,7 @@ impl Judgement {
     pub fn new(
         data: &Dataset,
         loss: f64,
-        predictions: Matrix<f32>,
+        predictions: Predictions,
         preprocessing: &Preprocessing,
         baselines: &mut Baselines,
     ) -> Result<Self> {
@@ -181,26 +180,23 @@ impl Judgement {
         trainer: &mut Trainer,
         baselines: &mut Baselines,
     ) -> Result<Self> {
-        let mut linear = Vec::new();
+        let mut linear: Option<Predictions> = None;
         let all = trainer.predict_stored(set, |data| {
             if let Some(predictions) = baselines.linear(data)? {
-                linear.extend_from_slice(predictions.data());
+                linear.get_or_insert(Predictions::none(0)).append(predictions)?;
             }
             Ok(())
         })?;
         let Predicted { predictions: net, truth, weights } = &all;
         let held = HeldOut { truth, weights: weights.as_deref() };
-        let linear =
-            baselines.linear.is_some().then(|| Matrix::new(net.rows(), net.cols(), linear));
-        let linear = linear.transpose()?;
         Self::of(&held, loss, net.clone(), linear, baselines).map_err(|e| e.at(set.name()))
     }
 
     fn of(
         held: &HeldOut,
         loss: f64,
-        predictions: Matrix<f32>,
-        linear: Option<Matrix<f32>>,
+        predictions: Predictions,
+        linear: Option<Predictions>,
         baselines: &Baselines,
     ) -> Result<Self> {
         let report = Report::new(&predictions, held.truth, held.weights)?;

@@ -105,10 +105,10 @@ impl Trained {
     }
 
     /// How data for the model are opened.
-    pub fn data_options(&self, args: &ModelArgs, target: &[String]) -> DataOptions {
+    pub fn data_options(&self, args: &ModelArgs, columns: ColumnOptions) -> DataOptions {
         DataOptions {
             data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),
-            columns: ColumnOptions { target: target.to_vec(), ..ColumnOptions::default() },
+            columns,
             seed: args.seed.unwrap_or(0),
             text: args.text.options(),
             unknown: args.unknown,

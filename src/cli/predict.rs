@@ -5,7 +5,8 @@ use super::open::{Trained, open_device};
 use super::train::warn;
 use super::{count, printed, say};
 use crate::choose;
-use crate::data::{self, Features, InputChunk, Keep, UnknownCategories};
+use crate::config::ColumnNames;
+use crate::data::{self, ColumnOptions, Features, InputChunk, Keep, UnknownCategories};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, write_error};
 use crate::predictions::{Columns, Format, Rows, Writer};
@@ -23,18 +24,12 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     if let Some(path) = &args.output {
         refuse_own_data(path, &args.model.data)?;
     }
-    let mut keep: Vec<String> = Vec::new();
-    for name in &args.keep {
-        if !keep.contains(name) {
-            keep.push(name.clone());
-        }
-    }
-    let options = trained.data_options(&args.model, &[]);
+    let keep = ColumnNames::join(&args.keep);
+    let options = trained.data_options(&args.model, ColumnOptions::default());
     let mut work = Work {
         args,
         trained: &trained,
         format,
-        keep: &keep,
         state: None,
         skipped: 0,
         unknown: UnknownCategories::default(),
@@ -98,7 +93,6 @@ struct Work<'a> {
     args: &'a PredictArgs,
     trained: &'a Trained,
     format: Format,
-    keep: &'a [String],
     /// What begins with the first chunk, when the data turned out to be readable.
     state: Option<State>,
     skipped: usize,
@@ -138,7 +132,7 @@ impl Work<'_> {
                 let session = model.session(backend, usize::MAX)?;
                 let output = Output::create(self.args.output.as_deref())?;
                 let outputs = model.predicted_columns();
-                let columns = Columns::new(&model.preprocessing, outputs, self.keep);
+                let columns = Columns::new(&model.preprocessing, outputs, &chunk.kept_names);
                 let writer = Writer::new(output, self.format, columns, &chunk.kept);
                 let writer = written(self.args, writer)?;
                 none.insert(State { session, writer, rows: 0 })

@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::augment::Augment;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig};
-use crate::data::{Colour, Dataset, ImageShape, Targets};
+use crate::data::{Colour, Dataset, ImageShape, Predictions, Targets};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::evaluation::Report;
@@ -267,7 +267,7 @@ fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
         Targets::Numbers(_) => Matrix::from_fn(rows, loss.outputs(outputs), |_, _| 1.0),
         _ => Matrix::from_fn(rows, outputs, |_, _| 1.0 / outputs as f32),
     };
-    let report = Report::new(&predictions, data.targets(), data.weights());
+    let report = Report::new(&Predictions::F32(predictions), data.targets(), data.weights());
     // What is wrong with the rows themselves is said where they are measured.
     report.map_or(true, |report| report.values().iter().any(|(name, _)| *name == metric))
 }

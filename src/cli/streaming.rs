@@ -3,6 +3,7 @@
 
 use super::job::Job;
 use super::splitting::{self, VALIDATION};
+use super::warnings::unseen_classes;
 use super::{count, say};
 use crate::config::{TrainConfig, Validation};
 use crate::data::split::{Part, Parts, Split};
@@ -35,6 +36,8 @@ pub(super) struct Stored {
     pub validation: Option<Arc<StoredSet>>,
     pub test: Option<Arc<StoredSet>>,
     pub limit: u64,
+    /// What to doubt of all rows.
+    pub warnings: Vec<String>,
 }
 
 /// Says of data other than a table that all of them are held.
@@ -186,25 +189,34 @@ impl Streaming {
     pub fn store(&self, job: &Job) -> Result<Stored> {
         let mut training = StoredWriter::create()?;
         let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
+        let mut class_rows = [(); 3].map(|()| vec![0; job.training.outputs()]);
         self.table.pass(&job.preprocessing, |chunk| {
             check_targets(job.spec.objective.loss, chunk.data.targets(), |row, output| {
                 format!("row {}, {}", chunk.first + row + 1, job.target_name(output))
             })
             .map_err(|e| e.at(chunk.data.name()))?;
+            if let Targets::Numbers(m) = chunk.data.targets() {
+                let scaled = job.preprocessing.targets.apply(m, chunk.first);
+                scaled.map_err(|e| e.at(chunk.data.name()))?;
+            }
             let own = |part: Part| -> Vec<usize> {
                 let is_own = |row: &usize| self.census.parts.of(chunk.first + row) == part;
                 (0..chunk.data.rows()).filter(is_own).collect()
             };
-            for (part, writer) in [
+            let writers = [
                 (Part::Training, &mut training),
                 (Part::Validation, &mut validation),
                 (Part::Test, &mut test),
-            ] {
+            ];
+            for ((part, writer), class_rows) in writers.into_iter().zip(&mut class_rows) {
                 let rows = own(part);
                 if rows.is_empty() {
                     continue;
                 }
                 let chosen = chunk.data.select(&rows);
+                if let Targets::Classes { labels, .. } = chosen.targets() {
+                    labels.iter().for_each(|&label| class_rows[label as usize] += 1);
+                }
                 writer.append(&match &job.class_weights {
                     Some(weights) if part == Part::Training => chosen.class_weighted(weights)?,
                     _ => chosen,
@@ -222,6 +234,10 @@ impl Streaming {
         let test = held_out(test, "the test rows")?;
         let [validation, test] = [(validation, &job.other_validation), (test, &job.other_test)]
             .map(|(own, other)| own.or_else(|| other.clone()));
-        Ok(Stored { training: Arc::new(training), validation, test, limit: self.limit })
+        let [trained, held @ ..] = &class_rows;
+        let warnings = held.iter().zip(["validation", "test"]);
+        let warnings = warnings.filter_map(|(held, part)| unseen_classes(trained, held, job, part));
+        let (training, warnings) = (Arc::new(training), warnings.collect());
+        Ok(Stored { training, validation, test, limit: self.limit, warnings })
     }
 }

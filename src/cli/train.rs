@@ -40,7 +40,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
         return folds::train(args, Source::open(options)?, k);
     }
     let mut job = Job::new(options)?;
-    let warnings = warnings(&job);
+    let mut warnings = warnings(&job);
     if args.dry_run {
         warn(&warnings);
         return plan_ahead::show(&job, args.json);
@@ -48,6 +48,10 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     announce(args, &job);
     warn(&warnings);
     job.store()?;
+    if let Some(stored) = &job.stored {
+        warn(&stored.warnings);
+        warnings.extend(stored.warnings.iter().cloned());
+    }
     let opened = open::open_for(&job)?;
     job.spec.mixed = job.spec.mixed.chosen(opened.multiplier);
     let device = opened.backend.info().clone();

@@ -1,9 +1,11 @@
 //! What a person should know before believing the metrics of a run.
 
+use super::count;
 use super::job::Job;
 use crate::data::split::Parts;
 use crate::data::{
-    Data, Dataset, Preprocessing, Role, Table, Targets, UnknownCategories, UnknownColumn, Values,
+    Data, Dataset, Preprocessing, Role, Table, TargetScaling, Targets, UnknownCategories,
+    UnknownColumn, Values, is_exact_enough,
 };
 use crate::error::Result;
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
@@ -54,8 +56,15 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
         )
     });
     let read = job.data.table().map_or(&[][..], Table::warnings).iter().cloned();
+    let unseen = held_out.iter().filter_map(|(name, data)| {
+        // Of a sample the rows are counted where all of them are encoded.
+        let data = data.as_ref().filter(|_| job.streaming.is_none())?;
+        unseen_classes(&class_rows(&job.training)?, &class_rows(data)?, job, name)
+    });
     read.chain(twins)
         .chain(columns)
+        .chain(unseen)
+        .chain(rounded(job))
         .chain(balance(job))
         .chain(categories(job))
         .chain(without_effect(job))
@@ -76,6 +85,62 @@ fn categories(job: &Job) -> Vec<String> {
         all.extend(said.map(|column| format!("the {part} data: {column}")));
     }
     all
+}
+
+/// How many rows each class has, where the targets are classes.
+fn class_rows(data: &Dataset) -> Option<Vec<usize>> {
+    let Targets::Classes { labels, names } = data.targets() else { return None };
+    let mut rows = vec![0; names.len()];
+    labels.iter().for_each(|&label| rows[label as usize] += 1);
+    Some(rows)
+}
+
+/// Classes that have rows in a held-out part of that name, and none to train on; both counts by class.
+pub(super) fn unseen_classes(
+    training: &[usize],
+    held_out: &[usize],
+    job: &Job,
+    part: &str,
+) -> Option<String> {
+    const NAMED: usize = 5;
+    let names = job.training.class_names()?;
+    let counts = training.iter().zip(held_out).zip(names);
+    let unseen: Vec<_> =
+        counts.filter(|((trained, held), _)| **trained == 0 && **held > 0).collect();
+    let rows: usize = unseen.iter().map(|((_, held), _)| **held).sum();
+    let named: Vec<String> =
+        unseen.iter().take(NAMED).map(|(_, name)| format!("{name:?}")).collect();
+    let more = if unseen.len() > NAMED { ", …" } else { "" };
+    let of = if unseen.len() == 1 { "the class" } else { "the classes" };
+    (!unseen.is_empty()).then(|| {
+        format!(
+            "{} of {of} {}{more}, which no training row is of: the net can't predict what it never saw, so \
+             that they all count as wrong; split otherwise, or leave these rows out",
+            count(rows, &format!("{part} row")),
+            named.join(", ")
+        )
+    })
+}
+
+/// Targets that f32 holds badly: those that are predicted in f64, and those that aren't scaled before
+/// they become f32.
+fn rounded(job: &Job) -> Option<String> {
+    let Targets::Numbers(m) = job.training.targets() else { return None };
+    if let TargetScaling::Double(_) = job.preprocessing.targets {
+        let names: Vec<String> = (0..m.cols()).map(|k| job.target_label(k)).collect();
+        let (are, s) = if names.len() == 1 { ("is", "") } else { ("are", "s") };
+        return Some(format!(
+            "the target{s} {} {are} learnt and predicted in f64, as f32 can't tell such numbers apart or \
+             hold them: read the predictions as f64 too",
+            names.join(", ")
+        ));
+    }
+    let is_unscaled = job.preprocessing.targets == TargetScaling::identity(m.cols());
+    (is_unscaled && !is_exact_enough(m)).then(|| {
+        "the targets aren't scaled and lose digits in f32: --scaling standard scales them, or give \
+         them in another unit or less a constant"
+            .into()
+    })
 }
 
 /// Options that change nothing, each with the reason.
@@ -147,9 +212,8 @@ fn telling_columns(data: &Data) -> Vec<String> {
         Targets::Classes { labels, .. } => {
             tells_class(column, &rows.iter().map(|&r| labels[r]).collect::<Vec<_>>())
         }
-        Targets::Numbers(m) => (0..m.cols()).any(|c| {
-            tells_number(column, &rows.iter().map(|&r| m.row(r)[c].into()).collect::<Vec<_>>())
-        }),
+        Targets::Numbers(m) => (0..m.cols())
+            .any(|c| tells_number(column, &rows.iter().map(|&r| m.row(r)[c]).collect::<Vec<_>>())),
         Targets::Labels { .. } => false,
     };
     match data {

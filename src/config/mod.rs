@@ -9,7 +9,7 @@ mod values;
 pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use text::TextConfig;
-pub use values::{HiddenLayers, Preset, Validation};
+pub use values::{ColumnNames, HiddenLayers, Preset, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -46,7 +46,9 @@ impl DataConfig {
     /// How the data are opened, but for what is said of their text.
     #[must_use]
     pub fn options(&self) -> DataOptions {
-        let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
+        let names = |names: &Option<Vec<ColumnNames>>| {
+            ColumnNames::join(names.as_deref().unwrap_or_default())
+        };
         DataOptions {
             data_dir: self.data_dir.clone(),
             columns: ColumnOptions {
@@ -60,6 +62,7 @@ impl DataConfig {
                 numeric: names(&self.numeric),
                 sample_weight: self.sample_weight.clone(),
                 reserved: Vec::new(),
+                missing_target: self.missing_target.unwrap_or_default(),
             },
             task: self.task.unwrap_or_default(),
             image: ImageOptions { size: self.image_size, colour: self.image_colour },
@@ -84,7 +87,7 @@ macro_rules! first_given {
 first_given! {
     DataConfig {
         data, data_dir, target, columns, ignore, categorical, numeric, log, one_hot, hash, embed,
-        embedding_dims, class_weight, sample_weight, task, scaling, image_size, image_colour, seed
+        embedding_dims, class_weight, sample_weight, task, missing_target, scaling, image_size, image_colour, seed
     }
     TextConfig { decimal, thousands, separator, header, missing, date_format }
     NetConfig {
@@ -376,6 +379,6 @@ mod tests {
     fn numbers_and_texts_stand_for_each_other_where_both_make_sense() {
         let config = TrainConfig::from_toml("validation = \"0.25\"\ntarget = \"a,b\"").unwrap();
         assert_eq!(config.run.validation, Some(Validation::Fraction(0.25)));
-        assert_eq!(config.data.target, Some(vec!["a".into(), "b".into()]));
+        assert_eq!(config.data.target, Some(vec!["a,b".parse().unwrap()]));
     }
 }

@@ -1,11 +1,11 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
 use super::numbers::{number, seed, whole};
-use super::values::{ByteSize, HiddenLayers, Preset, Validation, names, text};
+use super::values::{ByteSize, ColumnNames, HiddenLayers, Preset, Validation, names, text};
 use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
-use crate::data::{ClassWeight, Colour, ImageSize, Scaling, Task};
+use crate::data::{ClassWeight, Colour, ImageSize, MissingTarget, Scaling, Task};
 use crate::init::Init;
 use crate::loss::Objective;
 use crate::observe::{Every, TimeSpan};
@@ -34,52 +34,53 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
 
-    /// The target columns of a table, by name or number from 1 on [default: the last column]
-    #[arg(long, env = "WGRAD_TARGET", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    /// The target columns of a table, by name or number from 1 on; in this list and the others a name
+    /// with a comma is quoted, as in '"a, b",c' [default: the last column]
+    #[arg(long, env = "WGRAD_TARGET", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Vec<String>>,
+    pub target: Option<Vec<ColumnNames>>,
 
     /// The only columns to learn from, by name or number [default: all but the target]
-    #[arg(long, env = "WGRAD_COLUMNS", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_COLUMNS", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Vec<String>>,
+    pub columns: Option<Vec<ColumnNames>>,
 
     /// Columns that are left out
-    #[arg(long, env = "WGRAD_IGNORE", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_IGNORE", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub ignore: Option<Vec<String>>,
+    pub ignore: Option<Vec<ColumnNames>>,
 
     /// Columns of categories, whatever they look like
-    #[arg(long, env = "WGRAD_CATEGORICAL", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_CATEGORICAL", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub categorical: Option<Vec<String>>,
+    pub categorical: Option<Vec<ColumnNames>>,
 
     /// Columns of numbers, whatever they look like
-    #[arg(long, env = "WGRAD_NUMERIC", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_NUMERIC", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub numeric: Option<Vec<String>>,
+    pub numeric: Option<Vec<ColumnNames>>,
 
     /// Columns with long tails, whose logarithms are taken: sign(x) · ln(1 + |x|)
-    #[arg(long, env = "WGRAD_LOG", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_LOG", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub log: Option<Vec<String>>,
+    pub log: Option<Vec<ColumnNames>>,
 
     /// Columns of categories that become an input for each category; with up to 100 categories (rare
     /// ones, which share an input, not counted) columns do anyway
-    #[arg(long, env = "WGRAD_ONE_HOT", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_ONE_HOT", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub one_hot: Option<Vec<String>>,
+    pub one_hot: Option<Vec<ColumnNames>>,
 
     /// Columns of categories that are hashed into 128 shared inputs, two for each category
-    #[arg(long, env = "WGRAD_HASH", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_HASH", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub hash: Option<Vec<String>>,
+    pub hash: Option<Vec<ColumnNames>>,
 
     /// Columns of categories that the net embeds: each category becomes a vector that is learnt; with
     /// more than 100 categories columns are anyway
-    #[arg(long, env = "WGRAD_EMBED", value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_EMBED", value_name = "NAME[,NAME…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub embed: Option<Vec<String>>,
+    pub embed: Option<Vec<ColumnNames>>,
 
     /// The dimensions of each embedding; 0: more than 100 categories are hashed into shared inputs, and
     /// not embedded [default: 1.6 · categories^0.56, at most 50]
@@ -103,6 +104,12 @@ pub struct DataConfig {
     #[arg(long, env = "WGRAD_TASK")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+
+    /// What becomes of rows whose target is missing: error refuses them, drop leaves them out of
+    /// training, validation and test [default: error]
+    #[arg(long, env = "WGRAD_MISSING_TARGET", value_name = "drop|error")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_target: Option<MissingTarget>,
 
     /// standard, minmax, robust, quantile (to normal) or none [default: quantile for tables with
     /// 2,000 training rows or more, minmax for images, none for generated sets, else standard]

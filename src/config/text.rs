@@ -1,6 +1,6 @@
 //! The options of how a delimited text is written.
 
-use super::values::{names, text};
+use super::values::{ColumnNames, names, text};
 use crate::data::{DateFormat, Decimal, Grouping, HasHeader, Separator, TextOptions};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -33,9 +33,9 @@ pub struct TextConfig {
 
     /// Texts or numbers that stand for a missing value, beside empty cells, NA, NaN, NULL, None, - and
     /// other usual marks
-    #[arg(long, env = "WGRAD_MISSING", value_name = "TEXT[,TEXT…]", value_delimiter = ',')]
+    #[arg(long, env = "WGRAD_MISSING", value_name = "TEXT[,TEXT…]")]
     #[serde(with = "names", default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<Vec<String>>,
+    pub missing: Option<Vec<ColumnNames>>,
 
     /// Format of dates, as in DD/MM/YYYY or %d/%m/%Y [default: the one that all dates of a column
     /// have]
@@ -53,7 +53,7 @@ impl TextConfig {
             thousands: self.thousands,
             separator: self.separator,
             header: self.header.map(|header| header == HasHeader::Yes),
-            missing: self.missing.clone().unwrap_or_default(),
+            missing: ColumnNames::join(self.missing.as_deref().unwrap_or_default()),
             date_format: self.date_format.clone(),
         }
     }

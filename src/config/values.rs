@@ -221,8 +221,65 @@ pub(super) mod text {
     }
 }
 
-/// A list of names, or one text in which commas separate them.
+/// Names of columns, separated by commas. A name with a comma stands in double quotes, in which a double
+/// quote is written twice, as in CSV.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnNames(Vec<String>);
+
+impl ColumnNames {
+    /// All the names of some lists.
+    #[must_use]
+    pub fn join(lists: &[ColumnNames]) -> Vec<String> {
+        lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
+    }
+}
+
+impl FromStr for ColumnNames {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fail = |what: &str| {
+            Error::usage(format!("{what} in the list of columns {text}"))
+                .help("write a name with a comma or a quote as in CSV: \"a, b\",\"say \"\"c\"\"\"")
+        };
+        let (mut names, mut rest) = (Vec::new(), text);
+        loop {
+            let Some(mut quoted) = rest.trim_start().strip_prefix('"') else {
+                match rest.split_once(',') {
+                    Some((name, more)) => {
+                        names.push(name.to_string());
+                        rest = more;
+                        continue;
+                    }
+                    None => {
+                        names.push(rest.to_string());
+                        return Ok(ColumnNames(names));
+                    }
+                }
+            };
+            let mut name = String::new();
+            loop {
+                let (part, more) =
+                    quoted.split_once('"').ok_or_else(|| fail("a quote that isn't closed"))?;
+                name.push_str(part);
+                quoted = more;
+                let Some(more) = quoted.strip_prefix('"') else { break };
+                name.push('"');
+                quoted = more;
+            }
+            names.push(name);
+            match quoted.trim_start().strip_prefix(',') {
+                Some(more) => rest = more,
+                None if quoted.trim().is_empty() => return Ok(ColumnNames(names)),
+                None => return Err(fail("text behind a closing quote")),
+            }
+        }
+    }
+}
+
+/// Lists of names of columns: in TOML a list, or one text as on the command line.
 pub(super) mod names {
+    use super::ColumnNames;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Deserialize)]
@@ -233,25 +290,44 @@ pub(super) mod names {
     }
 
     pub(crate) fn serialize<S: Serializer>(
-        names: &Option<Vec<String>>,
+        names: &Option<Vec<ColumnNames>>,
         s: S,
     ) -> Result<S::Ok, S::Error> {
-        names.serialize(s)
+        names.as_deref().map(ColumnNames::join).serialize(s)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         d: D,
-    ) -> Result<Option<Vec<String>>, D::Error> {
-        Ok(Some(match Names::deserialize(d)? {
-            Names::One(text) => text.split(',').map(str::to_string).collect(),
-            Names::Several(names) => names,
-        }))
+    ) -> Result<Option<Vec<ColumnNames>>, D::Error> {
+        let names = match Names::deserialize(d)? {
+            Names::One(text) => text.parse().map_err(serde::de::Error::custom)?,
+            Names::Several(names) => ColumnNames(names),
+        };
+        Ok(Some(vec![names]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_columns_are_separated_by_commas_and_quoted_as_in_csv() {
+        for (text, names) in [
+            ("a,b", &["a", "b"][..]),
+            ("\"price, EUR\",dup", &["price, EUR", "dup"]),
+            ("a, \"b,c\" ,d", &["a", "b,c", "d"]),
+            ("say \"hi\"", &["say \"hi\""]),
+            ("\"say \"\"a, b\"\"\"", &["say \"a, b\""]),
+            (" lead,trail ", &[" lead", "trail "]),
+            ("\"\"", &[""]),
+        ] {
+            assert_eq!(ColumnNames::join(&[text.parse().unwrap()]), names, "{text}");
+        }
+        for wrong in ["\"a", "\"a\"b", "a,\"b\"\""] {
+            assert_eq!(wrong.parse::<ColumnNames>().unwrap_err().kind().exit_code(), 2, "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_of_memory_have_units() {

@@ -66,7 +66,7 @@ type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowErr
 /// are read, and which are carried along.
 ///
 /// # Errors
-/// When the file is cut short or damaged, two columns have one name, or a wanted column holds what
+/// When the file is cut short or damaged, or a wanted column holds what
 /// is neither a number nor a text nor a moment; and what `take` returns.
 pub(super) fn pass(
     source: &Source,
@@ -196,17 +196,10 @@ fn damaged(format: Format, error: &dyn std::fmt::Display) -> Error {
 
 fn header(schema: &Schema) -> Result<Header> {
     let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
-    for (i, name) in names.iter().enumerate() {
-        if let Some(before) = names[..i].iter().position(|n| n == name) {
-            return Err(Error::data(format!("two columns are called {name:?}"))
-                .at(format!("columns {} and {}", before + 1, i + 1))
-                .help("give each column a name of its own"));
-        }
-    }
     if names.is_empty() {
         return Err(Error::data("the table has no columns"));
     }
-    Ok(Header { named: true, names, ..Header::default() })
+    Ok(Header::of_names(names))
 }
 
 /// The rows with an infinite number; messages count rows from `first`.

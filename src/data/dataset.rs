@@ -3,7 +3,9 @@
 use super::{ImageShape, split};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use num_traits::Float;
 use rayon::prelude::*;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// The feature columns of a data set: (rows, features).
@@ -61,8 +63,8 @@ pub enum Targets {
         /// The names of the classes.
         names: Vec<String>,
     },
-    /// Numbers: (rows, outputs).
-    Numbers(Matrix<f32>),
+    /// Numbers: (rows, outputs). In f64 until they are centered and scaled, after which f32 holds them.
+    Numbers(Matrix<f64>),
     /// Any number of labels a row.
     Labels {
         /// 1 where the row has the label, else 0: (rows, labels).
@@ -70,6 +72,13 @@ pub enum Targets {
         /// The names of the labels.
         names: Vec<String>,
     },
+}
+
+/// Numbers: (rows, outputs).
+impl From<Matrix<f32>> for Targets {
+    fn from(numbers: Matrix<f32>) -> Self {
+        Targets::Numbers(numbers.map(|&x| x.into()))
+    }
 }
 
 impl Targets {
@@ -91,9 +100,6 @@ impl Targets {
     /// # Errors
     /// When they aren't.
     pub fn append(&mut self, more: &Targets) -> Result<()> {
-        let joined = |a: &Matrix<f32>, b: &Matrix<f32>| {
-            Matrix::new(a.rows() + b.rows(), a.cols(), [a.data(), b.data()].concat())
-        };
         match (&mut *self, more) {
             (Targets::Classes { labels, names }, Targets::Classes { labels: more, names: of })
                 if names == of =>
@@ -116,7 +122,8 @@ impl Targets {
     pub fn rows(&self) -> usize {
         match self {
             Targets::Classes { labels, .. } => labels.len(),
-            Targets::Numbers(m) | Targets::Labels { values: m, .. } => m.rows(),
+            Targets::Numbers(m) => m.rows(),
+            Targets::Labels { values, .. } => values.rows(),
         }
     }
 
@@ -125,7 +132,8 @@ impl Targets {
     pub fn outputs(&self) -> usize {
         match self {
             Targets::Classes { names, .. } => names.len(),
-            Targets::Numbers(m) | Targets::Labels { values: m, .. } => m.cols(),
+            Targets::Numbers(m) => m.cols(),
+            Targets::Labels { values, .. } => values.cols(),
         }
     }
 }
@@ -179,8 +187,9 @@ impl Dataset {
                     );
                 }
             }
-            Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
-                check_finite(m, "target").map_err(|e| e.at(&name))?;
+            Targets::Numbers(m) => check_finite(m, "target").map_err(|e| e.at(&name))?,
+            Targets::Labels { values, .. } => {
+                check_finite(values, "label").map_err(|e| e.at(&name))?;
             }
         }
         if let Features::F32(m) = &features {
@@ -341,9 +350,13 @@ impl Dataset {
     }
 }
 
-fn check_finite(m: &Matrix<f32>, what: &str) -> Result<()> {
+fn joined<T: Copy>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>> {
+    Matrix::new(a.rows() + b.rows(), a.cols(), [a.data(), b.data()].concat())
+}
+
+fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<()> {
     // In pieces, which all processors look through, and many values at once.
-    let is_finite = |piece: &[f32]| piece.iter().fold(true, |all, x| all & x.is_finite());
+    let is_finite = |piece: &[T]| piece.iter().fold(true, |all, x| all & x.is_finite());
     if m.data().par_chunks(1 << 16).all(is_finite) {
         return Ok(());
     }
@@ -366,7 +379,7 @@ mod tests {
 
     fn numbers(rows: usize) -> Dataset {
         let features = Features::F32(Matrix::from_fn(rows, 2, |r, c| (r * 2 + c) as f32));
-        let targets = Targets::Numbers(Matrix::from_fn(rows, 1, |r, _| r as f32));
+        let targets = Targets::Numbers(Matrix::from_fn(rows, 1, |r, _| r as f64));
         Dataset::new("numbers", features, targets).unwrap()
     }
 

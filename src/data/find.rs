@@ -97,7 +97,8 @@ fn npz_images(name: &str, arrays: &[(String, NpyArray)], task: Task) -> Result<O
     let set = |x: &NpyArray, y: &NpyArray| -> Result<Dataset> {
         let frame = npy::table_of(&[("y", y)])?;
         let places: Vec<usize> = (0..frame.columns.len()).collect();
-        let (targets, _) = target::learn(Columns { frame: &frame, places: &places }, task)?;
+        let targets =
+            target::learn(Columns { frame: &frame, places: &places }, task, None)?.targets;
         Ok(Dataset::new(name, x.features()?, targets)?.image())
     };
     let test = test.map(|(x, y)| set(x, y)).transpose()?;

@@ -31,9 +31,11 @@ impl Samples {
                 add(bytemuck::cast_slice(labels));
                 add(names.join("\n").as_bytes());
             }
-            Some(Targets::Numbers(m) | Targets::Labels { values: m, .. }) => {
-                add(bytemuck::cast_slice(m.data()));
+            Some(Targets::Numbers(m)) => {
+                let single: Vec<f32> = m.data().iter().map(|&x| x as f32).collect();
+                add(bytemuck::cast_slice(&single));
             }
+            Some(Targets::Labels { values, .. }) => add(bytemuck::cast_slice(values.data())),
         }
         if let Some(weights) = &self.weights {
             add(bytemuck::cast_slice(weights));
@@ -53,7 +55,7 @@ mod tests {
         let set = |change: f32, rows: &[usize]| {
             let features = Features::F32(Matrix::from_fn(4, 3, |r, c| (r * 3 + c) as f32));
             let targets =
-                Targets::Numbers(Matrix::from_fn(4, 1, |r, _| if r == 2 { change } else { 0.5 }));
+                Targets::from(Matrix::from_fn(4, 1, |r, _| if r == 2 { change } else { 0.5 }));
             let data = Dataset::new("set", features, targets).unwrap().select(rows);
             let weighted = data.clone().weighted(vec![1.0, 2.0, 1.0, 1.0]).unwrap();
             let of = |data| Preprocessing::none(data).samples(data).unwrap().fingerprint();

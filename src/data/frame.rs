@@ -4,7 +4,7 @@ use super::lines::Lines;
 use super::number_form::NumberForm;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ pub struct Header {
     /// What stands for a missing value in text, beside the usual marks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// What is said of columns that had to be renamed; no part of a model.
+    #[serde(skip)]
+    pub renamed: Vec<String>,
 }
 
 impl Header {
@@ -33,6 +36,31 @@ impl Header {
     pub fn numbered(cols: usize) -> Self {
         let names = (1..=cols).map(|n| n.to_string()).collect();
         Header { names, ..Header::default() }
+    }
+
+    /// The header of columns with these names. A name that an earlier column has becomes `NAME.1`,
+    /// `NAME.2` and so on, as pandas does it.
+    #[must_use]
+    pub fn of_names(mut names: Vec<String>) -> Self {
+        let mut first: HashMap<String, usize> = HashMap::new();
+        let mut taken: HashSet<String> = names.iter().cloned().collect();
+        let mut renamed = Vec::new();
+        for (place, name) in names.iter_mut().enumerate() {
+            let Some(before) = first.get(name) else {
+                first.insert(name.clone(), place);
+                continue;
+            };
+            let free = (1..).map(|i| format!("{name}.{i}")).find(|new| !taken.contains(new));
+            let new = free.unwrap_or_default();
+            renamed.push(format!(
+                "columns {} and {} are both called {name:?}: the latter is taken as {new:?}",
+                before + 1,
+                place + 1
+            ));
+            taken.insert(new.clone());
+            *name = new;
+        }
+        Header { named: true, names, renamed, ..Header::default() }
     }
 
     /// The place of the column of that name.
@@ -52,7 +80,7 @@ impl Header {
 }
 
 /// The place of each of some names, the first of equal ones: for finding many of them.
-pub(super) fn places_of(names: &[String]) -> HashMap<&str, usize> {
+pub(super) fn places_by_name(names: &[String]) -> HashMap<&str, usize> {
     names.iter().enumerate().rev().map(|(place, name)| (name.as_str(), place)).collect()
 }
 
@@ -347,6 +375,18 @@ mod tests {
         column.append(Values::Numbers(vec![0.5]));
         column.append(Values::Bytes(vec![7]));
         assert_eq!(column, Values::Numbers(vec![1.0, 2.0, 3.0, 0.5, 7.0]));
+    }
+
+    #[test]
+    fn the_second_column_of_a_name_gets_one_of_its_own() {
+        let of = |names: &[&str]| Header::of_names(names.iter().map(|n| n.to_string()).collect());
+        let header = of(&["a", "dup", "dup.1", "dup", "dup"]);
+        assert_eq!(header.names, ["a", "dup", "dup.1", "dup.2", "dup.3"]);
+        assert_eq!(
+            header.renamed[0],
+            "columns 2 and 4 are both called \"dup\": the latter is taken as \"dup.2\""
+        );
+        assert_eq!((header.renamed.len(), of(&["a", "b"]).renamed.len()), (2, 0));
     }
 
     #[test]

@@ -178,6 +178,19 @@ impl IdxValues {
         }
     }
 
+    /// The elements in f64, which holds all of them.
+    #[must_use]
+    pub fn to_f64(&self) -> Vec<f64> {
+        match self {
+            IdxValues::U8(v) => v.iter().map(|&x| x.into()).collect(),
+            IdxValues::I8(v) => v.iter().map(|&x| x.into()).collect(),
+            IdxValues::I16(v) => v.iter().map(|&x| x.into()).collect(),
+            IdxValues::I32(v) => v.iter().map(|&x| x.into()).collect(),
+            IdxValues::F32(v) => v.iter().map(|&x| x.into()).collect(),
+            IdxValues::F64(v) => v.clone(),
+        }
+    }
+
     /// The elements as integers, where the type is an integer one.
     #[must_use]
     pub fn to_integers(&self) -> Option<Vec<i64>> {

@@ -181,7 +181,7 @@ pub(super) fn features(images: ByteStream) -> Result<(Features, bool)> {
 /// The targets in an array of one dimension.
 fn targets(labels: &IdxArray, classes: Option<usize>) -> Result<Targets> {
     let Some(integers) = labels.values.to_integers() else {
-        return Ok(Targets::Numbers(Matrix::new(labels.shape[0], 1, labels.values.to_f32())?));
+        return Ok(Targets::Numbers(Matrix::new(labels.shape[0], 1, labels.values.to_f64())?));
     };
     let limit = classes.unwrap_or(MAX_CLASSES);
     if let Some(row) = integers.iter().position(|&l| l < 0 || l as u64 >= limit as u64) {

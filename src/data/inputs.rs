@@ -34,6 +34,8 @@ pub struct InputChunk {
     /// The columns that are carried along, in the order in which they were asked for: of a text as
     /// [`Keep`] says, else values of the file's types.
     pub kept: Vec<ArrayRef>,
+    /// The names of these columns.
+    pub kept_names: Vec<String>,
     /// What is wrong with each row that can't be read, or has a category that is refused, and is left
     /// out, with its place.
     pub faults: Vec<Error>,
@@ -61,7 +63,7 @@ pub fn open_inputs(
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
-    let (known, frame) = reading.whole(&source)?;
+    let (known, frame, _) = reading.whole(&source)?;
     let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
     let chunk = encode(&source, &known, rows, options.unknown)?;
     let InputChunk { features, faults, unknown, .. } = chunk;
@@ -101,12 +103,17 @@ pub fn pass_inputs(
                     "tables have columns to keep, and folders of images have one, called file",
                 ));
             }
-            let warnings = Vec::new();
-            return take(InputChunk { features, kept, faults, warnings, unknown });
+            let (kept_names, warnings) = (keep.names.to_vec(), Vec::new());
+            return take(InputChunk { features, kept, kept_names, faults, warnings, unknown });
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep };
-    reading.pass(&source, |known, rows| take(encode(&source, known, rows, options.unknown)?))
+    reading.pass(&source, |known, rows| {
+        let places = reading.kept_places(&rows.frame.header)?;
+        let names = places.into_iter().map(|place| rows.frame.header.names[place].clone());
+        let kept_names = names.collect();
+        take(InputChunk { kept_names, ..encode(&source, known, rows, options.unknown)? })
+    })
 }
 
 /// Encodes those rows that can be read.
@@ -159,7 +166,8 @@ fn encode(
     };
     let faults = faults.into_iter().map(|(_, error)| error).collect();
     let warnings = rows.frame.warnings;
-    Ok(InputChunk { features: Arc::new(features), kept, faults, warnings, unknown })
+    let (features, kept_names) = (Arc::new(features), Vec::new());
+    Ok(InputChunk { features, kept, kept_names, faults, warnings, unknown })
 }
 
 /// What is no table.
@@ -232,7 +240,7 @@ mod tests {
     fn plain(cols: usize) -> Preprocessing {
         let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
         let features = Features::F32(numbers(cols));
-        Preprocessing::none(&Dataset::new("set", features, Targets::Numbers(numbers(1))).unwrap())
+        Preprocessing::none(&Dataset::new("set", features, Targets::from(numbers(1))).unwrap())
     }
 
     #[test]

@@ -140,21 +140,21 @@ fn ranges(features: &Features) -> Vec<[f32; 2]> {
 
 /// Count, mean and sum of squared deviations in one pass (Welford 1962).
 #[derive(Debug, Clone, Default)]
-struct Moments {
+pub(super) struct Moments {
     count: f64,
     mean: f64,
     squares: f64,
 }
 
 impl Moments {
-    fn add(&mut self, x: f64) {
+    pub(super) fn add(&mut self, x: f64) {
         self.count += 1.0;
         let deviation = x - self.mean;
         self.mean += deviation / self.count;
         self.squares += deviation * (x - self.mean);
     }
 
-    fn mean_and_deviation(&self) -> (f64, f64) {
+    pub(super) fn mean_and_deviation(&self) -> (f64, f64) {
         (self.mean, (self.squares / self.count.max(1.0)).sqrt())
     }
 }
@@ -163,7 +163,9 @@ impl Moments {
 mod tests {
     use super::super::frame::Header;
     use super::super::table::Fitting;
-    use super::super::{ColumnOptions, Data, Dataset, Frame, Preprocessing, Table, Targets, Task};
+    use super::super::{
+        ColumnOptions, Data, DataOptions, Dataset, Frame, Preprocessing, Table, Targets, Task,
+    };
     use super::*;
     use std::sync::Arc;
 
@@ -194,8 +196,9 @@ mod tests {
             ..Frame::default()
         };
         let numeric = (1..=m.cols()).map(|n| n.to_string()).collect();
-        let options = ColumnOptions { numeric, ..ColumnOptions::default() };
-        let table = Table::new("t".into(), frame, &options, Task::Regression).unwrap();
+        let columns = ColumnOptions { numeric, ..ColumnOptions::default() };
+        let options = DataOptions { columns, task: Task::Regression, ..DataOptions::default() };
+        let table = Table::new("t".into(), frame, &options).unwrap();
         let (data, rows) = (Data::Table(Box::new(table)), (0..m.rows()).collect::<Vec<_>>());
         let fitted = Preprocessing::fit_rows(&data, &rows, &Fitting::new(scaling)).unwrap();
         match fitted.dataset(&data, &rows).unwrap().features() {
@@ -206,7 +209,7 @@ mod tests {
 
     /// What a net is given of a matrix.
     fn as_matrix(features: Features, scaling: Scaling) -> Matrix<f32> {
-        let targets = Targets::Numbers(Matrix::from_fn(features.rows(), 1, |r, _| r as f32));
+        let targets = Targets::Numbers(Matrix::from_fn(features.rows(), 1, |r, _| r as f64));
         let data = Dataset::new("m", features, targets).unwrap();
         let samples = Preprocessing::fit(&data, scaling).samples(&data).unwrap();
         let (rows, cols) = (samples.rows(), samples.features.cols());

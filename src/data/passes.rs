@@ -7,6 +7,7 @@
 //! later pass gives encoded chunks in the order of the file.
 
 use super::frame::{Frame, Texts, Values};
+use super::missing_target::Complete;
 use super::read::{self, Rows, Selection, Want};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
@@ -40,6 +41,8 @@ pub struct StreamedTable {
     rows: usize,
     /// The columns that are read.
     columns: usize,
+    /// Whether rows were left out as their target is missing.
+    has_dropped: bool,
 }
 
 /// Some rows of a table, as a net takes them.
@@ -63,14 +66,17 @@ impl StreamedTable {
         let (columns, task) = (&options.columns, options.task);
         let known = source::known(options);
         let mut sampling: Option<Sampling> = None;
+        let mut complete = Complete::new(columns.missing_target);
         let want =
             |header: &super::Header| table::wanted(header, columns, task).map(Selection::from);
         read::pass(&source, known, want, |rows| {
             let rows = rows.sound()?;
+            let places = table::complete_places(&rows.frame.header, columns, task)?;
+            let Some(rows) = complete.take(rows, &places) else { return Ok(()) };
             if rows.first == 0 || sampling.is_none() {
                 let width = rows.frame.columns.iter().flatten().count().max(1);
                 let keep = (memory / 4 / (width as u64 * VALUE)) as usize;
-                let targets = source::target_places(&rows.frame.header, columns)?;
+                let targets = table::target_places(&rows.frame.header, columns)?;
                 sampling = Some(Sampling::new(keep.clamp(LEAST, SAMPLE), targets, options.seed));
             }
             match &mut sampling {
@@ -79,15 +85,20 @@ impl StreamedTable {
             }
         })?;
         let place = source.path().display().to_string();
+        let dropped = complete.finish().map_err(|e| e.at(&place))?;
         let Some(sampling) = sampling else {
             return Err(Error::data("the table has no rows").at(place));
         };
-        let table = Table::new(set_name(source.path()), sampling.frame, options);
-        let table = table.map_err(|e| e.at(&place))?;
+        let (name, all) = (set_name(source.path()), Some(sampling.rows));
+        let table = Table::of_complete(name, sampling.frame, options, all);
+        let mut table = table.map_err(|e| e.at(&place))?;
+        let has_dropped = dropped.is_some();
+        table.add_notes(dropped);
         let columns = table.frame().columns.iter().flatten().count();
         let sample = Arc::new(Data::Table(Box::new(table)));
         let (places, rows) = (sampling.places, sampling.rows);
-        Ok(StreamedTable { source, options: options.clone(), sample, places, rows, columns })
+        let options = options.clone();
+        Ok(StreamedTable { source, options, sample, places, rows, columns, has_dropped })
     }
 
     /// The number of rows of the whole table.
@@ -131,12 +142,27 @@ impl StreamedTable {
     /// Takes what is wanted of the columns, chunk by chunk in order.
     pub(super) fn read_columns(
         &self,
-        wanted: Vec<Want>,
+        mut wanted: Vec<Want>,
         mut take: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
         let known = source::known(&self.options);
+        let (columns, task) = (&self.options.columns, self.options.task);
+        let mut places = Vec::new();
+        if self.has_dropped {
+            places = match self.sample.table() {
+                Some(table) => table::complete_places(&table.frame().header, columns, task)?,
+                None => Vec::new(),
+            };
+            // Whether a target is there shows in its text, whatever it is.
+            let unread = places.iter().filter(|&&place| wanted[place] == Want::Nothing);
+            unread.copied().collect::<Vec<_>>().into_iter().for_each(|p| wanted[p] = Want::Text);
+        }
         let want = |_: &super::Header| Ok(Selection::from(wanted));
-        read::pass(&self.source, known, want, |rows| take(rows.sound()?))
+        let mut complete = Complete::new(columns.missing_target);
+        read::pass(&self.source, known, want, |rows| match complete.take(rows.sound()?, &places) {
+            Some(rows) => take(rows),
+            None => Ok(()),
+        })
     }
 
     /// Encodes all rows chunk by chunk, in order.
@@ -148,7 +174,8 @@ impl StreamedTable {
         preprocessing: &Preprocessing,
         take: impl FnMut(EncodedChunk) -> Result<()>,
     ) -> Result<()> {
-        pass(&self.source, preprocessing, &self.options, take)
+        // What was left out was said when the table was opened.
+        pass(&self.source, preprocessing, &self.options, take).map(|_| ())
     }
 }
 
@@ -163,7 +190,10 @@ pub fn pass_measured(
     options: &DataOptions,
     take: impl FnMut(EncodedChunk) -> Result<()>,
 ) -> Result<()> {
-    pass(&Source::of(Path::new(path), &options.pipes)?, preprocessing, options, take)
+    let source = Source::of(Path::new(path), &options.pipes)?;
+    let dropped = pass(&source, preprocessing, options, take)?;
+    source::say_dropped(&source, options, dropped);
+    Ok(())
 }
 
 fn pass(
@@ -171,11 +201,10 @@ fn pass(
     preprocessing: &Preprocessing,
     options: &DataOptions,
     mut take: impl FnMut(EncodedChunk) -> Result<()>,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let (place, name) = (source.path().display().to_string(), set_name(source.path()));
     let reading = Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
-    reading.pass(source, |known, rows| {
-        let rows = rows.sound()?;
+    reading.complete(source, |known, rows| {
         let measured = known.measured(&name, &rows.frame, options.unknown);
         let (data, unknown) = measured.map_err(|e| e.at(&place))?;
         take(EncodedChunk { first: rows.first, data, unknown })

@@ -5,7 +5,8 @@ use super::samples::Preprocessing;
 use super::table::{Fitting, Table};
 use super::target::{self, Columns, Goal};
 use super::{
-    Affine, Dataset, Features, Frame, OnUnknown, Scaling, Targets, UnknownCategories, Values,
+    Affine, Dataset, Features, Frame, OnUnknown, Scaling, TargetScaling, Targets,
+    UnknownCategories, Values,
 };
 use crate::error::{Error, Result};
 
@@ -90,9 +91,9 @@ impl Preprocessing {
                     let targets = table.targets().select_rows(rows);
                     let affine = match &targets {
                         Targets::Numbers(m) if fitting.scaling != Scaling::None => {
-                            Scaling::Standard.fit(&Features::F32(m.clone()), false)
+                            TargetScaling::fit(m)
                         }
-                        targets => Affine::identity(targets.outputs()),
+                        targets => TargetScaling::identity(targets.outputs()),
                     };
                     (targets, affine)
                 };

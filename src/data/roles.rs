@@ -1,12 +1,13 @@
 //! What each column of a table is for, by what the user says of it.
 
+use super::MissingTarget;
 use super::encode::suggestion;
-use super::frame::{Header, places_of};
+use super::frame::{Header, places_by_name};
 use crate::error::{Error, Result};
 use std::collections::{HashMap, HashSet};
 
-/// What a user says of a table's columns. A column is called by its name, or by its number from 1
-/// on.
+/// What a user says of a table's columns. A column is called by its name, or by its number from 1 on
+/// where none has that name.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ColumnOptions {
     /// The target columns; empty for the last one.
@@ -23,6 +24,22 @@ pub struct ColumnOptions {
     pub sample_weight: Option<String>,
     /// Columns that are read, but not learnt from, such as those that decide a split.
     pub reserved: Vec<String>,
+    /// What becomes of rows whose target is missing.
+    pub missing_target: MissingTarget,
+}
+
+impl ColumnOptions {
+    /// The lists of columns.
+    pub(super) fn lists(&self) -> [&Vec<String>; 6] {
+        [
+            &self.target,
+            &self.columns,
+            &self.ignore,
+            &self.categorical,
+            &self.numeric,
+            &self.reserved,
+        ]
+    }
 }
 
 /// What a column is for.
@@ -55,9 +72,7 @@ pub(super) enum Said {
 pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Role, Said)>> {
     let cols = header.names.len();
     let known = Places::of(header);
-    let places = |option: &str, names: &[String]| -> Result<Vec<usize>> {
-        names.iter().map(|name| known.find(option, name)).collect()
-    };
+    let places = |option: &str, names: &[String]| known.find_all(option, names);
     let targets = match options.target.is_empty() {
         true => vec![last_free(&known, options)?],
         false => places("target column", &options.target)?,
@@ -125,10 +140,12 @@ pub(super) fn roles(header: &Header, options: &ColumnOptions) -> Result<Vec<(Rol
 
 /// The place of the last column that isn't said to be something else.
 fn last_free(known: &Places<'_>, options: &ColumnOptions) -> Result<usize> {
-    let named = options.ignore.iter().chain(&options.sample_weight).chain(&options.columns);
-    let named = named.chain(&options.reserved);
-    let taken: HashSet<usize> =
-        named.map(|name| known.find("column", name)).collect::<Result<_>>()?;
+    let mut taken = HashSet::new();
+    for names in [&options.ignore, &options.columns, &options.reserved] {
+        taken.extend(known.find_all("column", names)?);
+    }
+    let weight = options.sample_weight.as_ref().map(|name| known.find("column", name));
+    taken.extend(weight.transpose()?);
     let free = (0..known.header.names.len()).rev().find(|place| !taken.contains(place));
     free.ok_or_else(|| {
         Error::usage("no column is left to be the target").help("name it with --target")
@@ -139,32 +156,93 @@ fn last_free(known: &Places<'_>, options: &ColumnOptions) -> Result<usize> {
 struct Places<'a> {
     header: &'a Header,
     by_name: HashMap<&'a str, usize>,
+    /// By their names without white space around them.
+    by_trimmed: HashMap<&'a str, usize>,
 }
 
 impl<'a> Places<'a> {
     fn of(header: &'a Header) -> Self {
         let names = if header.named { &header.names[..] } else { &[] };
-        Places { header, by_name: places_of(names) }
+        let trimmed = names.iter().enumerate().rev().map(|(place, name)| (name.trim(), place));
+        Places { header, by_name: places_by_name(names), by_trimmed: trimmed.collect() }
     }
 
-    /// The place of a column called by its name, or by its number from 1 on.
+    /// The column of that name, exact or but for white space around it.
+    fn name_place(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).or_else(|| self.by_trimmed.get(name.trim())).copied()
+    }
+
+    /// The column of that name, or where there is none, of that number from 1 on.
+    fn place(&self, name: &str) -> Option<usize> {
+        let number = || name.trim().parse::<usize>().ok()?.checked_sub(1);
+        let of_number = || number().filter(|&place| place < self.header.names.len());
+        self.name_place(name).or_else(of_number)
+    }
+
     fn find(&self, what: &str, name: &str) -> Result<usize> {
-        if let Some(&place) = self.by_name.get(name) {
-            return Ok(place);
+        self.place(name).ok_or_else(|| {
+            let cols = self.header.names.len();
+            let is_number = name.trim().parse::<u64>().is_ok();
+            let help = match self.header.named {
+                false => {
+                    format!("the data have no header: name columns by their numbers, 1 to {cols}")
+                }
+                true if is_number => {
+                    format!("no column has this name, and as a number it must be 1 to {cols}")
+                }
+                true => suggestion(name, &self.header.names),
+            };
+            Error::usage(format!("there is no {what} {name:?}")).help(help)
+        })
+    }
+
+    /// The columns in a list. What no column is called may be a part of a name with commas: then the
+    /// neighbors that make up the name of a column together are taken for it.
+    fn find_all(&self, what: &str, names: &[String]) -> Result<Vec<usize>> {
+        let mut places = Vec::new();
+        let mut rest = names;
+        while let Some(name) = rest.first() {
+            let joined = || {
+                let joined = |n: usize| Some((n, self.name_place(&rest[..n].join(","))?));
+                (2..=rest.len()).find_map(joined)
+            };
+            let (count, place) = match self.place(name).map(|place| (1, place)).or_else(joined) {
+                Some(found) => found,
+                None => (1, self.find(what, name)?),
+            };
+            places.push(place);
+            rest = &rest[count..];
         }
-        let cols = self.header.names.len();
-        let help = match name.parse::<usize>() {
-            Ok(number) if (1..=cols).contains(&number) => return Ok(number - 1),
-            _ if self.header.named => suggestion(name, &self.header.names),
-            _ => format!("the data have no header: name columns by their numbers, 1 to {cols}"),
-        };
-        Err(Error::usage(format!("there is no {what} {name:?}")).help(help))
+        Ok(places)
     }
 }
 
-/// The place of one column called by its name, or by its number from 1 on.
+/// The place of one column called by its name, or where no column has that name by its number from 1
+/// on.
 pub(super) fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
     Places::of(header).find(what, name)
+}
+
+/// The places of the columns in a list: see [`place_of`]; a name with commas may be quoted or not.
+pub(super) fn places_of(header: &Header, what: &str, names: &[String]) -> Result<Vec<usize>> {
+    Places::of(header).find_all(what, names)
+}
+
+/// What is said of the columns in a list that are called by a name which is the number of another.
+pub(super) fn names_like_numbers(header: &Header, names: &[String]) -> Vec<String> {
+    let known = Places::of(header);
+    let note = |name: &String| {
+        let number = name.trim().parse::<usize>().ok()?;
+        let place = known.name_place(name)?;
+        let is_other = header.named && number != place + 1;
+        (is_other && (1..=header.names.len()).contains(&number)).then(|| {
+            format!(
+                "{name} is taken as the name of column {}, not as the number of a column",
+                place + 1
+            )
+        })
+    };
+    names.iter().filter_map(note).collect()
 }
 
 #[cfg(test)]
@@ -226,5 +304,31 @@ mod tests {
         let numbered = Header::numbered(2);
         let error = roles(&numbered, &target(&["age"])).unwrap_err().to_string();
         assert!(error.contains("by their numbers, 1 to 2"), "{error}");
+        assert!(refusal(target(&["12"])).contains("as a number it must be 1 to 3"));
+    }
+
+    #[test]
+    fn names_go_before_numbers_and_white_space_and_commas_are_found() {
+        let header = named(&["price, EUR", " lead", "0", "2", "a,b,c", "say \"hi\""]);
+        let of = |names: &[&str]| places_of(&header, "column", &strings(names));
+        for (names, places) in [
+            (&["price, EUR"][..], &[0][..]),
+            (&["price", " EUR", "2"], &[0, 3]),
+            (&["lead", "1"], &[1, 0]),
+            (&[" 3 ", "0 "], &[2, 2]),
+            (&["0", "a", "b", "c", "6"], &[2, 4, 5]),
+            (&["say \"hi\""], &[5]),
+        ] {
+            assert_eq!(of(names).unwrap(), places, "{names:?}");
+        }
+        let error = of(&["price"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean \"price, EUR\"?"), "{error}");
+        assert!(error.contains("a name with a comma is quoted"), "{error}");
+        assert!(of(&["price", "EUR"]).is_err());
+        assert_eq!(
+            names_like_numbers(&header, &strings(&["2", "1", "lead", "0"])),
+            ["2 is taken as the name of column 4, not as the number of a column"]
+        );
+        assert_eq!(places_of(&Header::numbered(3), "column", &strings(&["2"])).unwrap(), [1]);
     }
 }

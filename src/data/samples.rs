@@ -2,7 +2,7 @@
 
 use super::encode::{Encoder, Encoding, Scaler};
 use super::matrix_scaling::transform;
-use super::{Affine, Dataset, Features, ImageShape, Scaling, Targets};
+use super::{Affine, Dataset, Features, ImageShape, Scaling, TargetScaling, Targets};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Samples {
     pub features: Arc<Features>,
     /// The scaling of the feature columns.
     pub affine: Affine,
-    /// (N) classes or (N, n_L) numbers; none where only predictions are wanted.
+    /// (N) classes or (N, n_L) numbers, which f32 holds; none where only predictions are wanted.
     pub targets: Option<Targets>,
     /// How much the loss of each row counts: (N), with a mean of 1, so that what the sum over a
     /// batch is divided by stays what it is. None where all rows count alike.
@@ -75,7 +75,7 @@ pub struct Preprocessing {
     /// The scaling of the feature columns, those that an encoding makes if there is one.
     pub features: Affine,
     /// The scaling of the targets; the identity for classes.
-    pub targets: Affine,
+    pub targets: TargetScaling,
     /// The names of the classes; none where the targets are something else.
     pub classes: Option<Vec<String>>,
     /// The shape of the images, where the data are folders of them.
@@ -93,10 +93,8 @@ impl Preprocessing {
     pub fn fit(training: &Dataset, scaling: Scaling) -> Self {
         let together = scaling == Scaling::Minmax && training.is_image();
         let targets = match training.targets() {
-            Targets::Numbers(m) if scaling != Scaling::None => {
-                Scaling::Standard.fit(&Features::F32(m.clone()), false)
-            }
-            _ => Affine::identity(training.outputs()),
+            Targets::Numbers(m) if scaling != Scaling::None => TargetScaling::fit(m),
+            _ => TargetScaling::identity(training.outputs()),
         };
         Preprocessing {
             encoding: None,
@@ -163,7 +161,7 @@ impl Preprocessing {
             (Targets::Numbers(m), None)
                 if m.cols() == self.targets.cols() && self.labels.is_none() =>
             {
-                Targets::Numbers(self.targets.apply(m))
+                Targets::Numbers(self.targets.apply(m, 0).map_err(|e| e.at(data.name()))?)
             }
             (Targets::Labels { names, .. }, None) if Some(names) == self.labels.as_ref() => {
                 data.targets().clone()

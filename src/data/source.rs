@@ -9,8 +9,8 @@ use super::stream::{ByteStream, Pipes, Source, set_name};
 use super::table::{self, Table};
 use super::trained::{Keep, Reading};
 use super::{
-    ColumnOptions, Data, Dataset, Features, Header, OnUnknown, Preprocessing, Role, Task,
-    TextOptions, UnknownCategories,
+    ColumnOptions, Data, Dataset, Features, OnUnknown, Preprocessing, Task, TextOptions,
+    UnknownCategories,
 };
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -151,7 +151,8 @@ pub fn open_measured(
             let place = source.path().display().to_string();
             let reading =
                 Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
-            let (preprocessing, frame) = reading.whole(&source)?;
+            let (preprocessing, frame, dropped) = reading.whole(&source)?;
+            say_dropped(&source, options, dropped);
             let name = set_name(source.path());
             let measured = preprocessing.measured(&name, &frame, options.unknown);
             let (data, unknown) = measured.map_err(|e| e.at(place))?;
@@ -178,18 +179,18 @@ pub(super) fn known(options: &DataOptions) -> Known<'_> {
     Known { names, unnamed: false, text, forms: None }
 }
 
+/// Says what was left out of a table.
+pub(super) fn say_dropped(source: &Source, options: &DataOptions, dropped: Option<String>) {
+    if let (Some(dropped), Some(notify)) = (dropped, options.notify) {
+        notify(&format!("note: {}: {dropped}", source.path().display()));
+    }
+}
+
 /// The error for an array of images without labels.
 fn without_classes(path: &Path) -> Error {
     Error::data("images without their classes")
         .at(path.display())
         .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)")
-}
-
-/// The places of the targets of a table to be trained on.
-pub(super) fn target_places(header: &Header, options: &ColumnOptions) -> Result<Vec<usize>> {
-    let roles = super::roles::roles(header, options)?;
-    let is_target = |(_, (role, _)): &(usize, (Role, _))| matches!(role, Role::Target(_));
-    Ok(roles.into_iter().enumerate().filter(is_target).map(|(place, _)| place).collect())
 }
 
 /// Refuses a matrix for a model that was trained on the columns of a table.
@@ -233,9 +234,12 @@ pub(super) fn shape_for(
 fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let has_classes = data.class_names().is_some();
     // A column that decides a split is asked for where the rows are split.
-    let reserved = options.columns.reserved.clone();
+    let (reserved, missing_target) =
+        (options.columns.reserved.clone(), options.columns.missing_target);
     let error = match options.task {
-        _ if options.columns != (ColumnOptions { reserved, ..ColumnOptions::default() }) => {
+        _ if options.columns
+            != (ColumnOptions { reserved, missing_target, ..ColumnOptions::default() }) =>
+        {
             format!("the columns of {} can't be chosen", data.name())
         }
         Task::Multilabel => format!("the target of {} is no set of labels", data.name()),

@@ -53,7 +53,8 @@ impl Form {
     fn target_bytes(&self) -> usize {
         match &self.targets {
             Targets::Classes { .. } => 4,
-            Targets::Numbers(m) | Targets::Labels { values: m, .. } => 4 * m.cols(),
+            Targets::Numbers(m) => 8 * m.cols(),
+            Targets::Labels { values, .. } => 4 * values.cols(),
         }
     }
 }
@@ -107,8 +108,11 @@ impl StoredWriter {
             }
             match data.targets() {
                 Targets::Classes { labels, .. } => bytes.extend(labels[row].to_ne_bytes()),
-                Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
+                Targets::Numbers(m) => {
                     bytes.extend_from_slice(bytemuck::cast_slice(m.row(row)));
+                }
+                Targets::Labels { values, .. } => {
+                    bytes.extend_from_slice(bytemuck::cast_slice(values.row(row)));
                 }
             }
             if let Some(weights) = data.weights() {
@@ -228,20 +232,27 @@ impl StoredSet {
 struct Columns {
     bytes: Vec<u8>,
     numbers: Vec<f32>,
-    labels: Vec<u32>,
-    targets: Vec<f32>,
+    classes: Vec<u32>,
+    targets: Vec<f64>,
+    labels: Vec<f32>,
     weights: Vec<f32>,
 }
 
 impl Columns {
     fn new(form: &Form, rows: usize) -> Self {
         let room = |is_there: bool, cols: usize| if is_there { rows * cols } else { 0 };
-        let is_class = matches!(form.targets, Targets::Classes { .. });
+        let [mut classes, mut targets, mut labels] = [0; 3];
+        match &form.targets {
+            Targets::Classes { .. } => classes = rows,
+            Targets::Numbers(m) => targets = rows * m.cols(),
+            Targets::Labels { values, .. } => labels = rows * values.cols(),
+        }
         Columns {
             bytes: Vec::with_capacity(room(form.bytes, form.features)),
             numbers: Vec::with_capacity(room(!form.bytes, form.features)),
-            labels: Vec::with_capacity(room(is_class, 1)),
-            targets: Vec::with_capacity(room(!is_class, form.target_bytes() / 4)),
+            classes: Vec::with_capacity(classes),
+            targets: Vec::with_capacity(targets),
+            labels: Vec::with_capacity(labels),
             weights: Vec::with_capacity(room(form.weighted, 1)),
         }
     }
@@ -260,15 +271,21 @@ impl Columns {
         }
         match form.targets {
             Targets::Classes { .. } => {
-                self.labels.extend(words(targets).map(|&w| u32::from_ne_bytes(w)));
+                self.classes.extend(words(targets).map(|&w| u32::from_ne_bytes(w)));
             }
-            _ => self.targets.extend(words(targets).map(|&w| f32::from_ne_bytes(w))),
+            Targets::Numbers(_) => {
+                let words = <[u8]>::as_chunks(targets).0.iter();
+                self.targets.extend(words.map(|&w| f64::from_ne_bytes(w)));
+            }
+            Targets::Labels { .. } => {
+                self.labels.extend(words(targets).map(|&w| f32::from_ne_bytes(w)));
+            }
         }
         self.weights.extend(words(weight).map(|&w| f32::from_ne_bytes(w)));
     }
 
     fn dataset(self, form: &Form) -> Result<Dataset> {
-        let Columns { bytes, numbers, labels, targets, weights } = self;
+        let Columns { bytes, numbers, classes, targets, labels, weights } = self;
         let features = match form.bytes {
             true => Features::U8(Matrix::new(bytes.len() / form.features, form.features, bytes)?),
             false => {
@@ -278,10 +295,12 @@ impl Columns {
         };
         let rows = features.rows();
         let targets = match &form.targets {
-            Targets::Classes { names, .. } => Targets::Classes { labels, names: names.clone() },
+            Targets::Classes { names, .. } => {
+                Targets::Classes { labels: classes, names: names.clone() }
+            }
             Targets::Numbers(m) => Targets::Numbers(Matrix::new(rows, m.cols(), targets)?),
             Targets::Labels { values, names } => {
-                let values = Matrix::new(rows, values.cols(), targets)?;
+                let values = Matrix::new(rows, values.cols(), labels)?;
                 Targets::Labels { values, names: names.clone() }
             }
         };
@@ -306,7 +325,7 @@ struct Spread {
 }
 
 impl Spread {
-    fn add(&mut self, m: &Matrix<f32>, weights: Option<&[f32]>) {
+    fn add(&mut self, m: &Matrix<f64>, weights: Option<&[f32]>) {
         self.means.resize(m.cols(), 0.0);
         self.squares.resize(m.cols(), 0.0);
         let weight = |row: usize| weights.map_or(1.0, |w| f64::from(w[row]));
@@ -315,7 +334,7 @@ impl Spread {
             return;
         }
         for c in 0..m.cols() {
-            let column = || (0..m.rows()).map(|row| (weight(row), f64::from(m.row(row)[c])));
+            let column = || (0..m.rows()).map(|row| (weight(row), m.row(row)[c]));
             let mean = column().map(|(w, x)| w * x).sum::<f64>() / n;
             let squares: f64 = column().map(|(w, x)| w * (x - mean).powi(2)).sum();
             let (apart, all) = (mean - self.means[c], self.total + n);
@@ -333,7 +352,7 @@ mod tests {
     fn set(rows: std::ops::Range<usize>) -> Dataset {
         let count = rows.len();
         let features = Matrix::from_fn(count, 3, |r, c| ((rows.start + r) * 10 + c) as f32);
-        let targets = Matrix::from_fn(count, 1, |r, _| (rows.start + r) as f32);
+        let targets = Matrix::from_fn(count, 1, |r, _| (rows.start + r) as f64);
         let weights = (0..count).map(|r| (rows.start + r) as f32 + 0.5).collect();
         let data = Dataset::new("t", Features::F32(features), Targets::Numbers(targets)).unwrap();
         data.weighted(weights).unwrap()
@@ -346,7 +365,7 @@ mod tests {
             writer.append(&set(chunk)).unwrap();
         }
         let stored = writer.finish().unwrap().unwrap();
-        assert_eq!((stored.rows(), stored.row_bytes()), (50, 20));
+        assert_eq!((stored.rows(), stored.row_bytes()), (50, 24));
         let order = SlabOrder::new(&stored, None, 0);
         assert_eq!(stored.window(&order, 0, 100).unwrap(), set(0..50));
         assert_eq!(stored.window(&order, 13, 9).unwrap(), set(13..22));

@@ -1,12 +1,13 @@
 //! A table whose columns are understood: what is learnt from, what is to be learnt.
 
 use super::doubts;
-use super::encode::{Categories, Encoder, Encoding, Feature, out_of_scale, suggestion, texts_of};
+use super::encode::{Categories, Encoder, Encoding, Feature, out_of_scale, texts_of};
 use super::frame::{Frame, Header, MISSING, Values};
 use super::kind::{Found, Kind, kind_of};
-use super::read::Want;
-use super::roles::{ColumnOptions, Role, Said, roles};
-use super::target::{self, Columns};
+use super::missing_target::Complete;
+use super::read::{Rows, Want};
+use super::roles::{ColumnOptions, Role, Said, names_like_numbers, places_of, roles};
+use super::target::{self, Columns, Learnt};
 use super::time::{self, Dates};
 use super::{DataOptions, Scaling, Targets, Task};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ pub struct Table {
     separator: Option<char>,
     weights: Option<Vec<f32>>,
     pixels: bool,
+    notes: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -84,6 +86,50 @@ impl Fitting {
             counted: BTreeMap::new(),
         }
     }
+
+    /// The same, in which columns are called by their names in that header.
+    ///
+    /// # Errors
+    /// When it has no such column.
+    fn found_in(&self, header: &Header) -> Result<Self> {
+        let found = |option: &str, names: &[String]| -> Result<Vec<String>> {
+            let places = places_of(header, &format!("column for {option}"), names)?;
+            Ok(places.into_iter().map(|place| header.names[place].clone()).collect())
+        };
+        Ok(Fitting {
+            log: found("--log", &self.log)?,
+            one_hot: found("--one-hot", &self.one_hot)?,
+            embed: found("--embed", &self.embed)?,
+            hash: found("--hash", &self.hash)?,
+            ..self.clone()
+        })
+    }
+}
+
+/// The places of the targets of a table to be trained on, in the order of the outputs.
+pub(super) fn target_places(header: &Header, options: &ColumnOptions) -> Result<Vec<usize>> {
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    for (place, (role, _)) in roles(header, options)?.into_iter().enumerate() {
+        if let Role::Target(k) = role {
+            places.push((k, place));
+        }
+    }
+    places.sort_unstable();
+    Ok(places.into_iter().map(|(_, place)| place).collect())
+}
+
+/// The places of the targets that no row to be trained on may lack. Where labels stand in one column, a
+/// row without any has none.
+pub(super) fn complete_places(
+    header: &Header,
+    options: &ColumnOptions,
+    task: Task,
+) -> Result<Vec<usize>> {
+    let mut places = target_places(header, options)?;
+    if task == Task::Multilabel && places.len() == 1 {
+        places.clear();
+    }
+    Ok(places)
 }
 
 /// What to read of each column, by what the user said of them.
@@ -110,26 +156,39 @@ pub(super) fn wanted(header: &Header, options: &ColumnOptions, task: Task) -> Re
 }
 
 impl Table {
-    /// Understands the columns of a frame that was read as [`wanted`] says.
+    /// Understands the columns of a frame that was read as [`wanted`] says, and whose rows without a
+    /// target are refused or left out as the options say.
     ///
     /// # Errors
     /// With line and column, for values that make no sense, and where nothing is left to learn
     /// from.
-    pub(super) fn new(name: String, mut frame: Frame, options: &DataOptions) -> Result<Self> {
-        let (task, date_format) = (options.task, options.text.date_format.as_ref());
-        let date_format = date_format.map(|format| format.0.as_str());
-        let roles = roles(&frame.header, &options.columns)?;
+    pub(super) fn new(name: String, frame: Frame, options: &DataOptions) -> Result<Self> {
+        let places = complete_places(&frame.header, &options.columns, options.task)?;
+        let mut complete = Complete::new(options.columns.missing_target);
+        let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+        let rows = complete.take(rows, &places);
+        let dropped = complete.finish()?;
+        let frame = rows.map(|rows| rows.frame).unwrap_or_default();
+        let mut table = Self::of_complete(name, frame, options, None)?;
+        table.add_notes(dropped);
+        Ok(table)
+    }
+
+    /// As [`Table::new`], where each row has its target: all rows, or a sample of so many in which every
+    /// class has a row.
+    pub(super) fn of_complete(
+        name: String,
+        mut frame: Frame,
+        options: &DataOptions,
+        sample_of: Option<usize>,
+    ) -> Result<Self> {
+        let DataOptions { columns: options, task, text, .. } = options;
+        let (task, date_format) = (*task, text.date_format.as_ref().map(|form| form.0.as_str()));
+        let roles = roles(&frame.header, options)?;
         for ((role, said), values) in roles.iter().zip(&mut frame.columns) {
             compact_days(*role, *said, values);
         }
-        let mut places: Vec<(usize, usize)> = Vec::new();
-        for (place, (role, _)) in roles.iter().enumerate() {
-            if let Role::Target(k) = role {
-                places.push((*k, place));
-            }
-        }
-        places.sort_unstable();
-        let places: Vec<usize> = places.into_iter().map(|(_, place)| place).collect();
+        let places = target_places(&frame.header, options)?;
         let understand = || -> Vec<Option<Result<(Found, usize)>>> {
             let found = |(place, (&(role, said), values)): (usize, (&(Role, Said), &_))| {
                 let values: &Values = Option::as_ref(values)?;
@@ -139,7 +198,7 @@ impl Table {
             };
             roles.par_iter().zip(&frame.columns).enumerate().map(found).collect()
         };
-        let learn = || target::learn(Columns { frame: &frame, places: &places }, task);
+        let learn = || target::learn(Columns { frame: &frame, places: &places }, task, sample_of);
         let (found, learnt) = rayon::join(understand, learn);
         let mut weights = None;
         let mut columns = Vec::with_capacity(roles.len());
@@ -159,10 +218,23 @@ impl Table {
                 }
             });
         }
-        let (targets, separator) = learnt?;
-        let (pixels, warnings) = (false, frame.warnings.clone());
-        let mut table =
-            Table { name, frame, columns, targets, separator, weights, pixels, warnings };
+        let Learnt { targets, separator, note, warning } = learnt?;
+        let (mut notes, mut warnings) = (Vec::from_iter(note), frame.header.renamed.clone());
+        for names in options.lists() {
+            notes.extend(names_like_numbers(&frame.header, names));
+        }
+        warnings.extend(frame.warnings.iter().cloned().chain(warning));
+        let mut table = Table {
+            name,
+            frame,
+            columns,
+            targets,
+            separator,
+            weights,
+            pixels: false,
+            notes,
+            warnings,
+        };
         table.pixels = table.is_image();
         if !table.pixels {
             let values = table.columns.par_iter().zip(&table.frame.columns);
@@ -210,7 +282,17 @@ impl Table {
         self.weights.as_deref()
     }
 
-    /// What a person should know of how the columns were read, a sentence each.
+    /// What is good to know of how the table is understood.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    pub(super) fn add_notes(&mut self, notes: impl IntoIterator<Item = String>) {
+        self.notes.extend(notes);
+    }
+
+    /// What to doubt of it.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -228,6 +310,7 @@ impl Table {
     /// For a logarithm of a column that holds no numbers, an embedding of one that holds no
     /// categories, and numbers so far apart that they can't be scaled.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
+        let fitting = &fitting.found_in(&self.frame.header)?;
         for name in &fitting.log {
             self.check_log(name)?;
         }
@@ -262,7 +345,7 @@ impl Table {
         targets.sort_unstable();
         let weight = self.columns.iter().find(|column| column.role == Role::Weight);
         Ok(Encoding {
-            header: (*self.frame.header).clone(),
+            header: Header { renamed: Vec::new(), ..(*self.frame.header).clone() },
             features,
             targets: targets.into_iter().map(|(_, name)| name.clone()).collect(),
             separator: self.separator,
@@ -272,10 +355,7 @@ impl Table {
     }
 
     fn check_log(&self, name: &str) -> Result<()> {
-        let Some(column) = self.columns.iter().find(|c| c.name == name) else {
-            return Err(Error::usage(format!("there is no column {name:?} for --log"))
-                .help(suggestion(name, &self.frame.header.names)));
-        };
+        let Some(column) = self.columns.iter().find(|c| c.name == name) else { return Ok(()) };
         match (column.role, column.kind) {
             (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
             (Role::Feature, Some(kind)) => Err(Error::usage(format!(
@@ -296,10 +376,7 @@ impl Table {
         ];
         for (i, (option, names)) in ways.into_iter().enumerate() {
             for name in names {
-                let Some(column) = self.columns.iter().find(|c| c.name == *name) else {
-                    let error = Error::usage(format!("there is no column {name:?} for {option}"));
-                    return Err(error.help(suggestion(name, &self.frame.header.names)));
-                };
+                let Some(column) = self.columns.iter().find(|c| c.name == *name) else { continue };
                 let is_category =
                     (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
                 if !is_category || self.pixels {

@@ -1,8 +1,11 @@
 //! What is to be learnt from the target columns, found out from their values.
 
+use super::class_names::{ClassNames, in_order};
 use super::encode::texts_of;
-use super::frame::{Frame, MISSING, Texts, Values, number_text};
+use super::frame::{Frame, MISSING, Texts, Values};
 use super::kind::truth;
+use super::target_scaling::DOUBLE;
+use super::task_guess::{are_numbers, check_classes, guess, number};
 use super::{Targets, Task};
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
@@ -10,8 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// More classes than this are a mistake: an identifier or a measured value taken for a class.
 pub(super) const MAX_CLASSES: usize = 65_536;
-/// Whole numbers of at most so many different values are taken for classes.
-const FEW: usize = 50;
 /// What may separate the labels of a row, in the order in which it is looked for.
 const SEPARATORS: [char; 4] = ['|', ';', ',', ' '];
 
@@ -47,8 +48,16 @@ impl<'a> Columns<'a> {
         format!("{}, {}", self.frame.describe_row(row), self.column(k))
     }
 
-    fn column(self, k: usize) -> String {
+    pub(super) fn column(self, k: usize) -> String {
         self.frame.header.describe(self.places[k])
+    }
+
+    /// A target in a sentence: its name, or its number where it has none.
+    pub(super) fn called(self, k: usize) -> String {
+        match self.frame.header.named {
+            true => self.name(k),
+            false => self.column(k),
+        }
     }
 
     /// The name of a target.
@@ -68,11 +77,29 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The targets of a table to be trained on, and what separates labels in one column.
+/// The targets of a table to be trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Learnt {
+    pub(super) targets: Targets,
+    /// What separates labels in one column.
+    pub(super) separator: Option<char>,
+    /// What is good to know of them.
+    pub(super) note: Option<String>,
+    /// What to doubt.
+    pub(super) warning: Option<String>,
+}
+
+impl From<Targets> for Learnt {
+    fn from(targets: Targets) -> Self {
+        Learnt { targets, separator: None, note: None, warning: None }
+    }
+}
+
+/// The targets of a table to be trained on, of which these may be a sample: then of so many rows.
 ///
 /// # Errors
 /// With line and column, for values that can't be learnt.
-pub(super) fn learn(columns: Columns, task: Task) -> Result<(Targets, Option<char>)> {
+pub(super) fn learn(columns: Columns, task: Task, sample_of: Option<usize>) -> Result<Learnt> {
     if task == Task::Multilabel {
         return labels(columns);
     }
@@ -82,22 +109,35 @@ pub(super) fn learn(columns: Columns, task: Task) -> Result<(Targets, Option<cha
                 "name one target; or say --task multilabel, if they are labels, or --task regression",
             ));
         }
-        return Ok((numbers(columns, true)?, None));
+        return Ok(numbers(columns, true)?.into());
     }
     columns.check_present(0)?;
     let values = columns.values(0)?;
-    let is_classes = match (task, values) {
+    let mut note = None;
+    let is_class = match (task, values) {
         (_, Values::Times(_)) => {
             return Err(Error::data("the target is a date")
                 .at(columns.column(0))
                 .help("name another target with --target"));
         }
         (Task::Regression, _) => false,
-        (Task::Classification, _) | (_, Values::Texts(_)) => true,
-        _ => few_whole_numbers(values),
+        (Task::Classification, _) => true,
+        _ => {
+            let guess = guess(columns, values);
+            note = guess.note;
+            guess.is_class
+        }
     };
-    let targets = if is_classes { classes(columns)? } else { numbers(columns, true)? };
-    Ok((targets, None))
+    if !is_class {
+        return Ok(Learnt { note, ..numbers(columns, true)?.into() });
+    }
+    let rows = sample_of.unwrap_or(columns.frame.rows);
+    let targets = classes(columns, rows, task == Task::Auto)?;
+    let warning = match &targets {
+        Targets::Classes { labels, names } if sample_of.is_none() => single_rows(labels, names),
+        _ => None,
+    };
+    Ok(Learnt { note, warning, ..targets.into() })
 }
 
 /// The targets of other data for a trained model.
@@ -110,10 +150,12 @@ pub(super) fn read(columns: Columns, goal: Goal) -> Result<Targets> {
         Goal::Classes(names) => {
             columns.check_present(0)?;
             let texts = texts_of(columns.values(0)?);
-            let known: Vec<Option<u32>> = texts.words.iter().map(|w| class_of(w, names)).collect();
+            let classes = ClassNames::new(names);
+            let known: Vec<Option<u32>> = texts.words.iter().map(|w| classes.find(w)).collect();
             let label = |(row, &code): (usize, &u32)| {
                 known[code as usize].ok_or_else(|| {
-                    no_such_class(texts.words.get(code), names).at(columns.at(0, row))
+                    let rows = texts.codes.iter().filter(|&&other| other == code).count();
+                    no_such_class(texts.words.get(code), rows, names).at(columns.at(0, row))
                 })
             };
             let labels = texts.codes.iter().enumerate().map(label).collect::<Result<_>>()?;
@@ -127,88 +169,72 @@ pub(super) fn read(columns: Columns, goal: Goal) -> Result<Targets> {
             let texts = texts_of(columns.values(0)?);
             let values = separated(&texts, separator, names);
             let values = values
-                .map_err(|(row, label)| no_such_class(&label, names).at(columns.at(0, row)))?;
+                .map_err(|(row, label)| no_such_class(&label, 1, names).at(columns.at(0, row)))?;
             Ok(Targets::Labels { values, names: names.to_vec() })
         }
     }
 }
 
-/// The place of a text, or of the whole number that it stands for, among the names.
-fn class_of(text: &str, names: &[String]) -> Option<u32> {
-    let find = |text: &str| names.iter().position(|n| n == text).map(|i| i as u32);
-    find(text).or_else(|| find(&number_text(text.parse().ok()?)))
-}
-
 /// The error for a class that a trained model doesn't have.
-fn no_such_class(name: &str, names: &[String]) -> Error {
+fn no_such_class(name: &str, rows: usize, names: &[String]) -> Error {
     let hint = nearest(name, names.iter().map(String::as_str))
         .map(|n| format!("did you mean {n}? "))
         .unwrap_or_default();
     let listed = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 20 { ", …" } else { "" };
-    Error::data(format!("the model has no class {name:?}"))
-        .help(format!("{hint}it was trained on {listed}{more}"))
-}
-
-/// Whether numbers are so few different whole ones that they must be classes.
-fn few_whole_numbers(values: &Values) -> bool {
-    let mut seen = BTreeSet::new();
-    for row in 0..values.len() {
-        let x = values.number(row);
-        if x.fract() != 0.0 || x < 0.0 {
-            return false;
-        }
-        seen.insert(x.to_bits());
-        if seen.len() > FEW {
-            return false;
-        }
-    }
-    seen.len() * 10 <= values.len()
-}
-
-/// One class a row: in the order of their numbers if all are numbers, else alphabetically.
-fn classes(columns: Columns) -> Result<Targets> {
-    let texts = texts_of(columns.values(0)?);
-    let parsed: Option<Vec<f64>> = texts.words.iter().map(|w| w.parse().ok()).collect();
-    let (labels, names) = match parsed {
-        Some(numbers) => {
-            if let Some(code) = numbers.iter().position(|x| x.fract() != 0.0) {
-                let row = texts.codes.iter().position(|&c| c as usize == code).unwrap_or(0);
-                let text = texts.words.get(code as u32);
-                return Err(Error::data(format!(
-                    "{text} is no class: classes are texts or whole numbers"
-                ))
-                .at(columns.at(0, row))
-                .help("say --task regression, or name another target with --target"));
-            }
-            in_order(&texts, numbers.into_iter().map(|x| x as i64))
-        }
-        None => in_order(&texts, texts.words.iter()),
+    let (count, them) = match rows {
+        1 => (String::new(), "the row"),
+        rows => (format!(", which {rows} rows are of"), "these rows"),
     };
-    if names.len() > MAX_CLASSES {
-        return Err(Error::data(format!("more than {MAX_CLASSES} classes"))
-            .at(columns.column(0))
-            .help("this looks like an identifier or a measured value: name another target with --target, or say --task regression"));
+    Error::data(format!("the model has no class {name:?}{count}")).help(format!(
+        "{hint}it is trained on {listed}{more}: correct the class, leave {them} out, or train on rows of it too"
+    ))
+}
+
+/// One class a row, of a table of so many rows.
+fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
+    let texts = texts_of(columns.values(0)?);
+    let has_fraction = |word: &str| number(word).is_some_and(|x| x.fract() != 0.0);
+    if let Some(code) = texts.words.iter().position(has_fraction).filter(|_| are_numbers(&texts)) {
+        let row = texts.codes.iter().position(|&c| c as usize == code).unwrap_or(0);
+        let text = texts.words.get(code as u32);
+        return Err(Error::data(format!("{text} is no class: classes are texts or whole numbers"))
+            .at(columns.at(0, row))
+            .help("say --task regression, or name another target with --target"));
     }
+    let (labels, names) = in_order(&texts);
     if names.len() < 2 {
         return Err(Error::data(format!("the only class is {:?}", names.concat()))
             .at(columns.column(0))
             .help("give rows of at least two classes, or name another target with --target"));
     }
+    check_classes(columns, &texts, names.len(), rows, is_guess)?;
+    if names.len() > MAX_CLASSES {
+        return Err(Error::data(format!("more than {MAX_CLASSES} classes"))
+            .at(columns.column(0))
+            .help("this looks like an identifier or a measured value: name another target with --target, or say --task regression"));
+    }
     Ok(Targets::Classes { labels, names })
 }
 
-/// Labels and names of classes in the order of their keys, equal keys being one class.
-fn in_order<K: Ord + ToString>(
-    texts: &Texts,
-    keys: impl Iterator<Item = K>,
-) -> (Vec<u32>, Vec<String>) {
-    let keys: Vec<K> = keys.collect();
-    let mut order: BTreeMap<&K, u32> = keys.iter().map(|k| (k, 0)).collect();
-    order.values_mut().zip(0..).for_each(|(class, place)| *class = place);
-    let names = order.keys().map(|k| k.to_string()).collect();
-    let class_of: Vec<u32> = keys.iter().map(|k| order[k]).collect();
-    (texts.codes.iter().map(|&code| class_of[code as usize]).collect(), names)
+/// What is said of classes that have a single row.
+fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
+    const NAMED: usize = 5;
+    let mut counts = vec![0usize; names.len()];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    let single = || names.iter().zip(&counts).filter(|(_, count)| **count == 1);
+    let named: Vec<String> = single().take(NAMED).map(|(name, _)| format!("{name:?}")).collect();
+    let (named, more) = (named.join(", "), single().count());
+    match more {
+        0 => None,
+        1 => Some(format!(
+            "the class {named} has a single row, which is either trained on or held out"
+        )),
+        count => Some(format!(
+            "{count} classes have a single row, which is either trained on or held out: {named}{}",
+            if count > NAMED { ", …" } else { "" }
+        )),
+    }
 }
 
 /// A number for each target column; `varied` refuses a target that is the same everywhere.
@@ -217,41 +243,76 @@ fn numbers(columns: Columns, varied: bool) -> Result<Targets> {
     let rows = columns.frame.rows;
     let mut all = vec![0.0; rows * cols];
     for k in 0..cols {
-        let values = columns.values(k)?;
-        if let Values::Texts(texts) = values {
-            let row = texts.codes.iter().position(|&c| c != MISSING).unwrap_or(0);
-            let text = values.text(row).unwrap_or_default();
-            return Err(Error::data(format!("{text:?} is not a number"))
-                .at(columns.at(k, row))
-                .help("correct it; or say --task classification, if it is a class"));
-        }
         columns.check_present(k)?;
         for row in 0..rows {
-            let x = values.number(row) as f32;
-            if !x.is_finite() {
-                return Err(Error::data(format!(
-                    "{} is not a finite number of 32 bits",
-                    values.number(row)
-                ))
-                .at(columns.at(k, row))
-                .help("replace it, or leave the row out"));
+            let x = number_at(columns, k, row)?;
+            if x.abs() > *DOUBLE.end() {
+                return Err(Error::data(format!("the target {x:e} is too large"))
+                    .at(columns.at(k, row))
+                    .help("correct it if it is a mistake; else give the target in another unit"));
             }
             all[row * cols + k] = x;
         }
-        if varied && rows > 1 && (1..rows).all(|row| all[row * cols + k] == all[k]) {
-            return Err(Error::data(format!("the target is {} in every row", all[k]))
-                .at(columns.column(k))
-                .help("there is nothing to learn: name another target with --target"));
+        if varied && rows > 1 {
+            check_varied(columns, k, &all)?;
         }
     }
     Ok(Targets::Numbers(Matrix::new(rows, cols, all)?))
 }
 
+/// The target of a row, finite.
+fn number_at(columns: Columns, k: usize, row: usize) -> Result<f64> {
+    let values = columns.values(k)?;
+    let x = match values {
+        Values::Texts(texts) => match number(texts.words.get(texts.codes[row])) {
+            Some(x) => x,
+            None => {
+                let text = values.text(row).unwrap_or_default();
+                return Err(Error::data(format!("{text:?} is not a number"))
+                    .at(columns.at(k, row))
+                    .help("correct it; or say --task classification, if it is a class"));
+            }
+        },
+        values => values.number(row),
+    };
+    match x.is_finite() {
+        true => Ok(x),
+        false => Err(Error::data(format!("{x} is not a finite number"))
+            .at(columns.at(k, row))
+            .help("replace it, or leave the row out")),
+    }
+}
+
+/// Refuses a target that doesn't vary, or not enough for its squares; all: (rows, targets).
+fn check_varied(columns: Columns, k: usize, all: &[f64]) -> Result<()> {
+    let column = || all.iter().skip(k).step_by(columns.places.len()).copied();
+    let (least, most) = column().fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
+    let fault = match columns.values(k)? {
+        _ if most - least >= *DOUBLE.start() => return Ok(()),
+        _ if most > least => {
+            Error::data(format!("the targets differ by {:e} at most", most - least))
+                .help("give the target in another unit")
+        }
+        Values::Texts(texts) if texts.words.len() > 1 => {
+            let differ = format!("{} and {}", texts.words.get(0), texts.words.get(1));
+            Error::data(format!("the targets {differ} are the same number in f64"))
+                .help("subtract a constant from the target; or say --task classification, if it is a class")
+        }
+        _ if least.abs() >= 2f64.powi(53) => Error::data(format!(
+            "the target is {least} in every row as far as f64 tells, which is exact to 2⁵³"
+        ))
+        .help("say --task classification, if it is a class; or name another target with --target"),
+        _ => Error::data(format!("the target is {least} in every row"))
+            .help("there is nothing to learn: name another target with --target"),
+    };
+    Err(fault.at(columns.column(k)))
+}
+
 /// Labels from a column of 0 and 1 for each, or from one column in which they are separated.
-fn labels(columns: Columns) -> Result<(Targets, Option<char>)> {
+fn labels(columns: Columns) -> Result<Learnt> {
     if columns.places.len() > 1 {
         let names = (0..columns.places.len()).map(|k| columns.name(k)).collect();
-        return Ok((Targets::Labels { values: bits(columns)?, names }, None));
+        return Ok(Targets::Labels { values: bits(columns)?, names }.into());
     }
     let texts = texts_of(columns.values(0)?);
     let separator = SEPARATORS
@@ -271,7 +332,8 @@ fn labels(columns: Columns) -> Result<(Targets, Option<char>)> {
     let values = separated(&texts, separator, &names).map_err(|(row, label)| {
         Error::data(format!("no label {label:?}")).at(columns.at(0, row))
     })?;
-    Ok((Targets::Labels { values, names }, Some(separator)))
+    let separator = Some(separator);
+    Ok(Learnt { separator, ..Targets::Labels { values, names }.into() })
 }
 
 fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {

@@ -1,7 +1,9 @@
 //! Tables that are read for a trained model: its columns, found by name.
 
 use super::frame::{Frame, Header};
+use super::missing_target::Complete;
 use super::read::{self, Known, Rows, Selection, Want};
+use super::roles::places_of;
 use super::stream::Source;
 use super::{DataOptions, Encoder, Encoding, Preprocessing};
 use crate::error::{Error, Result};
@@ -69,20 +71,55 @@ impl Reading<'_> {
         })
     }
 
-    /// All rows at once.
+    /// Takes the rows chunk by chunk, those left out whose targets are read and missing; and what is said
+    /// of these.
     ///
     /// # Errors
-    /// As [`Reading::pass`], and for a row that can't be read.
-    pub(super) fn whole(&self, source: &Source) -> Result<(Preprocessing, Frame)> {
-        let mut all: Option<(Preprocessing, Frame)> = None;
+    /// As [`Reading::pass`], for a row that can't be read, and for a missing target unless the options
+    /// say that it is left out.
+    pub(super) fn complete(
+        &self,
+        source: &Source,
+        mut take: impl FnMut(&Preprocessing, Rows) -> Result<()>,
+    ) -> Result<Option<String>> {
+        let mut complete = Complete::new(self.options.columns.missing_target);
         self.pass(source, |known, rows| {
             let rows = rows.sound()?;
+            let places = self.complete_places(known, &rows.frame.header)?;
+            match complete.take(rows, &places) {
+                Some(rows) => take(known, rows),
+                None => Ok(()),
+            }
+        })?;
+        complete.finish().map_err(|e| e.at(source.path().display()))
+    }
+
+    /// The places of the targets that no row may lack.
+    fn complete_places(&self, known: &Preprocessing, header: &Header) -> Result<Vec<usize>> {
+        // Where labels stand in one column, a row without any has none.
+        let one_column = |e: &Encoding| known.labels.is_some() && e.separator.is_some();
+        match &known.encoding {
+            Some(encoding) if self.with_targets && !one_column(encoding) => {
+                Ok(encoding.locate(header)?.targets.unwrap_or_default())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// All rows at once, as [`Reading::complete`] takes them.
+    ///
+    /// # Errors
+    /// As [`Reading::complete`].
+    pub(super) fn whole(&self, source: &Source) -> Result<(Preprocessing, Frame, Option<String>)> {
+        let mut all: Option<(Preprocessing, Frame)> = None;
+        let dropped = self.complete(source, |known, rows| {
             match &mut all {
                 Some((_, frame)) if rows.first > 0 => frame.append(rows.frame),
                 all => *all = Some((known.clone(), rows.frame)),
             }
             Ok(())
         })?;
+        let all = all.map(|(known, frame)| (known, frame, dropped));
         all.ok_or_else(|| Error::data("the table has no rows").at(source.path().display()))
     }
 
@@ -91,14 +128,22 @@ impl Reading<'_> {
         if let Some(encoding) = &known.encoding {
             self.want(header, encoding, known, &mut wanted)?;
         }
-        let place = |name: &String| {
-            header.place(name).ok_or_else(|| {
-                Error::usage(format!("there is no column {name:?} to keep"))
-                    .help(super::encode::suggestion(name, &header.names))
-            })
-        };
-        let kept = self.keep.names.iter().map(place).collect::<Result<_>>()?;
+        let kept = self.kept_places(header)?;
         Ok(Selection { wanted, kept, typed: self.keep.typed })
+    }
+
+    /// The places of the columns that are carried along, each once.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub(super) fn kept_places(&self, header: &Header) -> Result<Vec<usize>> {
+        let mut kept = Vec::new();
+        for place in places_of(header, "column to keep", self.keep.names)? {
+            if !kept.contains(&place) {
+                kept.push(place);
+            }
+        }
+        Ok(kept)
     }
 
     fn want(

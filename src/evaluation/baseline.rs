@@ -1,7 +1,8 @@
 //! Predictions that look at no feature: what any net has to beat.
 
+use super::Number;
 use super::numbers::weighted_median;
-use crate::data::Targets;
+use crate::data::{Predictions, Targets};
 use crate::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +16,9 @@ pub enum Constant {
     /// The share of the rows that have each label.
     LabelShares(Vec<f32>),
     /// The mean of each output, whose squared error is the lowest of all constants.
-    Mean(Vec<f32>),
+    Mean(Vec<f64>),
     /// The median of each output, whose absolute error is the lowest of all constants.
-    Median(Vec<f32>),
+    Median(Vec<f64>),
 }
 
 impl Constant {
@@ -32,22 +33,15 @@ impl Constant {
                 let total: f64 = counts.iter().sum();
                 vec![Constant::MajorityClass(counts.iter().map(|n| (n / total) as f32).collect())]
             }
-            Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
-                let column = |c: usize| -> Vec<(f64, f64)> {
-                    m.iter_rows().enumerate().map(|(r, row)| (row[c].into(), weight(r))).collect()
-                };
-                let columns: Vec<_> = (0..m.cols()).map(column).collect();
-                let mean = |column: &Vec<(f64, f64)>| {
-                    let sum: f64 = column.iter().map(|(x, w)| x * w).sum();
-                    (sum / column.iter().map(|(_, w)| w).sum::<f64>()) as f32
-                };
-                let median = |column: &Vec<(f64, f64)>| weighted_median(&mut column.clone()) as f32;
-                if matches!(targets, Targets::Labels { .. }) {
-                    return vec![Constant::LabelShares(columns.iter().map(mean).collect())];
-                }
+            Targets::Labels { values, .. } => {
+                let columns = columns(values, weight);
+                vec![Constant::LabelShares(columns.iter().map(|c| mean(c) as f32).collect())]
+            }
+            Targets::Numbers(m) => {
+                let mut columns = columns(m, weight);
                 vec![
-                    Constant::Mean(columns.iter().map(mean).collect()),
-                    Constant::Median(columns.iter().map(median).collect()),
+                    Constant::Mean(columns.iter().map(|c| mean(c)).collect()),
+                    Constant::Median(columns.iter_mut().map(|c| weighted_median(c)).collect()),
                 ]
             }
         }
@@ -66,13 +60,28 @@ impl Constant {
 
     /// The prediction for each of so many rows: (rows, classes) or (rows, outputs).
     #[must_use]
-    pub fn predict(&self, rows: usize) -> Matrix<f32> {
-        let (Constant::MajorityClass(row)
-        | Constant::LabelShares(row)
-        | Constant::Mean(row)
-        | Constant::Median(row)) = self;
-        Matrix::from_fn(rows, row.len(), |_, c| row[c])
+    pub fn predict(&self, rows: usize) -> Predictions {
+        match self {
+            Constant::MajorityClass(row) | Constant::LabelShares(row) => {
+                Predictions::F32(Matrix::from_fn(rows, row.len(), |_, c| row[c]))
+            }
+            Constant::Mean(row) | Constant::Median(row) => {
+                Predictions::F64(Matrix::from_fn(rows, row.len(), |_, c| row[c]))
+            }
+        }
     }
+}
+
+/// The values of each column, with the weights of the rows.
+fn columns<T: Number>(m: &Matrix<T>, weight: impl Fn(usize) -> f64) -> Vec<Vec<(f64, f64)>> {
+    let column =
+        |c: usize| m.iter_rows().enumerate().map(|(r, row)| (row[c].into(), weight(r))).collect();
+    (0..m.cols()).map(column).collect()
+}
+
+fn mean(column: &[(f64, f64)]) -> f64 {
+    let sum: f64 = column.iter().map(|(x, w)| x * w).sum();
+    sum / column.iter().map(|(_, w)| w).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -89,6 +98,7 @@ mod tests {
         let numbers = Targets::Numbers(Matrix::new(4, 1, vec![1.0, 2.0, 3.0, 10.0]).unwrap());
         let expected = [Constant::Mean(vec![4.0]), Constant::Median(vec![2.5])];
         assert_eq!(Constant::fit(&numbers, None), expected);
-        assert_eq!(expected[1].predict(3).data(), [2.5; 3]);
+        let constant = Matrix::new(3, 1, vec![2.5; 3]).unwrap();
+        assert_eq!(expected[1].predict(3), Predictions::F64(constant));
     }
 }

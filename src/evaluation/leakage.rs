@@ -83,9 +83,9 @@ fn same(a: &Dataset, i: usize, b: &Dataset, j: usize) -> bool {
             Targets::Classes { labels, names },
             Targets::Classes { labels: others, names: other_names },
         ) => names[labels[i] as usize] == other_names[others[j] as usize],
-        (Targets::Numbers(m), Targets::Numbers(others))
-        | (Targets::Labels { values: m, .. }, Targets::Labels { values: others, .. }) => {
-            m.row(i) == others.row(j)
+        (Targets::Numbers(m), Targets::Numbers(others)) => m.row(i) == others.row(j),
+        (Targets::Labels { values, .. }, Targets::Labels { values: others, .. }) => {
+            values.row(i) == others.row(j)
         }
         _ => false,
     };

@@ -21,10 +21,16 @@ pub use numbers::{NumberReport, NumberScores};
 pub use probability::{CalibrationBin, expected_calibration_error};
 pub use ranking::roc_auc;
 
-use crate::data::Targets;
+use crate::data::{Predictions, Targets};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use num_traits::Float;
 use serde::Serialize;
+use std::fmt::Display;
+
+/// A number of a prediction or a target.
+pub trait Number: Float + Into<f64> + Display {}
+impl<T: Float + Into<f64> + Display> Number for T {}
 
 /// A metric by its name.
 pub type Value = (&'static str, f64);
@@ -48,20 +54,21 @@ impl Report {
     /// # Errors
     /// As [`ClassReport::new`] and [`NumberReport::new`].
     pub fn new(
-        predictions: &Matrix<f32>,
+        predictions: &Predictions,
         truth: &Targets,
         weights: Option<&[f32]>,
     ) -> Result<Self> {
         Ok(match truth {
             Targets::Classes { labels, .. } => {
-                Report::Classes(ClassReport::new(predictions, labels, weights)?)
+                Report::Classes(ClassReport::new(predictions.as_f32()?, labels, weights)?)
             }
             Targets::Labels { values, .. } => {
-                Report::Labels(LabelReport::new(predictions, values, weights)?)
+                Report::Labels(LabelReport::new(predictions.as_f32()?, values, weights)?)
             }
-            Targets::Numbers(targets) => {
-                Report::Numbers(NumberReport::new(predictions, targets, weights)?)
-            }
+            Targets::Numbers(targets) => Report::Numbers(match predictions {
+                Predictions::F32(m) => NumberReport::new(m, targets, weights)?,
+                Predictions::F64(m) => NumberReport::new(m, targets, weights)?,
+            }),
         })
     }
 
@@ -123,7 +130,7 @@ impl<'a> Weights<'a> {
 }
 
 /// Refuses values that are no finite numbers, and another shape than (rows, cols).
-fn check(values: &Matrix<f32>, rows: usize, cols: usize, what: &str) -> Result<()> {
+fn check<T: Number>(values: &Matrix<T>, rows: usize, cols: usize, what: &str) -> Result<()> {
     if (values.rows(), values.cols()) != (rows, cols) {
         return Err(Error::usage(format!(
             "{what}s of shape ({}, {}) for ({rows}, {cols})",
@@ -171,6 +178,7 @@ mod tests {
         };
         let numbers = Targets::Numbers(Matrix::new(3, 1, vec![1.0, 2.0, 4.0]).unwrap());
         let two = Matrix::new(3, 2, vec![0.4, 0.6, 0.3, 0.7, 0.8, 0.2]).unwrap();
+        let two = Predictions::F32(two);
         for truth in [classes, labels, numbers] {
             let found = Report::new(&two, &truth, None).unwrap().values();
             let mut found: Vec<&str> = found.into_iter().map(|(name, _)| name).collect();

@@ -1,6 +1,6 @@
 //! How good predicted normal distributions are: means with standard deviations.
 
-use super::Weights;
+use super::{Number, Weights};
 use crate::matrix::Matrix;
 
 /// A normal variable lies within so many deviations of its mean with a probability of 95%.
@@ -9,9 +9,9 @@ const WITHIN_95: f64 = 1.959963984540054;
 /// The mean of −ln of the predicted density at the truth, ½ ln(2πσ²) + (t − μ)²/2σ² (Good, "Rational
 /// decisions", 1952), and the share of the truth within the central 95% of its distribution, over all
 /// values, rows weighted. predictions: (rows, 2k), means and then deviations; targets: (rows, k).
-pub(super) fn normal_scores(
-    predictions: &Matrix<f32>,
-    targets: &Matrix<f32>,
+pub(super) fn normal_scores<P: Number, T: Number>(
+    predictions: &Matrix<P>,
+    targets: &Matrix<T>,
     weights: Weights<'_>,
 ) -> (f64, f64) {
     let cols = targets.cols();
@@ -20,8 +20,11 @@ pub(super) fn normal_scores(
         let (means, deviations) = predicted.split_at(cols);
         for ((&mean, &deviation), &t) in means.iter().zip(deviations).zip(truth) {
             // A deviation that f32 has lost is taken for the smallest that it knows.
-            let deviation = f64::from(deviation.max(f32::MIN_POSITIVE));
-            let distance = (f64::from(t) - f64::from(mean)) / deviation;
+            let deviation = match deviation.into() {
+                0.0 => f64::from(f32::MIN_POSITIVE),
+                deviation => deviation,
+            };
+            let distance = (t.into() - mean.into()) / deviation;
             nll += weights.of(r)
                 * (0.5 * (std::f64::consts::TAU.ln() + distance * distance) + deviation.ln());
             inside += weights.of(r) * f64::from(u8::from(distance.abs() <= WITHIN_95));

@@ -1,7 +1,7 @@
 //! Numbers: how far predictions are from the truth, in its own units.
 
 use super::normal::normal_scores;
-use super::{Value, Weights, check, mean};
+use super::{Number, Value, Weights, check, mean};
 use crate::error::Result;
 use crate::matrix::Matrix;
 use serde::Serialize;
@@ -70,9 +70,9 @@ impl NumberReport {
     ///
     /// # Errors
     /// When there are no rows, the shapes differ, or a number or weight is NaN or infinite.
-    pub fn new(
-        predictions: &Matrix<f32>,
-        targets: &Matrix<f32>,
+    pub fn new<P: Number, T: Number>(
+        predictions: &Matrix<P>,
+        targets: &Matrix<T>,
         weights: Option<&[f32]>,
     ) -> Result<Self> {
         let (rows, cols) = (targets.rows(), targets.cols());
@@ -80,9 +80,6 @@ impl NumberReport {
         let with_deviations = predictions.cols() == 2 * cols;
         check(predictions, rows, if with_deviations { 2 * cols } else { cols }, "prediction")?;
         check(targets, rows, cols, "target")?;
-        let column = |m: &Matrix<f32>, c: usize| -> Vec<f64> {
-            m.iter_rows().map(|row| row[c].into()).collect()
-        };
         let outputs: Vec<NumberScores> = (0..cols)
             .map(|c| NumberScores::new(&column(predictions, c), &column(targets, c), weights))
             .collect();
@@ -119,6 +116,10 @@ impl NumberReport {
         values.extend(self.coverage_95.map(|coverage| ("coverage_95", coverage)));
         values
     }
+}
+
+fn column<T: Number>(m: &Matrix<T>, c: usize) -> Vec<f64> {
+    m.iter_rows().map(|row| row[c].into()).collect()
 }
 
 impl NumberScores {

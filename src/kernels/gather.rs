@@ -5,6 +5,7 @@
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, RANDOM_FUNCTIONS, Step, read, read_write, uniform};
 use crate::data::{Affine, Features, Targets};
+use crate::matrix::Matrix;
 use crate::random::permute_all;
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
@@ -123,11 +124,15 @@ pub fn targets<T: Real>(rows: &[u32], targets: &Targets, cols: usize, t: &mut [T
                 }
             }
         }
-        Targets::Numbers(m) | Targets::Labels { values: m, .. } => {
-            let take = |row: usize, t: &mut [T]| {
-                t.iter_mut().zip(m.row(row)).for_each(|(t, &number)| *t = T::of(number.into()));
-            };
-            each_row(rows, cols, t, |row| prefetch(m.row(row)), take);
-        }
+        Targets::Numbers(m) => numbers(rows, m, cols, t),
+        Targets::Labels { values, .. } => numbers(rows, values, cols, t),
     }
+}
+
+/// The rows of a matrix. t: (rows, cols).
+fn numbers<T: Real, S: Copy + Into<f64>>(rows: &[u32], m: &Matrix<S>, cols: usize, t: &mut [T]) {
+    let take = |row: usize, t: &mut [T]| {
+        t.iter_mut().zip(m.row(row)).for_each(|(t, &number)| *t = T::of(number.into()));
+    };
+    each_row(rows, cols, t, |row| prefetch(m.row(row)), take);
 }

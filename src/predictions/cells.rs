@@ -1,5 +1,6 @@
 //! The values of a typed column as texts.
 
+use crate::data::Predictions;
 use arrow_array::cast::AsArray;
 use arrow_array::temporal_conversions::{as_date, as_datetime, as_time};
 use arrow_array::types::{
@@ -102,11 +103,14 @@ pub(super) fn cells(array: &ArrayRef) -> io::Result<Cells<'_>> {
     })
 }
 
-/// Appends a number as the shortest text that reads back the same, with an exponent where that is
+/// Appends a prediction as the shortest text that reads back the same, with an exponent where that is
 /// shorter.
-pub(super) fn number(x: f32, text: &mut String) {
+pub(super) fn number(values: &Predictions, row: usize, column: usize, text: &mut String) {
     // Writing to a string can't fail.
-    let _ = write!(text, "{x:?}");
+    let _ = match values {
+        Predictions::F32(m) => write!(text, "{:?}", m.row(row)[column]),
+        Predictions::F64(m) => write!(text, "{:?}", m.row(row)[column]),
+    };
 }
 
 fn of<'a, T: Display>(

@@ -1,7 +1,10 @@
 //! Predictions as Parquet, in row groups of bounded size.
 
 use super::{Columns, Rows};
-use arrow_array::{Array, ArrayRef, Float32Array, RecordBatch, builder::StringBuilder};
+use crate::data::Predictions;
+use arrow_array::{
+    Array, ArrayRef, Float32Array, Float64Array, RecordBatch, builder::StringBuilder,
+};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -24,7 +27,8 @@ impl<W: Write + Send> ParquetWriter<W> {
     pub(super) fn new(to: W, columns: Columns, kept: &[ArrayRef]) -> io::Result<Self> {
         let mut types: Vec<DataType> = kept.iter().map(|a| a.data_type().clone()).collect();
         types.extend(columns.verdict.as_ref().map(|_| DataType::Utf8));
-        let typed = types.into_iter().chain(std::iter::repeat(DataType::Float32));
+        let number = if columns.is_double { DataType::Float64 } else { DataType::Float32 };
+        let typed = types.into_iter().chain(std::iter::repeat(number));
         let fields = columns.names().into_iter().zip(typed);
         let fields: Vec<Field> = fields.map(|(name, of)| Field::new(name, of, true)).collect();
         let schema = Arc::new(Schema::new(fields));
@@ -35,9 +39,9 @@ impl<W: Write + Send> ParquetWriter<W> {
 
     pub(super) fn write(&mut self, rows: &Rows) -> io::Result<()> {
         let mut arrays: Vec<ArrayRef> = rows.kept.to_vec();
-        if let Some(verdict) = &self.columns.verdict {
+        if let (Some(verdict), Predictions::F32(m)) = (&self.columns.verdict, rows.values) {
             let (mut said, mut text) = (StringBuilder::new(), String::new());
-            for row in rows.values.iter_rows() {
+            for row in m.iter_rows() {
                 text.clear();
                 verdict.say(row, &mut text);
                 said.append_value(&text);
@@ -45,8 +49,11 @@ impl<W: Write + Send> ParquetWriter<W> {
             arrays.push(Arc::new(said.finish()));
         }
         for column in 0..rows.values.cols() {
-            let values = rows.values.iter_rows().map(|row| row[column]);
-            arrays.push(Arc::new(Float32Array::from_iter_values(values)));
+            let values = (0..rows.values.rows()).map(|row| rows.values.value(row, column));
+            arrays.push(match self.columns.is_double {
+                true => Arc::new(Float64Array::from_iter_values(values)),
+                false => Arc::new(Float32Array::from_iter_values(values.map(|x| x as f32))),
+            });
         }
         let batch = RecordBatch::try_new(self.schema.clone(), arrays).map_err(io::Error::other)?;
         self.writer.write(&batch).map_err(failed)?;

@@ -3,17 +3,17 @@
 //! A row has the columns that are carried along, then what is predicted: `class` and the
 //! probability `p_NAME` of each class; `labels`, those of probability 0.5 and more, and `p_NAME` of
 //! each label; or the values under the names of the targets, in their units. An NPY file holds the
-//! probabilities or values alone, (rows, outputs) in f32.
+//! probabilities or values alone, (rows, outputs). They are in f32, or in f64 where the targets need it:
+//! see [`TargetScaling`].
 
 mod cells;
 mod columnar;
 mod matrix;
 mod text;
 
-use crate::data::Preprocessing;
+use crate::data::{Predictions, Preprocessing, TargetScaling};
 use crate::error::{Error, Result, unknown};
 use crate::loss::index_of_max;
-use crate::matrix::Matrix;
 use arrow_array::ArrayRef;
 use std::io::{self, Seek, Write};
 use std::path::Path;
@@ -33,7 +33,7 @@ pub enum Format {
     Jsonl,
     /// Parquet, compressed with Snappy.
     Parquet,
-    /// A NumPy array: (rows, outputs) in f32.
+    /// A NumPy array: (rows, outputs).
     Npy,
 }
 
@@ -121,6 +121,8 @@ pub struct Columns {
     kept: Vec<String>,
     verdict: Option<Verdict>,
     outputs: Vec<String>,
+    /// Whether predictions are in f64.
+    is_double: bool,
 }
 
 impl Columns {
@@ -141,7 +143,8 @@ impl Columns {
             }
             (None, None) => (None, value_names(preprocessing, outputs)),
         };
-        let mut columns = Columns { kept: kept.to_vec(), verdict, outputs };
+        let is_double = matches!(preprocessing.targets, TargetScaling::Double(_));
+        let mut columns = Columns { kept: kept.to_vec(), verdict, outputs, is_double };
         for name in &mut columns.outputs {
             if kept.contains(name) {
                 *name = format!("predicted_{name}");
@@ -183,7 +186,7 @@ pub struct Rows<'a> {
     /// The columns that are carried along, of as many rows as `values`.
     pub kept: &'a [ArrayRef],
     /// Probabilities or values: (rows, outputs).
-    pub values: &'a Matrix<f32>,
+    pub values: &'a Predictions,
 }
 
 /// Where predictions go. NPY needs to seek, the others don't.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 fn columns(kept: &[&str], verdict: Option<Verdict>, outputs: &[&str]) -> Columns {
     let owned = |names: &[&str]| names.iter().map(|n| (*n).to_string()).collect();
-    Columns { kept: owned(kept), verdict, outputs: owned(outputs) }
+    Columns { kept: owned(kept), verdict, outputs: owned(outputs), is_double: false }
 }
 
 /// A file of these rows, written twice.
 fn written(format: Format, columns: Columns, kept: &[ArrayRef], values: &Matrix<f32>) -> Vec<u8> {
+    let values = &Predictions::F32(values.clone());
     let mut writer = Writer::new(Cursor::new(Vec::new()), format, columns, kept).unwrap();
     for _ in 0..2 {
         writer.write(&Rows { kept, values }).unwrap();

@@ -2,6 +2,7 @@
 
 use super::cells::{Cell, Cells, cells, number};
 use super::{Columns, Rows};
+use crate::data::Predictions;
 use rayon::prelude::*;
 use std::io::{self, Write};
 
@@ -72,20 +73,19 @@ impl Page {
         let mut csv = csv(delimiter);
         let mut cell = String::new();
         for row in block {
-            let values = rows.values.row(row);
             for write in kept {
                 cell.clear();
                 write(row, &mut cell);
                 csv.write_field(&cell)?;
             }
-            if let Some(verdict) = &self.columns.verdict {
+            if let (Some(verdict), Predictions::F32(m)) = (&self.columns.verdict, rows.values) {
                 cell.clear();
-                verdict.say(values, &mut cell);
+                verdict.say(m.row(row), &mut cell);
                 csv.write_field(&cell)?;
             }
-            for &value in values {
+            for column in 0..rows.values.cols() {
                 cell.clear();
-                number(value, &mut cell);
+                number(rows.values, row, column, &mut cell);
                 csv.write_field(&cell)?;
             }
             csv.write_record(None::<&[u8]>)?;
@@ -102,7 +102,6 @@ impl Page {
     ) -> Vec<u8> {
         let (mut text, mut cell) = (String::new(), String::new());
         for row in block {
-            let values = rows.values.row(row);
             let mut keys = keys.iter();
             let mut separator = '{';
             let mut begin = |text: &mut String| {
@@ -123,16 +122,16 @@ impl Page {
                     Cell::Text => text.push_str(&quoted(&cell)),
                 }
             }
-            if let Some(verdict) = &self.columns.verdict {
+            if let (Some(verdict), Predictions::F32(m)) = (&self.columns.verdict, rows.values) {
                 begin(&mut text);
                 cell.clear();
-                verdict.say(values, &mut cell);
+                verdict.say(m.row(row), &mut cell);
                 text.push_str(&quoted(&cell));
             }
-            for &value in values {
+            for column in 0..rows.values.cols() {
                 begin(&mut text);
-                match value.is_finite() {
-                    true => number(value, &mut text),
+                match rows.values.value(row, column).is_finite() {
+                    true => number(rows.values, row, column, &mut text),
                     false => text.push_str("null"),
                 }
             }

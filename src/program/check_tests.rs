@@ -209,7 +209,7 @@ fn programs() -> Vec<Program> {
             train,
         ),
         plan::mixed(&half, 70, train),
-        plan::watched(&spec(small()), 8).0,
+        plan::watched(&spec(small()), 8).plan,
     ];
     plans.map(|plan| plan.program).to_vec()
 }

@@ -127,7 +127,7 @@ impl Session {
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {
             Some(_) => vec![1.0; outputs],
-            None => preprocessing.targets.scale.iter().map(|s| 1.0 / s).collect(),
+            None => preprocessing.targets.units().0,
         };
         self.backend.write(self.plan.unit, Values::F32(&unit))?;
         self.unit = unit;
@@ -144,8 +144,7 @@ impl Session {
         if shape.has_targets() {
             shape.check(program, program.routines.evaluate.clone())?;
         }
-        let (targets, scaled) =
-            (program.tensor(self.plan.unit).cols, preprocessing.targets.scale.len());
+        let (targets, scaled) = (program.tensor(self.plan.unit).cols, preprocessing.targets.cols());
         if preprocessing.classes.is_none() && scaled != targets {
             return Err(Error::usage(format!(
                 "a preprocessing of {scaled} targets for a net of {targets}"

@@ -166,7 +166,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
         let mut random = Random::new(1, Stream::Check, rows as u64);
         let mut normal = |cols| Matrix::from_fn(rows, cols, |_, _| random.normal() as f32);
         let (features, targets) = (normal(widths[0]), normal(outputs));
-        let data = Dataset::new("self-test", Features::F32(features), Targets::Numbers(targets))?;
+        let data = Dataset::new("self-test", Features::F32(features), Targets::from(targets))?;
         let samples = Preprocessing::none(&data).samples(&data)?;
         let plan = plan::mixed(&spec, rows, Purpose::Train);
         let name = backend.info().to_string();

@@ -2,10 +2,9 @@
 
 use super::Trainer;
 use super::stream::Held;
-use crate::data::{Dataset, StoredSet, Targets};
+use crate::data::{Dataset, Predictions, StoredSet, Targets};
 use crate::error::{Error, Result};
 use crate::evaluation::Report;
-use crate::matrix::Matrix;
 use crate::metrics::Metrics;
 use crate::model::predictions;
 use crate::session::Loaded;
@@ -20,7 +19,7 @@ pub(super) struct Truth {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {
     /// Probabilities or values, as [`Model::predict`](crate::Model::predict) has them.
-    pub predictions: Matrix<f32>,
+    pub predictions: Predictions,
     /// The targets, in the model's order of classes and in the user's units.
     pub truth: Targets,
     /// How much each row counts, where they don't count alike.
@@ -68,16 +67,13 @@ impl Trainer {
     }
 
     /// Predictions for rows on the device, by the weights that are in place.
-    fn predict_loaded(&mut self, data: &Loaded) -> Result<Matrix<f32>> {
+    fn predict_loaded(&mut self, data: &Loaded) -> Result<Predictions> {
         let (objective, preprocessing) = (self.spec.objective, &self.preprocessing);
-        let (mut all, mut cols) = (Vec::new(), 0);
+        let mut all = Predictions::none(0);
         self.session.outputs(data, |_, outputs| {
-            let predictions = predictions(outputs, objective, preprocessing);
-            cols = predictions.cols();
-            all.extend_from_slice(predictions.data());
-            Ok(())
+            all.append(predictions(outputs, objective, preprocessing))
         })?;
-        Matrix::new(data.rows, cols, all)
+        Ok(all)
     }
 
     /// Predictions for rows in a file, by the weights that are in place: of the rows only windows are
@@ -91,15 +87,13 @@ impl Trainer {
         set: &StoredSet,
         mut also: impl FnMut(&Dataset) -> Result<()>,
     ) -> Result<Predicted> {
-        let (mut values, mut cols, mut weights) = (Vec::new(), 0, Vec::new());
+        let (mut predicted, mut weights) = (Predictions::none(0), Vec::new());
         let mut all: Option<Targets> = None;
         self.each_window(set, |trainer, data| {
             let loaded = trainer.upload(data, set.mean_weight())?;
             let predictions = trainer.predict_loaded(&loaded);
             trainer.session.forget(&loaded);
-            let predictions = predictions?;
-            cols = predictions.cols();
-            values.extend_from_slice(predictions.data());
+            predicted.append(predictions?)?;
             weights.extend_from_slice(data.weights().unwrap_or_default());
             let truth = trainer.preprocessing.truth(data)?;
             match &mut all {
@@ -109,7 +103,10 @@ impl Trainer {
             also(data)
         })?;
         let truth = all.ok_or_else(|| Error::failed("no rows to predict").at(set.name()))?;
-        let predictions = Matrix::new(set.rows(), cols, values)?;
-        Ok(Predicted { predictions, truth, weights: Some(weights).filter(|w| !w.is_empty()) })
+        Ok(Predicted {
+            predictions: predicted,
+            truth,
+            weights: Some(weights).filter(|w| !w.is_empty()),
+        })
     }
 }

@@ -193,7 +193,7 @@ pub fn random_data(loss: Loss, rows: usize, inputs: usize, outputs: usize, seed:
             row.iter_mut().for_each(|t| *t /= total);
         }
     }
-    Dataset::new("random", Features::F32(features), Targets::Numbers(targets)).unwrap()
+    Dataset::new("random", Features::F32(features), Targets::from(targets)).unwrap()
 }
 
 /// Normal features and seeded classes.

@@ -56,7 +56,7 @@ fn sums_are_held_against_the_magnitudes_of_their_terms() {
     let largest = |of: &dyn Fn(usize) -> f64| (0..8).map(of).fold(0.0, f64::max);
     let scale = largest(&|row| terms(row).map(f64::abs).sum());
     assert!(scale > 5.0 * largest(&|row| terms(row).sum::<f64>().abs()));
-    let data = Dataset::new("long", Features::F32(x.clone()), Targets::Numbers(y)).unwrap();
+    let data = Dataset::new("long", Features::F32(x.clone()), Targets::from(y)).unwrap();
     let plan = plan::mixed(&spec, 8, Purpose::Train);
     let samples = Preprocessing::none(&data).samples(&data).unwrap();
     let mut replay = Replay::new(plan.program.clone(), samples, Device::boxed()).unwrap();

@@ -80,7 +80,7 @@ fn a_run_that_always_overflows_ends_with_a_reason() {
     let mut random = Random::new(5, Stream::Check, 0);
     let x = Matrix::from_fn(40, 1, |_, _| 1e6 * (1.0 + random.uniform() as f32));
     let y = normal(&mut random, 40, 1);
-    let data = Dataset::new("large", Features::F32(x), Targets::Numbers(y)).unwrap();
+    let data = Dataset::new("large", Features::F32(x), Targets::from(y)).unwrap();
     // Saturated, so that the loss stays finite.
     let net = Net::new(1).layer(4, Activation::HardSigmoid).layer(1, Activation::Identity);
     let mut spec = Spec::new(net, Loss::SquaredError).epochs(50);

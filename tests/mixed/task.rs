@@ -50,7 +50,7 @@ pub fn draw(random: &mut Random, round: usize) -> (Spec, Dataset) {
         let labels = (0..rows).map(|_| random.random_range(0..outputs as u32)).collect();
         Targets::Classes { labels, names: (0..outputs).map(|c| c.to_string()).collect() }
     } else {
-        Targets::Numbers(normal(random, rows, outputs))
+        Targets::from(normal(random, rows, outputs))
     };
     (in_f16(&spec), Dataset::new("random", features, targets).unwrap())
 }
@@ -61,7 +61,7 @@ pub fn task(seed: u64) -> (Spec, Dataset) {
     let x = normal(&mut random, 256, 8);
     let target = |r: usize, c: usize| (x.row(r)[c] + x.row(r)[c + 1]).sin() + x.row(r)[7 - c];
     let y = Matrix::from_fn(256, 3, target);
-    let data = Dataset::new("sums", Features::F32(x), Targets::Numbers(y)).unwrap();
+    let data = Dataset::new("sums", Features::F32(x), Targets::from(y)).unwrap();
     let net = Net::new(8)
         .layer(33, Activation::Relu)
         .layer(20, Activation::Tanh)

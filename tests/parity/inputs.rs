@@ -31,7 +31,7 @@ fn gathered_rows_are_bit_equal_from_bytes_and_from_floats() {
             let labels = (0..all).map(|_| random.random_range(0..cols as u32)).collect();
             Targets::Classes { labels, names: (0..cols).map(|c| c.to_string()).collect() }
         } else {
-            Targets::Numbers(Matrix::from_fn(all, cols, |_, _| random.normal() as f32))
+            Targets::from(Matrix::from_fn(all, cols, |_, _| random.normal() as f32))
         };
         let samples =
             Samples { features: Arc::new(features), affine, targets: Some(targets), weights: None };

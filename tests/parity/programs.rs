@@ -105,7 +105,7 @@ fn every_loss_keeps_the_rule_in_every_plan() {
             spec.label_smoothing = if loss.takes_smoothing() { 0.1 } else { 0.0 };
             let features = Features::F32(Matrix::from_fn(rows, 6, |_, _| random.normal() as f32));
             let numbers = Matrix::from_fn(rows, targets, |_, _| random.uniform() as f32);
-            let data = Dataset::new("random", features, Targets::Numbers(numbers)).unwrap();
+            let data = Dataset::new("random", features, Targets::from(numbers)).unwrap();
             assert_eq!(device.fusion(&spec, spec.batch_size), fusion);
             let preprocessing = wgrad::data::Preprocessing::none(&data);
             let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();

@@ -270,8 +270,7 @@ fn stochastic_descent_takes_one_sample_at_a_time_in_a_seeded_random_order() {
     let net = four_layers(SIGMA[2].into());
     let mut spec = Case::new(net, Loss::SquaredError, Reduction::Total, &[], samples(&x, &t)).spec;
     (spec.batch_size, spec.epochs, spec.seed) = (1, EPOCHS, SEED);
-    let data =
-        Dataset::new("pairs", Features::F32(single(&x)), Targets::Numbers(single(&t))).unwrap();
+    let data = Dataset::new("pairs", Features::F32(single(&x)), Targets::from(single(&t))).unwrap();
 
     on_every_backend(|device: &mut Device| {
         let expected = stochastic_descent(&layers, &x, &t, &orders);

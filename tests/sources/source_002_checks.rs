@@ -177,7 +177,7 @@ fn the_librarys_own_numerical_check_passes_every_combination() {
     for (activation, loss, bias) in combinations() {
         let (case, x, t) = draw(activation, loss, bias);
         let data =
-            Dataset::new("rows", Features::F32(single(&x)), Targets::Numbers(single(&t))).unwrap();
+            Dataset::new("rows", Features::F32(single(&x)), Targets::from(single(&t))).unwrap();
         let weights = layer_weights(&case.layers);
         let report =
             gradcheck::check(&case.spec, &weights, &Preprocessing::none(&data), &data, &options)
@@ -262,7 +262,7 @@ fn dimensions_that_do_not_fit_are_refused_in_words() {
 
         let data = |inputs, outputs| {
             let features = Features::F32(single(&values(4, inputs)));
-            Dataset::new("rows", features, Targets::Numbers(single(&values(4, outputs)))).unwrap()
+            Dataset::new("rows", features, Targets::from(single(&values(4, outputs)))).unwrap()
         };
         let train = |inputs, outputs| {
             let data = data(inputs, outputs);

@@ -218,7 +218,7 @@ pub fn samples(x: &Rows, t: &Rows) -> Samples {
     Samples {
         affine: Affine::identity(x[0].len()),
         features: Arc::new(Features::F32(single(x))),
-        targets: Some(Targets::Numbers(single(t))),
+        targets: Some(Targets::from(single(t))),
         weights: None,
     }
 }

@@ -180,7 +180,7 @@ impl Device {
         }
         let model = trainer.model().unwrap();
         let outputs = model.predict_in(trainer.session(), data.features_shared()).unwrap();
-        check("the outputs", &double(outputs.data()), &golden.outputs.concat());
+        check("the outputs", &double(outputs.as_f32().unwrap().data()), &golden.outputs.concat());
     }
 }
 

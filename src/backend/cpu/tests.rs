@@ -20,7 +20,7 @@ fn samples(net: &Net, rows: usize) -> Samples {
         true => random.normal() as f32,
         false => (row * 7 % 11) as f32,
     });
-    let targets = Matrix::from_fn(rows, net.outputs(), |_, _| random.normal() as f32);
+    let targets = Matrix::from_fn(rows, net.outputs(), |_, _| (random.normal() as f32).into());
     Samples {
         affine: Affine::identity(net.inputs),
         features: Arc::new(Features::F32(features)),

@@ -29,12 +29,14 @@ impl Gpu {
         let (shift, scale) = (&samples.affine.shift, &samples.affine.scale);
         let affine: Vec<[f32; 2]> = shift.iter().zip(scale).map(|(&a, &b)| [a, b]).collect();
         let affine = self.upload_bytes("the scaling", bytemuck::cast_slice(&affine))?;
+        let numbers: Vec<f32> = match &samples.targets {
+            Some(Targets::Numbers(m)) => m.data().iter().map(|&x| x as f32).collect(),
+            _ => Vec::new(),
+        };
         let targets = match &samples.targets {
             Some(Targets::Classes { labels, .. }) => bytemuck::cast_slice(labels),
-            Some(Targets::Numbers(m) | Targets::Labels { values: m, .. }) => {
-                bytemuck::cast_slice(m.data())
-            }
-            None => &[],
+            Some(Targets::Labels { values, .. }) => bytemuck::cast_slice(values.data()),
+            Some(Targets::Numbers(_)) | None => bytemuck::cast_slice(&numbers),
         };
         let targets = self.upload_bytes("the targets", targets)?;
         let weights = bytemuck::cast_slice(samples.weights.as_deref().unwrap_or_default());

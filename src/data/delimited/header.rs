@@ -112,7 +112,7 @@ impl Sample<'_> {
 /// The header that a row of cells makes; a column without a name gets one.
 ///
 /// # Errors
-/// For invalid UTF-8 and for two columns of one name.
+/// For invalid UTF-8.
 pub(super) fn header(first: &[Vec<u8>]) -> Result<Header> {
     let mut names: Vec<String> = Vec::with_capacity(first.len());
     for (i, cell) in first.iter().enumerate() {
@@ -126,15 +126,7 @@ pub(super) fn header(first: &[Vec<u8>]) -> Result<Header> {
             name => name.to_string(),
         });
     }
-    let mut seen = std::collections::HashMap::new();
-    for (i, name) in names.iter().enumerate() {
-        if let Some(before) = seen.insert(name, i) {
-            return Err(Error::data(format!("two columns are called {name:?}"))
-                .at(format!("columns {} and {}", before + 1, i + 1))
-                .help("give each column a name of its own"));
-        }
-    }
-    Ok(Header { named: true, names, ..Header::default() })
+    Ok(Header::of_names(names))
 }
 
 #[cfg(test)]

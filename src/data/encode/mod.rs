@@ -24,7 +24,8 @@ pub(super) use unknown::Unknown;
 pub use unknown::{OnUnknown, UnknownCategories, UnknownColumn, UnknownExample};
 
 use super::Features;
-use super::frame::{Frame, Header, MISSING, Texts, Values, number_text, places_of};
+use super::frame::{Frame, Header, MISSING, Texts, Values, number_text, places_by_name};
+use super::roles::places_of;
 use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::matrix::Matrix;
@@ -148,7 +149,7 @@ impl Encoding {
             _ => Cow::Owned(self.names_by_place(header.names.len())?),
         };
         // Tables have tens of thousands of columns: each is found without a look at all others.
-        let places = places_of(&names);
+        let places = places_by_name(&names);
         let find = |name: &String| places.get(name.as_str()).copied();
         let feature = |f: &Feature| {
             find(&f.column).ok_or_else(|| {
@@ -168,32 +169,24 @@ impl Encoding {
     /// # Errors
     /// When there are no such columns, or not as many as the model has targets.
     pub(super) fn rename_targets(&mut self, targets: &[String], header: &Header) -> Result<()> {
-        if targets.len() != self.targets.len() {
+        let places = places_of(header, "target column", targets)?;
+        if places.len() != self.targets.len() {
             return Err(Error::usage(format!(
                 "{} target columns, but the model has {}",
-                targets.len(),
+                places.len(),
                 self.targets.len()
             ))
             .help("name as many as in training"));
         }
-        let known = places_of(&header.names);
-        let find = |name: &String| {
-            let number = || name.parse::<usize>().ok()?.checked_sub(1);
-            let place = known.get(name.as_str()).copied().or_else(number);
-            place.and_then(|place| header.names.get(place)).cloned().ok_or_else(|| {
-                Error::usage(format!("there is no target column {name:?}"))
-                    .help(suggestion(name, &header.names))
-            })
-        };
-        let renamed: Vec<String> = targets.iter().map(find).collect::<Result<_>>()?;
-        let features: HashSet<&str> = self.features.iter().map(|f| f.column.as_str()).collect();
-        if let Some(name) = renamed.iter().find(|name| features.contains(name.as_str())) {
+        let renamed: Vec<String> =
+            places.into_iter().map(|place| header.names[place].clone()).collect();
+        if let Some(name) = renamed.iter().find(|n| self.features.iter().any(|f| f.column == **n)) {
             return Err(Error::usage(format!(
                 "the target {name:?} is one of the model's features"
             )));
         }
         let places: Vec<Option<usize>> = {
-            let places = places_of(&self.header.names);
+            let places = places_by_name(&self.header.names);
             self.targets.iter().map(|old| places.get(old.as_str()).copied()).collect()
         };
         for (place, new) in places.into_iter().zip(&renamed) {
@@ -307,10 +300,20 @@ const ROWS: usize = 64;
 
 /// The nearest name, and the ones there are.
 pub(super) fn suggestion(name: &str, names: &[String]) -> String {
+    let has_comma = |name: &str| name.contains(',');
+    // As it must be written in a list.
+    let written = |name: &str| match has_comma(name) {
+        true => format!("\"{}\"", name.replace('"', "\"\"")),
+        false => name.to_string(),
+    };
     let hint = nearest(name, names.iter().map(String::as_str))
-        .map(|n| format!("did you mean {n}? "))
+        .map(|n| format!("did you mean {}? ", written(n)))
         .unwrap_or_default();
-    let listed = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let listed = names.iter().take(20).map(|n| written(n)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 20 { ", …" } else { "" };
-    format!("{hint}the columns are {listed}{more}")
+    let quotes = match names.iter().any(|n| has_comma(n)) {
+        true => "; a name with a comma is quoted within a list, as in '\"a, b\",c'",
+        false => "",
+    };
+    format!("{hint}the columns are {listed}{more}{quotes}")
 }

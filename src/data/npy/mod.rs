@@ -165,7 +165,7 @@ pub(super) fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
             columns.push(Some(values));
         }
     }
-    let header = Arc::new(Header { named: true, names, ..Header::default() });
+    let header = Arc::new(Header::of_names(names));
     Ok(Frame { header, columns, rows, ..Frame::default() })
 }
 
