@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The level of each top-level module of `src`.
 const LEVELS: [(u32, &[&str]); 8] = [
-    (0, &["error", "files", "functions", "matrix", "pages", "random", "real"]),
+    (0, &["error", "files", "functions", "matrix", "memory", "pages", "random", "real"]),
     (
         1,
         &[

@@ -2,6 +2,8 @@
 
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
+use crate::memory::available;
+pub(super) use crate::memory::human;
 use crate::plan::{self, Purpose};
 use crate::spec::Spec;
 use crate::tensor::Extent;
@@ -42,13 +44,13 @@ impl Estimate {
         self.parameters + self.batch + self.data
     }
 
-    /// Refuses what this machine's memory can't hold: the weights pass through it in any case.
+    /// Refuses what the memory that this process may take can't hold: the weights pass through it in any case.
     pub fn check(&self) -> Result<()> {
-        match physical() {
-            Some(all) if self.total() > all => Err(Error::device(format!(
-                "the net and its data need {}, but this machine has {} of memory",
+        match available() {
+            Some(all) if self.total() > all as f64 => Err(Error::device(format!(
+                "the net and its data need {}, but there are only {} of memory",
                 human(self.total()),
-                human(all)
+                human(all as f64)
             ))
             .help("choose fewer or smaller --layers, or a smaller --batch-size")),
             _ => Ok(()),
@@ -68,24 +70,6 @@ fn bytes_of(data: &Dataset) -> f64 {
     data.rows() as f64 * (width * data.features().cols() as f64 + target)
 }
 
-/// The bytes of memory of this machine, where the system tells.
-fn physical() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024.0)
-}
-
-/// Bytes as people read them.
-pub(super) fn human(bytes: f64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let step = (bytes.max(1.0).log10() / 3.0) as usize;
-    let unit = step.min(UNITS.len() - 1);
-    let value = bytes / 1000f64.powi(unit as i32);
-    let digits = usize::from(value < 9.95 && unit > 0);
-    format!("{value:.digits$} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,12 +77,6 @@ mod tests {
     use crate::loss::Loss;
     use crate::optim::Averaging;
     use crate::spec::Net;
-
-    #[test]
-    fn bytes_are_readable() {
-        let all = [0.0, 999.0, 1500.0, 12e6, 3.25e9, 7e20].map(human);
-        assert_eq!(all, ["0 B", "999 B", "1.5 kB", "12 MB", "3.2 GB", "700000 PB"]);
-    }
 
     #[test]
     fn a_net_beyond_all_memory_is_refused_without_an_overflow() {
@@ -109,7 +87,7 @@ mod tests {
         let data = crate::data::digits();
         let estimate = Estimate::new(&Spec::new(net, Loss::SquaredError), [&data]);
         assert!(estimate.total() > 1e19);
-        if physical().is_some() {
+        if available().is_some() {
             assert_eq!(estimate.check().unwrap_err().kind().exit_code(), 4);
         }
         let small = Net::new(64).layer(10, Activation::Identity);

@@ -24,6 +24,8 @@
 //! once; [`Data`] is either. [`Preprocessing`] is what a model keeps of both ways: the encoding of
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
+mod archive;
+mod arrays;
 mod census;
 mod class_shares;
 mod columnar;
@@ -40,6 +42,8 @@ mod idx;
 mod idx_set;
 mod images;
 mod inputs;
+mod json_lines;
+mod json_record;
 mod keys;
 mod kind;
 mod known;
@@ -48,6 +52,7 @@ mod npy;
 mod passes;
 mod prepare;
 mod read;
+mod recognize;
 mod roles;
 mod samples;
 mod scaling;
@@ -62,6 +67,7 @@ mod task;
 mod time;
 mod trained;
 mod weights;
+pub use arrays::TableParts;
 pub use census::{Census, RowParts};
 pub use dataset::{Dataset, Features, Targets};
 pub use digits::digits;
@@ -84,8 +90,8 @@ pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 pub use slabs::SlabOrder;
 pub use source::{
-    DataOptions, Measured, NAMES, TrainTest, is_generated, is_read_in_chunks, is_table, open,
-    open_bytes, open_measured,
+    DataOptions, Measured, NAMES, TrainTest, is_generated, is_table, open, open_bytes,
+    open_measured,
 };
 pub use stored::{StoredSet, StoredWriter};
 pub use table::{Column, Fitting, Table};

@@ -6,6 +6,7 @@
 //! what all of them would give: a quantile's rank by 0.1 % (scikit-learn takes 10,000). Every
 //! later pass gives encoded chunks in the order of the file.
 
+use super::find::{Found, find};
 use super::frame::{Frame, Texts, Values};
 use super::read::{self, Known, Rows, Selection, Want};
 use super::source::{self, DataOptions};
@@ -16,7 +17,6 @@ use super::trained::{Keep, Reading};
 use super::{Data, Dataset, Preprocessing};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The most rows of a sample.
@@ -57,7 +57,7 @@ impl StreamedTable {
     /// # Errors
     /// When it can't be read, or isn't what the options say.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
-        let source = Source::of(Path::new(path))?;
+        let source = table_source(path, options)?;
         let (columns, task) = (&options.columns, options.task);
         let known = Known { names: &columns.target, unnamed: false };
         let mut sampling: Option<Sampling> = None;
@@ -85,7 +85,14 @@ impl StreamedTable {
         let columns = table.frame().columns.iter().flatten().count();
         let sample = Arc::new(Data::Table(Box::new(table)));
         let (places, rows) = (sampling.places, sampling.rows);
-        Ok(StreamedTable { source, options: options.clone(), sample, places, rows, columns })
+        let notes = source.notes();
+        let options = options.clone();
+        let streamed = StreamedTable { source, options, sample, places, rows, columns };
+        if streamed.bytes() > memory {
+            // Else it is opened once more, as a whole, and says so then.
+            source::say(&streamed.options, &notes);
+        }
+        Ok(streamed)
     }
 
     /// The number of rows of the whole table.
@@ -161,7 +168,15 @@ pub fn pass_measured(
     options: &DataOptions,
     take: impl FnMut(EncodedChunk) -> Result<()>,
 ) -> Result<()> {
-    pass(&Source::of(Path::new(path))?, preprocessing, options, take)
+    pass(&table_source(path, options)?, preprocessing, options, take)
+}
+
+/// The table of that name.
+fn table_source(name: &str, options: &DataOptions) -> Result<Source> {
+    match find(name, options)? {
+        Found::Table(source) => Ok(source),
+        _ => Err(Error::failed(format!("{name} is no table that is read row by row"))),
+    }
 }
 
 fn pass(

@@ -144,7 +144,8 @@ impl Table {
             }
             let (kind, why, missing) = match found.transpose()? {
                 Some((Found { kind, why }, missing)) => (Some(kind), why, missing),
-                None => (None, "as asked for".into(), 0),
+                None if role == Role::Ignored => (None, "as asked for".into(), 0),
+                None => (None, "lists or objects".into(), 0),
             };
             let name = frame.header.names[place].clone();
             columns.push(Column { name, role, kind, why, missing });

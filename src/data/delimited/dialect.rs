@@ -1,7 +1,9 @@
 //! How a text is delimited, and whether its first row names the columns.
 
 use crate::data::frame::Header;
+use crate::data::recognize::recode;
 use crate::error::{Error, Result};
+use std::path::Path;
 
 /// What separates cells and ends records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,13 +117,13 @@ fn is_distinct(cells: &[Vec<u8>]) -> bool {
 ///
 /// # Errors
 /// For invalid UTF-8 and for two columns of one name.
-pub(super) fn header(first: &[Vec<u8>]) -> Result<Header> {
+pub(super) fn header(first: &[Vec<u8>], path: &Path) -> Result<Header> {
     let mut names: Vec<String> = Vec::with_capacity(first.len());
     for (i, cell) in first.iter().enumerate() {
         let name = std::str::from_utf8(cell).map_err(|_| {
             Error::data("invalid UTF-8")
                 .at(format!("column {}", i + 1))
-                .help("save the file as UTF-8 (`iconv -t UTF-8`)")
+                .help(recode(path, "WINDOWS-1252"))
         })?;
         names.push(match name.trim() {
             "" => (i + 1).to_string(),

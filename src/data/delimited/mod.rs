@@ -11,6 +11,7 @@ pub(super) use cells::{Cells, Fault, Wrong};
 
 use super::frame::{Frame, Header, Values};
 use super::read::{Known, Rows, Selection, Want};
+use super::recognize::recode;
 use super::stream::Source;
 use crate::error::{Error, Result};
 use arrow_array::ArrayRef;
@@ -65,7 +66,8 @@ impl Delimited {
         let named = known.names.iter().any(|n| n.parse::<usize>().is_err() && has(n));
         let is_header = named || !known.unnamed && dialect::is_header(&cells);
         let header = match is_header {
-            true => dialect::header(first).map_err(|e| e.at(format!("{place}, line {line}")))?,
+            true => dialect::header(first, source.path())
+                .map_err(|e| e.at(format!("{place}, line {line}")))?,
             false => Header::numbered(first.len()),
         };
         if is_header && rows.len() == 1 {
@@ -220,7 +222,7 @@ impl Delimited {
             }
             Wrong::Utf8 => Error::data("invalid UTF-8")
                 .at(cell)
-                .help("save the file as UTF-8 (`iconv -t UTF-8`)"),
+                .help(recode(self.source.path(), "WINDOWS-1252")),
             Wrong::NoNumber(text) => not_a_number(text).at(cell),
         }
     }
