@@ -140,10 +140,19 @@ impl JsonTable {
     /// When it can't be read, and what `take` returns.
     pub(super) fn pass(
         &self,
+        take: impl FnMut(usize, Frame, Vec<(usize, Error)>) -> Result<()>,
+    ) -> Result<()> {
+        self.pass_in(CHUNK, take)
+    }
+
+    /// As [`JsonTable::pass`], in chunks of so many values.
+    fn pass_in(
+        &self,
+        values: usize,
         mut take: impl FnMut(usize, Frame, Vec<(usize, Error)>) -> Result<()>,
     ) -> Result<()> {
         let (mut first, mut chunk) = (0, self.chunk());
-        let most = (CHUNK / self.columns.len()).max(1);
+        let most = (values / self.columns.len()).max(1);
         each(&self.source, self.form, |line, record| {
             chunk.push(self, line, record);
             if chunk.rows < most {
@@ -430,20 +439,20 @@ mod tests {
 
     #[test]
     fn chunks_hold_what_the_whole_does() {
-        let rows = CHUNK / 2 + 1000;
+        let rows = 1100;
         let text: String =
             (0..rows).map(|i| format!("{{\"i\":{i},\"h\":\"w{}\"}}\n", i % 7)).collect();
         let table = JsonTable::open(of_memory("t.jsonl.gz", &gzip(text.as_bytes())), Json::Lines);
         let (mut firsts, mut all) = (Vec::new(), Frame::default());
         table
             .unwrap()
-            .pass(|first, frame, _| {
+            .pass_in(1000, |first, frame, _| {
                 firsts.push(first);
                 all.append(frame);
                 Ok(())
             })
             .unwrap();
-        assert_eq!((firsts, all.rows), (vec![0, CHUNK / 2], rows));
+        assert_eq!((firsts, all.rows), (vec![0, 500, 1000], rows));
         let last = all.column("i").unwrap().number(rows - 1);
         assert_eq!((last, all.describe_row(rows - 1)), ((rows - 1) as f64, format!("line {rows}")));
     }

@@ -109,7 +109,9 @@ pub(super) fn read(
             all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
         }
         all.append(rows.frame);
-        Ok(())
+        Budget::default()
+            .check(all.bytes(), "the table")
+            .map_err(|e| e.at(source.path().display()).help("--memory-limit reads it in parts"))
     })?;
     Ok(all)
 }
