@@ -4,11 +4,17 @@ use crate::error::{Error, Result};
 use std::fmt::Display;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The bytes of memory that this process may take: those of the machine, or the limit of its control
-/// group where that is lower; none where the system doesn't tell.
+/// group where that is lower, as they were when first asked for; none where the system doesn't tell.
 #[must_use]
 pub fn available() -> Option<u64> {
+    static ALL: OnceLock<Option<u64>> = OnceLock::new();
+    *ALL.get_or_init(read_available)
+}
+
+fn read_available() -> Option<u64> {
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     machine.into_iter().chain(group_limit(Path::new("/sys/fs/cgroup"), &cgroups)).min()

@@ -8,7 +8,7 @@ use super::npy::NpzPart;
 use super::read::{self, Known};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
-use super::{ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Task};
+use super::{ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Targets, Task};
 use crate::error::{Error, Result};
 use crate::memory::Budget;
 use std::path::{Path, PathBuf};
@@ -248,7 +248,9 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
         _ if options.columns != (ColumnOptions { reserved, ..ColumnOptions::default() }) => {
             format!("the columns of {} can't be chosen", data.name())
         }
-        Task::Multilabel => format!("the target of {} is no set of labels", data.name()),
+        Task::Multilabel if !matches!(data.targets(), Targets::Labels { .. }) => {
+            format!("the target of {} is no set of labels", data.name())
+        }
         Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
         Task::Classification if !has_classes => {
             format!("the target of {} is a number", data.name())
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn formats_that_cannot_be_read_yet_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        for (bytes, format) in [(&b"\x89PNG\r\n"[..], "image"), (b" {\"a\": 1}", "JSON")] {
+        for (bytes, format) in [(&b"\x89PNG\r\n\x1a\n"[..], "image"), (b"[[1], [2]]", "JSON")] {
             let error = plain(&write(dir.path(), "file.csv", bytes)).unwrap_err();
             assert!(error.kind().exit_code() == 3 && error.to_string().contains(format), "{error}");
         }
