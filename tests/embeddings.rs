@@ -7,16 +7,20 @@ mod ten_steps;
 use cli_support::Place;
 use common::{Shared, cpu32, cpu64, gpu, largest, largest_error, random_weights, unscaled};
 use serde::Deserialize;
+use std::sync::Arc;
 use ten_steps::{Golden, devices, load, matrix, parts};
+use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::checkpoint::{load_model, load_weights, save_model};
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, Targets};
 use wgrad::embedding::Embedding;
 use wgrad::gradcheck::{self, Options};
+use wgrad::kernels::{Step, embed};
 use wgrad::matrix::Matrix;
 use wgrad::plan::{self, Fusion, Purpose};
-use wgrad::program::Op;
+use wgrad::program::{Op, Program};
 use wgrad::random::{Random, Stream};
 use wgrad::spec::{Net, Norm, Spec};
+use wgrad::tensor::{Extent, Role};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 #[derive(Deserialize)]
@@ -115,6 +119,128 @@ fn gradients_of_tables_are_those_of_differences() {
             assert!(largest(gradient) > 1e-3, "{what}: {name} proves nothing");
         }
     }
+}
+
+/// The gradient of a table by its definition: each row of the table looks through the whole batch, and what
+/// `groups` puts together is summed on its own first, from the innermost on.
+fn by_definition(
+    place: embed::Place,
+    features: &[f32],
+    gradient: &[f32],
+    groups: impl Fn(&[usize]) -> Vec<Vec<Vec<usize>>>,
+) -> Vec<f32> {
+    let embed::Place { inputs, at, values, dims, .. } = place;
+    let sum = |terms: Vec<f32>| terms.into_iter().fold(0.0, |sum: f32, x| sum + x);
+    let element = |i: usize| {
+        let asks = |row: &usize| {
+            let index = features[row * place.features + place.column];
+            let is_one = index >= 0.0 && index < values as f32;
+            (if is_one { index as usize } else { 0 }) == i / dims
+        };
+        let rows: Vec<usize> = (0..features.len() / place.features).filter(asks).collect();
+        let of_row = |row: usize| gradient[row * inputs + at + i % dims];
+        let of_stretch = |rows: Vec<usize>| sum(rows.into_iter().map(of_row).collect());
+        let of_part = |part: Vec<_>| sum(part.into_iter().map(of_stretch).collect());
+        sum(groups(&rows).into_iter().map(of_part).collect())
+    };
+    (0..values * dims).map(element).collect()
+}
+
+/// The gradient of a table on a backend, of a batch that may be smaller than the program's.
+fn by_backend(
+    backend: &mut Shared,
+    place: embed::Place,
+    batch: usize,
+    features: &[f32],
+    gradient: &[f32],
+) -> Vec<f32> {
+    let mut program = Program::new(batch);
+    let mut add = |name, rows, cols| program.add(name, Role::Transient, rows, cols);
+    let [of_rows, order, spare, of_inputs] =
+        [("features", place.features), ("order", 2), ("spare", 2), ("gradient", place.inputs)]
+            .map(|(name, cols)| add(name, Extent::Batch, cols));
+    let out = add("out", Extent::Fixed(place.values), place.dims);
+    program.ops = vec![
+        Op::SortIndices { place, features: of_rows, order, spare },
+        Op::EmbedGradient { place, order, gradient: of_inputs, out },
+    ];
+    let samples = backend.start(&program, &unscaled(&data(1)));
+    backend.write(of_rows, Values::F32(features)).unwrap();
+    backend.write(of_inputs, Values::F32(gradient)).unwrap();
+    // What was there before counts for nothing.
+    backend.write(out, Values::F32(&vec![7.0; place.values * place.dims])).unwrap();
+    let rows = (features.len() / place.features) as u32;
+    backend.run(0..2, samples, &[Step { rows, ..Step::default() }]).unwrap();
+    let mut found = vec![0.0; place.values * place.dims];
+    backend.read(out, ValuesMut::F32(&mut found)).unwrap();
+    found
+}
+
+#[test]
+fn gradients_of_tables_have_the_bits_of_their_definition() {
+    let mut random = Random::new(21, Stream::Check, 0);
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    // Short and long batches, ragged ones, few categories and many, and one with most of the rows.
+    for (rows, batch, values, dims) in [
+        (1, 1, 1, 1),
+        (255, 300, 40, 3),
+        (700, 700, 3, 5),
+        (1025, 4096, 5000, 2),
+        (70_001, 70_001, 9, 1),
+    ] {
+        let (inputs, column) = (dims + 4, 1);
+        let place = embed::Place { features: 3, column, inputs, at: 2, values, dims, copies: true };
+        let features: Vec<f32> = (0..3 * rows)
+            .map(|i| match (i % 3 == column, i % 7) {
+                (true, 0) => -1.0,
+                (true, 1 | 2) => (values - 1) as f32,
+                (true, _) => (random.uniform() * values as f64).floor() as f32,
+                _ => random.normal() as f32,
+            })
+            .collect();
+        let gradient: Vec<f32> = (0..rows * inputs).map(|_| random.normal() as f32).collect();
+        let on_cpu = by_definition(place, &features, &gradient, |rows| {
+            // 64 rows of a category at a time.
+            vec![rows.chunks(64).map(<[usize]>::to_vec).collect()]
+        });
+        for threads in [1, 3] {
+            let found = by_backend(&mut cpu32(threads), place, batch, &features, &gradient);
+            assert_eq!(bits(&found), bits(&on_cpu), "{rows} rows on {threads} threads");
+        }
+        let Some(mut gpu) = gpu("bits of the gradients of tables") else { continue };
+        let on_gpu = by_definition(place, &features, &gradient, |rows| {
+            // Those among 256 rows of the batch at a time, and these among 32,768.
+            let part = |rows: &[usize]| {
+                rows.chunk_by(|a, b| a / 256 == b / 256).map(<[usize]>::to_vec).collect()
+            };
+            rows.chunk_by(|a, b| a >> 15 == b >> 15).map(part).collect()
+        });
+        let found = by_backend(&mut gpu, place, batch, &features, &gradient);
+        assert_eq!(bits(&found), bits(&on_gpu), "{rows} rows on the GPU");
+    }
+}
+
+#[test]
+fn the_work_of_a_table_grows_with_the_batch_and_with_the_table() {
+    let mut spec = spec();
+    spec.net.embeddings[1] = Embedding::new(100_000, 50);
+    let work = |batch: usize| -> f64 {
+        let program = plan::plain(&spec, batch, Purpose::Train).program;
+        let of_tables = |op: &&Op| matches!(op, Op::SortIndices { .. } | Op::EmbedGradient { .. });
+        program.ops.iter().filter(of_tables).map(|op| program.flops(op, batch)).sum()
+    };
+    let (table, row) = (5e6, 50.0);
+    assert!(work(1024) > table && work(1024) < table + 1024.0 * 16.0 * row);
+    // Log² B comparisons a row, not B.
+    assert!(work(1 << 16) - table < 1.2 * 64.0 * (work(1024) - table));
+}
+
+#[test]
+fn a_batch_of_more_rows_than_can_be_sorted_is_refused() {
+    let (cpu, rows) = (&mut cpu32(1), (1 << 24) + 1);
+    let program = plan::plain(&spec(), rows, Purpose::Train).program;
+    let error = cpu.load(Arc::new(program)).unwrap_err().to_string();
+    assert!(error.contains("16777217 rows") && error.contains("--micro-batch"), "{error}");
 }
 
 #[test]

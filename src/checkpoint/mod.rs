@@ -226,7 +226,7 @@ impl OldColumns {
         named.for_each(|(feature, (_, name))| feature.column = name);
         encoding.targets =
             self.targets.iter().filter_map(|&i| self.names.get(i)).cloned().collect();
-        encoding.header = Header { named: self.header, names: self.names };
+        encoding.header = Header { named: self.header, names: self.names, ..Header::default() };
         encoding
     }
 }

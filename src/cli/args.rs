@@ -1,7 +1,8 @@
 //! The arguments as they are given.
 
 use crate::config::{
-    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TrainConfig, double, whole,
+    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig, double,
+    whole,
 };
 use crate::error::{Error, Result, unknown};
 use crate::predictions::Format;
@@ -126,6 +127,8 @@ pub(super) struct ModelArgs {
     /// The seed of generated sets [default: 0, the rows that are trained on by default]
     #[arg(long, env = "WGRAD_SEED", value_parser = crate::config::seed)]
     pub seed: Option<u64>,
+    #[command(flatten)]
+    pub text: TextConfig,
     #[command(flatten)]
     pub device: DeviceConfig,
 }
@@ -286,6 +289,8 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     pub options: DataConfig,
     #[command(flatten)]
+    pub text: TextConfig,
+    #[command(flatten)]
     pub net: NetConfig,
 }
 
@@ -294,7 +299,8 @@ impl CheckArgs {
     pub fn resolve(&self, step: StepConfig, device: DeviceConfig) -> Result<TrainConfig> {
         let data = DataConfig { data: self.data.clone(), ..self.options.clone() };
         let run = RunConfig::default();
-        let options = TrainConfig { data, net: self.net.clone(), step, run, device };
+        let options =
+            TrainConfig { data, text: self.text.clone(), net: self.net.clone(), step, run, device };
         let options = with_file(options, self.config.as_deref())?;
         let run = RunConfig {
             validation: Some(crate::config::Validation::Fraction(0.0)),

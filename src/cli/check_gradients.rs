@@ -57,7 +57,7 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
             .help("name them with --data")
     })?;
     let options_of_data =
-        DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
+        DataOptions { notify: Some(|message| say(message)), ..config.data_options() };
     let model = trained.model;
     let data = data::open_measured(&source, &model.preprocessing, &options_of_data)?.data;
     let spec = Spec::new(model.net, model.objective);

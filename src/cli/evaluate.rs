@@ -4,6 +4,7 @@ use super::args::EvaluateArgs;
 use super::judgement::{Baselines, ByName, Judgement};
 use super::judgement_text::{not_worth_it, tables};
 use super::open::{Trained, open_device};
+use super::train::warn;
 use super::{count, print, print_json, say};
 use crate::data::{self, Measured};
 use crate::error::Result;
@@ -31,8 +32,9 @@ struct Line<'a> {
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
     let options = trained.data_options(&args.model, &args.target);
-    let Measured { data, is_test_part } =
+    let Measured { data, is_test_part, warnings } =
         data::open_measured(&args.model.data, &trained.model.preprocessing, &options)?;
+    warn(&warnings);
     let seen = !is_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(

@@ -85,7 +85,7 @@ impl Source {
         let mut options = DataOptions {
             notify: Some(|message| say(message)),
             memory: config.run.memory_limit.map(|size| size.0),
-            ..config.data.options()
+            ..config.data_options()
         };
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));

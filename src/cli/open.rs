@@ -90,6 +90,7 @@ impl Trained {
             data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),
             columns: ColumnOptions { target: target.to_vec(), ..ColumnOptions::default() },
             seed: args.seed.unwrap_or(0),
+            text: args.text.options(),
             notify: Some(|message| say(message)),
             ..DataOptions::default()
         }

@@ -2,6 +2,7 @@
 
 use super::args::{OnError, PredictArgs};
 use super::open::{Trained, open_device};
+use super::train::warn;
 use super::{count, printed, say};
 use crate::data::{self, InputChunk, Keep};
 use crate::error::{Error, Result};
@@ -101,6 +102,7 @@ struct State {
 
 impl Work<'_> {
     fn predict(&mut self, chunk: InputChunk) -> Result<()> {
+        warn(&chunk.warnings);
         for error in chunk.faults {
             if self.args.on_error == OnError::Stop {
                 return Err(error);

@@ -39,11 +39,12 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
         return folds::train(args, Source::open(options)?, k);
     }
     let mut job = Job::new(options)?;
+    let warnings = warnings(&job);
     if args.dry_run {
+        warn(&warnings);
         return plan_ahead::show(&job, args.json);
     }
     announce(args, &job);
-    let warnings = warnings(&job);
     warn(&warnings);
     job.store()?;
     let opened = choose::open_for(&job)?;

@@ -1,7 +1,7 @@
 //! What a person should know before believing the metrics of a run.
 
 use super::job::Job;
-use crate::data::{Data, Dataset, Role, Targets, Values};
+use crate::data::{Data, Dataset, Role, Table, Targets, Values};
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
 use crate::precision::Precision;
@@ -26,7 +26,8 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
              leave it out with --ignore"
         )
     });
-    twins.chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
+    let read = job.data.table().map_or(&[][..], Table::warnings).iter().cloned();
+    read.chain(twins).chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
 }
 
 /// Options that change nothing, each with the reason.

@@ -4,12 +4,14 @@
 
 mod numbers;
 mod options;
+mod text;
 mod values;
 pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
+pub use text::TextConfig;
 pub use values::{HiddenLayers, Preset, Validation};
 
-use crate::data::{ColumnOptions, DataOptions, ImageOptions};
+use crate::data::{ColumnOptions, DataOptions, ImageOptions, TextOptions};
 use crate::error::{Error, Result, nearest};
 use clap::Args;
 use serde::Serialize;
@@ -23,6 +25,9 @@ pub struct TrainConfig {
     /// The data.
     #[command(flatten)]
     pub data: DataConfig,
+    /// The text of the data.
+    #[command(flatten)]
+    pub text: TextConfig,
     /// The net.
     #[command(flatten)]
     pub net: NetConfig,
@@ -38,7 +43,7 @@ pub struct TrainConfig {
 }
 
 impl DataConfig {
-    /// How the data are opened.
+    /// How the data are opened, but for what is said of their text.
     #[must_use]
     pub fn options(&self) -> DataOptions {
         let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
@@ -59,6 +64,7 @@ impl DataConfig {
             task: self.task.unwrap_or_default(),
             image: ImageOptions { size: self.image_size, colour: self.image_colour },
             seed: self.seed.unwrap_or_default(),
+            text: TextOptions::default(),
             notify: None,
             memory: None,
         }
@@ -82,6 +88,7 @@ first_given! {
         data, data_dir, target, columns, ignore, categorical, numeric, log, one_hot, hash, embed,
         embedding_dims, class_weight, sample_weight, task, scaling, image_size, image_colour, seed
     }
+    TextConfig { decimal, thousands, separator, header, missing, date_format }
     NetConfig {
         layers, activation, output_activation, bias, norm, residual, dropout,
         input_dropout, initializer, loss, label_smoothing
@@ -97,10 +104,16 @@ first_given! {
         plan
     }
     DeviceConfig { device, threads }
-    TrainConfig { data, net, step, run, device }
+    TrainConfig { data, text, net, step, run, device }
 }
 
 impl TrainConfig {
+    /// How the data are opened.
+    #[must_use]
+    pub fn data_options(&self) -> DataOptions {
+        DataOptions { text: self.text.options(), ..self.data.options() }
+    }
+
     /// Reads a TOML file.
     ///
     /// # Errors
@@ -153,6 +166,7 @@ impl TrainConfig {
         }
         Ok(TrainConfig {
             data: part(text).map_err(toml)?,
+            text: part(text).map_err(toml)?,
             net: part(text).map_err(toml)?,
             step: part(text).map_err(toml)?,
             run: part(text).map_err(toml)?,
@@ -172,6 +186,7 @@ impl TrainConfig {
         }
         Ok([
             part("data", &self.data)?,
+            part("text of the data", &self.text)?,
             part("net", &self.net)?,
             part("optimiser", &self.step)?,
             part("run", &self.run)?,
@@ -250,6 +265,12 @@ mod tests {
             task = "regression"
             scaling = "standard"
             seed = 7
+            decimal = ","
+            thousands = "space"
+            separator = ";"
+            header = "no"
+            missing = ["-999", "unknown"]
+            date-format = "%d/%m/%Y"
             layers = "8:tanh,4:relu*2+sine*2"
             activation = "gelu"
             output-activation = "softmax"

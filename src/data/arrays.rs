@@ -63,20 +63,21 @@ impl TableParts {
         options: &DataOptions,
     ) -> Result<Option<Dataset>> {
         let source = part.map(|frame| Source::Rows(self.path.clone(), frame.clone()));
-        source.map(|source| measured(&source, preprocessing, options)).transpose()
+        let data = source.map(|source| measured(&source, preprocessing, options)).transpose()?;
+        Ok(data.map(|(data, _)| data))
     }
 }
 
-/// The rows of a table with their targets, for a model.
+/// The rows of a table with their targets, for a model, and what of them is in doubt.
 pub(super) fn measured(
     source: &Source,
     preprocessing: &Preprocessing,
     options: &DataOptions,
-) -> Result<Dataset> {
+) -> Result<(Dataset, Vec<String>)> {
     let reading = Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
     let (preprocessing, frame) = reading.whole(source)?;
     let data = preprocessing.measured(&set_name(source.path()), &frame);
-    data.map_err(|e| e.at(source.path().display()))
+    Ok((data.map_err(|e| e.at(source.path().display()))?, frame.warnings))
 }
 
 /// What a set is, for training.

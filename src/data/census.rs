@@ -4,7 +4,7 @@
 use super::class_shares::ClassShares;
 use super::encode::{Categories, texts_of};
 use super::frame::Values;
-use super::keys::{time_format, times_of};
+use super::keys::times_of;
 use super::kind::Kind;
 use super::read::{Rows, Want};
 use super::roles::Role;
@@ -70,7 +70,7 @@ pub struct Census {
 /// How the parts follow from the values of a column.
 enum Rule {
     Group { fraction: f64, seed: u64 },
-    From { time: f64, format: Option<&'static str> },
+    From { time: f64, format: Option<String> },
     Named,
     Classes(ClassShares),
 }
@@ -95,7 +95,8 @@ impl StreamedTable {
             }
             Split::Group(_) => Some(Rule::Group { fraction, seed }),
             Split::Time(column) => {
-                let format = time_format(self.sample().column_of(column)?.2);
+                let place = self.sample().column_of(column)?.1;
+                let format = self.sample().date_format(place).map(str::to_string);
                 let time = first_held_out(&self.sample().times(column)?, fraction)?;
                 Some(Rule::From { time, format })
             }
@@ -241,7 +242,7 @@ impl Rule {
         let held_out = |is: bool| if is { Part::Validation } else { Part::Training };
         match self {
             Rule::From { time, format } => {
-                let times = times_of(frame, place, values, *format)?;
+                let times = times_of(frame, place, values, format.as_deref())?;
                 Ok(times.into_iter().map(|t| held_out(t >= *time)).collect())
             }
             Rule::Group { fraction, seed } => Ok((0..frame.rows)

@@ -94,7 +94,8 @@ pub(super) fn pass(
         let rows = batch.num_rows();
         if rows > 0 {
             let lines = Lines::of_rows(first);
-            let frame = Frame { header: header.clone(), columns, rows, lines };
+            let frame =
+                Frame { header: header.clone(), columns, rows, lines, warnings: Vec::new() };
             take(Rows { first, frame, kept, faults })?;
         }
         first += rows;
@@ -205,7 +206,7 @@ fn header(schema: &Schema) -> Result<Header> {
     if names.is_empty() {
         return Err(Error::data("the table has no columns"));
     }
-    Ok(Header { named: true, names })
+    Ok(Header { named: true, names, ..Header::default() })
 }
 
 /// The rows with an infinite number; messages count rows from `first`.

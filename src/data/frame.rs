@@ -1,8 +1,10 @@
 //! Columns of typed values, with the lines of the text that they came from.
 
 use super::lines::Lines;
+use super::number_form::NumberForm;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -17,13 +19,20 @@ pub struct Header {
     pub named: bool,
     /// One name for each column, no two alike.
     pub names: Vec<String>,
+    /// The forms of numbers, by the names of the columns whose text has another than the plain one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forms: BTreeMap<String, NumberForm>,
+    /// What stands for a missing value in text, beside the usual marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 impl Header {
     /// The header of `cols` columns without names.
     #[must_use]
     pub fn numbered(cols: usize) -> Self {
-        Header { named: false, names: (1..=cols).map(|n| n.to_string()).collect() }
+        let names = (1..=cols).map(|n| n.to_string()).collect();
+        Header { names, ..Header::default() }
     }
 
     /// The place of the column of that name.
@@ -285,6 +294,8 @@ pub struct Frame {
     pub rows: usize,
     /// The lines of the rows, or their numbers where the data are no text.
     pub lines: Lines,
+    /// What a person should know of how the data were read, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Frame {
@@ -313,6 +324,7 @@ impl Frame {
             columns: self.columns.iter().map(|c| c.as_ref().map(|c| c.select(rows))).collect(),
             rows: rows.len(),
             lines,
+            warnings: self.warnings.clone(),
         }
     }
 
@@ -328,6 +340,7 @@ impl Frame {
             return;
         }
         self.lines.append(&more.lines, self.rows);
+        self.warnings.extend(more.warnings);
         self.rows += more.rows;
         for (all, more) in self.columns.iter_mut().zip(more.columns) {
             if let (Some(all), Some(more)) = (all, more) {

@@ -36,6 +36,8 @@ pub struct InputChunk {
     pub kept: Vec<ArrayRef>,
     /// What is wrong with each row that can't be read and is left out, with its place.
     pub faults: Vec<Error>,
+    /// What a person should know of how the data were read, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Opens the features alone for a trained model: of a set with a test part those of that, and of a
@@ -95,7 +97,7 @@ pub fn pass_inputs(
                     "tables have columns to keep, and folders of images have one, called file",
                 ));
             }
-            return take(InputChunk { features, kept, faults });
+            return take(InputChunk { features, kept, faults, warnings: Vec::new() });
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep };
@@ -142,7 +144,8 @@ fn encode(source: &Source, known: &Preprocessing, rows: Rows) -> Result<InputChu
         false => rows.kept.clone(),
     };
     let faults = faults.into_iter().map(|(_, error)| error).collect();
-    Ok(InputChunk { features: Arc::new(features), kept, faults })
+    let warnings = rows.frame.warnings;
+    Ok(InputChunk { features: Arc::new(features), kept, faults, warnings })
 }
 
 /// What is no table.
@@ -257,7 +260,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        let [InputChunk { features, kept, faults }] = &found[..] else { panic!("one chunk") };
+        let [InputChunk { features, kept, faults, .. }] = &found[..] else { panic!("one chunk") };
         assert_eq!((features.rows(), features.value(1, 1)), (2, 9.0));
         assert_eq!(*kept, [Arc::new(StringArray::from(vec!["1", "8"])) as ArrayRef]);
         let faults: Vec<String> = faults.iter().map(Error::brief).collect();

@@ -119,7 +119,7 @@ impl JsonTable {
             )
         };
         let notes = nested.map(note).collect();
-        let header = Arc::new(Header { named: true, names });
+        let header = Arc::new(Header { named: true, names, ..Header::default() });
         Ok(JsonTable { source, form, header, columns, places, notes })
     }
 
@@ -248,7 +248,8 @@ impl Chunk {
             Json::Array => Lines::of_rows(first),
         };
         let columns = self.columns.into_iter().map(values).collect();
-        let frame = Frame { header: table.header.clone(), columns, rows: self.rows, lines };
+        let header = table.header.clone();
+        let frame = Frame { header, columns, rows: self.rows, lines, ..Frame::default() };
         take(first, frame, self.faults)
     }
 }

@@ -40,7 +40,12 @@ impl Data {
     /// As [`Data::groups`], and for a value that is missing or no time.
     pub fn times(&self, column: &str) -> Result<Vec<f64>> {
         let (frame, place, values) = self.column_of(column)?;
-        times_of(frame, place, values, time_format(values))
+        times_of(frame, place, values, self.date_format(place))
+    }
+
+    /// The form of the dates and times in a column of text.
+    pub(super) fn date_format(&self, place: usize) -> Option<&str> {
+        Some(&self.table()?.columns()[place].dates.as_ref()?.format)
     }
 
     /// The parts that a column names.
@@ -70,14 +75,6 @@ impl Data {
                 .help("leave it out of --ignore: it isn't learnt from anyway")
         })?;
         Ok((frame, place, values))
-    }
-}
-
-/// The form that all texts of a column of times have.
-pub(super) fn time_format(values: &Values) -> Option<&'static str> {
-    match values {
-        Values::Texts(texts) => time::format_of(texts.words.iter()),
-        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What kind of values a column holds, found out from the values.
 
 use super::frame::{MISSING, Texts, Values};
-use super::time;
+use super::time::{self, Dates};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -42,10 +42,12 @@ impl fmt::Display for Kind {
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) why: String,
+    /// The form of dates and times in text.
+    pub(super) dates: Option<Dates>,
 }
 
 fn found(kind: Kind, why: impl Into<String>) -> Found {
-    Found { kind, why: why.into() }
+    Found { kind, why: why.into(), dates: None }
 }
 
 /// Words that mean no and yes, without capitals.
@@ -57,16 +59,21 @@ const REPEATS: usize = 2;
 /// More different texts than this are not counted.
 const MANY: usize = 100_000;
 
-/// The kind of a column called `name` at that place.
-pub(super) fn kind_of(name: &str, place: usize, values: &Values) -> Found {
+/// The kind of a column called `name` at that place; `date_format` is tried first on texts.
+pub(super) fn kind_of(
+    name: &str,
+    place: usize,
+    values: &Values,
+    date_format: Option<&str>,
+) -> Found {
     match values {
-        Values::Texts(texts) => kind_of_texts(texts),
+        Values::Texts(texts) => kind_of_texts(texts, date_format),
         Values::Times(_) => found(Kind::Time, "the file says so"),
         Values::Bytes(_) | Values::Numbers(_) => kind_of_numbers(name, place, values),
     }
 }
 
-fn kind_of_texts(texts: &Texts) -> Found {
+fn kind_of_texts(texts: &Texts, date_format: Option<&str>) -> Found {
     let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
     let words = texts.words.len();
     if words < 2 {
@@ -79,8 +86,14 @@ fn kind_of_texts(texts: &Texts) -> Found {
     if booleans(texts).is_some() {
         return found(Kind::Boolean, "two texts, yes and no");
     }
-    if time::format_of(texts.words.iter()).is_some() {
-        return found(Kind::Time, format!("{words} dates or times"));
+    if let Some(dates) = Dates::of(counted(texts), date_format) {
+        let form = time::spelt(&dates.format);
+        let why = format!("{} dates or times, {form}", words - dates.strays.len());
+        return Found { dates: Some(dates), ..found(Kind::Time, why) };
+    }
+    let are_whole = texts.words.iter().all(|word| word.parse::<i128>().is_ok());
+    if are_whole && words * REPEATS > present {
+        return found(Kind::Text, format!("{words} different whole numbers: an identifier"));
     }
     if words * REPEATS <= present && words <= MANY {
         return found(Kind::Category, format!("{words} different texts"));
@@ -88,6 +101,13 @@ fn kind_of_texts(texts: &Texts) -> Found {
     let mean = texts.words.iter().map(|w| w.chars().count()).sum::<usize>() / words;
     let what = if words == present && mean < 40 { "an identifier" } else { "free text" };
     found(Kind::Text, format!("{words} different texts in {present} rows: {what}"))
+}
+
+/// The different texts that some row has, each with the number of its rows.
+pub(super) fn counted(texts: &Texts) -> impl Iterator<Item = (&str, usize)> + Clone {
+    let mut rows = vec![0; texts.words.len()];
+    texts.codes.iter().filter(|&&code| code != MISSING).for_each(|&code| rows[code as usize] += 1);
+    texts.words.iter().zip(rows).filter(|(_, rows)| *rows > 0)
 }
 
 /// The words for no and yes, where a column has just these two.
@@ -154,6 +174,7 @@ fn is_id(name: &str) -> bool {
         || lower.ends_with(" id")
         || name.ends_with("Id") && name.len() > 2
         || lower.starts_with("unnamed")
+        || lower.starts_with("__index_level_")
 }
 
 fn is_distinct(values: &Values) -> bool {
@@ -170,7 +191,7 @@ mod tests {
     }
 
     fn kind(values: &Values) -> Kind {
-        kind_of("x", 1, values).kind
+        kind_of("x", 1, values, None).kind
     }
 
     #[test]
@@ -188,10 +209,10 @@ mod tests {
     fn numbers_are_measurements_unless_they_only_tell_rows_apart() {
         let count = |from: i32| Values::Numbers((0..20).map(|i| f64::from(i + from)).collect());
         assert_eq!(kind(&count(1)), Kind::Number);
-        assert_eq!(kind_of("row", 0, &count(1)).kind, Kind::Text);
-        assert_eq!(kind_of("x", 0, &count(1)).kind, Kind::Text, "counts the rows");
-        assert_eq!(kind_of("x", 0, &count(1900)).kind, Kind::Number, "years, say");
-        assert_eq!(kind_of("customer_id", 3, &count(1900)).kind, Kind::Text);
+        assert_eq!(kind_of("row", 0, &count(1), None).kind, Kind::Text);
+        assert_eq!(kind_of("x", 0, &count(1), None).kind, Kind::Text, "counts the rows");
+        assert_eq!(kind_of("x", 0, &count(1900), None).kind, Kind::Number, "years, say");
+        assert_eq!(kind_of("customer_id", 3, &count(1900), None).kind, Kind::Text);
         assert_eq!(kind(&Values::Numbers(vec![0.0, 1.0, f64::NAN])), Kind::Boolean);
         assert_eq!(kind(&Values::Bytes(vec![3, 3])), Kind::Constant);
         assert_eq!(kind(&Values::Numbers(vec![f64::NAN; 2])), Kind::Constant);

@@ -8,7 +8,7 @@
 
 use super::find::{Found, find};
 use super::frame::{Frame, Texts, Values};
-use super::read::{self, Known, Rows, Selection, Want};
+use super::read::{self, Rows, Selection, Want};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
 use super::table::{self, Fitting, Table};
@@ -59,7 +59,7 @@ impl StreamedTable {
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
         let source = table_source(path, options)?;
         let (columns, task) = (&options.columns, options.task);
-        let known = Known { names: &columns.target, unnamed: false };
+        let known = source::known(options);
         let mut sampling: Option<Sampling> = None;
         let want =
             |header: &super::Header| table::wanted(header, columns, task).map(Selection::from);
@@ -80,7 +80,7 @@ impl StreamedTable {
         let Some(sampling) = sampling else {
             return Err(Error::data("the table has no rows").at(place));
         };
-        let table = Table::new(set_name(source.path()), sampling.frame, columns, task);
+        let table = Table::new(set_name(source.path()), sampling.frame, options);
         let table = table.map_err(|e| e.at(&place))?;
         let columns = table.frame().columns.iter().flatten().count();
         let sample = Arc::new(Data::Table(Box::new(table)));
@@ -139,7 +139,7 @@ impl StreamedTable {
         wanted: Vec<Want>,
         mut take: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
-        let known = Known { names: &self.options.columns.target, unnamed: false };
+        let known = source::known(&self.options);
         let want = |_: &super::Header| Ok(Selection::from(wanted));
         read::pass(&self.source, known, want, |rows| take(rows.sound()?))
     }

@@ -5,21 +5,29 @@ use super::delimited::Delimited;
 use super::encode::texts_of;
 use super::frame::{Frame, Header, MISSING, Texts, Values};
 use super::lines::Lines;
+use super::missing::Marks;
 use super::npy;
+use super::number_form::NumberForm;
 use super::stream::Source;
+use super::text_options::TextOptions;
 use crate::error::{Error, Result};
 use crate::memory::Budget;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of a table's columns before it is looked at.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Known<'a> {
     /// Names that a header, if there is one, must have one of.
     pub(super) names: &'a [String],
     /// Whether the columns have no names.
     pub(super) unnamed: bool,
+    /// What is said of how a delimited text is written.
+    pub(super) text: &'a TextOptions,
+    /// The forms of numbers that a trained model knows, where the table is read for one.
+    pub(super) forms: Option<&'a BTreeMap<String, NumberForm>>,
 }
 
 /// What is wanted of a column.
@@ -33,6 +41,8 @@ pub(super) enum Want {
     Number,
     /// Texts.
     Text,
+    /// Texts that name classes, as `None` may.
+    Class,
     /// Moments where the file knows them, else texts.
     Moment,
     /// That it isn't read.
@@ -117,7 +127,8 @@ pub(super) fn read(
 }
 
 /// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY in Fortran order is one
-/// chunk. It may begin again with the first row, where a column turned out to be text. What to do about rows that can't be read is up to `take`.
+/// chunk. It may begin again with the first row, where a column turned out to be text. What to do about
+/// rows that can't be read is up to `take`.
 ///
 /// # Errors
 /// As [`read`], rows that can't be read aside, and what `take` returns.
@@ -131,6 +142,14 @@ pub(super) fn pass(
     let head = match source {
         Source::Rows(..) | Source::Json(_) => Vec::new(),
         _ => source.open()?.head().to_vec(),
+    };
+    let marks = Marks::new(&known.text.missing);
+    let mut take = |mut rows: Rows| {
+        for values in rows.frame.columns.iter_mut().flatten() {
+            let whole = std::mem::replace(values, Values::Bytes(Vec::new()));
+            *values = marks.clear(whole);
+        }
+        take(rows)
     };
     if let Some(format) = Format::of(&head) {
         // What is taken knows its place by itself.
@@ -217,7 +236,9 @@ pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
             Want::Nothing => None,
             Want::Guess | Want::Target => Some(values),
             Want::Moment if matches!(values, Values::Times(_)) => Some(values),
-            Want::Text | Want::Moment => Some(Values::Texts(texts_of(&values).into_owned())),
+            Want::Text | Want::Class | Want::Moment => {
+                Some(Values::Texts(texts_of(&values).into_owned()))
+            }
             Want::Number => {
                 let (numbers, wrong) = as_numbers(values);
                 let column = rows.frame.header.describe(place);

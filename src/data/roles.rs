@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn named(names: &[&str]) -> Header {
-        Header { named: true, names: strings(names) }
+        Header { named: true, names: strings(names), ..Header::default() }
     }
 
     fn strings(names: &[&str]) -> Vec<String> {

@@ -8,7 +8,9 @@ use super::npy::NpzPart;
 use super::read::{self, Known};
 use super::stream::{ByteStream, Source, set_name};
 use super::table::{self, Table};
-use super::{ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Targets, Task};
+use super::{
+    ColumnOptions, Data, Dataset, Features, Header, Preprocessing, Role, Targets, Task, TextOptions,
+};
 use crate::error::{Error, Result};
 use crate::memory::Budget;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ pub struct DataOptions {
     pub columns: ColumnOptions,
     /// What the target of a table holds.
     pub task: Task,
+    /// What is said of how a delimited text is written.
+    pub text: TextOptions,
     /// What is said of images.
     pub image: ImageOptions,
     /// The seed of generated sets.
@@ -108,9 +112,8 @@ fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<Tr
     say(options, &source.notes());
     let place = source.path().display().to_string();
     let (columns, task) = (&options.columns, options.task);
-    let known = Known { names: &columns.target, unnamed: false };
-    let frame = read::read(source, known, |header| table::wanted(header, columns, task))?;
-    let table = Table::new(set_name(source.path()), frame, columns, task);
+    let frame = read::read(source, known(options), |header| table::wanted(header, columns, task))?;
+    let table = Table::new(set_name(source.path()), frame, options);
     let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
     Ok(TrainTest { train, validation: None, test: None, parts })
 }
@@ -138,6 +141,8 @@ pub struct Measured {
     pub data: Dataset,
     /// Whether they are the test part of a set that has one.
     pub is_test_part: bool,
+    /// What a person should know of how the data were read, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Opens data to measure a trained model on: of a set with a test part that.
@@ -157,16 +162,16 @@ pub fn open_measured(
             (test.unwrap_or(train), is_test_part)
         }
         Found::Table(source) => {
-            let data = arrays::measured(&source, preprocessing, options)?;
-            return Ok(Measured { data, is_test_part: false });
+            let (data, warnings) = arrays::measured(&source, preprocessing, options)?;
+            return Ok(Measured { data, is_test_part: false, warnings });
         }
         Found::Arrays(set) => {
             let without = set.set.without_targets();
             match set.measured_part() {
                 (path, NpzPart::Table(frame), is_test_part) => {
                     let source = Source::Rows(path, frame.into());
-                    let data = arrays::measured(&source, preprocessing, options)?;
-                    return Ok(Measured { data, is_test_part });
+                    let (data, warnings) = arrays::measured(&source, preprocessing, options)?;
+                    return Ok(Measured { data, is_test_part, warnings });
                 }
                 (path, NpzPart::Images(x, Some(y)), is_test_part) => {
                     (arrays::read(&path, &x, &y, preprocessing.goal())?, is_test_part)
@@ -185,7 +190,13 @@ pub fn open_measured(
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
-    Ok(Measured { data, is_test_part })
+    Ok(Measured { data, is_test_part, warnings: Vec::new() })
+}
+
+/// What is known of a table that is trained on.
+pub(super) fn known(options: &DataOptions) -> Known<'_> {
+    let (names, text) = (&options.columns.target, &options.text);
+    Known { names, unnamed: false, text, forms: None }
 }
 
 /// The error for an array of images without labels.

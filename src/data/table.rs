@@ -1,12 +1,14 @@
 //! A table whose columns are understood: what is learnt from, what is to be learnt.
 
-use super::encode::{Categories, Encoder, Encoding, Feature, out_of_scale, suggestion};
+use super::doubts;
+use super::encode::{Categories, Encoder, Encoding, Feature, out_of_scale, suggestion, texts_of};
 use super::frame::{Frame, Header, MISSING, Values};
 use super::kind::{Found, Kind, kind_of};
 use super::read::Want;
 use super::roles::{ColumnOptions, Role, Said, roles};
 use super::target::{self, Columns};
-use super::{Scaling, Targets, Task};
+use super::time::{self, Dates};
+use super::{DataOptions, Scaling, Targets, Task};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub struct Table {
     separator: Option<char>,
     weights: Option<Vec<f32>>,
     pixels: bool,
+    warnings: Vec<String>,
 }
 
 /// What was understood of a column.
@@ -41,6 +44,8 @@ pub struct Column {
     pub why: String,
     /// The rows in which its value is missing.
     pub missing: usize,
+    /// The form of its dates and times, where they are text.
+    pub(super) dates: Option<Dates>,
 }
 
 /// How a table's columns are turned into inputs.
@@ -94,7 +99,7 @@ pub(super) fn wanted(header: &Header, options: &ColumnOptions, task: Task) -> Re
         (Role::Weight, _) | (_, Said::Numbers) => Want::Number,
         (_, Said::Categories) => Want::Text,
         (Role::Target(_), _) => match task {
-            Task::Classification | Task::Multilabel => Want::Text,
+            Task::Classification | Task::Multilabel => Want::Class,
             Task::Regression => Want::Number,
             Task::Auto if several => Want::Number,
             Task::Auto => Want::Target,
@@ -110,13 +115,13 @@ impl Table {
     /// # Errors
     /// With line and column, for values that make no sense, and where nothing is left to learn
     /// from.
-    pub(super) fn new(
-        name: String,
-        frame: Frame,
-        options: &ColumnOptions,
-        task: Task,
-    ) -> Result<Self> {
-        let roles = roles(&frame.header, options)?;
+    pub(super) fn new(name: String, mut frame: Frame, options: &DataOptions) -> Result<Self> {
+        let (task, date_format) = (options.task, options.text.date_format.as_ref());
+        let date_format = date_format.map(|format| format.0.as_str());
+        let roles = roles(&frame.header, &options.columns)?;
+        for ((role, said), values) in roles.iter().zip(&mut frame.columns) {
+            compact_days(*role, *said, values);
+        }
         let mut places: Vec<(usize, usize)> = Vec::new();
         for (place, (role, _)) in roles.iter().enumerate() {
             if let Role::Target(k) = role {
@@ -129,7 +134,8 @@ impl Table {
             let found = |(place, (&(role, said), values)): (usize, (&(Role, Said), &_))| {
                 let values: &Values = Option::as_ref(values)?;
                 let missing = values.len() - values.present();
-                Some(understand(&frame, place, values, role, said).map(|found| (found, missing)))
+                let found = understand(&frame, place, values, (role, said), date_format);
+                Some(found.map(|found| (found, missing)))
             };
             roles.par_iter().zip(&frame.columns).enumerate().map(found).collect()
         };
@@ -142,17 +148,29 @@ impl Table {
             if let (Role::Weight, Some(values)) = (role, values) {
                 weights = Some(row_weights(&frame, place, values)?);
             }
-            let (kind, why, missing) = match found.transpose()? {
-                Some((Found { kind, why }, missing)) => (Some(kind), why, missing),
-                None if role == Role::Ignored => (None, "as asked for".into(), 0),
-                None => (None, "lists or objects".into(), 0),
-            };
             let name = frame.header.names[place].clone();
-            columns.push(Column { name, role, kind, why, missing });
+            columns.push(match found.transpose()? {
+                Some((Found { kind, why, dates }, missing)) => {
+                    Column { name, role, kind: Some(kind), why, missing, dates }
+                }
+                None => {
+                    let asked = role == Role::Ignored;
+                    let why = if asked { "as asked for" } else { "lists or objects" }.into();
+                    Column { name, role, kind: None, why, missing: 0, dates: None }
+                }
+            });
         }
         let (targets, separator) = learnt?;
-        let mut table = Table { name, frame, columns, targets, separator, weights, pixels: false };
+        let (pixels, warnings) = (false, frame.warnings.clone());
+        let mut table =
+            Table { name, frame, columns, targets, separator, weights, pixels, warnings };
         table.pixels = table.is_image();
+        if !table.pixels {
+            let values = table.columns.par_iter().zip(&table.frame.columns);
+            let doubts: Vec<Vec<String>> =
+                values.map(|(column, values)| doubts::of(column, values.as_ref())).collect();
+            table.warnings.extend(doubts.into_iter().flatten());
+        }
         table.keep_something()?;
         Ok(table)
     }
@@ -193,6 +211,12 @@ impl Table {
         self.weights.as_deref()
     }
 
+    /// What a person should know of how the columns were read, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Whether the features are the pixels of one image.
     #[must_use]
     pub fn pixels(&self) -> bool {
@@ -217,7 +241,7 @@ impl Table {
             };
             let encoder = match self.pixels {
                 true => Encoder::Plain,
-                false => Encoder::fit(kind, values, rows, &column.name, fitting)?,
+                false => Encoder::fit(kind, values, rows, column, fitting)?,
             };
             if matches!(&encoder, Encoder::Number(numbers) if !numbers.is_sound()) {
                 return Some(Err(out_of_scale(&self.frame, place, rows).at(&self.name)));
@@ -333,22 +357,36 @@ impl Table {
     }
 }
 
+/// Takes whole numbers that are all days, written as 20240131, for texts, as which they are read again.
+fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
+    if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
+        && let Some(Values::Numbers(numbers)) = &values
+        && time::are_compact_days(numbers.iter().copied().filter(|x| !x.is_nan()))
+    {
+        *values = values.as_ref().map(|numbers| Values::Texts(texts_of(numbers).into_owned()));
+    }
+}
+
 /// What a column holds.
 fn understand(
     frame: &Frame,
     place: usize,
     values: &Values,
-    role: Role,
-    said: Said,
+    (role, said): (Role, Said),
+    date_format: Option<&str>,
 ) -> Result<Found> {
     let name = &frame.header.names[place];
-    let asked = |kind| Ok(Found { kind, why: "as asked for".into() });
+    let asked = |kind| Ok(Found { kind, why: "as asked for".into(), dates: None });
     match said {
         Said::Categories => return asked(Kind::Category),
         Said::Numbers => return asked(Kind::Number),
         Said::Nothing => {}
     }
-    let found = kind_of(name, place, values);
+    let mut found = kind_of(name, place, values, date_format);
+    let form = frame.header.forms.get(name).and_then(|form| form.describe());
+    if let (Kind::Number | Kind::Boolean, Some(form)) = (found.kind, form) {
+        found.why = format!("{} with {form}", found.why);
+    }
     if let (Kind::Category, Role::Feature, Values::Texts(texts)) = (found.kind, role, values) {
         let is_number: Vec<bool> = texts.words.iter().map(|w| w.parse::<f64>().is_ok()).collect();
         let of = |code: u32| is_number.get(code as usize).copied().unwrap_or(false);

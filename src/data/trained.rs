@@ -46,7 +46,10 @@ impl Reading<'_> {
             return Err(Error::failed("a model of a table without its columns"));
         };
         let names = if encoding.header.named { encoding.header.names.clone() } else { Vec::new() };
-        let hint = Known { names: &names, unnamed: !encoding.header.named };
+        let (text, forms) =
+            (self.options.text.with_marks(&encoding.header.missing), encoding.header.forms.clone());
+        let unnamed = !encoding.header.named;
+        let hint = Known { names: &names, unnamed, text: &text, forms: Some(&forms) };
         let chosen = OnceCell::new();
         let choose = |header: &Header| -> Result<Selection> {
             let mut encoding = encoding;
@@ -116,7 +119,7 @@ impl Reading<'_> {
         if self.with_targets {
             let is_class = known.classes.is_some() || known.labels.is_some();
             for &place in located.targets.iter().flatten() {
-                wanted[place] = if is_class { Want::Text } else { Want::Number };
+                wanted[place] = if is_class { Want::Class } else { Want::Number };
             }
             if let Some(place) = located.weight {
                 wanted[place] = Want::Number;

@@ -6,7 +6,7 @@
 //! X\[r, at + j\] = E\[i(r), j\], i(r) = x\[r, k\], and ∂E/∂E\[v, j\] = Σ_{r: i(r) = v} ∂E/∂X\[r, at + j\].
 //! An index that no row of the table has, or NaN, counts as 0.
 
-use super::{Arg, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
+use super::{Arg, Binding, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
 use std::ops::Range;
@@ -37,11 +37,8 @@ uniform! {
 }
 
 uniform! {
-    /// The same, with the rows of this part of the batch.
-    GradientUniform {
-        features: u32, column: u32, inputs: u32, at: u32, values: u32, dims: u32,
-        first: u32, count: u32,
-    }
+    /// The elements of the table, where the inputs from it are, and the rows of this part of the batch.
+    GradientUniform { inputs: u32, at: u32, len: u32, dims: u32, first: u32, count: u32 }
 }
 
 /// Rows of the table to their inputs, with the columns that are copied: (B, features) → (B, n_0).
@@ -53,17 +50,31 @@ pub static EMBED: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// The gradient of the table: (B, n_0) → (values, dims).
-pub static EMBED_GRADIENT: Kernel = Kernel {
-    entry: "embed_gradient",
-    source: &[COMMON, include_str!("../../shaders/embed_gradient.wgsl")],
+const GRADIENT: &[&str] = &[COMMON, include_str!("../../shaders/embed_gradient.wgsl")];
+const GRADIENT_BINDINGS: &[Binding] =
+    &[read("order"), read("gradient"), read_write("table_gradient")];
+
+/// 0 as the gradient of the table: (values, dims).
+pub static CLEAR_TABLE_GRADIENT: Kernel = Kernel {
+    entry: "clear_table_gradient",
+    source: GRADIENT,
     uniform: GradientUniform::FIELDS,
-    bindings: &[read("features"), read("gradient"), read_write("table_gradient")],
+    bindings: GRADIENT_BINDINGS,
     workgroup_size: 64,
 };
 
-/// The most rows that one launch of [`EMBED_GRADIENT`] sums: some drivers end loops after 65,535
-/// rounds, those within others counted together, without a word.
+/// The gradients of those rows of the table that the batch asks for, added: order: (B, 2), gradient:
+/// (B, n_0) → (values, dims).
+pub static EMBED_GRADIENT: Kernel = Kernel {
+    entry: "embed_gradient",
+    source: GRADIENT,
+    uniform: GradientUniform::FIELDS,
+    bindings: GRADIENT_BINDINGS,
+    workgroup_size: 64,
+};
+
+/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, whole stretches: some drivers end loops
+/// after 65,535 rounds, those within others counted together, without a word.
 const ROWS_PER_LAUNCH: usize = 1 << 15;
 
 /// Launches [`EMBED`]: features: (B, features), table: (values, dims), x: (B, n_0).
@@ -89,28 +100,37 @@ pub fn launch(place: Place, [features, table, x]: [TensorId; 3]) -> Launch {
     }
 }
 
-/// Launches [`EMBED_GRADIENT`]: features: (B, features), gradient = ∂E/∂X: (B, n_0), table_gradient:
-/// (values, dims), in parts of many rows for a batch of `batch`.
+/// Launches [`CLEAR_TABLE_GRADIENT`] and [`EMBED_GRADIENT`]: order: (B, 2) as
+/// [`super::sort_indices`] makes it, gradient = ∂E/∂X: (B, n_0), table_gradient: (values, dims), in parts
+/// of many rows for a batch of `batch`.
 #[must_use]
-pub fn launches_gradient(place: Place, tensors: [TensorId; 3], batch: usize) -> Vec<Launch> {
-    let part = |first: usize| Launch {
-        kernel: &EMBED_GRADIENT,
-        overrides: vec![("ADD", f64::from(u8::from(first > 0)))],
+pub fn launches_gradient(
+    place: Place,
+    [order, gradient, out]: [TensorId; 3],
+    batch: usize,
+) -> Vec<Launch> {
+    let Place { inputs, at, values, dims, .. } = place;
+    let launch = |kernel, first: usize, args: [Arg; 3], rows| Launch {
+        kernel,
+        overrides: vec![],
         uniform: GradientUniform {
-            features: place.features as u32,
-            column: place.column as u32,
-            inputs: place.inputs as u32,
-            at: place.at as u32,
-            values: place.values as u32,
-            dims: place.dims as u32,
+            inputs: inputs as u32,
+            at: at as u32,
+            len: (values * dims) as u32,
+            dims: dims as u32,
             first: first as u32,
             count: ROWS_PER_LAUNCH as u32,
         }
         .bytes(),
-        args: tensors.map(Arg::Tensor).to_vec(),
-        grid: Grid::Elements(Extent::Fixed(place.values), place.dims),
+        args: args.to_vec(),
+        grid: Grid::Elements(rows, dims),
     };
-    (0..batch).step_by(ROWS_PER_LAUNCH).map(part).collect()
+    let unused = [Arg::Unused, Arg::Unused, Arg::Tensor(out)];
+    let clear = launch(&CLEAR_TABLE_GRADIENT, 0, unused, Extent::Fixed(values));
+    let all = [order, gradient, out].map(Arg::Tensor);
+    let parts = (0..batch).step_by(ROWS_PER_LAUNCH);
+    let parts = parts.map(|first| launch(&EMBED_GRADIENT, first, all, Extent::Batch));
+    std::iter::once(clear).chain(parts).collect()
 }
 
 impl Place {
@@ -120,7 +140,7 @@ impl Place {
     }
 
     /// The row of the table that a row of features asks for.
-    fn index<T: Real>(self, features: &[T]) -> usize {
+    pub(super) fn index<T: Real>(self, features: &[T]) -> usize {
         let index = features[self.column].double();
         if index >= 0.0 && index < self.values as f64 { index as usize } else { 0 }
     }
@@ -139,32 +159,32 @@ pub fn reference<T: Real>(place: Place, features: &[T], table: &[T], x: &mut [T]
     }
 }
 
-/// The CPU reference of [`EMBED_GRADIENT`] for the rows `which` of the table: features:
-/// (rows, features), gradient: (rows, n_0), out: (as many as `which`, dims).
+/// The CPU reference of [`EMBED_GRADIENT`] for the rows `which` of the table: order: (rows, 2) as
+/// [`super::sort_indices`] makes it, gradient: (rows, n_0), out: (as many as `which`, dims).
 ///
 /// The rows of one category are summed in stretches, so that the rounding errors of a long sum don't
 /// grow with its length.
 pub fn gradient<T: Real>(
     place: Place,
     which: Range<usize>,
-    features: &[T],
+    order: &[T],
     gradient: &[T],
     out: &mut [T],
 ) {
     const STRETCH: usize = 64;
     let Place { at, dims, .. } = place;
     out.fill(T::zero());
-    let indices = features.chunks_exact(place.features).map(|row| place.index(row));
-    let mut asked: Vec<(usize, usize)> =
-        indices.zip(0..).filter(|(index, _)| which.contains(index)).collect();
-    asked.sort_unstable();
+    let (order, _) = order.as_chunks::<2>();
+    let number = |x: T| x.double() as usize;
+    let [first, end] = [which.start, which.end]
+        .map(|row| order.partition_point(|&[index, _]| number(index) < row));
     let mut sums = vec![T::zero(); dims];
-    for same in asked.chunk_by(|a, b| a.0 == b.0) {
-        let start = (same[0].0 - which.start) * dims;
+    for same in order[first..end].chunk_by(|[a, _], [b, _]| a == b) {
+        let start = (number(same[0][0]) - which.start) * dims;
         for stretch in same.chunks(STRETCH) {
             sums.fill(T::zero());
-            for (_, row) in stretch {
-                let row = row * place.inputs + at;
+            for &[_, row] in stretch {
+                let row = number(row) * place.inputs + at;
                 sums.iter_mut().zip(&gradient[row..row + dims]).for_each(|(s, &g)| *s += g);
             }
             out[start..start + dims].iter_mut().zip(&sums).for_each(|(o, &s)| *o += s);

@@ -29,6 +29,7 @@ pub mod optimizer;
 pub mod output;
 pub mod random;
 pub mod softmax;
+pub mod sort_indices;
 pub mod sums;
 pub mod tile;
 pub mod vector_norm;
@@ -122,7 +123,10 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &direction::DIRECTION,
         &dropout::DROPOUT,
         &embed::EMBED,
+        &embed::CLEAR_TABLE_GRADIENT,
         &embed::EMBED_GRADIENT,
+        &sort_indices::SORT_INDICES,
+        &sort_indices::MERGE_INDICES,
         &add::ADD,
         &collect::COLLECT,
         &norm::BATCH_STATISTICS,

@@ -323,6 +323,7 @@ impl<'a> Replay<'a> {
             op,
             Op::Gather { .. }
                 | Op::Embed { .. }
+                | Op::SortIndices { .. }
                 | Op::Augment { .. }
                 | Op::Targets { .. }
                 | Op::Nonfinite { .. }

@@ -193,8 +193,12 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     ops.extend(dropout(spec, 0).map(|dropout| Op::Dropout { dropout, x: gradient }));
     ops.extend(mixup(spec, gradient));
     let features = tensors.features(&spec.net);
+    // One table after the other.
+    let [order, spare] = ["order", "order.spare"].map(|what| tensors.transient(what, 2));
     for EmbeddingTensors { place, gradient: of_table, .. } in embeddings {
-        ops.extend(of_table.map(|out| Op::EmbedGradient { place, features, gradient, out }));
+        let Some(out) = of_table else { continue };
+        ops.push(Op::SortIndices { place, features, order, spare });
+        ops.push(Op::EmbedGradient { place, order, gradient, out });
     }
     ops
 }

@@ -12,7 +12,7 @@ use crate::kernels::tile::{Products, Tiling, Tuning};
 use crate::kernels::{
     Access, Arg, Launch, add, augment, average, backward, collect, combine, dense, direction,
     dropout, edits, embed, gather, gradient, loss, max_norm, mixed, mixup, nonfinite, norm,
-    optimizer, output, random, softmax, sums, vector_norm,
+    optimizer, output, random, softmax, sort_indices, sums, vector_norm,
 };
 use crate::tensor::{ALIGNMENT, Extent, TensorId};
 
@@ -67,8 +67,11 @@ impl Program {
             Op::Embed { place, features, table, x } => {
                 embed::launch(*place, [*features, *table, *x])
             }
-            Op::EmbedGradient { place, features, gradient, out } => {
-                return embed::launches_gradient(*place, [*features, *gradient, *out], self.batch);
+            Op::SortIndices { place, features, order, spare } => {
+                return sort_indices::launches(*place, [*features, *order, *spare], self.batch);
+            }
+            Op::EmbedGradient { place, order, gradient, out } => {
+                return embed::launches_gradient(*place, [*order, *gradient, *out], self.batch);
             }
             Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
@@ -195,6 +198,8 @@ impl Program {
                 let shape = self.matmul_shape(*form, *a, *c);
                 2.0 * elements(*c) * shape.k.rows(batch) as f64
             }
+            Op::SortIndices { .. } => sort_indices::comparisons(batch),
+            Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
             Op::Update { w, .. } => 10.0 * elements(*w),
             Op::Rows(rows) => {
                 let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));

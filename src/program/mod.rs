@@ -1,16 +1,14 @@
 //! A training step as a list of ops over tensors. Backends run it, `inspect` prints it, parity
 //! replays it op by op.
 
+mod check;
 mod launches;
 mod op;
 mod text;
 
 pub use op::Op;
 
-use crate::error::{Error, Result};
-use crate::kernels::Access;
 use crate::kernels::embed::Place;
-use crate::kernels::fused;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::precision::Precision;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
@@ -207,61 +205,9 @@ impl Program {
         first.map_or(Precision::F32, |t| t.precision)
     }
 
-    /// Checks what backends rely on: no op writes what it also reads as another tensor, or twice.
-    ///
-    /// # Errors
-    /// For such an op, with its place.
-    pub fn check(&self) -> Result<()> {
-        for (i, op) in self.ops.iter().enumerate() {
-            let fail =
-                |what: &str| Err(Error::usage(what).at(format!("op {i}: {}", self.describe(op))));
-            let uses = self.uses(op);
-            for (n, (a, access)) in uses.iter().enumerate() {
-                for (b, other) in &uses[n + 1..] {
-                    let written = [access, other].contains(&&Access::ReadWrite);
-                    let (x, y) = (self.range(*a, self.batch), self.range(*b, self.batch));
-                    let same = self.tensor(*a).buffer == self.tensor(*b).buffer;
-                    if written && same && x.start < y.end && y.start < x.end {
-                        return fail("an op writes a tensor that overlaps another of its own");
-                    }
-                }
-            }
-            match op {
-                Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
-                    return fail("a block of too few or too many rows");
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// `op` as a line to read: what it computes, with shapes.
     #[must_use]
     pub fn describe(&self, op: &Op) -> String {
         OpText { program: self, op }.to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::activation::UnitFunctions;
-
-    #[test]
-    fn an_op_that_writes_what_it_reads_is_refused() {
-        let mut program = Program::new(4);
-        let mut add = |name| program.add(name, Role::Transient, Extent::Batch, 3);
-        let (z, a) = (add("z"), add("a"));
-        let op = |a| Op::Activation {
-            functions: UnitFunctions::Same(crate::activation::Activation::Tanh),
-            z,
-            a,
-        };
-        program.ops = vec![op(a)];
-        assert!(program.check().is_ok());
-        program.ops = vec![op(z)];
-        let error = program.check().unwrap_err().to_string();
-        assert!(error.contains("overlaps") && error.contains("op 0"), "{error}");
     }
 }

@@ -28,8 +28,10 @@ pub enum Op {
     Gather { x: TensorId },
     /// x = each row's index replaced by its row of a table, and the columns before it: (B, n_0).
     Embed { place: Place, features: TensorId, table: TensorId, x: TensorId },
-    /// out = ∂E/∂table from gradient = ∂E/∂x: (values, dims).
-    EmbedGradient { place: Place, features: TensorId, gradient: TensorId, out: TensorId },
+    /// order = the rows sorted by their index, each behind it: (B, 2); spare: as large.
+    SortIndices { place: Place, features: TensorId, order: TensorId, spare: TensorId },
+    /// out = ∂E/∂table: (values, dims), from gradient = ∂E/∂x by the rows of each index.
+    EmbedGradient { place: Place, order: TensorId, gradient: TensorId, out: TensorId },
     /// x = the same of images, each augmented.
     Augment { augmentation: Augmentation, x: TensorId },
     /// t = the targets of the batch's rows: (B, n_L).

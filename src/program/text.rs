@@ -88,14 +88,16 @@ impl fmt::Display for OpText<'_> {
                 place.column + 1,
                 t(features)
             ),
-            Op::EmbedGradient { place, features, gradient, out } => write!(
+            Op::SortIndices { place, features, order, .. } => write!(
                 f,
-                "embed gradient       {} = {} by column {} of {}",
-                t(out),
-                t(gradient),
+                "sort indices         {} = rows by column {} of {}",
+                t(order),
                 place.column + 1,
                 t(features)
             ),
+            Op::EmbedGradient { order, gradient, out, .. } => {
+                write!(f, "embed gradient       {} = {} by {}", t(out), t(gradient), t(order))
+            }
             Op::Targets { t: out } => write!(f, "targets              {} = target rows", t(out)),
             Op::Matmul { form, a, b, bias, c } => {
                 let (name, left, right) = match form {

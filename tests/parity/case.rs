@@ -69,15 +69,26 @@ impl Case {
 
     /// Runs `op` alone on all backends, and returns what its last output holds.
     pub fn check(
-        mut self,
+        self,
         op: Op,
         step: Step,
         samples: Option<Samples>,
         device: Box<dyn Backend>,
     ) -> Vec<f32> {
-        let output = *self.program.uses(&op).last().map(|(t, _)| t).unwrap();
-        let described = self.program.describe(&op);
-        self.program.ops.push(op);
+        self.check_all(vec![op], step, samples, device)
+    }
+
+    /// The same of several, one after the other.
+    pub fn check_all(
+        mut self,
+        ops: Vec<Op>,
+        step: Step,
+        samples: Option<Samples>,
+        device: Box<dyn Backend>,
+    ) -> Vec<f32> {
+        let last = ops.last().unwrap();
+        let output = *self.program.uses(last).last().map(|(t, _)| t).unwrap();
+        self.program.ops = ops;
         let samples = samples.unwrap_or_else(|| Samples {
             features: Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap())),
             affine: Affine::identity(1),
@@ -90,7 +101,7 @@ impl Case {
         }
         let step = Step { rows: self.rows as u32, ..step };
         for report in replay.run(&step).unwrap() {
-            assert!(report.passed, "{described} with {} rows: {report:#?}", self.rows);
+            assert!(report.passed, "{} with {} rows: {report:#?}", report.op, self.rows);
         }
         replay.get(output)
     }

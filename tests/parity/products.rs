@@ -96,8 +96,10 @@ fn very_long_sums_agree() {
     let out = case.tensor("out", Extent::Fixed(2), 1, vec![7.0; 2]);
     let place =
         Place { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
-    let op = Op::EmbedGradient { place, features, gradient, out };
-    case.check(op, Step::default(), None, device);
+    let [order, spare] = ["order", "spare"].map(|what| case.batch(what, 2, vec![]));
+    let sort = Op::SortIndices { place, features, order, spare };
+    let op = Op::EmbedGradient { place, order, gradient, out };
+    case.check_all(vec![sort, op], Step::default(), None, device);
     let rows = 4_300_000;
     let Some(device) = gpu("very long sums") else { return };
     let mut case = Case::new(rows);

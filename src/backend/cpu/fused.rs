@@ -2,7 +2,7 @@
 //! stay in cache.
 
 use super::Caches;
-use super::memory::Shared;
+use super::memory::{Shared, Span};
 use super::ops::{ROWS, from};
 use super::partial::Partial;
 use super::team::Worker;
@@ -83,18 +83,19 @@ impl<T: Gemm> Pass<'_, T> {
         for layer in &self.op.layers {
             let Some(delta) = layer.delta else { return };
             let (n, k) = (self.cols(delta), self.cols(input));
-            let (delta, a) = (self.read(delta, block), self.read(input, block));
+            // SAFETY: this piece wrote these rows, and reads them only.
+            let (delta, a) = unsafe { (self.read(delta, block), self.read(input, block)) };
             let rows = block.len();
             let delta_columns = View::new(delta, rows, n).transposed();
             let sparse = self.caches.is_sparse(input);
             let inputs = Right::Matrix(View::new(a, rows, k).sparse(sparse));
             let begin = if add { Begin::Add } else { Begin::Zero };
-            let g = partial.pointer(self.memory, chunk, layer.weight);
-            // SAFETY: the chunk is this piece's.
-            unsafe { gemm::product(delta_columns, inputs, begin, End::Store, g, k) };
+            let g = partial.span(self.memory, chunk, layer.weight);
+            // SAFETY: the chunk is this piece's, and the gradient has n rows of k.
+            unsafe { gemm::product(delta_columns, inputs, begin, End::Store, g.pointer(0), k) };
             if let Some((bias, sign)) = layer.bias {
                 // SAFETY: as above.
-                let g = unsafe { partial.write(self.memory, chunk, bias, 0..n) };
+                let g = unsafe { partial.span(self.memory, chunk, bias).write(0..n) };
                 self.add_bias_gradient(T::of(sign.into()), delta, add, g);
             }
             input = layer.a;
@@ -235,7 +236,8 @@ impl<T: Gemm> Pass<'_, T> {
     /// `first` is the batch's row in the first of `block`.
     fn begin(&self, found: &[u32], first: usize, block: &Range<usize>) -> TensorId {
         if self.op.from == 0 {
-            let x = self.write(self.op.x, block);
+            // SAFETY: these rows of X belong to this piece.
+            let x = unsafe { self.write(self.op.x, block) };
             let (features, affine) = (&self.data.features, &self.data.affine);
             match self.op.augmentation.filter(|_| self.op.reach == Reach::Deltas) {
                 None => gather::features(found, features, affine, x),
@@ -261,8 +263,14 @@ impl<T: Gemm> Pass<'_, T> {
             whole_bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[units.clone()], sign));
         let end = if is_relu_in_place(layer) { End::Relu } else { End::Store };
         let sparse = self.caches.is_sparse(input);
-        let a = View::new(self.read(input, &block), block.len(), k).sparse(sparse);
-        let w = match self.caches.packed.get(self.memory, layer.weight, units.clone()) {
+        // SAFETY: this piece wrote these rows, or all pieces of an earlier phase did; no weight is
+        // written in a pass.
+        let (a, packed) = unsafe {
+            let packed = self.caches.packed.get(self.memory, layer.weight, units.clone());
+            (self.read(input, &block), packed)
+        };
+        let a = View::new(a, block.len(), k).sparse(sparse);
+        let w = match packed {
             Some(packed) => Right::Packed(packed, units.len()),
             None => {
                 let w = View::new(self.whole(layer.weight), n, k);
@@ -312,8 +320,9 @@ impl<T: Gemm> Pass<'_, T> {
     /// A of a softmax layer, for some rows.
     fn softmax(&self, layer: &FusedLayer, block: Range<usize>) {
         if layer.functions.is_none() {
-            let z = self.read(layer.z, &block);
-            softmax::value(self.cols(layer.z), z, self.write(layer.a, &block));
+            // SAFETY: these rows belong to this piece, and Z and A of a softmax are different tensors.
+            let (z, a) = unsafe { (self.read(layer.z, &block), self.write(layer.a, &block)) };
+            softmax::value(self.cols(layer.z), z, a);
         }
     }
 
@@ -327,11 +336,16 @@ impl<T: Gemm> Pass<'_, T> {
             return;
         }
         if let Some(targets) = &self.data.targets {
-            gather::targets(found, targets, self.cols(op.t), self.write(op.t, block));
+            // SAFETY: these rows belong to this piece.
+            let t = unsafe { self.write(op.t, block) };
+            gather::targets(found, targets, self.cols(op.t), t);
         }
-        let (y, t, unit) = (self.read(y, block), self.read(op.t, block), self.whole(op.unit));
-        let (gradient, scores) = (self.write(op.gradient, block), self.write(op.scores, &rows));
-        loss::rows(op.loss, self.step, y, t, unit, gradient, scores);
+        // SAFETY: as above, and all of these are different tensors.
+        let (y, t, gradient, scores) = unsafe {
+            let (y, t) = (self.read(y, block), self.read(op.t, block));
+            (y, t, self.write(op.gradient, block), self.write(op.scores, &rows))
+        };
+        loss::rows(op.loss, self.step, y, t, self.whole(op.unit), gradient, scores);
         if let Some(weights) = &self.data.weights {
             loss::weigh(weights, found, gradient, scores);
         }
@@ -342,12 +356,13 @@ impl<T: Gemm> Pass<'_, T> {
             return;
         }
         let n = self.cols(delta);
+        // SAFETY: as above; δ takes the place of the gradient, which isn't used any more.
+        let (z, a, delta) = unsafe {
+            (self.read(layer.z, block), self.read(layer.a, block), self.write(delta, block))
+        };
         match &layer.functions {
-            None => softmax::gradient(n, self.read(layer.a, block), self.write(delta, block)),
-            Some(f) => {
-                let z = self.read(layer.z, block);
-                activation::gradient(f, 0..n, z, self.write(delta, block));
-            }
+            None => softmax::gradient(n, a, delta),
+            Some(f) => activation::gradient(f, 0..n, z, delta),
         }
     }
 
@@ -359,22 +374,26 @@ impl<T: Gemm> Pass<'_, T> {
         let (n, k) = (self.cols(delta), self.cols(to));
         let fused = is_relu_in_place(below);
         let at = block.start * k + units.start;
-        // SAFETY: z is only read, and these units of these rows of δ belong to this piece.
-        let (z, to_at) = unsafe {
+        // SAFETY: z is only read on the way back, and δ of layer `l` was written by this piece, or by
+        // all pieces of an earlier phase.
+        let (z, a) = unsafe {
             let end = block.end * k - (k - units.end);
-            (self.memory.read(below.z, at..end.max(at)), self.memory.pointer(to, at))
+            (self.memory.read(below.z, at..end.max(at)), self.read(delta, &block))
         };
         let end = if fused { End::ReluGradient(z) } else { End::Store };
-        let a = View::new(self.read(delta, &block), block.len(), n);
+        let a = View::new(a, block.len(), n);
         let w = View::new(self.whole(layer.weight), n, k).some_cols(units.clone());
-        // SAFETY: as above.
+        let to_at = self.memory.pointer(to, at);
+        // SAFETY: `to` has block.len() rows of k, and these units of them belong to this piece.
         unsafe { gemm::product(a, Right::Matrix(w), Begin::Zero, end, to_at, k) };
         self.drop(below.dropout, to, first, &block, units.clone());
         if fused {
             return;
         }
         let Some(f) = &below.functions else {
-            softmax::gradient(k, self.read(below.a, &block), self.write(to, &block));
+            // SAFETY: below a softmax, whole rows belong to this piece (`goes_by_units`).
+            let (a, to) = unsafe { (self.read(below.a, &block), self.write(to, &block)) };
+            softmax::gradient(k, a, to);
             return;
         };
         for row in block {
@@ -386,12 +405,6 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// Where this thread has a tensor of its own instead of the program's.
-    fn own(&self, id: TensorId) -> Option<(*mut T, usize)> {
-        let rows = self.step.rows as usize;
-        self.caches.inputs.and_then(|inputs| inputs.of(id, self.thread, rows))
-    }
-
     fn cols(&self, id: TensorId) -> usize {
         self.memory.program().tensor(id).cols
     }
@@ -401,29 +414,30 @@ impl<T: Gemm> Pass<'_, T> {
         self.memory.program().range(id, 0).len()
     }
 
-    /// Some rows of a tensor.
-    fn read(&self, id: TensorId, block: &Range<usize>) -> &[T] {
-        let n = self.cols(id);
-        if let Some((at, len)) = self.own(id) {
-            // SAFETY: this thread's, and not written now.
-            return unsafe { &std::slice::from_raw_parts(at, len)[block.start * n..block.end * n] };
-        }
-        // SAFETY: what a pass reads has been written by an earlier op or phase, or by this piece.
-        unsafe { self.memory.read(id, block.start * n..block.end * n) }
+    /// Where a tensor lies for this thread.
+    fn span(&self, id: TensorId) -> Span<'_, T> {
+        self.caches.span(self.memory, id, self.thread)
     }
 
-    /// Some rows of a tensor, all of which belong to this piece.
-    #[allow(clippy::mut_from_ref, reason = "the piece has these rows to itself")]
-    fn write(&self, id: TensorId, block: &Range<usize>) -> &mut [T] {
+    /// Some rows of a tensor.
+    ///
+    /// # Safety
+    /// As [`Span::read`]: an earlier op or phase wrote them, or this piece.
+    unsafe fn read(&self, id: TensorId, block: &Range<usize>) -> &[T] {
         let n = self.cols(id);
-        if let Some((at, len)) = self.own(id) {
-            // SAFETY: this thread's.
-            let own = unsafe { std::slice::from_raw_parts_mut(at, len) };
-            return &mut own[block.start * n..block.end * n];
-        }
-        // SAFETY: pieces have other rows of what they write through here, and no two references to the
-        // same rows live at a time.
-        unsafe { self.memory.write(id, block.start * n..block.end * n) }
+        // SAFETY: the caller's.
+        unsafe { self.span(id).read(block.start * n..block.end * n) }
+    }
+
+    /// Some rows of a tensor, to be written.
+    ///
+    /// # Safety
+    /// As [`Span::write`]: all of them belong to this piece, which has no other reference to them.
+    #[allow(clippy::mut_from_ref, reason = "the piece has these rows to itself")]
+    unsafe fn write(&self, id: TensorId, block: &Range<usize>) -> &mut [T] {
+        let n = self.cols(id);
+        // SAFETY: the caller's.
+        unsafe { self.span(id).write(block.start * n..block.end * n) }
     }
 
     /// A tensor that the pass doesn't write.

@@ -4,8 +4,8 @@
 //! for the gradient. What another processor wrote takes longer to come than to be gathered again.
 
 use super::fused::goes_by_units;
+use super::memory::{Cells, Span};
 use crate::data::{Affine, Features, Samples};
-use crate::gemm::Aligned;
 use crate::kernels::fused::{Reach, Rows};
 use crate::program::{Op, Program};
 use crate::real::Real;
@@ -82,14 +82,8 @@ fn mark_zeros<R: Copy + Into<f32>>(raw: &[R], affine: &Affine, zero: &mut [bool]
 #[derive(Debug)]
 pub(super) struct Inputs<T> {
     x: TensorId,
-    copies: Vec<(Aligned<T>, *mut T)>,
-    cols: usize,
+    copies: Vec<Cells<T>>,
 }
-
-// SAFETY: the pointers are to what the copies own, each of which one thread uses.
-unsafe impl<T: Send> Send for Inputs<T> {}
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for Inputs<T> {}
 
 impl<T: Real> Inputs<T> {
     /// Room for the copies, if `program` has a step in which they help. Inputs that are dropped or
@@ -109,25 +103,15 @@ impl<T: Real> Inputs<T> {
         if !(2..=MOST_THREADS).contains(&threads) || program.batch * cols > LARGEST {
             return None;
         }
-        let copy = |_| {
-            let mut numbers = Aligned::zeros(program.batch * cols);
-            let at = numbers.as_mut_ptr();
-            (numbers, at)
-        };
-        Some(Inputs { x: op.x, copies: (1..threads).map(copy).collect(), cols })
+        let copy = |_| Cells::zeros(program.batch * cols);
+        Some(Inputs { x: op.x, copies: (1..threads).map(copy).collect() })
     }
 
-    /// Where the thread with number `thread` has the first `rows` rows, if `tensor` is X and that is
-    /// not the program's.
-    pub(super) fn of(
-        &self,
-        tensor: TensorId,
-        thread: usize,
-        rows: usize,
-    ) -> Option<(*mut T, usize)> {
-        let (numbers, at) = self.copies.get(thread.checked_sub(1)?)?;
-        assert!(rows * self.cols <= numbers.len(), "more rows than a batch has");
-        (tensor == self.x).then_some((*at, rows * self.cols))
+    /// Where the thread with number `thread` has its rows, if `tensor` is X and these are not the
+    /// program's. No other thread reads or writes them.
+    pub(super) fn of(&self, tensor: TensorId, thread: usize) -> Option<Span<'_, T>> {
+        let copy = self.copies.get(thread.checked_sub(1)?)?;
+        (tensor == self.x).then(|| copy.span())
     }
 }
 

@@ -1,4 +1,9 @@
-//! The buffers of a program, shared by the threads that run it.
+//! The memory that the threads of a team share: where it lies, without a reference to all of it.
+//!
+//! The rule that makes it sound: between two barriers ([`super::team`]), what one thread writes, no
+//! other thread reads or writes. A reference counts as an access to all that it covers, whether or not
+//! it is used. So none is made to a whole buffer or tensor while threads write parts of it, but to those
+//! elements only that the rule gives to the caller.
 
 use crate::gemm::Aligned;
 use crate::program::Program;
@@ -7,63 +12,129 @@ use crate::tensor::TensorId;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Access to a program's buffers from many threads at once.
-///
-/// The rule that makes it sound: within one op, a piece writes elements that no other piece reads
-/// or writes, and a barrier stands between ops ([`super::team`]).
-pub(super) struct Shared<'a, T> {
-    program: &'a Program,
-    buffers: Vec<(*mut T, usize)>,
-    borrowed: PhantomData<&'a mut [Aligned<T>]>,
+/// Where some numbers lie that threads read and write in parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span<'a, T> {
+    at: *mut T,
+    len: usize,
+    borrowed: PhantomData<&'a ()>,
 }
 
-// SAFETY: all access goes through `read` and `write`, whose callers keep the rule above.
-unsafe impl<T: Send + Sync> Sync for Shared<'_, T> {}
+// SAFETY: all access goes through methods whose callers keep the rule above.
+unsafe impl<T: Send> Send for Span<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Span<'_, T> {}
+
+impl<'a, T> Span<'a, T> {
+    /// All of `numbers`, which is not touched by other ways as long as the span is.
+    fn new(numbers: &'a mut [T]) -> Self {
+        Span { at: numbers.as_mut_ptr(), len: numbers.len(), borrowed: PhantomData }
+    }
+
+    /// Some of them.
+    pub(super) fn part(self, range: Range<usize>) -> Self {
+        let inside = range.start <= range.end && range.end <= self.len;
+        assert!(inside, "elements {range:?} of {}", self.len);
+        // SAFETY: inside.
+        Span { at: unsafe { self.at.add(range.start) }, len: range.len(), ..self }
+    }
+
+    /// Where element `i` is, or the end, for pieces whose elements don't lie in one range.
+    pub(super) fn pointer(self, i: usize) -> *mut T {
+        self.part(i..i).at
+    }
+
+    /// Elements `range`.
+    ///
+    /// # Safety
+    /// Nothing writes them while the reference lives.
+    pub(super) unsafe fn read(self, range: Range<usize>) -> &'a [T] {
+        let Span { at, len, .. } = self.part(range);
+        // SAFETY: `part` found them inside, and the caller excludes writers.
+        unsafe { std::slice::from_raw_parts(at, len) }
+    }
+
+    /// Elements `range`, to be written.
+    ///
+    /// # Safety
+    /// Nothing else reads or writes them while the reference lives.
+    pub(super) unsafe fn write(self, range: Range<usize>) -> &'a mut [T] {
+        let Span { at, len, .. } = self.part(range);
+        // SAFETY: as above, and the caller excludes all other access.
+        unsafe { std::slice::from_raw_parts_mut(at, len) }
+    }
+}
+
+/// Numbers beside a program's tensors that threads read and write in parts.
+#[derive(Debug)]
+pub(super) struct Cells<T> {
+    span: Span<'static, T>,
+    /// What the span lies in. It is kept, and never dereferenced: that would be a reference to all of it.
+    _memory: Aligned<T>,
+}
+
+impl<T: Real> Cells<T> {
+    /// `len` zeros.
+    pub(super) fn zeros(len: usize) -> Self {
+        let mut memory = Aligned::zeros(len);
+        let numbers: &mut [T] = &mut memory;
+        let span = Span { at: numbers.as_mut_ptr(), len, borrowed: PhantomData };
+        Cells { span, _memory: memory }
+    }
+
+    /// Where they lie, for as long as they are there.
+    pub(super) fn span(&self) -> Span<'_, T> {
+        self.span
+    }
+}
+
+/// A program's tensors, for the threads that run it.
+pub(super) struct Shared<'a, T> {
+    program: &'a Program,
+    tensors: Vec<Span<'a, T>>,
+}
 
 impl<'a, T: Real> Shared<'a, T> {
     pub(super) fn new(program: &'a Program, buffers: &'a mut [Aligned<T>]) -> Self {
-        let buffers = buffers.iter_mut().map(|b| (b.as_mut_ptr(), b.len())).collect();
-        Shared { program, buffers, borrowed: PhantomData }
+        let buffers: Vec<_> = buffers.iter_mut().map(|numbers| Span::new(numbers)).collect();
+        let tensors = program.tensors.iter().enumerate().map(|(i, t)| {
+            let all = program.range(TensorId(i), program.batch);
+            buffers[t.buffer].part(all)
+        });
+        Shared { program, tensors: tensors.collect() }
     }
 
-    /// The program whose buffers these are.
+    /// The program whose tensors these are.
     pub(super) fn program(&self) -> &'a Program {
         self.program
+    }
+
+    /// Where a tensor lies.
+    pub(super) fn span(&self, id: TensorId) -> Span<'_, T> {
+        self.tensors[id.0]
     }
 
     /// Elements `range` of a tensor.
     ///
     /// # Safety
-    /// No piece of the current op writes them.
+    /// As [`Span::read`].
     pub(super) unsafe fn read(&self, id: TensorId, range: Range<usize>) -> &[T] {
-        let (at, len) = self.locate(id, &range);
-        // SAFETY: `locate` found the elements inside the buffer; the caller excludes writers.
-        unsafe { std::slice::from_raw_parts(at, len) }
+        // SAFETY: the caller's.
+        unsafe { self.span(id).read(range) }
     }
 
     /// Elements `range` of a tensor, to be written.
     ///
     /// # Safety
-    /// No other piece of the current op reads or writes them, and the caller holds no other
-    /// reference to them.
+    /// As [`Span::write`].
     #[allow(clippy::mut_from_ref, reason = "the caller has these elements to itself")]
     pub(super) unsafe fn write(&self, id: TensorId, range: Range<usize>) -> &mut [T] {
-        let (at, len) = self.locate(id, &range);
-        // SAFETY: as above, and the caller excludes all other access.
-        unsafe { std::slice::from_raw_parts_mut(at, len) }
+        // SAFETY: the caller's.
+        unsafe { self.span(id).write(range) }
     }
 
     /// Where an element of a tensor is, for pieces whose elements don't lie in one range.
     pub(super) fn pointer(&self, id: TensorId, element: usize) -> *mut T {
-        self.locate(id, &(element..element)).0
-    }
-
-    fn locate(&self, id: TensorId, range: &Range<usize>) -> (*mut T, usize) {
-        let t = self.program.tensor(id);
-        let (at, len) = self.buffers[t.buffer];
-        let end = t.offset + range.end;
-        assert!(range.start <= range.end && end <= len, "outside of {}", t.name);
-        // SAFETY: the assert keeps it inside the buffer.
-        (unsafe { at.add(t.offset + range.start) }, range.len())
+        self.span(id).pointer(element)
     }
 }

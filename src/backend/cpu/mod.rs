@@ -1,5 +1,6 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
+mod embed;
 mod fused;
 mod inputs;
 mod memory;
@@ -10,6 +11,8 @@ mod ops;
 mod packed;
 mod partial;
 mod team;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, check_length, forgotten, mebibytes};
@@ -24,7 +27,7 @@ use crate::program::{Op, Program};
 use crate::spec::Spec;
 use crate::tensor::{Role, TensorId};
 use inputs::{Inputs, Zeros};
-use memory::Shared;
+use memory::{Shared, Span};
 use packed::Packed;
 use partial::Partial;
 use std::collections::HashMap;
@@ -48,6 +51,8 @@ pub struct Cpu<T> {
     data: HashMap<DataId, Data>,
     /// Uploads so far.
     uploads: usize,
+    /// Operations from which on a step is shared out.
+    worth_a_team: f64,
 }
 
 /// An uploaded data set.
@@ -70,7 +75,14 @@ struct Caches<'a, T> {
     sparse: Option<TensorId>,
 }
 
-impl<T> Caches<'_, T> {
+impl<'a, T: Gemm> Caches<'a, T> {
+    /// Where a tensor lies for the thread with number `thread`: what it has of its own, or the
+    /// program's.
+    fn span(&self, memory: &'a Shared<'_, T>, tensor: TensorId, thread: usize) -> Span<'a, T> {
+        let own = self.inputs.and_then(|inputs| inputs.of(tensor, thread));
+        own.unwrap_or_else(|| memory.span(tensor))
+    }
+
     /// Whether a product should look for zeros in a tensor.
     fn is_sparse(&self, tensor: TensorId) -> bool {
         self.sparse == Some(tensor)
@@ -108,6 +120,7 @@ impl<T: Gemm> Cpu<T> {
             inputs: None,
             data: HashMap::new(),
             uploads: 0,
+            worth_a_team: FLOPS_WORTH_A_TEAM,
         })
     }
 }
@@ -196,7 +209,7 @@ impl<T: Gemm> Backend for Cpu<T> {
         let flops: f64 = each.map(|op| self.program.flops(op, rows)).sum();
         let memory = Shared::new(&self.program, &mut self.buffers);
         // Which threads do the work changes no result.
-        let threads = if flops < FLOPS_WORTH_A_TEAM { 1 } else { self.team.threads() };
+        let threads = if flops < self.worth_a_team { 1 } else { self.team.threads() };
         let packed = &self.packed;
         // Gradients are added up in the pass over rows where the step that takes them follows.
         let run = &self.program.ops[ops.clone()];

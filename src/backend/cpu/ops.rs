@@ -1,6 +1,7 @@
 //! How each op is cut into pieces: always by the shape, never by the number of threads.
 
 use super::Caches;
+use super::embed;
 use super::fused::Pass;
 use super::memory::Shared;
 use super::merged;
@@ -17,8 +18,8 @@ use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::optimizer::RuleStep;
 use crate::kernels::{
-    Step, activation, augment, average, collect, direction, dropout, embed, gather, loss, max_norm,
-    mixup, nonfinite, random, softmax, sums, vector_norm,
+    Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm, mixup,
+    nonfinite, random, softmax, sums, vector_norm,
 };
 use crate::program::Op;
 use crate::tensor::TensorId;
@@ -51,7 +52,8 @@ pub(super) fn run<T: Gemm>(
         worker.share(rows.div_ceil(ROWS), |i| f(i * ROWS..((i + 1) * ROWS).min(rows)));
     };
     // SAFETY, for all of this function: no op of a program writes a tensor that it also reads
-    // through `read`, and `each_block` deals out disjoint rows of what it writes.
+    // through `read` or `part`, nor one twice (`Program::check`), and `each_block` deals out disjoint
+    // rows of what it writes.
     let read = |id: TensorId| unsafe { memory.read(id, 0..len(id)) };
     let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
     let write = |id: TensorId, range: Range<usize>| unsafe { memory.write(id, range) };
@@ -79,21 +81,8 @@ pub(super) fn run<T: Gemm>(
             let (features, affine) = (&data.features, &data.affine);
             augment::features(augmentation, step, range.start, found, features, affine, x);
         }),
-        Op::Embed { place, features, table, x } => {
-            let block = (PIECE / place.inputs).max(1);
-            each_block(rows, place.inputs, block, &|first, range| {
-                let end = first + range.len() / place.inputs;
-                let features = part(*features, first * place.features..end * place.features);
-                embed::reference(*place, features, read(*table), write(*x, range));
-            });
-        }
-        Op::EmbedGradient { place, features, gradient, out } => {
-            let block = (PIECE / place.dims).max(1);
-            each_block(place.values, place.dims, block, &|first, range| {
-                let which = first..first + range.len() / place.dims;
-                let (features, gradient) = (read(*features), read(*gradient));
-                embed::gradient(*place, which, features, gradient, write(*out, range));
-            });
+        Op::Embed { .. } | Op::SortIndices { .. } | Op::EmbedGradient { .. } => {
+            embed::run(op, rows, memory, worker);
         }
         Op::Targets { t } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
@@ -247,7 +236,9 @@ pub(super) fn run<T: Gemm>(
                     let units = units_of(units, pieces);
                     let range = units.start * inputs..units.end * inputs;
                     if max_norm::reference(*limit, inputs, write(*w, range)) {
-                        caches.packed.part(memory, *w, units, 0..inputs);
+                        // SAFETY: these units are this piece's, packed or not, and `write`'s
+                        // reference to them is gone.
+                        unsafe { caches.packed.part(memory, *w, units, 0..inputs) };
                     }
                 },
             );

@@ -6,9 +6,9 @@
 //! with them number by number, such as the optimiser's state, lie in this order in the program's own
 //! buffers.
 
-use super::memory::Shared;
+use super::memory::{Cells, Shared};
 use super::team::Worker;
-use crate::gemm::{self, Aligned, Gemm, View};
+use crate::gemm::{self, Gemm, View};
 use crate::program::{Op, Program};
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -90,16 +90,8 @@ struct Layer<T> {
     weight: TensorId,
     /// Units and inputs.
     shape: [usize; 2],
-    numbers: Aligned<T>,
-    /// Where they are, for the threads that write them.
-    at: *mut T,
+    numbers: Cells<T>,
 }
-
-// SAFETY: the pointers are to what the layers own, and the writers keep to the rule of
-// `super::memory`.
-unsafe impl<T: Send> Send for Packed<T> {}
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for Packed<T> {}
 
 impl<T: Gemm> Packed<T> {
     /// Room for the weights that the fused ops of `program` read; the first layer's may lie packed in the
@@ -112,9 +104,8 @@ impl<T: Gemm> Packed<T> {
         });
         let layer = |weight: TensorId| {
             let shape = shape(program, weight);
-            let mut numbers = Aligned::zeros(gemm::packed_len::<T>([shape[1], shape[0]]));
-            let at = numbers.as_mut_ptr();
-            Layer { weight, shape, numbers, at }
+            let numbers = Cells::zeros(gemm::packed_len::<T>([shape[1], shape[0]]));
+            Layer { weight, shape, numbers }
         };
         let small = |weight: &TensorId| program.range(*weight, 0).len() <= LARGEST;
         let weights = rows.into_iter().flat_map(|rows| rows.layers.iter().map(|l| l.weight));
@@ -151,7 +142,10 @@ impl<T: Gemm> Packed<T> {
     }
 
     /// The packed form of some units of `weight`, which begin with a panel; none for a large layer.
-    pub(super) fn get<'a>(
+    ///
+    /// # Safety
+    /// Nothing writes these units' weights, packed or not, while the reference lives.
+    pub(super) unsafe fn get<'a>(
         &'a self,
         memory: &'a Shared<'_, T>,
         weight: TensorId,
@@ -162,16 +156,16 @@ impl<T: Gemm> Packed<T> {
         if let Some(p) = self.in_place.as_ref().filter(|p| p.weight == weight) {
             let [n, k] = p.shape;
             assert!(units.end <= n, "outside of the weights");
-            // SAFETY: weights are only read while the ops run that read them here.
+            // SAFETY: the caller's.
             return Some(unsafe { memory.read(weight, units.start * k..units.end * k) });
         }
         let layer = self.layer(weight)?;
         let [n, k] = layer.shape;
         let len = gemm::packed_len::<T>([k, units.len()]);
-        let inside = units.end <= n && units.start * k + len <= layer.numbers.len();
-        assert!(inside, "outside of the packed weights");
-        // SAFETY: inside; nothing is packed while the ops run that read it (`super::memory`).
-        Some(unsafe { std::slice::from_raw_parts(layer.at.add(units.start * k), len) })
+        assert!(units.end <= n, "outside of the weights");
+        let first = units.start * k;
+        // SAFETY: the caller's.
+        Some(unsafe { layer.numbers.span().read(first..first + len) })
     }
 
     /// Packs all weights, together with the other threads of the team.
@@ -180,13 +174,18 @@ impl<T: Gemm> Packed<T> {
         for layer in &self.layers {
             let [units, inputs] = layer.shape;
             worker.share(units.div_ceil(cols), |i| {
-                self.part(memory, layer.weight, i * cols..((i + 1) * cols).min(units), 0..inputs);
+                let units = i * cols..((i + 1) * cols).min(units);
+                // SAFETY: other pieces have other panels, and no piece writes weights.
+                unsafe { self.part(memory, layer.weight, units, 0..inputs) };
             });
         }
     }
 
     /// Packs the weights of some units, whole panels, to some inputs.
-    pub(super) fn part(
+    ///
+    /// # Safety
+    /// Nothing writes these weights meanwhile, and nothing else reads or writes their packed form.
+    pub(super) unsafe fn part(
         &self,
         memory: &Shared<'_, T>,
         weight: TensorId,
@@ -195,11 +194,10 @@ impl<T: Gemm> Packed<T> {
     ) {
         let Some(layer) = self.layer(weight) else { return };
         let [n, k] = layer.shape;
-        // SAFETY: the weight has n rows of k numbers; the units' weights to the inputs are written by
-        // no other piece, and other pieces have other panels or other inputs.
+        // SAFETY: the weight has n rows of k numbers, of which those are read that the caller has.
         unsafe {
             let w = View::from_raw(memory.pointer(weight, 0), n, k);
-            gemm::pack(w.transposed(), inputs, units, layer.at);
+            gemm::pack(w.transposed(), inputs, units, layer.numbers.span().pointer(0));
         }
     }
 

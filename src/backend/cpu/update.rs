@@ -65,11 +65,13 @@ impl<T: Gemm> LayerUpdate<'_, T> {
         GRADIENT.with_borrow_mut(|gradient| {
             for (tensor, range) in tensors.into_iter().flatten() {
                 let g = gradient.numbers(range.len());
-                partial.sum(self.memory, self.rows, tensor, range.clone(), g);
+                // SAFETY: the pass over the rows, an earlier op, wrote the chunks.
+                unsafe { partial.sum(self.memory, self.rows, tensor, range.clone(), g) };
                 self.update(tensor, range, g);
             }
         });
-        self.caches.packed.part(self.memory, weight, units, 0..k);
+        // SAFETY: these units are this piece's, packed or not.
+        unsafe { self.caches.packed.part(self.memory, weight, units, 0..k) };
     }
 
     /// The weights of some units: δᵀ A by blocks, each followed by the step on it.
@@ -101,7 +103,8 @@ impl<T: Gemm> LayerUpdate<'_, T> {
                     if some.end == units.len() { some.end } else { some.end - some.end % panel };
                 if whole > packed_units {
                     let new = units.start + packed_units..units.start + whole;
-                    packed.part(self.memory, weight, new, cols);
+                    // SAFETY: these units are this piece's, packed or not.
+                    unsafe { packed.part(self.memory, weight, new, cols) };
                     packed_units = whole;
                 }
             };
@@ -164,13 +167,9 @@ impl<T: Gemm> LayerUpdate<'_, T> {
     fn inputs(&self) -> View<'_, T> {
         let (input, rows) = (self.layer.input, self.rows);
         let k = self.cols(input);
-        let own = self.caches.inputs.and_then(|inputs| inputs.of(input, self.thread, rows));
-        let a = match own {
-            // SAFETY: this thread's, and not written now.
-            Some((at, len)) => unsafe { std::slice::from_raw_parts(at, len) },
-            // SAFETY: only read.
-            None => unsafe { self.memory.read(input, 0..rows * k) },
-        };
+        let span = self.caches.span(self.memory, input, self.thread);
+        // SAFETY: only read.
+        let a = unsafe { span.read(0..rows * k) };
         View::new(a, rows, k).sparse(self.caches.is_sparse(input))
     }
 

@@ -119,7 +119,7 @@ impl Blocks {
 /// As in the `csv` crate, a quote opens only at the beginning of a cell, and what follows a closed
 /// one is part of the cell as it stands.
 fn last_end(bytes: &[u8], dialect: Dialect) -> (Option<usize>, Option<usize>) {
-    let Dialect { delimiter, terminator } = dialect;
+    let Dialect { delimiter, terminator, .. } = dialect;
     let (mut end, mut at) = (None, 0);
     while at < bytes.len() {
         if bytes[at] == b'"' {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::data::stream::tests::of_bytes;
 
-    const COMMAS: Dialect = Dialect { delimiter: b',', terminator: b'\n' };
+    const COMMAS: Dialect = Dialect { delimiter: b',', terminator: b'\n', told: false };
 
     fn blocks(text: &str, size: usize) -> Result<Vec<(String, u64)>> {
         let mut blocks = Blocks::new(of_bytes("t.csv", text.as_bytes())?, COMMAS, size);

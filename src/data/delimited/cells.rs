@@ -1,21 +1,28 @@
 //! The cells of a block, parsed straight from its bytes into typed columns.
 
 use super::blocks::Block;
-use super::dialect::{Dialect, is_missing};
+use super::dialect::Dialect;
 use super::recent::{Recent, Short};
+use crate::data::form_evidence::FormEvidence;
 use crate::data::frame::{MISSING, Texts, Values};
 use crate::data::lines::Lines;
-use ::csv::{ByteRecord, ReaderBuilder, Terminator};
+use crate::data::missing::{Marks, is_mark, is_missing};
+use crate::data::number_form::NumberForm;
+use ::csv::ByteRecord;
 use arrow_array::StringArray;
 use arrow_array::builder::StringBuilder;
 
 /// What the cells of a column are read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cells {
-    /// Numbers; a missing one is NaN.
-    Number,
+    /// Numbers of that form; a missing one is NaN.
+    Number(NumberForm),
     /// Texts.
     Text,
+    /// Texts that name classes: `None` and `-` may be such names.
+    Class,
+    /// What they say of the form of numbers.
+    Evidence,
     /// What stands there, whatever it means.
     Raw,
     /// Nothing.
@@ -54,11 +61,16 @@ pub(super) struct Parsed {
     pub(super) faults: Vec<Fault>,
     /// The texts that stood in each column of numbers: how many, and the first.
     pub(super) texts: Vec<(usize, Option<Fault>)>,
+    /// The columns of numbers with a whole one that f64 would round.
+    pub(super) wide: Vec<usize>,
+    /// What columns say of the form of numbers, by their places.
+    pub(super) evidence: Vec<(usize, FormEvidence)>,
 }
 
 /// Parses a block.
-pub(super) fn parse(block: &Block, dialect: Dialect, cells: &[Cells]) -> Parsed {
-    let mut rows = Rows::new(cells, block.bytes.len() / (cells.len() * 4).max(8));
+pub(super) fn parse(block: &Block, dialect: Dialect, cells: &[Cells], marks: &Marks) -> Parsed {
+    let room = block.bytes.len() / (cells.len() * 4).max(8);
+    let mut rows = Rows::new(cells, room, marks);
     match block.quoted {
         false => rows.plain(block, dialect),
         true => rows.quoted(block, dialect),
@@ -70,13 +82,22 @@ pub(super) fn parse(block: &Block, dialect: Dialect, cells: &[Cells]) -> Parsed 
 enum Column {
     Bytes(Vec<u8>),
     Numbers(Vec<f64>),
-    Texts(Texts, Recent),
+    /// Numbers of another form than the plain one.
+    Formed(NumberForm, Vec<f64>),
+    /// Whether they name classes.
+    Texts(Texts, Recent, bool),
+    Evidence(FormEvidence),
     Raw(StringBuilder),
     Skip,
 }
 
-struct Rows {
+/// From here on f64 doesn't hold every whole number.
+const WIDE: f64 = 9_007_199_254_740_992.0;
+
+struct Rows<'a> {
     columns: Vec<Column>,
+    marks: &'a Marks,
+    wide: Vec<bool>,
     /// Whole rows.
     done: usize,
     lines: Lines,
@@ -84,16 +105,21 @@ struct Rows {
     texts: Vec<(usize, Option<Fault>)>,
 }
 
-impl Rows {
-    fn new(cells: &[Cells], room: usize) -> Self {
+impl<'a> Rows<'a> {
+    fn new(cells: &[Cells], room: usize, marks: &'a Marks) -> Self {
         let column = |cells: &Cells| match cells {
-            Cells::Number => Column::Bytes(Vec::with_capacity(room)),
-            Cells::Text => Column::Texts(Texts::default(), Recent::new()),
+            Cells::Number(NumberForm::PLAIN) => Column::Bytes(Vec::with_capacity(room)),
+            Cells::Number(form) => Column::Formed(*form, Vec::with_capacity(room)),
+            Cells::Text => Column::Texts(Texts::default(), Recent::new(), false),
+            Cells::Class => Column::Texts(Texts::default(), Recent::new(), true),
+            Cells::Evidence => Column::Evidence(FormEvidence::default()),
             Cells::Raw => Column::Raw(StringBuilder::new()),
             Cells::Skip => Column::Skip,
         };
         Rows {
             columns: cells.iter().map(column).collect(),
+            marks,
+            wide: vec![false; cells.len()],
             done: 0,
             lines: Lines::default(),
             faults: Vec::new(),
@@ -103,7 +129,7 @@ impl Rows {
 
     /// Parses a block without quotes: every delimiter and terminator counts.
     fn plain(&mut self, block: &Block, dialect: Dialect) {
-        let Dialect { delimiter, terminator } = dialect;
+        let Dialect { delimiter, terminator, .. } = dialect;
         let (bytes, last) = (&block.bytes[..], self.columns.len() - 1);
         let (mut at, mut line) = (0, block.first_line);
         while at < bytes.len() {
@@ -179,7 +205,7 @@ impl Rows {
                 });
             }
             Column::Numbers(numbers) => numbers,
-            Column::Texts(texts, recent) => {
+            Column::Texts(texts, recent, _) => {
                 let window = *bytes[at..].first_chunk()?;
                 let text = Short::first(window, dialect.delimiter, dialect.terminator)?;
                 let end = at + text.len();
@@ -191,7 +217,7 @@ impl Rows {
         };
         let (value, used) = fast_float2::parse_partial::<f64, _>(&bytes[at..]).ok()?;
         let end = at + used;
-        if used == 0 || !value.is_finite() || end >= bytes.len() || !is_end(end) {
+        if used == 0 || !(value.abs() < WIDE) || end >= bytes.len() || !is_end(end) {
             return None;
         }
         numbers.push(value);
@@ -200,12 +226,7 @@ impl Rows {
 
     /// Parses a block with quotes: the `csv` crate finds the cells.
     fn quoted(&mut self, block: &Block, dialect: Dialect) {
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(dialect.delimiter)
-            .terminator(Terminator::Any(dialect.terminator))
-            .from_reader(&block.bytes[..]);
+        let mut reader = dialect.reader(&block.bytes);
         let mut record = ByteRecord::new();
         let (mut begin, mut line) = (0, block.first_line);
         // Reading from memory can't fail, and rows of any length are taken.
@@ -254,10 +275,15 @@ impl Rows {
             }
             return;
         }
-        if is_missing(cell) {
+        let is_name = matches!(self.columns[place], Column::Texts(_, _, true));
+        if is_mark(cell) || !is_name && is_missing(cell) || self.marks.has(cell) {
             return self.missing(place);
         }
-        if let Column::Texts(texts, recent) = &mut self.columns[place] {
+        if let Column::Evidence(evidence) = &mut self.columns[place] {
+            evidence.take(&String::from_utf8_lossy(cell));
+            return;
+        }
+        if let Column::Texts(texts, recent, _) = &mut self.columns[place] {
             // What is there already was valid before.
             let found = texts.words.find(cell);
             let new = || std::str::from_utf8(cell).ok().map(|text| texts.words.code(text));
@@ -275,15 +301,26 @@ impl Rows {
             }
             return;
         }
+        if let Column::Formed(form, numbers) = &mut self.columns[place]
+            && let Some(x) = std::str::from_utf8(cell).ok().and_then(|cell| form.parse(cell))
+        {
+            numbers.push(x);
+            return;
+        }
+        let is_formed = matches!(self.columns[place], Column::Formed(..));
         match fast_float2::parse::<f64, _>(cell) {
-            Ok(x) if x.is_finite() => self.number(place, x),
+            Ok(x) if x.is_finite() && !is_formed => {
+                let is_whole = |b: &u8| b.is_ascii_digit() || b"+-".contains(b);
+                self.wide[place] |= x.abs() >= WIDE && cell.iter().all(is_whole);
+                self.number(place, x);
+            }
             parsed => {
                 self.missing(place);
                 let wrong = match std::str::from_utf8(cell) {
                     Ok(text) => Wrong::NoNumber(text.chars().take(80).collect()),
                     Err(_) => Wrong::Utf8,
                 };
-                if parsed.is_err() && wrong != Wrong::Utf8 {
+                if (is_formed || parsed.is_err()) && wrong != Wrong::Utf8 {
                     let (count, first) = &mut self.texts[place];
                     let fault =
                         || Fault { row: self.done, line, column: place, wrong: wrong.clone() };
@@ -308,14 +345,14 @@ impl Rows {
                     self.columns[place] = Column::Numbers(numbers);
                 }
             }
-            Column::Numbers(numbers) => numbers.push(x),
-            Column::Texts(..) | Column::Raw(_) | Column::Skip => {}
+            Column::Numbers(numbers) | Column::Formed(_, numbers) => numbers.push(x),
+            Column::Texts(..) | Column::Evidence(_) | Column::Raw(_) | Column::Skip => {}
         }
     }
 
     fn missing(&mut self, place: usize) {
         match &mut self.columns[place] {
-            Column::Texts(texts, _) => texts.codes.push(MISSING),
+            Column::Texts(texts, ..) => texts.codes.push(MISSING),
             Column::Raw(raw) => raw.append_value(""),
             _ => self.number(place, f64::NAN),
         }
@@ -329,13 +366,17 @@ impl Rows {
     }
 
     fn finish(self) -> Parsed {
-        let mut raw = Vec::new();
+        let (mut raw, mut evidence) = (Vec::new(), Vec::new());
         let values = |(place, column)| match column {
-            Column::Bytes(v) => Some(Values::Bytes(v)),
-            Column::Numbers(v) => Some(Values::Numbers(v)),
-            Column::Texts(t, _) => Some(Values::Texts(t)),
+            Column::Bytes(v) => Some(self.marks.clear(Values::Bytes(v))),
+            Column::Numbers(v) | Column::Formed(_, v) => Some(self.marks.clear(Values::Numbers(v))),
+            Column::Texts(t, ..) => Some(Values::Texts(t)),
             Column::Raw(mut builder) => {
                 raw.push((place, builder.finish()));
+                None
+            }
+            Column::Evidence(found) => {
+                evidence.push((place, found));
                 None
             }
             Column::Skip => None,
@@ -347,6 +388,8 @@ impl Rows {
             lines: self.lines,
             faults: self.faults,
             texts: self.texts,
+            wide: (0..self.wide.len()).filter(|&place| self.wide[place]).collect(),
+            evidence,
         }
     }
 }

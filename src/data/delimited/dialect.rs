@@ -1,23 +1,26 @@
-//! How a text is delimited, and whether its first row names the columns.
+//! How a text is delimited.
 
-use crate::data::frame::Header;
-use crate::data::recognize::recode;
+use super::forms::is_number;
+use crate::data::missing::{Marks, is_missing};
+use crate::data::text_options::Separator;
 use crate::error::{Error, Result};
-use std::path::Path;
+use ::csv::{ByteRecord, ReaderBuilder, Terminator};
 
 /// What separates cells and ends records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
     pub(super) terminator: u8,
+    /// Whether the first line is `sep=;`, by which spreadsheets tell the separator.
+    pub(super) told: bool,
 }
 
 impl Dialect {
-    /// Finds out from the beginning of a text.
+    /// Finds out from the beginning of a text; `separator` is what the user says.
     ///
     /// # Errors
     /// When the bytes can't be text of one byte or more a character in ASCII's order.
-    pub(super) fn of(head: &[u8]) -> Result<Self> {
+    pub(super) fn of(head: &[u8], separator: Option<Separator>) -> Result<Self> {
         if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
             return Err(Error::data("the text is UTF-16").help("save the file as UTF-8"));
         }
@@ -26,34 +29,104 @@ impl Dialect {
                 "give a CSV or TSV file, Parquet, Arrow IPC, NPY, NPZ, IDX, or a folder of images",
             ));
         }
+        let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
         let has_line_feeds = head.contains(&b'\n') || !head.contains(&b'\r');
         let terminator = if has_line_feeds { b'\n' } else { b'\r' };
-        Ok(Dialect { delimiter: delimiter(head, terminator), terminator })
+        let told = told_separator(head);
+        let delimiter = match (separator, told) {
+            (Some(Separator(byte)), _) | (None, Some(byte)) => byte,
+            (None, None) => delimiter(head, terminator),
+        };
+        Ok(Dialect { delimiter, terminator, told: told.is_some() })
+    }
+
+    /// A reader of the records of some bytes, of any length.
+    pub(super) fn reader<'a>(&self, bytes: &'a [u8]) -> ::csv::Reader<&'a [u8]> {
+        ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.delimiter)
+            .terminator(Terminator::Any(self.terminator))
+            .from_reader(bytes)
     }
 }
 
-/// The separator: of tab, semicolon, bar and comma the first of which each of the first lines has
-/// the same number; else a comma. Semicolons come before commas, which mark decimals where they
-/// are used.
+/// The separator in a first line `sep=;`.
+fn told_separator(head: &[u8]) -> Option<u8> {
+    let line = head.split(|b| b"\r\n".contains(b)).next()?;
+    match line {
+        [s, e, p, b'=', separator] if [*s, *e, *p].eq_ignore_ascii_case(b"sep") => Some(*separator),
+        _ => None,
+    }
+}
+
+/// Rows that are compared.
+const ROWS: usize = 100;
+
+/// The separator, of comma, tab, semicolon and bar, under which all rows, the header included, have the
+/// same number of cells. Of several that one which leaves no bracket of the header open, then under
+/// which most cells are numbers, then the first.
 fn delimiter(head: &[u8], terminator: u8) -> u8 {
-    let is_regular = |delimiter: u8| {
-        let mut counts = Vec::new();
-        let (mut count, mut quoted) = (0, false);
-        for &byte in head {
-            match byte {
-                b'"' => quoted = !quoted,
-                b if quoted || b == b'\r' && terminator != b'\r' => {}
-                b if b == delimiter => count += 1,
-                b if b == terminator => counts.push(std::mem::take(&mut count)),
-                _ => {}
+    let candidates = [b'\t', b',', b';', b'|'];
+    let best = candidates
+        .into_iter()
+        .rev()
+        .max_by_key(|&delimiter| Split::of(head, Dialect { delimiter, terminator, told: false }));
+    best.unwrap_or(b',')
+}
+
+/// How well a separator cuts a text: compared field by field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Split {
+    /// Rows of a thousand that have as many cells as most have, which are several.
+    regular: usize,
+    /// Whether no cell of the first row has a bracket that another one closes.
+    is_closed: bool,
+    /// Cells of a thousand that are numbers or missing.
+    numbers: usize,
+}
+
+impl Split {
+    fn of(head: &[u8], dialect: Dialect) -> Self {
+        let mut rows: Vec<ByteRecord> = Vec::new();
+        let mut reader = dialect.reader(head);
+        let mut record = ByteRecord::new();
+        while rows.len() < ROWS
+            && let Ok(true) = reader.read_byte_record(&mut record)
+        {
+            if record.len() > 1 || !record[0].trim_ascii().is_empty() {
+                rows.push(record.clone());
             }
         }
-        if counts.is_empty() {
-            counts.push(count);
+        // The last record may be cut by the end of the head.
+        if rows.len() > 1 && rows.len() < ROWS && head.last() != Some(&dialect.terminator) {
+            rows.pop();
         }
-        counts[0] > 0 && counts.iter().take(20).filter(|&&n| n > 0).all(|&n| n == counts[0])
-    };
-    [b'\t', b';', b'|'].into_iter().find(|&d| is_regular(d)).unwrap_or(b',')
+        let Some((first, below)) = rows.split_first() else {
+            return Split { regular: 0, is_closed: false, numbers: 0 };
+        };
+        let alike = |cells: usize| rows.iter().filter(|row| row.len() == cells).count();
+        let most = rows.iter().map(ByteRecord::len).max_by_key(|&cells| alike(cells)).unwrap_or(1);
+        let regular = if most > 1 { 1000 * alike(most) / rows.len() } else { 0 };
+        let is_number = |cell: &[u8]| {
+            let cell = cell.trim_ascii();
+            is_missing(cell) || is_number(&String::from_utf8_lossy(cell))
+        };
+        let has_names = !first.iter().any(is_number);
+        // Bars are the separator of people who write a decimal point.
+        let is_plain = |cell: &[u8]| is_number(cell) && !cell.contains(&b',');
+        let counted: &dyn Fn(&[u8]) -> bool =
+            if dialect.delimiter == b'|' && has_names { &is_plain } else { &is_number };
+        let cells = below.iter().map(ByteRecord::len).sum::<usize>().max(1);
+        let numbers = below.iter().flatten().filter(|cell| counted(cell)).count();
+        Split { regular, is_closed: first.iter().all(is_closed), numbers: 1000 * numbers / cells }
+    }
+}
+
+/// Whether the brackets of a cell are closed.
+fn is_closed(cell: &[u8]) -> bool {
+    let count = |of: &[u8]| cell.iter().filter(|b| of.contains(b)).count();
+    count(b"([{") == count(b")]}")
 }
 
 /// What a cell looks like.
@@ -64,122 +137,58 @@ pub(super) enum Look {
     Text,
 }
 
-pub(super) fn look(cell: &[u8]) -> Look {
+pub(super) fn look(cell: &[u8], marks: &Marks) -> Look {
     let cell = cell.trim_ascii();
-    match cell {
-        _ if is_missing(cell) => Look::Missing,
-        _ if fast_float2::parse::<f64, _>(cell).is_ok() => Look::Number,
-        _ => Look::Text,
+    if is_missing(cell) || marks.has(cell) {
+        return Look::Missing;
     }
-}
-
-/// Whether a cell without white space around it says that its value is missing.
-pub(crate) fn is_missing(cell: &[u8]) -> bool {
-    const MARKS: [&[u8]; 5] = [b"na", b"n/a", b"nan", b"null", b"?"];
-    cell.len() < 5 && (cell.is_empty() || MARKS.iter().any(|mark| mark.eq_ignore_ascii_case(cell)))
-}
-
-/// Whether the first of these rows names the columns, where nothing else tells.
-///
-/// It does if a column of numbers has a text there. It doesn't if any other cell is a number,
-/// unless the cells count up from 0 or 1. Where all is text, it does if no column has a cell of
-/// the first row again, and no cell is empty.
-pub(super) fn is_header(rows: &[Vec<Vec<u8>>]) -> bool {
-    let Some((first, rest)) = rows.split_first() else { return false };
-    let looks: Vec<Look> = first.iter().map(|cell| look(cell)).collect();
-    let numbers_below = |i: usize| {
-        let mut below = rest.iter().filter_map(|row| row.get(i)).map(|cell| look(cell)).peekable();
-        let mut some = false;
-        below.all(|l| {
-            some |= l == Look::Number;
-            l != Look::Text
-        }) && some
-    };
-    if (0..first.len()).any(|i| looks[i] == Look::Text && numbers_below(i)) {
-        return true;
-    }
-    let counts_from = |start: usize| {
-        let count = (start..).zip(first).filter(|(n, cell)| **cell == n.to_string().as_bytes());
-        first.len() > 4 && count.count() + 1 >= first.len()
-    };
-    if looks.contains(&Look::Number) {
-        return counts_from(0) || counts_from(1);
-    }
-    let again = |i: usize| rest.iter().any(|row| row.get(i) == Some(&first[i]));
-    !looks.contains(&Look::Missing) && !(0..first.len()).any(again) && is_distinct(first)
-}
-
-fn is_distinct(cells: &[Vec<u8>]) -> bool {
-    (1..cells.len()).all(|i| !cells[..i].contains(&cells[i]))
-}
-
-/// The header that a row of cells makes; an empty name becomes the column's number.
-///
-/// # Errors
-/// For invalid UTF-8 and for two columns of one name.
-pub(super) fn header(first: &[Vec<u8>], path: &Path) -> Result<Header> {
-    let mut names: Vec<String> = Vec::with_capacity(first.len());
-    for (i, cell) in first.iter().enumerate() {
-        let name = std::str::from_utf8(cell).map_err(|_| {
-            Error::data("invalid UTF-8")
-                .at(format!("column {}", i + 1))
-                .help(recode(path, "WINDOWS-1252"))
-        })?;
-        names.push(match name.trim() {
-            "" => (i + 1).to_string(),
-            name => name.to_string(),
-        });
-    }
-    let mut seen = std::collections::HashMap::new();
-    for (i, name) in names.iter().enumerate() {
-        if let Some(before) = seen.insert(name, i) {
-            return Err(Error::data(format!("two columns are called {name:?}"))
-                .at(format!("columns {} and {}", before + 1, i + 1))
-                .help("give each column a name of its own"));
-        }
-    }
-    Ok(Header { named: true, names })
+    let is_plain = fast_float2::parse::<f64, _>(cell).is_ok();
+    let is_formed = || std::str::from_utf8(cell).is_ok_and(is_number);
+    if is_plain || is_formed() { Look::Number } else { Look::Text }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn first_is_header(rows: &[&[&str]]) -> bool {
-        let rows: Vec<Vec<Vec<u8>>> =
-            rows.iter().map(|r| r.iter().map(|c| c.as_bytes().to_vec()).collect()).collect();
-        is_header(&rows)
+    fn of(text: &str) -> Dialect {
+        Dialect::of(text.as_bytes(), None).unwrap()
     }
 
     #[test]
-    fn a_header_is_told_from_a_first_row_of_data() {
-        let header = |first: &[&str], second: &[&str]| first_is_header(&[first, second]);
-        assert!(header(&["a", "b"], &["1", "2"]));
-        assert!(!header(&["1", "2"], &["1", "2"]));
-        assert!(!header(&["5.1", "setosa"], &["4.9", "setosa"]), "a class in the last column");
-        assert!(header(&["7", "label"], &["4.9", "1"]), "a number follows");
-        assert!(header(&["0", "1", "2", "3", "is"], &["5", "4", "1", "0", "cat"]), "counted names");
-        assert!(!header(&["", "2", "3"], &["1", "2", "3"]), "a missing value is no name");
-        assert!(!header(&["inf", "2"], &["1", "2"]));
-        assert!(header(&["city", "kind"], &["Oslo", "flat"]), "texts that don't come again");
-        assert!(!first_is_header(&[&["Oslo", "flat"], &["Rome", "flat"]]));
-        assert!(header(&["city", "price"], &["Oslo", ""]) && !header(&["a", "b"], &["a", "c"]));
-    }
-
-    #[test]
-    fn separators_are_those_that_come_up_as_often_in_each_line() {
+    fn all_rows_have_as_many_cells_under_the_separator() {
         for (text, delimiter) in [
             ("1,5;2,5\n3,5;4,5\n", b';'),
+            ("a;b;c\n1,5;2,5;x\n3,5;4,5;y\n", b';'),
             ("\"a;b\",c\n1,2\n", b','),
             ("a;b,c\nd,e\nf;;,g\n", b','),
             ("a|b\n1|2\n", b'|'),
+            ("a|b\n1,5|2\n3,5|4\n", b'|'),
             ("a\tb c\n1\t2\n", b'\t'),
+            ("size (w|h),price\n10|20,3\n20|30,4\n", b','),
+            ("size w|h,price\n10|20,3\n20|30,4\n", b','),
+            ("text;more,temp,y\nx;b,1.5,2\ny;b,2.5,3\n", b','),
+            ("text,temp,y\nx;b,1.5,2\ny;b,2.5,3\n", b','),
+            ("one column\n1\n", b'\t'),
         ] {
-            assert_eq!(Dialect::of(text.as_bytes()).unwrap().delimiter, delimiter, "{text}");
+            assert_eq!(char::from(of(text).delimiter), char::from(delimiter), "{text}");
         }
-        assert_eq!(Dialect::of(b"a,b\r1,2\r").unwrap().terminator, b'\r');
+        assert_eq!(of("a,b\r1,2\r").terminator, b'\r');
+        let said = Dialect::of(b"a;b\n1;2\n", Some(Separator(b','))).unwrap();
+        assert_eq!(said.delimiter, b',');
         for bytes in [&b"\xFF\xFEa\0,\0b\0"[..], b"1,2\0"] {
-            assert!(Dialect::of(bytes).is_err());
+            assert!(Dialect::of(bytes, None).is_err());
         }
+    }
+
+    #[test]
+    fn a_line_that_tells_the_separator_is_obeyed() {
+        for (text, delimiter) in
+            [("sep=;\na,b;c\n1,5;2\n", b';'), ("\u{feff}SEP=,\r\na,b\r\n1,2\r\n", b',')]
+        {
+            let dialect = of(text);
+            assert_eq!((dialect.delimiter, dialect.told), (delimiter, true), "{text}");
+        }
+        assert!(!of("sep=;x\n1\n").told && !of("sep\n1\n").told);
     }
 }

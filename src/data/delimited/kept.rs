@@ -1,7 +1,7 @@
 //! Columns that are carried along: texts as they stand, or values of the type that all of a column's
 //! texts have.
 
-use super::dialect::is_missing;
+use crate::data::missing::is_missing;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use std::sync::Arc;
 

@@ -1,14 +1,26 @@
 use super::*;
-use crate::data::frame::{Texts, Values};
+use crate::data::TextOptions;
+use crate::data::frame::{Frame, Texts, Values};
+use crate::data::missing::is_missing;
 use crate::data::stream::tests::{gzip, of_memory};
+use crate::data::{Decimal, Separator, Thousands};
 use proptest::prelude::*;
 
-fn open(text: impl AsRef<[u8]>) -> Result<Arc<Delimited>> {
-    Delimited::open(of_memory("dir/t.csv", text.as_ref()), Known::default())
+fn open(text: impl AsRef<[u8]>, options: &TextOptions) -> Result<Arc<Delimited>> {
+    let known = Known { names: &[], unnamed: false, text: options, forms: None };
+    Delimited::open(of_memory("dir/t.csv", text.as_ref()), known)
 }
 
 fn read_as(text: impl AsRef<[u8]>, want: impl Fn(usize) -> Want) -> Result<Frame> {
-    let delimited = open(text)?;
+    read_with(text, want, &TextOptions::default())
+}
+
+fn read_with(
+    text: impl AsRef<[u8]>,
+    want: impl Fn(usize) -> Want,
+    options: &TextOptions,
+) -> Result<Frame> {
+    let delimited = open(text, options)?;
     let wanted: Vec<Want> = (0..delimited.header().names.len()).map(want).collect();
     let mut all = Frame::default();
     delimited.pass(&Selection::from(wanted), |rows| {
@@ -49,6 +61,7 @@ fn the_same_values_give_the_same_columns_in_every_dress() {
         "a;b;y\n1;2;x\n4;5;z",
         "a\tb\ty\r\n1\t2\tx\r\n4\t5\tz\r\n",
         "a|b|y\n1|2|x\n4|5|z\n",
+        "sep=;\r\na;b;y\r\n1;2;x\r\n4;5;z\r\n",
         "a,b,y\r1,2,x\r4,5,z\r",
         "\u{feff}a,b,y\n\"1\", 2 ,x\n\n4,5.0,z\n",
         "\n\na,b,y\n1,2,\"x\"\n\n4,+5,z\n\n",
@@ -63,7 +76,7 @@ fn the_same_values_give_the_same_columns_in_every_dress() {
 
 #[test]
 fn missing_values_are_known_by_their_marks() {
-    let frame = read("a,b\n1.5,u\n,\nNA,n/a\nnull,NaN\n?, \n-2,v\n");
+    let frame = read("a,b\n1.5,u\n,\nNA,n/a\nnone,NaN\n?,-\n-2,v\n");
     let Some(Values::Numbers(a)) = &frame.columns[0] else { panic!("{frame:?}") };
     assert_eq!((a[0], a[5]), (1.5, -2.0));
     assert!(a[1..5].iter().all(|x| x.is_nan()));
@@ -109,6 +122,119 @@ fn bad_rows_are_named_with_file_line_column_and_cure() {
     assert!(refusal("a,b,y\n1,2,3\n1,1e999,3\n").contains("line 3, column 2 (b)"));
 }
 
+const GERMAN: NumberForm =
+    NumberForm { decimal: Decimal::Comma, thousands: Some(Thousands::Point), unit: None };
+
+/// The numbers of a column, NaN where one is missing.
+fn numbers(frame: &Frame, place: usize) -> Vec<f64> {
+    let Some(values) = &frame.columns[place] else { panic!("{frame:?}") };
+    assert!(!matches!(values, Values::Texts(_)), "{values:?}");
+    (0..frame.rows).map(|row| values.number(row)).collect()
+}
+
+#[test]
+fn numbers_are_read_as_each_column_writes_them() {
+    let text = "size;change;kind;share;price\n\
+                1.234,5;-3,25;house;12%;$1,234\n\
+                987,25;4;flat;7,5%;$99\n\
+                12.000,0;0,5;house;100%;$1,000,000\n";
+    let frame = read(text);
+    assert_eq!(numbers(&frame, 0), [1234.5, 987.25, 12_000.0]);
+    assert_eq!(numbers(&frame, 1), [-3.25, 4.0, 0.5]);
+    assert_eq!(frame.columns[2], texts(&["house", "flat", "house"]));
+    assert_eq!(numbers(&frame, 3), [12.0, 7.5, 100.0]);
+    assert_eq!(numbers(&frame, 4), [1234.0, 99.0, 1e6]);
+    let form = |name: &str| frame.header.forms.get(name).copied().map(|form| form.to_string());
+    assert_eq!(form("size").as_deref(), Some("decimal comma, thousands 1.234"));
+    assert_eq!(form("share").as_deref(), Some("decimal comma, %"));
+    assert_eq!((form("price").as_deref(), form("kind")), (Some("thousands 1,234, $"), None));
+}
+
+#[test]
+fn what_a_column_leaves_open_is_decided_by_the_others_or_said() {
+    let open = "a;b\n1.234;x\n987;y\n";
+    let frame = read(open);
+    assert_eq!(numbers(&frame, 0), [1.234, 987.0]);
+    assert!(frame.warnings[0].contains("column a: 1.234 is read as 1.234"), "{:?}", frame.warnings);
+    let frame = read("a;b\n1.234;0,5\n987;1,5\n");
+    assert_eq!((numbers(&frame, 0), &frame.warnings[..]), (vec![1234.0, 987.0], &[][..]));
+    let comma = TextOptions { decimal: Some(Decimal::Comma), ..TextOptions::default() };
+    let frame = read_with(open, |_| Want::Guess, &comma).unwrap();
+    assert_eq!((numbers(&frame, 0), &frame.warnings[..]), (vec![1234.0, 987.0], &[][..]));
+}
+
+#[test]
+fn another_form_is_found_however_late_it_comes() {
+    let text = long(500_000, 499_990, "1.25", "\"1,234.5\"");
+    let frame = read(text);
+    assert_eq!(numbers(&frame, 0)[499_990], 1234.5);
+    assert_eq!(numbers(&frame, 0)[0], 1.25);
+}
+
+#[test]
+fn a_model_reads_a_file_in_either_form() {
+    let known = |text: &str, forms: &BTreeMap<String, NumberForm>| {
+        let options = TextOptions::default();
+        let known = Known { names: &[], unnamed: false, text: &options, forms: Some(forms) };
+        let delimited = Delimited::open(of_memory("t.csv", text.as_bytes()), known).unwrap();
+        let mut all = Frame::default();
+        let wanted = vec![Want::Number; 2];
+        delimited
+            .pass(&Selection::from(wanted), |rows| {
+                all.append(rows.sound()?.frame);
+                Ok(())
+            })
+            .unwrap();
+        (numbers(&all, 0), all.warnings)
+    };
+    let (german, plain) = (BTreeMap::from([("a".to_string(), GERMAN)]), BTreeMap::new());
+    for forms in [&german, &plain] {
+        assert_eq!(known("a;b\n1.234,5;1\n-3,5;2\n", forms).0, [1234.5, -3.5]);
+        assert_eq!(known("a,b\n1234.5,1\n-3.5,2\n", forms).0, [1234.5, -3.5]);
+    }
+    assert_eq!(known("a;b\n1.234;1\n987;2\n", &german).0, [1234.0, 987.0], "as it was trained");
+    let (shares, warnings) = known("a,b\n12%,1\n7%,2\n", &plain);
+    assert_eq!(shares, [12.0, 7.0]);
+    assert!(warnings[0].contains("numbers with %, where the training data have no unit"));
+}
+
+#[test]
+fn whole_numbers_that_f64_would_round_stay_texts() {
+    let frame = read("id,a\n9007199254740993,1\n9007199254740992,2\n");
+    assert_eq!(frame.columns[0], texts(&["9007199254740993", "9007199254740992"]));
+    let frame = read("id,a\n9007199254740991,1\n1e300,2\n");
+    assert_eq!(numbers(&frame, 0), [9_007_199_254_740_991.0, 1e300]);
+    let frame = read_as("id,a\n9007199254740993,1\n2,2\n", |_| Want::Number).unwrap();
+    assert_eq!(numbers(&frame, 0), [9_007_199_254_740_992.0, 2.0], "as the user says");
+}
+
+#[test]
+fn what_the_user_says_goes_before_what_is_found() {
+    let said =
+        |text: &str, options: TextOptions| read_with(text, |_| Want::Guess, &options).unwrap();
+    let none = TextOptions::default;
+    let frame = said("a:b\n1:2\n3:4\n", TextOptions { separator: Some(Separator(b':')), ..none() });
+    assert_eq!(frame.header.names, ["a", "b"]);
+    let frame = said("1,2\n3,4\n", TextOptions { header: Some(true), ..none() });
+    assert_eq!((&frame.header.names[..], frame.rows), (&["1".into(), "2".into()][..], 1));
+    let frame = said("a,b\nc,d\n", TextOptions { header: Some(false), ..none() });
+    assert_eq!((frame.header.named, frame.rows), (false, 2));
+    let missing = TextOptions { missing: vec!["-999".into(), "unknown".into()], ..none() };
+    let frame = said("a,b\n1.5,x\n-999.0,unknown\n7,y\n", missing);
+    assert!(numbers(&frame, 0)[1].is_nan() && numbers(&frame, 0)[2] == 7.0);
+    assert_eq!(frame.columns[1], texts(&["x", "", "y"]));
+    let frame = read("sep=;\na;b\n1,5;2\n2,5;3\n");
+    assert_eq!((numbers(&frame, 0), frame.lines.of(0)), (vec![1.5, 2.5], Some(3)));
+}
+
+#[test]
+fn a_class_may_be_called_none_but_no_other_text() {
+    let text = "a,class\nNone,None\nx,b\nNA,NA\n";
+    let frame = read_as(text, |place| [Want::Text, Want::Class][place]).unwrap();
+    assert_eq!(frame.columns[0], texts(&["", "x", ""]));
+    assert_eq!(frame.columns[1], texts(&["None", "b", ""]));
+}
+
 /// Rows of which only the one at `odd` differs.
 fn long(rows: usize, odd: usize, usual: &str, unusual: &str) -> String {
     let row = |i| if i == odd { unusual } else { usual };
@@ -122,7 +248,8 @@ fn a_text_where_numbers_stood_is_named_however_late_it_comes() {
     assert!(text.contains("\"wrong\" is not a number"), "{text}");
     assert!(text.contains("line 499992, column 1 (a)"), "{text}");
     assert!(text.contains("--categorical a") && text.contains("--ignore a"), "{text}");
-    assert!(refusal(long(1000, 700, "1.25", "1,5").replace("1,5,", "\"1,5\",")).contains("point"));
+    let text = refusal(long(1000, 700, "1.25", "\"1,5\""));
+    assert!(text.contains("\"1,5\" is not a number") && text.contains("or in all with a comma"));
     let error = read_as(long(1000, 700, "1.25", "wrong"), |_| Want::Number).unwrap_err();
     assert!(error.to_string().contains("line 702"), "{error}");
 }
@@ -164,13 +291,13 @@ proptest! {
         rows in proptest::collection::vec(
             proptest::collection::vec("[0-9.e+-]{0,6}|[ a-z\r]{0,3}", 1..4), 1..30),
         cells in proptest::collection::vec(
-            proptest::sample::select(vec![Cells::Number, Cells::Text, Cells::Skip]), 3),
+            proptest::sample::select(vec![Cells::Number(NumberForm::PLAIN), Cells::Number(GERMAN), Cells::Text, Cells::Skip]), 3),
     ) {
         let text: String = rows.iter().map(|row| row.join(",") + "\n").collect();
-        let dialect = Dialect { delimiter: b',', terminator: b'\n' };
+        let dialect = Dialect { delimiter: b',', terminator: b'\n', told: false };
         let [plain, quoted] = [false, true].map(|quoted| {
             let block = Block { bytes: text.clone().into_bytes(), first_line: 5, quoted };
-            cells::parse(&block, dialect, &cells)
+            cells::parse(&block, dialect, &cells, &Marks::default())
         });
         prop_assert_eq!(plain.rows, quoted.rows);
         prop_assert_eq!(&plain.lines, &quoted.lines);
@@ -200,7 +327,7 @@ proptest! {
         prop_assert_eq!(frame.rows, numbers.len());
         for (row, (x, word)) in numbers.iter().zip(&words).enumerate() {
             prop_assert_eq!(frame.columns[0].as_ref().unwrap().number(row).to_bits(), x.to_bits());
-            let is_there = |w: &String| !dialect::is_missing(w.as_bytes());
+            let is_there = |w: &String| !is_missing(w.as_bytes());
             let expected = Some(word.trim().to_string()).filter(is_there);
             prop_assert_eq!(frame.columns[1].as_ref().unwrap().text(row), expected);
         }

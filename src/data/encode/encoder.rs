@@ -6,7 +6,7 @@ use super::{
 };
 use crate::data::frame::Values;
 use crate::data::kind::{Kind, booleans};
-use crate::data::table::Fitting;
+use crate::data::table::{Column, Fitting};
 use serde::{Deserialize, Serialize};
 
 /// How a column is turned into inputs.
@@ -35,15 +35,16 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// Fits to the training rows of a column of that kind and name; none for kinds that nothing is
+    /// Fits to the training rows of a column of that kind; none for kinds that nothing is
     /// learnt from.
     pub(in crate::data) fn fit(
         kind: Kind,
         values: &Values,
         rows: &[usize],
-        name: &String,
+        column: &Column,
         fitting: &Fitting,
     ) -> Option<Self> {
+        let (name, dates) = (&column.name, column.dates.as_ref());
         Some(match kind {
             Kind::Number => {
                 let log = fitting.log.contains(name);
@@ -78,7 +79,7 @@ impl Encoder {
                 }
             }
             Kind::Time => Encoder::Moment(match values {
-                Values::Texts(texts) => MomentEncoder::fit_texts(texts, rows)?,
+                Values::Texts(texts) => MomentEncoder::fit_texts(texts, rows, dates?),
                 _ => MomentEncoder::fit(None, rows.iter().map(|&row| (values.number(row), 1))),
             }),
             Kind::Text | Kind::Constant => return None,

@@ -2,13 +2,11 @@
 
 use crate::data::frame::{MISSING, Texts, Values};
 use crate::data::time::{
-    DAY, format_of, is_midnight, part_of_day, part_of_year, seconds, seconds_in_any, spelt, weekday,
+    DAY, Dates, has_date, has_time, is_midnight, is_zero_date, part_of_day, part_of_year, seconds,
+    seconds_in_any, spelt, weekday,
 };
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
-
-/// The seconds of the year 1000. What lies before it is a year of two digits.
-const YEAR_1000: f64 = -30_610_224_000.0;
 
 /// A date or time as a number, and where the training rows span enough of them, the season as two
 /// inputs, the day of the week as seven, the time of day as two.
@@ -30,6 +28,9 @@ pub struct MomentEncoder {
     pub day: bool,
     /// Whether another input says that the moment was missing.
     pub indicator: bool,
+    /// Texts of the training rows that are no moments, and count as missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 impl MomentEncoder {
@@ -45,7 +46,7 @@ impl MomentEncoder {
         let (first, last) = present()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (x, _)| (a.min(x), b.max(x)));
         let span = last - first;
-        let is_date = format.is_none_or(|f| f.contains("%Y"));
+        let is_date = format.is_none_or(has_date);
         MomentEncoder {
             format: format.map(str::to_string),
             mean,
@@ -54,13 +55,14 @@ impl MomentEncoder {
             week: is_date && span >= 7.0 * DAY,
             day: present().any(|(x, _)| !is_midnight(x)),
             indicator: moments.clone().any(|(x, rows)| x.is_nan() && rows > 0),
+            missing: Vec::new(),
         }
     }
 
-    /// Fits to texts of one form in the training rows: each different one is read once. None where
-    /// they have no form in common.
-    pub(super) fn fit_texts(texts: &Texts, rows: &[usize]) -> Option<Self> {
-        let format = format_of(texts.words.iter())?;
+    /// Fits to texts of one form in the training rows: each different one is read once. Strays count
+    /// as missing.
+    pub(super) fn fit_texts(texts: &Texts, rows: &[usize], dates: &Dates) -> Self {
+        let Dates { format, strays, .. } = dates;
         let (mut counts, mut missing) = (vec![0; texts.words.len()], 0);
         for &row in rows {
             match texts.codes[row] {
@@ -71,7 +73,8 @@ impl MomentEncoder {
         let moment = |word: &str| seconds(word, format).unwrap_or(f64::NAN);
         let mut moments: Vec<(f64, usize)> = texts.words.iter().map(moment).zip(counts).collect();
         moments.push((f64::NAN, missing));
-        Some(Self::fit(Some(format), moments.iter().copied()))
+        let fitted = Self::fit(Some(format), moments.iter().copied());
+        MomentEncoder { missing: strays.clone(), ..fitted }
     }
 
     /// The seconds of each row: NaN where they are missing, infinite where they can't be read.
@@ -91,13 +94,14 @@ impl MomentEncoder {
         }
     }
 
-    /// The seconds of a text, infinite where it can't be read.
+    /// The seconds of a text: NaN where it stands for a missing one, infinite where it can't be read.
     fn read(&self, word: &str) -> f64 {
+        if is_zero_date(word) || self.missing.iter().any(|text| text == word) {
+            return f64::NAN;
+        }
         let own = self.format.as_ref().and_then(|format| seconds(word, format));
         let found = own.or_else(|| seconds_in_any(word, |form| self.may_be(form)));
-        // The year 24 is not 2024.
-        let is_short = |x: f64| x < YEAR_1000;
-        found.filter(|&x| is_short(x) == is_short(self.mean)).unwrap_or(f64::INFINITY)
+        found.unwrap_or(f64::INFINITY)
     }
 
     /// Whether a text of that form says what one of the training rows' said: a date or none, a zone or
@@ -107,16 +111,16 @@ impl MomentEncoder {
         let has = |part: &str| own.is_none_or(|own| own.contains(part) == form.contains(part));
         let is_turned =
             |[a, b]: [&str; 2]| own.is_some_and(|own| own.contains(a)) && form.contains(b);
-        form.contains("%Y") == self.is_dated()
+        has_date(form) == self.is_dated()
             && has("%#z")
-            && (!self.day || form.contains("%H"))
+            && (!self.day || has_time(form))
             && !is_turned(["%m/%d", "%d/%m"])
             && !is_turned(["%d/%m", "%m/%d"])
     }
 
     /// Whether dates were trained on, and not times of a day.
     fn is_dated(&self) -> bool {
-        self.format.as_ref().map_or(!(0.0..DAY).contains(&self.mean), |own| own.contains("%Y"))
+        self.format.as_ref().map_or(!(0.0..DAY).contains(&self.mean), |own| has_date(own))
     }
 
     /// The moment of a file that knows moments; infinite where it has a date and the training rows
@@ -239,7 +243,8 @@ mod tests {
         let texts: Texts =
             (0..20).map(|i| Some(days[i * i % 4]).filter(|text| !text.is_empty())).collect();
         let rows: Vec<usize> = (0..20).filter(|row| row % 3 > 0).collect();
-        let found = MomentEncoder::fit_texts(&texts, &rows).unwrap();
+        let dates = Dates::of(texts.words.iter().map(|word| (word, 1)), None).unwrap();
+        let found = MomentEncoder::fit_texts(&texts, &rows, &dates);
         let all = found.moments(&Values::Texts(texts));
         let chosen: Vec<f64> = rows.iter().map(|&row| all[row]).collect();
         let expected = MomentEncoder::fit(Some("%Y-%m-%d"), each(&chosen));
@@ -264,6 +269,7 @@ mod tests {
             ("%Y-%m-%d", "2024-04-19 00:00:00"),
             ("%Y-%m-%d", "04/19/2024"),
             ("%m/%d/%Y", "2024-04-19"),
+            ("%Y-%m-%d", "19.04.24"),
         ] {
             assert_eq!(read(format, word), day, "{word} as {format}");
         }
@@ -274,7 +280,6 @@ mod tests {
             ("%Y-%m-%d", "2024-04-19T00:00:00+02:00"),
             ("%Y-%m-%d", "12:30"),
             ("%H:%M", "2024-04-19"),
-            ("%Y-%m-%d", "19.04.24"),
             ("%Y-%m-%d", "soon"),
         ] {
             assert_eq!(read(format, word), None, "{word} as {format}");

@@ -18,7 +18,6 @@ pub(super) use rows::pass;
 use super::Features;
 use super::columnar::narrow;
 use super::frame::{Frame, Header, Texts, Values, number_text};
-use super::lines::Lines;
 use super::stream::{ByteStream, read_error};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -227,7 +226,7 @@ fn texts<'a, T: Copy + 'a>(
 fn table(array: &NpyArray, wide: &[bool]) -> Frame {
     let columns: Vec<Option<Values>> = array.columns(wide).into_iter().map(Some).collect();
     let header = Arc::new(Header::numbered(columns.len()));
-    Frame { header, columns, rows: array.rows(), lines: Lines::default() }
+    Frame { header, columns, rows: array.rows(), ..Frame::default() }
 }
 
 /// A table of several arrays of as many rows: each is a column of its name, or several with their
@@ -253,8 +252,8 @@ fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
             columns.push(Some(values));
         }
     }
-    let header = Arc::new(Header { named: true, names });
-    Ok(Frame { header, columns, rows, lines: Lines::default() })
+    let header = Arc::new(Header { named: true, names, ..Header::default() });
+    Ok(Frame { header, columns, rows, ..Frame::default() })
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use super::{NpyArray, one_hot, read_body, read_head, table_of};
 use crate::data::Task;
 use crate::data::archive::{self, Zip};
 use crate::data::frame::{Frame, Header, Values};
-use crate::data::lines::Lines;
 use crate::data::stream::{Source, damaged_zip};
 use crate::error::{Error, Result};
 use crate::memory::Budget;
@@ -179,7 +178,7 @@ impl Arrays {
         let mut frame = table_of(&[("x", &features)])?;
         if let Some(targets) = targets {
             let names = [frame.header.names.as_slice(), &targets.header.names].concat();
-            frame.header = Arc::new(Header { named: true, names });
+            frame.header = Arc::new(Header { named: true, names, ..Header::default() });
             frame.columns.extend(targets.columns);
         }
         Ok(NpzPart::Table(frame))
@@ -189,10 +188,10 @@ impl Arrays {
 /// The columns of targets: one of the classes where they are one-hot rows or (rows, 1).
 fn targets_of(array: NpyArray, name: &str, task: Task, notes: &mut Vec<String>) -> Result<Frame> {
     let column = |values: Values, rows: usize| Frame {
-        header: Arc::new(Header { named: true, names: vec!["y".into()] }),
+        header: Arc::new(Header { named: true, names: vec!["y".into()], ..Header::default() }),
         columns: vec![Some(values)],
         rows,
-        lines: Lines::default(),
+        ..Frame::default()
     };
     let (rows, width) = (array.rows(), array.width());
     if width == 1 && array.shape.len() > 1 {

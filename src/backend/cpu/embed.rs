@@ -1,0 +1,65 @@
+//! The ops of embeddings.
+
+use super::memory::Shared;
+use super::team::Worker;
+use crate::gemm::Gemm;
+use crate::kernels::{embed, sort_indices};
+use crate::program::Op;
+use crate::tensor::TensorId;
+use std::ops::Range;
+
+/// Elements of a piece of element-wise work.
+const PIECE: usize = 1 << 14;
+/// Rows of a piece of merging: a power of two, as runs are.
+const ROWS: usize = 1 << 12;
+
+/// Runs one of these ops on a batch of `rows` rows.
+pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker: &Worker<'_>) {
+    let program = memory.program();
+    // SAFETY, for all of this function: between two barriers no op writes a tensor that it also reads
+    // (`Program::check`), and the pieces below have other rows of what they write.
+    let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
+    let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
+    let write = |id: TensorId, range: Range<usize>| unsafe { memory.write(id, range) };
+    // Blocks of `block` of all rows of a tensor.
+    let each_block = |rows: usize, block: usize, piece: &dyn Fn(Range<usize>)| {
+        worker.share(rows.div_ceil(block), |i| piece(i * block..((i + 1) * block).min(rows)));
+    };
+    let of = |block: &Range<usize>, cols: usize| block.start * cols..block.end * cols;
+    match op {
+        Op::Embed { place, features, table, x } => {
+            each_block(rows, (PIECE / place.inputs).max(1), &|block| {
+                let features = part(*features, of(&block, place.features));
+                embed::reference(
+                    *place,
+                    features,
+                    read(*table),
+                    write(*x, of(&block, place.inputs)),
+                );
+            });
+        }
+        Op::SortIndices { place, features, order, spare } => {
+            let merges = sort_indices::merges(program.batch);
+            let [mut from, mut to] = sort_indices::first(merges, *order, *spare);
+            each_block(rows, sort_indices::TILE, &|block| {
+                let features = part(*features, of(&block, place.features));
+                sort_indices::sort_tile(*place, block.start, features, write(from, of(&block, 2)));
+            });
+            for merge in 0..merges {
+                let run = sort_indices::TILE << merge;
+                each_block(rows, ROWS.min(2 * run), &|block| {
+                    let merged = write(to, of(&block, 2));
+                    sort_indices::merge(run, read(from), block, merged);
+                });
+                std::mem::swap(&mut from, &mut to);
+            }
+        }
+        Op::EmbedGradient { place, order, gradient, out } => {
+            each_block(place.values, (PIECE / place.dims).max(1), &|block| {
+                let out = write(*out, of(&block, place.dims));
+                embed::gradient(*place, block, read(*order), read(*gradient), out);
+            });
+        }
+        _ => {}
+    }
+}

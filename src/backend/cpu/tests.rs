@@ -1,0 +1,128 @@
+//! Steps shared out among threads, in every way that there is, though they are small enough for one:
+//! the threads change no bit. And small enough for Miri, which finds references to what another thread
+//! writes: `cargo +nightly miri test --no-default-features --lib backend::cpu::tests`.
+
+use super::*;
+use crate::activation::Activation;
+use crate::data::{Affine, Features, Targets};
+use crate::embedding::Embedding;
+use crate::loss::Loss;
+use crate::matrix::Matrix;
+use crate::optim::Optimizer;
+use crate::plan::{self, Plan, Purpose};
+use crate::random::{Permutation, Random, Stream};
+use crate::spec::{Net, Norm, PlanKind};
+
+fn samples(net: &Net, rows: usize) -> Samples {
+    let mut random = Random::new(8, Stream::Check, 0);
+    let tables = net.embeddings.len();
+    let features = Matrix::from_fn(rows, net.inputs, |row, col| match col + tables < net.inputs {
+        true => random.normal() as f32,
+        false => (row * 7 % 11) as f32,
+    });
+    let targets = Matrix::from_fn(rows, net.outputs(), |_, _| random.normal() as f32);
+    Samples {
+        affine: Affine::identity(net.inputs),
+        features: Arc::new(Features::F32(features)),
+        targets: Some(Targets::Numbers(targets)),
+        weights: None,
+    }
+}
+
+/// The bits of all parameters after two steps.
+fn trained(spec: &Spec, plan: &Plan, threads: usize) -> Vec<u32> {
+    let rows = plan.program.batch;
+    let mut cpu = Cpu::<f32>::new(Some(threads)).unwrap();
+    cpu.worth_a_team = 0.0;
+    cpu.load(Arc::new(plan.program.clone())).unwrap();
+    let mut random = Random::new(9, Stream::Check, 0);
+    let len = plan.program.len(plan.parameters);
+    let drawn: Vec<f32> = (0..len).map(|_| 0.3 * random.normal() as f32).collect();
+    cpu.write(plan.parameters, Values::F32(&drawn)).unwrap();
+    let data = cpu.upload(Arc::new(samples(&spec.net, rows))).unwrap();
+    let order = Permutation::new(rows as u32, Some([1, 2])).words();
+    let step = Step { rows: rows as u32, order, lr: 0.1, loss_scale: 0.1, ..Step::default() };
+    let steps = [0, 1].map(|t| {
+        let corrections = spec.optimizer.corrections(u64::from(t) + 1);
+        Step { corrections, t, ..step }
+    });
+    cpu.run(plan.program.routines.step.clone(), data, &steps).unwrap();
+    let mut after = vec![0.0; len];
+    cpu.read(plan.parameters, ValuesMut::F32(&mut after)).unwrap();
+    assert!(after.iter().all(|x| x.is_finite()) && after != drawn, "no step was taken");
+    after.iter().map(|x| x.to_bits()).collect()
+}
+
+fn is_the_same_with_more_threads(spec: &Spec, plan: &Plan) {
+    let alone = trained(spec, plan, 1);
+    for threads in [2, 3] {
+        assert!(alone == trained(spec, plan, threads), "{threads} threads");
+    }
+}
+
+fn tanh(inputs: usize, hidden: &[usize]) -> Net {
+    let net = hidden.iter().fold(Net::new(inputs), |net, &n| net.layer(n, Activation::Tanh));
+    net.layer(2, Activation::Identity)
+}
+
+fn spec(net: Net) -> Spec {
+    Spec::new(net, Loss::SquaredError)
+}
+
+fn planned(spec: &Spec, batch: usize) -> Plan {
+    plan::plan(spec, batch, Purpose::Train, Fusion::Blocks)
+}
+
+/// What the fused op and its caches do for this program.
+fn ways(plan: &Plan) -> (bool, bool, bool) {
+    let program = &plan.program;
+    let partial = Partial::<f32>::new(program).is_some();
+    let packed = Packed::<f32>::new(program, !partial);
+    (partial, Inputs::<f32>::new(program, 2).is_some(), packed.is_in_place(plan.layers[0].weight))
+}
+
+#[test]
+fn threads_share_a_step_by_units() {
+    // Weights of the first layer that lie packed, a large second layer, the last one by rows.
+    let net = Net::new(5)
+        .layer(128, Activation::Relu)
+        .layer(130, Activation::Tanh)
+        .layer(2, Activation::Identity);
+    let spec = spec(net).optimizer(Optimizer::Momentum { momentum: 0.9 });
+    let plan = planned(&spec, 3);
+    assert_eq!(ways(&plan), (false, true, true));
+    is_the_same_with_more_threads(&spec, &plan);
+}
+
+#[test]
+fn threads_share_a_step_by_rows() {
+    let spec = spec(tanh(3, &[8, 5]));
+    let plan = planned(&spec, 70);
+    assert_eq!(ways(&plan), (false, false, false));
+    is_the_same_with_more_threads(&spec, &plan);
+}
+
+#[test]
+fn threads_share_a_long_batch_by_chunks() {
+    let spec = spec(tanh(6, &[8]));
+    let plan = planned(&spec, 512);
+    assert!(ways(&plan).0);
+    is_the_same_with_more_threads(&spec, &plan);
+}
+
+#[test]
+fn threads_share_the_ops_of_a_plain_step() {
+    let embedded = Net::new(4).embed(vec![Embedding::new(11, 3), Embedding::new(300, 2)]);
+    let net = embedded.layer(7, Activation::Gelu).layer(2, Activation::Identity);
+    let spec = Spec { plan: PlanKind::Plain, max_norm: Some(1.0), ..spec(net) };
+    is_the_same_with_more_threads(&spec, &planned(&spec, 130));
+    let net = Net { input_dropout: 0.3, ..tanh(3, &[9]).norm(Some(Norm::Batch)) };
+    let spec = Spec { net, ..spec }.optimizer(Optimizer::ALL[4]);
+    is_the_same_with_more_threads(&spec, &planned(&spec, 30));
+}
+
+#[test]
+fn threads_share_the_ops_of_a_merged_step() {
+    let spec = spec(tanh(5, &[66, 4]));
+    is_the_same_with_more_threads(&spec, &plan::merged(&spec, 140, Purpose::Train));
+}

@@ -1,0 +1,110 @@
+//! The marks by which a value says that it is missing.
+
+use super::frame::{MISSING, Texts, Values};
+
+/// What counts as missing in every column, without capitals: what pandas, R, databases and
+/// spreadsheets write.
+const MARKS: [&[u8]; 20] = [
+    b"na", b"n/a", b"nan", b"null", b"?", b"<na>", b"nat", b"#n/a", b"#na", b"n.a.", b"\\n",
+    b"#value!", b"#null!", b"#div/0!", b"#ref!", b"#num!", b"(null)", b"-nan", b"1.#qnan",
+    b"-1.#ind",
+];
+/// What counts as missing, but may be the name of a class.
+const WORDS: [&[u8]; 6] = [b"none", b"nil", b"-", b"--", b"---", b"."];
+/// No mark is longer.
+const LONGEST: usize = 7;
+
+/// Whether a cell without white space around it is empty or a usual mark.
+pub(crate) fn is_missing(cell: &[u8]) -> bool {
+    is_mark(cell) || is_word(cell)
+}
+
+/// Whether a cell says nothing but that its value is missing.
+pub(super) fn is_mark(cell: &[u8]) -> bool {
+    cell.len() <= LONGEST && (cell.is_empty() || is_one_of(cell, &MARKS))
+}
+
+/// Whether a cell is a mark that may also be a name.
+pub(super) fn is_word(cell: &[u8]) -> bool {
+    cell.len() <= LONGEST && is_one_of(cell, &WORDS)
+}
+
+fn is_one_of(cell: &[u8], marks: &[&[u8]]) -> bool {
+    // Few other cells begin like a mark: the rest are passed over at once.
+    let begins = cell.first().is_some_and(|first| b"nN?<#\\(-.1".contains(first));
+    begins && marks.iter().any(|mark| mark.eq_ignore_ascii_case(cell))
+}
+
+/// The marks that a user adds to the usual ones.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Marks {
+    texts: Vec<String>,
+    /// Those that are numbers, of which `-999` and `-999.0` are one.
+    numbers: Vec<f64>,
+}
+
+impl Marks {
+    pub(super) fn new(texts: &[String]) -> Self {
+        let texts: Vec<String> = texts.iter().map(|text| text.trim().to_string()).collect();
+        let numbers = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        Marks { texts, numbers }
+    }
+
+    /// Whether a cell without white space around it is one of them.
+    pub(super) fn has(&self, cell: &[u8]) -> bool {
+        !self.texts.is_empty() && self.texts.iter().any(|text| text.as_bytes() == cell)
+    }
+
+    /// Values of which those that are one of them are missing.
+    pub(super) fn clear(&self, values: Values) -> Values {
+        let is_missing = |x: f64| self.numbers.contains(&x);
+        match values {
+            _ if self.texts.is_empty() => values,
+            Values::Times(_) => values,
+            Values::Texts(Texts { mut codes, words }) => {
+                let is_mark: Vec<bool> =
+                    words.iter().map(|word| self.has(word.trim().as_bytes())).collect();
+                for code in codes.iter_mut().filter(|code| **code != MISSING) {
+                    if is_mark[*code as usize] {
+                        *code = MISSING;
+                    }
+                }
+                Values::Texts(Texts { codes, words })
+            }
+            Values::Bytes(v) if !v.iter().any(|&x| is_missing(x.into())) => Values::Bytes(v),
+            numbers => {
+                let number = |row| match numbers.number(row) {
+                    x if is_missing(x) => f64::NAN,
+                    x => x,
+                };
+                Values::Numbers((0..numbers.len()).map(number).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marks_of_other_programs_are_known() {
+        for cell in
+            ["", "NA", "None", "-", "--", "#N/A", ".", "\\N", "<NA>", "nil", "NaT", "?", "NULL"]
+        {
+            assert!(is_missing(cell.as_bytes()), "{cell}");
+        }
+        for cell in ["0", "-1", "no", "nano", "n", "x.", "none of these", "-999"] {
+            assert!(!is_missing(cell.as_bytes()), "{cell}");
+        }
+        assert!(is_word(b"None") && !is_word(b"NaN"), "a class may be called None, but not NaN");
+        let marks = Marks::new(&["-999".into(), " unknown ".into()]);
+        assert!(marks.has(b"unknown") && marks.has(b"-999") && !marks.has(b""));
+        let cleared = marks.clear(Values::Numbers(vec![1.5, -999.0]));
+        assert_eq!((cleared.number(0), cleared.is_missing(1)), (1.5, true));
+        assert_eq!(marks.clear(Values::Bytes(vec![1, 2])), Values::Bytes(vec![1, 2]));
+        let texts = [Some("a"), Some("unknown")].into_iter().collect();
+        let cleared = marks.clear(Values::Texts(texts));
+        assert_eq!((cleared.text(0).as_deref(), cleared.text(1)), (Some("a"), None));
+    }
+}
