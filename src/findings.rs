@@ -29,6 +29,8 @@ const PART: f64 = 0.5;
 const APART: f64 = 1e4;
 /// The least change of the weights, relative to what they were drawn as.
 const LEAST_CHANGE: f64 = 1e-3;
+/// Scaled inputs that differ by no more than this are the same.
+const SAME: f32 = 1e-6;
 /// Fewer steps can't have changed them much.
 const FEWEST_STEPS: u64 = 20;
 
@@ -65,6 +67,27 @@ pub fn loss(spec: &Spec, samples: &Samples, weights: &[LayerWeights]) -> Result<
     let sums = probe.read(probe.plan.sums)?;
     let divisor = spec.objective.divisor(probe.rows, spec.net.outputs());
     Ok(sums[0] / divisor)
+}
+
+/// The sentence for rows whose inputs, as the net meets them, are all the same: no weight is to blame, and
+/// nothing else that was found is the cause. None where any row differs, or there is one row only.
+#[must_use]
+pub fn same_inputs(samples: &Samples) -> Option<String> {
+    let (features, scale) = (&samples.features, &samples.affine.scale);
+    let is_same = |row: usize| {
+        (0..features.cols()).all(|col| {
+            let difference = features.value(row, col) - features.value(0, col);
+            // Scales are there for each column, or for none.
+            (difference * scale.get(col).copied().unwrap_or(1.0)).abs() <= SAME
+        })
+    };
+    (samples.rows() > 1 && (1..samples.rows()).all(is_same)).then(|| {
+        format!(
+            "the inputs of all {} rows are the same, so the net can only give them all the same answer: \
+             look at the data, whose content is lost; no other option helps",
+            samples.rows()
+        )
+    })
 }
 
 /// A net over a few rows on the CPU.
@@ -209,8 +232,9 @@ fn change(weights: &[LayerWeights], drawn: &[LayerWeights], steps: u64) -> Optio
 mod tests {
     use super::*;
     use crate::activation::Activation;
-    use crate::data::{Preprocessing, Scaling, digits};
+    use crate::data::{Dataset, Features, Preprocessing, Scaling, Targets, digits};
     use crate::loss::Loss;
+    use crate::matrix::Matrix;
     use crate::spec::Net;
     use crate::train::initial_weights;
 
@@ -230,6 +254,25 @@ mod tests {
 
     fn scale(weights: &mut [LayerWeights], layer: usize, factor: f32) {
         weights[layer].weight.data_mut().iter_mut().for_each(|w| *w *= factor);
+    }
+
+    #[test]
+    fn inputs_that_are_the_same_in_all_rows_are_the_cause() {
+        let samples = |value: fn(usize, usize) -> f32| {
+            let features = Features::F32(Matrix::from_fn(50, 3, value));
+            let labels = (0..50).map(|row| row % 2).collect();
+            let names = vec!["a".into(), "b".into()];
+            let data = Dataset::new("same", features, Targets::Classes { labels, names }).unwrap();
+            Preprocessing::fit(&data, Scaling::None).samples(&data).unwrap()
+        };
+        let found = same_inputs(&samples(|_, col| col as f32)).unwrap();
+        assert!(found.starts_with("the inputs of all 50 rows are the same"), "{found}");
+        assert!(!found.contains("learning rate") && !found.contains("--lr"), "{found}");
+        assert_eq!(
+            same_inputs(&samples(|row, col| (row / 49 * col) as f32)),
+            None,
+            "the last differs"
+        );
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub mod kernels;
 pub mod linear;
 pub mod loss;
 pub mod matrix;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod observe;

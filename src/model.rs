@@ -13,6 +13,9 @@ use crate::spec::{Net, Spec};
 use crate::train::samples;
 use std::sync::Arc;
 
+/// The most pixels in a row or a column of the images of a model.
+const MOST_PIXELS: u32 = 4096;
+
 /// A trained net: everything that predictions need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -183,6 +186,11 @@ impl Model {
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
             && self.preprocessing.is_whole()
             && self.fits_embeddings()
+            && self.preprocessing.image.is_none_or(|image| {
+                // In this order: the product of larger ones may overflow.
+                [image.width, image.height].iter().all(|n| (1..=MOST_PIXELS).contains(n))
+                    && image.features() == self.net.inputs
+            })
             && self.preprocessing.features.keeps_last(self.net.embeddings.len())
             && match self.preprocessing.classes {
                 // A single output tells two classes apart.

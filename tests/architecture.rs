@@ -6,7 +6,20 @@ use std::path::{Path, PathBuf};
 
 /// The level of each top-level module of `src`.
 const LEVELS: [(u32, &[&str]); 8] = [
-    (0, &["error", "files", "functions", "matrix", "pages", "random", "real", "system_memory"]),
+    (
+        0,
+        &[
+            "error",
+            "files",
+            "functions",
+            "matrix",
+            "memory",
+            "pages",
+            "random",
+            "real",
+            "system_memory",
+        ],
+    ),
     (
         1,
         &[

@@ -1,12 +1,14 @@
 //! Model files: safetensors that hold the net, what it was trained on, and its preprocessing. And
 //! checkpoints, from which a run goes on (`state`, `store`, `writer`).
 
+mod file;
 mod state;
 mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 pub use crate::files::write_atomically;
+use file::read;
 pub use state::{Saved, load_checkpoint};
 pub use store::{Newest, Store, is_checkpoint};
 pub use writer::Writer;
@@ -23,8 +25,6 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 /// What a model file says of where the model came from.
@@ -124,15 +124,6 @@ fn prefixes(tensors: &SafeTensors<'_>) -> Vec<String> {
     }
     prefixes.sort_by_key(|name| (numbers(name), name.clone()));
     prefixes
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let io = |e: io::Error| Error::io("read", path, &e);
-    if !fs::metadata(path).map_err(io)?.is_file() {
-        return Err(Error::data(format!("{} is not a file", path.display()))
-            .help("give a safetensors file"));
-    }
-    fs::read(path).map_err(io)
 }
 
 /// The header of a model file, padded to a multiple of 8 bytes.

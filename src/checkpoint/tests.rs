@@ -4,6 +4,8 @@ use crate::data::{Dataset, Features, Preprocessing, Scaling, Targets};
 use crate::loss::Loss;
 use crate::spec::{Net, Spec};
 use crate::train::initial_weights;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 fn model() -> Model {
@@ -192,4 +194,67 @@ fn nothing_behind_a_link_is_tidied_away() {
     Store::new(own.clone(), 1).tidy();
     assert_eq!(fs::read_to_string(elsewhere.join(name)).unwrap(), "precious");
     assert!(own.join(name).is_symlink());
+}
+
+#[test]
+fn sizes_that_lie_are_refused_before_anything_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    const HUGE: u64 = 1 << 40;
+    let tensor = |end: u64| {
+        format!(
+            "{{\"layers.0.weight\":{{\"dtype\":\"F32\",\"shape\":[1,{}],\"data_offsets\":[0,{end}]}}}}",
+            end / 4
+        )
+    };
+    let write = |declared: u64, header: &str, len: u64| {
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&declared.to_le_bytes()).unwrap();
+        file.write_all(header.as_bytes()).unwrap();
+        // What lies behind takes no room on disk.
+        file.set_len(len).unwrap();
+    };
+    let whole = tensor(HUGE);
+    let begin = 8 + whole.len() as u64;
+    for (declared, header, len, what) in [
+        (u64::MAX, "", HUGE, "HeaderTooLarge"),
+        (HUGE, "", HUGE, "HeaderTooLarge"),
+        (90_000_000, "{}", 10, "InvalidHeader"),
+        (2, "{}", HUGE, "MetadataIncompleteBuffer"),
+        (whole.len() as u64, &whole, begin + 16, "MetadataIncompleteBuffer"),
+        (whole.len() as u64, &whole, begin + HUGE, "of memory"),
+    ] {
+        write(declared, header, len);
+        let text = |error: Error| {
+            assert_eq!(error.kind().exit_code(), 3, "{error}");
+            error.to_string()
+        };
+        let safetensor = |error: &str| error.contains("not a whole safetensors file");
+        for error in
+            [text(load_model(&path).unwrap_err()), text(load_checkpoint(&path).unwrap_err())]
+        {
+            assert!(safetensor(&error) != (what == "of memory"), "{what}: {error}");
+            assert!(error.contains("model.safetensors"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn shapes_and_widths_that_no_net_has_are_refused() {
+    let colour = crate::data::Colour::Rgb;
+    for (width, height) in [(u32::MAX, u32::MAX), (0, 7), (1, 1), (4096, 4096)] {
+        let image = crate::data::ImageShape { width, height, colour };
+        let error = reload(|model| model.preprocessing.image = Some(image)).unwrap_err();
+        assert_eq!(error.kind().exit_code(), 3, "{error}");
+        assert!(error.to_string().contains("doesn't fit its net"), "{error}");
+    }
+    for (buckets, missing) in [(usize::MAX, true), (usize::MAX, false), (usize::MAX - 1, true)] {
+        let error = reload(|model| {
+            let hash = crate::data::HashEncoder { buckets, seen: 500, missing, known: None };
+            let mut encoding = Encoding::plain(3, 1);
+            encoding.features[0].encoder = crate::data::Encoder::Hash(hash);
+            model.preprocessing.encoding = Some(encoding);
+        });
+        assert!(error.unwrap_err().to_string().contains("doesn't fit its net"));
+    }
 }

@@ -56,7 +56,7 @@ pub(super) enum Command {
 }
 
 const DATA_HELP: &str = "digits, spiral, moons, xor, mnist, fashion-mnist, or the path of a CSV, TSV, \
-    Parquet, Arrow, NPY, NPZ or IDX file (.gz and .zst too), of a directory of IDX files or of folders \
+    JSON lines, Parquet, Arrow, NPY, NPZ or IDX file (.gz, .zst and .zip too), of a directory of IDX files or of folders \
     of images, or - for standard input";
 
 const TRAIN_HELP: &str = "Every option may also stand in the environment, as WGRAD_BATCH_SIZE for \

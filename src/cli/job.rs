@@ -15,7 +15,8 @@ use crate::config::{ColumnNames, TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
     self, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role, Scaling,
-    StoredSet, Table, TargetScaling, Targets, TrainTest, UnknownCategories, is_generated,
+    StoredSet, Table, TableParts, TargetScaling, Targets, TrainTest, UnknownCategories,
+    is_generated,
 };
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Objective};
@@ -69,7 +70,10 @@ pub(super) struct Job {
 pub(super) struct Source {
     pub config: TrainConfig,
     pub data: Arc<Data>,
+    /// What the data hold out by themselves, matrices or rows of a table.
+    validation: Option<Dataset>,
     test: Option<Dataset>,
+    held_out: TableParts,
     options: DataOptions,
     streaming: Option<Arc<Streaming>>,
 }
@@ -83,18 +87,42 @@ impl Source {
         let mut config = given;
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);
-        let mut options =
-            DataOptions { notify: Some(|message| say(message)), ..config.data_options() };
+        let mut options = DataOptions {
+            notify: Some(|message| say(message)),
+            memory: config.run.memory_limit.map(|size| size.0),
+            ..config.data_options()
+        };
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
         if let Some(table) = streaming::open(&mut config, &source, &options)? {
             let (data, streaming) = (table.sample(), Some(Arc::new(table)));
             say_notes(&data);
-            return Ok(Source { config, data, test: None, options, streaming });
+            let (validation, test, held_out) = (None, None, TableParts::default());
+            return Ok(Source { config, data, validation, test, held_out, options, streaming });
         }
-        let TrainTest { train, test } = data::open(&source, &options)?;
+        let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
         say_notes(&train);
-        Ok(Source { config, data: Arc::new(train), test, options, streaming: None })
+        let (data, streaming) = (Arc::new(train), None);
+        Ok(Source { config, data, validation, test, held_out, options, streaming })
+    }
+
+    /// Whether the data hold rows out for validation by themselves, and nothing else was asked for.
+    fn has_own_validation(&self) -> bool {
+        self.knows_validation() && !self.asks_for_validation()
+    }
+
+    /// Whether they do, but something else was asked for.
+    fn leaves_own_validation(&self) -> bool {
+        self.knows_validation() && self.asks_for_validation()
+    }
+
+    fn knows_validation(&self) -> bool {
+        self.validation.is_some() || self.held_out.has_validation()
+    }
+
+    fn asks_for_validation(&self) -> bool {
+        let run = &self.config.run;
+        run.validation.is_some() || run.split.is_some() || run.folds.is_some()
     }
 
     /// The run over these parts, with all that follows from the data resolved.
@@ -143,12 +171,20 @@ impl Source {
                 let (data, stored) = other("validation", &path.to_string_lossy())?;
                 (Some(data), stored)
             }
+            None if self.has_own_validation() => match &self.validation {
+                Some(data) => (Some(data.clone()), None),
+                None => (self.held_out.validation(&preprocessing, &self.options)?, None),
+            },
             _ => (own(&parts.validation)?, None),
         };
         let given = config.run.test.as_deref().map(|name| other("test", name)).transpose()?;
         let (given, other_test) = given.unzip();
         let other_test = other_test.flatten();
-        let test = match (given.or_else(|| self.test.clone()), own(&parts.test)?) {
+        let given = match given.or_else(|| self.test.clone()) {
+            None => self.held_out.test(&preprocessing, &self.options)?,
+            given => given,
+        };
+        let test = match (given, own(&parts.test)?) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("test data of their own, and test rows by --split")
                     .help("leave out --test, or mark no rows as test"));
@@ -262,8 +298,12 @@ impl Job {
     /// For data that can't be read and options that make no sense together.
     pub fn new(given: TrainConfig) -> Result<Self> {
         let mut source = Source::open(given)?;
+        if source.leaves_own_validation() {
+            say("note: the validation part of the data isn't used, as other rows are asked for");
+        }
         let parts = match &source.streaming {
             Some(table) => table.parts(),
+            None if source.has_own_validation() => splitting::all(&source.data),
             None => splitting::parts(&mut source.config, &source.data)?,
         };
         source.job(&parts)

@@ -2,6 +2,7 @@
 
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
+pub(super) use crate::memory::human;
 use crate::plan::{self, Purpose};
 use crate::spec::Spec;
 use crate::system_memory::{self, Memory};
@@ -75,16 +76,6 @@ fn bytes_of(data: &Dataset) -> f64 {
     data.rows() as f64 * (width * data.features().cols() as f64 + target)
 }
 
-/// Bytes as people read them.
-pub(super) fn human(bytes: f64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let step = (bytes.max(1.0).log10() / 3.0) as usize;
-    let unit = step.min(UNITS.len() - 1);
-    let value = bytes / 1000f64.powi(unit as i32);
-    let digits = usize::from(value < 9.95 && unit > 0);
-    format!("{value:.digits$} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,12 +83,6 @@ mod tests {
     use crate::loss::Loss;
     use crate::optim::Averaging;
     use crate::spec::Net;
-
-    #[test]
-    fn bytes_are_readable() {
-        let all = [0.0, 999.0, 1500.0, 12e6, 3.25e9, 7e20].map(human);
-        assert_eq!(all, ["0 B", "999 B", "1.5 kB", "12 MB", "3.2 GB", "700000 PB"]);
-    }
 
     #[test]
     fn a_net_beyond_all_memory_is_refused_without_an_overflow() {

@@ -94,11 +94,6 @@ pub(super) fn open(
         say_unlimited(name);
         return Ok(None);
     }
-    if !data::is_read_in_chunks(name, options)? {
-        say(format_args!(
-            "note: --memory-limit doesn't hold while {name} is read: NPZ is read as a whole"
-        ));
-    }
     // The sample lives beside the windows.
     let table = StreamedTable::open(name, options, limit / 2)?;
     if table.bytes() <= limit / 2 {

@@ -1,22 +1,25 @@
 //! What a user calls DATA: a known set, a file or a directory, told by its name and its first bytes.
 
+use super::archive::{self, Content};
+use super::arrays::ArraySet;
 use super::idx::is_idx;
 use super::idx_set::{has_any_file, read_directory};
 use super::images::{self, ImageFolder};
+use super::json_lines::JsonTable;
 use super::known::{self, FASHION_MNIST, MNIST};
-use super::npy::{self, NpyArray, NpzPair};
 use super::source::{DataOptions, NAMES};
-use super::stream::{ByteStream, Source, set_name};
-use super::target::{self, Columns};
-use super::{Dataset, Features, Task, digits, moons, spiral, xor};
+use super::stream::{ByteStream, Source};
+use super::{Dataset, digits, moons, npy, recognize, spiral, xor};
 use crate::error::{Error, Result, nearest};
+use crate::memory::Budget;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A set of matrices.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ready {
     pub(super) train: Dataset,
+    pub(super) validation: Option<Dataset>,
     pub(super) test: Option<Dataset>,
 }
 
@@ -25,8 +28,10 @@ pub(super) enum Found {
     Table(Source),
     Idx(ByteStream),
     Images(Images),
+    /// Arrays with names.
+    Arrays(ArraySet),
     /// Images in an array without labels.
-    Pixels(PathBuf, Features),
+    Pixels(Source),
 }
 
 /// Folders of images.
@@ -37,7 +42,7 @@ pub(super) struct Images {
 
 /// What a user calls DATA, as far as it is told without reading all of it.
 pub(super) fn find(name: &str, options: &DataOptions) -> Result<Found> {
-    let set = |train| Ok(Found::Set(Ready { train, test: None }));
+    let set = |train| Ok(Found::Set(Ready { train, validation: None, test: None }));
     let known = |set| known::open(set, options.data_dir.as_deref(), options.notify).map(Found::Set);
     match name {
         "digits" => return set(digits()),
@@ -50,7 +55,7 @@ pub(super) fn find(name: &str, options: &DataOptions) -> Result<Found> {
     }
     let path = Path::new(name);
     if path.is_dir() {
-        return directory(path);
+        return directory(path, options);
     }
     if name != "-" && !path.exists() {
         return Err(unknown_name(name));
@@ -65,49 +70,39 @@ pub(super) fn find_in(source: Source, options: &DataOptions) -> Result<Found> {
     if is_idx(stream.head()) {
         return Ok(Found::Idx(stream));
     }
+    if npy::is_npy(stream.head()) {
+        npy::check(stream.head(), Budget(options.memory)).map_err(|e| e.at(path.display()))?;
+    }
     if npy::is_npy(stream.head()) && npy::rank(stream.head()).is_some_and(|rank| rank > 2) {
-        let features = npy::read_npy(stream).and_then(|array| array.features());
-        let features = features.map_err(|e| e.at(path.display()))?;
-        return Ok(Found::Pixels(path, features));
+        return Ok(Found::Pixels(source));
     }
     if npy::is_zip(stream.head()) {
-        let arrays = npy::read_npz(&source).map_err(|e| e.at(path.display()))?;
-        let set = npz_images(&set_name(&path), &arrays, options.task);
-        return Ok(match set.map_err(|e| e.at(path.display()))? {
-            Some(set) => Found::Set(set),
-            None => Found::Table(source),
-        });
+        if matches!(source, Source::Entry(..)) {
+            let error = Error::data("a zip file within a zip file").at(path.display());
+            return Err(error.help("unpack it with `unzip`, and give the file in it"));
+        }
+        let fail = |e: Error| e.at(path.display());
+        return match archive::content(&source).map_err(fail)? {
+            Content::Table(table) => find_in(table, options),
+            Content::Arrays => {
+                let set = npy::read_npz(&source, options.task, Budget(options.memory));
+                let set = set.map_err(fail)?;
+                Ok(Found::Arrays(ArraySet { path, set }))
+            }
+        };
     }
-    match unsupported(stream.head()) {
-        Some(format) => Err(Error::data(format!("{format} can't be read yet"))
-            .at(path.display())
-            .help("convert it to CSV or Parquet")),
+    if let Some(form) = recognize::json(stream.head()) {
+        return Ok(Found::Table(Source::Json(JsonTable::open(source, form)?.into())));
+    }
+    match recognize::unreadable(stream.head(), &path) {
+        Some(error) => Err(error),
         None => Ok(Found::Table(source)),
     }
 }
 
-/// The sets in an NPZ file whose features have more than two dimensions, as images do.
-fn npz_images(name: &str, arrays: &[(String, NpyArray)], task: Task) -> Result<Option<Ready>> {
-    let Some(NpzPair { x, y, test }) = npy::pair(arrays).filter(|p| p.x.shape.len() > 2) else {
-        return Ok(None);
-    };
-    let y = y.ok_or_else(|| {
-        Error::data("images without their classes").help("add an array y with a label for each")
-    })?;
-    let set = |x: &NpyArray, y: &NpyArray| -> Result<Dataset> {
-        let frame = npy::table_of(&[("y", y)])?;
-        let places: Vec<usize> = (0..frame.columns.len()).collect();
-        let targets =
-            target::learn(Columns { frame: &frame, places: &places }, task, None)?.targets;
-        Ok(Dataset::new(name, x.features()?, targets)?.image())
-    };
-    let test = test.map(|(x, y)| set(x, y)).transpose()?;
-    Ok(Some(Ready { train: set(x, y)?, test }))
-}
-
-fn directory(dir: &Path) -> Result<Found> {
+fn directory(dir: &Path, options: &DataOptions) -> Result<Found> {
     if has_any_file(dir) {
-        return read_directory(dir, None).map(Found::Set);
+        return read_directory(dir, None, Budget(options.memory)).map(Found::Set);
     }
     let part = |name: &str| match dir.join(name) {
         folder if folder.is_dir() => images::find(&folder),
@@ -123,24 +118,6 @@ fn directory(dir: &Path) -> Result<Found> {
              one with a folder of images for each class",
         )),
     }
-}
-
-/// The name of a format that is recognised, but can't be read.
-fn unsupported(head: &[u8]) -> Option<&'static str> {
-    const FORMATS: [(&[u8], &str); 8] = [
-        (b"\x89HDF", "HDF5"),
-        (b"SQLite format 3\0", "SQLite"),
-        (b"\x89PNG", "a single image"),
-        (b"\xFF\xD8\xFF", "a single image"),
-        (b"GIF8", "a single image"),
-        (b"%PDF", "PDF"),
-        (b"BZh91AY&SY", "a file compressed by bzip2"),
-        (b"\xFD7zXZ", "a file compressed by xz"),
-    ];
-    if matches!(head.trim_ascii_start(), [b'{' | b'[', ..]) {
-        return Some("JSON");
-    }
-    FORMATS.iter().find(|(magic, _)| head.starts_with(magic)).map(|&(_, format)| format)
 }
 
 fn unknown_name(name: &str) -> Error {

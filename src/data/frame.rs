@@ -124,6 +124,16 @@ impl Values {
         }
     }
 
+    /// About the bytes of memory that they take.
+    pub(super) fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Values::Bytes(v) => v.len(),
+            Values::Numbers(v) | Values::Times(v) => v.len() * 8,
+            Values::Texts(t) => t.codes.len() * 4 + t.words.bytes(),
+        };
+        bytes as u64
+    }
+
     /// How many are not missing.
     #[must_use]
     pub fn present(&self) -> usize {
@@ -262,6 +272,11 @@ impl Words {
         self.ends.is_empty()
     }
 
+    /// About the bytes of memory that they take: texts, their ends, and their places by hash.
+    fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * 16
+    }
+
     /// The text of a code.
     #[must_use]
     pub fn get(&self, code: u32) -> &str {
@@ -344,6 +359,11 @@ impl Frame {
             lines,
             warnings: self.warnings.clone(),
         }
+    }
+
+    /// About the bytes of memory that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.columns.iter().flatten().map(Values::bytes).sum()
     }
 
     /// Appends the rows of `more`, which has the same columns of the same types.

@@ -6,6 +6,7 @@
 
 use super::stream::{ByteStream, Source, read_error};
 use crate::error::{Error, Result};
+use crate::memory::Budget;
 use std::io::Read;
 use std::path::Path;
 
@@ -41,7 +42,7 @@ pub enum IdxValues {
 /// When the file can't be read, isn't IDX, has no rows, or holds fewer or more bytes than its
 /// header says.
 pub fn read_idx(path: &Path) -> Result<IdxArray> {
-    read_stream(ByteStream::open(path)?)
+    read_stream(ByteStream::open(path)?, Budget::default())
 }
 
 /// As [`read_idx`], for the bytes of a file in memory; `name` is what it is called in errors.
@@ -49,7 +50,7 @@ pub fn read_idx(path: &Path) -> Result<IdxArray> {
 /// # Errors
 /// As [`read_idx`].
 pub fn read_idx_bytes(name: &str, bytes: &[u8]) -> Result<IdxArray> {
-    read_stream(Source::Memory(name.into(), bytes.into()).open()?)
+    read_stream(Source::Memory(name.into(), bytes.into()).open()?, Budget::default())
 }
 
 /// Whether a file that begins with `head` is IDX: two zero bytes, a type code, a rank.
@@ -67,12 +68,12 @@ fn element_size(code: u8) -> Option<u64> {
     }
 }
 
-pub(super) fn read_stream(stream: ByteStream) -> Result<IdxArray> {
+pub(super) fn read_stream(stream: ByteStream, budget: Budget) -> Result<IdxArray> {
     let path = stream.path().to_path_buf();
-    read(stream).map_err(|e| e.at(path.display()))
+    read(stream, budget).map_err(|e| e.at(path.display()))
 }
 
-fn read(stream: ByteStream) -> Result<IdxArray> {
+fn read(stream: ByteStream, budget: Budget) -> Result<IdxArray> {
     let head = stream.head();
     if !is_idx(head) {
         let start = head.iter().take(4).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
@@ -108,6 +109,9 @@ fn read(stream: ByteStream) -> Result<IdxArray> {
     {
         return Err(trailing(&what, &(exact - header as u64 - declared).to_string()));
     }
+    // What isn't bytes is turned into f32 beside them.
+    let more = if size == 1 { 0 } else { declared / size * 4 };
+    budget.check(declared.saturating_add(more), format!("an array of {what}"))?;
     let bytes = read_declared(stream, header, declared, &what)?;
     Ok(IdxArray {
         shape: shape.into_iter().map(|d| d as usize).collect(),
@@ -219,7 +223,7 @@ pub(super) mod tests {
     }
 
     fn read_bytes(bytes: &[u8]) -> Result<IdxArray> {
-        read_stream(of_bytes("set/images", bytes)?)
+        read_stream(of_bytes("set/images", bytes)?, Budget::default())
     }
 
     fn refusal(bytes: &[u8]) -> String {
@@ -296,8 +300,8 @@ pub(super) mod tests {
                 bytes = gzip(&bytes);
             }
             bytes.truncate(cut);
-            let _ = of_bytes("fuzz", &bytes).and_then(read_stream);
-            let _ = of_bytes("fuzz", &data).and_then(read_stream);
+            let _ = of_bytes("fuzz", &bytes).and_then(|stream| read_stream(stream, Budget::default()));
+            let _ = of_bytes("fuzz", &data).and_then(|stream| read_stream(stream, Budget::default()));
         }
     }
 }

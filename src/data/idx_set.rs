@@ -7,6 +7,7 @@ use super::target::MAX_CLASSES;
 use super::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::memory::Budget;
 use std::path::{Path, PathBuf};
 
 /// Reads images and their labels from two IDX files, compressed by gzip or not.
@@ -16,8 +17,13 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When a file can't be read, the two are swapped, or their numbers of rows differ.
 pub fn read_idx_pair(images: &Path, labels: &Path) -> Result<Dataset> {
-    several_classes(pair(ByteStream::open(images)?, ByteStream::open(labels)?, None)?)
-        .map_err(|e| e.at(labels.display()))
+    several_classes(pair(
+        ByteStream::open(images)?,
+        ByteStream::open(labels)?,
+        None,
+        Budget::default(),
+    )?)
+    .map_err(|e| e.at(labels.display()))
 }
 
 /// The same data, unless there is nothing to tell apart in them.
@@ -36,19 +42,20 @@ pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
 /// # Errors
 /// When a file is missing or bad, or the two parts don't fit each other.
 pub fn read_idx_directory(dir: &Path) -> Result<(Dataset, Option<Dataset>)> {
-    read_directory(dir, None).map(|Ready { train, test }| (train, test))
+    read_directory(dir, None, Budget::default()).map(|Ready { train, test, .. }| (train, test))
 }
 
 /// [`read_idx_directory`], of a set whose number of classes is known.
-pub(super) fn read_directory(dir: &Path, classes: Option<usize>) -> Result<Ready> {
+pub(super) fn read_directory(dir: &Path, classes: Option<usize>, budget: Budget) -> Result<Ready> {
     let [images, labels] = files(dir, "train");
-    let train = read_part(dir, images, labels, classes)?;
+    let train = read_part(dir, images, labels, classes, budget)?;
     let train = several_classes(train).map_err(|e| e.at(dir.display()))?;
     let [images, labels] = files(dir, "t10k");
     if images.iter().chain(&labels).all(|f| !f.is_file()) {
-        return Ok(Ready { train, test: None });
+        return Ok(Ready { train, validation: None, test: None });
     }
-    let test = read_part(dir, images, labels, train.class_names().map(<[_]>::len).or(classes))?;
+    let known = train.class_names().map(<[_]>::len).or(classes);
+    let test = read_part(dir, images, labels, known, budget)?;
     if test.features().cols() != train.features().cols() {
         return Err(Error::data(format!(
             "the test rows have {} features, the training rows {}",
@@ -58,7 +65,7 @@ pub(super) fn read_directory(dir: &Path, classes: Option<usize>) -> Result<Ready
         .at(dir.display())
         .help("the two parts are of different sets: give files that belong together"));
     }
-    Ok(Ready { train, test: Some(test) })
+    Ok(Ready { train, validation: None, test: Some(test) })
 }
 
 /// Whether any file of the quartet is in the directory.
@@ -82,11 +89,12 @@ fn read_part(
     images: Vec<PathBuf>,
     labels: Vec<PathBuf>,
     classes: Option<usize>,
+    budget: Budget,
 ) -> Result<Dataset> {
     let [images, labels] = [images, labels].map(|names| {
         names.iter().find(|f| f.is_file()).cloned().ok_or_else(|| missing(dir, &names))
     });
-    let data = pair(ByteStream::open(&images?)?, ByteStream::open(&labels?)?, classes)?;
+    let data = pair(ByteStream::open(&images?)?, ByteStream::open(&labels?)?, classes, budget)?;
     Ok(Dataset { name: directory_name(dir), ..data })
 }
 
@@ -133,9 +141,10 @@ pub(super) fn pair(
     images: ByteStream,
     labels: ByteStream,
     classes: Option<usize>,
+    budget: Budget,
 ) -> Result<Dataset> {
     let (images_path, labels_path) = (images.path().to_path_buf(), labels.path().to_path_buf());
-    let labels = idx::read_stream(labels)?;
+    let labels = idx::read_stream(labels, budget)?;
     if labels.shape.len() != 1 {
         return Err(Error::data(format!(
             "an array of {} dimensions, where labels have one",
@@ -144,7 +153,7 @@ pub(super) fn pair(
         .at(labels_path.display())
         .help("this is a file of images: give the one of labels"));
     }
-    let (features, is_image) = features(images)?;
+    let (features, is_image) = features(images, budget)?;
     if features.rows() != labels.shape[0] {
         return Err(Error::data(format!(
             "{} images, but {} labels",
@@ -162,9 +171,9 @@ pub(super) fn pair(
 
 /// The features in a stream, one row for each place in the first dimension, and whether they are
 /// the pixels of images (three dimensions or more).
-pub(super) fn features(images: ByteStream) -> Result<(Features, bool)> {
+pub(super) fn features(images: ByteStream, budget: Budget) -> Result<(Features, bool)> {
     let path = images.path().to_path_buf();
-    let IdxArray { shape, values } = idx::read_stream(images)?;
+    let IdxArray { shape, values } = idx::read_stream(images, budget)?;
     if shape.len() == 1 {
         return Err(Error::data("an array of one dimension, where images have three")
             .at(path.display())
@@ -217,7 +226,12 @@ pub(super) mod tests {
     }
 
     fn pair_of(images: &[u8], labels: &[u8]) -> Result<Dataset> {
-        several_classes(pair(of_bytes("images", images)?, of_bytes("labels", labels)?, None)?)
+        several_classes(pair(
+            of_bytes("images", images)?,
+            of_bytes("labels", labels)?,
+            None,
+            Budget::default(),
+        )?)
     }
 
     fn refusal(images: &[u8], labels: &[u8]) -> String {
@@ -236,7 +250,7 @@ pub(super) mod tests {
             assert_eq!((train.rows(), test.rows(), train.outputs(), test.outputs()), (2, 1, 3, 3));
             assert!(train.is_image() && matches!(train.features(), Features::U8(_)));
             assert_eq!(train.features().value(1, 3), 7.0);
-            let mnist = read_directory(dir.path(), Some(10)).unwrap();
+            let mnist = read_directory(dir.path(), Some(10), Budget::default()).unwrap();
             assert_eq!(mnist.train.class_names().unwrap()[9], "9");
         }
     }
@@ -278,6 +292,7 @@ pub(super) mod tests {
             of_bytes("images", &images).unwrap(),
             of_bytes("labels", &idx_bytes(8, &[2], &[10, 0])).unwrap(),
             Some(10),
+            Budget::default(),
         );
         assert!(ten.unwrap_err().to_string().contains("labels are 0 to 9"));
     }

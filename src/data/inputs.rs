@@ -3,12 +3,14 @@
 use super::encode::not_finite;
 use super::find::{self, Found, Images, find};
 use super::idx_set;
+use super::npy;
 use super::read::{self, Rows};
 use super::source::{check_ready, shape_for};
 use super::stream::{Source, set_name};
 use super::trained::{Keep, Reading};
 use super::{DataOptions, Features, OnUnknown, Preprocessing, UnknownCategories};
 use crate::error::{Error, Result};
+use crate::memory::Budget;
 use arrow_array::{ArrayRef, StringArray};
 use std::sync::Arc;
 
@@ -55,9 +57,9 @@ pub fn open_inputs(
     preprocessing: &Preprocessing,
     options: &DataOptions,
 ) -> Result<Inputs> {
-    let source = match find(name, options)? {
-        Found::Table(source) => source,
-        found => {
+    let source = match table_or(find(name, options)?) {
+        Ok(source) => source,
+        Err(found) => {
             let Ready { inputs, faults, .. } = ready(found, name, preprocessing, options, false)?;
             return faults.into_iter().next().map_or(Ok(inputs), Err);
         }
@@ -87,9 +89,9 @@ pub fn pass_inputs(
     keep: Keep<'_>,
     mut take: impl FnMut(InputChunk) -> Result<()>,
 ) -> Result<()> {
-    let source = match find(name, options)? {
-        Found::Table(source) => source,
-        found => {
+    let source = match table_or(find(name, options)?) {
+        Ok(source) => source,
+        Err(found) => {
             let wants_file = keep.names == [FILE];
             let Ready { inputs: Inputs { features, unknown, .. }, files, faults } =
                 ready(found, name, preprocessing, options, wants_file)?;
@@ -114,6 +116,15 @@ pub fn pass_inputs(
         let kept_names = names.collect();
         take(InputChunk { kept_names, ..encode(&source, known, rows, options.unknown)? })
     })
+}
+
+/// The table that predictions are wanted for, of arrays with a test part that; else what was found.
+fn table_or(found: Found) -> std::result::Result<Source, Found> {
+    match found {
+        Found::Table(source) => Ok(source),
+        Found::Arrays(set) if set.is_table() => Ok(set.rows()),
+        found => Err(found),
+    }
 }
 
 /// Encodes those rows that can be read.
@@ -191,7 +202,7 @@ fn ready(
     let unknown = UnknownCategories::default();
     let inputs = match found {
         Found::Table(_) => return Err(Error::failed("a table is no matrix").at(name)),
-        Found::Set(find::Ready { train, test }) => {
+        Found::Set(find::Ready { train, test, .. }) => {
             let data = test.unwrap_or(train);
             let (name, features) = (data.name().to_string(), data.features_shared());
             Inputs { name, features, unknown }
@@ -209,12 +220,20 @@ fn ready(
             faults.extend(lost.into_iter().map(|(_, error)| error));
             Inputs { name: name.to_string(), features: Arc::new(features), unknown }
         }
-        Found::Pixels(path, features) => {
+        Found::Pixels(source) => {
+            let array = npy::read_npy(source.open()?, Budget(options.memory));
+            let features = array.and_then(|array| array.features());
+            let features = features.map_err(|e| e.at(source.path().display()))?;
+            Inputs { name: set_name(source.path()), features: Arc::new(features), unknown }
+        }
+        Found::Arrays(set) => {
+            let (path, features) = set.images()?;
             Inputs { name: set_name(&path), features: Arc::new(features), unknown }
         }
         Found::Idx(images) => {
             let name = set_name(images.path());
-            Inputs { name, features: Arc::new(idx_set::features(images)?.0), unknown }
+            let (features, _) = idx_set::features(images, Budget(options.memory))?;
+            Inputs { name, features: Arc::new(features), unknown }
         }
     };
     check_ready(&inputs.name, &inputs.features, preprocessing)?;

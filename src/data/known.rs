@@ -5,6 +5,7 @@ use super::find::Ready;
 use super::idx_set::{has_any_file, read_directory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::cache_directory;
+use crate::memory::Budget;
 use std::fs;
 use std::path::Path;
 use ureq::Agent;
@@ -110,7 +111,7 @@ pub(super) fn open(
 }
 
 fn read(set: &KnownSet, dir: &Path) -> Result<Ready> {
-    let mut found = read_directory(dir, Some(set.classes))?;
+    let mut found = read_directory(dir, Some(set.classes), Budget::default())?;
     found.train.name = set.name.to_string();
     if let Some(test) = &mut found.test {
         test.name = set.name.to_string();

@@ -24,6 +24,8 @@
 //! once; [`Data`] is either. [`Preprocessing`] is what a model keeps of both ways: the encoding of
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
+mod archive;
+mod arrays;
 mod census;
 mod class_names;
 mod class_shares;
@@ -43,6 +45,8 @@ mod idx;
 mod idx_set;
 mod images;
 mod inputs;
+mod json_lines;
+mod json_record;
 mod keys;
 mod kind;
 mod known;
@@ -56,6 +60,7 @@ mod passes;
 mod predictions;
 mod prepare;
 mod read;
+mod recognize;
 mod roles;
 mod samples;
 mod scaling;
@@ -73,6 +78,7 @@ mod text_options;
 mod time;
 mod trained;
 mod weights;
+pub use arrays::TableParts;
 pub use census::{Census, RowParts};
 pub use dataset::{Dataset, Features, Targets};
 pub use digits::digits;
@@ -99,8 +105,8 @@ pub use samples::{Preprocessing, Samples, Storage};
 pub use scaling::{Affine, Scaling};
 pub use slabs::SlabOrder;
 pub use source::{
-    DataOptions, Measured, NAMES, TrainTest, is_generated, is_read_in_chunks, is_table, open,
-    open_bytes, open_measured,
+    DataOptions, Measured, NAMES, TrainTest, is_generated, is_table, open, open_bytes,
+    open_measured,
 };
 pub use stored::{StoredSet, StoredWriter};
 pub use stream::Pipes;

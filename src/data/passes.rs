@@ -6,6 +6,7 @@
 //! what all of them would give: a quantile's rank by 0.1 % (scikit-learn takes 10,000). Every
 //! later pass gives encoded chunks in the order of the file.
 
+use super::find::{Found, find};
 use super::frame::{Frame, Texts, Values};
 use super::missing_target::Complete;
 use super::read::{self, Rows, Selection, Want};
@@ -17,7 +18,6 @@ use super::trained::{Keep, Reading};
 use super::{Data, Dataset, Preprocessing, UnknownCategories};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The most rows of a sample.
@@ -62,7 +62,7 @@ impl StreamedTable {
     /// # Errors
     /// When it can't be read, or isn't what the options say.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
-        let source = Source::of(Path::new(path), &options.pipes)?;
+        let source = table_source(path, options)?;
         let (columns, task) = (&options.columns, options.task);
         let known = source::known(options);
         let mut sampling: Option<Sampling> = None;
@@ -97,8 +97,15 @@ impl StreamedTable {
         let columns = table.frame().columns.iter().flatten().count();
         let sample = Arc::new(Data::Table(Box::new(table)));
         let (places, rows) = (sampling.places, sampling.rows);
+        let notes = source.notes();
         let options = options.clone();
-        Ok(StreamedTable { source, options, sample, places, rows, columns, has_dropped })
+        let streamed =
+            StreamedTable { source, options, sample, places, rows, columns, has_dropped };
+        if streamed.bytes() > memory {
+            // Else it is opened once more, as a whole, and says so then.
+            source::say(&streamed.options, &notes);
+        }
+        Ok(streamed)
     }
 
     /// The number of rows of the whole table.
@@ -190,10 +197,18 @@ pub fn pass_measured(
     options: &DataOptions,
     take: impl FnMut(EncodedChunk) -> Result<()>,
 ) -> Result<()> {
-    let source = Source::of(Path::new(path), &options.pipes)?;
+    let source = table_source(path, options)?;
     let dropped = pass(&source, preprocessing, options, take)?;
     source::say_dropped(&source, options, dropped);
     Ok(())
+}
+
+/// The table of that name.
+fn table_source(name: &str, options: &DataOptions) -> Result<Source> {
+    match find(name, options)? {
+        Found::Table(source) => Ok(source),
+        _ => Err(Error::failed(format!("{name} is no table that is read row by row"))),
+    }
 }
 
 fn pass(

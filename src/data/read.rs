@@ -6,11 +6,12 @@ use super::encode::texts_of;
 use super::frame::{Frame, Header, MISSING, Texts, Values};
 use super::lines::Lines;
 use super::missing::Marks;
-use super::npy::{self, NpyArray, NpzPair};
+use super::npy;
 use super::number_form::NumberForm;
 use super::stream::Source;
 use super::text_options::TextOptions;
 use crate::error::{Error, Result};
+use crate::memory::Budget;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -118,14 +119,16 @@ pub(super) fn read(
             all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
         }
         all.append(rows.frame);
-        Ok(())
+        Budget::default()
+            .check(all.bytes(), "the table")
+            .map_err(|e| e.at(source.path().display()).help("--memory-limit reads it in parts"))
     })?;
     Ok(all)
 }
 
-/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPZ, and NPY in Fortran
-/// order, are one chunk. It may begin again with the first row, where a column turned out to be
-/// text. What to do about rows that can't be read is up to `take`.
+/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY in Fortran order is one
+/// chunk. It may begin again with the first row, where a column turned out to be text. What to do about
+/// rows that can't be read is up to `take`.
 ///
 /// # Errors
 /// As [`read`], rows that can't be read aside, and what `take` returns.
@@ -136,7 +139,10 @@ pub(super) fn pass(
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
     let place = source.path().display().to_string();
-    let head = source.open()?.head().to_vec();
+    let head = match source {
+        Source::Rows(..) | Source::Json(_) => Vec::new(),
+        _ => source.open()?.head().to_vec(),
+    };
     let marks = Marks::new(&known.text.missing);
     let mut take = |mut rows: Rows| {
         for values in rows.frame.columns.iter_mut().flatten() {
@@ -155,25 +161,29 @@ pub(super) fn pass(
         });
         return taken.and(read.map_err(|e| e.at(&place)));
     }
-    if npy::is_npy(&head) || npy::is_zip(&head) {
+    if matches!(source, Source::Rows(..) | Source::Json(_)) || npy::is_npy(&head) {
         let (mut want, mut chosen, mut taken) = (Some(want), Selection::default(), Ok(()));
-        let mut window = |first: usize, frame: Frame| -> Result<()> {
-            let frame = Frame { lines: Lines::of_rows(first), ..frame };
+        let mut window = |first: usize, frame: Frame, faults: Vec<(usize, Error)>| -> Result<()> {
             if let Some(want) = want.take() {
                 chosen = want(&frame.header)?;
+                check_read(&frame, &chosen)?;
             }
             let array = |&place: &usize| frame.columns[place].as_ref().map(array_of);
             let kept = chosen.kept.iter().filter_map(array).collect();
-            let mut rows = Rows { first, frame, kept, faults: Vec::new() };
+            let mut rows = Rows { first, frame, kept, faults };
             as_wanted(&mut rows, &chosen.wanted);
             rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
             // What is taken knows its place by itself.
             taken = take(rows);
             taken.clone()
         };
-        let read = match npy::is_npy(&head) {
-            true => npy::pass(source.open()?, window),
-            false => npy::read_npz(source).and_then(|arrays| window(0, npz(&arrays)?)),
+        let numbered = |first, frame| Frame { lines: Lines::of_rows(first), ..frame };
+        let read = match source {
+            Source::Rows(_, frame) => window(0, numbered(0, (**frame).clone()), Vec::new()),
+            Source::Json(table) => table.pass(window),
+            _ => npy::pass(source, Budget::default(), |first, frame| {
+                window(first, numbered(first, frame), Vec::new())
+            }),
         };
         return taken.and(read.map_err(|e| e.at(&place)));
     }
@@ -202,15 +212,19 @@ fn columnar(
     })
 }
 
-/// The table in an NPZ file: features and targets where their names say so, else all arrays.
-fn npz(arrays: &[(String, NpyArray)]) -> Result<Frame> {
-    if let Some(NpzPair { x, y, .. }) = npy::pair(arrays)
-        && let Some(y) = y
+/// Refuses columns that were asked for and can't be read: of lists or objects.
+fn check_read(frame: &Frame, selection: &Selection) -> Result<()> {
+    let is_asked = |place: usize| {
+        let want = selection.wanted.get(place);
+        selection.kept.contains(&place) || !matches!(want, None | Some(Want::Nothing | Want::Guess))
+    };
+    match (0..frame.columns.len()).find(|&place| frame.columns[place].is_none() && is_asked(place))
     {
-        return npy::table_of(&[("x", x), ("y", y)]);
+        None => Ok(()),
+        Some(place) => Err(Error::data("the column holds lists or objects, no numbers or texts")
+            .at(frame.header.describe(place))
+            .help("give each of their values a column of its own")),
     }
-    let all: Vec<(&str, &NpyArray)> = arrays.iter().map(|(n, a)| (n.as_str(), a)).collect();
-    npy::table_of(&all)
 }
 
 /// Turns the columns of a typed format into what is wanted of them.

@@ -1,18 +1,19 @@
 //! Opening what a user calls DATA: to train on, or to measure a trained model on.
 
+use super::arrays::{self, Parted, TableParts, task_of};
 use super::find::{Found, Images, Ready, find, find_in};
 use super::idx_set::{self, several_classes};
 use super::images::{ImageFolder, ImageOptions, ImageShape};
-use super::npy;
+use super::npy::NpzPart;
 use super::read::{self, Known};
 use super::stream::{ByteStream, Pipes, Source, set_name};
 use super::table::{self, Table};
-use super::trained::{Keep, Reading};
 use super::{
-    ColumnOptions, Data, Dataset, Features, OnUnknown, Preprocessing, Task, TextOptions,
+    ColumnOptions, Data, Dataset, Features, OnUnknown, Preprocessing, Targets, Task, TextOptions,
     UnknownCategories,
 };
 use crate::error::{Error, Result};
+use crate::memory::Budget;
 use std::path::{Path, PathBuf};
 
 /// The names of the sets that need no file.
@@ -41,11 +42,14 @@ pub struct DataOptions {
     pub seed: u64,
     /// What to do about rows with categories that a trained model doesn't know.
     pub unknown: OnUnknown,
-    /// Is told what takes a while, such as a download.
-    pub notify: Option<fn(&str)>,
     /// Keeps what comes only once, such as standard input, for as long as these options or a clone of
     /// them are there: only with them it can be opened again.
     pub pipes: Pipes,
+    /// Is told what takes a while, such as a download, and what is good to know of how data are read.
+    pub notify: Option<fn(&str)>,
+    /// The bytes of memory that what can't be read in parts may take, by default all that the process
+    /// may take.
+    pub memory: Option<u64>,
 }
 
 /// A training part and, where the source has one, a test part.
@@ -53,8 +57,12 @@ pub struct DataOptions {
 pub struct TrainTest {
     /// What is trained on; all of it where there is no test part.
     pub train: Data,
+    /// What the source itself holds out for validation.
+    pub validation: Option<Dataset>,
     /// What is only measured on.
     pub test: Option<Dataset>,
+    /// The same of a table, whose rows are encoded once its training rows are known.
+    pub parts: TableParts,
 }
 
 /// Opens a set by its name, a file, or a directory; names come before paths of the same name, and
@@ -77,47 +85,59 @@ pub fn open_bytes(name: &str, bytes: &[u8], options: &DataOptions) -> Result<Tra
 fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
     let ready = match found {
         Found::Set(ready) => ready,
-        Found::Table(source) => {
-            let place = source.path().display().to_string();
-            let (columns, task) = (&options.columns, options.task);
-            let frame =
-                read::read(&source, known(options), |header| table::wanted(header, columns, task))?;
-            let table = Table::new(set_name(source.path()), frame, options);
-            let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
-            return Ok(TrainTest { train, test: None });
+        Found::Table(source) => return table(&source, TableParts::default(), options),
+        Found::Arrays(set) => {
+            say(options, &set.set.notes.iter().map(|n| format!("note: {n}")).collect::<Vec<_>>());
+            match set.parted(options.task)? {
+                Parted::Table(source, parts) => return table(&source, parts, options),
+                Parted::Images { train, validation, test } => Ready { train, validation, test },
+            }
         }
         Found::Images(Images { train, test }) => {
             let shape = train.shape(&options.image)?;
             let train = train.dataset(shape, None)?;
             let known = train.class_names();
             let test = test.map(|images| images.dataset(shape, known)).transpose()?;
-            Ready { train, test }
+            Ready { train, validation: None, test }
         }
-        Found::Pixels(path, _) => return Err(without_classes(&path)),
+        Found::Pixels(source) => return Err(without_classes(source.path())),
         Found::Idx(images) => {
             let path = images.path().to_path_buf();
-            let data = pair(images)?;
-            Ready { train: several_classes(data).map_err(|e| e.at(path.display()))?, test: None }
+            let train =
+                several_classes(pair(images, options)?).map_err(|e| e.at(path.display()))?;
+            Ready { train, validation: None, test: None }
         }
     };
     check_options(&ready.train, options)?;
-    Ok(TrainTest { train: Data::Ready(ready.train), test: ready.test })
+    let Ready { train, validation, test } = ready;
+    Ok(TrainTest { train: Data::Ready(train), validation, test, parts: TableParts::default() })
 }
 
-/// Whether a name is that of a table, which is read row by row; a known set is none.
+/// A table to be trained on, and the rows that it holds out.
+fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<TrainTest> {
+    say(options, &source.notes());
+    let place = source.path().display().to_string();
+    let (columns, task) = (&options.columns, options.task);
+    let frame = read::read(source, known(options), |header| table::wanted(header, columns, task))?;
+    let table = Table::new(set_name(source.path()), frame, options);
+    let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
+    Ok(TrainTest { train, validation: None, test: None, parts })
+}
+
+/// Hands on what is good to know.
+pub(super) fn say(options: &DataOptions, notes: &[String]) {
+    if let Some(notify) = options.notify {
+        notes.iter().for_each(|note| notify(note));
+    }
+}
+
+/// Whether a name is that of a table, which is read row by row; a known set is none, and neither are
+/// arrays with names.
 ///
 /// # Errors
 /// When there is no such thing, or its beginning can't be read.
 pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
     Ok(!NAMES.contains(&name) && matches!(find(name, options)?, Found::Table(_)))
-}
-
-/// Whether a table in a file is read chunk by chunk: every one but that of an NPZ file.
-///
-/// # Errors
-/// When its beginning can't be read.
-pub fn is_read_in_chunks(name: &str, options: &DataOptions) -> Result<bool> {
-    Ok(!npy::is_zip(Source::of(Path::new(name), &options.pipes)?.open()?.head()))
 }
 
 /// Data to measure a trained model on.
@@ -142,21 +162,28 @@ pub fn open_measured(
     preprocessing: &Preprocessing,
     options: &DataOptions,
 ) -> Result<Measured> {
+    // One-hot targets are read as the model knows them.
+    let options = &DataOptions { task: task_of(preprocessing), ..options.clone() };
     let (data, is_test_part) = match find(name, options)? {
-        Found::Set(Ready { train, test }) => {
+        Found::Set(Ready { train, test, .. }) => {
             let is_test_part = test.is_some();
             (test.unwrap_or(train), is_test_part)
         }
         Found::Table(source) => {
-            let place = source.path().display().to_string();
-            let reading =
-                Reading { preprocessing, options, with_targets: true, keep: Keep::default() };
-            let (preprocessing, frame, dropped) = reading.whole(&source)?;
-            say_dropped(&source, options, dropped);
-            let name = set_name(source.path());
-            let measured = preprocessing.measured(&name, &frame, options.unknown);
-            let (data, unknown) = measured.map_err(|e| e.at(place))?;
-            return Ok(Measured { data, is_test_part: false, unknown, warnings: frame.warnings });
+            return arrays::measured(&source, preprocessing, options, false);
+        }
+        Found::Arrays(set) => {
+            let without = set.set.without_targets();
+            match set.measured_part() {
+                (path, NpzPart::Table(frame), is_test_part) => {
+                    let source = Source::Rows(path, frame.into());
+                    return arrays::measured(&source, preprocessing, options, is_test_part);
+                }
+                (path, NpzPart::Images(x, Some(y)), is_test_part) => {
+                    (arrays::read(&path, &x, &y, preprocessing.goal())?, is_test_part)
+                }
+                (path, NpzPart::Images(_, None), _) => return Err(without.at(path.display())),
+            }
         }
         Found::Images(Images { train, test }) => {
             let is_test_part = test.is_some();
@@ -164,8 +191,8 @@ pub fn open_measured(
             let shape = shape_for(&images, preprocessing, options)?;
             (images.dataset(shape, preprocessing.classes.as_deref())?, is_test_part)
         }
-        Found::Pixels(path, _) => return Err(without_classes(&path)),
-        Found::Idx(images) => (pair(images)?, false),
+        Found::Pixels(source) => return Err(without_classes(source.path())),
+        Found::Idx(images) => (pair(images, options)?, false),
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
@@ -213,9 +240,9 @@ pub(super) fn check_ready(
 }
 
 /// The images of a file with the labels beside it.
-fn pair(images: ByteStream) -> Result<Dataset> {
+fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
     let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
-    idx_set::pair(images, labels, None)
+    idx_set::pair(images, labels, None, Budget(options.memory))
 }
 
 /// The shape of images for a model: that of its training, unless something else is asked for.
@@ -242,7 +269,9 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
         {
             format!("the columns of {} can't be chosen", data.name())
         }
-        Task::Multilabel => format!("the target of {} is no set of labels", data.name()),
+        Task::Multilabel if !matches!(data.targets(), Targets::Labels { .. }) => {
+            format!("the target of {} is no set of labels", data.name())
+        }
         Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
         Task::Classification if !has_classes => {
             format!("the target of {} is a number", data.name())
@@ -313,7 +342,7 @@ mod tests {
     #[test]
     fn formats_that_cannot_be_read_yet_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        for (bytes, format) in [(&b"\x89PNG\r\n"[..], "image"), (b" {\"a\": 1}", "JSON")] {
+        for (bytes, format) in [(&b"\x89PNG\r\n\x1a\n"[..], "image"), (b"[[1], [2]]", "JSON")] {
             let error = plain(&write(dir.path(), "file.csv", bytes)).unwrap_err();
             assert!(error.kind().exit_code() == 3 && error.to_string().contains(format), "{error}");
         }

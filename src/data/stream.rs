@@ -1,5 +1,8 @@
 //! The bytes of a file, decompressed where they are gzip or zstd, and what kind of file they are.
 
+use super::archive::Entry;
+use super::frame::Frame;
+use super::json_lines::JsonTable;
 use crate::error::{Error, Result};
 use crate::files::{passing_file, write_error};
 use flate2::bufread::MultiGzDecoder;
@@ -24,10 +27,16 @@ pub(super) enum Source {
     Memory(PathBuf, Arc<[u8]>),
     /// Bytes in a file of our own, and the name that they go by.
     Spooled(PathBuf, Arc<File>),
+    /// A file in a zip file, and its name.
+    Entry(PathBuf, Arc<Entry>),
+    /// The rows of arrays, which are in memory already, and the name of their file.
+    Rows(PathBuf, Arc<Frame>),
+    /// Objects in JSON.
+    Json(Arc<JsonTable>),
 }
 
 /// Of what comes only once more than this goes to a file.
-const HELD: u64 = 32 << 20;
+pub(super) const HELD: u64 = 32 << 20;
 
 /// What comes only once, such as standard input or a pipe, kept for whoever opens it again by the same
 /// handle. Clones are the same handle; what it keeps goes away with the last of them.
@@ -71,7 +80,7 @@ impl Source {
     }
 
     /// Keeps what comes only once: up to `held` bytes of it in memory.
-    fn kept(name: &Path, mut reader: impl Read, held: u64) -> Result<Self> {
+    pub(super) fn kept(name: &Path, mut reader: impl Read, held: u64) -> Result<Self> {
         let fail = |e: io::Error| Error::io("read", name, &e);
         let mut bytes = Vec::new();
         reader.by_ref().take(held).read_to_end(&mut bytes).map_err(fail)?;
@@ -107,13 +116,33 @@ impl Source {
                 file.rewind().map_err(fail)?;
                 Seekable::File(file)
             }
+            Source::Entry(path, entry) => {
+                return Self::kept(path, entry.open()?.0, HELD)?.seekable();
+            }
+            Source::Rows(..) | Source::Json(_) => return Err(no_bytes(self.path())),
         })
+    }
+
+    /// What is good to know of how it is read, or that something of it isn't read.
+    pub(super) fn notes(&self) -> Vec<String> {
+        match self {
+            Source::Entry(path, _) => {
+                vec![format!("note: {} is read from the zip file", path.display())]
+            }
+            Source::Json(table) => table.notes(),
+            _ => Vec::new(),
+        }
     }
 
     /// The path, for errors and for names.
     pub(super) fn path(&self) -> &Path {
         match self {
-            Source::File(path) | Source::Memory(path, _) | Source::Spooled(path, _) => path,
+            Source::File(path)
+            | Source::Memory(path, _)
+            | Source::Spooled(path, _)
+            | Source::Entry(path, _)
+            | Source::Rows(path, _) => path,
+            Source::Json(table) => table.path(),
         }
     }
 
@@ -132,8 +161,24 @@ impl Source {
                 let len = file.metadata().map_err(|e| Error::io("read", path, &e))?.len();
                 ByteStream::new(path, From(file.clone(), 0), Some(len))
             }
+            Source::Entry(path, entry) => {
+                let (bytes, len) = entry.open()?;
+                ByteStream::new(path, bytes, Some(len))
+            }
+            Source::Rows(..) | Source::Json(_) => Err(no_bytes(self.path())),
         }
     }
+}
+
+/// The error for asking for the bytes of what is rows already.
+fn no_bytes(path: &Path) -> Error {
+    Error::failed("rows were asked for their bytes").at(path.display())
+}
+
+/// The error for a zip file that can't be read.
+pub(super) fn damaged_zip(error: &dyn std::fmt::Display) -> Error {
+    Error::data(format!("the zip file is cut short or damaged: {error}"))
+        .help("copy or download it again; `unzip -t` tests it")
 }
 
 /// Bytes that can be read at any place.
@@ -282,6 +327,11 @@ pub(super) mod tests {
     /// The stream of bytes in memory, as if they stood in a file of that name.
     pub(in crate::data) fn of_bytes(name: &str, bytes: &[u8]) -> Result<ByteStream> {
         ByteStream::new(Path::new(name), Cursor::new(bytes.to_vec()), Some(bytes.len() as u64))
+    }
+
+    /// The stream of what may have no end.
+    pub(in crate::data) fn of_reader(reader: impl Read + 'static) -> ByteStream {
+        ByteStream::new(Path::new("endless"), reader, None).unwrap()
     }
 
     /// The same as a source.

@@ -213,7 +213,8 @@ impl Table {
                     Column { name, role, kind: Some(kind), why, missing, dates }
                 }
                 None => {
-                    let why = "as asked for".into();
+                    let asked = role == Role::Ignored;
+                    let why = if asked { "as asked for" } else { "lists or objects" }.into();
                     Column { name, role, kind: None, why, missing: 0, dates: None }
                 }
             });

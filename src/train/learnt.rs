@@ -56,6 +56,9 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn findings(&mut self) -> Result<Vec<String>> {
+        if let Some(cause) = findings::same_inputs(&self.samples) {
+            return Ok(vec![cause]);
+        }
         let weights = self.weights()?;
         let drawn = initial_weights(&self.spec);
         let steps = if self.is_drawn { self.at.step } else { 0 };

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use std::io::Read;
 use std::path::PathBuf;
 
-/// A quoted cell longer than this is taken for a quote that was never closed.
+/// A quoted cell longer than this is taken for a quote that was never closed, and a line without an end
+/// within so many bytes for no line of a table.
 const LONGEST_RECORD: usize = 64 << 20;
 
 /// Some whole records, each with its terminator.
@@ -48,7 +49,7 @@ impl Blocks {
     /// The next block; none at the end.
     ///
     /// # Errors
-    /// When the stream can't be read, or a quote is never closed.
+    /// When the stream can't be read, a quote is never closed, or a line never ends.
     pub(super) fn read(&mut self) -> Result<Option<Block>> {
         let mut bytes = std::mem::take(&mut self.rest);
         let mut wanted = self.size;
@@ -80,7 +81,10 @@ impl Blocks {
                 self.line += memchr::memchr_iter(terminator, &bytes).count() as u64;
                 return Ok(Some(Block { bytes, first_line, quoted }));
             }
-            wanted = bytes.len() * 2;
+            if bytes.len() > LONGEST_RECORD {
+                return Err(self.never_ends());
+            }
+            wanted = (bytes.len() * 2).clamp(bytes.len() + 1, LONGEST_RECORD + 1);
         }
     }
 
@@ -94,6 +98,12 @@ impl Blocks {
             self.ended = (read as u64) < missing;
         }
         Ok(())
+    }
+
+    fn never_ends(&self) -> Error {
+        Error::data(format!("a line of more than {} MiB", LONGEST_RECORD >> 20))
+            .at(format!("{}, line {}", self.path.display(), self.line))
+            .help("this is no table of text: every row stands on a line of its own")
     }
 
     fn never_closed(&self, before: &[u8]) -> Error {
@@ -169,6 +179,20 @@ mod tests {
                 let before = text.find(block.trim_end()).unwrap();
                 assert_eq!(*line, 1 + text[..before].matches('\n').count() as u64);
             }
+        }
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_refused_before_it_fills_the_memory() {
+        for text in [&b"1,"[..], b"a\"b"] {
+            let endless = std::io::repeat(b'x').take(u64::MAX);
+            let bytes = [b"a,b\n", text].concat();
+            let stream =
+                crate::data::stream::tests::of_reader(std::io::Cursor::new(bytes).chain(endless));
+            let mut blocks = Blocks::new(stream, COMMAS, 1 << 20);
+            assert_eq!(blocks.read().unwrap().unwrap().bytes, b"a,b\n");
+            let error = blocks.read().err().unwrap().to_string();
+            assert!(error.contains("more than 64 MiB") && error.contains("line 2"), "{error}");
         }
     }
 

@@ -3,8 +3,10 @@
 use super::dialect::{Look, look};
 use crate::data::frame::Header;
 use crate::data::missing::Marks;
+use crate::data::recognize::recode;
 use crate::error::{Error, Result};
 use std::collections::HashSet;
+use std::path::Path;
 
 /// What the first row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,13 +115,13 @@ impl Sample<'_> {
 ///
 /// # Errors
 /// For invalid UTF-8.
-pub(super) fn header(first: &[Vec<u8>]) -> Result<Header> {
+pub(super) fn header(first: &[Vec<u8>], path: &Path) -> Result<Header> {
     let mut names: Vec<String> = Vec::with_capacity(first.len());
     for (i, cell) in first.iter().enumerate() {
         let name = std::str::from_utf8(cell).map_err(|_| {
             Error::data("invalid UTF-8")
                 .at(format!("column {}", i + 1))
-                .help("save the file as UTF-8 (`iconv -t UTF-8`)")
+                .help(recode(path, "WINDOWS-1252"))
         })?;
         names.push(match name.trim() {
             "" => format!("unnamed_{}", i + 1),

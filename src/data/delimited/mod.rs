@@ -18,6 +18,7 @@ use super::frame::{Header, Values};
 use super::missing::Marks;
 use super::number_form::NumberForm;
 use super::read::{Known, Rows, Selection, Want};
+use super::recognize::recode;
 use super::stream::Source;
 use crate::error::{Error, Result};
 use arrow_array::cast::AsArray;
@@ -97,7 +98,8 @@ impl Delimited {
         }
         let is_header = found != FirstRow::Values;
         let mut header = match is_header {
-            true => header::header(first).map_err(|e| e.at(format!("{place}, line {line}")))?,
+            true => header::header(first, source.path())
+                .map_err(|e| e.at(format!("{place}, line {line}")))?,
             false => Header::numbered(first.len()),
         };
         header.missing = text.missing.clone();
@@ -287,7 +289,7 @@ impl Delimited {
             }
             Wrong::Utf8 => Error::data("invalid UTF-8")
                 .at(cell)
-                .help("save the file as UTF-8 (`iconv -t UTF-8`)"),
+                .help(recode(self.source.path(), "WINDOWS-1252")),
             Wrong::NoNumber(text) => not_a_number(text).at(cell),
         }
     }

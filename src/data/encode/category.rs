@@ -194,7 +194,8 @@ impl HashEncoder {
     /// The number of inputs.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.buckets + usize::from(self.missing)
+        // A model's file may say any number: a width that is too large fits no net.
+        self.buckets.saturating_add(self.missing.into())
     }
 
     /// The places of each text of a column, and of a missing one.

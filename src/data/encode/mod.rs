@@ -125,7 +125,8 @@ impl Encoding {
     /// The number of inputs that it makes.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.features.iter().map(|f| f.encoder.width()).sum()
+        // What a model's file says may be any number: it must not come round to another one.
+        self.features.iter().fold(0, |sum, f| sum.saturating_add(f.encoder.width()))
     }
 
     /// The embeddings of the last of its inputs.

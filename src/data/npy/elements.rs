@@ -1,40 +1,63 @@
 //! The elements of an array, from their bytes.
 
 use super::header::Type;
+use half::f16;
+
+/// f64 tells all whole numbers up to this one apart.
+const EXACT: u128 = 1 << 53;
 
 /// The elements of an array.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Elements {
     Bytes(Vec<u8>),
     Numbers(Vec<f64>),
+    /// Whole numbers, some of them beyond 2⁵³, which f64 doesn't tell apart.
+    Wide(Vec<i128>),
     Texts(Vec<String>),
 }
 
+/// Whether f64 doesn't tell a whole number from its neighbors.
+pub(super) fn is_wide(x: i128) -> bool {
+    x.unsigned_abs() > EXACT
+}
+
 /// The elements that bytes stand for.
-pub(super) fn elements(body: &[u8], element: Type) -> Elements {
+pub(super) fn elements(bytes: Vec<u8>, element: Type) -> Elements {
     let Type { kind, size, big_endian } = element;
+    if matches!((kind, size), (b'u' | b'b', 1)) {
+        return Elements::Bytes(bytes);
+    }
+    let body = &bytes[..];
+    fn ordered<const N: usize>(bytes: &[u8], big: bool) -> [u8; N] {
+        let mut own = [0; N];
+        own.copy_from_slice(bytes);
+        if big {
+            own.reverse();
+        }
+        own
+    }
     /// The numbers of N bytes each, which `of` makes of their bytes in the order of this machine.
     fn each<const N: usize>(body: &[u8], big: bool, of: impl Fn([u8; N]) -> f64) -> Elements {
-        let number = |bytes: &[u8]| {
-            let mut own = [0; N];
-            own.copy_from_slice(bytes);
-            if big {
-                own.reverse();
-            }
-            of(own)
-        };
+        let number = |bytes: &[u8]| of(ordered(bytes, big));
         Elements::Numbers(body.chunks_exact(N).map(number).collect())
     }
+    /// Whole numbers of 8 bytes.
+    fn whole(body: &[u8], big: bool, of: impl Fn([u8; 8]) -> i128) -> Elements {
+        let numbers = || body.chunks_exact(8).map(|bytes| of(ordered(bytes, big)));
+        match numbers().any(is_wide) {
+            true => Elements::Wide(numbers().collect()),
+            false => Elements::Numbers(numbers().map(|x| x as f64).collect()),
+        }
+    }
     match (kind, size) {
-        (b'u' | b'b', 1) => Elements::Bytes(body.to_vec()),
         (b'i', 1) => Elements::Numbers(body.iter().map(|&b| f64::from(b as i8)).collect()),
         (b'u', 2) => each(body, big_endian, |b| u16::from_le_bytes(b).into()),
         (b'u', 4) => each(body, big_endian, |b| u32::from_le_bytes(b).into()),
-        (b'u', _) => each(body, big_endian, |b| u64::from_le_bytes(b) as f64),
+        (b'u', _) => whole(body, big_endian, |b| u64::from_le_bytes(b).into()),
         (b'i', 2) => each(body, big_endian, |b| i16::from_le_bytes(b).into()),
         (b'i', 4) => each(body, big_endian, |b| i32::from_le_bytes(b).into()),
-        (b'i', _) => each(body, big_endian, |b| i64::from_le_bytes(b) as f64),
-        (b'f', 2) => each(body, big_endian, |b| half(u16::from_le_bytes(b))),
+        (b'i', _) => whole(body, big_endian, |b| i64::from_le_bytes(b).into()),
+        (b'f', 2) => each(body, big_endian, |b| f16::from_le_bytes(b).into()),
         (b'f', 4) => each(body, big_endian, |b| f32::from_le_bytes(b).into()),
         (b'f', _) => each(body, big_endian, f64::from_le_bytes),
         (b'U', _) => {
@@ -55,18 +78,6 @@ pub(super) fn elements(body: &[u8], element: Type) -> Elements {
             };
             Elements::Texts(body.chunks_exact(size).map(text).collect())
         }
-    }
-}
-
-/// The number that the 16 bits of an IEEE half stand for.
-pub(super) fn half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
-    match exponent {
-        0 => sign * fraction * 2f64.powi(-14),
-        31 if fraction == 0.0 => sign * f64::INFINITY,
-        31 => f64::NAN,
-        _ => sign * (1.0 + fraction) * 2f64.powi(exponent - 15),
     }
 }
 
@@ -95,6 +106,7 @@ pub(super) fn reorder(elements: Elements, shape: &[usize]) -> Elements {
     match elements {
         Elements::Bytes(v) => Elements::Bytes(of(&v, shape)),
         Elements::Numbers(v) => Elements::Numbers(of(&v, shape)),
+        Elements::Wide(v) => Elements::Wide(of(&v, shape)),
         Elements::Texts(v) => Elements::Texts(of(&v, shape)),
     }
 }

@@ -4,7 +4,7 @@ use super::MAGIC;
 use crate::error::{Error, Result};
 
 /// A longer header is no header of a plain array.
-const LONGEST: usize = 1 << 16;
+pub(super) const LONGEST: usize = 1 << 16;
 
 /// What an element is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,21 +75,43 @@ impl Head {
         Ok(head)
     }
 
-    fn sizes(&self) -> String {
+    /// Its sizes, for messages.
+    pub(super) fn sizes(&self) -> String {
         self.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × ")
+    }
+
+    /// The bytes of all elements in the file; none where there are more than 2⁶⁴.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        self.shape.iter().try_fold(self.element.width() as u64, |n, &d| n.checked_mul(d))
+    }
+
+    /// About the bytes of memory that reading takes: those of the file, the elements made of them, and
+    /// the columns.
+    pub(super) fn memory(&self) -> u64 {
+        let bytes = self.bytes().unwrap_or(u64::MAX);
+        let Type { kind, size, .. } = self.element;
+        let elements = bytes / self.element.width() as u64;
+        let each = match (kind, size) {
+            (b'u' | b'b', 1) => 2,
+            (b'U' | b'S', size) => 32 + size as u64,
+            _ => 16,
+        };
+        bytes.saturating_add(elements.saturating_mul(each))
     }
 
     /// Refuses another number of bytes behind the header than it declares.
     pub(super) fn check(&self, found: u64) -> Result<()> {
         let width = self.element.width();
-        let declared = self.shape.iter().try_fold(width as u64, |n, &d| n.checked_mul(d));
+        let declared = self.bytes();
         if declared == Some(found) {
             return Ok(());
         }
-        let more = declared.is_none_or(|n| n > found);
-        let what = if more { "the file holds only" } else { "the file goes on to" };
+        let what = match declared {
+            Some(n) if n < found => "the file goes on behind them".to_string(),
+            _ => format!("the file holds only {found} bytes"),
+        };
         Err(Error::data(format!(
-            "the header declares {} elements of {width} bytes, but {what} {found} bytes",
+            "the header declares {} elements of {width} bytes, but {what}",
             self.sizes()
         ))
         .help("the file is cut short or damaged: copy or download it again"))

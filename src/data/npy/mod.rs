@@ -6,20 +6,23 @@
 
 mod elements;
 mod header;
+mod layout;
 mod npz;
+mod one_hot;
 mod rows;
-use elements::{Elements, elements, reorder};
-use header::{Head, words};
-pub(super) use npz::{NpzPair, pair, read_npz};
+use elements::{Elements, elements, is_wide, reorder};
+use header::{Head, LONGEST, words};
+pub(super) use npz::{NpzPart, NpzSet, read_npz};
 pub(super) use rows::pass;
 
 use super::Features;
 use super::columnar::narrow;
-use super::frame::{Frame, Header, Texts, Values};
+use super::frame::{Frame, Header, Texts, Values, number_text};
 use super::stream::{ByteStream, read_error};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use std::io::Read;
+use crate::memory::Budget;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -50,22 +53,72 @@ pub(super) fn rank(head: &[u8]) -> Option<usize> {
     words(&String::from_utf8_lossy(&text[..end])).ok().map(|(_, _, shape)| shape.len())
 }
 
+/// Refuses an array that can't be read in parts, as rows in Fortran order can't, where it takes too much
+/// memory; `head` is the beginning of its file.
+///
+/// # Errors
+/// With what it takes, or when the header can't be read.
+pub(super) fn check(head: &[u8], budget: Budget) -> Result<()> {
+    let head = Head::read(head)?;
+    match head.fortran && head.shape.len() > 1 {
+        true => budget.check(head.memory(), format!("an array of {} elements", head.sizes())),
+        false => Ok(()),
+    }
+}
+
 /// Reads an NPY file, compressed or not.
 ///
 /// # Errors
-/// When it isn't NPY, holds something else than numbers and texts, or fewer or more bytes than its
-/// header says.
-pub(super) fn read_npy(stream: ByteStream) -> Result<NpyArray> {
-    let path = stream.path().to_path_buf();
-    let mut bytes = Vec::new();
-    stream.into_reader().read_to_end(&mut bytes).map_err(|e| read_error(&path, &e))?;
-    parse(&bytes)
+/// When it isn't NPY, holds something else than numbers and texts, fewer or more bytes than its
+/// header says, or takes more memory than there may be taken.
+pub(super) fn read_npy(stream: ByteStream, budget: Budget) -> Result<NpyArray> {
+    let (path, exact) = (stream.path().to_path_buf(), stream.exact_len());
+    let mut reader = stream.into_reader();
+    let (head, begin) = read_head(&mut reader).map_err(|e| e.or_io(&path))?;
+    // A size that lies is said before what it would take.
+    exact.map_or(Ok(()), |exact| head.check(exact.saturating_sub(head.body as u64)))?;
+    budget.check(head.memory(), format!("an array of {} elements", head.sizes()))?;
+    read_body(&head, Cursor::new(begin).chain(reader)).map_err(|e| e.or_io(&path))
 }
 
-fn parse(bytes: &[u8]) -> Result<NpyArray> {
-    let head = Head::read(bytes)?;
-    let body = &bytes[head.body..];
-    // The header's sizes are held against what is really there.
+/// What is wrong with an array: its bytes, or reading them.
+enum Fault {
+    Array(Error),
+    Read(std::io::Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Array(error)
+    }
+}
+
+impl Fault {
+    /// The error for an array in the file of that name.
+    fn or_io(self, path: &std::path::Path) -> Error {
+        match self {
+            Fault::Array(error) => error,
+            Fault::Read(error) => read_error(path, &error),
+        }
+    }
+}
+
+/// The header with which an array begins, and what was read of the elements behind it.
+fn read_head(reader: &mut impl Read) -> std::result::Result<(Head, Vec<u8>), Fault> {
+    let mut begin = Vec::new();
+    reader.take(LONGEST as u64 + 12).read_to_end(&mut begin).map_err(Fault::Read)?;
+    let head = Head::read(&begin)?;
+    begin.drain(..head.body);
+    Ok((head, begin))
+}
+
+/// The array of the elements that follow a header: no more is read than it declares, and no more memory
+/// is taken than there are bytes.
+fn read_body(head: &Head, reader: impl Read) -> std::result::Result<NpyArray, Fault> {
+    let mut body = Vec::new();
+    // One byte more tells whether the file goes on.
+    let most = head.bytes().unwrap_or(u64::MAX).saturating_add(1);
+    reader.take(most).read_to_end(&mut body).map_err(Fault::Read)?;
     head.check(body.len() as u64)?;
     let shape: Vec<usize> = head.shape.iter().map(|&d| d as usize).collect();
     let elements = elements(body, head.element);
@@ -111,6 +164,10 @@ impl NpyArray {
                 let floats = v.iter().map(|&x| x as f32).collect();
                 Matrix::new(rows, width, floats).map(Features::F32)
             }
+            Elements::Wide(v) => {
+                let floats = v.iter().map(|&x| x as f32).collect();
+                Matrix::new(rows, width, floats).map(Features::F32)
+            }
             Elements::Texts(_) => {
                 Err(Error::data("texts, where features are numbers")
                     .help("give an array of numbers"))
@@ -118,11 +175,30 @@ impl NpyArray {
         }
     }
 
-    /// The columns, each of the rows' elements at one place.
-    fn columns(&self) -> Vec<Values> {
+    /// Which columns hold whole numbers that f64 doesn't tell apart.
+    fn wide_columns(&self) -> Vec<bool> {
+        let mut wide = vec![false; self.width()];
+        if let Elements::Wide(v) = &self.elements {
+            for row in v.chunks_exact(wide.len().max(1)) {
+                wide.iter_mut().zip(row).for_each(|(wide, &x)| *wide |= is_wide(x));
+            }
+        }
+        wide
+    }
+
+    /// The columns, each of the rows' elements at one place. Columns of [`NpyArray::wide_columns`], and
+    /// those that `wide` says too, are texts of digits: each number stays itself.
+    fn columns(&self, wide: &[bool]) -> Vec<Values> {
+        let own = self.wide_columns();
+        let is_text = |c: usize| own[c] || wide.get(c).copied().unwrap_or(false);
         let width = self.width();
         let column = |c: usize| match &self.elements {
             Elements::Bytes(v) => Values::Bytes(v[c..].iter().step_by(width).copied().collect()),
+            Elements::Numbers(v) if is_text(c) => texts(v[c..].iter().step_by(width), number_text),
+            Elements::Wide(v) if is_text(c) => {
+                texts(v[c..].iter().step_by(width), |x| x.to_string())
+            }
+            Elements::Wide(v) => narrow(v[c..].iter().step_by(width).map(|&x| x as f64).collect()),
             Elements::Numbers(v) => narrow(v[c..].iter().step_by(width).copied().collect()),
             Elements::Texts(v) => {
                 let texts = v[c..].iter().step_by(width);
@@ -135,9 +211,20 @@ impl NpyArray {
     }
 }
 
-/// A table whose columns are the elements of the rows of an array, without names.
-pub(super) fn table(array: &NpyArray) -> Frame {
-    let columns: Vec<Option<Values>> = array.columns().into_iter().map(Some).collect();
+/// Whole numbers as texts of their digits.
+fn texts<'a, T: Copy + 'a>(
+    numbers: impl Iterator<Item = &'a T>,
+    text: impl Fn(T) -> String,
+) -> Values {
+    let mut texts = Texts::default();
+    numbers.for_each(|&x| texts.push(Some(&text(x))));
+    Values::Texts(texts)
+}
+
+/// A table whose columns are the elements of the rows of an array, without names; those that `wide`
+/// says are texts.
+fn table(array: &NpyArray, wide: &[bool]) -> Frame {
+    let columns: Vec<Option<Values>> = array.columns(wide).into_iter().map(Some).collect();
     let header = Arc::new(Header::numbered(columns.len()));
     Frame { header, columns, rows: array.rows(), ..Frame::default() }
 }
@@ -147,7 +234,7 @@ pub(super) fn table(array: &NpyArray) -> Frame {
 ///
 /// # Errors
 /// When the numbers of rows differ.
-pub(super) fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
+fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
     let rows = arrays.first().map_or(0, |(_, array)| array.rows());
     let (mut names, mut columns) = (Vec::new(), Vec::new());
     for (name, array) in arrays {
@@ -160,7 +247,7 @@ pub(super) fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
             .help("give arrays that belong together"));
         }
         let several = array.shape.len() > 1;
-        for (i, values) in array.columns().into_iter().enumerate() {
+        for (i, values) in array.columns(&[]).into_iter().enumerate() {
             names.push(if several { format!("{name}_{}", i + 1) } else { (*name).to_string() });
             columns.push(Some(values));
         }
@@ -171,11 +258,16 @@ pub(super) fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::elements::half;
     use super::*;
+    use crate::data::Task;
+    use crate::data::archive::tests::zip;
     use crate::data::stream::Source;
+    use crate::data::stream::tests::{gzip, of_bytes, of_memory};
     use proptest::prelude::*;
-    use std::io::{Cursor, Write};
+
+    pub(in crate::data) fn parse(bytes: &[u8]) -> Result<NpyArray> {
+        read_npy(of_bytes("t.npy", bytes)?, Budget::default())
+    }
 
     /// An NPY file with a header of these words.
     pub(in crate::data) fn npy(descr: &str, fortran: bool, shape: &str, body: &[u8]) -> Vec<u8> {
@@ -214,14 +306,17 @@ pub(super) mod tests {
         ];
         for (descr, body) in cases {
             let array = parse(&npy(descr, false, "(2,)", &body)).unwrap();
-            let column = &array.columns()[0];
+            let column = &array.columns(&[])[0];
             assert_eq!(*column, Values::Bytes(vec![1, 2]), "{descr}");
         }
         let words: Vec<u8> = "ab\0c\0\0".chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
         let array = parse(&npy("<U3", false, "(2,)", &words)).unwrap();
         assert_eq!(array.elements, Elements::Texts(vec!["ab".into(), "c".into()]));
-        assert_eq!(half(0xC500), -5.0);
-        assert_eq!(half(0x0001), 2f64.powi(-24));
+        let halves: Vec<u8> = [0xC500u16, 0x0001].iter().flat_map(|x| x.to_be_bytes()).collect();
+        let array = parse(&npy(">f2", false, "(2,)", &halves)).unwrap();
+        assert_eq!(array.elements, Elements::Numbers(vec![-5.0, 2f64.powi(-24)]));
+        let truths = parse(&npy("|b1", false, "(2,)", &[0, 1])).unwrap();
+        assert_eq!(truths.elements, Elements::Bytes(vec![0, 1]));
     }
 
     #[test]
@@ -229,7 +324,7 @@ pub(super) mod tests {
         let c = parse(&npy("|u1", false, "(2, 3)", &[1, 2, 3, 4, 5, 6])).unwrap();
         let fortran = parse(&npy("|u1", true, "(2, 3)", &[1, 4, 2, 5, 3, 6])).unwrap();
         assert_eq!(c, fortran);
-        assert_eq!(table(&c).columns[2], Some(Values::Bytes(vec![3, 6])));
+        assert_eq!(table(&c, &[]).columns[2], Some(Values::Bytes(vec![3, 6])));
         let cube = npy("|u1", true, "(2, 2, 2)", &[0, 4, 2, 6, 1, 5, 3, 7]);
         assert_eq!(parse(&cube).unwrap().elements, Elements::Bytes((0..8).collect()));
     }
@@ -239,7 +334,7 @@ pub(super) mod tests {
         let huge = "(18446744073709551615, 18446744073709551615)";
         assert!(refusal(&npy("<f8", false, huge, &[0; 8])).contains("holds only 8 bytes"));
         assert!(refusal(&npy("<f8", false, "(1099511627776,)", &[0; 8])).contains("cut short"));
-        assert!(refusal(&npy("<f8", false, "(1,)", &[0; 9])).contains("goes on to 9 bytes"));
+        assert!(refusal(&npy("<f8", false, "(1,)", &[0; 9])).contains("goes on behind them"));
         assert!(refusal(&npy("<f8", false, "(-1,)", &[0; 8])).contains("a shape that is none"));
         assert!(refusal(&npy("<f8", false, "(0, 3)", &[])).contains("no data"));
         assert!(refusal(&npy("<f8", false, "()", &[0; 8])).contains("a single value"));
@@ -256,26 +351,133 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn whole_numbers_beyond_what_f64_tells_apart_are_texts_of_their_digits() {
+        let ids = [9_007_199_254_740_993u64, 7, u64::MAX, 8];
+        for (descr, big) in [("<u8", false), (">u8", true)] {
+            let bytes =
+                ids.iter().flat_map(|x| if big { x.to_be_bytes() } else { x.to_le_bytes() });
+            let array = parse(&npy(descr, false, "(2, 2)", &bytes.collect::<Vec<_>>())).unwrap();
+            let [first, second] = &array.columns(&[])[..] else { panic!("two columns") };
+            let texts = [Some("9007199254740993"), Some("18446744073709551615")];
+            assert_eq!(*first, Values::Texts(texts.into_iter().collect()), "{descr}");
+            assert_eq!(*second, Values::Bytes(vec![7, 8]), "{descr}");
+            assert_eq!(array.features().unwrap().value(1, 1), 8.0);
+        }
+        let least = parse(&npy("<i8", false, "(1,)", &i64::MIN.to_le_bytes())).unwrap();
+        assert_eq!(least.columns(&[])[0].text(0).unwrap(), i64::MIN.to_string());
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_is_refused_before_it_is_read() {
+        let budget = Budget(Some(1 << 20));
+        let file = npy("<f8", true, "(100, 1000)", &[0; 800_000]);
+        for bytes in [gzip(&file), file] {
+            let error =
+                read_npy(of_bytes("t.npy", &bytes).unwrap(), budget).unwrap_err().to_string();
+            assert!(error.contains("100 × 1000 elements takes 2.4 MB of memory"), "{error}");
+            assert!(error.contains("the memory limit is 1.0 MB"), "{error}");
+        }
+    }
+
+    fn set(files: &[(&str, Vec<u8>)], task: Task) -> Result<NpzSet> {
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(n, f)| (*n, f.as_slice())).collect();
+        read_npz(&of_memory("t.npz", &zip(&files)), task, Budget::default())
+    }
+
+    fn frame(part: NpzPart) -> Frame {
+        match part {
+            NpzPart::Table(frame) => frame,
+            NpzPart::Images(..) => panic!("a table"),
+        }
+    }
+
+    #[test]
     fn arrays_of_a_zip_file_are_columns_of_one_table() {
-        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, file) in [
+        let files = [
             ("x.npy", npy("|u1", false, "(2, 2)", &[1, 2, 3, 4])),
             ("y.npy", npy("|u1", false, "(2,)", &[0, 1])),
-        ] {
-            writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
-            writer.write_all(&file).unwrap();
-        }
-        let bytes = writer.finish().unwrap().into_inner();
-        let source = |bytes: &[u8]| Source::Memory("t.npz".into(), bytes.into());
-        let arrays = read_npz(&source(&bytes)).unwrap();
-        let arrays: Vec<(&str, &NpyArray)> = arrays.iter().map(|(n, a)| (n.as_str(), a)).collect();
-        let frame = table_of(&arrays).unwrap();
-        assert_eq!(frame.header.names, ["x_1", "x_2", "y"]);
-        assert_eq!(frame.columns[1], Some(Values::Bytes(vec![2, 4])));
+        ];
+        let found = frame(set(&files, Task::Auto).unwrap().training);
+        assert_eq!(found.header.names, ["x_1", "x_2", "y"]);
+        assert_eq!(found.columns[1], Some(Values::Bytes(vec![2, 4])));
+        let [(_, x), (_, y)] = files;
+        let other = set(&[("a.npy", x.clone()), ("b.npy", y.clone())], Task::Auto).unwrap();
+        assert_eq!(frame(other.training).header.names, ["a_1", "a_2", "b"]);
+        // Targets under a name of their own are the last column, as in any table.
+        let price = set(&[("data.npy", x.clone()), ("price.npy", y.clone())], Task::Auto).unwrap();
+        assert_eq!(frame(price.training).header.names, ["data_1", "data_2", "price"]);
+        let bytes = zip(&[("x.npy", &x), ("y.npy", &y)]);
         for end in [10, bytes.len() / 2, bytes.len() - 1] {
-            let error = read_npz(&source(&bytes[..end])).unwrap_err();
+            let source = of_memory("t.npz", &bytes[..end]);
+            let error = read_npz(&source, Task::Auto, Budget::default()).unwrap_err();
             assert_eq!(error.kind().exit_code(), 3, "{error}");
         }
+    }
+
+    #[test]
+    fn one_hot_targets_are_classes_unless_the_task_is_another() {
+        let x = npy("|u1", false, "(3, 1)", &[1, 2, 3]);
+        let rows = [0f32, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        let floats: Vec<u8> = rows.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let whole: Vec<u8> = rows.iter().flat_map(|&x| (x as i16).to_be_bytes()).collect();
+        for y in [npy("<f4", false, "(3, 3)", &floats), npy(">i2", false, "(3, 3)", &whole)] {
+            let files = [("x.npy", x.clone()), ("y.npy", y)];
+            for task in [Task::Auto, Task::Classification] {
+                let set = set(&files, task).unwrap();
+                assert!(
+                    set.notes.len() == 1 && set.notes[0].contains("y is one-hot"),
+                    "{:?}",
+                    set.notes
+                );
+                let found = frame(set.training);
+                assert_eq!(found.header.names, ["x_1", "y"]);
+                let classes: Vec<f64> =
+                    (0..3).map(|r| found.column("y").unwrap().number(r)).collect();
+                assert_eq!(classes, [2.0, 0.0, 2.0]);
+            }
+            for task in [Task::Multilabel, Task::Regression] {
+                let set = set(&files, task).unwrap();
+                assert!(set.notes.is_empty());
+                assert_eq!(frame(set.training).header.names, ["x_1", "y_1", "y_2", "y_3"]);
+            }
+        }
+        let column = npy("|u1", false, "(3, 1)", &[1, 0, 1]);
+        let set = set(&[("x.npy", x), ("labels.npy", column)], Task::Auto).unwrap();
+        assert!(set.notes[0].contains("labels is (rows, 1)"), "{:?}", set.notes);
+        assert_eq!(frame(set.training).column("y"), Some(&Values::Bytes(vec![1, 0, 1])));
+    }
+
+    #[test]
+    fn arrays_that_do_not_belong_together_are_named() {
+        let rows = |n: u8| npy("|u1", false, &format!("({n},)"), &vec![0; usize::from(n)]);
+        for (files, text) in [
+            (vec![("x.npy", rows(3)), ("y.npy", rows(2))], "x has 3 rows, but y has 2"),
+            (vec![("a.npy", rows(3)), ("b.npy", rows(2))], "looked for as x, features"),
+            (
+                vec![("x.npy", rows(3)), ("y.npy", rows(3)), ("val_x.npy", rows(2))],
+                "array val_x, but no",
+            ),
+        ] {
+            let error = set(&files, Task::Auto).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+            let (name, sizes) = (files[1].0.trim_end_matches(".npy"), files[1].1.len());
+            assert!(error.contains(&format!("{name} (")) && sizes > 0, "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_lie_in_a_zip_file_are_refused() {
+        // The array declares 100 GB.
+        let huge = npy("<f8", false, "(12500000000,)", &[0; 16]);
+        let error = set(&[("x.npy", huge.clone())], Task::Auto).unwrap_err().to_string();
+        assert!(error.contains("holds only 16 bytes"), "{error}");
+        // Bytes that are there as declared, but too many for the limit.
+        let zeros = npy("<f8", false, "(400000,)", &vec![0; 3_200_000]);
+        let zipped = zip(&[("x.npy", &zeros)]);
+        assert!(zipped.len() < 10_000);
+        let source = of_memory("t.npz", &zipped);
+        let error = read_npz(&source, Task::Auto, Budget(Some(1 << 20))).unwrap_err().to_string();
+        assert!(error.contains("reading x (400000) takes 9.6 MB of memory"), "{error}");
     }
 
     proptest! {
@@ -287,7 +489,8 @@ pub(super) mod tests {
             let _ = parse(&[MAGIC, &bytes].concat());
             let shape = format!("({text}");
             let _ = parse(&npy(&text, text.len() % 2 == 0, &shape, &bytes));
-            let _ = read_npz(&Source::Memory("t".into(), [b"PK\x03\x04", &bytes[..]].concat().into()));
+            let source = Source::Memory("t".into(), [b"PK\x03\x04", &bytes[..]].concat().into());
+            let _ = read_npz(&source, Task::Auto, Budget::default());
         }
 
         #[test]
@@ -303,7 +506,7 @@ pub(super) mod tests {
                 false => (0..rows).flat_map(|r| (0..cols).flat_map(move |c| at(r, c).to_le_bytes())).collect(),
             };
             let file = npy("<f8", fortran, &format!("({rows}, {cols})"), &body);
-            let frame = table(&parse(&file).unwrap());
+            let frame = table(&parse(&file).unwrap(), &[]);
             for r in 0..rows {
                 for c in 0..cols {
                     let found = frame.columns[c].as_ref().unwrap().number(r);
