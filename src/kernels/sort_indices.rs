@@ -54,7 +54,7 @@ pub fn merges(batch: usize) -> usize {
 /// Where the sorted tiles go and then each merge reads and writes, so that the last writes `order`: the two
 /// change places.
 #[must_use]
-pub fn first<T>(merges: usize, order: T, spare: T) -> [T; 2] {
+pub fn alternating<T>(merges: usize, order: T, spare: T) -> [T; 2] {
     if merges.is_multiple_of(2) { [order, spare] } else { [spare, order] }
 }
 
@@ -67,7 +67,7 @@ pub fn launches(
     batch: usize,
 ) -> Vec<Launch> {
     let merges = merges(batch);
-    let [mut from, mut to] = first(merges, order, spare);
+    let [mut from, mut to] = alternating(merges, order, spare);
     let uniform = SortUniform {
         features: place.features as u32,
         column: place.column as u32,

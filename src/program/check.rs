@@ -57,8 +57,9 @@ impl Program {
             let bound = args.filter_map(|(arg, binding)| match *arg {
                 Arg::Tensor(id) => Some((id, self.range(id, self.batch), binding.access)),
                 Arg::Part(id, start, len) => {
-                    let first = self.tensor(id).offset + start;
-                    Some((id, first..first + len, binding.access))
+                    // Saturates, as sizes do that no machine can hold.
+                    let first = self.tensor(id).offset.saturating_add(start);
+                    Some((id, first..first.saturating_add(len), binding.access))
                 }
                 _ => None,
             });
@@ -79,32 +80,46 @@ impl Program {
     }
 }
 
-/// The tensors that an op names by their place in others, which are what its launches bind; and those of
-/// several launches that must be different ones. What an op may do in place is one tensor of its own.
+/// All tensors that an op names, but those that others of them lie in, where its launches bind only these,
+/// or not all at once. What an op may do in place is one tensor of its own.
 fn named(op: &Op) -> Vec<(TensorId, Access)> {
     use Access::{Read, ReadWrite};
-    let of_layers = |layers: &[ParameterGradient]| layers.iter().flat_map(of_layer).collect();
-    match op {
-        Op::SortIndices { features, order, spare, .. } => {
-            vec![(*features, Read), (*order, ReadWrite), (*spare, ReadWrite)]
+    let mut named = Vec::new();
+    let (read, written): (Vec<_>, Vec<_>) = match op {
+        Op::SortIndices { features, order, spare, .. } => (vec![*features], vec![*order, *spare]),
+        // Of a tensor that ends before `from` no launch binds anything.
+        Op::Update { w, g, state: [first, second, third], .. } => {
+            (vec![*g], vec![*w, *first, *second, *third])
         }
-        Op::Rows(op) => of_rows(op),
-        Op::GradientUpdate(op) => of_layers(&op.layers),
-        Op::GradientParts(op) => of_layers(&op.layers),
+        Op::Rows(op) => return of_rows(op),
+        Op::GradientUpdate(op) => {
+            named.extend(op.layers.iter().flat_map(of_layer));
+            let [scores, sums] = op.scores.map_or([None; 2], |ids| ids.map(Some));
+            (scores.into_iter().collect(), op.state.into_iter().chain(sums).collect())
+        }
+        Op::GradientParts(op) => {
+            named.extend(op.layers.iter().flat_map(of_layer));
+            let [scores, sums] = op.scores;
+            (vec![scores], vec![op.parts, sums])
+        }
         Op::Backward(op) => {
-            let mut named: Vec<_> = of_layers(&op.updates);
-            if let Some(delta) = &op.delta {
-                named.extend([delta.above, delta.weight, delta.z].map(|id| (id, Read)));
-                named.push((delta.out, ReadWrite));
-            }
-            named
+            named.extend(op.updates.iter().flat_map(of_layer));
+            let (delta, parts) = (op.delta.as_ref(), op.parts.map(|parts| parts.sums));
+            let written = op.state.into_iter().chain(delta.map(|d| d.out)).chain(parts);
+            (delta.map_or(vec![], |d| vec![d.above, d.weight, d.z]), written.collect())
         }
         Op::Mixed(op) => match &**op {
-            Mixed::Update(op) => of_layer(&op.gradient),
-            _ => Vec::new(),
+            Mixed::Update(op) => {
+                named.extend(of_layer(&op.gradient));
+                (vec![op.loss_scale], op.state.into_iter().chain([op.shadow]).collect())
+            }
+            _ => return named,
         },
-        _ => Vec::new(),
-    }
+        _ => return named,
+    };
+    named.extend(read.into_iter().map(|id| (id, Read)));
+    named.extend(written.into_iter().map(|id| (id, ReadWrite)));
+    named
 }
 
 /// Those of an update.

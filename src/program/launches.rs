@@ -133,7 +133,7 @@ impl Program {
                 });
             }
             Op::Update { rule, w, g, state, from } => {
-                return in_parts(self.len(*w) - from, largest, |start, len| {
+                return in_parts(self.len(*w).saturating_sub(*from), largest, |start, len| {
                     optimizer::launch(*rule, [*w, *g], *state, from + start, len)
                 });
             }

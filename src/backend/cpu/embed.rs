@@ -40,7 +40,7 @@ pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker:
         }
         Op::SortIndices { place, features, order, spare } => {
             let merges = sort_indices::merges(program.batch);
-            let [mut from, mut to] = sort_indices::first(merges, *order, *spare);
+            let [mut from, mut to] = sort_indices::alternating(merges, *order, *spare);
             each_block(rows, sort_indices::TILE, &|block| {
                 let features = part(*features, of(&block, place.features));
                 sort_indices::sort_tile(*place, block.start, features, write(from, of(&block, 2)));

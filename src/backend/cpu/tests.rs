@@ -1,6 +1,5 @@
 //! Steps shared out among threads, in every way that there is, though they are small enough for one:
-//! the threads change no bit. And small enough for Miri, which finds references to what another thread
-//! writes: `cargo +nightly miri test --no-default-features --lib backend::cpu::tests`.
+//! the threads change no bit.
 
 use super::*;
 use crate::activation::Activation;
