@@ -1,8 +1,10 @@
 //! A run that diverges says as much in parts of a batch, and on a device without memory to look into
 //! it, as it does in one piece; and its last good model is left, never one of zeros.
 
+mod cli_support;
 mod common;
 
+use cli_support::{Place, plane};
 use common::{Shared, cpu32, gpu, random_classes, random_data};
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,9 +173,10 @@ fn a_batch_in_parts_is_reported_as_in_one_piece_and_leaves_the_last_good_model()
             assert!(whole.contains(&step), "{step} in {whole}");
             for rows in [1, 3, 4, 7] {
                 let spec = Spec { plan, ..spec(Some(rows)) };
+                // Before, as the device holds one program.
+                let (steps, weights) = good_weights(&spec, &device);
                 let (text, mut run) = diverged(&spec, device.boxed());
                 assert_eq!(text, whole, "micro-batches of {rows}");
-                let (steps, weights) = good_weights(&spec, &device);
                 let (at, model) = run.last_good().unwrap().unwrap();
                 assert_eq!(at, GoodAt::Step(steps));
                 assert!(model.weights == weights, "{rows}");
@@ -316,6 +319,36 @@ fn a_run_that_fails_otherwise_leaves_the_model_of_its_last_step_or_best_epoch() 
             };
             assert_eq!(at, expected);
             assert!(model.weights == run.weights().unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_command_line_names_the_step_and_keeps_the_last_good_model() {
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    let on_gpu = gpu("a diverged batch in parts on the command line").map(|_| "0");
+    for device in std::iter::once("cpu").chain(on_gpu) {
+        let train = "train plane.csv --quiet --optimizer sgd --lr 3 --layers 16 --batch-size 16 \
+                     --validation 0";
+        for parts in ["", "--micro-batch 5"] {
+            let run = format!("run-{device}{}", parts.len());
+            let ran = place.run(&format!("{train} {parts} --device {device} --out {run}"));
+            assert_eq!(ran.code, 5, "{}", ran.stderr);
+            let kept = format!(
+                "{run} keeps config.toml, metrics.jsonl and the model of step 3, up to which the loss \
+                 was finite"
+            );
+            let named = "where: epoch 2, step 5, the loss: scores in column 1 by loss";
+            let all = "in all 16 rows of the batch\n";
+            for part in ["training diverged: the loss is ", named, all, &kept] {
+                assert!(ran.stderr.contains(part), "{part} in {}", ran.stderr);
+            }
+            let model = place.model(&run);
+            assert!(model.is_finite());
+            assert!(model.weights[0].weight.data().iter().any(|&w| w != 0.0));
+            let predicted = place.ok(&format!("predict {run} plane.csv --device cpu"));
+            assert!(predicted.stdout.lines().count() >= 60, "{}", predicted.stdout);
         }
     }
 }

@@ -330,7 +330,11 @@ impl Run<'_> {
     fn rescue(&self, trainer: &mut Trainer, error: &Error) {
         // The error itself is what matters now, not one about what it left.
         let good = trainer.last_good().ok().flatten();
-        let saved = good.filter(|(_, model)| self.save(model).is_ok());
+        // Where all numbers are finite and nothing was learnt, the last step is worth no more than the
+        // first.
+        let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
+        let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
+        let saved = good.filter(|(at, model)| is_kept(at) && self.save(model).is_ok());
         let model = match saved {
             None => "no model".into(),
             Some((GoodAt::BestEpoch(epoch), _)) => format!("the model of the best epoch, {epoch}"),

@@ -63,8 +63,8 @@ fn load_watched<T>(
 }
 
 impl Trainer {
-    /// Replays the steps from `before`, where the trainer is, up to the step behind `last` others: the
-    /// first op whose result isn't finite, if there is one.
+    /// Replays the steps from `before`, where the trainer is, up to step `last`, counted from 0: the first
+    /// op whose result isn't finite, if there is one.
     ///
     /// # Errors
     /// When they can't be replayed, neither on the device nor on the CPU.
@@ -78,7 +78,7 @@ impl Trainer {
         if let Ok((spec, watches, plan)) = load_watched(&self.spec, |plan| session.replace(plan)) {
             let found = self.watch(&Run::new(spec, run.rows), before, last, &watches);
             self.is_intact = false;
-            // Where this fails there is no run to go on with, which `is_intact` keeps.
+            // Where this fails the run can't go on, which `is_intact` says; what was found is told.
             let _ = self.session.replace(plan).and_then(|_| self.restore(before));
             if found.is_ok() {
                 return found;
@@ -145,7 +145,7 @@ impl Trainer {
     }
 
     /// The first op of the gradient of a step whose result isn't finite, in whatever parts its batch
-    /// goes: rows are those of the batch. Nothing is changed by it.
+    /// goes: rows are those of the batch. Nothing that training reads is changed by it.
     fn watch_gradient(
         &mut self,
         run: &Run,

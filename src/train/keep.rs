@@ -50,8 +50,8 @@ impl Trainer {
     }
 
     /// The model that a run leaves which ended with an error: that of the best epoch, else of the last
-    /// step up to which all losses were finite. None where no step was done until then, nothing was
-    /// learnt, or no such state is known.
+    /// step up to which all losses were finite. None where no step had changed the weights until then, or
+    /// no such state is known.
     ///
     /// # Errors
     /// When the device was lost.
@@ -68,7 +68,7 @@ impl Trainer {
             return Ok(None);
         }
         let skipped = self.loss_scale()?.map_or(0, |scale| scale.skipped);
-        if skipped >= self.at.step || self.check_learnt().is_err() {
+        if skipped >= self.at.step {
             return Ok(None);
         }
         let model = self.model()?;
@@ -165,13 +165,19 @@ impl Trainer {
     }
 
     /// All that is needed for going on exactly from here, in another process too, with
-    /// [`Trainer::resume`]. Tensors are f32, as devices have them.
+    /// [`Trainer::resume`]: with the trained weights, also where those of the best epoch are in their
+    /// place, which stay there. Tensors are f32, as devices have them.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn checkpoint(&mut self) -> Result<Checkpoint> {
+        let shows_best = self.trained.is_some();
+        let now = self.snapshot()?;
+        if shows_best {
+            self.restore_best()?;
+        }
         Ok(Checkpoint {
-            now: self.snapshot()?,
+            now,
             epoch_start: self.epoch_start.as_deref().cloned(),
             best: self.best.clone(),
             detours: self.detours.clone(),
