@@ -4,11 +4,14 @@
 //! ```no_run
 //! use wgrad::backend::device::Choice;
 //! use wgrad::choose::{self, Work};
-//! # use wgrad::data::{Preprocessing, Scaling, digits};
-//! # let (training, spec): (_, wgrad::Spec) = (digits(), todo!());
+//! use wgrad::data::{Preprocessing, Scaling, digits};
+//! use wgrad::{Activation, Loss, Net, Spec};
+//!
+//! let training = digits();
+//! let net = Net::new(64).layer(128, Activation::Relu).layer(10, Activation::Identity);
+//! let spec = Spec::new(net, Loss::CrossEntropy);
 //! let scaling = Preprocessing::fit(&training, Scaling::Minmax);
-//! let work = Work::training(&spec, &training, &scaling);
-//! let opened = choose::open(&Choice::Auto, None, &work)?;
+//! let opened = choose::open(&Choice::Auto, None, &Work::training(&spec, &training, &scaling))?;
 //! println!("{}: {}", opened.backend.info(), opened.why);
 //! # Ok::<(), wgrad::Error>(())
 //! ```
