@@ -250,6 +250,7 @@ mod tests {
             image-size = "28x20"
             image-colour = "grey"
             task = "regression"
+            missing-target = "drop"
             scaling = "standard"
             seed = 7
             layers = "8:tanh,4:relu*2+sine*2"
