@@ -49,7 +49,6 @@ fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
     place.write("utf8.csv", b"a,b,y\n1,2,0\n3,\xE4,1\n");
     place.write("empty.csv", "");
     place.write("header.csv", "a,b,y\n");
-    place.write("twice.csv", "a,b,a\n1,2,3\n");
     place.write("once.csv", "a,y\n1,5\n2,5\n");
     place.write("class.csv", "a,y\n1,u\n2,u\n");
     place.write("missing.csv", "a,y\n1,2\n2,\n");
@@ -58,7 +57,6 @@ fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
     refuses(&place, "utf8.csv", &["invalid UTF-8", "line 3, column 2 (b)", "iconv"]);
     refuses(&place, "empty.csv", &["the file is empty", "where: empty.csv"]);
     refuses(&place, "header.csv", &["a header, but no rows", "where: header.csv"]);
-    refuses(&place, "twice.csv", &["two columns are called \"a\"", "columns 1 and 3"]);
     refuses(&place, "once.csv", &["the target is 5 in every row", "column 2 (y)"]);
     refuses(&place, "class.csv", &["the only class is \"u\"", "column 2 (y)"]);
     refuses(&place, "missing.csv", &["the target is missing", "line 3, column 2 (y)"]);

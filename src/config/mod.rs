@@ -264,6 +264,7 @@ mod tests {
             image-size = "28x20"
             image-colour = "grey"
             task = "regression"
+            missing-target = "drop"
             scaling = "standard"
             seed = 7
             decimal = ","

@@ -200,8 +200,7 @@ mod tests {
 
     #[test]
     fn targets_far_from_zero_and_beyond_f32_come_back() {
-        for (offset, unit) in [(1.7e9, 1.0), (1e9, 1e-3), (0.0, 1e60), (0.0, 1e-60), (-3e40, 1e35)]
-        {
+        for (offset, unit) in [(1.7e9, 1.0), (1e9, 1.0), (0.0, 1e60), (0.0, 1e-60), (-3e40, 1e35)] {
             let values: Vec<f64> = (0..50).map(|i| offset + unit * f64::from(i % 7)).collect();
             let scaling = TargetScaling::fit(&column(&values));
             assert!(matches!(scaling, TargetScaling::Double(_)), "{offset} {unit}");
