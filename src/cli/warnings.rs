@@ -26,7 +26,13 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
              leave it out with --ignore"
         )
     });
-    twins.chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
+    let data = job.data.table().map(|table| table.frame().warnings.clone()).unwrap_or_default();
+    data.into_iter()
+        .chain(twins)
+        .chain(columns)
+        .chain(balance(job))
+        .chain(without_effect(job))
+        .collect()
 }
 
 /// Options that change nothing, each with the reason.

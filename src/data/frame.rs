@@ -270,6 +270,8 @@ pub struct Frame {
     pub rows: usize,
     /// The lines of the rows, or their numbers where the data are no text.
     pub lines: Lines,
+    /// What a person should know of them, a sentence each: such as that a column is left out.
+    pub warnings: Vec<String>,
 }
 
 impl Frame {
@@ -298,6 +300,7 @@ impl Frame {
             columns: self.columns.iter().map(|c| c.as_ref().map(|c| c.select(rows))).collect(),
             rows: rows.len(),
             lines,
+            warnings: self.warnings.clone(),
         }
     }
 
@@ -309,6 +312,9 @@ impl Frame {
         }
         self.lines.append(&more.lines, self.rows);
         self.rows += more.rows;
+        self.warnings.extend(
+            more.warnings.into_iter().filter(|w| !self.warnings.contains(w)).collect::<Vec<_>>(),
+        );
         for (all, more) in self.columns.iter_mut().zip(more.columns) {
             if let (Some(all), Some(more)) = (all, more) {
                 all.append(more);

@@ -63,6 +63,7 @@ mod time;
 mod trained;
 mod weights;
 pub use census::{Census, RowParts};
+pub use columnar::is_decoding;
 pub use dataset::{Dataset, Features, Targets};
 pub use digits::digits;
 pub use encode::{

@@ -6,6 +6,7 @@
 //! what all of them would give: a quantile's rank by 0.1 % (scikit-learn takes 10,000). Every
 //! later pass gives encoded chunks in the order of the file.
 
+use super::columnar;
 use super::frame::{Frame, Texts, Values};
 use super::read::{self, Known, Rows, Selection, Want};
 use super::source::{self, DataOptions};
@@ -57,7 +58,7 @@ impl StreamedTable {
     /// # Errors
     /// When it can't be read, or isn't what the options say.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
-        let source = Source::of(Path::new(path))?;
+        let source = columnar::at_hand(Source::of(Path::new(path))?)?;
         let (columns, task) = (&options.columns, options.task);
         let known = Known { names: &columns.target, unnamed: false };
         let mut sampling: Option<Sampling> = None;

@@ -144,6 +144,8 @@ impl Table {
             }
             let (kind, why, missing) = match found.transpose()? {
                 Some((Found { kind, why }, missing)) => (Some(kind), why, missing),
+                // A reader leaves out what can't be learnt from.
+                None if role == Role::Feature => (None, "no numbers, texts or times".into(), 0),
                 None => (None, "as asked for".into(), 0),
             };
             let name = frame.header.names[place].clone();

@@ -331,7 +331,12 @@ impl Chunks {
         let (parsed, kept) = next.recv().map_err(|_| Error::failed("parsing a text failed"))?;
         let Parsed { columns, raw: _, rows, lines, faults, texts } = parsed;
         let header = self.delimited.header.clone();
-        Ok(Some(Chunk { frame: Frame { header, columns, rows, lines }, kept, faults, texts }))
+        Ok(Some(Chunk {
+            frame: Frame { header, columns, rows, lines, ..Frame::default() },
+            kept,
+            faults,
+            texts,
+        }))
     }
 
     /// Reads a block and begins to parse it; false at the end.

@@ -16,7 +16,6 @@ pub(super) use rows::pass;
 use super::Features;
 use super::columnar::narrow;
 use super::frame::{Frame, Header, Texts, Values};
-use super::lines::Lines;
 use super::stream::{ByteStream, read_error};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -140,7 +139,7 @@ impl NpyArray {
 pub(super) fn table(array: &NpyArray) -> Frame {
     let columns: Vec<Option<Values>> = array.columns().into_iter().map(Some).collect();
     let header = Arc::new(Header::numbered(columns.len()));
-    Frame { header, columns, rows: array.rows(), lines: Lines::default() }
+    Frame { header, columns, rows: array.rows(), ..Frame::default() }
 }
 
 /// A table of several arrays of as many rows: each is a column of its name, or several with their
@@ -167,7 +166,7 @@ pub(super) fn table_of(arrays: &[(&str, &NpyArray)]) -> Result<Frame> {
         }
     }
     let header = Arc::new(Header { named: true, names });
-    Ok(Frame { header, columns, rows, lines: Lines::default() })
+    Ok(Frame { header, columns, rows, ..Frame::default() })
 }
 
 #[cfg(test)]
