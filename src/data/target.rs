@@ -181,7 +181,9 @@ fn classes(columns: Columns) -> Result<Targets> {
                 .at(columns.at(0, row))
                 .help("say --task regression, or name another target with --target"));
             }
-            in_order(&texts, numbers.into_iter().map(|x| x as i64))
+            // Digits first: f64 takes neighbors beyond 2⁵³ for one.
+            let whole = |(word, x): (&str, f64)| word.parse().unwrap_or(x as i128);
+            in_order(&texts, texts.words.iter().zip(numbers).map(whole))
         }
         None => in_order(&texts, texts.words.iter()),
     };

@@ -50,8 +50,7 @@ pub(super) fn of_parquet(error: ParquetError) -> ArrowError {
 /// Tells what the decoder lacks, and what the system refuses, from what is wrong with the file.
 pub(super) fn fault(format: Format, error: &ArrowError) -> Error {
     /// How decoders say that they lack something, where the kind of the error doesn't.
-    const LACKS: [&str; 5] =
-        ["NYI", "not supported", "not yet supported", "ncrypt", "Disabled feature"];
+    const LACKS: [&str; 5] = ["NYI", "upported", "ncrypt", "Disabled feature", "implemented"];
     let name = format.name();
     match error {
         // The decompressors' own errors have no number of the system.

@@ -19,6 +19,8 @@ type Result<T> = std::result::Result<T, ArrowError>;
 pub(super) const MAGIC: &[u8] = b"ARROW1";
 /// What a message of today begins with, before its length.
 const CONTINUATION: [u8; 4] = [0xFF; 4];
+/// So many zeros of four bytes may stand before the first message of a file.
+const PADDING: usize = 14;
 /// The most bytes that are reserved before any of them has come.
 const RESERVED: usize = 64 << 20;
 /// So many rows may be declared without a bit of data for each: missing values need none.
@@ -37,6 +39,8 @@ fn most_of_one(codec: CompressionType) -> u64 {
 struct Messages {
     reader: Box<dyn Read>,
     is_file: bool,
+    /// So many zeros of four bytes may stand before the next message.
+    padding: usize,
 }
 
 /// One message: its metadata and its body.
@@ -76,10 +80,11 @@ impl Opened {
     /// When there is none, or it is one that can't be read.
     pub(super) fn new(mut reader: Box<dyn Read>, is_file: bool) -> Result<Self> {
         if is_file {
-            // The magic bytes are padded to eight.
+            // The magic bytes are padded to eight, by some to 64.
             reader.read_exact(&mut [0; 8])?;
         }
-        let mut messages = Messages { reader, is_file };
+        let padding = if is_file { PADDING } else { 0 };
+        let mut messages = Messages { reader, is_file, padding };
         let none = || ArrowError::ParseError("it has no schema".into());
         let first = messages.read()?.ok_or_else(none)?;
         let message = first.message()?;
@@ -149,6 +154,12 @@ impl Messages {
     fn read(&mut self) -> Result<Option<Encapsulated>> {
         let mut word = Vec::new();
         self.reader.by_ref().take(4).read_to_end(&mut word)?;
+        while word == [0; 4] && self.padding > 0 {
+            self.padding -= 1;
+            word.clear();
+            self.reader.by_ref().take(4).read_to_end(&mut word)?;
+        }
+        self.padding = 0;
         if word.is_empty() && !self.is_file {
             // A stream may end where a message does.
             return Ok(None);

@@ -199,8 +199,18 @@ impl<'a> File<'a> {
         }
         let chunks = Chunks::new(source.unpacked()?.seekable()?);
         let options = ArrowReaderOptions::new();
-        let load = || ArrowReaderMetadata::load(&chunks, options).map_err(of_parquet);
-        let metadata = decoded(load).map_err(|e| fault(format, &e))?;
+        let load = || {
+            let metadata = ArrowReaderMetadata::load(&chunks, options)?;
+            match values::without_dictionaries(metadata.schema()) {
+                // The decoder makes dictionaries of few types.
+                Some(schema) => {
+                    let options = ArrowReaderOptions::new().with_schema(schema);
+                    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+                }
+                None => Ok(metadata),
+            }
+        };
+        let metadata = decoded(|| load().map_err(of_parquet)).map_err(|e| fault(format, &e))?;
         let schema = metadata.schema().clone();
         Ok(File { format, source, schema, parquet: Some((chunks, metadata)) })
     }

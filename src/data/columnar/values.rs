@@ -5,9 +5,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt8Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
 use arrow_cast::cast;
-use arrow_schema::{ArrowError, DataType, TimeUnit};
+use arrow_schema::{ArrowError, DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// From this magnitude on f64 takes neighboring whole numbers for one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -42,6 +43,20 @@ pub(super) fn nested(data_type: &DataType) -> Option<String> {
         RunEndEncoded(_, values) => nested(values.data_type()),
         _ => None,
     }
+}
+
+/// The schema with the values themselves in place of dictionaries of other than texts, where it has any.
+pub(super) fn without_dictionaries(schema: &SchemaRef) -> Option<SchemaRef> {
+    let mut changed = false;
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Dictionary(_, of) if !of.is_string() && !of.is_binary() => {
+            changed = true;
+            Arc::new(field.as_ref().clone().with_data_type((**of).clone()))
+        }
+        _ => field.clone(),
+    });
+    let fields: Vec<FieldRef> = fields.collect();
+    changed.then(|| Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
 }
 
 /// Whether the values of a type are whole numbers, among which there may be such as f64 can't tell
