@@ -41,6 +41,7 @@ use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::panic;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -48,6 +49,13 @@ use std::time::Instant;
 #[must_use]
 pub fn main() -> ExitCode {
     let begin = Instant::now();
+    // What a decoder panics about is an error like others, and said once.
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !crate::data::is_decoding() {
+            usual(info);
+        }
+    }));
     let done = Interrupt::handle().and_then(|()| {
         let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
         // A help text or a version is no error: clap prints it and ends the process.

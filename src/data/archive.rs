@@ -1,10 +1,10 @@
 //! Zip files: what is in them, and the one table among it.
 
-use super::stream::{HELD, Seekable, Source, damaged_zip};
+use super::stream::{HELD, Source, damaged_zip};
 use crate::error::{Error, Result};
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -53,10 +53,7 @@ pub(super) fn open(source: &Source) -> Result<Zip> {
         Some(_) => source.clone(),
         None => Source::kept(&source.path().to_path_buf(), stream.into_reader(), HELD)?,
     };
-    let bytes: Box<dyn Bytewise> = match source.seekable()? {
-        Seekable::File(file) => Box::new(BufReader::new(file)),
-        Seekable::Memory(bytes) => Box::new(Cursor::new(bytes)),
-    };
+    let bytes: Box<dyn Bytewise> = Box::new(BufReader::new(source.seekable()?.at(0)));
     ZipArchive::new(bytes).map_err(|e| damaged_zip(&e))
 }
 
@@ -194,6 +191,7 @@ impl Read for Checked {
 pub(super) mod tests {
     use super::super::stream::tests::of_memory;
     use super::*;
+    use std::io::Cursor;
     use std::io::Write;
     use zip::write::SimpleFileOptions;
 

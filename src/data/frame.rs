@@ -373,8 +373,10 @@ impl Frame {
             return;
         }
         self.lines.append(&more.lines, self.rows);
-        self.warnings.extend(more.warnings);
         self.rows += more.rows;
+        self.warnings.extend(
+            more.warnings.into_iter().filter(|w| !self.warnings.contains(w)).collect::<Vec<_>>(),
+        );
         for (all, more) in self.columns.iter_mut().zip(more.columns) {
             if let (Some(all), Some(more)) = (all, more) {
                 all.append(more);

@@ -80,6 +80,7 @@ mod trained;
 mod weights;
 pub use arrays::TableParts;
 pub use census::{Census, RowParts};
+pub use columnar::is_decoding;
 pub use dataset::{Dataset, Features, Targets};
 pub use digits::digits;
 pub use encode::{

@@ -6,6 +6,7 @@
 //! what all of them would give: a quantile's rank by 0.1 % (scikit-learn takes 10,000). Every
 //! later pass gives encoded chunks in the order of the file.
 
+use super::columnar;
 use super::find::{Found, find};
 use super::frame::{Frame, Texts, Values};
 use super::missing_target::Complete;
@@ -62,7 +63,7 @@ impl StreamedTable {
     /// # Errors
     /// When it can't be read, or isn't what the options say.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
-        let source = table_source(path, options)?;
+        let source = columnar::at_hand(table_source(path, options)?)?;
         let (columns, task) = (&options.columns, options.task);
         let known = source::known(options);
         let mut sampling: Option<Sampling> = None;

@@ -30,6 +30,22 @@ pub(super) struct Known<'a> {
     pub(super) forms: Option<&'a BTreeMap<String, NumberForm>>,
 }
 
+/// What is said of a text by default.
+static NOTHING_SAID: TextOptions = TextOptions {
+    decimal: None,
+    thousands: None,
+    separator: None,
+    header: None,
+    missing: Vec::new(),
+    date_format: None,
+};
+
+impl Default for Known<'_> {
+    fn default() -> Self {
+        Known { names: &[], unnamed: false, text: &NOTHING_SAID, forms: None }
+    }
+}
+
 /// What is wanted of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {

@@ -8,12 +8,18 @@ use crate::files::{passing_file, write_error};
 use flate2::bufread::MultiGzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Cursor, Read, Seek, Write};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the beginning is held for finding out what the file is.
 const HEAD: u64 = 1 << 16;
+
+/// A file that is compressed as a whole, and must be read at any place, may become this many times as
+/// large, or [`UNPACKED`] bytes: what unpacks to more is taken for an attack. It goes to a disk, so that
+/// the bound doesn't depend on the memory.
+const UNPACKED_RATIO: u64 = 100;
+const UNPACKED: u64 = 256 << 20;
 
 /// Deflate makes nothing smaller than this fraction (a run of 258 bytes in 2 bits).
 const DEFLATE_RATIO: u64 = 1032;
@@ -81,7 +87,7 @@ impl Source {
 
     /// Keeps what comes only once: up to `held` bytes of it in memory.
     pub(super) fn kept(name: &Path, mut reader: impl Read, held: u64) -> Result<Self> {
-        let fail = |e: io::Error| Error::io("read", name, &e);
+        let fail = |e: io::Error| read_error(name, &e);
         let mut bytes = Vec::new();
         reader.by_ref().take(held).read_to_end(&mut bytes).map_err(fail)?;
         if (bytes.len() as u64) < held {
@@ -89,7 +95,7 @@ impl Source {
         }
         let (mut file, path) = passing_file()?;
         let full = |e: io::Error| {
-            write_error(&path, &e).help("what comes from a pipe is kept on disk where it is large: make room, or name another directory in WGRAD_CACHE_DIR")
+            write_error(&path, &e).help("what comes from a pipe, or is compressed as a whole, is kept on disk where it is large: make room, or name another directory in WGRAD_CACHE_DIR")
         };
         file.write_all(&bytes).map_err(full)?;
         loop {
@@ -102,25 +108,49 @@ impl Source {
         }
     }
 
-    /// The bytes, to be read at any place. Of what was spooled one such file may be in use at a time.
+    /// The bytes once decompressed, where they are compressed as a whole: in memory, or where there are
+    /// more of them in a file of our own.
+    ///
+    /// # Errors
+    /// When they can't be read or decompressed, when they become more than 100 times as many (and 256
+    /// MiB), and when a disk is full.
+    pub(super) fn unpacked(&self) -> Result<Source> {
+        self.unpacked_to(UNPACKED)
+    }
+
+    /// As [`Source::unpacked`], where `least` bytes are allowed whatever the ratio.
+    fn unpacked_to(&self, least: u64) -> Result<Source> {
+        let stream = self.open()?;
+        let Some(packed) = stream.packed else { return Ok(self.clone()) };
+        let most = packed.saturating_mul(UNPACKED_RATIO).max(least);
+        let unpacked = Self::kept(self.path(), stream.into_reader().take(most + 1), HELD)?;
+        if unpacked.seekable()?.len() > most {
+            return Err(Error::data(format!(
+                "the file unpacks to more than {} MiB, {UNPACKED_RATIO} times its size",
+                most >> 20
+            ))
+            .at(self.path().display())
+            .help("unpack it yourself, if it is what it should be"));
+        }
+        Ok(unpacked)
+    }
+
+    /// The bytes as they stand, to be read at any place.
     ///
     /// # Errors
     /// When the file can't be opened.
     pub(super) fn seekable(&self) -> Result<Seekable> {
         let fail = |e: io::Error| Error::io("open", self.path(), &e);
-        Ok(match self {
-            Source::File(path) => Seekable::File(File::open(path).map_err(fail)?),
-            Source::Memory(_, bytes) => Seekable::Memory(bytes.clone()),
-            Source::Spooled(_, file) => {
-                let mut file = file.try_clone().map_err(fail)?;
-                file.rewind().map_err(fail)?;
-                Seekable::File(file)
-            }
+        match self {
+            Source::File(path) => File::open(path).map(Arc::new).and_then(Seekable::file),
+            Source::Memory(_, bytes) => Ok(Seekable::Memory(bytes.clone())),
+            Source::Spooled(_, file) => Seekable::file(file.clone()),
             Source::Entry(path, entry) => {
                 return Self::kept(path, entry.open()?.0, HELD)?.seekable();
             }
             Source::Rows(..) | Source::Json(_) => return Err(no_bytes(self.path())),
-        })
+        }
+        .map_err(fail)
     }
 
     /// What is good to know of how it is read, or that something of it isn't read.
@@ -183,14 +213,72 @@ pub(super) fn damaged_zip(error: &dyn std::fmt::Display) -> Error {
 
 /// Bytes that can be read at any place.
 pub(super) enum Seekable {
-    /// A file, at its beginning.
-    File(File),
+    /// A file, and how many bytes it has.
+    File(Arc<File>, u64),
     /// Memory.
     Memory(Arc<[u8]>),
 }
 
+impl Seekable {
+    fn file(file: Arc<File>) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Seekable::File(file, len))
+    }
+
+    /// The number of bytes.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Seekable::File(_, len) => *len,
+            Seekable::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// The bytes from that place on.
+    pub(super) fn at(&self, place: u64) -> Place {
+        match self {
+            Seekable::File(file, _) => Place::File(From(file.clone(), place)),
+            Seekable::Memory(bytes) => {
+                let mut bytes = Cursor::new(bytes.clone());
+                bytes.set_position(place);
+                Place::Memory(bytes)
+            }
+        }
+    }
+}
+
+/// Reads from a place on.
+pub(super) enum Place {
+    File(From),
+    Memory(Cursor<Arc<[u8]>>),
+}
+
+impl Read for Place {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Place::File(file) => file.read(bytes),
+            Place::Memory(memory) => memory.read(bytes),
+        }
+    }
+}
+
+impl Seek for Place {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let From(file, place) = match self {
+            Place::File(from) => from,
+            Place::Memory(bytes) => return bytes.seek(to),
+        };
+        let (base, offset) = match to {
+            SeekFrom::Start(place) => (place, 0),
+            SeekFrom::Current(offset) => (*place, offset),
+            SeekFrom::End(offset) => (file.metadata()?.len(), offset),
+        };
+        *place = base.checked_add_signed(offset).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(*place)
+    }
+}
+
 /// Reads a file from a place of its own on, whoever else reads it.
-struct From(Arc<File>, u64);
+pub(super) struct From(Arc<File>, u64);
 
 impl Read for From {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
@@ -209,6 +297,8 @@ pub(super) struct ByteStream {
     path: PathBuf,
     head: Vec<u8>,
     rest: Box<dyn Read>,
+    /// The number of bytes as they are compressed, where they are.
+    packed: Option<u64>,
     /// The number of bytes, where it is known without reading them.
     exact: Option<u64>,
     /// A number of bytes that there can't be more of, where one is known.
@@ -251,6 +341,8 @@ impl ByteStream {
             path: path.to_path_buf(),
             head: Vec::new(),
             rest,
+            // Of a pipe nobody knows.
+            packed: (is_gzip || is_zstd).then_some(len.unwrap_or(0)),
             exact: len.filter(|_| !is_gzip && !is_zstd),
             most: match (is_gzip, is_zstd) {
                 (true, _) => len.map(|n| n.saturating_mul(DEFLATE_RATIO)),
@@ -362,14 +454,10 @@ pub(super) mod tests {
             let mut begin = [0; 4];
             second.rest.read_exact(&mut begin).unwrap();
             assert_eq!(content(first), text);
-            match source.seekable().unwrap() {
-                Seekable::Memory(bytes) => assert_eq!(bytes[..], text),
-                Seekable::File(mut file) => {
-                    let mut bytes = Vec::new();
-                    file.read_to_end(&mut bytes).unwrap();
-                    assert_eq!(bytes, text);
-                }
-            }
+            let seekable = source.seekable().unwrap();
+            let mut bytes = Vec::new();
+            seekable.at(7).read_to_end(&mut bytes).unwrap();
+            assert_eq!((seekable.len(), &bytes[..]), (3_000_000, &text[7..]));
             assert_eq!(content(source.open().unwrap()), text);
         }
     }
@@ -418,6 +506,24 @@ pub(super) mod tests {
         assert_eq!(content(Source::of(&quick, &pipes).unwrap().open().unwrap()), b"quick");
         fs::write(&slow, "slow").unwrap();
         assert_eq!(content(waiting.join().unwrap().open().unwrap()), b"slow");
+    }
+
+    #[test]
+    fn what_is_compressed_as_a_whole_is_unpacked_up_to_a_bound() {
+        let text = b"some text ".repeat(1000);
+        for packed in [gzip(&text), zstd::encode_all(&text[..], 3).unwrap()] {
+            let source = of_memory("t", &packed).unpacked_to(10_000).unwrap();
+            assert_eq!(content(source.open().unwrap()), text);
+            assert_eq!(source.path(), Path::new("t"));
+        }
+        let bomb = zstd::encode_all(&vec![0; 1 << 20][..], 3).unwrap();
+        assert!(bomb.len() < 5000);
+        let error = of_memory("t", &bomb).unpacked_to(10_000).err().unwrap();
+        assert!(error.to_string().contains("100 times its size"), "{error}");
+        let plain = of_memory("t", &text).unpacked_to(0).unwrap();
+        assert_eq!(content(plain.open().unwrap()), text);
+        let cut = &gzip(&text)[..60];
+        assert!(of_memory("t", cut).unpacked().err().unwrap().to_string().contains("cut short"));
     }
 
     #[test]

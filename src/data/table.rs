@@ -214,7 +214,8 @@ impl Table {
                 }
                 None => {
                     let asked = role == Role::Ignored;
-                    let why = if asked { "as asked for" } else { "lists or objects" }.into();
+                    let why =
+                        if asked { "as asked for" } else { "no numbers, texts or times" }.into();
                     Column { name, role, kind: None, why, missing: 0, dates: None }
                 }
             });

@@ -2,15 +2,13 @@
 
 use crate::data::Predictions;
 use arrow_array::cast::AsArray;
-use arrow_array::temporal_conversions::{as_date, as_datetime, as_time};
 use arrow_array::types::{
-    Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
-    Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_cast::cast;
+use arrow_schema::DataType;
 use std::fmt::{Display, Write};
 use std::io;
 
@@ -70,36 +68,17 @@ pub(super) fn cells(array: &ArrayRef) -> io::Result<Cells<'_>> {
                 false => words(keys[row], text),
             })
         }
-        DataType::Date32 => moments::<Date32Type, _>(array, as_date::<Date32Type>),
-        DataType::Date64 => moments::<Date64Type, _>(array, as_date::<Date64Type>),
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            moments::<TimestampSecondType, _>(array, as_datetime::<TimestampSecondType>)
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => cast_text(array, &DataType::Utf8, Cell::Bare)?,
+        // Dates alone, without a time of day.
+        DataType::Date64 => cast_text(array, &DataType::Date32, Cell::Text)?,
+        // The moment as UTC has it.
+        DataType::Timestamp(unit, Some(_)) => {
+            cast_text(array, &DataType::Timestamp(*unit, None), Cell::Text)?
         }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            moments::<TimestampMillisecondType, _>(array, as_datetime::<TimestampMillisecondType>)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            moments::<TimestampMicrosecondType, _>(array, as_datetime::<TimestampMicrosecondType>)
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            moments::<TimestampNanosecondType, _>(array, as_datetime::<TimestampNanosecondType>)
-        }
-        DataType::Time32(TimeUnit::Second) => {
-            moments::<Time32SecondType, _>(array, as_time::<Time32SecondType>)
-        }
-        DataType::Time32(_) => {
-            moments::<Time32MillisecondType, _>(array, as_time::<Time32MillisecondType>)
-        }
-        DataType::Time64(TimeUnit::Microsecond) => {
-            moments::<Time64MicrosecondType, _>(array, as_time::<Time64MicrosecondType>)
-        }
-        DataType::Time64(_) => {
-            moments::<Time64NanosecondType, _>(array, as_time::<Time64NanosecondType>)
-        }
-        other => {
-            let message = format!("a column of the type {other} has no text: keep it as Parquet");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-        }
+        _ => cast_text(array, &DataType::Utf8, Cell::Text)?,
     })
 }
 
@@ -135,21 +114,22 @@ where
     of(array, move |row| values.value(row), Cell::Bare)
 }
 
-/// Dates and times as ISO 8601 writes them.
-fn moments<T: ArrowPrimitiveType, M: std::fmt::Debug + 'static>(
-    array: &ArrayRef,
-    moment: fn(i64) -> Option<M>,
-) -> Cells<'_>
-where
-    i64: From<T::Native>,
-{
-    let values = array.as_primitive::<T>();
-    Box::new(move |row, text| match moment(i64::from(values.value(row))) {
-        Some(moment) if !array.is_null(row) => {
-            // The debug form of these types has a T between date and time.
-            let _ = write!(text, "{moment:?}");
-            Cell::Text
+/// Values as texts, such as dates and times by ISO 8601, by way of the type `through`.
+fn cast_text(array: &ArrayRef, through: &DataType, cell: Cell) -> io::Result<Cells<'static>> {
+    let texts = cast(array, through).and_then(|array| cast(&array, &DataType::Utf8)).ok();
+    // A value that has no text becomes a missing one.
+    let is_whole = |texts: &ArrayRef| texts.null_count() == array.logical_null_count();
+    let texts = texts.filter(is_whole).ok_or_else(|| {
+        let of = array.data_type();
+        let message = format!("a column of the type {of} has no text: keep it as Parquet");
+        io::Error::new(io::ErrorKind::Unsupported, message)
+    })?;
+    Ok(Box::new(move |row, text| {
+        let texts = texts.as_string::<i32>();
+        if texts.is_null(row) {
+            return Cell::Missing;
         }
-        _ => Cell::Missing,
-    })
+        text.push_str(texts.value(row));
+        cell
+    }))
 }
