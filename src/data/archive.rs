@@ -51,7 +51,7 @@ pub(super) fn open(source: &Source) -> Result<Zip> {
     let stream = source.open()?;
     let source = match stream.exact_len() {
         Some(_) => source.clone(),
-        None => Source::kept(&source.path().to_path_buf(), stream.into_reader(), HELD)?,
+        None => Source::kept(source.path(), stream.into_reader(), HELD)?,
     };
     let bytes: Box<dyn Bytewise> = Box::new(BufReader::new(source.seekable()?.at(0)));
     ZipArchive::new(bytes).map_err(|e| damaged_zip(&e))

@@ -1,6 +1,7 @@
 //! Sets in the arrays of an NPZ file: columns, or images with their targets, and the parts that the file
 //! holds out by itself.
 
+use super::find::Ready;
 use super::frame::Frame;
 use super::npy::{NpyArray, NpzPart, NpzSet};
 use super::source::{Measured, say_dropped};
@@ -88,7 +89,7 @@ pub(super) fn measured(
 /// What a set is, for training.
 pub(super) enum Parted {
     /// Matrices of features: what is trained on, and what is held out.
-    Images { train: Dataset, validation: Option<Dataset>, test: Option<Dataset> },
+    Images(Box<Ready>),
     /// The columns that are trained on, and rows that are held out.
     Table(Source, TableParts),
 }
@@ -132,7 +133,7 @@ impl ArraySet {
                 };
                 let [validation, test] = [validation, test].map(held_out);
                 let (validation, test) = (validation?, test?);
-                Ok(Parted::Images { train, validation, test })
+                Ok(Parted::Images(Box::new(Ready { train, validation, test })))
             }
         }
     }

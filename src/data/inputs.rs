@@ -60,7 +60,7 @@ pub fn open_inputs(
     let source = match table_or(find(name, options)?) {
         Ok(source) => source,
         Err(found) => {
-            let Ready { inputs, faults, .. } = ready(found, name, preprocessing, options, false)?;
+            let Ready { inputs, faults, .. } = ready(*found, name, preprocessing, options, false)?;
             return faults.into_iter().next().map_or(Ok(inputs), Err);
         }
     };
@@ -94,7 +94,7 @@ pub fn pass_inputs(
         Err(found) => {
             let wants_file = keep.names == [FILE];
             let Ready { inputs: Inputs { features, unknown, .. }, files, faults } =
-                ready(found, name, preprocessing, options, wants_file)?;
+                ready(*found, name, preprocessing, options, wants_file)?;
             let kept: Vec<ArrayRef> = files.into_iter().collect();
             if kept.len() < keep.names.len() {
                 let error = Error::usage(format!(
@@ -119,11 +119,11 @@ pub fn pass_inputs(
 }
 
 /// The table that predictions are wanted for, of arrays with a test part that; else what was found.
-fn table_or(found: Found) -> std::result::Result<Source, Found> {
+fn table_or(found: Found) -> std::result::Result<Source, Box<Found>> {
     match found {
         Found::Table(source) => Ok(source),
         Found::Arrays(set) if set.is_table() => Ok(set.rows()),
-        found => Err(found),
+        found => Err(Box::new(found)),
     }
 }
 

@@ -90,7 +90,7 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
             say(options, &set.set.notes.iter().map(|n| format!("note: {n}")).collect::<Vec<_>>());
             match set.parted(options.task)? {
                 Parted::Table(source, parts) => return table(&source, parts, options),
-                Parted::Images { train, validation, test } => Ready { train, validation, test },
+                Parted::Images(ready) => *ready,
             }
         }
         Found::Images(Images { train, test }) => {
