@@ -76,7 +76,7 @@ fn a_column_of_lists_is_left_out_with_a_warning_or_refused_as_the_target() {
     let y: ArrayRef = Arc::new(StringArray::from_iter_values((0..ROWS).map(|i| ["u", "v"][i % 2])));
     place.write("t.parquet", parquet(vec![("x", x()), ("emb", emb), ("y", y)]));
     let train = "train t.parquet --device cpu --quiet --epochs 1";
-    for limit in ["", " --memory-limit 1K"] {
+    for limit in ["", " --memory-limit 1M"] {
         let warned = place.ok(&format!("{train}{limit} --out warned --force"));
         let warnings = warned.stderr.lines().filter(|l| l.starts_with("warning:"));
         let warnings: Vec<&str> = warnings.filter(|l| l.contains("emb")).collect();

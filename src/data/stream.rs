@@ -126,7 +126,7 @@ impl Source {
         let unpacked = Self::kept(self.path(), stream.into_reader().take(most + 1), HELD)?;
         if unpacked.seekable()?.len() > most {
             return Err(Error::data(format!(
-                "the file unpacks to more than {} MiB, {UNPACKED_RATIO} times its size",
+                "the file unpacks to more than {} MiB, the larger of 256 MiB and {UNPACKED_RATIO} times its size",
                 most >> 20
             ))
             .at(self.path().display())
