@@ -65,6 +65,8 @@ pub(super) struct Job {
 pub(super) struct Source {
     pub config: TrainConfig,
     pub data: Arc<Data>,
+    /// What the data hold out by themselves.
+    validation: Option<Dataset>,
     test: Option<Dataset>,
     options: DataOptions,
     streaming: Option<Arc<Streaming>>,
@@ -79,16 +81,36 @@ impl Source {
         let mut config = given;
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);
-        let mut options =
-            DataOptions { notify: Some(|message| say(message)), ..config.data.options() };
+        let mut options = DataOptions {
+            notify: Some(|message| say(message)),
+            memory: config.run.memory_limit.map(|size| size.0),
+            ..config.data.options()
+        };
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
         if let Some(table) = streaming::open(&mut config, &source, &options)? {
             let (data, streaming) = (table.sample(), Some(Arc::new(table)));
-            return Ok(Source { config, data, test: None, options, streaming });
+            let (validation, test) = (None, None);
+            return Ok(Source { config, data, validation, test, options, streaming });
         }
-        let TrainTest { train, test } = data::open(&source, &options)?;
-        Ok(Source { config, data: Arc::new(train), test, options, streaming: None })
+        let TrainTest { train, validation, test } = data::open(&source, &options)?;
+        let (data, streaming) = (Arc::new(train), None);
+        Ok(Source { config, data, validation, test, options, streaming })
+    }
+
+    /// Whether the data hold rows out for validation by themselves, and nothing else was asked for.
+    fn has_own_validation(&self) -> bool {
+        self.validation.is_some() && !self.asks_for_validation()
+    }
+
+    /// Whether they do, but something else was asked for.
+    fn leaves_own_validation(&self) -> bool {
+        self.validation.is_some() && self.asks_for_validation()
+    }
+
+    fn asks_for_validation(&self) -> bool {
+        let run = &self.config.run;
+        run.validation.is_some() || run.split.is_some() || run.folds.is_some()
     }
 
     /// The run over these parts, with all that follows from the data resolved.
@@ -132,6 +154,7 @@ impl Source {
                 let (data, stored) = other(&path.to_string_lossy())?;
                 (Some(data), stored)
             }
+            None if self.has_own_validation() => (self.validation.clone(), None),
             _ => (own(&parts.validation)?, None),
         };
         let (given, other_test) = config.run.test.as_deref().map(other).transpose()?.unzip();
@@ -244,8 +267,12 @@ impl Job {
     /// For data that can't be read and options that make no sense together.
     pub fn new(given: TrainConfig) -> Result<Self> {
         let mut source = Source::open(given)?;
+        if source.leaves_own_validation() {
+            say("note: the validation part of the data isn't used, as other rows are asked for");
+        }
         let parts = match &source.streaming {
             Some(table) => table.parts(),
+            None if source.has_own_validation() => splitting::all(&source.data),
             None => splitting::parts(&mut source.config, &source.data)?,
         };
         source.job(&parts)

@@ -12,7 +12,7 @@ pub(super) const VALIDATION: f64 = 0.1;
 /// The parts of a run. The way that was taken is noted in the options, where there is one.
 pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
     let rows = data.rows();
-    let all = || Parts { training: (0..rows).collect(), ..Parts::default() };
+    let all = || all(data);
     match (config.run.fold, config.run.folds) {
         (Some(fold), Some(k)) => return one_fold(config, data, fold, k),
         (Some(fold), None) => return Err(without_folds(fold)),
@@ -43,6 +43,11 @@ pub(super) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
         Split::Time(column) => split::by_time(&data.times(&column)?, fraction),
         Split::Column(column) => data.parts(&column),
     }
+}
+
+/// All rows, to train on.
+pub(super) fn all(data: &Data) -> Parts {
+    Parts { training: (0..data.rows()).collect(), ..Parts::default() }
 }
 
 /// The error for one fold of nobody knows how many.

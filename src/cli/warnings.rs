@@ -1,7 +1,7 @@
 //! What a person should know before believing the metrics of a run.
 
 use super::job::Job;
-use crate::data::{Data, Dataset, Role, Targets, Values};
+use crate::data::{Data, Dataset, Features, Role, Targets, Values};
 use crate::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 use crate::observe::thousands;
 use crate::precision::Precision;
@@ -26,7 +26,35 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
              leave it out with --ignore"
         )
     });
+    if let Some(alike) = images_alike(&job.training) {
+        // Each of them is a twin, too.
+        return std::iter::once(alike).chain(without_effect(job)).collect();
+    }
     twins.chain(columns).chain(balance(job)).chain(without_effect(job)).collect()
+}
+
+/// Images of which each is the same: nothing can be learnt from them.
+pub(super) fn images_alike(training: &Dataset) -> Option<String> {
+    let first = training.is_image().then_some(training)?.features();
+    let is_alike = training.rows() > 1
+        && match first {
+            Features::U8(m) => m.iter_rows().all(|row| row == m.row(0)),
+            Features::F32(m) => m.iter_rows().all(|row| row == m.row(0)),
+        };
+    let value = first.value(0, 0);
+    let is_flat = (0..first.cols()).all(|col| first.value(0, col) == value);
+    let each = match (is_flat, value) {
+        (true, 0.0) => "black, each of their values is 0".to_string(),
+        (true, value) => format!("of one color, each of their values is {value}"),
+        (false, _) => "the same image".to_string(),
+    };
+    is_alike.then(|| {
+        format!(
+            "all {} training images are alike, {each}: nothing can be learnt from them; look at the \
+             files and at --image-size and --image-colour",
+            thousands(training.rows() as f64)
+        )
+    })
 }
 
 /// Options that change nothing, each with the reason.

@@ -60,6 +60,7 @@ impl DataConfig {
             image: ImageOptions { size: self.image_size, colour: self.image_colour },
             seed: self.seed.unwrap_or_default(),
             notify: None,
+            memory: None,
         }
     }
 }

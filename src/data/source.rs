@@ -34,8 +34,11 @@ pub struct DataOptions {
     pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
-    /// Is told what takes a while, such as a download.
+    /// Is told what takes a while, such as a download, and what is good to know of how data are read:
+    /// lines that begin with `note:` or `warning:`.
     pub notify: Option<fn(&str)>,
+    /// The bytes of memory that what can't be read in parts may take.
+    pub memory: Option<u64>,
 }
 
 /// A training part and, where the source has one, a test part.
@@ -43,6 +46,8 @@ pub struct DataOptions {
 pub struct TrainTest {
     /// What is trained on; all of it where there is no test part.
     pub train: Data,
+    /// What the source itself holds out for validation.
+    pub validation: Option<Dataset>,
     /// What is only measured on.
     pub test: Option<Dataset>,
 }
@@ -74,14 +79,14 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
             let frame = read::read(&source, known, |header| table::wanted(header, columns, task))?;
             let table = Table::new(set_name(source.path()), frame, columns, task);
             let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
-            return Ok(TrainTest { train, test: None });
+            return Ok(TrainTest { train, validation: None, test: None });
         }
-        Found::Images(Images { train, test }) => {
-            let shape = train.shape(&options.image)?;
-            let train = train.dataset(shape, None)?;
-            let known = train.class_names();
-            let test = test.map(|images| images.dataset(shape, known)).transpose()?;
-            Ready { train, test }
+        Found::Images(images) => {
+            let TrainTest { train, validation, test } = open_images(&images, options)?;
+            if let Data::Ready(train) = &train {
+                check_options(train, options)?;
+            }
+            return Ok(TrainTest { train, validation, test });
         }
         Found::Pixels(path, _) => return Err(without_classes(&path)),
         Found::Idx(images) => {
@@ -91,7 +96,50 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
         }
     };
     check_options(&ready.train, options)?;
-    Ok(TrainTest { train: Data::Ready(ready.train), test: ready.test })
+    Ok(TrainTest { train: Data::Ready(ready.train), validation: None, test: ready.test })
+}
+
+/// Hands on what is good to know.
+pub(super) fn say(options: &DataOptions, notes: &[String]) {
+    if let Some(notify) = options.notify {
+        notes.iter().for_each(|note| notify(note));
+    }
+}
+
+/// Folders of images to train on. Parts whose images are of no class, as those that a competition
+/// keeps its labels of, are passed over.
+fn open_images(images: &Images, options: &DataOptions) -> Result<TrainTest> {
+    let Images { train, validation, test, lines } = images;
+    say(options, lines);
+    let labelled = |part: &Option<ImageFolder>| part.clone().filter(ImageFolder::has_classes);
+    for part in [validation, test].into_iter().flatten().filter(|part| !part.has_classes()) {
+        let path = part.path().display();
+        let line = format!(
+            "warning: passed over {} images in {path}: they are of no class; put those of each class \
+             in a folder of its own",
+            part.len()
+        );
+        say(options, &[line]);
+    }
+    let (validation, test) = (labelled(validation), labelled(test));
+    let others = [&validation, &test].into_iter().flatten().map(ImageFolder::len).sum();
+    let memory = options.memory;
+    let (train, lines) = train.training(&options.image, memory, others)?;
+    say(options, &lines);
+    let part = |images: Option<ImageFolder>| {
+        let Some((images, shape)) = images.zip(train.shape()) else { return Ok(None) };
+        let held = train.rows() as u64 * shape.bytes();
+        let rest = memory.map(|memory| memory.saturating_sub(held));
+        let (data, lines) = images.measured(shape, rest)?;
+        say(
+            options,
+            &[format!("note: {}: {} images held out", images.path().display(), images.len())],
+        );
+        say(options, &lines);
+        Ok::<_, Error>(Some(data))
+    };
+    let (validation, test) = (part(validation)?, part(test)?);
+    Ok(TrainTest { train: Data::Ready(train), validation, test })
 }
 
 /// Whether a name is that of a table, which is read row by row; a known set is none.
@@ -115,7 +163,7 @@ pub fn is_read_in_chunks(name: &str) -> Result<bool> {
 pub struct Measured {
     /// The rows, as the net takes them.
     pub data: Dataset,
-    /// Whether they are the test part of a set that has one.
+    /// Whether they are the test part of a set that has one, or else its validation part.
     pub is_test_part: bool,
 }
 
@@ -142,11 +190,13 @@ pub fn open_measured(
             let data = preprocessing.measured(&name, &frame).map_err(|e| e.at(place))?;
             return Ok(Measured { data, is_test_part: false });
         }
-        Found::Images(Images { train, test }) => {
-            let is_test_part = test.is_some();
-            let images = test.unwrap_or(train);
+        Found::Images(images) => {
+            let is_part = images.has_held_out_part();
+            let images = images.held_out(options);
             let shape = shape_for(&images, preprocessing, options)?;
-            (images.dataset(shape, preprocessing.classes.as_deref())?, is_test_part)
+            let (data, lines) = images.measured(shape, options.memory)?;
+            say(options, &lines);
+            (data, is_part)
         }
         Found::Pixels(path, _) => return Err(without_classes(&path)),
         Found::Idx(images) => (pair(images)?, false),
@@ -195,15 +245,19 @@ fn pair(images: ByteStream) -> Result<Dataset> {
     idx_set::pair(images, labels, None)
 }
 
-/// The shape of images for a model: that of its training, unless something else is asked for.
+/// The shape of images for a model: that of its training, or of the images themselves where it was
+/// trained on other data.
+///
+/// # Errors
+/// When the model's shape isn't that of its inputs, or a file is no image.
 pub(super) fn shape_for(
     images: &ImageFolder,
     preprocessing: &Preprocessing,
     options: &DataOptions,
 ) -> Result<ImageShape> {
     match preprocessing.image {
-        Some(shape) => Ok(shape),
-        None => images.shape(&options.image),
+        Some(shape) => shape.check(preprocessing.features.cols()).map(|()| shape),
+        None => images.plain_shape(&options.image, options.memory),
     }
 }
 
