@@ -6,6 +6,7 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::fs::{self, File};
 use std::io::{Cursor, ErrorKind, Read};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 /// Images of as many pixels or more, as their headers say, aren't decoded.
@@ -34,6 +35,10 @@ impl Head {
     /// # Errors
     /// With the file's name, when it is no image, has no pixels, or is too large.
     pub fn read(file: &Path, memory: u64) -> Result<Self> {
+        guarded(file, || Self::read_unguarded(file, memory))
+    }
+
+    fn read_unguarded(file: &Path, memory: u64) -> Result<Self> {
         let length = fs::metadata(file).map_err(|e| Error::io("read", file, &e))?.len();
         // Some decoders read all of a file before its first pixel.
         if length > memory / 2 {
@@ -102,19 +107,31 @@ impl Head {
         if self.format == ImageFormat::Jpeg && !jpeg_ends(&bytes) {
             return Err(truncated(file));
         }
-        let refuse = |e: ImageError| not_an_image(file, &e);
-        let mut reader = ImageReader::with_format(Cursor::new(&bytes), self.format);
-        reader.limits(limits(memory));
-        let mut decoder = reader.into_decoder().map_err(refuse)?;
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
+        let (mut image, orientation, has_more_frames) = guarded(file, || {
+            let refuse = |e: ImageError| not_an_image(file, &e);
+            let mut reader = ImageReader::with_format(Cursor::new(&bytes), self.format);
+            reader.limits(limits(memory));
+            let mut decoder = reader.into_decoder().map_err(refuse)?;
+            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+            let image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
+            Ok((image, orientation, has_more_frames(self.format, &bytes)))
+        })?;
         image.apply_orientation(orientation);
         // The file may have changed since its header was read.
         if (image.width(), image.height()) != self.size {
             return Err(Error::data("the image changed while it was read").at(file.display()));
         }
-        Ok((image, has_more_frames(self.format, &bytes)))
+        Ok((image, has_more_frames))
     }
+}
+
+/// What a decoder makes of a file; its panic is an error of the file like others.
+fn guarded<T>(file: &Path, decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err(Error::data("not an image that can be read: it contradicts itself")
+            .at(file.display())
+            .help(format!("repair the file or take it away; {FORMATS}")))
+    })
 }
 
 fn is_sideways(orientation: Orientation) -> bool {

@@ -82,8 +82,8 @@ fn images_are_resized_and_turned_grey_or_coloured_as_asked() {
     let options = ImageOptions { size, colour: Some(Colour::Grey) };
     let (data, _) = find(dir.path()).unwrap().training(&options, None, 0).unwrap();
     assert_eq!((data.features().cols(), data.features().value(0, 11)), (12, 10.0));
-    // 0.2126 · 30 + 0.7152 · 60 + 0.0722 · 90
-    assert_eq!(data.features().value(4, 0), 55.0);
+    // 0.2126 · 30 + 0.7152 · 60 + 0.0722 · 90 = 55.8
+    assert_eq!(data.features().value(4, 0), 56.0);
     assert!("0x3".parse::<ImageSize>().is_err() && "a".parse::<ImageSize>().is_err());
     assert!("graycode".parse::<Colour>().is_err());
     for colour in Colour::ALL {
@@ -106,12 +106,9 @@ fn jpeg_with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 fn png_with_exif(png: &[u8], orientation: u8) -> Vec<u8> {
     let chunk = [b"eXIf".to_vec(), exif(orientation)].concat();
     let length = (chunk.len() as u32 - 4).to_be_bytes();
-    let crc = flate2::Crc::new();
-    let crc = {
-        let mut crc = crc;
-        crc.update(&chunk);
-        crc.sum().to_be_bytes()
-    };
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk);
+    let crc = crc.sum().to_be_bytes();
     // Behind the signature and IHDR.
     [&png[..33], &length, &chunk, &crc, &png[33..]].concat()
 }
@@ -166,7 +163,7 @@ fn every_exif_orientation_is_obeyed_in_jpeg_png_and_tiff() {
     for (place, (left, right, is_sideways)) in UPRIGHT.into_iter().enumerate() {
         let orientation = place as u8 + 1;
         for (name, bytes, tolerance) in [
-            ("x.jpg", jpeg_with_exif(&jpeg, orientation), 8.0),
+            ("x.jpg", jpeg_with_exif(&jpeg, orientation), 20.0),
             ("x.png", png_with_exif(&png, orientation), 0.0),
             ("x.tif", tiff_with_orientation(&image, orientation), 0.0),
         ] {
@@ -269,10 +266,11 @@ fn truncated_files_are_errors_that_name_them_or_have_all_of_their_pixels() {
             Head::read(&file, MEMORY)?.decode(&file, 20, MEMORY)
         };
         let (whole, _) = read(&bytes).unwrap();
-        let mut refused = 0;
+        let (mut tried, mut refused) = (0, 0);
         for length in
             (0..bytes.len()).step_by(1 + bytes.len() / 100).chain(bytes.len() - 4..bytes.len())
         {
+            tried += 1;
             match read(&bytes[..length]) {
                 Ok((image, _)) => assert!(image == whole, "{extension}, {length} bytes"),
                 Err(error) => {
@@ -283,7 +281,7 @@ fn truncated_files_are_errors_that_name_them_or_have_all_of_their_pixels() {
                 }
             }
         }
-        assert!(refused > 90, "{extension}: {refused}");
+        assert!(refused * 10 > tried * 9, "{extension}: {refused} of {tried}");
     }
 }
 
@@ -323,10 +321,11 @@ fn files_are_read_by_content_and_the_first_of_several_frames_is_taken() {
     let frame = |value| Frame::new(RgbaImage::from_pixel(4, 3, Rgba([value, value, value, 255])));
     GifEncoder::new(&mut gif).encode_frames([frame(40), frame(250)]).unwrap();
     write(dir.path(), "dog/2.gif", &gif);
-    // A TIFF whose first directory is followed by itself.
+    // A TIFF whose directory, behind the header and 12 pixels, is followed by a copy of itself.
     let mut tiff = tiff_with_orientation(&GrayImage::from_pixel(4, 3, Luma([70])), 1);
-    let end = tiff.len() - 4;
-    tiff[end..].copy_from_slice(&20u32.to_le_bytes());
+    let (copy, end) = (tiff[20..].to_vec(), tiff.len());
+    tiff[end - 4..].copy_from_slice(&(end as u32).to_le_bytes());
+    tiff.extend(copy);
     write(dir.path(), "dog/3.tif", &tiff);
     // No extension at all, but the mark of a PNG.
     let png = encoded(&GrayImage::from_pixel(4, 3, Luma([60])).into(), "png");
@@ -421,8 +420,11 @@ fn folders_without_two_classes_say_what_was_found_instead() {
 
 #[test]
 fn files_that_are_no_images_are_named_for_what_they_are() {
+    let mut damaged = encoded(&GrayImage::from_pixel(4, 3, Luma([90])).into(), "png");
+    // In the width, which a checksum covers.
+    damaged[19] ^= 1;
     for (bytes, part) in [
-        (&b"\x89PNG\r\n\x1a\nrubbish"[..], "help: repair"),
+        (&damaged[..], "help: repair"),
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
         (b"\n<!DOCTYPE html><title>404</title>", "an HTML page"),
