@@ -195,7 +195,11 @@ fn truncated_images_and_those_beyond_the_limit_are_refused_by_name() {
     place.write("set/b/cut.jpg", &jpeg[..jpeg.len() / 2]);
     let refused = place.run("train set --device cpu");
     assert_eq!((refused.code, &refused.stdout[..]), (3, ""), "{}", refused.stderr);
-    assert!(refused.stderr.contains("truncated\n  where: set/b/cut.jpg"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("truncated or damaged\n  where: set/b/cut.jpg"),
+        "{}",
+        refused.stderr
+    );
     place.write("set/b/cut.jpg", &jpeg);
     place.ok("train set --device cpu --quiet --epochs 1 --out run");
     // 30 images of 4096 × 4096 are more than half a gigabyte.

@@ -168,7 +168,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 }
 
 fn truncated(file: &Path) -> Error {
-    Error::data("not an image that can be read: the file is truncated")
+    Error::data("not an image that can be read: the file is truncated or damaged")
         .at(file.display())
         .help("copy or download it again, or take it away")
 }

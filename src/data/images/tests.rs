@@ -420,11 +420,8 @@ fn folders_without_two_classes_say_what_was_found_instead() {
 
 #[test]
 fn files_that_are_no_images_are_named_for_what_they_are() {
-    let mut damaged = encoded(&GrayImage::from_pixel(4, 3, Luma([90])).into(), "png");
-    // In the width, which a checksum covers.
-    damaged[19] ^= 1;
     for (bytes, part) in [
-        (&damaged[..], "help: repair"),
+        (&b"no image at all"[..], "help: repair"),
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
         (b"\n<!DOCTYPE html><title>404</title>", "an HTML page"),
