@@ -24,7 +24,7 @@ pub(super) enum Found {
     Set(Ready),
     Table(Source),
     Idx(ByteStream),
-    Images(Images),
+    Images(Box<Images>),
     /// Images in an array without labels.
     Pixels(PathBuf, Features),
 }
@@ -135,7 +135,7 @@ fn directory(dir: &Path) -> Result<Found> {
         return read_directory(dir, None).map(Found::Set);
     }
     if let Some(images) = image_parts(dir)? {
-        return Ok(Found::Images(images));
+        return Ok(Found::Images(Box::new(images)));
     }
     let train = images::find(dir)?;
     if train.is_empty() {
@@ -144,7 +144,8 @@ fn directory(dir: &Path) -> Result<Found> {
              one with a folder of images for each class",
         ));
     }
-    Ok(Found::Images(Images { train, validation: None, test: None, lines: Vec::new() }))
+    let images = Images { train, validation: None, test: None, lines: Vec::new() };
+    Ok(Found::Images(Box::new(images)))
 }
 
 /// The parts of a set of images in folders called train, val and test. A folder train without class

@@ -53,7 +53,7 @@ pub fn open_inputs(
         Found::Table(source) => source,
         Found::Images(images) => {
             let mut chunks = Vec::new();
-            pass_images(images, preprocessing, options, usize::MAX, false, |chunk| {
+            pass_images(*images, preprocessing, options, usize::MAX, false, |chunk| {
                 chunks.push(chunk);
                 Ok(())
             })?;
@@ -91,9 +91,12 @@ pub fn pass_inputs(
 ) -> Result<()> {
     let wants_file = keep.names == [FILE];
     let found = find(name, options)?;
-    let has_columns = matches!(found, Found::Table(_));
-    if !has_columns && !keep.names.is_empty() && !(wants_file && matches!(found, Found::Images(_)))
-    {
+    let has_columns = match found {
+        Found::Table(_) => true,
+        Found::Images(_) => wants_file,
+        _ => false,
+    };
+    if !has_columns && !keep.names.is_empty() {
         let what = format!("--keep {}: there is no such column", keep.names.join(","));
         return Err(Error::usage(what)
             .at(name)
@@ -102,7 +105,7 @@ pub fn pass_inputs(
     let source = match found {
         Found::Table(source) => source,
         Found::Images(images) => {
-            return pass_images(images, preprocessing, options, IMAGES, wants_file, take);
+            return pass_images(*images, preprocessing, options, IMAGES, wants_file, take);
         }
         found => {
             let Inputs { features, .. } = ready(found, name, preprocessing)?;

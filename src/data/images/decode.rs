@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::fs::{self, File};
-use std::io::{Cursor, ErrorKind, Read};
+use std::io::{BufReader, Cursor, ErrorKind, Read};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
@@ -44,12 +44,16 @@ impl Head {
         if length > memory / 2 {
             return Err(too_large(file, format!("a file of {}", megabytes(length)), memory));
         }
-        let reader = ImageReader::open(file).map_err(|e| Error::io("open", file, &e))?;
-        let mut reader = reader.with_guessed_format().map_err(|e| Error::io("read", file, &e))?;
+        let bytes = File::open(file).map_err(|e| Error::io("open", file, &e))?;
+        let reader = ImageReader::new(BufReader::new(bytes)).with_guessed_format();
+        let mut reader = reader.map_err(|e| Error::io("read", file, &e))?;
+        let is_tga = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("tga"));
+        let Some(format) = reader.format().or(is_tga.then_some(ImageFormat::Tga)) else {
+            return Err(of_no_format(file, "its content is of no known format"));
+        };
+        reader.set_format(format);
         reader.limits(limits(memory));
-        let format = reader.format();
         let mut decoder = reader.into_decoder().map_err(|e| not_an_image(file, &e))?;
-        let format = format.ok_or_else(|| Error::failed("an image of no format"))?;
         let (width, height) = decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
         if !(1..TOO_MANY_PIXELS).contains(&pixels) {
@@ -189,9 +193,14 @@ fn not_an_image(file: &Path, error: &ImageError) -> Error {
     if matches!(error, ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof) {
         return truncated(file);
     }
+    of_no_format(file, &error.to_string())
+}
+
+/// The error for a file that isn't an image, `what` unless it can be told what it is instead.
+fn of_no_format(file: &Path, what: &str) -> Error {
     let (what, help) = match instead(file) {
-        Some((what, help)) => (what.to_string(), help.to_string()),
-        None => (error.to_string(), format!("repair the file or take it away; {FORMATS}")),
+        Some((what, help)) => (what, help.to_string()),
+        None => (what, format!("repair the file or take it away; {FORMATS}")),
     };
     Error::data(format!("not an image that can be read: {what}")).at(file.display()).help(help)
 }
