@@ -243,7 +243,7 @@ fn sizes_that_lie_are_refused_before_anything_is_read() {
 fn shapes_and_widths_that_no_net_has_are_refused() {
     let colour = crate::data::Colour::Rgb;
     for (width, height) in [(u32::MAX, u32::MAX), (0, 7), (1, 1), (4096, 4096)] {
-        let image = crate::data::ImageShape { width, height, colour };
+        let image = crate::data::ImageShape { width, height, colour, sixteen_bit: false };
         let error = reload(|model| model.preprocessing.image = Some(image)).unwrap_err();
         assert_eq!(error.kind().exit_code(), 3, "{error}");
         assert!(error.to_string().contains("doesn't fit its net"), "{error}");

@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::augment::Augment;
 use crate::config::{HiddenLayers, StepConfig, TrainConfig};
-use crate::data::{Colour, Dataset, ImageShape, Predictions, Targets};
+use crate::data::{Dataset, ImageShape, Predictions, Targets};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result, nearest};
 use crate::evaluation::Report;
@@ -87,8 +87,8 @@ fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
     let features = training.features().cols() as u32;
     let side = features.isqrt();
     match training.shape() {
-        Some(ImageShape { width, height, colour }) => {
-            Ok([width, height, if colour == Colour::Rgb { 3 } else { 1 }])
+        Some(ImageShape { width, height, colour, .. }) => {
+            Ok([width, height, colour.channels() as u32])
         }
         None if training.is_image() && side * side == features => Ok([side, side, 1]),
         None => Err(Error::usage("augmentation of data that are not images")

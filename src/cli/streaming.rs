@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::train::check_targets;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// So many rows of another file are held.
@@ -91,7 +92,10 @@ pub(super) fn open(
 ) -> Result<Option<Streaming>> {
     let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
     if !data::is_table(name, options)? {
-        say_unlimited(name);
+        // Folders of images are refused beyond the limit.
+        if !Path::new(name).is_dir() {
+            say_unlimited(name);
+        }
         return Ok(None);
     }
     // The sample lives beside the windows.

@@ -4,7 +4,7 @@ use super::count;
 use super::job::Job;
 use crate::data::split::Parts;
 use crate::data::{
-    Data, Dataset, Preprocessing, Role, Table, TargetScaling, Targets, UnknownCategories,
+    Data, Dataset, Features, Preprocessing, Role, Table, TargetScaling, Targets, UnknownCategories,
     UnknownColumn, Values, is_exact_enough,
 };
 use crate::error::Result;
@@ -55,6 +55,10 @@ pub(super) fn warnings(job: &Job) -> Vec<String> {
              leave it out with --ignore"
         )
     });
+    if let Some(alike) = images_alike(&job.training) {
+        // Each of them is a twin, too.
+        return std::iter::once(alike).chain(without_effect(job)).collect();
+    }
     let read = job.data.table().map_or(&[][..], Table::warnings).iter().cloned();
     let unseen = held_out.iter().filter_map(|(name, data)| {
         // Of a sample the rows are counted where all of them are encoded.
@@ -140,6 +144,30 @@ fn rounded(job: &Job) -> Option<String> {
         "the targets aren't scaled and lose digits in f32: --scaling standard scales them, or give \
          them in another unit or less a constant"
             .into()
+    })
+}
+
+/// Images of which each is the same: nothing can be learnt from them.
+pub(super) fn images_alike(training: &Dataset) -> Option<String> {
+    let first = training.is_image().then_some(training)?.features();
+    let is_alike = training.rows() > 1
+        && match first {
+            Features::U8(m) => m.iter_rows().all(|row| row == m.row(0)),
+            Features::F32(m) => m.iter_rows().all(|row| row == m.row(0)),
+        };
+    let value = first.value(0, 0);
+    let is_flat = (0..first.cols()).all(|col| first.value(0, col) == value);
+    let each = match (is_flat, value) {
+        (true, 0.0) => "black, each of their values is 0".to_string(),
+        (true, value) => format!("of one color, each of their values is {value}"),
+        (false, _) => "the same image".to_string(),
+    };
+    is_alike.then(|| {
+        format!(
+            "all {} training images are alike, {each}: nothing can be learnt from them; look at the \
+             files and at --image-size and --image-colour",
+            thousands(training.rows() as f64)
+        )
     })
 }
 

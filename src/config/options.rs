@@ -123,8 +123,9 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<ImageSize>,
 
-    /// Whether images are read in grey or rgb [default: rgb if any has colours]
-    #[arg(long, env = "WGRAD_IMAGE_COLOUR", value_name = "grey|rgb")]
+    /// Channels of images: grey, rgb, grey-alpha or rgba; without alpha, images are composited over
+    /// white [default: rgb if any has colors, with alpha if any has transparent pixels]
+    #[arg(long, env = "WGRAD_IMAGE_COLOUR", value_name = "CHANNELS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_colour: Option<Colour>,
 

@@ -7,13 +7,13 @@ use super::idx_set::{has_any_file, read_directory};
 use super::images::{self, ImageFolder};
 use super::json_lines::JsonTable;
 use super::known::{self, FASHION_MNIST, MNIST};
-use super::source::{DataOptions, NAMES};
+use super::source::{DataOptions, NAMES, say};
 use super::stream::{ByteStream, Source};
 use super::{Dataset, digits, moons, npy, recognize, spiral, xor};
 use crate::error::{Error, Result, nearest};
 use crate::memory::Budget;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A set of matrices.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub(super) enum Found {
     Set(Ready),
     Table(Source),
     Idx(ByteStream),
-    Images(Images),
+    Images(Box<Images>),
     /// Arrays with names.
     Arrays(ArraySet),
     /// Images in an array without labels.
@@ -37,7 +37,33 @@ pub(super) enum Found {
 /// Folders of images.
 pub(super) struct Images {
     pub(super) train: ImageFolder,
+    pub(super) validation: Option<ImageFolder>,
     pub(super) test: Option<ImageFolder>,
+    /// What a user should know of how the parts were found.
+    pub(super) lines: Vec<String>,
+}
+
+/// The names of the folders of training, validation and test images, in lower case.
+const PARTS: [&[&str]; 3] =
+    [&["train", "training"], &["val", "valid", "validation"], &["test", "testing"]];
+
+impl Images {
+    /// Whether there are images beside those to train on.
+    pub(super) fn has_held_out_part(&self) -> bool {
+        self.validation.is_some() || self.test.is_some()
+    }
+
+    /// The images that a trained model is measured on: the test part, else the validation part, else
+    /// all. Says which.
+    pub(super) fn held_out(self, options: &DataOptions) -> ImageFolder {
+        say(options, &self.lines);
+        let has_parts = self.has_held_out_part();
+        let images = self.test.or(self.validation).unwrap_or(self.train);
+        if has_parts {
+            say(options, &[format!("note: {} is taken", images.path().display())]);
+        }
+        images
+    }
 }
 
 /// What a user calls DATA, as far as it is told without reading all of it.
@@ -104,20 +130,55 @@ fn directory(dir: &Path, options: &DataOptions) -> Result<Found> {
     if has_any_file(dir) {
         return read_directory(dir, None, Budget(options.memory)).map(Found::Set);
     }
-    let part = |name: &str| match dir.join(name) {
-        folder if folder.is_dir() => images::find(&folder),
-        _ => Ok(None),
-    };
-    if let Some(train) = part("train")? {
-        return Ok(Found::Images(Images { train, test: part("test")? }));
+    if let Some(images) = image_parts(dir)? {
+        return Ok(Found::Images(Box::new(images)));
     }
-    match images::find(dir)? {
-        Some(train) => Ok(Found::Images(Images { train, test: None })),
-        None => Err(Error::data("there is no data set in this directory").at(dir.display()).help(
+    let train = images::find(dir)?;
+    if train.is_empty() {
+        return Err(train.without_images().help(
             "name a file in it, a directory with train-images-idx3-ubyte and its companions, or \
              one with a folder of images for each class",
-        )),
+        ));
     }
+    let images = Images { train, validation: None, test: None, lines: Vec::new() };
+    Ok(Found::Images(Box::new(images)))
+}
+
+/// The parts of a set of images in folders called train, val and test. A folder train without class
+/// folders in it and without another part beside it may be a class itself.
+fn image_parts(dir: &Path) -> Result<Option<Images>> {
+    let mut entries = images::entries(dir)?;
+    let mut parts = PARTS.map(|names| {
+        let is_part = |entry: &PathBuf| {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            names.contains(&name.as_str()) && entry.is_dir()
+        };
+        entries.iter().position(is_part).map(|place| entries.remove(place))
+    });
+    let Some(train) = parts[0].take() else { return Ok(None) };
+    let train = images::find(&train)?;
+    let [_, validation, test] = parts.map(|part| part.map(|part| images::find(&part)).transpose());
+    let (validation, test) = (validation?, test?);
+    if train.is_empty() || !train.has_classes() && validation.is_none() && test.is_none() {
+        return Ok(None);
+    }
+    let mut lines = Vec::new();
+    let [validation, test] = [validation, test].map(|part| {
+        let part = part?;
+        if part.is_empty() {
+            lines.push(format!("warning: no image in {}: passed over", part.path().display()));
+        }
+        Some(part).filter(|part| !part.is_empty())
+    });
+    for entry in entries {
+        let kind = if entry.is_dir() { "warning" } else { "note" };
+        lines.push(format!(
+            "{kind}: passed over {} beside {}",
+            entry.display(),
+            train.path().display()
+        ));
+    }
+    Ok(Some(Images { train, validation, test, lines }))
 }
 
 fn unknown_name(name: &str) -> Error {

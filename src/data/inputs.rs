@@ -3,9 +3,10 @@
 use super::encode::not_finite;
 use super::find::{self, Found, Images, find};
 use super::idx_set;
+use super::images::{Pixels, Tally};
 use super::npy;
 use super::read::{self, Rows};
-use super::source::{check_ready, shape_for};
+use super::source::{check_ready, say, shape_for};
 use super::stream::{Source, set_name};
 use super::trained::{Keep, Reading};
 use super::{DataOptions, Features, OnUnknown, Preprocessing, UnknownCategories};
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 /// The one column that folders of images have to carry along.
 const FILE: &str = "file";
+/// Images are predicted in chunks of so many features.
+const IMAGES: usize = 1 << 24;
 
 /// Features without targets, for prediction.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,14 @@ pub struct InputChunk {
     pub unknown: UnknownCategories,
 }
 
+impl InputChunk {
+    /// Rows of a matrix, which has no columns to carry along.
+    fn of_matrix(features: Arc<Features>, unknown: UnknownCategories) -> Self {
+        let (kept, kept_names, faults, warnings) = Default::default();
+        InputChunk { features, kept, kept_names, faults, warnings, unknown }
+    }
+}
+
 /// Opens the features alone for a trained model: of a set with a test part those of that, and of a
 /// table whether its target is there or not.
 ///
@@ -59,10 +70,22 @@ pub fn open_inputs(
 ) -> Result<Inputs> {
     let source = match table_or(find(name, options)?) {
         Ok(source) => source,
-        Err(found) => {
-            let Ready { inputs, faults, .. } = ready(*found, name, preprocessing, options, false)?;
-            return faults.into_iter().next().map_or(Ok(inputs), Err);
-        }
+        Err(found) => match *found {
+            Found::Images(images) => {
+                let mut chunks = Vec::new();
+                pass_images(*images, preprocessing, options, usize::MAX, false, |chunk| {
+                    chunks.push(chunk);
+                    Ok(())
+                })?;
+                let chunk = chunks.pop().ok_or_else(|| Error::failed("no images").at(name))?;
+                let InputChunk { features, faults, unknown, .. } = chunk;
+                return match faults.into_iter().next() {
+                    Some(error) => Err(error),
+                    None => Ok(Inputs { name: name.to_string(), features, unknown }),
+                };
+            }
+            found => return ready(found, name, preprocessing, options),
+        },
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
     let (known, frame, _) = reading.whole(&source)?;
@@ -75,8 +98,8 @@ pub fn open_inputs(
     }
 }
 
-/// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file in bounded memory,
-/// anything else as one chunk. The columns that `keep` names
+/// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file and folders of
+/// images in bounded memory, anything else as one chunk. The columns that `keep` names
 /// are carried along; folders of images
 /// have the column `file`. What to do about rows that can't be read is up to `take`.
 ///
@@ -89,24 +112,26 @@ pub fn pass_inputs(
     keep: Keep<'_>,
     mut take: impl FnMut(InputChunk) -> Result<()>,
 ) -> Result<()> {
-    let source = match table_or(find(name, options)?) {
+    let wants_file = keep.names == [FILE];
+    let found = table_or(find(name, options)?);
+    let has_columns = match &found {
+        Ok(_) => true,
+        Err(found) => wants_file && matches!(**found, Found::Images(_)),
+    };
+    if !has_columns && !keep.names.is_empty() {
+        let what = format!("--keep {}: there is no such column", keep.names.join(","));
+        return Err(Error::usage(what)
+            .at(name)
+            .help("tables have columns to keep, and folders of images have one, called file"));
+    }
+    let source = match found.map_err(|found| *found) {
         Ok(source) => source,
+        Err(Found::Images(images)) => {
+            return pass_images(*images, preprocessing, options, IMAGES, wants_file, take);
+        }
         Err(found) => {
-            let wants_file = keep.names == [FILE];
-            let Ready { inputs: Inputs { features, unknown, .. }, files, faults } =
-                ready(*found, name, preprocessing, options, wants_file)?;
-            let kept: Vec<ArrayRef> = files.into_iter().collect();
-            if kept.len() < keep.names.len() {
-                let error = Error::usage(format!(
-                    "--keep {}: there is no such column",
-                    keep.names.join(",")
-                ));
-                return Err(error.at(name).help(
-                    "tables have columns to keep, and folders of images have one, called file",
-                ));
-            }
-            let (kept_names, warnings) = (keep.names.to_vec(), Vec::new());
-            return take(InputChunk { features, kept, kept_names, faults, warnings, unknown });
+            let Inputs { features, unknown, .. } = ready(found, name, preprocessing, options)?;
+            return take(InputChunk::of_matrix(features, unknown));
         }
     };
     let reading = Reading { preprocessing, options, with_targets: false, keep };
@@ -181,44 +206,58 @@ fn encode(
     Ok(InputChunk { features, kept, kept_names, faults, warnings, unknown })
 }
 
-/// What is no table.
-struct Ready {
-    inputs: Inputs,
-    /// The files that the rows come from, where they are asked for.
-    files: Option<ArrayRef>,
-    /// What is wrong with files that are no images, and are left out.
-    faults: Vec<Error>,
+/// The images that a model is measured on, in chunks of about so many features; with the
+/// column of their files, where that is asked for.
+fn pass_images(
+    images: Images,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    most: usize,
+    with_files: bool,
+    mut take: impl FnMut(InputChunk) -> Result<()>,
+) -> Result<()> {
+    let images = images.held_out(options);
+    say(options, &images.lines());
+    let shape = shape_for(&images, preprocessing, options)?;
+    let rows = (most / shape.features().max(1)).max(1);
+    let mut tally = Tally::default();
+    for first in (0..images.len()).step_by(rows) {
+        let places = first..images.len().min(first.saturating_add(rows));
+        let Pixels { features, faults } =
+            images.pixels(places.clone(), shape, options.memory, &mut tally)?;
+        check_ready(&images.path().display().to_string(), &features, preprocessing)?;
+        let is_read =
+            |place: &usize| faults.binary_search_by_key(place, |(lost, _)| *lost).is_err();
+        let files = || {
+            let names = places.clone().filter(is_read).map(|place| images.name(place));
+            Arc::new(StringArray::from_iter_values(names)) as ArrayRef
+        };
+        let kept = if with_files { vec![files()] } else { Vec::new() };
+        let faults = faults.into_iter().map(|(_, error)| error).collect();
+        let kept_names = kept.iter().map(|_| FILE.to_string()).collect();
+        let own = InputChunk::of_matrix(Arc::new(features), UnknownCategories::default());
+        take(InputChunk { kept, kept_names, faults, ..own })?;
+    }
+    say(options, &tally.lines(images.path(), shape, true));
+    Ok(())
 }
 
-/// The features of what is no table, and where they are asked for the files that they come from.
+/// The features of what is a matrix from the start.
 fn ready(
     found: Found,
     name: &str,
     preprocessing: &Preprocessing,
     options: &DataOptions,
-    with_files: bool,
-) -> Result<Ready> {
-    let (mut files, mut faults): (Option<ArrayRef>, _) = (None, Vec::new());
+) -> Result<Inputs> {
     let unknown = UnknownCategories::default();
     let inputs = match found {
-        Found::Table(_) => return Err(Error::failed("a table is no matrix").at(name)),
+        Found::Table(_) | Found::Images(_) => {
+            return Err(Error::failed("what is read in chunks is no matrix").at(name));
+        }
         Found::Set(find::Ready { train, test, .. }) => {
             let data = test.unwrap_or(train);
             let (name, features) = (data.name().to_string(), data.features_shared());
             Inputs { name, features, unknown }
-        }
-        Found::Images(Images { train, test }) => {
-            let images = test.unwrap_or(train);
-            let shape = shape_for(&images, preprocessing, options)?;
-            let (features, lost) = images.readable(shape)?;
-            if with_files {
-                let is_read = |place: usize| lost.iter().all(|(other, _)| *other != place);
-                let names = images.names().enumerate().filter(|(place, _)| is_read(*place));
-                let names = names.map(|(_, name)| name);
-                files = Some(Arc::new(StringArray::from_iter_values(names)));
-            }
-            faults.extend(lost.into_iter().map(|(_, error)| error));
-            Inputs { name: name.to_string(), features: Arc::new(features), unknown }
         }
         Found::Pixels(source) => {
             let array = npy::read_npy(source.open()?, Budget(options.memory));
@@ -237,7 +276,7 @@ fn ready(
         }
     };
     check_ready(&inputs.name, &inputs.features, preprocessing)?;
-    Ok(Ready { inputs, files, faults })
+    Ok(inputs)
 }
 
 #[cfg(test)]

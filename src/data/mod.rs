@@ -31,6 +31,7 @@ mod class_names;
 mod class_shares;
 mod columnar;
 mod dataset;
+mod decoding;
 mod delimited;
 mod digits;
 mod doubts;
@@ -80,8 +81,8 @@ mod trained;
 mod weights;
 pub use arrays::TableParts;
 pub use census::{Census, RowParts};
-pub use columnar::is_decoding;
 pub use dataset::{Dataset, Features, Targets};
+pub use decoding::is_decoding;
 pub use digits::digits;
 pub use encode::{
     Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located,

@@ -93,13 +93,7 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
                 Parted::Images(ready) => *ready,
             }
         }
-        Found::Images(Images { train, test }) => {
-            let shape = train.shape(&options.image)?;
-            let train = train.dataset(shape, None)?;
-            let known = train.class_names();
-            let test = test.map(|images| images.dataset(shape, known)).transpose()?;
-            Ready { train, validation: None, test }
-        }
+        Found::Images(images) => open_images(&images, options)?,
         Found::Pixels(source) => return Err(without_classes(source.path())),
         Found::Idx(images) => {
             let path = images.path().to_path_buf();
@@ -111,6 +105,42 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
     check_options(&ready.train, options)?;
     let Ready { train, validation, test } = ready;
     Ok(TrainTest { train: Data::Ready(train), validation, test, parts: TableParts::default() })
+}
+
+/// Folders of images to train on. Parts whose images are of no class, as those that a competition
+/// keeps its labels of, are passed over.
+fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
+    let Images { train, validation, test, lines } = images;
+    say(options, lines);
+    let labelled = |part: &Option<ImageFolder>| part.clone().filter(ImageFolder::has_classes);
+    for part in [validation, test].into_iter().flatten().filter(|part| !part.has_classes()) {
+        let path = part.path().display();
+        let line = format!(
+            "warning: passed over {} images in {path}: they are of no class; put those of each class \
+             in a folder of its own",
+            part.len()
+        );
+        say(options, &[line]);
+    }
+    let (validation, test) = (labelled(validation), labelled(test));
+    let others = [&validation, &test].into_iter().flatten().map(ImageFolder::len).sum();
+    let memory = options.memory;
+    let (train, lines) = train.training(&options.image, memory, others)?;
+    say(options, &lines);
+    let part = |images: Option<ImageFolder>| {
+        let Some((images, shape)) = images.zip(train.shape()) else { return Ok(None) };
+        let held = train.rows() as u64 * shape.bytes();
+        let rest = memory.map(|memory| memory.saturating_sub(held));
+        let (data, lines) = images.measured(shape, rest)?;
+        say(
+            options,
+            &[format!("note: {}: {} images held out", images.path().display(), images.len())],
+        );
+        say(options, &lines);
+        Ok::<_, Error>(Some(data))
+    };
+    let (validation, test) = (part(validation)?, part(test)?);
+    Ok(Ready { train, validation, test })
 }
 
 /// A table to be trained on, and the rows that it holds out.
@@ -145,7 +175,7 @@ pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
 pub struct Measured {
     /// The rows, as the net takes them.
     pub data: Dataset,
-    /// Whether they are the test part of a set that has one.
+    /// Whether they are the test part of a set that has one, or else its validation part.
     pub is_test_part: bool,
     /// What a person should know of how the data were read, a sentence each.
     pub warnings: Vec<String>,
@@ -185,11 +215,13 @@ pub fn open_measured(
                 (path, NpzPart::Images(_, None), _) => return Err(without.at(path.display())),
             }
         }
-        Found::Images(Images { train, test }) => {
-            let is_test_part = test.is_some();
-            let images = test.unwrap_or(train);
+        Found::Images(images) => {
+            let is_part = images.has_held_out_part();
+            let images = images.held_out(options);
             let shape = shape_for(&images, preprocessing, options)?;
-            (images.dataset(shape, preprocessing.classes.as_deref())?, is_test_part)
+            let (data, lines) = images.measured(shape, options.memory)?;
+            say(options, &lines);
+            (data, is_part)
         }
         Found::Pixels(source) => return Err(without_classes(source.path())),
         Found::Idx(images) => (pair(images, options)?, false),
@@ -245,15 +277,19 @@ fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
     idx_set::pair(images, labels, None, Budget(options.memory))
 }
 
-/// The shape of images for a model: that of its training, unless something else is asked for.
+/// The shape of images for a model: that of its training, or of the images themselves where it was
+/// trained on other data.
+///
+/// # Errors
+/// When the model's shape isn't that of its inputs, or a file is no image.
 pub(super) fn shape_for(
     images: &ImageFolder,
     preprocessing: &Preprocessing,
     options: &DataOptions,
 ) -> Result<ImageShape> {
     match preprocessing.image {
-        Some(shape) => Ok(shape),
-        None => images.shape(&options.image),
+        Some(shape) => shape.check(preprocessing.features.cols()).map(|()| shape),
+        None => images.plain_shape(&options.image, options.memory),
     }
 }
 

@@ -1,21 +1,10 @@
 //! What decoders of Parquet and Arrow say of a file, and where they panic.
 
 use super::Format;
+use crate::data::decoding::guarded;
 use crate::error::Error;
 use arrow_schema::ArrowError;
 use parquet::errors::ParquetError;
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
-
-thread_local!(static DECODING: Cell<bool> = const { Cell::new(false) });
-
-/// Whether this thread is in a decoder of Parquet or Arrow. They believe some offsets of a file and panic
-/// where one leads nowhere, which becomes an error of the file. The process's panic hook is called before
-/// that: one that asks this can pass over such a panic in silence, as that of the program does.
-#[must_use]
-pub fn is_decoding() -> bool {
-    DECODING.get()
-}
 
 /// What a decoder makes of a file. Nothing of ours is to be called in `decode`: its panic would be taken
 /// for a fault of the file.
@@ -25,14 +14,7 @@ pub fn is_decoding() -> bool {
 pub(super) fn decoded<T>(
     decode: impl FnOnce() -> std::result::Result<T, ArrowError>,
 ) -> std::result::Result<T, ArrowError> {
-    DECODING.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(decode));
-    DECODING.set(false);
-    result.unwrap_or_else(|cause| {
-        let text = cause.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
-        Err(ArrowError::ParseError(text.unwrap_or("it contradicts itself").into()))
-    })
+    guarded(decode).unwrap_or_else(|panic| Err(ArrowError::ParseError(panic)))
 }
 
 /// An error of the Parquet decoder as one of Arrow, with what became of the file.

@@ -6,7 +6,6 @@ mod parquet;
 #[cfg(test)]
 mod tests;
 mod values;
-pub use fault::is_decoding;
 pub(super) use values::narrow;
 
 use self::parquet::{Chunks, check_pages};

@@ -1,0 +1,264 @@
+//! Which files of a folder are images, of which class, and what is passed over.
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The extensions of image files, in lower case.
+const EXTENSIONS: [&str; 18] = [
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "webp", "tif", "tiff", "tga",
+    "qoi", "ppm", "pgm", "pbm", "pam",
+];
+/// The first bytes of formats that tell them surely, for files without such an extension.
+const MAGIC: [&[u8]; 7] =
+    [b"\x89PNG\r\n\x1a\n", b"\xFF\xD8\xFF", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"qoif"];
+/// The extensions of files that describe images, and are none.
+const DOCUMENTS: [&str; 16] = [
+    "csv", "tsv", "txt", "md", "json", "jsonl", "xml", "html", "yaml", "yml", "toml", "log", "pdf",
+    "py", "ipynb", "xlsx",
+];
+/// The extensions among these that may hold labels.
+const TABLES: [&str; 6] = ["csv", "tsv", "txt", "json", "jsonl", "xlsx"];
+
+/// What was passed over, by place and extension, with its number; a place is a class folder, or
+/// nothing for the folder itself.
+pub(super) type PassedOver = BTreeMap<(String, String), usize>;
+
+/// The images of a folder: files, and the class of each where they lie in folders.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::data) struct ImageFolder {
+    pub(super) path: PathBuf,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) labels: Vec<u32>,
+    pub(super) classes: Vec<String>,
+    /// How many images lie in subfolders of class folders, by subfolder.
+    pub(super) nested: BTreeMap<PathBuf, usize>,
+    pub(super) passed_over: PassedOver,
+    /// The folders in it without any image.
+    pub(super) empty: Vec<String>,
+    /// The files in it that may hold labels.
+    pub(super) tables: Vec<String>,
+}
+
+/// The images below a folder: those in the folders in it, each of which is a class, whatever
+/// subfolders they lie in; or if there are none, those in it.
+///
+/// # Errors
+/// When a folder can't be read.
+pub(in crate::data) fn find(path: &Path) -> Result<ImageFolder> {
+    let mut found = ImageFolder { path: path.to_path_buf(), ..ImageFolder::default() };
+    let mut above = vec![canonical(path)];
+    let mut direct = Vec::new();
+    for entry in entries(path)? {
+        if !entry.is_dir() {
+            direct.push(entry);
+            continue;
+        }
+        let name = file_name(&entry);
+        let before = found.files.len();
+        found.collect(&entry, &name, &mut above)?;
+        if found.files.len() == before {
+            found.empty.push(name);
+            continue;
+        }
+        let class = found.classes.len() as u32;
+        found.labels.resize(found.files.len(), class);
+        found.classes.push(name);
+    }
+    let is_unlabelled = found.files.is_empty();
+    for file in direct {
+        if extension(&file).is_some_and(|e| TABLES.contains(&e.as_str())) {
+            found.tables.push(file_name(&file));
+        }
+        match is_unlabelled && is_image(&file) {
+            true => found.files.push(file),
+            false => found.pass_over("", &file),
+        }
+    }
+    Ok(found)
+}
+
+impl ImageFolder {
+    /// Whether there is no image.
+    pub(in crate::data) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether the images lie in folders of classes.
+    pub(in crate::data) fn has_classes(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
+    /// The folder.
+    pub(in crate::data) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The error for a folder without images, which says what is there instead.
+    pub(in crate::data) fn without_images(&self) -> Error {
+        let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+        for ((_, kind), count) in &self.passed_over {
+            *held.entry(kind).or_default() += count;
+        }
+        let held: Vec<String> =
+            held.iter().map(|(kind, count)| format!("{} ({kind})", files(*count))).collect();
+        let found = match held.is_empty() {
+            true => "there is no data set in this directory".to_string(),
+            false => format!("there is no data set in this directory, but {}", held.join(", ")),
+        };
+        Error::data(found).at(self.path.display())
+    }
+
+    /// The number of images.
+    pub(in crate::data) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The path of an image from the folder on.
+    pub(in crate::data) fn name(&self, place: usize) -> String {
+        let file = &self.files[place];
+        file.strip_prefix(&self.path).unwrap_or(file).display().to_string()
+    }
+
+    /// Takes the images below `folder`, which is `class` or lies in it; `above` are the folders
+    /// that it lies in.
+    fn collect(&mut self, folder: &Path, class: &str, above: &mut Vec<PathBuf>) -> Result<()> {
+        let place = canonical(folder);
+        // A link to a folder above would go round for ever.
+        if above.contains(&place) {
+            self.pass_over(class, folder);
+            return Ok(());
+        }
+        above.push(place);
+        for entry in entries(folder)? {
+            if entry.is_dir() {
+                self.collect(&entry, class, above)?;
+            } else if is_image(&entry) {
+                // The path itself, a root and a class folder.
+                if above.len() > 2 {
+                    *self.nested.entry(folder.to_path_buf()).or_default() += 1;
+                }
+                self.files.push(entry);
+            } else {
+                self.pass_over(class, &entry);
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+
+    /// Counts a file or folder that isn't read.
+    fn pass_over(&mut self, place: &str, entry: &Path) {
+        let kind = match extension(entry) {
+            _ if entry.is_dir() => "links to a folder above".into(),
+            _ if !entry.is_file() => "broken links or special files".into(),
+            Some(_) if is_image(entry) => "images beside the class folders".into(),
+            Some(extension) => format!(".{extension}"),
+            None => "no extension".into(),
+        };
+        *self.passed_over.entry((place.into(), kind)).or_default() += 1;
+    }
+
+    /// What was passed over, a line each: files that describe images as a note, all else as a
+    /// warning.
+    pub(super) fn passed_over_lines(&self) -> Vec<String> {
+        let path = self.path.display();
+        let lines = self.passed_over.iter().filter(|((place, _), _)| !self.empty.contains(place));
+        let line = |((place, kind), count): (&(String, String), &usize)| {
+            let files = files(*count);
+            let folder = if place.is_empty() { path.to_string() } else { place.clone() };
+            match kind.strip_prefix('.') {
+                Some(extension) if DOCUMENTS.contains(&extension) => {
+                    format!("note: passed over {files} in {folder}: {kind} is no image")
+                }
+                Some(_) => format!(
+                    "warning: passed over {files} in {folder}: {kind} can't be read; convert to PNG, \
+                     JPEG or TIFF"
+                ),
+                None => format!("warning: passed over {files} in {folder}: {kind}"),
+            }
+        };
+        let lines = lines.map(line);
+        let empty = self
+            .empty
+            .iter()
+            .filter(|_| self.has_classes())
+            .map(|folder| format!("warning: {}: it is no class", self.describe_empty(folder)));
+        lines.chain(empty).collect()
+    }
+
+    /// A folder without images, and what it holds instead.
+    pub(super) fn describe_empty(&self, folder: &str) -> String {
+        let held: Vec<String> = self
+            .passed_over
+            .iter()
+            .filter(|((place, _), _)| place == folder)
+            .map(|((_, kind), count)| format!("passed over {} ({kind})", files(*count)))
+            .collect();
+        match held.is_empty() {
+            true => format!("no image in the folder {folder}, which is empty"),
+            false => {
+                format!("no image that can be read in the folder {folder}: {}", held.join(", "))
+            }
+        }
+    }
+}
+
+fn files(count: usize) -> String {
+    format!("{count} file{}", if count == 1 { "" } else { "s" })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The path without links, or as it stands where it can't be resolved.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// What lies in a folder, by name, but for what systems and tools leave there.
+pub(in crate::data) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    let read = |e: std::io::Error| Error::io("read", path, &e);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        if !is_left_by_a_system(&entry.file_name().to_string_lossy()) {
+            entries.push(entry.path());
+        }
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+fn is_left_by_a_system(name: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"];
+    name.starts_with('.') || NAMES.contains(&name.to_lowercase().as_str())
+}
+
+fn extension(path: &Path) -> Option<String> {
+    path.extension().map(|e| e.to_string_lossy().to_lowercase())
+}
+
+/// Whether a file is taken for an image: by its extension, or where that says nothing by its first
+/// bytes.
+fn is_image(path: &Path) -> bool {
+    let extension = extension(path).unwrap_or_default();
+    if !path.is_file() || DOCUMENTS.contains(&extension.as_str()) {
+        return false;
+    }
+    EXTENSIONS.contains(&extension.as_str()) || begins_as_image(path)
+}
+
+fn begins_as_image(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let Ok(file) = File::open(path) else { return false };
+    if file.take(12).read_to_end(&mut head).is_err() {
+        return false;
+    }
+    let is_webp = head.starts_with(b"RIFF") && head.ends_with(b"WEBP");
+    is_webp || MAGIC.iter().any(|magic| head.starts_with(magic))
+}

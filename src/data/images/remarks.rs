@@ -1,0 +1,191 @@
+//! What a user should know of how images were read.
+
+use super::decode::Head;
+use super::shape::{Colour, ImageShape};
+use image::ImageFormat;
+use std::path::Path;
+
+/// Images of a kind: how many, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Group {
+    count: usize,
+    example: String,
+}
+
+impl Group {
+    fn add(&mut self, name: impl FnOnce() -> String) {
+        if self.count == 0 {
+            self.example = name();
+        }
+        self.count += 1;
+    }
+}
+
+/// What was seen in images, counted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::data) struct Tally {
+    images: usize,
+    /// The sizes of the images with the fewest and the most pixels.
+    smallest: Option<(u32, u32)>,
+    largest: Option<(u32, u32)>,
+    resized: usize,
+    turned: usize,
+    colored: usize,
+    sixteen_bit: usize,
+    transparent: usize,
+    animated: Group,
+    misnamed: Group,
+    /// The least and the largest value of 16 bits that was kept.
+    range: Option<(f32, f32)>,
+}
+
+/// What the pixels of an image say that its header doesn't.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Seen {
+    /// Whether any pixel isn't opaque.
+    pub is_transparent: bool,
+    /// Whether the file holds more frames or pages than the first.
+    pub has_more_frames: bool,
+}
+
+impl Tally {
+    /// Counts an image that was brought to `shape`.
+    pub(super) fn add(
+        &mut self,
+        name: impl Fn() -> String,
+        head: &Head,
+        seen: Seen,
+        shape: ImageShape,
+    ) {
+        let pixels = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+        self.images += 1;
+        if self.smallest.is_none_or(|least| pixels(head.size) < pixels(least)) {
+            self.smallest = Some(head.size);
+        }
+        if self.largest.is_none_or(|most| pixels(head.size) > pixels(most)) {
+            self.largest = Some(head.size);
+        }
+        self.resized += usize::from(head.size != (shape.width, shape.height));
+        self.turned += usize::from(head.is_turned);
+        self.colored += usize::from(head.color.has_color());
+        self.sixteen_bit += usize::from(head.is_sixteen_bit());
+        self.transparent += usize::from(seen.is_transparent);
+        if seen.has_more_frames {
+            self.animated.add(&name);
+        }
+        let named = ImageFormat::from_path(name()).ok();
+        if named.is_some_and(|named| named != head.format) {
+            self.misnamed.add(|| format!("{} ({:?})", name(), head.format));
+        }
+    }
+
+    /// Widens the range of values to these.
+    pub(super) fn add_values(&mut self, values: &[f32]) {
+        for &value in values {
+            let (least, most) = self.range.unwrap_or((value, value));
+            self.range = Some((least.min(value), most.max(value)));
+        }
+    }
+
+    /// Whether any image has a pixel that isn't opaque.
+    pub(super) fn any_transparent(&self) -> bool {
+        self.transparent > 0
+    }
+
+    /// A line for each thing that was done to the images at `place`; `is_given` says whether their
+    /// shape is that of a model.
+    pub fn lines(&self, place: &Path, shape: ImageShape, is_given: bool) -> Vec<String> {
+        let place = place.display();
+        let all = self.images;
+        let mut lines = Vec::new();
+        let mut line = |kind: &str, text: String| lines.push(format!("{kind}: {place}: {text}"));
+        if let (1.., Some(least), Some(most)) = (self.resized, self.smallest, self.largest) {
+            let size = |(width, height): (u32, u32)| format!("{width} × {height}");
+            let from = match least == most {
+                true => size(least),
+                false => format!("{} to {}", size(least), size(most)),
+            };
+            let to = size((shape.width, shape.height));
+            let why = match is_given {
+                true => "as the model takes them",
+                false => "--image-size WxH chooses another size",
+            };
+            let text = format!(
+                "{} of {all} images resized from {from} pixels to {to}; {why}",
+                self.resized
+            );
+            line("note", text);
+        }
+        if self.turned > 0 {
+            let text = format!("{} of {all} images turned or mirrored", self.turned);
+            line("note", format!("{text} as their EXIF orientation says"));
+        }
+        self.describe_depth(shape, is_given, &mut line);
+        self.describe_alpha(shape, is_given, &mut line);
+        if is_given && self.colored > 0 && !shape.colour.has_color() {
+            let text = format!("{} of {all} images are in color", self.colored);
+            line("note", format!("{text}, and converted to grey as the model takes them"));
+        }
+        if self.animated.count > 0 {
+            let (count, example) = (self.animated.count, &self.animated.example);
+            let text = format!("{count} of {all} images have several frames or pages");
+            line("note", format!("{text}, such as {example}: the first is read"));
+        }
+        if self.misnamed.count > 0 {
+            let (count, example) = (self.misnamed.count, &self.misnamed.example);
+            let text = format!("{count} of {all} images have the extension of another format");
+            line("note", format!("{text}, such as {example}: read by content"));
+        }
+        lines
+    }
+
+    fn describe_depth(
+        &self,
+        shape: ImageShape,
+        is_given: bool,
+        line: &mut impl FnMut(&str, String),
+    ) {
+        let (sixteen, all) = (self.sixteen_bit, self.images);
+        if shape.sixteen_bit && !is_given {
+            let range = self.range.map_or(String::new(), |(least, most)| {
+                format!(": their values are from {least} to {most} of 65535")
+            });
+            let text = format!("{sixteen} of {all} images have 16 bits per channel, kept{range}");
+            let others = match sixteen < all {
+                true => "; those of 8 bits are multiplied by 257",
+                false => "",
+            };
+            line("note", format!("{text}{others}"));
+        } else if sixteen > 0 && !shape.sixteen_bit {
+            line(
+                "warning",
+                format!(
+                    "{sixteen} of {all} images have 16 bits per channel, but the model takes 8: \
+                     their values are divided by 257; train on 16-bit images to keep them"
+                ),
+            );
+        }
+    }
+
+    fn describe_alpha(
+        &self,
+        shape: ImageShape,
+        is_given: bool,
+        line: &mut impl FnMut(&str, String),
+    ) {
+        let (transparent, all) = (self.transparent, self.images);
+        if transparent == 0 {
+            return;
+        }
+        let text = format!("{transparent} of {all} images have transparent pixels");
+        let what = match (shape.colour, is_given) {
+            (Colour::GreyAlpha | Colour::Rgba, true) => return,
+            (Colour::GreyAlpha | Colour::Rgba, false) => {
+                "alpha is kept as a channel, by which colors are multiplied; --image-colour grey or \
+                 rgb composites them over white"
+            }
+            (Colour::Grey | Colour::Rgb, _) => "they are composited over white",
+        };
+        line("note", format!("{text}: {what}"));
+    }
+}
