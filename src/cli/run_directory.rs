@@ -119,17 +119,22 @@ impl RunDirectory {
     /// checkpoint knows: what lies behind a link isn't touched.
     pub fn metrics_again(&self) -> Result<WholeLines> {
         let path = self.path.join(EVENTS);
+        let other = || {
+            Error::usage("the file of events is a link, or no regular file")
+                .at(path.display())
+                .help("put the file itself in its place: --resume would cut off its end")
+        };
         let file = match path.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 File::options().create_new(true).append(true).open(&path)
             }
+            Ok(there) if !there.is_file() => return Err(other()),
             _ => File::options().append(true).open(&path),
         };
         let file = file.map_err(|e| Error::io("open", &path, &e))?;
+        // Since it was looked at, something else may have taken its place.
         if !own_files::is_in_place(&file, &path) {
-            return Err(Error::usage("the file of events is a link, or no regular file")
-                .at(path.display())
-                .help("put the file itself in its place: --resume would cut off its end"));
+            return Err(other());
         }
         let len = file.metadata().map_err(|e| Error::io("open", &path, &e))?.len();
         WholeLines { file, len: Arc::new(len.into()), path }.locked()
