@@ -89,11 +89,10 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
     let mut all = Vec::new();
     let form = time::spelt(&dates.format);
     if let Some(rival) = dates.rival {
-        let word = counted(texts).map(|(word, _)| word);
-        let example = word
-            .filter(|word| time::seconds(word, &dates.format) != time::seconds(word, rival))
-            .next()
-            .unwrap_or_default();
+        let mut words = counted(texts).map(|(word, _)| word);
+        let differs =
+            |word: &&str| time::seconds(word, &dates.format) != time::seconds(word, rival);
+        let example = words.find(differs).unwrap_or_default();
         all.push(format!(
             "column {name}: {example} and all other dates fit {form} and {} alike: {form} is taken, \
              --date-format {} takes the other",
@@ -109,8 +108,7 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
             rows(total)
         ));
     }
-    let is_far =
-        |word: &str| time::seconds(word, &dates.format).is_some_and(|x| time::is_far_future(x));
+    let is_far = |word: &str| time::seconds(word, &dates.format).is_some_and(time::is_far_future);
     if let Some((word, count)) = counted(texts).find(|(word, _)| is_far(word)) {
         all.push(format!(
             "column {name}: {word} ({}) looks like a mark for a missing date: --missing {word:?} says \

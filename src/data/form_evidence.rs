@@ -239,6 +239,6 @@ mod tests {
         let known = [("x".into(), NumberForm { decimal: Decimal::Comma, ..NumberForm::PLAIN })];
         let known = BTreeMap::from(known);
         assert_eq!(read(&[open], &FormHints { known: Some(&known), ..none }), decided);
-        assert_eq!(read(&[&["1.234", "2.718"]], &none), (vec![Some(1.234), Some(2.718)], false));
+        assert_eq!(read(&[&["1.234", "5.678"]], &none), (vec![Some(1.234), Some(5.678)], false));
     }
 }

@@ -217,7 +217,9 @@ impl<'a> Rows<'a> {
         };
         let (value, used) = fast_float2::parse_partial::<f64, _>(&bytes[at..]).ok()?;
         let end = at + used;
-        if used == 0 || !(value.abs() < WIDE) || end >= bytes.len() || !is_end(end) {
+        // Of NaN it is false that it is narrow.
+        let is_narrow = value.abs() < WIDE;
+        if used == 0 || !is_narrow || end >= bytes.len() || !is_end(end) {
             return None;
         }
         numbers.push(value);

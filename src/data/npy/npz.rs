@@ -93,7 +93,6 @@ pub(in crate::data) fn read_npz(source: &Source, task: Task, budget: Budget) -> 
     let mut notes = Vec::new();
     let mut part = |part: Part| arrays.part(&entries, part, task, &mut notes).map_err(with_names);
     let [training, validation, test] = parts.map(|p| p.map(&mut part).transpose());
-    drop(part);
     let (validation, test) = (validation?, test?);
     let training = training?.ok_or_else(|| Error::failed("a set without a training part"))?;
     Ok(NpzSet { training, validation, test, notes, listed })
