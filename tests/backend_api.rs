@@ -215,7 +215,11 @@ fn a_session_takes_rows_of_its_net_only_and_evaluates_those_with_targets() {
             let alone = session.upload(alone, &none).unwrap();
             refused(session.evaluate(&alone), "the rows have no targets");
             let mut rows = 0;
-            session.outputs(&alone, |_, outputs| Ok(rows += outputs.rows())).unwrap();
+            let count = |_: usize, outputs: Matrix<f32>| {
+                rows += outputs.rows();
+                Ok(())
+            };
+            session.outputs(&alone, count).unwrap();
             assert_eq!(rows, ROWS);
             let with_targets = session.upload(unscaled(&data), &none).unwrap();
             assert!(session.evaluate(&with_targets).unwrap().loss.is_finite());

@@ -15,7 +15,7 @@ fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 /// Whether a pixel of an image of 8 × 8 is bright: the upper half in the first class, the lower one
 /// in the second, with a frayed edge.
 fn is_bright(class: usize, i: u32, x: u32, y: u32) -> bool {
-    (y < 4) == (class == 0) && (x + i) % 5 > 0
+    (y < 4) == (class == 0) && !(x + i).is_multiple_of(5)
 }
 
 /// `count` images of each of the classes a and b, made by `make` from class and number.

@@ -261,6 +261,7 @@ fn bomb(begin: &[u8], byte: u8) -> Vec<u8> {
 
 /// Runs the program, and tells the most memory that it took, in bytes.
 #[cfg(target_os = "linux")]
+#[allow(clippy::zombie_processes, reason = "wait4 waits for the child, and tells its memory")]
 fn peak(place: &Place, args: &str) -> (Ran, u64) {
     let stderr = std::fs::File::create(place.path("stderr")).unwrap();
     let child =

@@ -235,7 +235,7 @@ fn ridge(data: &Dataset, decay: f64) -> Vec<f64> {
                 let sum = |f: &dyn Fn(usize) -> f64| scale * (0..rows).map(f).sum::<f64>();
                 let mut row: Vec<f64> = (0..n).map(|j| sum(&|r| x(r, i) * x(r, j))).collect();
                 row[i] += if i < cols { decay } else { 0.0 };
-                row.push(sum(&|r| x(r, i) * f64::from(targets.row(r)[o])));
+                row.push(sum(&|r| x(r, i) * targets.row(r)[o]));
                 row
             })
             .collect();
