@@ -211,16 +211,10 @@ impl StreamedTable {
 
     /// Takes the values of some columns, read as they were for the sample.
     fn pass_columns(&self, places: &[usize], take: impl FnMut(Rows) -> Result<()>) -> Result<()> {
-        let sample = self.sample().table().map(super::Table::frame);
-        let columns = sample.map_or(&[][..], |frame| &frame.columns);
-        let mut wanted = vec![Want::Nothing; columns.len()];
+        let columns = self.sample().table().map_or(0, |table| table.columns().len());
+        let mut wanted = vec![Want::Nothing; columns];
         for &place in places {
-            wanted[place] = match &columns[place] {
-                None => Want::Nothing,
-                Some(Values::Texts(_)) => Want::Text,
-                Some(Values::Bytes(_) | Values::Numbers(_)) => Want::Number,
-                Some(Values::Times(_)) => Want::Guess,
-            };
+            wanted[place] = self.want_as_sampled(place);
         }
         self.read_columns(wanted, take)
     }

@@ -162,7 +162,7 @@ impl Moments {
 #[cfg(test)]
 mod tests {
     use super::super::frame::Header;
-    use super::super::table::Fitting;
+    use super::super::fitting::Fitting;
     use super::super::{
         ColumnOptions, Data, DataOptions, Dataset, Frame, Preprocessing, Table, Targets, Task,
     };

@@ -39,6 +39,7 @@ mod download;
 mod encode;
 mod find;
 mod fingerprint;
+mod fitting;
 mod form_evidence;
 mod frame;
 mod generated;
@@ -89,6 +90,7 @@ pub use encode::{
     MomentEncoder, NumberEncoder, OnUnknown, Scaler, Seen, UnknownCategories, UnknownColumn,
     UnknownExample,
 };
+pub use fitting::Fitting;
 pub use frame::{Frame, Header, MISSING, Texts, Values, Words};
 pub use generated::{moons, spiral, xor};
 pub use idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
@@ -112,7 +114,7 @@ pub use source::{
 };
 pub use stored::{StoredSet, StoredWriter};
 pub use stream::Pipes;
-pub use table::{Column, Fitting, Table};
+pub use table::{Column, Table};
 pub(crate) use target_scaling::is_exact_enough;
 pub use target_scaling::{DoubleAffine, TargetScaling};
 pub use task::Task;

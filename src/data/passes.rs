@@ -13,10 +13,11 @@ use super::missing_target::Complete;
 use super::read::{self, Rows, Selection, Want};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
-use super::table::{self, Fitting, Table};
+use super::fitting::Fitting;
+use super::table::{self, Table};
 use super::target::MAX_CLASSES;
 use super::trained::{Keep, Reading};
-use super::{Data, Dataset, Preprocessing, UnknownCategories};
+use super::{Data, Dataset, Preprocessing, Role, UnknownCategories};
 use crate::error::{Error, Result};
 use crate::random::{Stream, stream_key, threefry};
 use std::sync::Arc;
@@ -147,6 +148,19 @@ impl StreamedTable {
         Preprocessing::fit_rows(&self.sample, &rows, fitting)
     }
 
+    /// What reads a column as it was read for the sample.
+    pub(super) fn want_as_sampled(&self, place: usize) -> Want {
+        let Some(table) = self.sample.table() else { return Want::Nothing };
+        let is_target = matches!(table.columns()[place].role, Role::Target(_));
+        match &table.frame().columns[place] {
+            None => Want::Nothing,
+            Some(Values::Texts(_)) if is_target => Want::Class,
+            Some(Values::Texts(_)) => Want::Text,
+            Some(Values::Bytes(_) | Values::Numbers(_)) => Want::Number,
+            Some(Values::Times(_)) => Want::Guess,
+        }
+    }
+
     /// Takes what is wanted of the columns, chunk by chunk in order.
     pub(super) fn read_columns(
         &self,
@@ -161,9 +175,11 @@ impl StreamedTable {
                 Some(table) => table::complete_places(&table.frame().header, columns, task)?,
                 None => Vec::new(),
             };
-            // Whether a target is there shows in its text, whatever it is.
-            let unread = places.iter().filter(|&&place| wanted[place] == Want::Nothing);
-            unread.copied().collect::<Vec<_>>().into_iter().for_each(|p| wanted[p] = Want::Text);
+            for &place in &places {
+                if wanted[place] == Want::Nothing {
+                    wanted[place] = self.want_as_sampled(place);
+                }
+            }
         }
         let want = |_: &super::Header| Ok(Selection::from(wanted));
         let mut complete = Complete::new(columns.missing_target);

@@ -2,7 +2,8 @@
 
 use super::encode::{Encoding, not_finite};
 use super::samples::Preprocessing;
-use super::table::{Fitting, Table};
+use super::fitting::Fitting;
+use super::table::Table;
 use super::target::{self, Columns, Goal};
 use super::{
     Affine, Dataset, Features, Frame, OnUnknown, Scaling, TargetScaling, Targets,

@@ -1,18 +1,18 @@
 //! A table whose columns are understood: what is learnt from, what is to be learnt.
 
 use super::doubts;
-use super::encode::{Categories, Encoder, Encoding, Feature, out_of_scale, texts_of};
+use super::encode::{Encoder, Encoding, Feature, out_of_scale, texts_of};
+use super::fitting::Fitting;
 use super::frame::{Frame, Header, MISSING, Values};
 use super::kind::{Found, Kind, kind_of};
 use super::missing_target::Complete;
 use super::read::{Rows, Want};
-use super::roles::{ColumnOptions, Role, Said, names_like_numbers, places_of, roles};
+use super::roles::{ColumnOptions, Role, Said, names_like_numbers, roles};
 use super::target::{self, Columns, Learnt};
 use super::time::{self, Dates};
-use super::{DataOptions, Scaling, Targets, Task};
+use super::{DataOptions, Targets, Task};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
@@ -48,62 +48,6 @@ pub struct Column {
     pub missing: usize,
     /// The form of its dates and times, where they are text.
     pub(super) dates: Option<Dates>,
-}
-
-/// How a table's columns are turned into inputs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fitting {
-    /// The scaling of numbers.
-    pub scaling: Scaling,
-    /// The columns whose logarithms are taken.
-    pub log: Vec<String>,
-    /// The columns of categories that become an input for each category, however many they have; without
-    /// being named, those of up to 100.
-    pub one_hot: Vec<String>,
-    /// The columns of categories that are embedded, however few categories they have.
-    pub embed: Vec<String>,
-    /// The columns of categories that are hashed into shared inputs, however few categories they have.
-    pub hash: Vec<String>,
-    /// The dimensions of embeddings, by default [`crate::embedding::Embedding::default_dims`]; with 0
-    /// many categories are hashed into shared inputs instead.
-    pub embedding_dims: Option<usize>,
-    /// Categories of columns that were counted in more rows than those at hand, by the columns' names:
-    /// see [`StreamedTable`](super::StreamedTable).
-    pub counted: BTreeMap<String, Categories>,
-}
-
-impl Fitting {
-    /// Numbers scaled so, and all else as it is by default.
-    #[must_use]
-    pub fn new(scaling: Scaling) -> Self {
-        Fitting {
-            scaling,
-            log: Vec::new(),
-            one_hot: Vec::new(),
-            embed: Vec::new(),
-            hash: Vec::new(),
-            embedding_dims: None,
-            counted: BTreeMap::new(),
-        }
-    }
-
-    /// The same, in which columns are called by their names in that header.
-    ///
-    /// # Errors
-    /// When it has no such column.
-    fn found_in(&self, header: &Header) -> Result<Self> {
-        let found = |option: &str, names: &[String]| -> Result<Vec<String>> {
-            let places = places_of(header, &format!("column for {option}"), names)?;
-            Ok(places.into_iter().map(|place| header.names[place].clone()).collect())
-        };
-        Ok(Fitting {
-            log: found("--log", &self.log)?,
-            one_hot: found("--one-hot", &self.one_hot)?,
-            embed: found("--embed", &self.embed)?,
-            hash: found("--hash", &self.hash)?,
-            ..self.clone()
-        })
-    }
 }
 
 /// The places of the targets of a table to be trained on, in the order of the outputs.

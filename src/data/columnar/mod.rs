@@ -152,10 +152,11 @@ impl Pass<'_> {
             let format = self.file.format;
             let read = |whole| values(array, whole).map_err(|e| fault(format, &e).at(&at));
             let mut found = read(self.whole[place])?;
-            let keeps_identity = matches!(want, Want::Guess | Want::Target | Want::Text);
+            let is_text = matches!(want, Want::Text | Want::Class);
+            let keeps_identity = is_text || matches!(want, Want::Guess | Want::Target);
             if keeps_identity && is_whole(array.data_type()) && is_beyond_f64(&found) {
                 found = read(Whole::Digits)?;
-                if want != Want::Text {
+                if !is_text {
                     // Texts of the batches before are the same either way; numbers are not.
                     self.whole[place] = Whole::Digits;
                     if first > 0 {

@@ -337,7 +337,7 @@ fn whole_numbers_that_f64_takes_for_one_another_keep_their_digits() {
     ];
     let batch = batch(columns.iter().map(|(name, array, _)| (*name, array.clone())).collect());
     for (format, bytes) in in_each_format(&batch) {
-        for want in [Want::Guess, Want::Target, Want::Text] {
+        for want in [Want::Guess, Want::Target, Want::Text, Want::Class] {
             let frame = read(&bytes, want).unwrap();
             for (name, _, digits) in &columns {
                 let expected = texts(&digits.map(Some));

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::data::frame::Values;
 use crate::data::kind::{Kind, booleans};
-use crate::data::table::{Column, Fitting};
+use crate::data::fitting::Fitting;
+use crate::data::table::Column;
 use serde::{Deserialize, Serialize};
 
 /// How a column is turned into inputs.
