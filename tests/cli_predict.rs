@@ -101,7 +101,7 @@ fn columns_are_kept_as_they_stand_even_where_a_prediction_has_their_name() {
     assert!(out.contains("\n?,1e0,,"), "{out}");
     let refused = place.run("predict run new.csv --device cpu --keep nota");
     assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("no column \"nota\" to keep"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("no column to keep \"nota\""), "{}", refused.stderr);
     assert!(refused.stderr.contains("did you mean note?"), "{}", refused.stderr);
     // What was kept in a Parquet file can be predicted from again; there it has the type of its values.
     place.ok("predict run new.csv --device cpu --keep a,b --format parquet -o kept.bin");

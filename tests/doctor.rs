@@ -342,7 +342,7 @@ fn what_is_not_finite_is_refused_before_it_is_trained_on() {
         for (what, error) in [
             ("feature", new(with(3), Targets::from(plain(1)))),
             ("target", new(plain(3), Targets::from(with(2)))),
-            ("target", new(plain(3), labels(with(2)))),
+            ("label", new(plain(3), labels(with(2)))),
         ] {
             let named = format!("a {what} is {odd}");
             assert!(error.contains(&named) && error.contains("row 3, column 2"), "{error}");

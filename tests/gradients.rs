@@ -142,7 +142,7 @@ fn mixed_rows_have_the_numerical_gradient() {
         spec.check().unwrap();
         assert_checks(&format!("{loss} of mixed rows"), &spec);
         let alone = Spec { mixup: None, ..spec.clone() };
-        let data = unscaled(&random_data(loss, ROWS, INPUTS, OUTPUTS, spec.seed));
+        let data = unscaled(&random_data(loss, ROWS, INPUTS, spec.net.outputs(), spec.seed));
         let weights = random_weights(&spec);
         let [mixed, alone] =
             [&spec, &alone].map(|spec| gradients(&mut cpu64(1), spec, &data, &weights));

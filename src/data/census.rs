@@ -3,7 +3,6 @@
 
 use super::class_shares::ClassShares;
 use super::encode::{Categories, texts_of};
-use super::frame::Values;
 use super::keys::times_of;
 use super::kind::Kind;
 use super::read::{Rows, Want};

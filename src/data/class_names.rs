@@ -1,5 +1,6 @@
 //! The names of classes: which texts are one class, and in what order classes come.
 
+use super::encode::canonical;
 use super::frame::Texts;
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,21 +39,21 @@ impl<'a> ClassNames<'a> {
         ClassNames { exact, whole: whole_names }
     }
 
-    /// The class of a text: that of the same name, with white space around it or not, or of the same
-    /// whole number.
+    /// The class of a text: that of the same name, however it is spelt (see [`canonical`]), or of the
+    /// same whole number.
     pub(super) fn find(&self, text: &str) -> Option<u32> {
-        let by_name = self.exact.get(text).or_else(|| self.exact.get(text.trim()));
+        let by_name = self.exact.get(text).or_else(|| self.exact.get(&*canonical(text)));
         by_name.or_else(|| self.whole.get(&whole(text)?)).copied()
     }
 }
 
 /// The class of each row and the names of the classes: in the order of their numbers where all are
-/// whole numbers, else alphabetically. Texts that differ in white space around them are one class.
+/// whole numbers, else alphabetically. Texts that [`canonical`] makes equal are one class.
 pub(super) fn in_order(texts: &Texts) -> (Vec<u32>, Vec<String>) {
     let numbers: Option<Vec<i128>> = texts.words.iter().map(whole).collect();
     match numbers {
         Some(numbers) => ordered(texts, numbers.into_iter()),
-        None => ordered(texts, texts.words.iter().map(str::trim)),
+        None => ordered(texts, texts.words.iter().map(canonical)),
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_same_class_is_found_however_it_is_written() {
-        let names = ["1", "2", "red", "9007199254740993"].map(String::from);
+        let names = ["1", "2", "red", "9007199254740993", "caf\u{e9}"].map(String::from);
         let classes = ClassNames::new(&names);
         for (text, class) in [
             ("1.0", Some(0)),
@@ -102,6 +103,7 @@ mod tests {
             ("red\u{a0}", Some(2)),
             ("9007199254740993", Some(3)),
             ("9007199254740992", None),
+            ("cafe\u{301}", Some(4)),
             ("Red", None),
             ("3", None),
         ] {

@@ -313,7 +313,7 @@ impl Delimited {
 fn not_a_number(text: &str) -> Error {
     if text.parse::<f64>().is_ok_and(|x| !x.is_finite()) {
         return Error::data(format!("{text} is not a finite number"))
-            .help("replace it, or leave the cell empty");
+            .help("replace it, or leave the cell empty; rows with an empty target are left out with --missing-target drop");
     }
     let help = if text.contains('\n') {
         "a quote opened here is closed only on a later line"

@@ -16,6 +16,7 @@ mod write;
 pub use category::{Categories, CategoryEncoder, HashEncoder};
 pub use embedding::EmbeddingEncoder;
 pub use encoder::Encoder;
+pub(super) use canonical::canonical;
 pub(super) use fault::{not_finite, out_of_scale};
 pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
