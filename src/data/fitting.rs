@@ -1,9 +1,9 @@
 //! How the columns of a table are to be turned into inputs.
 
+use super::Scaling;
 use super::encode::Categories;
 use super::frame::Header;
 use super::roles::places_of;
-use super::Scaling;
 use crate::error::Result;
 use std::collections::BTreeMap;
 

@@ -161,8 +161,8 @@ impl Moments {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Header;
     use super::super::fitting::Fitting;
+    use super::super::frame::Header;
     use super::super::{
         ColumnOptions, Data, DataOptions, Dataset, Frame, Preprocessing, Table, Targets, Task,
     };

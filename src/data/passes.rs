@@ -8,12 +8,12 @@
 
 use super::columnar;
 use super::find::{Found, find};
+use super::fitting::Fitting;
 use super::frame::{Frame, Texts, Values};
 use super::missing_target::Complete;
 use super::read::{self, Rows, Selection, Want};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
-use super::fitting::Fitting;
 use super::table::{self, Table};
 use super::target::MAX_CLASSES;
 use super::trained::{Keep, Reading};

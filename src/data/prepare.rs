@@ -1,8 +1,8 @@
 //! Data before anything is fitted to them: a matrix of features, or a table.
 
 use super::encode::{Encoding, not_finite};
-use super::samples::Preprocessing;
 use super::fitting::Fitting;
+use super::samples::Preprocessing;
 use super::table::Table;
 use super::target::{self, Columns, Goal};
 use super::{

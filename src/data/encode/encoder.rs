@@ -4,9 +4,9 @@ use super::category::count;
 use super::{
     CategoryEncoder, EmbeddingEncoder, HashEncoder, MomentEncoder, NumberEncoder, Scaler, texts_of,
 };
+use crate::data::fitting::Fitting;
 use crate::data::frame::Values;
 use crate::data::kind::{Kind, booleans};
-use crate::data::fitting::Fitting;
 use crate::data::table::Column;
 use serde::{Deserialize, Serialize};
 
