@@ -270,8 +270,9 @@ impl Source {
         {
             return Ok((first, Some(all), unknown));
         }
-        let Measured { data, unknown, .. } =
+        let Measured { data, unknown, warnings, .. } =
             data::open_measured(name, preprocessing, &self.options)?;
+        warnings.iter().for_each(|warning| say(format_args!("warning: {name}: {warning}")));
         Ok((data, None, unknown))
     }
 

@@ -126,7 +126,9 @@ fn not_one(tables: &[&String], files: &[&String]) -> Error {
 }
 
 fn entry(source: &Source, zip: &mut Zip, name: &str) -> Result<Entry> {
-    let file = zip.by_name(name).map_err(|e| damaged_zip(&e))?;
+    // Raw: how its bytes are to be unpacked, and whether they can be, is told below.
+    let place = zip.index_for_name(name).ok_or_else(|| damaged_zip(&"an entry is missing"))?;
+    let file = zip.by_index_raw(place).map_err(|e| damaged_zip(&e))?;
     let refuse = |what: &str| {
         Err(Error::data(format!("{name} in the zip file is {what}"))
             .help("unpack it with `unzip` or `7z x`, and give the file in it"))
@@ -145,6 +147,11 @@ fn entry(source: &Source, zip: &mut Zip, name: &str) -> Result<Entry> {
 }
 
 impl Entry {
+    /// The bytes that it takes in the zip file, where they are fewer than its own.
+    pub(super) fn packed(&self) -> Option<u64> {
+        self.is_deflated.then_some(self.compressed)
+    }
+
     /// Its bytes, which are checked at their end, and how many there should be.
     ///
     /// # Errors

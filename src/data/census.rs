@@ -2,7 +2,8 @@
 //! of those that are trained on.
 
 use super::class_shares::ClassShares;
-use super::encode::{Categories, texts_of};
+use super::encode::{Categories, canonical, texts_of};
+use super::frame::Values;
 use super::keys::times_of;
 use super::kind::Kind;
 use super::read::{Rows, Want};
@@ -201,7 +202,7 @@ impl StreamedTable {
             }
             let Some(values) = &rows.frame.columns[place] else { return Ok(()) };
             for row in 0..rows.frame.rows {
-                *sizes.entry(values.text(row).unwrap_or_default()).or_default() += 1;
+                *sizes.entry(class_text(values, row)).or_default() += 1;
             }
             Ok(())
         })?;
@@ -250,8 +251,7 @@ impl Rule {
                     classes.begin();
                 }
                 let part = |row: usize| {
-                    let name = values.text(row).unwrap_or_default();
-                    held_out(classes.holds_out(&name, rows.first + row))
+                    held_out(classes.holds_out(&class_text(values, row), rows.first + row))
                 };
                 Ok((0..frame.rows).map(part).collect())
             }
@@ -264,6 +264,11 @@ impl Rule {
                 .collect(),
         }
     }
+}
+
+/// The class of a row, in the form that equal spellings share.
+fn class_text(values: &Values, row: usize) -> String {
+    canonical(&values.text(row).unwrap_or_default()).into_owned()
 }
 
 /// Refuses parts that leave nothing to train on, or to measure on.

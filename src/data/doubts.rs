@@ -7,6 +7,7 @@ use super::kind::{Kind, counted};
 use super::missing::is_word;
 use super::table::Column;
 use super::time::{self, Dates};
+use std::collections::HashSet;
 
 /// Categories up to this number are taken for such, whatever they look like.
 const FEW: usize = 20;
@@ -59,11 +60,10 @@ impl Sentinel {
 /// The smallest or largest number of a column if it is written as those are that stand for a missing
 /// one, −999 or 1e30, and is far from all others: by three times the range of their middle half.
 fn sentinel(values: &Values) -> Option<Sentinel> {
-    let present = || (0..values.len()).map(|row| values.number(row)).filter(|x| !x.is_nan());
-    let (least, most) =
-        present().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+    let (least, most) = range(values);
     let value = [least, most].into_iter().find(|&x| is_sentinel(x))?;
-    let mut others: Vec<f64> = present().filter(|&x| x != value).collect();
+    let present = (0..values.len()).map(|row| values.number(row)).filter(|x| !x.is_nan());
+    let mut others: Vec<f64> = present.filter(|&x| x != value).collect();
     let rows = values.present() - others.len();
     if others.len() < 8 || rows > others.len() {
         return None;
@@ -73,6 +73,22 @@ fn sentinel(values: &Values) -> Option<Sentinel> {
     let (first, last) = (others[0], others[others.len() - 1]);
     let gap = if value < first { first - value } else { value - last };
     (gap > 3.0 * (at(0.75) - at(0.25)) && gap > 0.0).then_some(Sentinel { value, rows })
+}
+
+/// The smallest and the largest number of a column. Comparisons with what is missing are false.
+fn range(values: &Values) -> (f64, f64) {
+    match values {
+        Values::Bytes(v) => {
+            let (least, most) = v.iter().fold((255, 0), |(a, b), &x| (x.min(a), x.max(b)));
+            (f64::from(least), f64::from(most))
+        }
+        Values::Numbers(v) | Values::Times(v) => {
+            v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &x| {
+                (if x < a { x } else { a }, if x > b { x } else { b })
+            })
+        }
+        Values::Texts(_) => (f64::NAN, f64::NAN),
+    }
 }
 
 /// Whether a number is written in nines, or is a power of ten beyond all measurement, or the least or
@@ -100,9 +116,10 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
             time::spelt(rival)
         ));
     }
-    let strays = counted(texts).filter(|(word, _)| dates.strays.iter().any(|stray| stray == word));
-    if let Some(list) = listed(strays.clone()) {
-        let total = strays.map(|(_, rows)| rows).sum();
+    let strays: HashSet<&str> = dates.strays.iter().map(String::as_str).collect();
+    let strays: Vec<_> = counted(texts).filter(|(word, _)| strays.contains(word)).collect();
+    let total = strays.iter().map(|(_, rows)| rows).sum();
+    if let Some(list) = listed(strays.into_iter()) {
         all.push(format!(
             "column {name}: {} with no date of the form {form}, taken for missing: {list}",
             rows(total)
@@ -139,9 +156,18 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
         ("dates or times", counted(texts).filter(|(w, _)| is_date(w)).map(|(_, n)| n).sum()),
     ];
     let (kind, most) = shares.into_iter().max_by_key(|(_, rows)| *rows)?;
-    // What is only numbers was looked at for that: identifiers of 64 bits.
-    if 2 * most < all || most == all && kind == "numbers" {
+    if 2 * most < all {
         return None;
+    }
+    if most == all && kind == "numbers" {
+        // Whole numbers that f64 would round are identifiers.
+        let is_wide = texts.words.iter().all(|word| word.parse::<i128>().is_ok());
+        return (!is_wide).then(|| {
+            format!(
+                "column {name} is {what}, but its values are numbers written as text: --numeric {name} \
+                 takes them for numbers"
+            )
+        });
     }
     let share = 100.0 * most as f64 / all as f64;
     let others = counted(texts).filter(|(word, _)| match kind {

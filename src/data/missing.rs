@@ -1,6 +1,6 @@
 //! The marks by which a value says that it is missing.
 
-use super::frame::{MISSING, Texts, Values};
+use super::frame::{MISSING, Values};
 
 /// What counts as missing in every column, without capitals: what pandas, R, databases and
 /// spreadsheets write.
@@ -55,22 +55,29 @@ impl Marks {
         !self.texts.is_empty() && self.texts.iter().any(|text| text.as_bytes() == cell)
     }
 
-    /// Values of which those that are one of them are missing.
-    pub(super) fn clear(&self, values: Values) -> Values {
+    /// Values of which those that are one of them, or a usual mark, are missing; a class may be called
+    /// `None`.
+    pub(super) fn clear(&self, values: Values, are_classes: bool) -> Values {
         let is_missing = |x: f64| self.numbers.contains(&x);
         match values {
-            _ if self.texts.is_empty() => values,
-            Values::Times(_) => values,
-            Values::Texts(Texts { mut codes, words }) => {
-                let is_mark: Vec<bool> =
-                    words.iter().map(|word| self.has(word.trim().as_bytes())).collect();
-                for code in codes.iter_mut().filter(|code| **code != MISSING) {
-                    if is_mark[*code as usize] {
-                        *code = MISSING;
-                    }
+            Values::Texts(texts) => {
+                let is_mark = |word: &str| {
+                    let word = word.trim().as_bytes();
+                    is_mark(word) || !are_classes && is_word(word) || self.has(word)
+                };
+                let are_marks: Vec<bool> = texts.words.iter().map(is_mark).collect();
+                if !are_marks.contains(&true) {
+                    return Values::Texts(texts);
                 }
-                Values::Texts(Texts { codes, words })
+                // No text is left that no row has.
+                let text = |&code: &u32| {
+                    let is_there = code != MISSING && !are_marks[code as usize];
+                    is_there.then(|| texts.words.get(code))
+                };
+                Values::Texts(texts.codes.iter().map(text).collect())
             }
+            _ if self.numbers.is_empty() => values,
+            Values::Times(_) => values,
             Values::Bytes(v) if !v.iter().any(|&x| is_missing(x.into())) => Values::Bytes(v),
             numbers => {
                 let number = |row| match numbers.number(row) {
@@ -100,11 +107,14 @@ mod tests {
         assert!(is_word(b"None") && !is_word(b"NaN"), "a class may be called None, but not NaN");
         let marks = Marks::new(&["-999".into(), " unknown ".into()]);
         assert!(marks.has(b"unknown") && marks.has(b"-999") && !marks.has(b""));
-        let cleared = marks.clear(Values::Numbers(vec![1.5, -999.0]));
+        let cleared = marks.clear(Values::Numbers(vec![1.5, -999.0]), false);
         assert_eq!((cleared.number(0), cleared.is_missing(1)), (1.5, true));
-        assert_eq!(marks.clear(Values::Bytes(vec![1, 2])), Values::Bytes(vec![1, 2]));
-        let texts = [Some("a"), Some("unknown")].into_iter().collect();
-        let cleared = marks.clear(Values::Texts(texts));
-        assert_eq!((cleared.text(0).as_deref(), cleared.text(1)), (Some("a"), None));
+        assert_eq!(marks.clear(Values::Bytes(vec![1, 2]), false), Values::Bytes(vec![1, 2]));
+        let texts = || [Some("a"), Some("unknown"), Some("None")].into_iter().collect();
+        let texts_of = |values: Values| (0..3).map(|row| values.text(row)).collect::<Vec<_>>();
+        let found = texts_of(marks.clear(Values::Texts(texts()), false));
+        assert_eq!(found, [Some("a".into()), None, None]);
+        let found = texts_of(marks.clear(Values::Texts(texts()), true));
+        assert_eq!(found, [Some("a".into()), None, Some("None".into())], "a class");
     }
 }

@@ -11,7 +11,7 @@ use super::find::{Found, find};
 use super::fitting::Fitting;
 use super::frame::{Frame, Texts, Values};
 use super::missing_target::Complete;
-use super::read::{self, Rows, Selection, Want};
+use super::read::{self, Known, Rows, Selection, Want};
 use super::source::{self, DataOptions};
 use super::stream::{Source, set_name};
 use super::table::{self, Table};
@@ -167,7 +167,9 @@ impl StreamedTable {
         mut wanted: Vec<Want>,
         mut take: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
-        let known = source::known(&self.options);
+        let header = self.sample.table().map(|table| table.frame().header.clone());
+        let forms = header.as_ref().map(|header| &header.forms);
+        let known = Known { forms, ..source::known(&self.options) };
         let (columns, task) = (&self.options.columns, self.options.task);
         let mut places = Vec::new();
         if self.has_dropped {

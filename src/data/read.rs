@@ -154,23 +154,15 @@ pub(super) fn pass(
     want: impl FnOnce(&Header) -> Result<Selection>,
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
-    let place = source.path().display().to_string();
+    let (place, missing) = (source.path().display().to_string(), &known.text.missing);
     let head = match source {
         Source::Rows(..) | Source::Json(_) => Vec::new(),
         _ => source.open()?.head().to_vec(),
     };
-    let marks = Marks::new(&known.text.missing);
-    let mut take = |mut rows: Rows| {
-        for values in rows.frame.columns.iter_mut().flatten() {
-            let whole = std::mem::replace(values, Values::Bytes(Vec::new()));
-            *values = marks.clear(whole);
-        }
-        take(rows)
-    };
     if let Some(format) = Format::of(&head) {
         // What is taken knows its place by itself.
         let mut taken = Ok(());
-        let read = columnar(source, format, want, |mut rows| {
+        let read = columnar(source, format, want, missing, |mut rows| {
             rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
             taken = take(rows);
             taken.clone()
@@ -187,7 +179,7 @@ pub(super) fn pass(
             let array = |&place: &usize| frame.columns[place].as_ref().map(array_of);
             let kept = chosen.kept.iter().filter_map(array).collect();
             let mut rows = Rows { first, frame, kept, faults };
-            as_wanted(&mut rows, &chosen.wanted);
+            as_wanted(&mut rows, &chosen.wanted, missing);
             rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
             // What is taken knows its place by itself.
             taken = take(rows);
@@ -212,6 +204,7 @@ fn columnar(
     source: &Source,
     format: Format,
     want: impl FnOnce(&Header) -> Result<Selection>,
+    missing: &[String],
     mut take: impl FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
     let chosen = OnceCell::new();
@@ -222,7 +215,7 @@ fn columnar(
     };
     columnar::pass(source, format, choose, |mut rows| {
         if let Some(Selection { wanted, .. }) = chosen.get() {
-            as_wanted(&mut rows, wanted);
+            as_wanted(&mut rows, wanted, missing);
         }
         take(rows)
     })
@@ -243,11 +236,17 @@ fn check_read(frame: &Frame, selection: &Selection) -> Result<()> {
     }
 }
 
-/// Turns the columns of a typed format into what is wanted of them.
-pub(super) fn as_wanted(rows: &mut Rows, wanted: &[Want]) {
+/// Turns the columns of a typed format into what is wanted of them, without what stands for a missing
+/// value: the usual marks, and those that the user adds.
+fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[String]) {
+    let marks = Marks::new(missing);
+    if !missing.is_empty() {
+        Arc::make_mut(&mut rows.frame.header).missing = missing.to_vec();
+    }
     let mut faults = std::mem::take(&mut rows.faults);
     for (place, want) in wanted.iter().enumerate() {
         let Some(values) = rows.frame.columns[place].take() else { continue };
+        let values = marks.clear(values, matches!(want, Want::Class | Want::Target));
         rows.frame.columns[place] = match want {
             Want::Nothing => None,
             Want::Guess | Want::Target => Some(values),

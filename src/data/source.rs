@@ -299,6 +299,11 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     // A column that decides a split is asked for where the rows are split.
     let (reserved, missing_target) =
         (options.columns.reserved.clone(), options.columns.missing_target);
+    if options.text != TextOptions::default() {
+        return Err(Error::usage(format!("{} is no delimited text", data.name())).help(
+            "leave out --decimal, --thousands, --separator, --header, --missing and --date-format",
+        ));
+    }
     let error = match options.task {
         _ if options.columns
             != (ColumnOptions { reserved, missing_target, ..ColumnOptions::default() }) =>

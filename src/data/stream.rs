@@ -121,7 +121,8 @@ impl Source {
     /// As [`Source::unpacked`], where `least` bytes are allowed whatever the ratio.
     fn unpacked_to(&self, least: u64) -> Result<Source> {
         let stream = self.open()?;
-        let Some(packed) = stream.packed else { return Ok(self.clone()) };
+        let in_zip = if let Source::Entry(_, entry) = self { entry.packed() } else { None };
+        let Some(packed) = stream.packed.or(in_zip) else { return Ok(self.clone()) };
         let most = packed.saturating_mul(UNPACKED_RATIO).max(least);
         let unpacked = Self::kept(self.path(), stream.into_reader().take(most + 1), HELD)?;
         if unpacked.seekable()?.len() > most {

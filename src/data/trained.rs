@@ -5,7 +5,7 @@ use super::missing_target::Complete;
 use super::read::{self, Known, Rows, Selection, Want};
 use super::roles::places_of;
 use super::stream::Source;
-use super::{DataOptions, Encoder, Encoding, Preprocessing};
+use super::{DataOptions, DateFormat, Encoder, Encoding, Preprocessing};
 use crate::error::{Error, Result};
 use std::cell::OnceCell;
 
@@ -44,9 +44,16 @@ impl Reading<'_> {
             Some(_) => self.preprocessing.clone(),
             None => self.preprocessing.with_plain_columns(),
         };
-        let Some(encoding) = known.encoding.clone() else {
+        let Some(mut encoding) = known.encoding.clone() else {
             return Err(Error::failed("a model of a table without its columns"));
         };
+        if let Some(DateFormat(format)) = &self.options.text.date_format {
+            for feature in &mut encoding.features {
+                if let Encoder::Moment(moment) = &mut feature.encoder {
+                    moment.read_first(format);
+                }
+            }
+        }
         let names = if encoding.header.named { encoding.header.names.clone() } else { Vec::new() };
         let (text, forms) =
             (self.options.text.with_marks(&encoding.header.missing), encoding.header.forms.clone());

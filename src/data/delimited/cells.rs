@@ -370,8 +370,10 @@ impl<'a> Rows<'a> {
     fn finish(self) -> Parsed {
         let (mut raw, mut evidence) = (Vec::new(), Vec::new());
         let values = |(place, column)| match column {
-            Column::Bytes(v) => Some(self.marks.clear(Values::Bytes(v))),
-            Column::Numbers(v) | Column::Formed(_, v) => Some(self.marks.clear(Values::Numbers(v))),
+            Column::Bytes(v) => Some(self.marks.clear(Values::Bytes(v), false)),
+            Column::Numbers(v) | Column::Formed(_, v) => {
+                Some(self.marks.clear(Values::Numbers(v), false))
+            }
             Column::Texts(t, ..) => Some(Values::Texts(t)),
             Column::Raw(mut builder) => {
                 raw.push((place, builder.finish()));

@@ -191,7 +191,7 @@ impl Delimited {
             false => kept.iter().map(|&place| Kept { place, readable: None }).collect(),
         };
         let guessed = |place: usize| matches!(wanted[place], Want::Guess | Want::Target);
-        loop {
+        'again: loop {
             let (mut first, mut present) = (0, vec![0; wanted.len()]);
             let mut texts: Vec<(usize, Option<Fault>)> = vec![(0, None); wanted.len()];
             let mut wide = vec![false; wanted.len()];
@@ -202,6 +202,14 @@ impl Delimited {
                     |f: &Fault| matches!(f.wrong, Wrong::NoNumber(_)) && guessed(f.column);
                 let (guesses, faults): (Vec<Fault>, Vec<Fault>) =
                     faults.into_iter().partition(is_guess);
+                // Predictions of the rows before are written already: there such a row is at fault.
+                let is_formed =
+                    |f: &Fault| matches!(&f.wrong, Wrong::NoNumber(text) if is_number(text));
+                if self.known_forms.is_none() && !reading.is_formed && faults.iter().any(is_formed)
+                {
+                    reading = self.reading(wanted, true)?;
+                    continue 'again;
+                }
                 for ((all, first), (count, fault)) in texts.iter_mut().zip(more) {
                     *all += count;
                     if first.is_none() {

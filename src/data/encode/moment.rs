@@ -104,6 +104,14 @@ impl MomentEncoder {
         found.unwrap_or(f64::INFINITY)
     }
 
+    /// Reads texts of that form before all others, where dates were trained on and it has a date, or
+    /// neither.
+    pub(in crate::data) fn read_first(&mut self, format: &str) {
+        if has_date(format) == self.is_dated() {
+            self.format = Some(format.to_string());
+        }
+    }
+
     /// Whether a text of that form says what one of the training rows' said: a date or none, a zone or
     /// none, the time of day where it is an input, and days and months in the same order.
     fn may_be(&self, form: &str) -> bool {
