@@ -104,6 +104,20 @@ fn numbers_of_every_form_are_the_same_numbers() {
     });
     place.write("currency.csv", sold);
     assert_eq!(learnt(&place, "currency.csv", "").0, expected);
+    let signs: [fn(&str) -> String; 3] = [
+        |digits| format!("({digits})"),
+        |digits| format!("{digits}-"),
+        |digits| format!("\u{2212}{digits}"),
+    ];
+    for sign in signs {
+        let signed = table("size,change,kind,y", ",", |r| {
+            let change = number(r.change.abs(), 1, "", ".");
+            let change = if r.change < 0.0 { sign(&change) } else { change };
+            vec![number(r.size, 2, "", "."), change, r.kind.into(), r.y.to_string()]
+        });
+        place.write("signs.csv", signed);
+        assert_eq!(learnt(&place, "signs.csv", "").0, expected, "{}", sign("5"));
+    }
     let dry = place.ok(&format!("train {} --dry-run --device cpu", files[1])).stdout;
     assert!(dry.contains("numbers with decimal comma, thousands 1.234"), "{dry}");
     // A model reads files of any form.

@@ -87,9 +87,12 @@ pub(super) fn content(source: &Source) -> Result<Content> {
     }
     let files: Vec<&String> = names.iter().filter(|name| is_file(name)).collect();
     let tables: Vec<&String> = files.iter().filter(|name| is_table(name)).copied().collect();
-    let one = match (&tables[..], &files[..]) {
-        ([one], _) | ([], [one]) => *one,
-        (several, _) => return Err(not_one(several, &files)),
+    // A text beside a table most likely says something of it.
+    let is_text = |name: &&&String| name.to_lowercase().ends_with(".txt");
+    let named: Vec<&String> = tables.iter().filter(|name| !is_text(name)).copied().collect();
+    let one = match (&named[..], &tables[..], &files[..]) {
+        ([one], ..) | (_, [one], _) | (_, [], [one]) => *one,
+        (_, several, _) => return Err(not_one(several, &files)),
     };
     let entry = entry(source, &mut zip, one)?;
     let path = source.path().join(one);

@@ -83,7 +83,9 @@ pub(super) fn measured(
     say_dropped(source, options, dropped);
     let found = preprocessing.measured(&set_name(source.path()), &frame, options.unknown);
     let (data, unknown) = found.map_err(|e| e.at(source.path().display()))?;
-    Ok(Measured { data, is_test_part, unknown, warnings: frame.warnings })
+    let mut warnings = frame.warnings;
+    warnings.extend(frame.header.renamed.iter().cloned());
+    Ok(Measured { data, is_test_part, unknown, warnings })
 }
 
 /// What a set is, for training.

@@ -142,7 +142,10 @@ pub(super) fn decide(
         let simplest = fitting[0];
         let is_open = evidence.grouped && fitting.iter().any(|f| f.decimal != simplest.decimal);
         let known = hints.known.and_then(|known| known.get(*name)).map(|form| form.decimal);
-        let (decimal, is_ambiguous) = match voted.or(known) {
+        // What groups thousands marks no decimals.
+        let asked = hints.thousands.flatten();
+        let grouped = fitting.iter().find(|form| asked.is_some() && form.thousands == asked);
+        let (decimal, is_ambiguous) = match grouped.map(|form| form.decimal).or(voted).or(known) {
             _ if !is_open => (simplest.decimal, false),
             Some(decimal) => (decimal, false),
             // 1.234 is a number as it stands; only 987 beside it makes one doubt.
@@ -236,6 +239,8 @@ mod tests {
         assert_eq!(read(&[open], &comma), decided);
         let ungrouped = FormHints { thousands: Some(None), ..none };
         assert_eq!(read(&[open], &ungrouped), (vec![Some(1.234), Some(987.0)], false));
+        let commas = FormHints { thousands: Some(Some(Thousands::Comma)), ..german };
+        assert_eq!(read(&[american], &commas), decided, "the user says what groups");
         let known = [("x".into(), NumberForm { decimal: Decimal::Comma, ..NumberForm::PLAIN })];
         let known = BTreeMap::from(known);
         assert_eq!(read(&[open], &FormHints { known: Some(&known), ..none }), decided);

@@ -201,7 +201,10 @@ fn encode(
         false => rows.kept.clone(),
     };
     let faults = faults.into_iter().map(|(_, error)| error).collect();
-    let warnings = rows.frame.warnings;
+    let mut warnings = rows.frame.warnings;
+    if rows.first == 0 {
+        warnings.extend(rows.frame.header.renamed.iter().cloned());
+    }
     let (features, kept_names) = (Arc::new(features), Vec::new());
     Ok(InputChunk { features, kept, kept_names, faults, warnings, unknown })
 }

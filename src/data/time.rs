@@ -9,7 +9,7 @@ pub(super) const DAY: f64 = 86_400.0;
 
 /// The forms that are recognized, the more usual of two that fit alike first. Written as `chrono` has
 /// them. A year of four digits has four, and one of two lies between 1970 and 2069.
-const FORMATS: [&str; 41] = [
+const FORMATS: [&str; 44] = [
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -40,6 +40,9 @@ const FORMATS: [&str; 41] = [
     "%d/%m/%y %H:%M",
     "%d-%m-%Y",
     "%d-%m-%Y %H:%M:%S",
+    "%d-%m-%y",
+    "%y-%m-%d",
+    "%y/%m/%d",
     "%d-%b-%Y",
     "%d-%b-%y",
     "%d %b %Y",

@@ -309,12 +309,17 @@ impl<'a> Rows<'a> {
             numbers.push(x);
             return;
         }
+        let signed = || std::str::from_utf8(cell).ok().and_then(|c| NumberForm::PLAIN.parse(c));
         let is_formed = matches!(self.columns[place], Column::Formed(..));
         match fast_float2::parse::<f64, _>(cell) {
             Ok(x) if x.is_finite() && !is_formed => {
                 let is_whole = |b: &u8| b.is_ascii_digit() || b"+-".contains(b);
                 self.wide[place] |= x.abs() >= WIDE && cell.iter().all(is_whole);
                 self.number(place, x);
+            }
+            // A sign behind the number, parentheses for one.
+            Err(_) if !is_formed && signed().is_some() => {
+                self.number(place, signed().unwrap_or(f64::NAN));
             }
             parsed => {
                 self.missing(place);

@@ -17,6 +17,8 @@ pub(super) enum FirstRow {
     NamesOfNumbers,
     /// A row like the others.
     Values,
+    /// A row like the others, though its whole numbers stand above numbers with decimals.
+    ValuesInDoubt,
 }
 
 /// The rows of a sample, the first of which may name the columns.
@@ -63,6 +65,7 @@ pub(super) fn first_row(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
         // Of the columns of a table without texts, pandas writes the numbers; others years.
         return match is_plain && are_steps && are_names && (have_decimals || is_long) {
             true => FirstRow::NamesOfNumbers,
+            false if is_plain && have_decimals => FirstRow::ValuesInDoubt,
             false => FirstRow::Values,
         };
     }
@@ -173,6 +176,9 @@ mod tests {
             let rows: [&[&str]; 3] = [names, &["98.5", "99.1", "97.0"], &["90.2", "0.5", "3.4"]];
             assert_eq!(first(&rows), FirstRow::NamesOfNumbers, "{names:?}");
         }
+        let doses: [&[&str]; 3] =
+            [&["1", "5", "10"], &["2.5", "7.25", "1.5"], &["0.5", "1", "2.5"]];
+        assert_eq!(first(&doses), FirstRow::ValuesInDoubt);
         let whole: [&[&str]; 3] = [&["1", "2", "3"], &["5", "4", "1"], &["7", "8", "2"]];
         assert_eq!(first(&whole), FirstRow::Values, "a row like the others");
         let long: [&[&str]; 2] = [&["0", "1", "2", "3", "4"], &["5", "4", "1", "0", "7"]];

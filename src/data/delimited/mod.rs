@@ -63,6 +63,12 @@ impl Delimited {
     pub(super) fn open(source: Source, known: Known) -> Result<Arc<Self>> {
         let (place, text) = (source.path().display().to_string(), known.text);
         let stream = source.open()?;
+        if let (Some(decimal), Some(grouping)) = (text.decimal, text.thousands)
+            && decimal.to_string() == grouping.to_string()
+        {
+            return Err(Error::usage(format!("--decimal {decimal} beside --thousands {grouping}"))
+                .help("one sign can't be both: leave out one of the two"));
+        }
         let dialect = Dialect::of(stream.head(), text.separator).map_err(|e| e.at(&place))?;
         let marks = Marks::new(&text.missing);
         let mut blocks = Blocks::new(stream, dialect, 1 << 16);
@@ -96,7 +102,13 @@ impl Delimited {
                 shown(first)
             ));
         }
-        let is_header = found != FirstRow::Values;
+        if found == FirstRow::ValuesInDoubt {
+            warnings.push(format!(
+                "the first row, {}, is taken for values: --header yes makes it the names of the columns",
+                shown(first)
+            ));
+        }
+        let is_header = matches!(found, FirstRow::Names | FirstRow::NamesOfNumbers);
         let mut header = match is_header {
             true => header::header(first, source.path())
                 .map_err(|e| e.at(format!("{place}, line {line}")))?,
