@@ -115,8 +115,8 @@ pub use source::{
 pub use stored::{StoredSet, StoredWriter};
 pub use stream::Pipes;
 pub use table::{Column, Table};
-pub(crate) use target_scaling::is_exact_enough;
-pub use target_scaling::{DoubleAffine, TargetScaling};
+
+pub use target_scaling::{DoubleAffine, TargetScaling, is_exact_enough};
 pub use task::Task;
 pub use text_options::{DateFormat, Grouping, HasHeader, Separator, TextOptions};
 pub use trained::Keep;

@@ -161,7 +161,8 @@ fn column_moments(targets: &Matrix<f64>, c: usize) -> Moments {
 }
 
 /// Whether f32 holds targets, and what scales them, well enough.
-pub(crate) fn is_exact_enough(targets: &Matrix<f64>) -> bool {
+#[must_use]
+pub fn is_exact_enough(targets: &Matrix<f64>) -> bool {
     (0..targets.cols()).all(|c| {
         let size = targets.iter_rows().fold(0.0, |size: f64, row| size.max(row[c].abs()));
         let (_, deviation) = column_moments(targets, c).mean_and_deviation();
