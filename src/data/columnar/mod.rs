@@ -24,7 +24,7 @@ use fault::{decoded, fault, of_parquet};
 use std::sync::Arc;
 use values::{Whole, is_beyond_f64, is_whole, nested, values};
 
-/// Rows of a batch of Parquet.
+/// Batch size of Parquet: the rows that are decoded at a time.
 const BATCH: usize = 1 << 16;
 
 /// A columnar file.
