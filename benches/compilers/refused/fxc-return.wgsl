@@ -1,0 +1,21 @@
+// X3507: FXC sees a path without a value where a case returns on both sides of a condition.
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+
+fn huber(which: u32, d: f32) -> f32 {
+    switch which {
+        case 1u: {
+            if (abs(d) <= 1.0) {
+                return 0.5 * d * d;
+            }
+            return abs(d) - 0.5;
+        }
+        default: {
+            return d;
+        }
+    }
+}
+
+@compute @workgroup_size(64)
+fn refused(@builtin(local_invocation_index) lane: u32) {
+    out[lane] = huber(lane % 3u, out[lane]);
+}
