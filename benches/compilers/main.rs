@@ -1,14 +1,18 @@
 //! Every kernel for the compilers of real GPUs, which need no GPU.
 //!
 //! ```text
-//! cargo bench --bench compilers                    what AMD's compiler makes of each: benches/compilers/README.md
+//! cargo bench --bench compilers                    what AMD's compiler makes of each: benches/results/compilers.md
+//! cargo bench --bench compilers -- amd [FILTER]    the same for the family that RADV_FORCE_FAMILY names, line by line
 //! cargo bench --bench compilers -- dump DIR        each variant as WGSL, SPIR-V, HLSL and MSL, for scripts/compilers
 //! ```
+mod amd;
+mod layout;
+mod occupancy;
 mod translate;
 mod variants;
 
+use layout::with_layout_of_buffers_only;
 use naga::back::hlsl::ShaderModel;
-use naga::valid::Capabilities;
 use std::path::Path;
 use std::process::ExitCode;
 use translate::Module;
@@ -82,8 +86,8 @@ fn translate(
     // wgpu asks for SPIR-V of the device's version.
     match module.spirv((1, 6)) {
         Ok(words) => {
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            write(dir, name, "spv", bytes);
+            write(dir, name, "spv", bytes(&words));
+            write(dir, name, "vulkan.spv", bytes(&with_layout_of_buffers_only(&words)));
         }
         Err(why) => note("naga's SPIR-V", why),
     }
@@ -104,29 +108,45 @@ fn translate(
     in_hlsl
 }
 
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
 fn write(dir: &Path, name: &str, extension: &str, content: impl AsRef<[u8]>) {
     let path = dir.join(format!("{name}.{extension}"));
     std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
-/// The shaders that a compiler must refuse, into `dir/refused`: `refused/{compiler}-*.wgsl`.
+/// The shaders that a compiler must refuse: `refused/{compiler}-*.wgsl` with their names.
+fn refused() -> Vec<(String, String)> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compilers/refused");
+    let files = std::fs::read_dir(from).expect("the folder of refused shaders");
+    let mut all: Vec<_> = files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("a text"))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// Writes them into `dir/refused`, but those that naga has to refuse, which are tried here.
 fn dump_refused(dir: &Path) {
     let dir = dir.join("refused");
     std::fs::create_dir_all(&dir).expect("a folder");
     let mut list = String::new();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compilers/refused");
-    for file in std::fs::read_dir(from).expect("the folder of refused shaders") {
-        let path = file.expect("a file").path();
-        let (Some(name), Ok(text)) = (path.file_stem(), std::fs::read_to_string(&path)) else {
-            continue;
-        };
-        let name = name.to_string_lossy();
-        let found = Module::new(&text, "refused", &[], Capabilities::empty());
+    for (name, text) in refused() {
+        let found = Module::core(&text);
         if name.starts_with("naga") {
             assert!(found.is_err(), "naga takes {name}");
             continue;
         }
         let module = found.unwrap_or_else(|e| panic!("{name}: {e}"));
+        if name.starts_with("metal") {
+            assert!(module.msl((1, 1)).is_err(), "naga translates {name} for Metal 1.1");
+        }
         write(&dir, &name, "wgsl", &text);
         let mut note = |by: &str, why: String| panic!("{by}: {name}: {why}");
         let in_hlsl = translate(&module, &dir, &name, &MODELS, &mut note);
@@ -146,8 +166,11 @@ fn main() -> ExitCode {
             refused.iter().for_each(|line| println!("{line}"));
             ExitCode::from(u8::from(!refused.is_empty()))
         }
+        ["amd", "--refused"] => occupancy::print_refused(),
+        ["amd", arguments @ ..] => occupancy::print_family(arguments),
+        [] => occupancy::write_table(),
         _ => {
-            eprintln!("compilers dump DIR");
+            eprintln!("compilers [dump DIR | amd [--fast] [FILTER] | amd --refused]");
             ExitCode::from(2)
         }
     }
