@@ -159,8 +159,7 @@ impl Compiler {
                 .push_next(&mut features);
             let device =
                 instance.create_device(physical, &info, None).map_err(|e| e.to_string())?;
-            let executables =
-                khr::pipeline_executable_properties::Device::new(&instance, &device);
+            let executables = khr::pipeline_executable_properties::Device::new(&instance, &device);
             let step = layout(&device, &[vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC])?;
             // Its library stays loaded: the device's functions are in there.
             std::mem::forget(entry);

@@ -20,41 +20,54 @@ use variants::{Variant, variants};
 
 /// Writes every variant into `dir`, and its list. Returns what naga refused.
 fn dump(dir: &Path) -> Vec<String> {
-    let mut list = String::new();
-    let mut refused = Vec::new();
-    for (i, variant) in variants().iter().enumerate() {
-        let entry = variant.kernel.entry;
-        let name = format!("{i:04}_{entry}");
-        let mut note = |by: &str, why: String| refused.push(format!("{by} refuses {name}: {why}"));
-        let in_hlsl = match Module::of(variant) {
-            Ok(module) => translate(&module, dir, &name, models(variant), &mut note),
-            Err(why) => {
-                note("naga", why);
-                None
-            }
+    let variants: Vec<_> = variants().into_iter().enumerate().collect();
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let each = variants.chunks(variants.len().div_ceil(threads));
+    let dumped: Vec<_> = std::thread::scope(|scope| {
+        let write_each = |chunk: &[(usize, Variant)]| {
+            chunk.iter().map(|(i, variant)| dump_variant(dir, *i, variant)).collect::<Vec<_>>()
         };
-        // The directive that the standard asks for, and that naga doesn't know yet.
-        let enable = if variant.subgroups.is_some() { "enable subgroups;\n" } else { "" };
-        write(dir, &name, "wgsl", enable.to_string() + &variant.wgsl());
-        let marks = [
-            ("large", variant.is_large()),
-            ("f16", variant.has_f16()),
-            ("matrices", variant.has_matrices()),
-            ("subgroups", variant.subgroups.is_some()),
-        ];
-        let marks: Vec<_> = marks.iter().filter(|(_, is)| *is).map(|(mark, _)| *mark).collect();
-        let of: Vec<_> = variant.of.iter().cloned().collect();
-        list += &line(&[
-            &name,
-            entry,
-            &in_hlsl.unwrap_or_default(),
-            &variant.constants(),
-            &marks.join(","),
-            &of.join("; "),
-        ]);
-    }
-    write(dir, "list", "tsv", list);
-    refused
+        let started: Vec<_> = each.map(|chunk| scope.spawn(move || write_each(chunk))).collect();
+        started.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let (lines, refused): (Vec<_>, Vec<_>) = dumped.into_iter().unzip();
+    write(dir, "list", "tsv", lines.concat());
+    refused.concat()
+}
+
+/// Writes a variant. Returns its line of the list and what naga refused.
+fn dump_variant(dir: &Path, i: usize, variant: &Variant) -> (String, Vec<String>) {
+    let mut refused = Vec::new();
+    let entry = variant.kernel.entry;
+    let name = format!("{i:04}_{entry}");
+    let mut note = |by: &str, why: String| refused.push(format!("{by} refuses {name}: {why}"));
+    let in_hlsl = match Module::of(variant) {
+        Ok(module) => translate(&module, dir, &name, models(variant), &mut note),
+        Err(why) => {
+            note("naga", why);
+            None
+        }
+    };
+    // The directive that the standard asks for, and that naga doesn't know yet.
+    let enable = if variant.subgroups.is_some() { "enable subgroups;\n" } else { "" };
+    write(dir, &name, "wgsl", enable.to_string() + &variant.wgsl());
+    let marks = [
+        ("large", variant.is_large()),
+        ("f16", variant.has_f16()),
+        ("matrices", variant.has_matrices()),
+        ("subgroups", variant.subgroups.is_some()),
+    ];
+    let marks: Vec<_> = marks.iter().filter(|(_, is)| *is).map(|(mark, _)| *mark).collect();
+    let of: Vec<_> = variant.of.iter().cloned().collect();
+    let fields = [
+        &name,
+        entry,
+        &in_hlsl.unwrap_or_default(),
+        &variant.constants(),
+        &marks.join(","),
+        &of.join("; "),
+    ];
+    (line(&fields), refused)
 }
 
 /// A line of a list: name, entry point, entry point in HLSL, constants, marks, of which programs.
@@ -168,9 +181,12 @@ fn main() -> ExitCode {
         }
         ["amd", "--refused"] => occupancy::print_refused(),
         ["amd", arguments @ ..] => occupancy::print_family(arguments),
-        [] => occupancy::write_table(),
+        ["table", files @ ..] => occupancy::read_table(files),
+        [] => occupancy::compile_table(),
         _ => {
-            eprintln!("compilers [dump DIR | amd [--fast] [FILTER] | amd --refused]");
+            eprintln!(
+                "compilers [dump DIR | amd [--fast] [FILTER] | amd --refused | table FILE...]"
+            );
             ExitCode::from(2)
         }
     }

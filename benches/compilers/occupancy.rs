@@ -168,7 +168,9 @@ pub fn print_family(arguments: &[&str]) -> ExitCode {
         while let Some(variant) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (line, is_broken) = match compile(variant) {
                 Ok(compiled) => (compiled.line(&family), !compiled.broken(&family).is_empty()),
-                Err(why) => (format!("{}\t{}\t{why}", variant.kernel.entry, variant.constants()), true),
+                Err(why) => {
+                    (format!("{}\t{}\t{why}", variant.kernel.entry, variant.constants()), true)
+                }
             };
             let mut broken = broken.lock().expect("no thread panicked");
             *broken += usize::from(is_broken);
@@ -212,26 +214,44 @@ fn is_measured(variant: &Variant) -> bool {
 }
 
 /// `compilers`: runs itself once a family and writes the table.
-pub fn write_table() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut tables = String::new();
-    let mut heads = String::new();
-    let mut is_broken = false;
-    for family in FAMILIES {
+pub fn compile_table() -> ExitCode {
+    let told = FAMILIES.map(|family| {
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
         command.arg("amd").env("RADV_FORCE_FAMILY", family).env("NODEVICE_SELECT", "1");
         if std::env::var_os("VK_ICD_FILENAMES").is_none() {
-            let (driver, libraries) = driver(root);
+            let (driver, libraries) = driver();
             command.env("VK_ICD_FILENAMES", driver);
             libraries.map(|path| command.env("LD_LIBRARY_PATH", path));
         }
         let output = command.output().expect("this program runs");
-        let text = String::from_utf8_lossy(&output.stdout);
+        let why = String::from_utf8_lossy(&output.stderr);
+        why.lines().filter(|line| line.contains("family")).for_each(|line| eprintln!("{line}"));
+        (family.to_string(), String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    write_table(&told)
+}
+
+/// `compilers table FILE…`: writes the table of what `compilers amd` printed before, to files with the families as
+/// extensions.
+pub fn read_table(files: &[&str]) -> ExitCode {
+    let told = files.iter().map(|file| {
+        let family = Path::new(file).extension().expect("a family as its extension");
+        let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+        (family.to_string_lossy().into_owned(), text)
+    });
+    write_table(&told.collect::<Vec<_>>())
+}
+
+/// Of each family what `compilers amd` prints.
+fn write_table(told: &[(String, String)]) -> ExitCode {
+    let mut tables = String::new();
+    let mut heads = String::new();
+    let mut is_broken = false;
+    for (family, text) in told {
         let all: Vec<_> = text.lines().filter_map(Compiled::of_line).collect();
         if all.is_empty() {
-            let why = String::from_utf8_lossy(&output.stderr);
-            eprintln!("{family}: skipped: {}", why.trim().lines().last().unwrap_or_default());
+            println!("{family}: skipped: this driver doesn't know it");
             continue;
         }
         let device = text.lines().next().unwrap_or_default().trim_start_matches("# ");
@@ -242,13 +262,17 @@ pub fn write_table() -> ExitCode {
         is_broken |= !beyond.is_empty();
         let _ = writeln!(heads, "| {family} | {} | {spilling} | {few} | {long} |", all.len());
         let _ = write!(tables, "\n## {family}\n\n{device}\n\n{}", table(&all));
-        println!("{family}: {} variants, {} beyond a limit", all.len(), beyond.len());
+        println!(
+            "{family}: {} variants, {spilling} with spills, {few} with fewer than {WAVES} waves, \
+             {long} with more than 32 KB of code; {} not known before",
+            all.len(),
+            beyond.len(),
+        );
         for one in beyond {
-            let why = one.broken(family).join("; ");
-            println!("    {} {}: {why}", one.entry, one.constants);
+            println!("    {} {}: {}", one.entry, one.constants, one.broken(family).join("; "));
         }
     }
-    let path = root.join("benches/results/compilers.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/compilers.md");
     let text = format!("{EXPLANATION}\n{SUMMARY}{heads}{tables}");
     std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     println!("{}", path.display());
@@ -274,7 +298,8 @@ const SUMMARY: &str = "\
 ";
 
 /// The driver that `scripts/compilers` unpacked, with the folder of its libraries, or else the system's.
-fn driver(root: &Path) -> (PathBuf, Option<PathBuf>) {
+fn driver() -> (PathBuf, Option<PathBuf>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let mesa = target.join("compilers/mesa/root/usr");
     let unpacked = mesa.join("share/vulkan/icd.d/radeon_icd.json");
