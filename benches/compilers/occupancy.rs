@@ -23,6 +23,46 @@ const WAVES: u64 = 4;
 /// bytes that were found. `*` stands for any, `-` for what has to hold.
 const KNOWN: &str = include_str!("known.tsv");
 
+/// A line of it.
+struct Known<'a> {
+    line: &'a str,
+    /// Family, start of the kernel's name, tile and FOLD.
+    of: [&'a str; 4],
+    waves: Option<u64>,
+    code: Option<u64>,
+}
+
+fn known() -> impl Iterator<Item = Known<'static>> {
+    KNOWN.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [family, kernel, tile, fold, waves, code] = fields[..] else {
+            panic!("known.tsv: {line:?} has not six fields");
+        };
+        let number = |text: &str| (text != "-").then(|| text.parse().expect("a number"));
+        let (waves, code) = (number(waves), number(code));
+        Known { line, of: [family, kernel, tile, fold], waves, code }
+    })
+}
+
+impl Known<'_> {
+    fn covers(&self, compiled: &Compiled, family: &str) -> bool {
+        let (kernel, tile) = parts(&compiled.entry);
+        let [of, start, its_tile, fold] = self.of;
+        let is = |pattern: &str, value: &str| pattern == "*" || pattern == value;
+        is(of, family)
+            && (start == "*" || kernel.starts_with(start))
+            && is(its_tile, tile)
+            && is(fold, compiled.fold())
+    }
+
+    /// Whether the variant would be beyond a limit without it.
+    fn is_needed_by(&self, compiled: &Compiled, family: &str) -> bool {
+        self.covers(compiled, family)
+            && (self.waves.is_some() && compiled.found.waves < WAVES
+                || self.code.is_some() && compiled.found.code > CODE)
+    }
+}
+
 /// A kernel's name without its tile, and its tile.
 fn parts(entry: &str) -> (&str, &str) {
     let number = |at: &usize| entry[at + 1..].starts_with(|c: char| c.is_ascii_digit());
@@ -48,24 +88,9 @@ impl Compiled {
 
     /// The fewest waves and the most bytes of code that are let pass.
     fn limits(&self, family: &str) -> (u64, u64) {
-        let (kernel, tile) = parts(&self.entry);
-        let (mut waves, mut code) = (WAVES, CODE);
-        for line in KNOWN.lines().filter(|line| !line.starts_with('#')) {
-            let fields: Vec<_> = line.split('\t').collect();
-            let [of, start, its_tile, fold, fewest, most] = fields[..] else {
-                panic!("known.tsv: {line:?} has not six fields");
-            };
-            let is = |pattern: &str, value: &str| pattern == "*" || pattern == value;
-            let covers = is(of, family)
-                && (start == "*" || kernel.starts_with(start))
-                && is(its_tile, tile)
-                && is(fold, self.fold());
-            if covers {
-                let number = |text: &str| text.parse::<u64>().ok();
-                waves = waves.min(number(fewest).unwrap_or(WAVES));
-                code = code.max(number(most).unwrap_or(CODE));
-            }
-        }
+        let known: Vec<_> = known().filter(|known| known.covers(self, family)).collect();
+        let waves = known.iter().filter_map(|known| known.waves).fold(WAVES, u64::min);
+        let code = known.iter().filter_map(|known| known.code).fold(CODE, u64::max);
         (waves, code)
     }
 
@@ -248,6 +273,7 @@ fn write_table(told: &[(String, String)]) -> ExitCode {
     let mut tables = String::new();
     let mut heads = String::new();
     let mut is_broken = false;
+    let mut needless: Vec<_> = known().collect();
     for (family, text) in told {
         let all: Vec<_> = text.lines().filter_map(Compiled::of_line).collect();
         if all.is_empty() {
@@ -260,6 +286,7 @@ fn write_table(told: &[(String, String)]) -> ExitCode {
         let long = all.iter().filter(|one| one.found.code > CODE).count();
         let beyond: Vec<_> = all.iter().filter(|one| !one.broken(family).is_empty()).collect();
         is_broken |= !beyond.is_empty();
+        needless.retain(|known| !all.iter().any(|one| known.is_needed_by(one, family)));
         let _ = writeln!(heads, "| {family} | {} | {spilling} | {few} | {long} |", all.len());
         let _ = write!(tables, "\n## {family}\n\n{device}\n\n{}", table(&all));
         println!(
@@ -271,6 +298,11 @@ fn write_table(told: &[(String, String)]) -> ExitCode {
         for one in beyond {
             println!("    {} {}: {}", one.entry, one.constants, one.broken(family).join("; "));
         }
+    }
+    let is_told =
+        |known: &&Known| known.of[0] == "*" || told.iter().any(|(family, _)| family == known.of[0]);
+    for known in needless.iter().filter(is_told) {
+        println!("known.tsv: nothing needs the line {:?}", known.line);
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/compilers.md");
     let text = format!("{EXPLANATION}\n{SUMMARY}{heads}{tables}");
