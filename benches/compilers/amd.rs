@@ -4,6 +4,7 @@
 //! GPU is needed. wgpu can't open such a device; this opens it as wgpu does, as far as compiling goes.
 
 use ash::{ext, khr, vk};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 
@@ -31,7 +32,8 @@ pub struct Statistics {
     pub inner: Mix,
 }
 
-/// The instructions of the innermost loop that has the most multiply-adds; none where no loop has any.
+/// The instructions of the innermost loop that has the most multiply-adds, and of such the fewest others; none
+/// where no loop has any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mix {
     pub fma: u64,
@@ -69,7 +71,9 @@ impl Mix {
         };
         let innermost = loops.iter().filter(|range| !holds_another(range));
         let mixes = innermost.map(|&(start, end)| Mix::count(&lines[start..=end]));
-        mixes.max_by_key(|mix| mix.fma).filter(|mix| mix.fma > 0).unwrap_or_default()
+        // Of loops for whole and for cut tiles, that for whole ones.
+        let best = mixes.max_by_key(|mix| (mix.fma, Reverse(mix.vector)));
+        best.filter(|mix| mix.fma > 0).unwrap_or_default()
     }
 
     fn count(lines: &[&str]) -> Self {

@@ -320,7 +320,8 @@ executed. Each line is the worst of the variants of one kernel and tile: the mos
 fewest waves (of as many invocations as the compiler chose, 32 or 64), and the inner loop with the lowest share of
 multiply-adds. \"Inner loop\" counts the instructions of the innermost loop that has the most
 multiply-adds: multiply-adds, other vector instructions, workgroup memory, memory, scalar. \"FMA\" is the share of
-multiply-adds in its vector instructions: no kernel reaches a larger share of the GPU's peak.
+multiply-adds in its vector instructions, of the worst and the best variant (those of rows that are a multiple of
+four long load them four at a time): no kernel reaches a larger share of the GPU's peak.
 FOLD is 1 where the sum of a product is cut into parts of 64 terms.
 ";
 
@@ -363,11 +364,13 @@ fn table(all: &[Compiled]) -> String {
         let code = most(|s| s.code).unwrap_or_default() as f64 / 1024.0;
         let share = |one: &&&Compiled| one.found.inner.share();
         let looping = of.iter().filter(|one| share(one).is_some());
+        let best = looping.clone().filter_map(|one| share(&one)).fold(0.0, f64::max);
         let worst = looping.min_by(|a, b| share(a).partial_cmp(&share(b)).expect("numbers"));
         let (mix, share) = worst.map_or((String::new(), String::new()), |one| {
             let Mix { fma, vector, lds, memory, scalar } = one.found.inner;
-            let share = share(&one).unwrap_or_default() * 100.0;
-            (format!("{fma} + {vector} + {lds} + {memory} + {scalar}"), format!("{share:.0} %"))
+            let mix = format!("{fma} + {vector} + {lds} + {memory} + {scalar}");
+            let worst = share(&one).unwrap_or_default();
+            (mix, format!("{:.0}–{:.0} %", worst * 100.0, best * 100.0))
         });
         let _ = writeln!(
             text,
