@@ -120,12 +120,11 @@ mod tests {
         let cache = Cache { directory: directory.path().join("new"), key: "0".into() };
         assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
         cache.keep_pipelines(b"compiled");
-        let products =
-            |shapes: &[[usize; 3]], aligned| Products {
-                shapes: shapes.to_vec(),
-                aligned,
-                all_aligned: aligned,
-            };
+        let products = |shapes: &[[usize; 3]], aligned| Products {
+            shapes: shapes.to_vec(),
+            aligned,
+            all_aligned: aligned,
+        };
         let two = products(&[[4, 5, 6], [7, 8, 9]], true);
         let choices = [(products(&[[1, 2, 3]], false), 1), (two.clone(), 4)].into();
         let mut tuning = Tuning { choices, ..Tuning::default() };

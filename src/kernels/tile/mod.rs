@@ -374,8 +374,7 @@ mod tests {
     #[test]
     fn defaults_are_among_the_choices_and_follow_the_shape() {
         let name = |shapes: &[[usize; 3]], aligned| {
-            let products =
-                Products { shapes: shapes.to_vec(), aligned, all_aligned: aligned };
+            let products = Products { shapes: shapes.to_vec(), aligned, all_aligned: aligned };
             let choice = default_choice(&products, None);
             assert!(choices(&products, None).contains(&choice), "{products:?}");
             TILES[choice].to_string()

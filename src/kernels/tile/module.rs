@@ -37,7 +37,8 @@ impl Tile {
              var<workgroup> tile_b: array<{quad}, {b}>;\n"
         );
         if self.wide {
-            text += "override ALIGNED: bool = false; // all operands have rows of a multiple of four\n";
+            text +=
+                "override ALIGNED: bool = false; // all operands have rows of a multiple of four\n";
         }
         if self.slices > 1 {
             let len = self.slices * self.per_slice() * (self.each[1] / 4);
