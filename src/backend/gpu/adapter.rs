@@ -134,7 +134,9 @@ pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
         label: Some("wgrad"),
         required_limits: limits(&adapter),
         required_features: adapter.features()
-            & (wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP),
+            & (wgpu::Features::PIPELINE_CACHE
+                | wgpu::Features::SUBGROUP
+                | wgpu::Features::TIMESTAMP_QUERY),
         memory_hints: wgpu::MemoryHints::Performance,
         ..wgpu::DeviceDescriptor::default()
     };
