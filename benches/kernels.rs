@@ -222,7 +222,7 @@ fn tiles(json: bool) -> wgrad::Result<()> {
         n *= 2;
     }
     let products = Products::new(&[([n; 3], [n; 2])]);
-    for choice in choices(&products) {
+    for choice in choices(&products, None) {
         let tuning =
             || Tuning { choices: [(products.clone(), choice)].into(), ..Tuning::default() };
         let mut gflops = [0.0; 3];
