@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wgrad::bench::CASES;
+use wgrad::kernels::tile::TILES;
 
 /// The families of the table, from the oldest: GCN 4 and 5, RDNA 1 to 4.
 const FAMILIES: [&str; 6] = ["polaris10", "vega10", "navi10", "navi21", "navi31", "gfx1201"];
@@ -19,49 +20,9 @@ const FAMILIES: [&str; 6] = ["polaris10", "vega10", "navi10", "navi21", "navi31"
 const CODE: u64 = 32 << 10;
 /// While a wave waits for memory, others compute.
 const WAVES: u64 = 4;
-/// What doesn't hold yet: family, start of the kernel's name, tile, FOLD, and the fewest waves and the most
-/// bytes that were found. `*` stands for any, `-` for what has to hold.
-const KNOWN: &str = include_str!("known.tsv");
-
-/// A line of it.
-struct Known<'a> {
-    line: &'a str,
-    /// Family, start of the kernel's name, tile and FOLD.
-    of: [&'a str; 4],
-    waves: Option<u64>,
-    code: Option<u64>,
-}
-
-fn known() -> impl Iterator<Item = Known<'static>> {
-    KNOWN.lines().filter(|line| !line.starts_with('#')).map(|line| {
-        let fields: Vec<_> = line.split('\t').collect();
-        let [family, kernel, tile, fold, waves, code] = fields[..] else {
-            panic!("known.tsv: {line:?} has not six fields");
-        };
-        let number = |text: &str| (text != "-").then(|| text.parse().expect("a number"));
-        let (waves, code) = (number(waves), number(code));
-        Known { line, of: [family, kernel, tile, fold], waves, code }
-    })
-}
-
-impl Known<'_> {
-    fn covers(&self, compiled: &Compiled, family: &str) -> bool {
-        let (kernel, tile) = parts(&compiled.entry);
-        let [of, start, its_tile, fold] = self.of;
-        let is = |pattern: &str, value: &str| pattern == "*" || pattern == value;
-        is(of, family)
-            && (start == "*" || kernel.starts_with(start))
-            && is(its_tile, tile)
-            && is(fold, compiled.fold())
-    }
-
-    /// Whether the variant would be beyond a limit without it.
-    fn is_needed_by(&self, compiled: &Compiled, family: &str) -> bool {
-        self.covers(compiled, family)
-            && (self.waves.is_some() && compiled.found.waves < WAVES
-                || self.code.is_some() && compiled.found.code > CODE)
-    }
-}
+/// Families before RDNA, which have few registers: no tile that needs more is taken there (`tile::choices`).
+const GCN: [&str; 2] = ["polaris10", "vega10"];
+const GCN_REGISTERS: usize = 64;
 
 /// A kernel's name without its tile, and its tile.
 fn parts(entry: &str) -> (&str, &str) {
@@ -86,17 +47,26 @@ impl Compiled {
         fold.unwrap_or_default()
     }
 
-    /// The fewest waves and the most bytes of code that are let pass.
-    fn limits(&self, family: &str) -> (u64, u64) {
-        let known: Vec<_> = known().filter(|known| known.covers(self, family)).collect();
-        let waves = known.iter().filter_map(|known| known.waves).fold(WAVES, u64::min);
-        let code = known.iter().filter_map(|known| known.code).fold(CODE, u64::max);
-        (waves, code)
+    /// The fewest waves that are let pass on a family: any on one that never takes the kernel's tile.
+    fn waves(&self, family: &str) -> u64 {
+        if !GCN.contains(&family) {
+            return WAVES;
+        }
+        let (_, name) = parts(&self.entry);
+        let wide = if self.entry.ends_with("_wide") { "_wide" } else { "" };
+        let tile = TILES.iter().find(|tile| tile.to_string() == format!("{name}{wide}"));
+        let fold = self.fold() == "1";
+        match tile {
+            Some(tile) if tile.registers(fold) > GCN_REGISTERS => 1,
+            // Its workgroup memory lets three share a SIMD.
+            _ if self.entry == "rows_16x32x4" => 3,
+            _ => WAVES,
+        }
     }
 
     /// What is beyond a limit.
     fn broken(&self, family: &str) -> Vec<String> {
-        let (waves, code) = self.limits(family);
+        let waves = self.waves(family);
         let found = &self.found;
         let mut broken = Vec::new();
         if found.spilled > 0 {
@@ -108,8 +78,8 @@ impl Compiled {
         if found.waves < waves {
             broken.push(format!("{} waves for each SIMD, {waves} are asked for", found.waves));
         }
-        if found.code > code {
-            broken.push(format!("{} bytes of code, {code} are let pass", found.code));
+        if found.code > CODE {
+            broken.push(format!("{} bytes of code, {CODE} are let pass", found.code));
         }
         broken
     }
@@ -273,7 +243,6 @@ fn write_table(told: &[(String, String)]) -> ExitCode {
     let mut tables = String::new();
     let mut heads = String::new();
     let mut is_broken = false;
-    let mut needless: Vec<_> = known().collect();
     for (family, text) in told {
         let all: Vec<_> = text.lines().filter_map(Compiled::of_line).collect();
         if all.is_empty() {
@@ -286,23 +255,17 @@ fn write_table(told: &[(String, String)]) -> ExitCode {
         let long = all.iter().filter(|one| one.found.code > CODE).count();
         let beyond: Vec<_> = all.iter().filter(|one| !one.broken(family).is_empty()).collect();
         is_broken |= !beyond.is_empty();
-        needless.retain(|known| !all.iter().any(|one| known.is_needed_by(one, family)));
         let _ = writeln!(heads, "| {family} | {} | {spilling} | {few} | {long} |", all.len());
         let _ = write!(tables, "\n## {family}\n\n{device}\n\n{}", table(&all));
         println!(
             "{family}: {} variants, {spilling} with spills, {few} with fewer than {WAVES} waves, \
-             {long} with more than 32 KB of code; {} not known before",
+             {long} with more than 32 KB of code; {} beyond a limit",
             all.len(),
             beyond.len(),
         );
         for one in beyond {
             println!("    {} {}: {}", one.entry, one.constants, one.broken(family).join("; "));
         }
-    }
-    let is_told =
-        |known: &&Known| known.of[0] == "*" || told.iter().any(|(family, _)| family == known.of[0]);
-    for known in needless.iter().filter(is_told) {
-        println!("known.tsv: nothing needs the line {:?}", known.line);
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/compilers.md");
     let text = format!("{EXPLANATION}\n{SUMMARY}{heads}{tables}");

@@ -81,7 +81,7 @@ impl Found {
             let mut tunings = vec![Tuning::default()];
             let products = program.products(op);
             if all_tiles && !products.is_empty() {
-                tunings.extend(tile::choices(&products).into_iter().map(|choice| {
+                tunings.extend(tile::choices(&products, None).into_iter().map(|choice| {
                     let choices = [(products.clone(), choice)].into();
                     Tuning { choices, ..Tuning::default() }
                 }));

@@ -228,6 +228,14 @@ pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) 
     (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)
 }
 
+/// The most registers that an invocation may take, on a device that has few: AMD's GPUs before RDNA, whose
+/// subgroups have 64 invocations, have 256 for each of them. With more than 64, fewer than four
+/// subgroups would share a vector unit, too few to hide what memory takes.
+pub(super) fn registers(adapter: &wgpu::AdapterInfo) -> Option<usize> {
+    const AMD: u32 = 0x1002;
+    (adapter.vendor == AMD && adapter.subgroup_min_size == 64).then_some(64)
+}
+
 /// What went wrong on a device behind the calls that caused it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health(Arc<Mutex<Option<String>>>);

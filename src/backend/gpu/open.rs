@@ -38,6 +38,7 @@ impl Gpu {
             adapter::open(index, wanted)?;
         let cache = Cache::of(&adapter);
         let subgroups = adapter::subgroup_size(&device, &adapter);
+        let registers = adapter::registers(&adapter);
         let info = DeviceInfo {
             backend: adapter.backend.to_string(),
             detail: adapter::driver(&adapter),
@@ -47,6 +48,7 @@ impl Gpu {
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
+        gpu.tuning.registers = registers;
         gpu.pipelines.reduce_by(subgroups);
         Ok(gpu)
     }
