@@ -18,11 +18,13 @@ use std::process::ExitCode;
 use translate::Module;
 use variants::{Variant, variants};
 
-/// Writes every variant into `dir`, and its list. Returns what naga refused.
-fn dump(dir: &Path) -> Vec<String> {
-    let variants: Vec<_> = variants().into_iter().enumerate().collect();
+/// Writes every variant of the kernels with `filter` in their names into `dir`, and their list. Returns what
+/// naga refused.
+fn dump(dir: &Path, filter: &str) -> Vec<String> {
+    let mut variants: Vec<_> = variants().into_iter().enumerate().collect();
+    variants.retain(|(_, variant)| variant.kernel.entry.contains(filter));
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    let each = variants.chunks(variants.len().div_ceil(threads));
+    let each = variants.chunks(variants.len().div_ceil(threads).max(1));
     let dumped: Vec<_> = std::thread::scope(|scope| {
         let write_each = |chunk: &[(usize, Variant)]| {
             chunk.iter().map(|(i, variant)| dump_variant(dir, *i, variant)).collect::<Vec<_>>()
@@ -171,10 +173,10 @@ fn dump_refused(dir: &Path) {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["dump", dir] => {
+        ["dump", dir, filter @ ..] => {
             let dir = Path::new(dir);
             std::fs::create_dir_all(dir).expect("a folder");
-            let refused = dump(dir);
+            let refused = dump(dir, filter.first().unwrap_or(&""));
             dump_refused(dir);
             refused.iter().for_each(|line| println!("{line}"));
             ExitCode::from(u8::from(!refused.is_empty()))
@@ -185,7 +187,7 @@ fn main() -> ExitCode {
         [] => occupancy::compile_table(),
         _ => {
             eprintln!(
-                "compilers [dump DIR | amd [--fast] [FILTER] | amd --refused | table FILE...]"
+                "compilers [dump DIR [FILTER] | amd [--fast] [FILTER] | amd --refused | table FILE...]"
             );
             ExitCode::from(2)
         }

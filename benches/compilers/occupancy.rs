@@ -194,7 +194,7 @@ pub fn print_refused() -> ExitCode {
         println!("{}", compiled.line(&family));
         taken += usize::from(compiled.broken(&family).is_empty());
     }
-    ExitCode::from(u8::from(taken == 0))
+    ExitCode::from(u8::from(taken > 0))
 }
 
 /// By the name with which it is forced, or by the device's own.
