@@ -3,12 +3,22 @@
 //
 // Every subgroup reduces on its own what all have put into workgroup memory, so that nothing is
 // assumed about which invocations are in one; barriers are two instead of eight.
+//
+// A subgroup of the size SUBGROUP may still have fewer invocations. Vulkan promises full subgroups only
+// to pipelines with REQUIRE_FULL_SUBGROUPS, which wgpu doesn't set, and D3D12 promises none. So each
+// subgroup counts its invocations, and where some are missing every invocation adds up the whole tree
+// by itself: slower, without a barrier, and with the same bits.
 
 var<workgroup> partial: array<vec4<f32>, 64>;
 
 // The invocation's number in its subgroup.
 fn subgroup_lane() -> u32 {
     return subgroupExclusiveAdd(1u);
+}
+
+// Whether no invocation of the subgroup is missing.
+fn is_full() -> bool {
+    return subgroupAdd(1u) == SUBGROUP;
 }
 
 // Pairs of sums with `half` between them, down to the size of a subgroup.
@@ -22,6 +32,14 @@ fn sum_of_4(i: u32) -> vec4<f32> {
 
 fn sum_of_8(i: u32) -> vec4<f32> {
     return sum_of_4(i) + sum_of_4(i + 8u);
+}
+
+fn sum_of_16(i: u32) -> vec4<f32> {
+    return sum_of_8(i) + sum_of_8(i + 4u);
+}
+
+fn sum_of_32(i: u32) -> vec4<f32> {
+    return sum_of_16(i) + sum_of_16(i + 2u);
 }
 
 fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
@@ -45,11 +63,15 @@ fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
             total = sum_of_8(i);
         }
         default: {
-            total = sum_of_8(i) + sum_of_8(i + 4u);
+            total = sum_of_16(i);
         }
     }
     for (var half = SUBGROUP / 2u; half > 0u; half /= 2u) {
         total += subgroupShuffleXor(total, half);
+    }
+    // Behind the shuffles, which are for all invocations alike.
+    if (!is_full()) {
+        total = sum_of_32(0u) + sum_of_32(1u);
     }
     workgroupBarrier();
     return total;
@@ -72,6 +94,12 @@ fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     }
     for (var half = SUBGROUP / 2u; half > 0u; half /= 2u) {
         best = larger(best, subgroupShuffleXor(best, half));
+    }
+    if (!is_full()) {
+        best = partial[0].xy;
+        for (var i = 1u; i < 64u; i++) {
+            best = larger(best, partial[i].xy);
+        }
     }
     workgroupBarrier();
     // All have the same, but where there is a NaN, which is neither larger nor smaller.

@@ -18,7 +18,7 @@
 
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
-use crate::backend::device::{self, Choice, Opened};
+use crate::backend::device::{self, Choice, Opened, passed_over};
 use crate::backend::gpu::{self, Gpu};
 use crate::data::{Dataset, Features, Preprocessing};
 use crate::error::{Error, Result};
@@ -151,6 +151,8 @@ impl<'a> Work<'a> {
                 let some = data.select(&(0..rows).collect::<Vec<_>>());
                 let scaling = preprocessing.clone();
                 let mut trainer = Trainer::on_part(spec, &some, data, scaling, backend)?;
+                // Before it is taken, and not at the end of an epoch, it shows whether it compiles them.
+                trainer.prepare()?;
                 let (seconds, count) = time_steps(&mut trainer, TIMED)?;
                 let multiplier = trainer.admission().map(|admission| admission.multiplier);
                 Ok(Timed { seconds, count, backend: trainer.into_backend(), multiplier })
@@ -166,7 +168,9 @@ impl<'a> Work<'a> {
 }
 
 /// Opens the chosen device for some work: with [`Choice::Auto`], where there is a GPU, the fastest by
-/// measurement, but the CPU for work that it does within a second. `threads` are those of the CPU.
+/// measurement, but the CPU for work that it does within a second. `threads` are those of the CPU. A device
+/// that fails, such as an adapter whose driver can't compile the kernels, is passed over
+/// ([`Opened::passed_over`]); one that was asked for by name is an error.
 ///
 /// # Errors
 /// As [`device::open`], and when the work can't be done on any device.
@@ -187,8 +191,8 @@ pub fn open(choice: &Choice, threads: Option<usize>, work: &Work<'_>) -> Result<
     };
     let mut candidates = Vec::from_iter(work.suits_cpu().then_some(cpu));
     candidates.extend(real.into_iter().map(|adapter| Candidate {
-        key: format!("{} {} {}", adapter.backend, adapter.name, adapter.driver),
-        name: adapter.name,
+        key: adapter.identity(),
+        name: adapter.title(),
         device: Choice::Index(adapter.index),
         open: Box::new(move || Ok(Box::new(Gpu::open(adapter.index)?))),
     }));
@@ -215,6 +219,9 @@ struct Remembered {
     /// What a step or a row takes the CPU, in seconds, where it can do it.
     #[serde(default)]
     cpu_seconds: Option<f64>,
+    /// As [`Opened::passed_over`].
+    #[serde(default)]
+    passed_over: Vec<String>,
 }
 
 /// The time that all of the work takes, where it is known and short.
@@ -232,18 +239,19 @@ fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -
     if let Some(before) = choices.get(&key) {
         // How much there is to do isn't part of the key.
         let short = before.cpu_seconds.and_then(|seconds| short_for(seconds, work));
-        let (found, why) = match short {
-            Some(whole) => (candidates.iter().find(|c| is_cpu(c)), short_why(whole)),
+        let (found, why, passed_over) = match short {
+            Some(whole) => (candidates.iter().find(|c| is_cpu(c)), short_why(whole), Vec::new()),
             None => (
                 candidates.iter().find(|c| c.key == before.device),
                 format!("{}, as measured before", before.why),
+                before.passed_over.clone(),
             ),
         };
         if let Some(candidate) = found
             && let Ok(backend) = (candidate.open)()
         {
             let device = candidate.device.clone();
-            return Ok(Opened { backend, device, why, multiplier: None });
+            return Ok(Opened { backend, device, why, multiplier: None, passed_over });
         }
     }
     let mut timed: Vec<(&Candidate, Timed)> = Vec::new();
@@ -257,7 +265,9 @@ fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -
                     if let Some(whole) = short_for(found.seconds, work) {
                         let Timed { backend, multiplier, .. } = found;
                         let (device, why) = (Choice::Cpu, short_why(whole));
-                        return Ok(Opened { backend, device, why, multiplier });
+                        // No other device was looked at.
+                        let passed_over = Vec::new();
+                        return Ok(Opened { backend, device, why, multiplier, passed_over });
                     }
                 }
                 count = count.max(found.count);
@@ -271,24 +281,32 @@ fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -
         let error = refused.into_iter().next().map(|(_, error)| error);
         return Err(error.unwrap_or_else(|| Error::device("no device was found")));
     };
-    let why = match (timed.next(), refused.first()) {
-        (Some((second, slower)), _) => format!(
+    let why = match timed.next() {
+        Some((second, slower)) => format!(
             "{} × the speed of {} on {count} {}",
             short(slower.seconds / seconds),
             second.name,
             work.unit()
         ),
-        (None, Some((candidate, error))) => format!("{} couldn't be used: {error}", candidate.name),
-        (None, None) => "the only device".into(),
+        None if refused.is_empty() => "the only device".into(),
+        None => "the only device that can be used".into(),
     };
+    let passed_over: Vec<String> =
+        refused.iter().map(|(candidate, error)| passed_over(&candidate.name, error)).collect();
     while choices.len() >= REMEMBERED {
         choices.pop_first();
     }
-    choices.insert(key, Remembered { device: first.key.clone(), why: why.clone(), cpu_seconds });
+    let remembered = Remembered {
+        device: first.key.clone(),
+        why: why.clone(),
+        cpu_seconds,
+        passed_over: passed_over.clone(),
+    };
+    choices.insert(key, remembered);
     if let Some(path) = memory {
         remember(&path, &choices);
     }
-    Ok(Opened { backend, device: first.device.clone(), why, multiplier })
+    Ok(Opened { backend, device: first.device.clone(), why, multiplier, passed_over })
 }
 
 /// The choices in a file; none where it isn't whole.
@@ -387,8 +405,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// The CPU, which takes its time for each step.
-    struct Slow(Cpu<f32>, Duration);
+    /// The CPU, which takes its time for each step, and may have a compiler that refuses every kernel.
+    struct Slow(Cpu<f32>, Duration, Option<&'static str>);
 
     impl Backend for Slow {
         fn info(&self) -> &DeviceInfo {
@@ -405,6 +423,9 @@ mod tests {
         }
         fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
             self.0.write(tensor, values)
+        }
+        fn prepare(&mut self, _: DataId) -> Result<()> {
+            self.2.map_or(Ok(()), |said| Err(Error::device(said).help("take another")))
         }
         fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
             std::thread::sleep(self.1 * steps.len() as u32);
@@ -428,7 +449,7 @@ mod tests {
                     opened[i].fetch_add(1, Ordering::SeqCst);
                     let millis = slow.ok_or_else(|| Error::device("it is broken"))?;
                     let cpu = Cpu::new(Some(1))?;
-                    Ok(Box::new(Slow(cpu, Duration::from_millis(millis))))
+                    Ok(Box::new(Slow(cpu, Duration::from_millis(millis), None)))
                 }),
             }
         };
@@ -490,9 +511,44 @@ mod tests {
         let why = fastest(&all, &Work::training(&short, &data, &preprocessing), None).unwrap().why;
         assert!(why.contains("the whole run takes it about 0."), "{why}");
         assert_eq!(counts(&opened), [1, 0]);
-        let (all, _) = candidates(&[Some(20), None]);
-        let why = fastest(&all, &work, None).unwrap().why;
-        assert!(why.contains("device 1 couldn't be used: it is broken"), "{why}");
+    }
+
+    #[test]
+    fn a_device_that_cannot_compile_is_passed_over_with_one_line_each_time() {
+        let data = digits();
+        let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
+        let net = Net::new(64).layer(8, Activation::Relu).layer(10, Activation::Identity);
+        let spec = Spec::new(net, Loss::CrossEntropy).epochs(1000);
+        let work = Work::training(&spec, &data, &preprocessing);
+        let place = tempfile::tempdir().unwrap();
+        let memory = || Some(place.path().join("devices.json"));
+        let refusing = |all: &mut Vec<Candidate>, i: usize| {
+            all[i].open = Box::new(|| {
+                let said = "the device can't compile the kernel loss: error X3507\n    line 2";
+                Ok(Box::new(Slow(Cpu::new(Some(1))?, Duration::ZERO, Some(said))))
+            });
+        };
+        let (mut all, _) = candidates(&[Some(40), Some(1), None, Some(1)]);
+        refusing(&mut all, 1);
+        // It would be the fastest.
+        let expected = [
+            "device 1 is passed over: the device can't compile the kernel loss: error X3507",
+            "device 2 is passed over: it is broken",
+        ];
+        for _ in 0..2 {
+            let Opened { device, passed_over, .. } = fastest(&all, &work, memory()).unwrap();
+            assert_eq!(device, Choice::Index(2));
+            assert_eq!(passed_over, expected);
+        }
+        let (mut all, _) = candidates(&[Some(20), Some(1)]);
+        refusing(&mut all, 1);
+        let Opened { device, why, passed_over, .. } = fastest(&all, &work, None).unwrap();
+        assert_eq!((device, why.as_str()), (Choice::Cpu, "the only device that can be used"));
+        assert_eq!(passed_over, expected[..1]);
+        // Where none is left, the error has all that the compiler said.
+        refusing(&mut all, 0);
+        let Err(error) = fastest(&all, &work, None) else { panic!("none is left") };
+        assert!(error.to_string().contains("line 2\n  help: take another"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use adapter::{has_gpu, say};
 use wgrad::backend::gpu::Gpu;
 use wgrad::data::{Preprocessing, Scaling, digits};
 use wgrad::kernels::ALL;
+use wgrad::metrics::Metrics;
 use wgrad::optim::GradientEdits;
 use wgrad::session::LayerWeights;
 use wgrad::spec::{Layer, Net, Norm, PlanKind, Spec, Units};
@@ -37,25 +38,37 @@ fn kernels_for_subgroups_are_valid() {
     assert!(reduce >= 5 * 10, "{reduce} texts differ");
 }
 
+/// How the reductions of a run are made.
+#[derive(Clone, Copy, PartialEq)]
+enum By {
+    Barriers,
+    Subgroups,
+    /// Of which the shaders believe that invocations are missing.
+    PartialSubgroups,
+}
+
 #[test]
 fn reductions_by_subgroups_give_the_same_bits() {
     if !has_gpu("reductions by subgroups") {
         return;
     }
     let data = digits().split(0.8, 0).unwrap().0;
-    if Gpu::open(0).unwrap().subgroup_size().is_none() {
+    let Some(size) = Gpu::open(0).unwrap().subgroup_size() else {
         return say("skipped: no subgroups of one size: reductions by subgroups\n");
-    }
-    let run = |spec: &Spec, subgroups: bool| -> Vec<LayerWeights> {
+    };
+    let run = |spec: &Spec, by: By| -> (Vec<LayerWeights>, Metrics) {
         let mut gpu = Gpu::open(0).unwrap();
-        if !subgroups {
-            gpu.without_subgroups();
+        match by {
+            By::Barriers => gpu.without_subgroups(),
+            By::Subgroups => {}
+            By::PartialSubgroups => assert!(gpu.take_subgroups_for_partial()),
         }
-        assert_eq!(gpu.subgroup_size().is_some(), subgroups);
+        assert_eq!(gpu.subgroup_size().is_some(), by != By::Barriers);
         let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
         let mut trainer = Trainer::new(spec, &data, preprocessing, Box::new(gpu)).unwrap();
         trainer.fit(None, &mut ()).unwrap();
-        trainer.weights().unwrap()
+        let metrics = trainer.evaluate(&data).unwrap();
+        (trainer.weights().unwrap(), metrics)
     };
     let net = |output: Units| {
         let mut net = Net::new(64);
@@ -74,6 +87,11 @@ fn reductions_by_subgroups_give_the_same_bits() {
         spec.plan = PlanKind::Plain;
         spec.max_norm = Some(1.0);
         spec.edits = GradientEdits { clip_norm: Some(0.1), ..GradientEdits::default() };
-        assert!(run(&spec, true) == run(&spec, false));
+        let by_barriers = run(&spec, By::Barriers);
+        assert!(run(&spec, By::Subgroups) == by_barriers);
+        match size {
+            64 => say("skipped: subgroups of 64 can't be taken for partial: partial subgroups\n"),
+            _ => assert!(run(&spec, By::PartialSubgroups) == by_barriers),
+        }
     }
 }

@@ -35,6 +35,15 @@ pub struct Opened {
     pub why: String,
     /// What multiplies in mixed precision, where that was measured on it already.
     pub multiplier: Option<Multiplier>,
+    /// The devices that [`Choice::Auto`] couldn't take, each with the reason, a sentence for users: one
+    /// that doesn't open or, where [`choose::open`](crate::choose::open) chose, doesn't compile the kernels.
+    pub passed_over: Vec<String>,
+}
+
+/// What [`Opened::passed_over`] says of a device: one line, whatever a compiler has to say.
+pub(crate) fn passed_over(name: &str, error: &Error) -> String {
+    let brief = error.brief();
+    format!("{name} is passed over: {}", brief.lines().next().unwrap_or_default())
 }
 
 /// Opens the chosen device; `threads` are those of the CPU backend. For [`Choice::Auto`] prefer
@@ -50,11 +59,13 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
             device: Choice::Cpu,
             why: why.into(),
             multiplier: None,
+            passed_over: Vec::new(),
         })
     };
     let gpu = |index: usize, why: String| -> Result<Opened> {
         let backend = Box::new(Gpu::open(index)?);
-        Ok(Opened { backend, device: Choice::Index(index), why, multiplier: None })
+        let device = Choice::Index(index);
+        Ok(Opened { backend, device, why, multiplier: None, passed_over: Vec::new() })
     };
     if *choice == Choice::Cpu {
         return cpu("asked for");
@@ -68,18 +79,19 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     match choice {
         Choice::Cpu => cpu("asked for"),
         Choice::Auto => {
-            let mut refused = None;
+            let mut refused = Vec::new();
             for a in adapters.iter().filter(|a| !a.is_software) {
                 match gpu(a.index, "the best adapter that opens".into()) {
-                    Ok(opened) => return Ok(opened),
-                    Err(e) => refused = Some(e),
+                    Ok(opened) => return Ok(Opened { passed_over: refused, ..opened }),
+                    Err(e) => refused.push(passed_over(&a.title(), &e)),
                 }
             }
-            match refused {
-                Some(e) => cpu(&format!("no GPU could be opened ({e})")),
-                None if adapters.is_empty() => cpu("no GPU adapter was found"),
-                None => cpu("only a software adapter was found, which --device gpu would use"),
-            }
+            let why = match refused.is_empty() {
+                false => "no GPU could be opened",
+                true if adapters.is_empty() => "no GPU adapter was found",
+                true => "only a software adapter was found, which --device gpu would use",
+            };
+            Ok(Opened { passed_over: refused, ..cpu(why)? })
         }
         Choice::Gpu => match adapters.first() {
             Some(a) if a.is_software => gpu(a.index, "asked for; a software adapter, no GPU was found".into()),

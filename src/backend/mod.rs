@@ -178,6 +178,16 @@ pub trait Backend {
     /// was lost.
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()>;
 
+    /// Makes itself ready to run any of the program's ops on these rows: compiles their kernels, where it
+    /// does.
+    ///
+    /// # Errors
+    /// When a kernel can't be compiled, the rows were forgotten, or the device was lost.
+    fn prepare(&mut self, data: DataId) -> Result<()> {
+        let _ = data;
+        Ok(())
+    }
+
     /// Runs a stretch of the program's ops once for each step. It may return before they are done.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ pub(super) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Open
     check_threads(config.threads)?;
     let choice = config.device.clone().unwrap_or_default();
     let opened = choose::open(&choice, config.threads, work)?;
+    opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
     Ok(opened)
 }
@@ -34,6 +35,7 @@ pub(super) fn open_for(job: &Job) -> Result<Opened> {
 pub(super) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
     check_threads(config.threads)?;
     let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
+    opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {why}", opened.backend.info()));
     Ok(opened)
 }

@@ -153,6 +153,14 @@ impl Session {
         Ok(())
     }
 
+    /// Makes the backend ready to run any of the program's ops on uploaded samples.
+    ///
+    /// # Errors
+    /// When the device can't compile a kernel, or was lost.
+    pub fn prepare(&mut self, data: &Loaded) -> Result<()> {
+        self.backend.prepare(data.id)
+    }
+
     /// Frees uploaded samples.
     pub fn forget(&mut self, data: &Loaded) {
         self.backend.forget(data.id);

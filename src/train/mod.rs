@@ -309,6 +309,15 @@ impl Trainer {
         metrics
     }
 
+    /// Makes the device ready for all that the run may ask of it on the training rows: what can't be compiled
+    /// is an error now.
+    ///
+    /// # Errors
+    /// When the device can't compile a kernel, or was lost.
+    pub fn prepare(&mut self) -> Result<()> {
+        self.session.prepare(&self.training)
+    }
+
     /// Runs `count` steps from the beginning of the next epoch on, and waits until they are done:
     /// without observers, to be timed.
     ///

@@ -37,6 +37,17 @@ pub fn size(random: &mut Random) -> usize {
     }
 }
 
+/// Whether a test keeps to few shapes, which still reach every op: with `WGRAD_TEST_SHAPES=few`, for drivers
+/// that take long to compile.
+pub fn has_few_shapes() -> bool {
+    std::env::var("WGRAD_TEST_SHAPES").is_ok_and(|shapes| shapes == "few")
+}
+
+/// The rounds of a test: all up to `all`, or of these the `few` that suffice.
+pub fn rounds(all: usize, few: &[usize]) -> Vec<usize> {
+    if has_few_shapes() { few.to_vec() } else { (0..all).collect() }
+}
+
 pub fn normal(random: &mut Random, len: usize) -> Vec<f32> {
     (0..len).map(|_| random.normal() as f32).collect()
 }

@@ -20,25 +20,75 @@ pub struct AdapterSummary {
     pub driver: String,
     /// Whether it computes on the CPU.
     pub is_software: bool,
+    /// What compiles HLSL, on Direct3D 12.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiler: Option<HlslCompiler>,
     /// The limits that matter here.
     pub limits: Vec<(&'static str, u64)>,
     /// The optional features that it has.
     pub features: Vec<String>,
 }
 
+impl AdapterSummary {
+    /// Its name and backend: two backends may have one adapter.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} ({})", self.name, self.backend)
+    }
+
+    /// What it is recognized by: with its driver and compiler.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let compiler = self.compiler.map_or_else(String::new, |compiler| format!(" {compiler:?}"));
+        format!("{} {} {}{compiler}", self.backend, self.name, self.driver)
+    }
+}
+
+/// A compiler from HLSL to what Direct3D 12 takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HlslCompiler {
+    /// In `dxcompiler.dll`: shader model 6 and later.
+    Dxc,
+    /// In `d3dcompiler_47.dll`, a part of Windows: shader model 5.1, which has neither f16 nor subgroups.
+    Fxc,
+}
+
 /// All adapters, the best first: discrete, integrated, virtual, other, software.
 #[must_use]
 pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate().iter().enumerate().map(|(index, adapter)| summarise(index, adapter)).collect()
+    let adapters = enumerate();
+    let is_direct3d = |adapter: &wgpu::Adapter| adapter.get_info().backend == wgpu::Backend::Dx12;
+    let compiler = adapters.iter().any(is_direct3d).then(hlsl_compiler);
+    let summarise = |(index, adapter): (usize, &wgpu::Adapter)| AdapterSummary {
+        compiler: compiler.filter(|_| is_direct3d(adapter)),
+        ..summarise(index, adapter)
+    };
+    adapters.iter().enumerate().map(summarise).collect()
+}
+
+/// The adapters of some backends. Where DXC is asked for, and not left to wgpu, Direct3D 12 has none
+/// without it.
+fn enumerate_of(backends: wgpu::Backends, compiler: wgpu::Dx12Compiler) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    descriptor.backend_options.dx12.shader_compiler = compiler;
+    pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
+}
+
+/// What [`wgpu::Dx12Compiler::Auto`] takes where there are adapters of Direct3D 12: wgpu doesn't tell, but
+/// there are none for an instance that must have DXC where it has no `dxcompiler.dll`.
+fn hlsl_compiler() -> HlslCompiler {
+    let dxc = wgpu::Dx12Compiler::default_dynamic_dxc();
+    match enumerate_of(wgpu::Backends::DX12, dxc).is_empty() {
+        true => HlslCompiler::Fxc,
+        false => HlslCompiler::Dxc,
+    }
 }
 
 fn enumerate() -> Vec<wgpu::Adapter> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut adapters = enumerate_of(backends, wgpu::Dx12Compiler::Auto);
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
@@ -68,6 +118,7 @@ fn summarise(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         device_type: device_type.into(),
         driver: driver(&info),
         is_software: info.device_type == wgpu::DeviceType::Cpu,
+        compiler: None,
         limits: vec![
             ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
             ("max_buffer_size", limits.max_buffer_size),
@@ -225,6 +276,7 @@ fn known(matrices: &wgpu::CooperativeMatrixProperties) -> Option<Multiplier> {
 /// The invocations of a subgroup, where the device has subgroups and all are of one size that the
 /// kernels take.
 pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<u32> {
+    // They may still be partial, for which the shaders look: shaders/reduce_subgroups.wgsl.
     let size = adapter.subgroup_min_size;
     let fits = size == adapter.subgroup_max_size && [4, 8, 16, 32, 64].contains(&size);
     (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)

@@ -23,7 +23,7 @@ mod timestamps;
 mod transfer;
 mod tune;
 
-pub use adapter::{AdapterSummary, adapters};
+pub use adapter::{AdapterSummary, HlslCompiler, adapters};
 
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check};
 use crate::data::Samples;
@@ -152,6 +152,13 @@ impl Backend for Gpu {
 
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
         self.write_tensor(tensor, values)
+    }
+
+    fn prepare(&mut self, data: DataId) -> Result<()> {
+        let bound = self.bind(0..self.program.ops.len(), data);
+        // What the device itself said tells more.
+        self.health.check()?;
+        bound
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {

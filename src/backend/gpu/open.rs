@@ -102,6 +102,17 @@ impl Gpu {
         self.pipelines.reduce_by(None);
     }
 
+    /// Takes subgroups to have 64 invocations from the next program on, so that smaller ones count as
+    /// partial, which changes no result: for tests. Whether the adapter has smaller ones.
+    #[doc(hidden)]
+    pub fn take_subgroups_for_partial(&mut self) -> bool {
+        let are_smaller = self.pipelines.subgroups().is_some_and(|size| size < 64);
+        if are_smaller {
+            self.pipelines.reduce_by(Some(64));
+        }
+        are_smaller
+    }
+
     /// The size of all subgroups, where reductions are left to these.
     #[must_use]
     pub fn subgroup_size(&self) -> Option<u32> {

@@ -264,12 +264,32 @@ fn compile(
     let found = [validation, internal].map(|scope| pollster::block_on(scope.pop()));
     match found.into_iter().flatten().next() {
         None => Ok(Pipeline { pipeline, arguments }),
-        Some(e) => Err(cannot_compile(kernel, &e.to_string())),
+        Some(e) => Err(cannot_compile(kernel, &innermost(&e))),
     }
 }
 
-fn cannot_compile(kernel: &Kernel, why: &str) -> Error {
-    Error::device(format!("the device can't compile the kernel {}: {why}", kernel.entry))
+/// What the compiler itself said: errors of wgpu wrap it in what was being done.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let said = error.to_string();
+    said.strip_prefix("Internal error: ").unwrap_or(&said).trim().to_string()
+}
+
+/// The error for a kernel that the device can't compile: in its first line what is wrong, and then all
+/// that the compiler said.
+fn cannot_compile(kernel: &Kernel, said: &str) -> Error {
+    // FXC and DXC say "error X3507: ..." and "error: ..." behind a place, and warnings before.
+    let is_error = |line: &&str| line.contains("error X") || line.contains("error:");
+    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it doesn't say why");
+    let telling = said.lines().find(is_error).unwrap_or(first).trim();
+    let mut what = format!("the device can't compile the kernel {}: {telling}", kernel.entry);
+    if said.lines().count() > 1 {
+        said.lines().for_each(|line| what += &format!("\n    {line}"));
+    }
+    Error::device(what)
         .help("choose another device with --device, or the CPU with --device cpu; please report it")
 }
 
@@ -287,5 +307,46 @@ mod tests {
         assert_eq!(fold(65_535, 65_535), [65_535, 1]);
         let [x, y] = fold(200_000, 65_535);
         assert!(x <= 65_535 && y <= 65_535 && x as usize * y as usize >= 200_000);
+    }
+
+    static KERNEL: Kernel =
+        Kernel { entry: "refused", source: &[], uniform: &[], bindings: &[], workgroup_size: 64 };
+
+    #[test]
+    fn a_kernel_that_does_not_compile_is_named_with_what_the_compiler_said() {
+        let fxc = "FXC D3DCompile error (0x80004005): refused(7,3): warning X4000: variable\n\
+                   refused(12,9): error X3507: 'f': Not all control paths return a value\n";
+        let error = cannot_compile(&KERNEL, fxc);
+        let brief = error.brief();
+        let lines: Vec<&str> = brief.lines().collect();
+        let first = "the device can't compile the kernel refused: refused(12,9): error X3507: 'f': Not all control paths return a value";
+        assert_eq!((lines[0], lines.len()), (first, 3));
+        assert!(lines[1].contains("warning X4000") && lines[2].contains("error X3507"));
+        assert_eq!(error.kind(), crate::error::ErrorKind::Device);
+        let one = cannot_compile(&KERNEL, "its compiler panicked").brief();
+        assert_eq!(one, "the device can't compile the kernel refused: its compiler panicked");
+    }
+
+    #[test]
+    fn what_a_device_refuses_is_an_error_and_no_panic() {
+        if super::super::adapters().is_empty() {
+            return eprintln!("skipped: no GPU adapter: a kernel that doesn't compile");
+        }
+        let opened = super::super::adapter::open(0, super::super::Wanted::Single).unwrap();
+        let pipelines = Pipelines::new(&opened.device, None, false);
+        let said = |text: &'static str| {
+            let shader = (&KERNEL, wgpu::ShaderSource::Wgsl(text.into()));
+            let none = wgpu::ShaderRuntimeChecks::unchecked();
+            let found = compile(&opened.device, &pipelines.steps, shader, &[], none, None);
+            found.map(|_| ()).unwrap_err().brief()
+        };
+        let text = said("@compute @workgroup_size(64) fn refused() { let x = 1 + ; }");
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with("the device can't compile the kernel refused: "), "{text}");
+        assert!(first.contains("expected expression"), "{text}");
+        // The entry point is missing: found when the pipeline is made.
+        let text = said("@compute @workgroup_size(64) fn other() {}");
+        assert!(text.starts_with("the device can't compile the kernel refused: "), "{text}");
+        assert!(text.contains("entry"), "{text}");
     }
 }
