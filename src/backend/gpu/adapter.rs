@@ -86,6 +86,11 @@ fn hlsl_compiler() -> HlslCompiler {
     }
 }
 
+/// Whether an adapter's shaders are compiled by FXC.
+pub(super) fn is_compiled_by_fxc(adapter: &wgpu::AdapterInfo) -> bool {
+    adapter.backend == wgpu::Backend::Dx12 && hlsl_compiler() == HlslCompiler::Fxc
+}
+
 fn enumerate() -> Vec<wgpu::Adapter> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let mut adapters = enumerate_of(backends, wgpu::Dx12Compiler::Auto);

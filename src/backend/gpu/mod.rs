@@ -82,6 +82,9 @@ pub struct Gpu {
     bound: HashMap<(usize, DataId), Vec<Bound>>,
     under_way: UnderWay,
     traffic: Traffic,
+    /// Whether the kernel of whole rows is compiled in reasonable time: FXC takes 40 s for it, and a
+    /// few for any of those that two ops for each layer need.
+    compiles_rows: bool,
 }
 
 impl Backend for Gpu {
@@ -90,7 +93,7 @@ impl Backend for Gpu {
     }
 
     fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        if fused::fits(spec, batch, self.largest_binding()) {
+        if self.compiles_rows && fused::fits(spec, batch, self.largest_binding()) {
             Fusion::Rows
         } else if dense::fits(spec, batch, self.largest_binding()) {
             Fusion::Layers
