@@ -52,10 +52,10 @@ fn put(at: u32, gradient: f32) {
 // Four elements of a row of ∂E/∂W, with ∂E/∂b behind the last.
 fn update_store(row: u32, col: u32, gradient: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {
-        if (row < task.x && col + j < task.y) {
-            put(task.z + row * task.y + col + j, gradient[j]);
-        } else if (row < task.x && col + j == task.y && sign != 0.0) {
-            put(task.w + row, sign * gradient[j]);
+        let is_bias = col + j == task.y && sign != 0.0;
+        if (row < task.x && (col + j < task.y || is_bias)) {
+            let at = select(task.z + row * task.y + col + j, task.w + row, is_bias);
+            put(at, select(1.0, sign, is_bias) * gradient[j]);
         }
     }
 }
@@ -80,9 +80,10 @@ fn update_block(lane: u32, tile: u32, shape: vec4<u32>, bias_sign: f32) {
     if (which >= p.parts) {
         return;
     }
-    part = vec2<u32>(which, which * p.rows);
+    let start = which * p.rows;
+    part = vec2<u32>(which, start);
     let at = corner(tile % blocks, cols);
     // A part of a ragged batch may have no rows: its sums are 0.
-    let rows = min(p.rows, now.rows - min(part.y, now.rows));
+    let rows = min(p.rows, now.rows - min(start, now.rows));
     update_product(lane, at.x, at.y, rows);
 }

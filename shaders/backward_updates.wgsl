@@ -34,8 +34,8 @@ fn input_four(i: u32) -> vec4<f32> {
 }
 
 fn updates(lane: u32, group: u32) {
-    is_second = group >= p.groups0;
-    if (is_second) {
+    if (group >= p.groups0) {
+        is_second = true;
         update_block(lane, group - p.groups0, p.update1, p.sign1);
     } else {
         update_block(lane, group, p.update0, p.sign0);

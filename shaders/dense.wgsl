@@ -48,7 +48,7 @@ fn dense(lane: u32, group: u32) {
     if (p.parts > 1u) {
         let which = group % p.parts;
         part = vec2<u32>(which, which * STRETCH);
-        depth = min(STRETCH, p.k - part.y);
+        depth = min(STRETCH, p.k - which * STRETCH);
     }
     begin(lane, top, left);
     dense_product(lane, top, left, depth);

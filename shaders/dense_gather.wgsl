@@ -49,12 +49,15 @@ fn gathered_four(row: u32, k: u32) -> vec4<f32> {
     } else {
         raw = bitcast<vec4<f32>>(vec4<u32>(data[at], data[at + 1u], data[at + 2u], data[at + 3u]));
     }
-    var value = vec4<f32>();
-    for (var i = 0u; i < 4u; i++) {
-        value[i] = (raw[i] - affine[k + i].x) * affine[k + i].y;
-        if (block.y == 1u) {
-            x[row * p.k + k + i] = value[i];
-        }
+    let shift = vec4<f32>(affine[k].x, affine[k + 1u].x, affine[k + 2u].x, affine[k + 3u].x);
+    let scale = vec4<f32>(affine[k].y, affine[k + 1u].y, affine[k + 2u].y, affine[k + 3u].y);
+    let value = (raw - shift) * scale;
+    if (block.y == 1u) {
+        let first = row * p.k + k;
+        x[first] = value.x;
+        x[first + 1u] = value.y;
+        x[first + 2u] = value.z;
+        x[first + 3u] = value.w;
     }
     return value;
 }

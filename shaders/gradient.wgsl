@@ -33,27 +33,23 @@ var<private> part: vec2<u32>;
 fn gradient_store(row: u32, col: u32, value: vec4<f32>) {
     let sign = bitcast<f32>(places.w);
     for (var j = 0u; j < 4u; j++) {
-        if (row < shape.x && col + j < shape.y) {
-            put(places.x + row * shape.y + col + j, value[j]);
-        } else if (row < shape.x && col + j == shape.y && sign != 0.0) {
-            put(places.y + row, sign * value[j]);
+        let is_bias = col + j == shape.y && sign != 0.0;
+        if (row < shape.x && (col + j < shape.y || is_bias)) {
+            let at = select(places.x + row * shape.y + col + j, places.y + row, is_bias);
+            put(at, select(1.0, sign, is_bias) * value[j]);
         }
     }
 }
 
-fn gradient(lane: u32, group: u32) {
-    if (group == 0u) {
-        let total = scores_sum(lane, 0u, now.rows);
-        if (lane == 0u) {
-            sums[0] += total;
-        }
-        return;
+fn add_scores(lane: u32) {
+    let total = scores_sum(lane, 0u, now.rows);
+    if (lane == 0u) {
+        sums[0] += total;
     }
-    let which = (group - 1u) / p.blocks;
-    let block = (group - 1u) % p.blocks;
-    if (which >= p.parts) {
-        return;
-    }
+}
+
+// Block `block` of part `which`.
+fn gradient_block(lane: u32, which: u32, block: u32) {
     var layer = 0u;
     while (layer + 1u < p.layers && block >= p.table[layer * 2u + 3u].z) {
         layer++;
@@ -67,4 +63,16 @@ fn gradient(lane: u32, group: u32) {
     let tile = block - places.z;
     // A part of a ragged batch may have no rows: its sums are 0.
     gradient_product(lane, tile / across * ROWS, tile % across * COLS, max(end, first) - first);
+}
+
+fn gradient(lane: u32, group: u32) {
+    // No branch returns early: FXC takes a barrier behind that for one that not all of a workgroup reach.
+    if (group == 0u) {
+        add_scores(lane);
+    } else {
+        let which = (group - 1u) / p.blocks;
+        if (which < p.parts) {
+            gradient_block(lane, which, (group - 1u) % p.blocks);
+        }
+    }
 }

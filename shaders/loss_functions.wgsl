@@ -79,10 +79,11 @@ fn loss_term(y: f32, t: f32, j: u32, facts: vec4<f32>, parameter: f32) -> vec2<f
         case SQUARED_ERROR: { return vec2<f32>(d * d, 2.0 * d); }
         case ABSOLUTE_ERROR: { return vec2<f32>(abs(d), sign_or_zero(d)); }
         case HUBER: {
-            if (abs(d) <= parameter) {
-                return vec2<f32>(0.5 * d * d, d);
-            }
-            return vec2<f32>(parameter * (abs(d) - 0.5 * parameter), parameter * sign_or_zero(d));
+            // Here and below, FXC takes a case that returns on both sides of a condition for one that may
+            // not return.
+            let inside = vec2<f32>(0.5 * d * d, d);
+            let outside = vec2<f32>(abs(d) - 0.5 * parameter, sign_or_zero(d)) * parameter;
+            return select(outside, inside, abs(d) <= parameter);
         }
         case LOG_COSH: {
             return vec2<f32>(abs(d) + log1p_f(exp_f(-2.0 * abs(d))) - LN_2, tanh_f(d));
@@ -129,11 +130,12 @@ fn loss_term(y: f32, t: f32, j: u32, facts: vec4<f32>, parameter: f32) -> vec2<f
             return hinge_term(y, t, j, facts);
         }
         case COSINE: {
-            if (facts.z == 0.0) {
-                return vec2<f32>(f32(j == 0u), 0.0);
-            }
-            let slope = (facts.x / facts.y * y - t) / facts.z;
-            return vec2<f32>(select(0.0, 1.0 - facts.x / facts.z, j == 0u), slope);
+            // Rows without a direction, of zeros, are as far from any as a right angle.
+            let is_zero = facts.z == 0.0;
+            let squares = select(facts.yz, vec2<f32>(1.0), is_zero);
+            let slope = (facts.x / squares.x * y - t) / squares.y;
+            let whole = select(1.0 - facts.x / squares.y, 1.0, is_zero);
+            return vec2<f32>(select(0.0, whole, j == 0u), select(slope, 0.0, is_zero));
         }
         default: { return vec2<f32>(0.0, 0.0); }
     }

@@ -60,12 +60,14 @@ fn update_store(row: u32, col: u32, value: vec4<f32>) {
     // S is a power of two.
     let gradient = value / loss_scale[0];
     for (var j = 0u; j < 4u; j++) {
-        if (row < p.n && col + j < p.k) {
+        let is_bias = col + j == p.k && p.sign != 0.0;
+        if (row < p.n && (col + j < p.k || is_bias)) {
             let i = row * p.k + col + j;
-            update(p.weight + i, gradient[j]);
-            shadow[i] = f16(w[p.weight + i]);
-        } else if (row < p.n && col + j == p.k && p.sign != 0.0) {
-            update(p.bias + row, p.sign * gradient[j]);
+            let at = select(p.weight + i, p.bias + row, is_bias);
+            update(at, select(1.0, p.sign, is_bias) * gradient[j]);
+            if (!is_bias) {
+                shadow[i] = f16(w[at]);
+            }
         }
     }
 }

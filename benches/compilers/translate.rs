@@ -32,8 +32,13 @@ impl Module {
         Self::new(&text, variant.kernel.entry, constants, capabilities)
     }
 
+    /// The entry point `refused` of a text for core WebGPU.
+    pub fn core(text: &str) -> Result<Self, String> {
+        Self::new(text, "refused", &[], Capabilities::empty())
+    }
+
     /// The entry point `entry` of a text.
-    pub fn new(
+    fn new(
         text: &str,
         entry: &str,
         constants: &[(&str, f64)],

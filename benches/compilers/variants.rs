@@ -31,6 +31,16 @@ impl Variant {
         }
     }
 
+    /// Whether it adds up what a workgroup has, which subgroups may do.
+    pub fn adds_up(&self) -> bool {
+        self.kernel.wgsl().contains(REDUCE)
+    }
+
+    pub fn with_subgroups(&self, subgroups: Option<u32>) -> Self {
+        let (overrides, of) = (self.overrides.clone(), self.of.clone());
+        Self { kernel: self.kernel, overrides, subgroups, of }
+    }
+
     /// `NAME=VALUE,…`.
     pub fn constants(&self) -> String {
         let texts = self.overrides.iter().map(|(name, value)| format!("{name}={value}"));
@@ -71,7 +81,7 @@ impl Found {
             let mut tunings = vec![Tuning::default()];
             let products = program.products(op);
             if all_tiles && !products.is_empty() {
-                tunings.extend(tile::choices(&products).into_iter().map(|choice| {
+                tunings.extend(tile::choices(&products, None).into_iter().map(|choice| {
                     let choices = [(products.clone(), choice)].into();
                     Tuning { choices, ..Tuning::default() }
                 }));
@@ -212,15 +222,8 @@ pub fn variants() -> Vec<Variant> {
     rest.for_each(|kernel| found.add(kernel, Vec::new(), "other programs"));
     let all = found.0.into_values();
     all.flat_map(|variant| {
-        let adds_up = variant.kernel.wgsl().contains(REDUCE);
-        let with = [None, Some(32)].into_iter().take(1 + usize::from(adds_up));
-        with.map(move |subgroups| Variant {
-            overrides: variant.overrides.clone(),
-            of: variant.of.clone(),
-            subgroups,
-            ..variant
-        })
-        .collect::<Vec<_>>()
+        let with = [None, Some(32)].into_iter().take(1 + usize::from(variant.adds_up()));
+        with.map(|subgroups| variant.with_subgroups(subgroups)).collect::<Vec<_>>()
     })
     .collect()
 }

@@ -31,7 +31,6 @@ CASES = {
     "H": Case((13, 512, 256, 384, 1), 256, "housing", "squared", "adamw", 1e-3),
     "L": Case((4096, 4096, 4096, 4096), 512, "random", "squared", "sgd", 1e-2, 2048),
 }
-GPU = {"L": CASES["L"]._replace(batch=4096, rows=16384)}
 WEIGHT_DECAY = 1e-2
 
 # Until 98% of HELD_OUT rows of MNIST's training set are right. Of the settings tried (one layer of 192
@@ -79,7 +78,8 @@ def load(case, directory):
     if case.data == "housing":
         return housing(directory)
     rng = np.random.default_rng(0)
-    n = (case.rows, case.widths[0]), (case.rows, case.widths[-1])
+    rows = max(case.rows, 4 * case.batch)
+    n = (rows, case.widths[0]), (rows, case.widths[-1])
     return [rng.standard_normal(shape, np.float32) for shape in n]
 
 
@@ -105,14 +105,15 @@ def until_accurate(epoch, epochs=COLD_EPOCHS):
     return {"accuracy": accuracy, "epochs": e + 1}
 
 
-def main(contender, version, prepare, cold, product=None):
+def main(contender, version, prepare, cold, product=None, launches=None):
     """The command line of a contender.
 
     `prepare(case, x, y, args)` gives `(epochs, steps)`: epochs(n) trains n whole epochs of so many
     steps, waits for the device and returns the loss of the last batch. `cold(args)` trains on MNIST
     until THRESHOLD. `product(n, args)` gives a function that multiplies n × n matrices so often, and waits.
+    `launches(epochs)` counts the kernels of an epoch.
     With --serve, one measurement is made for each line read, so that the driver can take turns
-    between contenders that are all warm.
+    between contenders that are all warm; for the line "launches", kernels are counted instead.
     """
     started = time.perf_counter()
     parser = argparse.ArgumentParser()
@@ -122,6 +123,7 @@ def main(contender, version, prepare, cold, product=None):
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--mode", default="")
+    parser.add_argument("--size", type=int, help="rows of a batch, or of the matrices of product")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
@@ -131,11 +133,12 @@ def main(contender, version, prepare, cold, product=None):
         print(json.dumps(out | cold(args)), flush=True)
         return
     if args.case == "product":
-        size = 8192 if args.device == "gpu" else 2048
+        size = args.size or (8192 if args.device == "gpu" else 2048)
         # Its samples are floating-point operations.
         epochs, steps, batch = product(size, args), 1, 2 * size**3
     else:
-        case = (GPU if args.device == "gpu" else {}).get(args.case, CASES[args.case])
+        case = CASES[args.case]
+        case = case._replace(batch=args.size or case.batch)
         x, y = load(case, args.data)
         (epochs, steps), batch = prepare(case, x, y, args), case.batch
     epochs(1)
@@ -145,7 +148,11 @@ def main(contender, version, prepare, cold, product=None):
     out |= {"warmup_seconds": time.perf_counter() - started, "loss": loss}
     if args.serve:
         print("ready", flush=True)
-    for _ in sys.stdin if args.serve else [0]:
+    for line in sys.stdin if args.serve else [""]:
+        if line.strip() == "launches":
+            counted = launches(epochs) / steps if launches else None
+            print(json.dumps({"dispatches_per_step": counted}), flush=True)
+            continue
         found, n = rates(epochs, steps * batch, args.seconds)
         out["samples_per_second"] = statistics.median(found)
         out["steps"] = steps * n * len(found)

@@ -10,13 +10,16 @@ HERE = Path(__file__).resolve().parent
 # Where setup puts things; what was brought along lies beside the scripts.
 BUILT = HERE.parent.parent / "target/peers"
 
-# Layers, batch, data and rules of the cases that wgrad's command line can say; T and L are random.
+# Layers and rules of the cases that wgrad's command line can say; T and L are random.
 LAYERS = {
-    "S64": ("128:relu", 64, "adam"),
-    "S128": ("128:relu", 128, "adam"),
-    "M": ("1024:relu,1024:relu", 256, "adam"),
-    "H": ("512:relu,256:relu,384:relu", 256, "adamw"),
+    "S64": ("128:relu", "adam"),
+    "S128": ("128:relu", "adam"),
+    "M": ("1024:relu,1024:relu", "adam"),
+    "H": ("512:relu,256:relu,384:relu", "adamw"),
 }
+BATCH = {"S64": 64, "S128": 128, "M": 256, "T": 16384, "H": 256, "L": 512}
+# Of a software adapter, which needs minutes for a step otherwise.
+SMALL = {**BATCH, "M": 16, "T": 256, "H": 64, "L": 2}
 # The cases whose inputs have zeros.
 ON_MNIST = ("S64", "S128", "M")
 # As in common.py, where the reason stands.
@@ -26,22 +29,35 @@ SPEED = ["S64", "S128", "M", "T", "H", "L"]
 CASES = [*SPEED, "product", "cold", "start", "memory"]
 
 
-def wgrad(case, args, device=None):
+def batch(case, args):
+    """Rows of a batch."""
+    if args.small:
+        return SMALL[case]
+    return 4096 if (case, args.device) == ("L", "gpu") else BATCH[case]
+
+
+def peer_device(args):
+    """Where the peers compute: a software adapter is compared with them on its processor."""
+    return "cpu" if args.small else args.device
+
+
+def wgrad(case, args, precision="f32"):
     """The command of wgrad for a case; `product` is its best matrix product."""
     data = Path(args.data)
-    chosen = ["--device", device or args.device, "--threads", str(args.threads), "--json"]
+    chosen = ["--device", args.device, "--threads", str(args.threads), "--json"]
     if case == "cold":
         rest = ["--data-dir", data / "mnist", "--stop-at", "accuracy=0.98", "--quiet", "--force"]
         return [args.binary, "train", "mnist", *COLD, *rest, *chosen]
     if case in LAYERS:
-        layers, batch, rule = LAYERS[case]
+        layers, rule = LAYERS[case]
         table = ["--data", data / "housing.csv", "--task", "regression", "--scaling", "none"]
         work = table if case == "H" else ["--data", "mnist", "--data-dir", data / "mnist"]
-        work += ["--layers", layers, "--batch-size", batch, "--optimizer", rule, "--lr", 0.001]
+        work += ["--layers", layers, "--optimizer", rule, "--lr", 0.001]
         work += ["--weight-decay", 0.01] if rule == "adamw" else []
     else:
         work = ["--case", case]
-        work += ["--batch-size", 4096] if (case, args.device) == ("L", "gpu") else []
+    if case != "product":
+        work += ["--batch-size", batch(case, args), "--precision", precision]
     return bench(args, *work, *chosen)
 
 
@@ -55,10 +71,9 @@ def wgrad_no_zeros(case, args):
     return bench(args, "--case", case, *map(str, chosen))
 
 
-def burn_binary(backend, args):
-    """Where burn for this backend is, or would be."""
-    found = [HERE / f"burn-{backend}", BUILT / f"burn-{backend}/release/burn-peer"]
-    found = [Path(args.burn)] if args.burn else found
+def built(name, file, args):
+    """Where a peer's program is, or would be."""
+    found = [HERE / name, BUILT / name / "release" / file]
     return next((path for path in found if path.exists()), found[-1])
 
 
@@ -79,7 +94,7 @@ def peers(args):
         return [python, HERE / f"{peer}_peer.py", "--mode", mode], [*SPEED, *more]
 
     def burn(backend, *cases):
-        return [burn_binary(backend, args), "--mode", backend], [*cases]
+        return [built(f"burn-{backend}", "burn-peer", args), "--mode", backend], [*cases]
 
     gpu = args.device == "gpu"
     found = {"torch-eager": script("torch", "eager", "cold", "product")}
@@ -87,11 +102,14 @@ def peers(args):
     if gpu:
         found["torch-graph"] = script("torch", "graph", "cold")
         found["torch-compile-graph"] = script("torch", "compile-graph")
+        found["torch-compile-f16"] = [script("torch", "compile-f16")[0], ["M", "L"]]
     else:
         found["torch-compile-step"] = script("torch", "compile-step")
     found["jax"] = script("jax", "", "cold", "product")
     if gpu:
         found["burn-vulkan"] = burn("vulkan", *SPEED, "cold")
+        found["burn-wgpu"] = burn("wgpu", *SPEED, "cold")
+        found["meganeura"] = [[built("meganeura", "meganeura-peer", args)], ["S64", "S128"]]
     else:
         found["sklearn"] = script("sklearn", "", "cold")
         found["numpy"] = [script("sklearn", "")[0], ["product"]]
@@ -103,5 +121,6 @@ def peers(args):
 
 def peer_command(begin, case, args):
     """The command of a peer for a case."""
-    command = [*begin, "--case", case, "--data", args.data, "--device", args.device]
-    return [*command, "--threads", args.threads, "--seconds", args.seconds]
+    command = [*begin, "--case", case, "--data", args.data, "--device", peer_device(args)]
+    size = ["--size", batch(case, args)] if case in BATCH else []
+    return [*command, *size, "--threads", args.threads, "--seconds", args.seconds]

@@ -19,14 +19,22 @@ DISTURBED = 0.06
 class Process:
     """A contender at work; what it says line by line, and what it took."""
 
-    def __init__(self, command, args, keep_memory=True):
+    # By `time.perf_counter`: nobody is waited for any longer.
+    deadline = float("inf")
+
+    def __init__(self, command, args, keep_memory=True, directory=None):
         threads = {k: str(args.threads) for k in THREADS} if args.device == "cpu" else {}
         environment = {**os.environ, **threads, **(KEEP if keep_memory else {})}
         self.errors = tempfile.TemporaryFile("w+")
         self.start = time.perf_counter()
         pipe = subprocess.PIPE
         self.child = subprocess.Popen(
-            list(map(str, command)), stdin=pipe, stdout=pipe, stderr=self.errors, env=environment
+            list(map(str, command)),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=self.errors,
+            env=environment,
+            cwd=directory,
         )
         self.rest = b""
 
@@ -34,9 +42,12 @@ class Process:
         """The next line, or None at the end; TimeoutError when it takes too long."""
         end = time.perf_counter() + seconds
         while b"\n" not in self.rest:
-            left = max(0, end - time.perf_counter())
+            left = max(0, min(end, Process.deadline) - time.perf_counter())
             if not select.select([self.child.stdout], [], [], left)[0]:
-                raise TimeoutError(f"no answer in {seconds:.0f} s")
+                is_over = time.perf_counter() >= Process.deadline
+                raise TimeoutError(
+                    "the time is over" if is_over else f"no answer in {seconds:.0f} s"
+                )
             more = os.read(self.child.stdout.fileno(), 1 << 16)
             if not more:
                 return None
@@ -70,8 +81,11 @@ class Process:
             return f"it crashed: signal {os.WTERMSIG(self.status)}"
         return said[-1] if said else f"exit code {os.WEXITSTATUS(self.status)}"
 
-    def ask(self, seconds):
-        self.child.stdin.write(b"\n")
+    def ask(self, seconds, what=""):
+        """What it answers to a line."""
+        if self.child.returncode is not None:
+            raise RuntimeError("it has ended")
+        self.child.stdin.write(f"{what}\n".encode())
         self.child.stdin.flush()
         return self.json(seconds)
 

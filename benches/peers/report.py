@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import contenders
 from contenders import CASES, HERE, SPEED
 
 WIDTHS = {
@@ -43,10 +44,11 @@ def output(*command):
         return ""
 
 
-def command():
+def command(program="benches/peers/run"):
     """How this was called, for others to repeat: paths of this machine by their last part."""
     words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
-    return " ".join(["benches/peers/run", *words[1:]])
+    driver = os.environ.get("VK_ICD_FILENAMES")
+    return " ".join([*([f"VK_ICD_FILENAMES={driver}"] if driver else []), program, *words[1:]])
 
 
 def machine(binary):
@@ -88,24 +90,24 @@ def quartiles(values):
     return [low, high]
 
 
-def summary(case, contenders):
+def summary(case, rounds):
     """For each contender the median and quartiles, and the median ratio of wgrad to it in a round."""
     key = {"cold": "seconds", "start": "seconds", "memory": "peak_mib"}.get(case)
     key = key or "samples_per_second"
     found = {}
-    for name, runs in sorted(contenders.items(), key=lambda c: c[0] != "wgrad"):
+    for name, runs in sorted(rounds.items(), key=lambda c: c[0] != "wgrad"):
         if "failed" in runs[0]:
             found[name] = {"failed": runs[0]["failed"]}
             continue
         values = [run[key] for run in runs]
         row = {key: median(values), "quartiles": quartiles(values), "rounds": len(values)}
-        own = [run.get(key) for run in contenders.get("wgrad", [])]
+        own = [run.get(key) for run in rounds.get("wgrad", [])]
         if name != "wgrad" and len(own) == len(values) and None not in own:
             pairs = zip(own, values) if key == "samples_per_second" else zip(values, own)
             row["wgrad_ratio"] = median([a / b for a, b in pairs])
         if key == "samples_per_second":
             row["gflops"] = row[key] * flops(case) / 1e9
-        for extra in ("peak_mib", "others", "epochs"):
+        for extra in ("peak_mib", "others", "epochs", "dispatches_per_step"):
             numbers = [run[extra] for run in runs if run.get(extra) is not None]
             if numbers and extra not in row:
                 row[extra] = max(numbers) if extra == "others" else median(numbers)
@@ -159,7 +161,7 @@ class Results:
     """What was measured so far; written after each case."""
 
     def __init__(self, args):
-        self.path, self.device = Path(f"{args.out}.json"), args.device
+        self.path, self.device, self.args = Path(f"{args.out}.json"), args.device, args
         self.found = {"machine": machine(args.binary), "device": args.device, "cases": {}}
         if self.path.exists():
             before = json.loads(self.path.read_text())
@@ -177,10 +179,10 @@ class Results:
             "seconds": args.seconds,
         }
 
-    def add(self, case, contenders, when):
+    def add(self, case, rounds, when):
         run = {**self.run, "date": when.isoformat(" ", "minutes"), "load": os.getloadavg()[0]}
-        rows = summary(case, contenders)
-        self.found["cases"][case] = {"run": run, "summary": rows, "rounds": contenders}
+        run |= {"batch": contenders.batch(case, self.args)} if case in SPEED else {}
+        self.found["cases"][case] = {"run": run, "summary": summary(case, rounds), "rounds": rounds}
         self.write()
 
     def write(self):
@@ -202,17 +204,22 @@ def table(found):
         f"{m['processors']} processors, {m.get('memory_gib', '?')} GiB, {m['system']}; "
         f"adapter: {adapter}; {m['wgrad']}; device {found['device']}.",
         "",
-        "| case | contender | version | samples/s | quartiles | GFLOP/s | wgrad ÷ it | peak MiB |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| case | contender | version | samples/s | quartiles | steps/s | launches a step | GFLOP/s "
+        "| wgrad ÷ it | peak MiB |",
+        f"| --- | --- | --- |{' ---: |' * 7}",
     ]
     for case in [c for c in [*SPEED, "product"] if c in cases]:
         for name, row in cases[case]["summary"].items():
             if "failed" in row:
-                lines.append(f"| {case} | {name} | | {row['failed']} | | | | |")
+                lines.append(f"| {case} | {name} | | {row['failed']} | | | | | | |")
                 continue
             low, high = row["quartiles"]
             speed = f"{row['samples_per_second']:,.0f} | {low:,.0f} … {high:,.0f}"
-            speed = " | " if case == "product" else speed
+            batch = cases[case]["run"].get("batch")
+            speed += f" | {row['samples_per_second'] / batch:,.1f}" if batch else " | "
+            speed = " | | " if case == "product" else speed
+            launches = row.get("dispatches_per_step")
+            speed += f" | {launches:,.1f}" if launches else " | "
             ratio = f"{row['wgrad_ratio']:.2f}" if "wgrad_ratio" in row else ""
             peak = f"{row['peak_mib']:,.0f}" if "peak_mib" in row else ""
             lines.append(

@@ -5,6 +5,7 @@ compile       the model with its loss compiled, fused optimiser (GPU: CUDA graph
 compile-step  the whole step, optimiser included, as one compiled function
 graph         GPU: many eager steps captured in one CUDA graph, fused capturable optimiser
 compile-graph GPU: the same with the model compiled
+compile-f16   the model with its loss compiled in f16 by autocast, with a gradient scaler
 """
 
 import functools
@@ -49,6 +50,22 @@ def simple_step(loss_of, optimizer):
         loss = loss_of(x, y, rows)
         loss.backward()
         optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    return step
+
+
+def scaled_step(loss_of, optimizer, device):
+    """In f16: the loss is scaled, and a step whose gradient overflows is left out."""
+    scaler = torch.amp.GradScaler(device.type)
+
+    def step(x, y, rows):
+        with torch.autocast(device.type, torch.float16):
+            loss = loss_of(x, y, rows)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
         return loss
 
@@ -132,10 +149,14 @@ def prepare(case, x, y, args):
         step = compiled_step(case, model)
     else:
         if "compile" in mode:
-            whole = gpu and "graph" not in mode
+            whole = gpu and mode == "compile"
             loss_of = torch.compile(loss_of, mode="reduce-overhead" if whole else "default")
         options = {"fused": True} | ({"capturable": True} if "graph" in mode else {})
-        step = simple_step(loss_of, optimizer_of(case, model.parameters(), **options))
+        optimizer = optimizer_of(case, model.parameters(), **options)
+        if mode.endswith("f16"):
+            step = scaled_step(loss_of, optimizer, device)
+        else:
+            step = simple_step(loss_of, optimizer)
 
     def run(order):
         for rows in order.split(case.batch):
@@ -176,9 +197,20 @@ def cold(args):
     return common.until_accurate(epoch)
 
 
+def launches(epochs):
+    """Kernels, copies and fills of an epoch on the GPU, those in CUDA graphs too."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        epochs(1)
+    kinds = (event.device_type for event in profiled.events())
+    return sum(kind == torch.autograd.DeviceType.CUDA for kind in kinds)
+
+
 def product(n, args):
     device = settings(args)
-    a, b, c = (torch.rand(n, n, device=device) for _ in range(3))
+    dtype = torch.float16 if args.mode == "f16" else torch.float32
+    a, b, c = (torch.rand(n, n, device=device, dtype=dtype) for _ in range(3))
 
     def products(count):
         for _ in range(count):
@@ -189,4 +221,4 @@ def product(n, args):
 
 
 if __name__ == "__main__":
-    common.main("torch", torch.__version__, prepare, cold, product)
+    common.main("torch", torch.__version__, prepare, cold, product, launches)

@@ -195,6 +195,21 @@ pub trait Backend {
     /// has more rows than a batch or leads beyond the last row, or the device was lost.
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()>;
 
+    /// Runs them as [`Backend::run`] does and waits: the seconds of each op in each of the steps, by the
+    /// device's own clock. Nothing where it has none that programs can read.
+    ///
+    /// # Errors
+    /// As for [`Backend::run`].
+    fn op_seconds(
+        &mut self,
+        ops: Range<usize>,
+        data: DataId,
+        steps: &[Step],
+    ) -> Result<Vec<Vec<f64>>> {
+        let _ = (ops, data, steps);
+        Ok(Vec::new())
+    }
+
     /// Reads the first `values.len()` elements of a tensor, when everything before is done.
     ///
     /// # Errors
@@ -247,6 +262,14 @@ impl<B: Backend + ?Sized> Backend for &mut B {
     }
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
         (**self).run(ops, data, steps)
+    }
+    fn op_seconds(
+        &mut self,
+        ops: Range<usize>,
+        data: DataId,
+        steps: &[Step],
+    ) -> Result<Vec<Vec<f64>>> {
+        (**self).op_seconds(ops, data, steps)
     }
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         (**self).read(tensor, values)

@@ -161,7 +161,7 @@ impl Program {
             Op::Backward(op) => backward::launch(op, &tiling(), &place),
             Op::Mixed(op) => {
                 let precision = |t: TensorId| self.tensor(t).precision;
-                mixed::launch(op, self.batch, storage, &tuning.mixed, &place, precision)
+                mixed::launch(op, self.batch, storage, tuning, &place, precision)
             }
             Op::Nonfinite { x, found } => {
                 nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))

@@ -169,7 +169,7 @@ fn every_block_of_a_multiplier_gives_the_same_bits() {
         }
         let mut mixed = MixedTuning::default();
         for &product in &products {
-            if mixed.candidates(product).contains(&choice) {
+            if mixed.candidates(product, None).contains(&choice) {
                 mixed.keep(product, choice);
             }
         }

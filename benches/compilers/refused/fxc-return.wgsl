@@ -1,8 +1,11 @@
-// X3507: FXC sees a path without a value where a case returns on both sides of a condition.
+// X3507: FXC sees a path without a value where a case returns on both sides of a condition, if the case is chosen by
+// a constant.
+const WHICH = 1u;
+
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 
-fn huber(which: u32, d: f32) -> f32 {
-    switch which {
+fn huber(d: f32) -> f32 {
+    switch WHICH {
         case 1u: {
             if (abs(d) <= 1.0) {
                 return 0.5 * d * d;
@@ -17,5 +20,5 @@ fn huber(which: u32, d: f32) -> f32 {
 
 @compute @workgroup_size(64)
 fn refused(@builtin(local_invocation_index) lane: u32) {
-    out[lane] = huber(lane % 3u, out[lane]);
+    out[lane] = huber(out[lane]);
 }

@@ -1,11 +1,12 @@
-// X3511, X3550: FXC can't write a component of a vector that a loop chooses, unless it unrolls the loop.
+// X3511: FXC writes a component of a vector that a loop chooses only where it can unroll the loop. The number of this
+// one's rounds is not known.
 @group(0) @binding(0) var<storage, read_write> out: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn refused(@builtin(local_invocation_index) lane: u32) {
     var value = vec4<f32>();
     let raw = out[lane];
-    for (var i = 0u; i < 4u; i++) {
+    for (var i = 0u; i < u32(raw.x); i++) {
         value[i] = raw[i] - out[lane + i].x;
         if (lane == 7u) {
             out[i] = value;

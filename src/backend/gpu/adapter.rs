@@ -86,6 +86,11 @@ fn hlsl_compiler() -> HlslCompiler {
     }
 }
 
+/// Whether an adapter's shaders are compiled by FXC.
+pub(super) fn is_compiled_by_fxc(adapter: &wgpu::AdapterInfo) -> bool {
+    adapter.backend == wgpu::Backend::Dx12 && hlsl_compiler() == HlslCompiler::Fxc
+}
+
 fn enumerate() -> Vec<wgpu::Adapter> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let mut adapters = enumerate_of(backends, wgpu::Dx12Compiler::Auto);
@@ -185,7 +190,9 @@ pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
         label: Some("wgrad"),
         required_limits: limits(&adapter),
         required_features: adapter.features()
-            & (wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP),
+            & (wgpu::Features::PIPELINE_CACHE
+                | wgpu::Features::SUBGROUP
+                | wgpu::Features::TIMESTAMP_QUERY),
         memory_hints: wgpu::MemoryHints::Performance,
         ..wgpu::DeviceDescriptor::default()
     };
@@ -278,6 +285,14 @@ pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) 
     let size = adapter.subgroup_min_size;
     let fits = size == adapter.subgroup_max_size && [4, 8, 16, 32, 64].contains(&size);
     (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)
+}
+
+/// The most registers that an invocation may take, on a device that has few: AMD's GPUs before RDNA, whose
+/// subgroups have 64 invocations, have 256 for each of them. With more than 64, fewer than four
+/// subgroups would share a vector unit, too few to hide what memory takes.
+pub(super) fn registers(adapter: &wgpu::AdapterInfo) -> Option<usize> {
+    const AMD: u32 = 0x1002;
+    (adapter.vendor == AMD && adapter.subgroup_min_size == 64).then_some(64)
 }
 
 /// What went wrong on a device behind the calls that caused it.

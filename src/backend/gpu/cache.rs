@@ -75,7 +75,7 @@ impl Cache {
             .unwrap_or_default();
         let place = |name: &str| TILES.iter().position(|tile| tile.to_string() == name);
         let known = entries.into_iter().filter_map(|(p, name)| Some((p, place(&name)?)));
-        Tuning { choices: known.collect(), mixed: self.mixed_tuning() }
+        Tuning { choices: known.collect(), mixed: self.mixed_tuning(), registers: None }
     }
 
     /// The blocks that were measured in mixed precision.
@@ -120,8 +120,11 @@ mod tests {
         let cache = Cache { directory: directory.path().join("new"), key: "0".into() };
         assert_eq!((cache.pipelines(), cache.tuning()), (None, Tuning::default()));
         cache.keep_pipelines(b"compiled");
-        let products =
-            |shapes: &[[usize; 3]], aligned| Products { shapes: shapes.to_vec(), aligned };
+        let products = |shapes: &[[usize; 3]], aligned| Products {
+            shapes: shapes.to_vec(),
+            aligned,
+            all_aligned: aligned,
+        };
         let two = products(&[[4, 5, 6], [7, 8, 9]], true);
         let choices = [(products(&[[1, 2, 3]], false), 1), (two.clone(), 4)].into();
         let mut tuning = Tuning { choices, ..Tuning::default() };

@@ -6,7 +6,7 @@
 //!
 //! In the order in which a run meets them: `adapter` finds devices and `open` opens one, `load` takes a
 //! program in and `tune` measures its tiles, `data` takes rows in, `bind` makes launches of ops with
-//! the pipelines of `pipeline`, `submit` sends steps, `transfer` (with `half` for f16) writes and reads
+//! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for f16) writes and reads
 //! tensors. `memory` has buffers and waiting, `cache` what stays on disk.
 
 mod adapter;
@@ -19,6 +19,7 @@ mod memory;
 mod open;
 mod pipeline;
 mod submit;
+mod timestamps;
 mod transfer;
 mod tune;
 
@@ -81,6 +82,9 @@ pub struct Gpu {
     bound: HashMap<(usize, DataId), Vec<Bound>>,
     under_way: UnderWay,
     traffic: Traffic,
+    /// Whether the kernel of whole rows is compiled in reasonable time: FXC takes 40 s for it, and a
+    /// few for any of those that two ops for each layer need.
+    compiles_rows: bool,
 }
 
 impl Backend for Gpu {
@@ -89,7 +93,7 @@ impl Backend for Gpu {
     }
 
     fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        if fused::fits(spec, batch, self.largest_binding()) {
+        if self.compiles_rows && fused::fits(spec, batch, self.largest_binding()) {
             Fusion::Rows
         } else if dense::fits(spec, batch, self.largest_binding()) {
             Fusion::Layers
@@ -161,16 +165,18 @@ impl Backend for Gpu {
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        let Some(DeviceData { shape, .. }) = self.data.get(&data) else {
-            return Err(check::forgotten());
-        };
-        check::run(&self.program, &ops, *shape, steps)?;
-        let bound = self.bind(ops.clone(), data);
-        // What the device itself said tells more.
-        self.health.check()?;
-        bound?;
+        self.make_ready(ops.clone(), data, steps)?;
         self.submit_all(ops, data, steps)?;
         self.health.check()
+    }
+
+    fn op_seconds(
+        &mut self,
+        ops: Range<usize>,
+        data: DataId,
+        steps: &[Step],
+    ) -> Result<Vec<Vec<f64>>> {
+        self.timed_steps(ops, data, steps)
     }
 
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
@@ -179,5 +185,19 @@ impl Backend for Gpu {
 
     fn traffic(&self) -> Traffic {
         self.traffic
+    }
+}
+
+impl Gpu {
+    /// Checks what is to be run, and binds it.
+    fn make_ready(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+        let Some(DeviceData { shape, .. }) = self.data.get(&data) else {
+            return Err(check::forgotten());
+        };
+        check::run(&self.program, &ops, *shape, steps)?;
+        let bound = self.bind(ops, data);
+        // What the device itself said tells more.
+        self.health.check()?;
+        bound.map(|_| ())
     }
 }

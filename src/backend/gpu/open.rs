@@ -38,6 +38,8 @@ impl Gpu {
             adapter::open(index, wanted)?;
         let cache = Cache::of(&adapter);
         let subgroups = adapter::subgroup_size(&device, &adapter);
+        let registers = adapter::registers(&adapter);
+        let by_fxc = adapter::is_compiled_by_fxc(&adapter);
         let info = DeviceInfo {
             backend: adapter.backend.to_string(),
             detail: adapter::driver(&adapter),
@@ -47,6 +49,8 @@ impl Gpu {
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
+        gpu.compiles_rows = !by_fxc;
+        gpu.tuning.registers = registers;
         gpu.pipelines.reduce_by(subgroups);
         Ok(gpu)
     }
@@ -163,6 +167,7 @@ impl Gpu {
             bound: HashMap::new(),
             under_way: UnderWay::default(),
             traffic: Traffic::default(),
+            compiles_rows: true,
             device,
             queue,
         })

@@ -142,7 +142,7 @@ impl Gpu {
     }
 
     /// Writes what differs from step to step, each step to a slot of its own.
-    fn write_slots(&self, steps: &[Step]) {
+    pub(super) fn write_slots(&self, steps: &[Step]) {
         let mut slots = vec![0; SLOT * steps.len()];
         for (slot, step) in slots.chunks_exact_mut(SLOT).zip(steps) {
             slot[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(step));

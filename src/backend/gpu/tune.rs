@@ -64,7 +64,7 @@ impl Gpu {
 
     /// Seconds that a launch of `op` takes with a tile.
     fn time(&mut self, program: &Program, op: &Op, choice: usize) -> Result<f64> {
-        let mut tuning = Tuning::default();
+        let mut tuning = Tuning { registers: self.tuning.registers, ..Tuning::default() };
         tuning.mixed.multiplier = self.tuning.mixed.multiplier;
         tuning.keep(op.precision(), &program.products(op), choice);
         // No rows are there yet to gather.

@@ -102,12 +102,13 @@ pub struct MixedTuning {
 }
 
 impl MixedTuning {
-    /// The blocks that a product may take, which give the same bits.
+    /// The blocks that a product may take, which give the same bits, on a device whose invocations may take
+    /// so many registers, where it has few.
     #[must_use]
-    pub fn candidates(&self, product: [usize; 3]) -> Vec<usize> {
+    pub fn candidates(&self, product: [usize; 3], registers: Option<usize>) -> Vec<usize> {
         match self.multiplier {
             Multiplier::Fma => {
-                let mut tiles = tile::choices(&Products::element_wise(product));
+                let mut tiles = tile::choices(&Products::element_wise(product), registers);
                 tiles.retain(|&i| !TILES[i].wide);
                 tiles
             }
@@ -128,12 +129,12 @@ impl MixedTuning {
 
     /// The block to take where nothing was measured: of matrices the largest that gives a large
     /// GPU work on most of its multiprocessors.
-    fn default_choice(&self, product: [usize; 3]) -> usize {
+    fn default_choice(&self, product: [usize; 3], registers: Option<usize>) -> usize {
         const GROUPS: usize = 96;
         if self.multiplier == Multiplier::Fma {
-            return tile::default_choice(&Products::element_wise(product));
+            return tile::default_choice(&Products::element_wise(product), registers);
         }
-        let candidates = self.candidates(product);
+        let candidates = self.candidates(product, registers);
         let groups = |&&i: &&usize| {
             let [rows, cols] = BLOCKS[i].sides();
             product[0].div_ceil(rows).saturating_mul(product[1].div_ceil(cols))
@@ -143,11 +144,15 @@ impl MixedTuning {
     }
 
     /// The block of a product (m, n, k), as a place in [`BLOCKS`], with its constants.
-    pub(super) fn take(&self, product: [usize; 3]) -> (usize, Vec<(&'static str, f64)>) {
-        let candidates = self.candidates(product);
+    pub(super) fn take(
+        &self,
+        product: [usize; 3],
+        registers: Option<usize>,
+    ) -> (usize, Vec<(&'static str, f64)>) {
+        let candidates = self.candidates(product, registers);
         let wanted = [self.forced, self.measured(product)].into_iter().flatten();
         let taken = wanted.into_iter().find(|choice| candidates.contains(choice));
-        let choice = taken.unwrap_or_else(|| self.default_choice(product));
+        let choice = taken.unwrap_or_else(|| self.default_choice(product, registers));
         let overrides = match BLOCKS[choice] {
             Block::Tile(_) => {
                 let products = Products::element_wise(product);
@@ -167,13 +172,13 @@ mod tests {
     #[test]
     fn blocks_are_taken_by_what_multiplies_and_by_the_shape() {
         let fma = MixedTuning::default();
-        assert_eq!(BLOCKS[fma.take([64, 10, 16]).0].to_string(), "32x32");
-        assert_eq!(BLOCKS[fma.take([4096, 4096, 4096]).0].to_string(), "128x128");
+        assert_eq!(BLOCKS[fma.take([64, 10, 16], None).0].to_string(), "32x32");
+        assert_eq!(BLOCKS[fma.take([4096, 4096, 4096], None).0].to_string(), "128x128");
         for size in [8, 16] {
             let multiplier = Multiplier::Matrices(size);
             let mut tuning = MixedTuning { multiplier, ..MixedTuning::default() };
             let sides = |tuning: &MixedTuning, p| {
-                let block = BLOCKS[tuning.take(p).0];
+                let block = BLOCKS[tuning.take(p, None).0];
                 assert_eq!(block.multiplier(), multiplier);
                 block.sides()
             };
@@ -184,7 +189,7 @@ mod tests {
             assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
             tuning.forced = Some(0);
             assert_eq!(sides(&tuning, [9, 9, 9]), [64, 64]);
-            for choice in tuning.candidates([9, 9, 9]) {
+            for choice in tuning.candidates([9, 9, 9], None) {
                 tuning.forced = Some(choice);
                 assert_eq!(sides(&tuning, [9, 9, 9]), BLOCKS[choice].sides());
             }

@@ -30,6 +30,7 @@ pub use update::{UPDATE, Update};
 
 use super::backward::Delta;
 use super::dense::Dense;
+use super::tile::Tuning;
 use super::{Kernel, Launch, Place};
 use crate::data::Storage;
 use crate::precision::Precision;
@@ -97,12 +98,13 @@ pub fn launch(
     op: &Mixed,
     batch: usize,
     storage: Storage,
-    tuning: &MixedTuning,
+    tuning: &Tuning,
     place: Place<'_>,
     precision: impl Fn(TensorId) -> Precision,
 ) -> Launch {
     let cols = |id: TensorId| place(id).1 as usize;
-    let (choice, overrides) = tuning.take(op.product(batch, cols).unwrap_or_default());
+    let product = op.product(batch, cols).unwrap_or_default();
+    let (choice, overrides) = tuning.mixed.take(product, tuning.registers);
     match op {
         Mixed::Gather { x } => element::launch_gather(*x, cols(*x), storage.bytes),
         Mixed::Dense { dense, loss_scale } => {

@@ -6,7 +6,8 @@
 //! dimension long, four slices of the workgroup take stretches of it in turn.
 //!
 //! **Every tile gives the same bits.** An element of C is the sum of its stretches, taken in
-//! order; a stretch is the sum of its products, taken in order, each by one `fma`. The length of a
+//! order; a stretch is the sum of its products, taken in order, each by `fma`, which a device rounds
+//! once or twice (WGSL allows either), but always in the same way. The length of a
 //! stretch depends on the shape of the product alone. So which tile is chosen, by measurement or
 //! by default, changes no result. Stretches also keep the rounding errors of a long sum small:
 //! they grow with k / stretch + stretch and not with k.
@@ -91,6 +92,23 @@ impl Tile {
         self.per_slice() * self.slices
     }
 
+    /// How many registers an invocation takes, by count: its sums, twice where stretches are folded, what a
+    /// k multiplies, what it reads ahead, and addresses. AMD's compiler takes within a tenth of it.
+    #[must_use]
+    pub const fn registers(&self, fold: bool) -> usize {
+        const ADDRESSES: usize = 16;
+        let [rows, cols] = self.each;
+        let totals = match (self.slices > 1, fold) {
+            (true, _) => cols,
+            (false, true) => rows * cols,
+            (false, false) => 0,
+        };
+        let read = (self.rows + self.cols) * self.depth / self.per_slice();
+        // One square is held at a time, whatever is read.
+        let ahead = if self.wide && read < 16 { 16 } else { read };
+        rows * cols + totals + rows + cols + ahead + ADDRESSES
+    }
+
     /// Quads between two k in workgroup memory: one more than needed, so that neither writing
     /// along the depth nor reading along the side meets one bank twice.
     fn strides(&self) -> [usize; 2] {
@@ -126,6 +144,8 @@ pub struct Products {
     pub shapes: Vec<[usize; 3]>,
     /// Whether the operands of the largest have rows of a multiple of four elements in memory.
     pub aligned: bool,
+    /// Whether those of all have.
+    pub all_aligned: bool,
 }
 
 impl Products {
@@ -133,25 +153,32 @@ impl Products {
     /// has in memory.
     #[must_use]
     pub fn new(products: &[([usize; 3], [usize; 2])]) -> Self {
+        let are_aligned = |rows: &[usize; 2]| rows.iter().all(|row| row % 4 == 0);
         let largest = products.iter().max_by_key(|(shape, _)| {
             shape.iter().fold(1, |size: usize, &side| size.saturating_mul(side))
         });
         Products {
             shapes: products.iter().map(|(shape, _)| *shape).collect(),
-            aligned: largest.is_some_and(|(_, rows)| rows.iter().all(|row| row % 4 == 0)),
+            aligned: largest.is_some_and(|(_, rows)| are_aligned(rows)),
+            all_aligned: products.iter().all(|(_, rows)| are_aligned(rows)),
         }
     }
 
     /// Of one product that is read element by element.
     #[must_use]
     pub fn element_wise(shape: [usize; 3]) -> Self {
-        Products { shapes: vec![shape], aligned: false }
+        Products { shapes: vec![shape], aligned: false, all_aligned: false }
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shapes.is_empty()
+    }
+
+    /// Whether a sum has more than one stretch.
+    fn folds(&self) -> bool {
+        self.shapes.iter().any(|[_, _, k]| *k > self.stretch())
     }
 
     /// Terms of a stretch.
@@ -180,18 +207,23 @@ const LONG: usize = 4096;
 /// Products of fewer elements have short stretches.
 const FEW: usize = 1 << 19;
 
-/// The tiles that a launch over these products may take, which give the same bits.
+/// The tiles that a launch over these products may take, which give the same bits, on a device whose
+/// invocations may take so many registers, where it has few.
 #[must_use]
-pub fn choices(products: &Products) -> Vec<usize> {
+pub fn choices(products: &Products, registers: Option<usize>) -> Vec<usize> {
     let sliced = products.stretch() == SHORT;
-    (0..TILES.len()).filter(|&i| TILES[i].slices == 1 || sliced).collect()
+    let fits = |tile: &Tile| registers.is_none_or(|most| tile.registers(products.folds()) <= most);
+    (0..TILES.len())
+        .filter(|&i| TILES[i].slices == 1 || sliced)
+        .filter(|&i| fits(&TILES[i]))
+        .collect()
 }
 
 /// The tile to take where nothing was measured: the largest that gives every multiprocessor of a
 /// large GPU two blocks; of the small ones the sliced one, unless the sums are short. It reads four
 /// elements at a time where most of its operands allow it.
 #[must_use]
-pub fn default_choice(products: &Products) -> usize {
+pub fn default_choice(products: &Products, registers: Option<usize>) -> usize {
     const BLOCKS: usize = 256;
     const WORTH_SLICING: usize = 128;
     let blocks = |tile: &Tile| -> usize {
@@ -201,8 +233,10 @@ pub fn default_choice(products: &Products) -> usize {
             .map(|[m, n, _]| m.div_ceil(tile.rows).saturating_mul(n.div_ceil(tile.cols)))
             .fold(0, usize::saturating_add)
     };
-    let mut allowed = choices(products);
-    allowed.retain(|&i| TILES[i].wide == products.aligned);
+    let mut allowed = choices(products, registers);
+    // Where few registers leave none of the kind, one of the other will do.
+    let wide = allowed.iter().any(|&i| TILES[i].wide == products.aligned) == products.aligned;
+    allowed.retain(|&i| TILES[i].wide == wide);
     let long = products.shapes.iter().any(|p| p[2] >= WORTH_SLICING);
     let fills = |i: &usize| TILES[*i].rows > 32 && blocks(&TILES[*i]) >= BLOCKS;
     let small = |i: &usize| TILES[*i].rows == 32 && (TILES[*i].slices == 1 || long);
@@ -213,7 +247,7 @@ pub fn default_choice(products: &Products) -> usize {
 /// The tiles worth measuring for these products: the default first, and of the others those that
 /// compute no more than half as much again as the smallest, elements outside of the products included.
 #[must_use]
-pub fn candidates(products: &Products) -> Vec<usize> {
+pub fn candidates(products: &Products, registers: Option<usize>) -> Vec<usize> {
     let covered = |Tile { rows, cols, .. }: Tile| -> usize {
         let areas = products
             .shapes
@@ -222,8 +256,8 @@ pub fn candidates(products: &Products) -> Vec<usize> {
         areas.fold(0, usize::saturating_add)
     };
     let fits = |&i: &usize| covered(TILES[i]) / 3 <= covered(SIZES[0]) / 2;
-    let default = default_choice(products);
-    let others = choices(products).into_iter().filter(|&i| i != default).filter(fits);
+    let default = default_choice(products, registers);
+    let others = choices(products, registers).into_iter().filter(|&i| i != default).filter(fits);
     std::iter::once(default).chain(others).collect()
 }
 
@@ -234,6 +268,8 @@ pub struct Tuning {
     pub choices: HashMap<Products, usize>,
     /// The blocks of products in mixed precision.
     pub mixed: MixedTuning,
+    /// The most registers that an invocation may take, where a device has few.
+    pub registers: Option<usize>,
 }
 
 impl Tuning {
@@ -241,8 +277,8 @@ impl Tuning {
     #[must_use]
     pub fn candidates(&self, precision: Precision, products: &Products) -> Vec<usize> {
         match (precision, &products.shapes[..]) {
-            (Precision::F16, [product]) => self.mixed.candidates(*product),
-            _ => candidates(products),
+            (Precision::F16, [product]) => self.mixed.candidates(*product, self.registers),
+            _ => candidates(products, self.registers),
         }
     }
 
@@ -275,6 +311,8 @@ pub struct Tiling {
     stretch: usize,
     /// Whether a sum has more than one.
     fold: bool,
+    /// Whether all operands can be read four elements at a time.
+    aligned: bool,
 }
 
 impl Tiling {
@@ -282,12 +320,13 @@ impl Tiling {
     #[must_use]
     pub fn new(products: &Products, tuning: &Tuning) -> Self {
         let measured = tuning.measured(Precision::F32, products);
-        let choice = measured.filter(|choice| choices(products).contains(choice));
-        let stretch = products.stretch();
+        let registers = tuning.registers;
+        let choice = measured.filter(|choice| choices(products, registers).contains(choice));
         Tiling {
-            choice: choice.unwrap_or_else(|| default_choice(products)),
-            stretch,
-            fold: products.shapes.iter().any(|p| p[2] > stretch),
+            choice: choice.unwrap_or_else(|| default_choice(products, registers)),
+            stretch: products.stretch(),
+            fold: products.folds(),
+            aligned: products.all_aligned,
         }
     }
 
@@ -303,6 +342,9 @@ impl Tiling {
         let mut overrides = vec![("STRETCH", self.stretch as f64)];
         if self.tile().slices == 1 {
             overrides.push(("FOLD", f64::from(u8::from(self.fold))));
+        }
+        if self.tile().wide {
+            overrides.push(("ALIGNED", f64::from(u8::from(self.aligned))));
         }
         overrides
     }
@@ -332,9 +374,9 @@ mod tests {
     #[test]
     fn defaults_are_among_the_choices_and_follow_the_shape() {
         let name = |shapes: &[[usize; 3]], aligned| {
-            let products = Products { shapes: shapes.to_vec(), aligned };
-            let choice = default_choice(&products);
-            assert!(choices(&products).contains(&choice), "{products:?}");
+            let products = Products { shapes: shapes.to_vec(), aligned, all_aligned: aligned };
+            let choice = default_choice(&products, None);
+            assert!(choices(&products, None).contains(&choice), "{products:?}");
             TILES[choice].to_string()
         };
         assert_eq!(name(&[[64, 128, 784]], true), "32x32x4_wide");
@@ -350,10 +392,29 @@ mod tests {
     fn candidates_begin_with_the_default_and_leave_out_what_is_far_too_large() {
         for (shape, count) in [([4096, 4096, 4096], 8), ([256, 10, 64], 4), ([40, 64, 64], 6)] {
             let products = Products::new(&[(shape, [shape[2]; 2])]);
-            let found = candidates(&products);
-            assert_eq!(found[0], default_choice(&products));
+            let found = candidates(&products, None);
+            assert_eq!(found[0], default_choice(&products, None));
             assert_eq!(found.len(), count, "{shape:?}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_device_with_few_registers_takes_no_tile_that_needs_more() {
+        for products in [
+            Products::new(&[([4096, 4096, 4096], [4096; 2])]),
+            Products::new(&[([4096, 4096, 5000], [5001; 2])]),
+            Products::new(&[([64, 10, 784], [784; 2])]),
+        ] {
+            let fold = products.folds();
+            for found in candidates(&products, Some(64)) {
+                assert!(TILES[found].registers(fold) <= 64, "{}", TILES[found]);
+            }
+            assert!(!choices(&products, Some(64)).is_empty());
+            assert!(choices(&products, None).len() > choices(&products, Some(64)).len());
+        }
+        // By count, as DESIGN has it: two of the largest blocks on a multiprocessor of 65,536, or one.
+        assert_eq!(TILES.map(|tile| tile.registers(false)).into_iter().max(), Some(112));
+        assert_eq!(TILES.map(|tile| tile.registers(true)).into_iter().max(), Some(176));
     }
 
     #[test]

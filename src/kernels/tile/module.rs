@@ -36,6 +36,10 @@ impl Tile {
              var<workgroup> tile_a: array<{quad}, {a}>;\n\
              var<workgroup> tile_b: array<{quad}, {b}>;\n"
         );
+        if self.wide {
+            text +=
+                "override ALIGNED: bool = false; // all operands have rows of a multiple of four\n";
+        }
         if self.slices > 1 {
             let len = self.slices * self.per_slice() * (self.each[1] / 4);
             text += &format!("var<workgroup> exchange: array<vec4<f32>, {len}>;\n");

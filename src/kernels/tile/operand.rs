@@ -45,14 +45,15 @@ impl Operand<'_> {
     /// from `first` on, 0 outside of the matrix: a vec4. A wide tile reads an operand
     /// that lies along the depth in squares: the same for `k` … `k + 3`, a column of the result each.
     ///
-    /// Rows of other lengths than a multiple of four are read element by element in any tile.
+    /// Rows of other lengths than a multiple of four are read element by element in any tile; where a
+    /// launch has none of these, `ALIGNED` says so, and a compiler leaves that part out.
     pub(super) fn loader(&self, name: &str, wide: bool) -> String {
         let Operand { source, at, len, row, along, ones } = self;
         let mut text = String::new();
         if along.in_squares(wide) {
             text += &format!(
                 "fn {name}_run(side: u32, k: u32, depth: u32) -> vec4<f32> {{\n    \
-                 if ({row} % 4u == 0u) {{\n        return {source}_four({at});\n    }}\n    \
+                 if (ALIGNED || {row} % 4u == 0u) {{\n        return {source}_four({at});\n    }}\n    \
                  let first = k;\n    var value = vec4<f32>();\n"
             );
             for i in 0..4 {
@@ -82,7 +83,7 @@ impl Operand<'_> {
         let together = wide && *along == Along::Side;
         if together {
             text += &format!(
-                "    if ({row} % 4u == 0u) {{\n        if (k < depth && first < {len}) {{\n            \
+                "    if (ALIGNED || {row} % 4u == 0u) {{\n        if (k < depth && first < {len}) {{\n            \
                  let side = first;\n            value = {source}_four({at});\n        }}\n    }} else {{\n"
             );
             indent = "        ";
