@@ -181,7 +181,8 @@ class Results:
 
     def add(self, case, rounds, when):
         run = {**self.run, "date": when.isoformat(" ", "minutes"), "load": os.getloadavg()[0]}
-        run |= {"batch": contenders.batch(case, self.args)} if case in SPEED else {}
+        if case in SPEED:
+            run["batch"] = contenders.batch(case, self.args)
         self.found["cases"][case] = {"run": run, "summary": summary(case, rounds), "rounds": rounds}
         self.write()
 
