@@ -25,6 +25,7 @@ struct Rows {
 
 override BYTES: bool = false;
 override CLASSES: bool = false;
+override OUTPUT: u32 = 0u; // the activation of the last layer
 
 @group(1) @binding(0) var<uniform> p: Rows;
 @group(1) @binding(1) var<storage, read> data: array<u32>;
@@ -189,22 +190,25 @@ fn output_delta(lane: u32, first: u32, layer: u32) {
     let inside = row < now.rows;
     let base = row * n;
     let places = p.table[layer * 3u + 1u];
-    var along = 0.0;
-    if (inside && places.w == SOFTMAX) {
-        for (var j = lane % 16u; j < n; j += 16u) {
-            along += arena[places.z + base + j] * arena[places.y + base + j];
+    var sum = 0.0;
+    if (OUTPUT == SOFTMAX) {
+        var along = 0.0;
+        if (inside) {
+            for (var j = lane % 16u; j < n; j += 16u) {
+                along += arena[places.z + base + j] * arena[places.y + base + j];
+            }
         }
+        sum = row_sum(lane, vec4<f32>(along, 0.0, 0.0, 0.0)).x;
     }
-    let sum = row_sum(lane, vec4<f32>(along, 0.0, 0.0, 0.0)).x;
     if (inside) {
         let parameter = bitcast<f32>(p.table[layer * 3u + 2u].y);
         for (var j = lane % 16u; j < n; j += 16u) {
             let i = base + j;
             let g = arena[places.z + i];
-            if (places.w == SOFTMAX) {
+            if (OUTPUT == SOFTMAX) {
                 arena[places.z + i] = arena[places.y + i] * (g - sum);
             } else {
-                arena[places.z + i] = g * activation_derivative(places.w, parameter, arena[places.x + i]);
+                arena[places.z + i] = g * activation_derivative(OUTPUT, parameter, arena[places.x + i]);
             }
         }
     }
@@ -280,8 +284,10 @@ fn rows(lane: u32, group: u32) {
         }
         storageBarrier();
         workgroupBarrier();
-        for (var row = 0u; row < ROWS && places.w == SOFTMAX; row += PASS) {
-            softmax_rows(lane, first + row, places.x, places.y);
+        if (OUTPUT == SOFTMAX && l + 1u == p.layers) {
+            for (var row = 0u; row < ROWS; row += PASS) {
+                softmax_rows(lane, first + row, places.x, places.y);
+            }
         }
         input = places.y;
     }

@@ -259,6 +259,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
     let at = |id: TensorId| place(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];
     let mut input = op.x;
+    let mut output = SOFTMAX;
     for (layer, rows) in op.layers.iter().zip(table.chunks_exact_mut(3)) {
         let (code, parameter) = match &layer.functions {
             None => (SOFTMAX, 0.0),
@@ -270,6 +271,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
         rows[1] = [at(layer.z), at(layer.a), delta, code];
         rows[2] = [f32::to_bits(sign), f32::to_bits(parameter), 0, 0];
         input = layer.a;
+        output = code;
     }
     let flag = |set: bool| f64::from(u8::from(set));
     let mut overrides = BLOCKS[size].short_stretches();
@@ -278,6 +280,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
         ("CLASSES", flag(storage.classes)),
         ("WEIGHTED", flag(storage.weighted)),
         ("LOSS", f64::from(op.loss.code())),
+        ("OUTPUT", f64::from(output)),
     ]);
     Launch {
         kernel: &ROWS[size],
