@@ -9,7 +9,15 @@ use std::collections::BTreeSet;
 /// What all variables begin with.
 const PREFIX: &str = "WGRAD_";
 /// Variables that are no options, and what those of scripts and tests begin with.
-const OTHERS: [&str; 3] = ["CACHE_DIR", "CHECKED_SHADERS", "REQUIRE_GPU"];
+const OTHERS: [&str; 7] = [
+    "CACHE_DIR",
+    "CHECKED_SHADERS",
+    "COMPILER_HANGS",
+    "REQUIRE_COMPILERS",
+    "REQUIRE_DRIVERS",
+    "REQUIRE_GPU",
+    "TEST_SHAPES",
+];
 const FOREIGN: [&str; 5] = ["TEST_", "BENCH_", "PEERS_", "BEST", "BINARY"];
 
 /// The argument, whose variable counts as not set where it is empty, and isn't said at each of them.
