@@ -311,10 +311,13 @@ fn a_fused_step_of_a_small_net_is_two_launches() {
     let backend = Box::new(Gpu::open(0).unwrap());
     let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
     let before = trainer.session().backend().traffic();
+    let began = std::time::Instant::now();
     let end = trainer.fit(None, &mut ()).unwrap();
     let after = trainer.session().backend().traffic();
     assert_eq!(after.dispatches - before.dispatches, 2 * end.steps);
-    assert!(after.submissions - before.submissions <= end.steps / 8, "{after:?}");
+    // A submission is to take a tenth of a second: on a slow machine there are more.
+    let tenths = began.elapsed().as_millis() as u64 / 100;
+    assert!(after.submissions - before.submissions <= end.steps / 8 + 2 * tenths, "{after:?}");
 }
 
 /// What a feature does to a spec.
