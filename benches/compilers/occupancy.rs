@@ -58,9 +58,9 @@ impl Compiled {
         let fold = self.fold() == "1";
         match tile {
             Some(tile) if tile.registers(fold) > GCN_REGISTERS => 1,
-            // Its workgroup memory lets three share a SIMD.
-            _ if self.entry == "rows_16x32x4" => 3,
-            _ => WAVES,
+            Some(_) => WAVES,
+            // What has no tile: losses, sums, and the kernel of whole rows with its workgroup memory.
+            None => WAVES - 1,
         }
     }
 
@@ -285,7 +285,8 @@ multiply-adds. \"Inner loop\" counts the instructions of the innermost loop that
 multiply-adds: multiply-adds, other vector instructions, workgroup memory, memory, scalar. \"FMA\" is the share of
 multiply-adds in its vector instructions, of the worst and the best variant (those of rows that are a multiple of
 four long load them four at a time): no kernel reaches a larger share of the GPU's peak.
-FOLD is 1 where the sum of a product is cut into parts of 64 terms.
+FOLD is 1 where the sum of a product is cut into parts of 64 terms. Of the families before RDNA (polaris10, vega10), which
+have few registers, those with fewer than four waves are tiles that no program takes there, or have three and no tile.
 ";
 
 const SUMMARY: &str = "\
