@@ -35,6 +35,7 @@ pub mod activation;
 pub mod augment;
 pub mod backend;
 pub mod bench;
+pub mod calibration;
 pub mod checkpoint;
 pub mod choose;
 #[cfg(feature = "cli")]

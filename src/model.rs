@@ -1,14 +1,15 @@
-//! A trained net with its preprocessing, in memory and in a safetensors file.
+//! A trained net, or an ensemble of nets, with its preprocessing.
 
 use crate::backend::Backend;
-use crate::data::{Affine, Dataset, Features, Predictions, Preprocessing};
+use crate::data::{Affine, Dataset, Features, Predictions, Preprocessing, Samples, Targets};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
-use crate::loss::{Link, Objective};
+use crate::kernels::{self, Step};
+use crate::loss::{Link, Objective, SCORES};
 use crate::matrix::Matrix;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TargetSummary};
 use crate::plan::{self, Purpose};
-use crate::session::{LayerWeights, Session};
+use crate::session::{LayerWeights, Loaded, Session};
 use crate::spec::{Net, Spec};
 use crate::train::samples;
 use std::sync::Arc;
@@ -25,8 +26,9 @@ pub struct Model {
     pub objective: Objective,
     /// What is done to the data before they meet the net.
     pub preprocessing: Preprocessing,
-    /// The parameters of each layer.
-    pub weights: Vec<LayerWeights>,
+    /// The parameters of each layer: of one net, or of each net of an ensemble, whose predictions are
+    /// averaged.
+    pub members: Vec<Vec<LayerWeights>>,
 }
 
 impl Model {
@@ -59,10 +61,74 @@ impl Model {
         let samples = self.preprocessing.features(features)?;
         let mut session = self.session(backend, samples.rows())?;
         let data = session.upload(samples, &self.preprocessing)?;
-        session.outputs(&data, |first, outputs| take(first, self.predictions(outputs)))
+        self.outputs(&mut session, &data, |first, outputs| take(first, self.predictions(outputs)))
     }
 
-    /// As [`Model::predict`], in a session that holds this model's weights, such as its trainer's.
+    /// The outputs for uploaded rows, in order: calls `take` with (first row, (rows, n_L)). Those of an
+    /// ensemble, for all rows at once, predict the mean of what its nets predict ([`Link::combine`]).
+    fn outputs(
+        &self,
+        session: &mut Session,
+        data: &Loaded,
+        mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>,
+    ) -> Result<()> {
+        if self.members.len() == 1 {
+            return session.outputs(data, take);
+        }
+        let nets = self.each_net(session, data)?;
+        take(0, self.objective.loss.link().combine(&nets))
+    }
+
+    /// The outputs of each net for the rows of `data`, (N, n_L) each, in a session as
+    /// [`Model::predict_in`] takes it.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn outputs_of_nets(
+        &self,
+        session: &mut Session,
+        data: &Dataset,
+    ) -> Result<Vec<Matrix<f32>>> {
+        let samples = self.preprocessing.features(data.features_shared())?;
+        let loaded = session.upload(samples, &self.preprocessing)?;
+        let outputs = self.each_net(session, &loaded);
+        session.forget(&loaded);
+        outputs
+    }
+
+    /// The outputs of each net for uploaded rows: (N, n_L) each.
+    fn each_net(&self, session: &mut Session, data: &Loaded) -> Result<Vec<Matrix<f32>>> {
+        let cols = self.net.outputs();
+        let of_net = |weights: &Vec<LayerWeights>| {
+            if self.members.len() > 1 {
+                session.set_weights(&self.net, weights)?;
+            }
+            let mut values = Vec::with_capacity(data.rows * cols);
+            session.outputs(data, |_, outputs| {
+                values.extend(outputs.into_data());
+                Ok(())
+            })?;
+            Matrix::new(data.rows, cols, values)
+        };
+        self.members.iter().map(of_net).collect()
+    }
+
+    /// Divides the outputs of every net by a number, in the weights and biases of the last layer, which
+    /// must be linear: see [`calibration`](crate::calibration). False, and nothing is done, where it
+    /// isn't.
+    pub fn divide_outputs(&mut self, by: f32) -> bool {
+        if self.net.layers.last().is_none_or(|last| !last.is_linear()) {
+            return false;
+        }
+        for last in self.members.iter_mut().filter_map(|net| net.last_mut()) {
+            let biases = last.bias.iter_mut().flatten();
+            last.weight.data_mut().iter_mut().chain(biases).for_each(|w| *w /= by);
+        }
+        true
+    }
+
+    /// As [`Model::predict`], in a session that holds the weights of this model's net, such as its
+    /// trainer's; those of an ensemble are written into it one after the other.
     ///
     /// # Errors
     /// As [`Model::predict`].
@@ -74,7 +140,7 @@ impl Model {
         let samples = self.preprocessing.features(features)?;
         let data = session.upload(samples, &self.preprocessing)?;
         let mut all = Predictions::none(self.predicted_columns());
-        let done = session.outputs(&data, |_, outputs| all.append(self.predictions(outputs)));
+        let done = self.outputs(session, &data, |_, outputs| all.append(self.predictions(outputs)));
         session.forget(&data);
         done.map(|()| all)
     }
@@ -88,11 +154,14 @@ impl Model {
         self.evaluate_in(&mut session, data)
     }
 
-    /// As [`Model::evaluate`], in a session that holds this model's weights.
+    /// As [`Model::evaluate`], in a session as [`Model::predict_in`] takes it.
     ///
     /// # Errors
     /// As [`Model::evaluate`].
     pub fn evaluate_in(&self, session: &mut Session, data: &Dataset) -> Result<Metrics> {
+        if self.members.len() > 1 {
+            return self.judge_in(session, data).map(|(metrics, _)| metrics);
+        }
         let mean_weight = data.mean_weight()?;
         let samples = samples(self.objective.loss, &self.preprocessing, data, mean_weight)?;
         let data = session.upload(samples, &self.preprocessing)?;
@@ -104,7 +173,7 @@ impl Model {
     /// Whether no number in it is NaN or infinite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        self.weights.iter().all(LayerWeights::is_finite)
+        self.members.iter().flatten().all(LayerWeights::is_finite)
     }
 
     /// Loss and metrics on `data`, and the predictions for its rows, as [`Model::evaluate_in`] and
@@ -119,15 +188,61 @@ impl Model {
     ) -> Result<(Metrics, Predictions)> {
         let mean_weight = data.mean_weight()?;
         let samples = samples(self.objective.loss, &self.preprocessing, data, mean_weight)?;
-        let data = session.upload(samples, &self.preprocessing)?;
-        let metrics = session.evaluate(&data);
+        let samples = Arc::new(samples);
+        let loaded = session.upload(samples.clone(), &self.preprocessing)?;
         let mut all = Predictions::none(self.predicted_columns());
-        let done = metrics.and_then(|metrics| {
-            session.outputs(&data, |_, outputs| all.append(self.predictions(outputs)))?;
-            Ok(metrics)
+        let mut measured = None;
+        let done = self.outputs(session, &loaded, |_, outputs| {
+            if self.members.len() > 1 {
+                measured = Some(self.measure(&samples, &outputs));
+            }
+            all.append(self.predictions(outputs))
         });
-        session.forget(&data);
-        Ok((done?, all))
+        let metrics = done.and_then(|()| match measured {
+            Some(metrics) => Ok(metrics),
+            None => session.evaluate(&loaded),
+        });
+        session.forget(&loaded);
+        Ok((metrics?, all))
+    }
+
+    /// Loss and metrics of outputs for samples with targets, (N, n_L), as a device adds them up.
+    fn measure(&self, samples: &Samples, outputs: &Matrix<f32>) -> Metrics {
+        let loss = self.objective.loss;
+        let (rows, cols) = (outputs.rows(), outputs.cols());
+        let targets = loss.targets(cols);
+        let unit: Vec<f64> = match self.preprocessing.classes {
+            Some(_) => vec![1.0; targets],
+            None => self.preprocessing.targets.units().0.iter().map(|&x| x.into()).collect(),
+        };
+        let y: Vec<f64> = outputs.data().iter().map(|&y| y.into()).collect();
+        let t: Vec<f64> = match &samples.targets {
+            // A single output tells two classes apart.
+            Some(Targets::Classes { labels, .. }) if targets == 1 => {
+                labels.iter().map(|&label| label.into()).collect()
+            }
+            Some(Targets::Classes { labels, .. }) => {
+                let is = |r: usize, c: usize| f64::from(u8::from(labels[r] as usize == c));
+                Matrix::from_fn(rows, targets, is).into_data()
+            }
+            Some(Targets::Numbers(m)) => m.data().to_vec(),
+            Some(Targets::Labels { values, .. }) => {
+                values.data().iter().map(|&t| t.into()).collect()
+            }
+            None => vec![0.0; rows * targets],
+        };
+        let (mut gradient, mut scores) = (vec![0.0; y.len()], vec![0.0; rows * SCORES]);
+        kernels::loss::rows(loss, &Step::default(), &y, &t, &unit, &mut gradient, &mut scores);
+        if let Some(weights) = &samples.weights {
+            let all: Vec<u32> = (0..rows as u32).collect();
+            kernels::loss::weigh(weights, &all, &mut gradient, &mut scores);
+        }
+        let mut sums = [0.0; SCORES];
+        for row in scores.chunks_exact(SCORES) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        let summary = TargetSummary::new(samples, &self.preprocessing, targets);
+        Metrics::from_sums(sums, rows, self.objective, &summary)
     }
 
     /// The class that a row of predictions says, as a place in the class names.
@@ -153,7 +268,7 @@ impl Model {
         let fusion = backend.fusion(&spec, batch);
         let plan = plan::plan(&spec, batch, Purpose::Evaluate, fusion);
         let mut session = Session::new(backend, plan, self.objective)?;
-        session.set_weights(&self.net, &self.weights)?;
+        session.set_weights(&self.net, &self.members[0])?;
         Ok(session)
     }
 
@@ -174,6 +289,9 @@ impl Model {
     /// When it doesn't.
     pub fn check(&self) -> Result<()> {
         self.net.check()?;
+        if self.members.is_empty() {
+            return Err(Error::data("a model without weights"));
+        }
         let Affine { shift, scale } = &self.preprocessing.features;
         let outputs = self.predicted_columns();
         let targets = &self.preprocessing.targets;
@@ -221,5 +339,99 @@ pub(crate) fn predictions(
         })),
         (None, None) => preprocessing.targets.undo(outputs),
         _ => Predictions::F32(outputs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::backend::device::{self, Choice};
+    use crate::data::Scaling;
+    use crate::loss::Loss;
+    use crate::train::initial_weights;
+
+    fn cpu() -> Box<dyn Backend> {
+        device::open(&Choice::Cpu, Some(1)).unwrap().backend
+    }
+
+    /// The same rows for each loss, whose targets are classes, labels or numbers; rows have weights.
+    fn data(loss: Loss, outputs: usize) -> Dataset {
+        let features = Features::F32(Matrix::from_fn(7, 3, |r, c| ((r * 5 + c * 3) % 11) as f32));
+        let names: Vec<String> = (0..outputs.max(2)).map(|i| i.to_string()).collect();
+        let targets = if loss.is_for_labels() && outputs > 1 {
+            let values = Matrix::from_fn(7, outputs, |r, c| ((r + c) % 2) as f32);
+            Targets::Labels { values, names }
+        } else if loss.is_for_classes() {
+            let labels = (0..7).map(|r| r % names.len() as u32).collect();
+            Targets::Classes { labels, names }
+        } else {
+            Targets::Numbers(Matrix::from_fn(7, loss.targets(outputs), |r, c| (r * 2 + c) as f64))
+        };
+        let weights = (1..=7).map(|w| w as f32).collect();
+        Dataset::new("d", features, targets).unwrap().weighted(weights).unwrap()
+    }
+
+    fn model(loss: Loss, outputs: usize, data: &Dataset) -> Model {
+        let net = Net::new(3).layer(4, Activation::Tanh).layer(outputs, Activation::Identity);
+        let spec = Spec::new(net.clone(), loss);
+        let mut preprocessing = Preprocessing::fit(data, Scaling::Standard);
+        if loss.needs_raw_targets() {
+            preprocessing.targets = crate::data::TargetScaling::identity(outputs);
+        }
+        let seeds = (0..3).map(|seed| initial_weights(&Spec { seed, ..spec.clone() }));
+        Model { net, objective: spec.objective, preprocessing, members: seeds.collect() }
+    }
+
+    #[test]
+    fn an_ensemble_predicts_the_mean_of_its_nets() {
+        for (loss, outputs) in [
+            (Loss::SquaredError, 2),
+            (Loss::CrossEntropy, 3),
+            (Loss::BinaryCrossEntropy, 1),
+            (Loss::BinaryCrossEntropy, 2),
+            (Loss::Poisson, 1),
+        ] {
+            let data = data(loss, outputs);
+            let ensemble = model(loss, outputs, &data);
+            let predict = |m: &Model| match m.predict(data.features_shared(), cpu()).unwrap() {
+                Predictions::F32(m) => m,
+                Predictions::F64(_) => panic!("small numbers"),
+            };
+            let each: Vec<Matrix<f32>> = ensemble
+                .members
+                .iter()
+                .map(|net| predict(&Model { members: vec![net.clone()], ..ensemble.clone() }))
+                .collect();
+            let found = predict(&ensemble);
+            for (i, &x) in found.data().iter().enumerate() {
+                let mean = each.iter().map(|m| m.data()[i]).sum::<f32>() / 3.0;
+                assert!((x - mean).abs() < 1e-5 * mean.abs().max(1.0), "{loss}: {x}, not {mean}");
+            }
+        }
+    }
+
+    /// Equal nets are as good as one, by the sums of the host and of the device.
+    #[test]
+    fn an_ensemble_of_equal_nets_has_the_metrics_of_one() {
+        for loss in Loss::ALL.into_iter().filter(|loss| *loss != Loss::CrossEntropyProbabilities) {
+            for outputs in [1, 2, 4] {
+                if outputs == 1 && loss.link() == Link::Softmax
+                    || loss == Loss::GaussianNll && outputs == 1
+                {
+                    continue;
+                }
+                let data = data(loss, outputs);
+                let mut many = model(loss, outputs, &data);
+                many.members = vec![many.members[0].clone(); 3];
+                let one = Model { members: vec![many.members[0].clone()], ..many.clone() };
+                let [one, many] = [one, many].map(|m| m.evaluate(&data, cpu()).unwrap());
+                let near = |a: f64, b: f64| (a - b).abs() <= 2e-5 * b.abs().max(1.0);
+                assert!(near(many.loss, one.loss), "{loss} {outputs}: {many:?}, {one:?}");
+                for ((name, a), (other, b)) in many.values.iter().zip(&one.values) {
+                    assert!(name == other && near(*a, *b), "{loss} {outputs}: {many:?}, {one:?}");
+                }
+            }
+        }
     }
 }

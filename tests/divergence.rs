@@ -179,7 +179,7 @@ fn a_batch_in_parts_is_reported_as_in_one_piece_and_leaves_the_last_good_model()
                 assert_eq!(text, whole, "micro-batches of {rows}");
                 let (at, model) = run.last_good().unwrap().unwrap();
                 assert_eq!(at, GoodAt::Step(steps));
-                assert!(model.weights == weights, "{rows}");
+                assert!(model.members[0] == weights, "{rows}");
                 assert!(run.weights().unwrap() == weights);
             }
         }
@@ -228,7 +228,7 @@ fn a_device_that_cannot_look_into_it_says_the_same_and_keeps_its_weights() {
                 assert!(run.weights().unwrap() == weights);
                 let (at, model) = run.last_good().unwrap().unwrap();
                 assert_eq!(at, GoodAt::Step(steps));
-                assert!(model.weights == weights);
+                assert!(model.members[0] == weights);
             }
         }
     }
@@ -318,7 +318,7 @@ fn a_run_that_fails_otherwise_leaves_the_model_of_its_last_step_or_best_epoch() 
                 Keep::Last => GoodAt::Step(24),
             };
             assert_eq!(at, expected);
-            assert!(model.weights == run.weights().unwrap());
+            assert!(model.members[0] == run.weights().unwrap());
         }
     }
 }
@@ -346,7 +346,7 @@ fn the_command_line_names_the_step_and_keeps_the_last_good_model() {
             }
             let model = place.model(&run);
             assert!(model.is_finite());
-            assert!(model.weights[0].weight.data().iter().any(|&w| w != 0.0));
+            assert!(model.members[0][0].weight.data().iter().any(|&w| w != 0.0));
             let predicted = place.ok(&format!("predict {run} plane.csv --device cpu"));
             assert!(predicted.stdout.lines().count() >= 60, "{}", predicted.stdout);
         }

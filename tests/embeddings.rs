@@ -333,7 +333,7 @@ fn a_saved_model_predicts_the_same_and_its_weights_can_be_begun_with() {
     let predict =
         |model: &wgrad::Model| model.predict(data.features_shared(), cpu32(1).boxed()).unwrap();
     assert_eq!(predict(&loaded), predict(&model));
-    assert_eq!(load_weights(&path, &spec.net).unwrap(), model.weights);
+    assert_eq!(load_weights(&path, &spec.net).unwrap(), model.members[0]);
     let none = Net { inputs: 14, embeddings: vec![], ..spec.net.clone() };
     let error = load_weights(&path, &none).unwrap_err().to_string();
     assert!(error.contains("embeddings.0.weight"), "{error}");
@@ -390,7 +390,7 @@ fn a_column_of_many_categories_is_embedded_saved_resumed_and_predicted() {
     assert!(r2 > 0.5, "{r2}");
     let model = place.model("run");
     assert_eq!(model.net.embeddings.len(), 2);
-    assert_eq!(model.weights[0].embeddings.len(), 2);
+    assert_eq!(model.members[0][0].embeddings.len(), 2);
     place.ok("verify --data towns.csv --embed floor --resume --device cpu");
     place.ok("check-gradients run");
     assert!(place.ok("inspect run").stdout.contains("embeddings.1.weight"));

@@ -118,7 +118,7 @@ fn the_same_images_in_every_format_give_the_same_model_bit_for_bit() {
     ] {
         let other = train(data, "other");
         std::fs::remove_dir_all(place.path("other")).unwrap();
-        assert_eq!(other.weights, model.weights, "{data}");
+        assert_eq!(other.members, model.members, "{data}");
         assert_eq!(other.preprocessing.features, model.preprocessing.features, "{data}");
         assert_eq!(other.preprocessing.classes, model.preprocessing.classes, "{data}");
     }

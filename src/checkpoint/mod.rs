@@ -38,11 +38,13 @@ pub struct Provenance {
     pub config: Option<String>,
     /// The constant predictions that the net is held against, fitted to its training rows.
     pub baselines: Vec<Constant>,
+    /// What the outputs of its nets were divided by, where they were calibrated.
+    pub temperature: Option<f64>,
 }
 
 /// Writes a model to a safetensors file: `layers.<i>.weight` (out, in), `layers.<i>.bias` and
-/// `embeddings.<i>.weight` (values, dims) in f32, and in the metadata all else that predictions
-/// need. The same model gives the same bytes.
+/// `embeddings.<i>.weight` (values, dims) in f32, of the nets of an ensemble behind `nets.<k>.`, and in
+/// the metadata all else that predictions need. The same model gives the same bytes.
 ///
 /// # Errors
 /// When the file can't be written; then no file, or the one before, is there.
@@ -59,7 +61,7 @@ pub fn save_model_with(model: &Model, provenance: &Provenance, path: &Path) -> R
     write_atomically(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(header.as_bytes())?;
-        for layer in &model.weights {
+        for layer in model.members.iter().flatten() {
             let biases = layer.bias.iter().flatten();
             let norm = layer.norm.iter().flat_map(|norm| norm.parts().flat_map(|(_, v)| v));
             let tables = layer.embeddings.iter().flat_map(|table| table.data());
@@ -98,23 +100,27 @@ pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
     let bytes = read(path)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&e));
     let weights = tensors.and_then(|tensors| {
-        let prefixes = prefixes(&tensors);
-        Weights { tensors, prefixes, in_model: false }.of(net)
+        if count_members(&tensors) > 1 {
+            return Err(Error::usage("weights of an ensemble of nets")
+                .help("take those of one of its nets: RUN/net-1/model.safetensors"));
+        }
+        let (prefixes, of) = (prefixes(&tensors, ""), String::new());
+        Weights { tensors: &tensors, prefixes, of, in_model: false }.of(net)
     });
     weights.map_err(|e| e.at(path.display()))
 }
 
 /// What stands before `.weight` in the names of the layers' tensors, in the order of the layers:
 /// `layers.0`, `layers.1`, or as PyTorch names the parts of an `nn.Sequential`, `0`, `2`, or
-/// `net.0`, `net.2`, by their numbers.
-fn prefixes(tensors: &SafeTensors<'_>) -> Vec<String> {
+/// `net.0`, `net.2`, by their numbers. Of these the ones that begin with `of`, which is left out.
+fn prefixes(tensors: &SafeTensors<'_>, of: &str) -> Vec<String> {
     let numbers = |name: &str| -> Vec<usize> {
         name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
     };
     let mut prefixes: Vec<String> = tensors
         .names()
         .iter()
-        .filter_map(|n| n.strip_suffix(".weight"))
+        .filter_map(|n| n.strip_prefix(of)?.strip_suffix(".weight"))
         .filter(|n| !n.ends_with(".norm") && !n.starts_with("embeddings."))
         .map(String::from)
         .collect();
@@ -146,6 +152,9 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
     if !provenance.baselines.is_empty() {
         note("wgrad.baselines", json(&provenance.baselines)?);
     }
+    if let Some(temperature) = &provenance.temperature {
+        note("wgrad.temperature", json(temperature)?);
+    }
 
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".into(), metadata.into());
@@ -158,21 +167,40 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
         });
         header.insert(name, info);
     };
-    for (l, layer) in model.weights.iter().enumerate() {
-        tensor(format!("layers.{l}.weight"), vec![layer.weight.rows(), layer.weight.cols()]);
-        if let Some(bias) = &layer.bias {
-            tensor(format!("layers.{l}.bias"), vec![bias.len()]);
-        }
-        for (part, values) in layer.norm.iter().flat_map(NormWeights::parts) {
-            tensor(format!("layers.{l}.norm.{part}"), vec![values.len()]);
-        }
-        for (i, table) in layer.embeddings.iter().enumerate() {
-            tensor(format!("embeddings.{i}.weight"), vec![table.rows(), table.cols()]);
+    for (k, net) in model.members.iter().enumerate() {
+        let of = member(k, model.members.len());
+        for (l, layer) in net.iter().enumerate() {
+            let shape = vec![layer.weight.rows(), layer.weight.cols()];
+            tensor(format!("{of}layers.{l}.weight"), shape);
+            if let Some(bias) = &layer.bias {
+                tensor(format!("{of}layers.{l}.bias"), vec![bias.len()]);
+            }
+            for (part, values) in layer.norm.iter().flat_map(NormWeights::parts) {
+                tensor(format!("{of}layers.{l}.norm.{part}"), vec![values.len()]);
+            }
+            for (i, table) in layer.embeddings.iter().enumerate() {
+                let shape = vec![table.rows(), table.cols()];
+                tensor(format!("{of}embeddings.{i}.weight"), shape);
+            }
         }
     }
     let mut text = json(&header)?;
     text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
     Ok(text)
+}
+
+/// What stands before the names of the tensors of net `k` of `nets`.
+fn member(k: usize, nets: usize) -> String {
+    if nets == 1 { String::new() } else { format!("nets.{k}.") }
+}
+
+/// How many nets a model file holds.
+fn count_members(tensors: &SafeTensors<'_>) -> usize {
+    let has = |k: usize| {
+        let of = format!("nets.{k}.");
+        tensors.names().iter().any(|name| name.starts_with(&of))
+    };
+    (0..).take_while(|&k| has(k)).count().max(1)
 }
 
 fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
@@ -186,10 +214,16 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
         let columns: OldColumns = required(&metadata, "wgrad.columns")?;
         preprocessing.encoding = Some(columns.encoding());
     }
+    let nets = count_members(&tensors);
+    let members = (0..nets).map(|k| {
+        let of = member(k, nets);
+        Weights { prefixes: prefixes(&tensors, &of), tensors: &tensors, of, in_model: true }
+            .of(&net)
+    });
     let model = Model {
         objective: required(&metadata, "wgrad.objective")?,
         preprocessing,
-        weights: Weights { prefixes: prefixes(&tensors), tensors, in_model: true }.of(&net)?,
+        members: members.collect::<Result<_>>()?,
         net,
     };
     model.check()?;
@@ -205,6 +239,7 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
         data: text("wgrad.data"),
         config: text("wgrad.config"),
         baselines: optional(&metadata, "wgrad.baselines")?.unwrap_or_default(),
+        temperature: optional(&metadata, "wgrad.temperature")?,
     };
     Ok((model, provenance))
 }
@@ -250,7 +285,9 @@ fn not_safetensors(error: &safetensors::SafeTensorError) -> Error {
 
 /// The tensors of a file, to be read as the weights of a net.
 struct Weights<'a> {
-    tensors: SafeTensors<'a>,
+    tensors: &'a SafeTensors<'a>,
+    /// What stands before the names of the net's tensors, where the file holds several nets.
+    of: String,
     /// What stands before `.weight` and `.bias` for each layer; `layers.<l>` where there is none.
     prefixes: Vec<String>,
     /// Whether the net comes from the same file: a wrong shape is then bad data, not wrong usage.
@@ -288,7 +325,7 @@ impl Weights<'_> {
             let values = self.values(&format!("embeddings.{i}.weight"), &[e.values, e.dims])?;
             Matrix::new(e.values, e.dims, values)
         };
-        let extra = format!("embeddings.{}.weight", embeddings.len());
+        let extra = format!("{}embeddings.{}.weight", self.of, embeddings.len());
         if self.tensors.tensor(&extra).is_ok() {
             return Err(self.misfit(format!("it has a tensor {extra}, which the net has not")));
         }
@@ -317,6 +354,7 @@ impl Weights<'_> {
 
     /// The finite values of a tensor of that shape.
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = &format!("{}{name}", self.of);
         let tensor = self.tensors.tensor(name).map_err(|_| {
             let mut names = self.tensors.names();
             names.sort_unstable();

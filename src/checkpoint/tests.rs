@@ -18,7 +18,7 @@ fn model() -> Model {
         net,
         objective: spec.objective,
         preprocessing: Preprocessing::fit(&data, Scaling::Standard),
-        weights: initial_weights(&spec),
+        members: vec![initial_weights(&spec)],
     }
 }
 
@@ -68,10 +68,10 @@ fn a_saved_model_reads_back_equal_with_its_provenance() {
 
 #[test]
 fn a_model_that_does_not_fit_itself_is_refused_with_the_tensor() {
-    let wrong = reload(|m| m.weights[1].weight = Matrix::from_fn(1, 2, |_, _| 0.0)).unwrap_err();
+    let wrong = reload(|m| m.members[0][1].weight = Matrix::from_fn(1, 2, |_, _| 0.0)).unwrap_err();
     assert_eq!(wrong.kind().exit_code(), 3);
     assert!(wrong.to_string().contains("layers.1.weight is [1, 2]"), "{wrong}");
-    let nan = reload(|m| m.weights[0].weight.data_mut()[3] = f32::NAN).unwrap_err().to_string();
+    let nan = reload(|m| m.members[0][0].weight.data_mut()[3] = f32::NAN).unwrap_err().to_string();
     assert!(nan.contains("layers.0.weight holds NaN") && nan.contains("row 2, column 2"), "{nan}");
     let columns = reload(|m| m.preprocessing.features.shift.push(0.0)).unwrap_err();
     assert!(columns.to_string().contains("doesn't fit"), "{columns}");
@@ -146,7 +146,7 @@ fn a_model_from_before_columns_were_encoded_still_finds_its_columns() {
     old.extend(&bytes[8 + len..]);
     fs::write(&path, old).unwrap();
     let found = load_model(&path).unwrap();
-    assert_eq!(found.weights, model().weights);
+    assert_eq!(found.weights, model().members[0]);
     let encoding = found.preprocessing.encoding.as_ref().unwrap();
     let columns: Vec<&str> = encoding.features.iter().map(|f| f.column.as_str()).collect();
     assert_eq!((columns, &encoding.targets[..]), (vec!["a", "b"], &["y".to_string()][..]));
@@ -257,4 +257,29 @@ fn shapes_and_widths_that_no_net_has_are_refused() {
         });
         assert!(error.unwrap_err().to_string().contains("doesn't fit its net"));
     }
+}
+
+/// A model of three nets.
+fn ensemble() -> Model {
+    let one = model();
+    let mut nets = vec![one.members[0].clone(); 3];
+    for (k, net) in nets.iter_mut().enumerate() {
+        net.iter_mut().flat_map(|layer| layer.weight.data_mut()).for_each(|w| *w *= 1.5 - k as f32);
+    }
+    Model { members: nets, ..one }
+}
+
+#[test]
+fn an_ensemble_reads_back_with_all_of_its_nets() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    save_model(&ensemble(), &path).unwrap();
+    assert_eq!(load_model(&path).unwrap(), ensemble());
+    let error = load_weights(&path, &model().net).unwrap_err().to_string();
+    assert!(error.contains("net-1/model.safetensors"), "{error}");
+    let mut lacking = ensemble();
+    lacking.members[1].pop();
+    save_model(&lacking, &path).unwrap();
+    let error = load_model(&path).unwrap_err().to_string();
+    assert!(error.contains("nets.1.layers.1.weight"), "{error}");
 }

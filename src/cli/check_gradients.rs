@@ -61,7 +61,7 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
     let model = trained.model;
     let data = data::open_measured(&source, &model.preprocessing, &options_of_data)?.data;
     let spec = Spec::new(model.net, model.objective);
-    gradcheck::check(&spec, &model.weights, &model.preprocessing, &data, options)
+    gradcheck::check(&spec, &model.members[0], &model.preprocessing, &data, options)
 }
 
 fn describe(report: &Report) -> String {

@@ -67,8 +67,16 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         let threads = job.config.device.threads;
         let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
         let (checkpoints, ended) = (None, None);
-        let run =
-            Run { job, device: &info, directory, config: Some(text), warnings, checkpoints, ended };
+        let run = Run {
+            job,
+            device: &info,
+            directory,
+            config: Some(text),
+            warnings,
+            checkpoints,
+            ended,
+            is_judged: true,
+        };
         let (events, mut bar) = (directory.metrics()?, Bar::new());
         run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)
     };

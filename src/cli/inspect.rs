@@ -6,6 +6,7 @@ use super::{count, print, print_json};
 use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::kernels::dense;
+use crate::observe::short;
 use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::precision::Precision;
 use crate::spec::{Bias, Layer, Net, Spec};
@@ -37,6 +38,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
             "embeddings": model.net.embeddings,
             "layers": layers,
             "parameters": model.net.parameters(),
+            "nets": model.members.len(),
+            "temperature": provenance.temperature,
             "loss": model.objective,
             "classes": model.preprocessing.classes,
             "labels": model.preprocessing.labels,
@@ -72,6 +75,12 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
         );
     }
     text += &format!("  in all {}\n", count(model.net.parameters(), "parameter"));
+    if model.members.len() > 1 {
+        text += &format!("  an ensemble of {} such nets\n", model.members.len());
+    }
+    if let Some(temperature) = provenance.temperature {
+        text += &format!("  calibrated: the logits were divided by {}\n", short(temperature));
+    }
     for (title, ops) in &programs {
         text += &format!("\n{title}\n");
         ops.iter().for_each(|op| text += &format!("  {op}\n"));

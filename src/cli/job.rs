@@ -1,5 +1,6 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
+use super::ensemble::Nets;
 use super::memory::Estimate;
 use super::origins::Origins;
 use super::presets::{self, Kind};
@@ -106,6 +107,26 @@ impl Source {
         Ok(Source { config, data, validation, test, held_out, options, streaming })
     }
 
+    /// The parts of a run of one net.
+    ///
+    /// # Errors
+    /// For a split that the data can't have.
+    pub fn parts(&mut self) -> Result<Parts> {
+        if self.leaves_own_validation() {
+            say("note: the validation part of the data isn't used, as other rows are asked for");
+        }
+        match &self.streaming {
+            Some(table) => Ok(table.parts()),
+            None if self.has_own_validation() => Ok(splitting::all(&self.data)),
+            None => splitting::parts(&mut self.config, &self.data),
+        }
+    }
+
+    /// Whether the table is larger than the memory limit.
+    pub fn is_streamed(&self) -> bool {
+        self.streaming.is_some()
+    }
+
     /// Whether the data hold rows out for validation by themselves, and nothing else was asked for.
     fn has_own_validation(&self) -> bool {
         self.knows_validation() && !self.asks_for_validation()
@@ -122,7 +143,8 @@ impl Source {
 
     fn asks_for_validation(&self) -> bool {
         let run = &self.config.run;
-        run.validation.is_some() || run.split.is_some() || run.folds.is_some()
+        let by_folds = run.folds.is_some() || run.ensemble.is_some_and(|e| e.by_folds);
+        run.validation.is_some() || run.split.is_some() || by_folds
     }
 
     /// The run over these parts, with all that follows from the data resolved.
@@ -130,10 +152,21 @@ impl Source {
     /// # Errors
     /// For options that make no sense together or with the data.
     pub fn job(&self, parts: &Parts) -> Result<Job> {
+        self.job_with(parts, None)
+    }
+
+    /// As [`Source::job`], with a preprocessing that was fitted to more rows than these.
+    ///
+    /// # Errors
+    /// As [`Source::job`].
+    pub fn job_with(&self, parts: &Parts, fitted: Option<&Preprocessing>) -> Result<Job> {
         let data = &self.data;
         let mut config = self.config.clone();
         let fitting = self.fitting(&mut config, parts.training.len());
-        let mut preprocessing = Preprocessing::fit_rows(data, &parts.training, &fitting)?;
+        let mut preprocessing = match fitted {
+            Some(fitted) => fitted.clone(),
+            None => Preprocessing::fit_rows(data, &parts.training, &fitting)?,
+        };
         let training = preprocessing.dataset(data, &parts.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);
         let class_weights = config.data.class_weight.as_ref().map(|weight| match &self.streaming {
@@ -298,16 +331,46 @@ impl Job {
     /// # Errors
     /// For data that can't be read and options that make no sense together.
     pub fn new(given: TrainConfig) -> Result<Self> {
-        let mut source = Source::open(given)?;
-        if source.leaves_own_validation() {
-            say("note: the validation part of the data isn't used, as other rows are asked for");
+        Self::of(&mut Source::open(given)?)
+    }
+
+    /// As [`Job::new`], of data that are open.
+    ///
+    /// # Errors
+    /// As [`Job::new`].
+    pub fn of(source: &mut Source) -> Result<Self> {
+        if let Some(member) = source.config.run.member {
+            return Nets::new(source)?.job(source, member);
         }
-        let parts = match &source.streaming {
-            Some(table) => table.parts(),
-            None if source.has_own_validation() => splitting::all(&source.data),
-            None => splitting::parts(&mut source.config, &source.data)?,
-        };
+        let parts = source.parts()?;
         source.job(&parts)
+    }
+
+    /// The same run for another net of an ensemble, counted from 1.
+    pub fn of_member(&self, member: usize) -> Self {
+        let mut config = self.config.clone();
+        config.run.member = Some(member);
+        let spec = Spec { seed: settings::seed(&config), ..self.spec.clone() };
+        Job {
+            config,
+            spec,
+            scaling: self.scaling,
+            preprocessing: self.preprocessing.clone(),
+            training: self.training.clone(),
+            sample_weights: self.sample_weights.clone(),
+            class_weights: self.class_weights.clone(),
+            validation: self.validation.clone(),
+            test: None,
+            training_rows: self.training_rows.clone(),
+            data: self.data.clone(),
+            history: self.history.clone(),
+            init: self.init.clone(),
+            other_validation: None,
+            other_test: None,
+            streaming: None,
+            stored: None,
+            unknown: Vec::new(),
+        }
     }
 
     /// Refuses rows that the net or the loss can't take, those of other files too. Those that are

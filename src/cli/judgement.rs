@@ -111,7 +111,7 @@ impl Baselines {
     }
 
     /// What the linear model says of `data`.
-    fn linear(&mut self, data: &Dataset) -> Result<Option<Predictions>> {
+    pub fn linear(&mut self, data: &Dataset) -> Result<Option<Predictions>> {
         let Some(Linear { model, session }) = &mut self.linear else { return Ok(None) };
         model.predict_in(session, data.features_shared()).map(Some)
     }
@@ -166,9 +166,21 @@ impl Judgement {
         preprocessing: &Preprocessing,
         baselines: &mut Baselines,
     ) -> Result<Self> {
+        let linear = baselines.linear(data)?;
+        Self::beside(data, loss, predictions, preprocessing, linear, baselines)
+    }
+
+    /// As [`Judgement::new`], beside what some linear model predicts.
+    pub fn beside(
+        data: &Dataset,
+        loss: f64,
+        predictions: Predictions,
+        preprocessing: &Preprocessing,
+        linear: Option<Predictions>,
+        baselines: &Baselines,
+    ) -> Result<Self> {
         let truth = preprocessing.truth(data)?;
         let held = HeldOut { truth: &truth, weights: data.weights() };
-        let linear = baselines.linear(data)?;
         Self::of(&held, loss, predictions, linear, baselines).map_err(|e| e.at(data.name()))
     }
 

@@ -6,6 +6,8 @@ mod bench;
 mod check_gradients;
 mod completions;
 mod devices;
+mod ensemble;
+mod ensemble_judgement;
 mod environment;
 mod evaluate;
 mod find_lr;

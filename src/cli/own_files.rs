@@ -1,6 +1,6 @@
 //! What in a run directory wgrad itself wrote: only that may be removed, and no link is followed.
 
-use super::run_directory::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, cannot_create};
+use super::run_directory::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, cannot_create};
 use super::{folds, judgement};
 use crate::checkpoint::is_checkpoint;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) fn own_files(run: &Path) -> io::Result<std::result::Result<Vec<PathBu
     Ok(collect(run, Path::new(""), false, &mut own)?.map_or(Ok(own), Err))
 }
 
-/// Collects those of a run, or of a fold of it, which has no folds: the first foreign one.
+/// Collects those of a run, or of a fold or a net of it, which has none: the first foreign one.
 fn collect(
     run: &Path,
     within: &Path,
@@ -72,7 +72,8 @@ fn sorted(directory: &Path) -> io::Result<Vec<(String, DirEntry)>> {
 }
 
 fn is_fold_name(name: &str) -> bool {
-    let digits = name.strip_prefix(FOLD).unwrap_or_default();
+    let digits = [FOLD, NET].into_iter().find_map(|before| name.strip_prefix(before));
+    let digits = digits.unwrap_or_default();
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -6,7 +6,7 @@ use super::run::Run;
 use super::run_directory::RunDirectory;
 use super::train::{announce, store, train_in, trainer, warn};
 use super::warnings::warnings;
-use super::{count, open, say};
+use super::{count, ensemble, open, say};
 use crate::checkpoint::{Newest, Saved, Store};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -36,6 +36,12 @@ const FREE: [&str; 10] = [
 
 pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result<ExitCode> {
     let directory = RunDirectory::open(run)?;
+    let is_many = |config: &TrainConfig| {
+        config.run.ensemble.is_some_and(|e| e.nets > 1) && config.run.member.is_none()
+    };
+    if is_many(&directory.config()?) {
+        return ensemble::resume(args, given, run);
+    }
     let mut events = directory.metrics_again()?;
     let found = Store::new(directory.checkpoints(), 1);
     found.tidy();
@@ -120,6 +126,7 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         warnings: &warnings,
         checkpoints: store(&job, &directory),
         ended,
+        is_judged: true,
     };
     train_in(args, &run, &mut trainer, events)
 }
@@ -143,22 +150,22 @@ fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<Strin
 }
 
 /// A run as it was begun, and where it is.
-struct Begun {
+pub(super) struct Begun {
     config: TrainConfig,
     /// The lines of its configuration that say how it came about.
     history: Vec<String>,
     /// None where it was killed before the first was written: it then begins anew, and comes to the
     /// same.
-    checkpoint: Option<Arc<Checkpoint>>,
+    pub checkpoint: Option<Arc<Checkpoint>>,
     /// What goes on, for users.
     from: String,
     /// The length of its events.
-    events: u64,
-    ended: Option<Ending>,
+    pub events: u64,
+    pub ended: Option<Ending>,
 }
 
 impl Begun {
-    fn at(newest: Newest) -> Result<Self> {
+    pub fn at(newest: Newest) -> Result<Self> {
         let Newest { saved, path, damaged } = newest;
         damaged.iter().for_each(|error| say(format_args!("warning: {error}")));
         let Saved { checkpoint, config, events, ended } = saved;
@@ -178,13 +185,13 @@ impl Begun {
         Begun { config, history: Vec::new(), checkpoint: None, from, events: 0, ended: None }
     }
 
-    fn position(&self) -> Position {
+    pub fn position(&self) -> Position {
         self.checkpoint.as_ref().map_or(Position::default(), |checkpoint| checkpoint.now.position)
     }
 }
 
 /// Whether a run that had ended has something left to train.
-fn goes_on(ending: Ending, given: &TrainConfig, at: Position) -> bool {
+pub(super) fn goes_on(ending: Ending, given: &TrainConfig, at: Position) -> bool {
     let more = given.run.epochs.is_some_and(|epochs| epochs > at.epoch);
     match ending {
         Ending::Interrupted | Ending::TimeLimit => true,
@@ -195,7 +202,7 @@ fn goes_on(ending: Ending, given: &TrainConfig, at: Position) -> bool {
 }
 
 /// Refuses options that would make another run of it.
-fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
+pub(super) fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
     if config.run.folds.is_some() && config.run.fold.is_none() {
         return Err(Error::usage("a run of folds can't be gone on with")
             .help("train it anew with --config and its config.toml"));

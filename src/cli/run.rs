@@ -6,10 +6,13 @@ use super::run_directory::{RunDirectory, WholeLines};
 use super::warnings::images_alike;
 use super::{Failure, say};
 use crate::backend::DeviceInfo;
+use crate::calibration;
 use crate::checkpoint::{Provenance, Store, Writer, save_model_with};
+use crate::config::Calibration;
 use crate::data::{Dataset, StoredSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{End, Ending, Epoch, Flow, Observer};
+use crate::matrix::Matrix;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::observe::{
@@ -44,6 +47,12 @@ pub(super) struct Summary {
     /// The epoch whose weights are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Kept>,
+    /// How many nets the model has, where it is an ensemble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nets: Option<usize>,
+    /// What outputs are divided by, where the model was calibrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// What the weights tell of how the net was trained.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
@@ -64,7 +73,7 @@ pub(super) struct Kept {
 
 /// The summary, what the same data say of predictions that cost nothing, and what to doubt.
 #[derive(Serialize)]
-struct EndLine<'a> {
+pub(super) struct EndLine<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +82,17 @@ struct EndLine<'a> {
     test_baselines: Option<ByName<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
+}
+
+impl<'a> EndLine<'a> {
+    pub fn new(summary: &'a Summary, warnings: &'a [String]) -> Self {
+        EndLine {
+            summary,
+            baselines: summary.valid.as_ref().map(Judgement::baselines),
+            test_baselines: summary.test.as_ref().map(Judgement::baselines),
+            warnings,
+        }
+    }
 }
 
 /// What is shown while a run goes on.
@@ -101,6 +121,9 @@ pub(super) struct Run<'a> {
     pub checkpoints: Option<Store>,
     /// What ended it before it is gone on with, where nothing is left to train.
     pub ended: Option<Ending>,
+    /// Whether the model is calibrated and judged at the end; the nets of an ensemble are judged
+    /// together.
+    pub is_judged: bool,
 }
 
 /// What a run came to, and whether the reader of its JSON lines went away.
@@ -175,12 +198,7 @@ impl Run<'_> {
                 return Err(error);
             }
         };
-        let end = EndLine {
-            summary: &summary,
-            baselines: summary.valid.as_ref().map(Judgement::baselines),
-            test_baselines: summary.test.as_ref().map(Judgement::baselines),
-            warnings: self.warnings,
-        };
+        let end = EndLine::new(&summary, self.warnings);
         metrics.event("end", &end)?;
         if shown == Shown::Json {
             json.event("end", &end)?;
@@ -244,25 +262,30 @@ impl Run<'_> {
             value: best.metrics.get(&best.metric),
             metric: best.metric.clone(),
         });
-        let model = trainer.model()?;
-        self.save(&model)?;
+        let complete = end.ending != Ending::Interrupted;
+        let is_judged = self.is_judged && complete;
+        let mut model = trainer.model()?;
+        let temperature = match is_judged {
+            true => self.calibrate(&mut model, trainer)?,
+            false => None,
+        };
+        self.save(&model, temperature)?;
         let (valid, mut test) = match held_out {
             HeldOut::Validation => (valid, None),
             HeldOut::Test => (None, valid),
         };
-        let complete = end.ending != Ending::Interrupted;
         // Of images that are all alike, nothing in the net is at fault.
         let findings = match complete && images_alike(&self.job.training).is_none() {
             true => trainer.findings()?,
             false => Vec::new(),
         };
-        if let (None, true) = (&test, complete) {
+        if let (None, true) = (&test, is_judged) {
             test = match (self.stored_test(), &self.job.test) {
                 (Some(set), _) => Some(trainer.evaluate_stored(&set.clone())?),
                 (None, data) => data.as_ref().map(|data| trainer.evaluate(data)).transpose()?,
             };
         }
-        let mut baselines = match complete && (valid.is_some() || test.is_some()) {
+        let mut baselines = match is_judged && (valid.is_some() || test.is_some()) {
             true => Baselines::fit(self.job, cpu)?,
             false => Baselines::default(),
         };
@@ -273,15 +296,21 @@ impl Run<'_> {
          -> Result<Option<Judgement>> {
             let Some(Metrics { loss, .. }) = metrics else { return Ok(None) };
             if let Some(set) = stored {
+                // What was measured before the outputs were divided holds no longer.
+                let loss = match temperature {
+                    Some(_) => trainer.evaluate_stored(set)?.loss,
+                    None => loss,
+                };
                 return Judgement::of_stored(set, loss, trainer, &mut baselines).map(Some);
             }
             let Some(data) = data else { return Ok(None) };
-            let predictions = model.predict_in(trainer.session(), data.features_shared())?;
+            let (Metrics { loss, .. }, predictions) = model.judge_in(trainer.session(), data)?;
             let preprocessing = &self.job.preprocessing;
             Judgement::new(data, loss, predictions, preprocessing, &mut baselines).map(Some)
         };
-        let test = judge(self.stored_test(), &self.job.test, test)?;
-        let valid = judge(self.stored_validation(), &self.job.validation, valid)?;
+        let is_shown = |metrics: Option<Metrics>| metrics.filter(|_| self.is_judged);
+        let test = judge(self.stored_test(), &self.job.test, is_shown(test))?;
+        let valid = judge(self.stored_validation(), &self.job.validation, is_shown(valid))?;
         baselines.give_back(cpu);
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
@@ -297,6 +326,8 @@ impl Run<'_> {
             submissions: traffic.submissions,
             train_loss,
             best,
+            nets: None,
+            temperature,
             findings,
             valid,
             test,
@@ -313,22 +344,21 @@ impl Run<'_> {
         self.job.stored.as_ref()?.test.as_ref()
     }
 
-    fn save(&self, model: &Model) -> Result<()> {
-        if !model.is_finite() {
-            let error =
-                Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
-            let lr = self.job.spec.lr;
-            return Err(error.at("the last step").help(format!(
-                "lower the learning rate, now {lr}, with --lr; --find-lr says which one to take"
-            )));
+    /// Calibrates the model by the validation rows, where that is asked for and can be done, and puts it in
+    /// the trainer's session: the temperature.
+    fn calibrate(&self, model: &mut Model, trainer: &mut Trainer) -> Result<Option<f64>> {
+        let asked = self.job.config.run.calibrate == Some(Calibration::Temperature);
+        let Some(data) = self.job.validation.as_ref().filter(|_| asked) else { return Ok(None) };
+        let outputs = model.outputs_of_nets(trainer.session(), data)?;
+        let temperature = calibrate(model, &outputs, data)?;
+        if temperature.is_some() {
+            trainer.session().set_weights(&model.net, &model.members[0])?;
         }
-        let provenance = Provenance {
-            data: Some(self.job.training.name().into()),
-            config: self.config.map(str::to_string),
-            baselines: Baselines::constants(self.job),
-            ..Provenance::default()
-        };
-        save_model_with(model, &provenance, &self.directory.model())
+        Ok(temperature)
+    }
+
+    fn save(&self, model: &Model, temperature: Option<f64>) -> Result<()> {
+        save_model_of(self.job, model, self.config, temperature, self.directory)
     }
 
     /// Saves what can be saved after a failure, and says what there is.
@@ -339,7 +369,7 @@ impl Run<'_> {
         // first.
         let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
         let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
-        let saved = good.filter(|(at, model)| is_kept(at) && self.save(model).is_ok());
+        let saved = good.filter(|(at, model)| is_kept(at) && self.save(model, None).is_ok());
         let model = match saved {
             None => "no model".into(),
             Some((GoodAt::BestEpoch(epoch), _)) => format!("the model of the best epoch, {epoch}"),
@@ -351,6 +381,45 @@ impl Run<'_> {
         let run = self.directory.path().display();
         say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
     }
+}
+
+/// Saves the model of a run into its directory.
+pub(super) fn save_model_of(
+    job: &Job,
+    model: &Model,
+    config: Option<&str>,
+    temperature: Option<f64>,
+    directory: &RunDirectory,
+) -> Result<()> {
+    if !model.is_finite() {
+        let error =
+            Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
+        let lr = job.spec.lr;
+        return Err(error.at("the last step").help(format!(
+            "lower the learning rate, now {lr}, with --lr; --find-lr says which one to take"
+        )));
+    }
+    let provenance = Provenance {
+        data: Some(job.training.name().into()),
+        config: config.map(str::to_string),
+        baselines: Baselines::constants(job),
+        temperature,
+        ..Provenance::default()
+    };
+    save_model_with(model, &provenance, &directory.model())
+}
+
+/// Divides the outputs of a model's nets by the temperature that suits their outputs for `data`,
+/// (N, n_L) each: that temperature, where there is one.
+pub(super) fn calibrate(
+    model: &mut Model,
+    outputs: &[Matrix<f32>],
+    data: &Dataset,
+) -> Result<Option<f64>> {
+    let truth = model.preprocessing.truth(data)?;
+    let link = model.objective.loss.link();
+    let found = calibration::temperature(outputs, link, &truth, data.weights());
+    Ok(found.filter(|&temperature| model.divide_outputs(temperature as f32)))
 }
 
 /// The training loss of the last epoch.

@@ -20,6 +20,8 @@ pub(super) const MODEL: &str = "model.safetensors";
 pub(super) const CHECKPOINTS: &str = "checkpoint";
 /// What the directories of folds begin with.
 pub(super) const FOLD: &str = "fold-";
+/// What those of the nets of an ensemble begin with.
+pub(super) const NET: &str = "net-";
 
 /// The directory of one run.
 pub(super) struct RunDirectory {
@@ -76,6 +78,11 @@ impl RunDirectory {
     /// Where the run of a fold is, counted from 1, or will be.
     pub fn fold(&self, fold: usize) -> PathBuf {
         self.path.join(format!("{FOLD}{fold}"))
+    }
+
+    /// Where the run of a net of an ensemble is, counted from 1, or will be.
+    pub fn net(&self, member: usize) -> PathBuf {
+        self.path.join(format!("{NET}{member}"))
     }
 
     /// Where the model is, or will be.

@@ -219,11 +219,18 @@ pub(super) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.precision = *precision.get_or_insert_default();
     spec.mixed.scale = loss_scale.unwrap_or(spec.mixed.scale);
     spec.epochs = *config.run.epochs.get_or_insert(spec.epochs);
-    spec.seed = *config.data.seed.get_or_insert(0);
+    config.data.seed.get_or_insert(0);
+    spec.seed = seed(config);
     spec.shuffle = !*config.run.no_shuffle.get_or_insert(false);
     spec.plan = *config.run.plan.get_or_insert_default();
     spec.check()?;
     Ok(spec)
+}
+
+/// The seed of the net: that of the options, and of another net of an ensemble another one.
+pub(super) fn seed(config: &TrainConfig) -> u64 {
+    let member = config.run.member.map_or(0, |member| member as u64 - 1);
+    config.data.seed.unwrap_or(0).wrapping_add(member)
 }
 
 /// What decides which metrics a run has.

@@ -10,9 +10,10 @@ use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{count, find_lr, folds, open, plan_ahead, print, resume, say};
+use super::{count, ensemble, find_lr, folds, open, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
+use crate::config::RunConfig;
 use crate::data::{Column, Kind, Role};
 use crate::error::{ErrorKind, Result};
 use crate::event::Ending;
@@ -36,10 +37,16 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
         return find_lr::find_lr(args, &Job::new(options)?);
     }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
-    if let (Some(k), None) = (options.run.folds, options.run.fold) {
+    let is_many =
+        |run: &RunConfig| run.ensemble.is_some_and(|e| e.nets > 1) && run.member.is_none();
+    if let (Some(k), None, false) = (options.run.folds, options.run.fold, is_many(&options.run)) {
         return folds::train(args, Source::open(options)?, k);
     }
-    let mut job = Job::new(options)?;
+    let mut source = Source::open(options)?;
+    if is_many(&source.config.run) {
+        return ensemble::train(args, source);
+    }
+    let mut job = Job::of(&mut source)?;
     let mut warnings = warnings(&job);
     if args.dry_run {
         warn(&warnings);
@@ -70,6 +77,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
         warnings: &warnings,
         checkpoints: store(&job, &directory),
         ended: None,
+        is_judged: true,
     };
     train_in(args, &run, &mut trainer, events)
 }
@@ -205,7 +213,7 @@ fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
 }
 
 /// The end of a run, for people.
-fn describe(summary: &Summary) -> String {
+pub(super) fn describe(summary: &Summary) -> String {
     let mut text = String::new();
     for (name, judged) in [("validation", &summary.valid), ("test", &summary.test)] {
         if let Some(judged) = judged {
@@ -237,8 +245,14 @@ pub(super) fn ending(summary: &Summary, next: &str) -> String {
             best.epoch, summary.epochs, best.metric
         )
     });
+    let nets = summary.nets.map_or(String::new(), |nets| {
+        format!("ensemble    {nets} nets, whose predictions are averaged\n")
+    });
+    let calibrated = summary.temperature.map_or(String::new(), |t| {
+        format!("calibrated  logits divided by {} (--calibrate)\n", short(t))
+    });
     format!(
-        "{:<11} {}, {} in {}\n{kept}model       {}\nnext        {next}\n",
+        "{:<11} {}, {} in {}\n{kept}{nets}{calibrated}model       {}\nnext        {next}\n",
         summary.ending.name(),
         count(summary.epochs, "epoch"),
         count(summary.steps as usize, "step"),

@@ -9,7 +9,7 @@ mod values;
 pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use text::TextConfig;
-pub use values::{ColumnNames, HiddenLayers, Preset, Validation};
+pub use values::{Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation};
 
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use crate::error::{Error, Result, nearest};
@@ -100,7 +100,7 @@ first_given! {
         mixup, batch_size, micro_batch, precision, loss_scale
     }
     RunConfig {
-        preset, validation, split, folds, fold, test, init, epochs, no_shuffle, stop_at, keep, metric,
+        preset, validation, split, folds, fold, ensemble, member, calibrate, test, init, epochs, no_shuffle, stop_at, keep, metric,
         patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
         plan
     }
@@ -312,6 +312,9 @@ mod tests {
             split = "group:street"
             folds = 5
             fold = 2
+            ensemble = "5:folds"
+            member = 4
+            calibrate = "none"
             test = "test.csv"
             preset = "strong"
             init = "w.safetensors"

@@ -1,7 +1,9 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
 use super::numbers::{number, seed, whole};
-use super::values::{ByteSize, ColumnNames, HiddenLayers, Preset, Validation, names, text};
+use super::values::{
+    ByteSize, Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation, names, text,
+};
 use crate::augment::Augment;
 use crate::backend::device::Choice;
 use crate::data::split::Split;
@@ -388,6 +390,25 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_FOLD", value_name = "I", value_parser = whole("1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
+
+    /// Train so many nets and average what they predict: of other seeds on the same rows; with
+    /// :folds, as in 5:folds, each with another part of the rows held out, so that all are learnt from
+    /// and each row is judged by the net that didn't see it; 1 for a single net [default: 1]
+    #[arg(long, env = "WGRAD_ENSEMBLE", value_name = "N[:folds]")]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<Ensemble>,
+
+    /// Train only this net of the --ensemble, as any other run
+    #[arg(long, env = "WGRAD_MEMBER", value_name = "I", value_parser = whole("1"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<usize>,
+
+    /// Whether predicted probabilities are calibrated on the held-out rows: temperature (logits are
+    /// divided by the number that makes their log loss least) or none [default: none; temperature for
+    /// tables]
+    #[arg(long, env = "WGRAD_CALIBRATE", value_name = "temperature|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<Calibration>,
 
     /// quick, strong or best: settings that suit the data at hand; options that are given go before
     /// them

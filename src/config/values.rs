@@ -81,6 +81,76 @@ impl FromStr for HiddenLayers {
     }
 }
 
+/// Several nets whose predictions are averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ensemble {
+    /// How many nets.
+    pub nets: usize,
+    /// Whether each holds out another part of the rows; else they differ in their seeds alone.
+    pub by_folds: bool,
+}
+
+impl Ensemble {
+    /// More nets than this are a mistake.
+    pub const MOST: usize = 1000;
+}
+
+impl fmt::Display for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.nets, if self.by_folds { ":folds" } else { "" })
+    }
+}
+
+impl FromStr for Ensemble {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fail = |what: String| {
+            Err(Error::usage(what).help("write for example 5, or 5:folds for nets that each hold out another fifth of the rows"))
+        };
+        let (number, by_folds) = match text.strip_suffix(":folds") {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        match number.trim().parse() {
+            Ok(nets @ 1..=Self::MOST) if nets > 1 || !by_folds => Ok(Ensemble { nets, by_folds }),
+            Ok(nets) if by_folds && nets == 1 => fail("folds of 1".into()),
+            Ok(nets) => fail(format!("an ensemble of {nets} nets: at most {}", Self::MOST)),
+            Err(_) => fail(format!("{text:?} is no number of nets")),
+        }
+    }
+}
+
+/// How probabilities are calibrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calibration {
+    /// Logits are divided by one number.
+    Temperature,
+    /// Not at all.
+    None,
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Calibration::Temperature => "temperature",
+            Calibration::None => "none",
+        })
+    }
+}
+
+impl FromStr for Calibration {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "temperature" => Ok(Calibration::Temperature),
+            "none" => Ok(Calibration::None),
+            _ => Err(unknown("calibration", name, &["temperature", "none"])),
+        }
+    }
+}
+
 /// Settings that suit the kind of data at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
@@ -107,7 +177,7 @@ impl Preset {
     }
 }
 
-serde_as_text!(Preset);
+serde_as_text!(Ensemble, Calibration, Preset);
 
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ mod rows;
 mod scores;
 mod terms;
 
+pub(crate) use link::log_sum_exp;
 pub use link::{Link, softmax};
 pub use objective::{Objective, Reduction};
 pub use rows::index_of_max;

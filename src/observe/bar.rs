@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// A bar on the terminal behind standard error, with loss, samples per second and time left.
 pub struct Bar {
     bar: ProgressBar,
+    /// Where several runs have one bar: the steps of this one that it shows, and all of them.
+    part: Option<[u64; 2]>,
     /// The last loss that was read.
     loss: Option<f64>,
     /// A metric of the last epoch.
@@ -25,7 +27,17 @@ impl Bar {
     /// A bar that is shown as soon as the run begins.
     #[must_use]
     pub fn new() -> Self {
-        Bar { bar: ProgressBar::hidden(), loss: None, metrics: String::new() }
+        Bar { bar: ProgressBar::hidden(), part: None, loss: None, metrics: String::new() }
+    }
+
+    /// The part of one of `nets` runs at the same time in a common bar, which counts the steps of all.
+    #[must_use]
+    pub fn of_one(common: &ProgressBar, nets: usize) -> Self {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}") {
+            common.set_style(style.progress_chars("=> "));
+        }
+        common.set_prefix(format!("{nets} nets"));
+        Bar { bar: common.clone(), part: Some([0, 0]), loss: None, metrics: String::new() }
     }
 
     /// A handle with which to write between redraws.
@@ -36,12 +48,23 @@ impl Bar {
 
     /// Takes the bar off the terminal.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        match self.part {
+            // A run that ended early has no steps left.
+            Some([done, all]) => self.bar.inc(all.saturating_sub(done)),
+            None => self.bar.finish_and_clear(),
+        }
     }
 }
 
 impl Observer for Bar {
     fn start(&mut self, start: &Start) -> Result<()> {
+        if let Some(part) = &mut self.part {
+            *part = [start.from_step.unwrap_or(0), (start.epochs * start.steps_per_epoch) as u64];
+            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            self.bar.inc_length(part[1]);
+            self.bar.inc(part[0]);
+            return Ok(());
+        }
         if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}") {
             self.bar.set_style(style.progress_chars("=> "));
         }
@@ -52,6 +75,13 @@ impl Observer for Bar {
     }
 
     fn progress(&mut self, progress: &Progress) -> Flow {
+        if let Some([done, _]) = &mut self.part {
+            self.bar.inc(progress.step - *done);
+            *done = progress.step;
+            let left = self.bar.eta().as_secs_f64();
+            self.bar.set_message(format!("{} left", duration(left)));
+            return Flow::Continue;
+        }
         self.loss = progress.loss.or(self.loss);
         let loss = self.loss.map(|l| format!("loss {}  ", short(l))).unwrap_or_default();
         self.bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));

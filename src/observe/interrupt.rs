@@ -56,8 +56,20 @@ impl Interrupt {
         Ok(Interrupt(asked))
     }
 
+    /// The same for another run at the same time.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Interrupt(self.0.clone())
+    }
+
+    /// Whether Ctrl-C was pressed.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
     fn flow(&self) -> Flow {
-        if self.0.load(Ordering::SeqCst) { Flow::Interrupt } else { Flow::Continue }
+        if self.is_asked() { Flow::Interrupt } else { Flow::Continue }
     }
 }
 
@@ -66,9 +78,13 @@ fn watched() -> MutexGuard<'static, Option<Watched>> {
 }
 
 impl Drop for Interrupt {
-    /// The run has ended: there is nothing left to finish.
+    /// The last of the runs has ended: there is nothing left to finish.
     fn drop(&mut self) {
         let mut watched = watched();
+        // What watches holds one, and so does this.
+        if Arc::strong_count(&self.0) > 2 {
+            return;
+        }
         if watched.as_ref().is_some_and(|watched| Arc::ptr_eq(&watched.asked, &self.0)) {
             *watched = None;
         }

@@ -124,6 +124,13 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Whether its outputs are W x + b and nothing else: a multiple of W and b gives a multiple of them.
+    #[must_use]
+    pub fn is_linear(&self) -> bool {
+        let is_plain = self.norm.is_none() && self.skip == 0;
+        is_plain && self.activation == Units::Same(Activation::Identity)
+    }
+
     /// A layer of `units` units with an added bias of zero and weights drawn as suits `activation`.
     pub fn new(units: usize, activation: impl Into<Units>) -> Self {
         let activation = activation.into();

@@ -254,7 +254,7 @@ impl Trainer {
             net: self.spec.net.clone(),
             objective: self.spec.objective,
             preprocessing: self.preprocessing.clone(),
-            weights: self.weights()?,
+            members: vec![self.weights()?],
         })
     }
 
