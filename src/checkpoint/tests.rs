@@ -146,7 +146,7 @@ fn a_model_from_before_columns_were_encoded_still_finds_its_columns() {
     old.extend(&bytes[8 + len..]);
     fs::write(&path, old).unwrap();
     let found = load_model(&path).unwrap();
-    assert_eq!(found.weights, model().members[0]);
+    assert_eq!(found.members[0], model().members[0]);
     let encoding = found.preprocessing.encoding.as_ref().unwrap();
     let columns: Vec<&str> = encoding.features.iter().map(|f| f.column.as_str()).collect();
     assert_eq!((columns, &encoding.targets[..]), (vec!["a", "b"], &["y".to_string()][..]));
