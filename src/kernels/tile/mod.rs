@@ -21,7 +21,7 @@ mod operand;
 mod product;
 
 pub(super) use module::compose;
-pub use operand::{Along, Operand};
+pub use operand::{Along, At, Operand};
 
 use crate::kernels::mixed::MixedTuning;
 use crate::precision::Precision;
@@ -104,8 +104,12 @@ impl Tile {
             (false, false) => 0,
         };
         let read = (self.rows + self.cols) * self.depth / self.per_slice();
-        // One square is held at a time, whatever is read.
-        let ahead = if self.wide && read < 16 { 16 } else { read };
+        // One square is held at a time, whatever is read; a quad of the other operand and the places of rows beside it.
+        let ahead = match self.wide {
+            true if read < 16 => 16 + 8,
+            true => read + 8,
+            false => read,
+        };
         rows * cols + totals + rows + cols + ahead + ADDRESSES
     }
 
