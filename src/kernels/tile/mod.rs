@@ -417,8 +417,8 @@ mod tests {
             assert!(choices(&products, None).len() > choices(&products, Some(64)).len());
         }
         // By count, as DESIGN has it: two of the largest blocks on a multiprocessor of 65,536, or one.
-        assert_eq!(TILES.map(|tile| tile.registers(false)).into_iter().max(), Some(112));
-        assert_eq!(TILES.map(|tile| tile.registers(true)).into_iter().max(), Some(176));
+        assert_eq!(TILES.map(|tile| tile.registers(false)).into_iter().max(), Some(120));
+        assert_eq!(TILES.map(|tile| tile.registers(true)).into_iter().max(), Some(184));
     }
 
     #[test]
