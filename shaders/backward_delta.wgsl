@@ -11,10 +11,6 @@ fn w_at(i: u32) -> f32 {
     return w[i];
 }
 
-fn w_four(i: u32) -> vec4<f32> {
-    return vec4<f32>(w[i], w[i + 1u], w[i + 2u], w[i + 3u]);
-}
-
 fn delta_store(row: u32, col: u32, value: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {
         if (row < now.rows && col + j < p.delta.x) {

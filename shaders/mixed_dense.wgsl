@@ -23,11 +23,13 @@ override PARAMETER: f32 = 0.0;
 @group(1) @binding(5) var<storage, read_write> a: array<Result>; // (B, n)
 @group(1) @binding(6) var<storage, read_write> loss_scale: array<Word>;
 
+// The offsets of rows are the same for all invocations, so that only the first address is held in a register.
 fn dense_a(row: u32, k: u32) -> vec4<f16> {
     var value = vec4<f16>();
+    let first = row * p.k + k;
     for (var i = 0u; i < 4u; i++) {
         if (row + i < now.rows && k < p.k) {
-            value[i] = x[(row + i) * p.k + k];
+            value[i] = x[first + i * p.k];
         }
     }
     return value;
@@ -35,9 +37,10 @@ fn dense_a(row: u32, k: u32) -> vec4<f16> {
 
 fn dense_b(col: u32, k: u32) -> vec4<f16> {
     var value = vec4<f16>();
+    let first = col * p.k + k;
     for (var j = 0u; j < 4u; j++) {
         if (col + j < p.n && k < p.k) {
-            value[j] = w[(col + j) * p.k + k];
+            value[j] = w[first + j * p.k];
         }
     }
     return value;

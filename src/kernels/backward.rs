@@ -12,7 +12,7 @@
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::fused::ParameterGradient;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
-use super::tile::{Along, Operand, Products, TILES, Tile, Tiling};
+use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, read, read_write, uniform};
 use crate::optim::Rule;
 use crate::tensor::{Extent, TensorId};
@@ -124,19 +124,21 @@ pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     ];
     let above = Operand {
         source: "above",
-        at: "side * p.delta.y + k",
+        place: At::From("side * p.delta.y"),
         len: "now.rows",
         row: "p.delta.y",
         along: Along::Depth,
         ones: false,
+        in_fours: true,
     };
     let w = Operand {
         source: "w",
-        at: "p.delta.z + k * p.delta.x + side",
+        place: At::From("p.delta.z + side"),
         len: "p.delta.x",
         row: "p.delta.x",
         along: Along::Side,
         ones: false,
+        in_fours: false,
     };
     let own = Own {
         name: "backward",
@@ -186,18 +188,20 @@ impl Own {
         let [delta, input] = self.update;
         let a = Operand {
             source: delta,
-            at: "(part.y + k) * task.x + side",
+            place: At::From("part.y * task.x + side"),
             len: "task.x",
             row: "task.x",
             along: Along::Side,
             ones: false,
+            in_fours: true,
         };
         let b = Operand {
             source: input,
-            at: "(part.y + k) * task.y + side",
+            place: At::From("part.y * task.y + side"),
             len: "task.y",
             row: "task.y",
             ones: true,
+            in_fours: true,
             ..a
         };
         let kernel = |tile: &Tile| {

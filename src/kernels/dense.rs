@@ -3,7 +3,7 @@
 
 use super::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::matmul::{self, Form};
-use super::tile::{self, Along, Operand, Products, TILES, Tile, Tiling};
+use super::tile::{self, Along, At, Operand, Products, TILES, Tile, Tiling};
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
@@ -46,7 +46,7 @@ pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         &[read("x"), read("w"), read("bias"), read_write("z"), read_write("a")];
     kernels(
         "dense",
-        ["x", "side * p.k + part.y + k"],
+        ("x", At::From("side * p.k + part.y")),
         include_str!("../../shaders/dense_input.wgsl"),
         BINDINGS,
         &["x", "w"],
@@ -66,7 +66,7 @@ pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     ];
     kernels(
         "dense_gather",
-        ["gathered", "side, part.y + k"],
+        ("gathered", At::Written("side, part.y + k")),
         include_str!("../../shaders/dense_gather.wgsl"),
         BINDINGS,
         &["w"],
@@ -75,15 +75,22 @@ pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 
 fn kernels(
     name: &str,
-    [source, at]: [&str; 2],
+    (source, place): (&str, At<'_>),
     input: &'static str,
     bindings: &'static [super::Binding],
     operands: &[&str],
 ) -> Vec<Kernel> {
     let (along, row) = (Along::Depth, "p.k");
-    let x = Operand { source, at, len: "now.rows", row, along, ones: false };
-    let w =
-        Operand { source: "w", at: "side * p.k + part.y + k", len: "p.n", row, along, ones: false };
+    let x = Operand { source, place, len: "now.rows", row, along, ones: false, in_fours: true };
+    let w = Operand {
+        source: "w",
+        place: At::From("side * p.k + part.y"),
+        len: "p.n",
+        row,
+        along,
+        ones: false,
+        in_fours: true,
+    };
     let kernel = |tile: &Tile| {
         let product = tile.product("dense", [x, w]);
         tile.kernel(

@@ -6,7 +6,7 @@
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::dropout::Dropout;
 use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
-use super::tile::{Along, Operand, Tile, tile};
+use super::tile::{Along, At, Operand, Tile, tile};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
     read_write, uniform,
@@ -195,20 +195,21 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     ];
     let input = Operand {
         source: "arena",
-        at: "input + side * shape.x + k",
+        place: At::From("input + side * shape.x"),
         len: "now.rows",
         row: "shape.x",
         along: Along::Depth,
         ones: false,
+        in_fours: true,
     };
-    let forward =
-        Operand { source: "w", at: "weight + side * shape.x + k", len: "shape.y", ..input };
-    let backward = Operand {
-        at: "weight + k * shape.y + side",
-        row: "shape.y",
-        along: Along::Side,
-        ..forward
+    let forward = Operand {
+        source: "w",
+        place: At::From("weight + side * shape.x"),
+        len: "shape.y",
+        ..input
     };
+    let backward =
+        Operand { place: At::From("weight + side"), row: "shape.y", along: Along::Side, ..forward };
     let kernel = |block: &Tile| {
         let products = block.product("forward", [input, forward])
             + &block.product("backward", [input, backward]);

@@ -8,7 +8,7 @@
 use super::fused::{GradientUpdate, LAYERS, ParameterGradient};
 use super::loss::SCORES_SUM;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
-use super::tile::{Along, Operand, Products, TILES, Tile, Tiling};
+use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use super::{
     Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, read, read_write, uniform,
 };
@@ -106,17 +106,19 @@ pub static GRADIENT_PARTS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 fn kernels(name: &str, bindings: &'static [Binding], own: &[&str]) -> Vec<Kernel> {
     let delta = Operand {
         source: "arena",
-        at: "shape.z + (part.y + k) * shape.x + side",
+        place: At::From("shape.z + part.y * shape.x + side"),
         len: "shape.x",
         row: "shape.x",
         along: Along::Side,
         ones: false,
+        in_fours: true,
     };
     let input = Operand {
-        at: "shape.w + (part.y + k) * shape.y + side",
+        place: At::From("shape.w + part.y * shape.y + side"),
         len: "shape.y",
         row: "shape.y",
         ones: true,
+        in_fours: true,
         ..delta
     };
     let kernel = |tile: &Tile| {

@@ -3,7 +3,7 @@
 //! Forward: Z_l = A_{l−1} W_lᵀ ± b_l. Backward: ∂E/∂A_{l−1} = δ_l W_l, and ∂E/∂W_l = δ_lᵀ A_{l−1},
 //! the outer products of each row's δ and activations, accumulated over the batch.
 
-use super::tile::{Along, Operand, Products, TILES, Tile as Block, Tiling, Tuning};
+use super::tile::{Along, At, Operand, Products, TILES, Tile as Block, Tiling, Tuning};
 use super::{Arg, Binding, COMMON, Grid, Kernel, Launch, read, read_write, uniform};
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::tensor::{Extent, TensorId};
@@ -43,21 +43,22 @@ impl Form {
     fn operands(self) -> [Operand<'static>; 2] {
         let a = Operand {
             source: "a",
-            at: "side * extent(p.k) + p.k_first + k",
+            place: At::From("side * extent(p.k) + p.k_first"),
             len: "extent(p.m)",
             row: "extent(p.k)",
             along: Along::Depth,
             ones: false,
+            in_fours: true,
         };
         let b = Operand { source: "b", len: "p.n", ..a };
-        let (m, n) = ("(p.k_first + k) * extent(p.m) + side", "(p.k_first + k) * p.n + side");
+        let (m, n) = ("p.k_first * extent(p.m) + side", "p.k_first * p.n + side");
         let along = Along::Side;
         match self {
-            Form::Nn => [a, Operand { at: n, row: "p.n", along, ..b }],
+            Form::Nn => [a, Operand { place: At::From(n), row: "p.n", along, ..b }],
             Form::Nt => [a, b],
             Form::Tn => [
-                Operand { at: m, row: "extent(p.m)", along, ..a },
-                Operand { at: n, row: "p.n", along, ..b },
+                Operand { place: At::From(m), row: "extent(p.m)", along, ..a },
+                Operand { place: At::From(n), row: "p.n", along, ..b },
             ],
         }
     }

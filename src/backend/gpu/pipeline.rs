@@ -229,8 +229,8 @@ fn compile(
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.entry), source };
-    // SAFETY: the shaders are this program's own. They compare every index with the shape before
-    // they use it, their loops end, and nothing divides by zero; the tests pass with all checks on.
+    // SAFETY: the shaders are this program's own. They compare every index with the shape, or bound it by
+    // the shape, before they use it, their loops end, and nothing divides by zero; the tests pass with all checks on.
     let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
     let buffer =
         |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };

@@ -33,8 +33,8 @@ impl Tile {
         let quad = self.quad();
         let mut text = format!(
             "override STRETCH: u32 = {SHORT}u; // terms of a stretch\n\
-             var<workgroup> tile_a: array<{quad}, {a}>;\n\
-             var<workgroup> tile_b: array<{quad}, {b}>;\n"
+             var<workgroup> quads: array<{quad}, {}>; // of A, then of B\n",
+            a + b
         );
         if self.wide {
             text +=
