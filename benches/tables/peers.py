@@ -1,8 +1,8 @@
-"""The other methods, with their defaults: python peers.py METHOD TABLE_FOLDER TARGET TASK SPLIT OUT.npz
+"""The other methods, with their defaults: python peers.py METHOD TABLE_FOLDER TARGET TASK SPLIT THREADS OUT.npz
 
 Writes predictions of the test rows (a probability for each class, in the order of the sorted names, or
-values) and the seconds of fitting: making the inputs from the table in memory, and the fit itself. Two
-threads, no tuning. Texts are categories for methods that take them.
+values) and the seconds of fitting: making the inputs from the table in memory, and the fit itself. No tuning.
+Texts are categories for methods that take them.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 
-THREADS = 2
+THREADS = int(sys.argv[6]) if __name__ == "__main__" else 1
 for name in "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS":
     os.environ[name] = str(THREADS)
 # Older processors' kernels, set here for other programs, would slow the MLP down.
@@ -119,7 +119,7 @@ def tabm(task, train, y, test, texts, seed):
 
 
 def main():
-    method, folder, target, task, split, out = sys.argv[1:]
+    method, folder, target, task, split, _, out = sys.argv[1:]
     (train, y), (test, y_test) = (read(f"{folder}/{part}-{split}.csv", target) for part in ["train", "test"])
     if task == "classes":
         classes = sorted({str(value) for value in [*y, *y_test]})
