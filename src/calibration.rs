@@ -175,7 +175,7 @@ mod tests {
     fn numbers_and_margins_have_no_temperature() {
         let net = Matrix::from_fn(2, 1, |r, _| r as f32);
         let numbers = Targets::Numbers(Matrix::from_fn(2, 1, |r, _| r as f64));
-        assert_eq!(temperature(&[net.clone()], Link::Identity, &numbers, None), None);
+        assert_eq!(temperature(std::slice::from_ref(&net), Link::Identity, &numbers, None), None);
         let classes = Targets::Classes { labels: vec![0, 1], names: names(2) };
         assert_eq!(temperature(&[net], Link::Margin, &classes, None), None);
     }

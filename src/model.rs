@@ -416,9 +416,7 @@ mod tests {
     fn an_ensemble_of_equal_nets_has_the_metrics_of_one() {
         for loss in Loss::ALL.into_iter().filter(|loss| *loss != Loss::CrossEntropyProbabilities) {
             for outputs in [1, 2, 4] {
-                if outputs == 1 && loss.link() == Link::Softmax
-                    || loss == Loss::GaussianNll && outputs == 1
-                {
+                if outputs == 1 && (loss.link() == Link::Softmax || loss == Loss::GaussianNll) {
                     continue;
                 }
                 let data = data(loss, outputs);

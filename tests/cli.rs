@@ -101,7 +101,7 @@ fn a_run_can_start_from_given_weights_and_keep_the_order_of_the_rows() {
         let common =
             "train plane.csv --device cpu --quiet --validation 0 --layers 5:tanh --epochs 2";
         place.ok(&format!("{common} --out {out} {options}"));
-        place.model(out).weights
+        place.model(out).members
     };
     let first = run("first", "--seed 1");
     let init = "--init first/model.safetensors --no-shuffle";

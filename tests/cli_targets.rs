@@ -89,7 +89,7 @@ fn rows_without_a_target_are_refused_or_left_out() {
     let said = "6 of 60 rows (10.0%) are left out: their target is missing";
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {TRAIN} drop"));
     assert!(drop.stderr.contains(&format!("note: {said}")), "{}", drop.stderr);
-    assert_eq!(place.model("drop").weights, place.model("clean").weights);
+    assert_eq!(place.model("drop").members, place.model("clean").members);
     assert!(place.read("drop/config.toml").contains("missing-target = \"drop\""));
     refused(&place, "evaluate clean gaps.csv", &[count, advice]);
     let evaluate = |args: &str| place.ok(&format!("evaluate {args} --json --device cpu"));
@@ -126,7 +126,7 @@ fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
     assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are left out"));
     assert!(drop.stderr.contains("kept encoded on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
-    assert_eq!(place.model("drop").weights, place.model("clean").weights);
+    assert_eq!(place.model("drop").members, place.model("clean").members);
     let other =
         format!("train clean.csv --validation gaps.csv --missing-target drop {limit} other");
     assert!(place.ok(&other).stderr.contains("gaps.csv: 900 of 9000 rows"));

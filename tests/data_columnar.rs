@@ -52,7 +52,7 @@ fn decimals_give_the_model_of_the_text_however_the_file_is_compressed() {
     let expected = place.ok("predict text t.csv --device cpu").stdout;
     for (name, out) in [("t.parquet", "p"), ("t.parquet.gz", "gz"), ("t.parquet.zst", "zst")] {
         place.ok(&format!("train {name} {train} {out}"));
-        assert_eq!(place.model(out).weights, place.model("text").weights, "{name}");
+        assert_eq!(place.model(out).members, place.model("text").members, "{name}");
         assert_eq!(place.ok(&format!("predict text {name} --device cpu")).stdout, expected);
     }
     // On standard input too.
@@ -85,7 +85,7 @@ fn a_column_of_lists_is_left_out_with_a_warning_or_refused_as_the_target() {
     }
     let ignored = place.ok(&format!("{train} --ignore emb --out ignored"));
     assert!(!ignored.stderr.contains("emb"), "{}", ignored.stderr);
-    assert_eq!(place.model("ignored").weights, place.model("warned").weights);
+    assert_eq!(place.model("ignored").members, place.model("warned").members);
     let refused = place.run(&format!("{train} --target emb --out refused"));
     assert_eq!(refused.code, 3);
     for text in ["holds lists of Float64", "t.parquet, column 2 (emb)", "--target", "--ignore emb"]

@@ -104,7 +104,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
         place.write(&format!("{name}.npy"), npy("<f8", order, "(40, 3)", &body));
         place.ok(&format!("train {name}.npy --device cpu --quiet --epochs 2 --out {name}"));
     }
-    assert_eq!(place.model("f").weights, place.model("c").weights);
+    assert_eq!(place.model("f").members, place.model("c").members);
     std::fs::remove_dir_all(place.path("f")).unwrap();
     std::fs::remove_dir_all(place.path("c")).unwrap();
     place.write("images-idx3-ubyte", idx(&[u32::MAX, 28, 28], &[1; 100]));

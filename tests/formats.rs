@@ -163,7 +163,7 @@ fn objects_in_json_and_a_table_in_a_zip_file_give_the_model_of_the_table() {
         let ran = place.ok(&format!("train {file} {TRAIN} --out run-{file}"));
         assert!(ran.stderr.contains(note), "{}", ran.stderr);
         let found = place.model(&format!("run-{file}"));
-        assert_eq!(found.weights, plain.weights, "{file}");
+        assert_eq!(found.members, plain.members, "{file}");
         assert_eq!(
             place.ok(&format!("predict plain {file} --device cpu")).stdout,
             predicted,

@@ -53,7 +53,7 @@ fn the_best_epoch_is_kept(backend: &Shared) {
     // The run leaves them in place, as it was asked to.
     assert_eq!(run.evaluate(&validation).unwrap(), best.metrics);
     let restored = run.weights().unwrap();
-    assert_eq!(run.model().unwrap().weights, restored);
+    assert_eq!(run.model().unwrap().members[0], restored);
 
     // Checkpoints hold the trained ones all the same, as of a run that keeps those.
     let checkpoint = run.checkpoint().unwrap().now;

@@ -116,7 +116,7 @@ fn weights_of_rows_and_of_classes_train_the_same_model_beyond_the_memory_limit()
         place.ok(&format!("{train} {options} --out whole{i}"));
         place.ok(&format!("{train} {options} --memory-limit 2M --out windows{i}"));
         let [whole, windows] =
-            ["whole", "windows"].map(|run| place.model(&format!("{run}{i}")).weights);
+            ["whole", "windows"].map(|run| place.model(&format!("{run}{i}")).members);
         assert!(whole == windows, "{options}");
         assert!(!models.contains(&whole), "{options} has an effect");
         models.push(whole);
@@ -308,7 +308,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     let input = std::fs::File::open(place.path("long.csv")).unwrap();
     let ran = cli_support::ran(place.command(&piped).stdin(input).output().unwrap());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert_eq!(place.model("piped").weights, place.model("run").weights);
+    assert_eq!(place.model("piped").members, place.model("run").members);
     for (options, text) in [
         ("--folds 3", "--folds beside a table larger"),
         ("--split stratified", "only classes can be stratified"),

@@ -156,11 +156,11 @@ fn images_take_the_quantile_transform_whether_they_are_a_matrix_or_a_table() {
     let (idx, csv) = (place.model("idx"), place.model("csv"));
     assert_eq!(idx.preprocessing.quantiles.as_ref().map(Vec::len), Some(64));
     assert_eq!(csv.preprocessing.quantiles, idx.preprocessing.quantiles);
-    assert_eq!(csv.weights, idx.weights);
+    assert_eq!(csv.members, idx.members);
     let predicted = place.ok("predict idx set --device cpu").stdout;
     assert_eq!(place.ok("predict csv images.csv --device cpu").stdout, predicted);
     place.ok("train set --device cpu --quiet --epochs 3 --scaling robust --out robust");
-    assert_ne!(place.model("robust").weights, idx.weights);
+    assert_ne!(place.model("robust").members, idx.members);
     let refused = place.run("train set --device cpu --scaling quantile --augment standard");
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(refused.stderr.contains("augmentation beside quantile scaling"), "{}", refused.stderr);

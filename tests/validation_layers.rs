@@ -1,5 +1,5 @@
 //! Negative controls for `scripts/drivers`: what the validation layers have to report. Each does one wrong
-//! thing by Vulkan itself, as wgpu would refuse it, and passes as a test: the script asks the layer's log.
+//! thing, by Vulkan itself where wgpu would refuse it, and passes as a test: the script asks the layer's log.
 
 use ash::vk;
 use naga::back::spv;
@@ -10,16 +10,19 @@ const BUFFER: u64 = 256;
 const MEMORY: u64 = 65_536;
 
 /// Copies 64 numbers, from `first` on, and adds 1 to each.
-fn shader(first: u32) -> Vec<u32> {
-    let text = format!(
+fn text(first: u32) -> String {
+    format!(
         "@group(0) @binding(0) var<storage, read> input: array<u32>;
         @group(0) @binding(1) var<storage, read_write> output: array<u32>;
         @compute @workgroup_size(64)
         fn add(@builtin(local_invocation_index) i: u32) {{
             output[i + {first}u] = input[i + {first}u] + 1u;
         }}"
-    );
-    let module = naga::front::wgsl::parse_str(&text).unwrap();
+    )
+}
+
+fn shader() -> Vec<u32> {
+    let module = naga::front::wgsl::parse_str(&text(0)).unwrap();
     let info =
         Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
     let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
@@ -128,11 +131,11 @@ impl Vulkan {
     }
 
     /// Copies forth and back, with a barrier between them or without.
-    fn forth_and_back(&self, first: u32, barrier: bool) {
+    fn forth_and_back(&self, barrier: bool) {
         let Vulkan { device, .. } = self;
         // SAFETY: as above; what the shader reaches lies in the memory behind its buffers.
         unsafe {
-            let words = shader(first);
+            let words = shader();
             let create = vk::ShaderModuleCreateInfo::default().code(&words);
             let module = device.create_shader_module(&create, None).unwrap();
             let stage = vk::PipelineShaderStageCreateInfo::default()
@@ -194,7 +197,7 @@ impl Drop for Vulkan {
 #[test]
 #[ignore = "scripts/drivers runs it under the validation layers, which have to be silent"]
 fn nothing_wrong() {
-    Vulkan::new().forth_and_back(0, true);
+    Vulkan::new().forth_and_back(true);
 }
 
 #[test]
@@ -213,5 +216,61 @@ fn a_buffer_of_no_bytes() {
 #[test]
 #[ignore = "scripts/drivers runs it under the validation layers, which have to report it"]
 fn a_missing_barrier() {
-    Vulkan::new().forth_and_back(0, false);
+    Vulkan::new().forth_and_back(false);
+}
+
+#[test]
+#[ignore = "scripts/drivers runs it under GPU-assisted validation, which has to report it"]
+fn an_index_beyond_a_buffer() {
+    // By wgpu, as the net's kernels run, without its checks: what it asks of the device decides whether the
+    // layer sees bounds.
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+    let opened = adapters[0].request_device(&wgpu::DeviceDescriptor::default());
+    let (device, queue) = pollster::block_on(opened).unwrap();
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(text(1).into()),
+    };
+    let checks = wgpu::ShaderRuntimeChecks::unchecked();
+    // SAFETY: the device has robust buffer access, so that what lies beyond is not touched.
+    let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let buffers = [(); 2].map(|()| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: BUFFER,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
+    });
+    let entries = [0, 1].map(|i| wgpu::BindGroupEntry {
+        binding: i,
+        resource: buffers[i as usize].as_entire_binding(),
+    });
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &entries,
+    });
+    // Twice: the layer may be late to report what the last submission did.
+    for _ in 0..2 {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        drop(pass);
+        queue.submit([encoder.finish()]);
+        device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    }
 }
