@@ -299,6 +299,7 @@ impl Model {
         let fits = shift.len() == self.net.inputs
             && scale.len() == self.net.inputs
             && targets.is_sound()
+            && self.preprocessing.bounds.as_ref().is_none_or(|b| b.len() == targets.cols())
             && targets.cols() == loss.targets(outputs)
             && loss.outputs(targets.cols()) == outputs
             && self.preprocessing.encoding.as_ref().is_none_or(|e| e.width() == shift.len())
@@ -337,7 +338,11 @@ pub(crate) fn predictions(
             let p = outputs.row(r)[0];
             if c == 1 { p } else { 1.0 - p }
         })),
-        (None, None) => preprocessing.targets.undo(outputs),
+        (None, None) => {
+            let mut predictions = preprocessing.targets.undo(outputs);
+            preprocessing.bounds.iter().for_each(|bounds| predictions.bound(bounds));
+            predictions
+        }
         _ => Predictions::F32(outputs),
     }
 }

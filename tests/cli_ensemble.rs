@@ -40,7 +40,7 @@ fn check_is_mean(place: &Place, data: &str, nets: usize) {
 #[test]
 fn an_ensemble_predicts_the_mean_of_its_nets_for_classes_and_numbers() {
     for (data, text) in [("t.csv", classes(90)), ("t.csv", cli_support::plane())] {
-        let place = Place::new();
+        let place = Place::of_defaults();
         place.write(data, text);
         place.ok(&format!("train {data} --out run --ensemble 3 {QUICK}"));
         check_is_mean(&place, data, 3);
@@ -50,7 +50,7 @@ fn an_ensemble_predicts_the_mean_of_its_nets_for_classes_and_numbers() {
 
 #[test]
 fn nets_by_folds_judge_each_row_by_the_net_that_did_not_see_it() {
-    let place = Place::new();
+    let place = Place::of_defaults();
     place.write("t.csv", classes(90));
     let end = place.ok(&format!("train t.csv --out run --ensemble 3:folds --json {QUICK}"));
     let lines = end.json();
@@ -75,7 +75,7 @@ fn nets_by_folds_judge_each_row_by_the_net_that_did_not_see_it() {
 
 #[test]
 fn a_net_of_an_ensemble_can_be_trained_alone() {
-    let place = Place::new();
+    let place = Place::of_defaults();
     place.write("t.csv", classes(60));
     for ensemble in ["3", "3:folds"] {
         let force = format!("--ensemble {ensemble} --force {QUICK}");
@@ -97,7 +97,7 @@ fn a_net_of_an_ensemble_can_be_trained_alone() {
 
 #[test]
 fn an_ensemble_that_was_cut_off_comes_to_the_same_model() {
-    let place = Place::new();
+    let place = Place::of_defaults();
     place.write("t.csv", classes(60));
     for ensemble in ["3", "3:folds"] {
         let options = format!("--ensemble {ensemble} --checkpoint-every 1epochs {QUICK}");
@@ -123,7 +123,7 @@ fn an_ensemble_that_was_cut_off_comes_to_the_same_model() {
 
 #[test]
 fn calibration_divides_the_logits_and_lowers_the_log_loss() {
-    let place = Place::new();
+    let place = Place::of_defaults();
     // A net that learns its rows by heart is too sure of itself.
     place.write("t.csv", classes(120));
     let options = "--device cpu --quiet --layers 64,64 --epochs 60 --lr 0.01 --keep last \
@@ -156,7 +156,7 @@ fn calibration_divides_the_logits_and_lowers_the_log_loss() {
 
 #[test]
 fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
-    let place = Place::new();
+    let place = Place::of_defaults();
     place.write("t.csv", classes(60));
     for (options, says) in [
         ("--member 2", "--member 2 without --ensemble"),
@@ -173,4 +173,40 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
         assert!(ran.stderr.contains(says), "{options}: {}", ran.stderr);
         assert!(!place.path("run").exists(), "{options}");
     }
+}
+
+#[test]
+fn a_small_table_gets_the_nets_of_five_folds_and_says_so() {
+    let place = Place::of_defaults();
+    place.write("t.csv", cli_support::plane());
+    let ran = place.ok("train t.csv --device cpu --out run");
+    assert!(ran.stderr.contains("ensemble: 5 nets, each with another part"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("(60 rows)"), "all rows are judged: {}", ran.stdout);
+    let config = place.read("run/config.toml");
+    for line in ["ensemble = \"5:folds\"", "layers = \"128:relu,128:relu\"", "epochs = 150"] {
+        assert!(config.contains(line), "no {line} in {config}");
+    }
+    let ran = place.ok("train t.csv --device cpu --validation 0.2 --out one");
+    assert!(!ran.stderr.contains("ensemble") && ran.stdout.contains("(12 rows)"), "{}", ran.stdout);
+}
+
+#[test]
+fn predicted_numbers_stay_near_the_range_that_was_seen() {
+    let place = Place::of_defaults();
+    let rows = (0..60).map(|i| format!("{i},{}\n", 2 * i + 1));
+    place.write("t.csv", std::iter::once("x,y\n".to_string()).chain(rows).collect::<String>());
+    place.write("far.csv", "x\n-1000000\n30\n1000000\n");
+    let predict = |run: &str| -> Vec<f64> {
+        let ran = place.ok(&format!("predict {run} far.csv --device cpu"));
+        ran.stdout.lines().skip(1).map(|line| line.parse().unwrap()).collect()
+    };
+    place.ok("train t.csv --target y --device cpu --quiet --scaling standard --out run");
+    // y is from 1 to 119; a tenth of that range lies beyond on either side.
+    let y = predict("run");
+    assert!((y[0] + 10.8).abs() < 1e-3 && (y[2] - 130.8).abs() < 1e-3, "{y:?}");
+    assert!((y[1] - 61.0).abs() < 10.0, "{y:?}");
+    // A linear model goes on.
+    let linear = "--layers none --lr 0.1 --ensemble 1 --scaling standard";
+    place.ok(&format!("train t.csv --target y --device cpu --quiet {linear} --out linear"));
+    assert!(predict("linear")[2] > 1e6, "{:?}", predict("linear"));
 }

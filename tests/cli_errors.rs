@@ -156,7 +156,7 @@ fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
     let place = Place::new();
     place.write("plane.csv", plane());
     place.write("missing.csv", "a,c\n1,2\n");
-    place.ok("train plane.csv --device cpu --quiet --epochs 1 --out run");
+    place.ok("train plane.csv --device cpu --quiet --epochs 1 --layers 128 --out run");
     for (args, texts) in [
         ("evaluate nowhere digits", &["no model nowhere", "help: "][..]),
         ("inspect plane.csv", &["safetensors", "where: plane.csv"]),
@@ -245,7 +245,7 @@ fn a_number_that_overflows_is_named_by_its_line_and_passed_over_when_asked_to() 
     // Weights large enough for the number to overflow in the first layer.
     let args = "train big.csv --device cpu --quiet --scaling none --initializer kaiming-uniform";
     let row = "1 of the 64 rows of the batch: line 45";
-    fails(&place, args, 5, &["layer 1 of 2: layers.0.z", row, "now 0.003, with --lr 0.0003,"]);
+    fails(&place, args, 5, &["layer 1 of 3: layers.0.z", row, "now 0.003, with --lr 0.0003,"]);
     place.ok(&format!("{args} --on-divergence skip-batch --epochs 3 --out run"));
     place.model("run");
     let events = place.read("run/metrics.jsonl");

@@ -3,7 +3,7 @@
 use super::ensemble::Nets;
 use super::memory::Estimate;
 use super::origins::Origins;
-use super::presets::{self, Kind};
+use super::presets::{self, About, Kind};
 use super::settings::{self, HeldOut};
 use super::streaming::{self, Stored, Streaming};
 use super::warnings::HeldOutUnknown;
@@ -69,6 +69,9 @@ pub(super) struct Job {
 
 /// Options and data, before the rows are split.
 pub(super) struct Source {
+    /// The options as they were given.
+    given: TrainConfig,
+    /// The same, completed by what suits the data.
     pub config: TrainConfig,
     pub data: Arc<Data>,
     /// What the data hold out by themselves, matrices or rows of a table.
@@ -85,7 +88,7 @@ impl Source {
     /// # Errors
     /// For data that can't be read.
     pub fn open(given: TrainConfig) -> Result<Self> {
-        let mut config = given;
+        let mut config = given.clone();
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);
         let mut options = DataOptions {
@@ -99,12 +102,27 @@ impl Source {
             let (data, streaming) = (table.sample(), Some(Arc::new(table)));
             say_notes(&data);
             let (validation, test, held_out) = (None, None, TableParts::default());
-            return Ok(Source { config, data, validation, test, held_out, options, streaming });
+            return Source { given, config, data, validation, test, held_out, options, streaming }
+                .completed();
         }
         let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
         say_notes(&train);
         let (data, streaming) = (Arc::new(train), None);
-        Ok(Source { config, data, validation, test, held_out, options, streaming })
+        Source { given, config, data, validation, test, held_out, options, streaming }.completed()
+    }
+
+    /// With the options completed by what suits the data.
+    fn completed(mut self) -> Result<Self> {
+        let rows = self.streaming.as_ref().map_or(self.data.rows(), |table| table.training_rows);
+        let about = About {
+            kind: self.kind(),
+            rows,
+            is_streamed: self.streaming.is_some(),
+            holds_out: self.knows_validation(),
+            targets: self.data.targets(),
+        };
+        self.config = presets::complete(self.config.clone(), &about)?;
+        Ok(self)
     }
 
     /// The parts of a run of one net.
@@ -167,6 +185,10 @@ impl Source {
             Some(fitted) => fitted.clone(),
             None => Preprocessing::fit_rows(data, &parts.training, &fitting)?,
         };
+        if self.streaming.is_some() {
+            // A sample doesn't tell the range of all rows.
+            preprocessing.bounds = None;
+        }
         let training = preprocessing.dataset(data, &parts.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);
         let class_weights = config.data.class_weight.as_ref().map(|weight| match &self.streaming {
@@ -224,13 +246,16 @@ impl Source {
             }
             (other, marked) => other.or(marked),
         };
-        config = presets::complete(config, self.kind())?;
-        let completed = Origins::of_completed(&self.config, &config);
+        let completed = Origins::of_completed(&self.given, &config);
         let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
         let is_sample = self.streaming.is_some();
         let held_out = HeldOut { validation: validation.as_ref(), test: test.as_ref(), is_sample };
         let spec = settings::resolve(&mut config, &training, objective, embeddings, held_out)
             .map_err(|error| completed.explain(error))?;
+        if spec.net.layers.len() == 1 {
+            // A linear model goes on beyond what was seen.
+            preprocessing.bounds = None;
+        }
         let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows);
         settings::check_warmup(&spec, rows).map_err(|error| completed.explain(error))?;
         Estimate::new(&spec, [&training]).check()?;

@@ -95,6 +95,31 @@ impl Predictions {
         }
     }
 
+    /// Brings the first columns within their least and largest value; NaN stays.
+    pub(crate) fn bound(&mut self, bounds: &[[f64; 2]]) {
+        fn clamp<T: Copy + PartialOrd>(m: &mut Matrix<T>, bounds: &[[T; 2]]) {
+            let cols = m.cols().max(1);
+            for row in m.data_mut().chunks_exact_mut(cols) {
+                for (x, &[least, most]) in row.iter_mut().zip(bounds) {
+                    *x = if *x < least {
+                        least
+                    } else if *x > most {
+                        most
+                    } else {
+                        *x
+                    };
+                }
+            }
+        }
+        match self {
+            Predictions::F32(m) => {
+                let bounds: Vec<_> = bounds.iter().map(|b| b.map(|x| x as f32)).collect();
+                clamp(m, &bounds);
+            }
+            Predictions::F64(m) => clamp(m, bounds),
+        }
+    }
+
     fn into_f64(self) -> Matrix<f64> {
         match self {
             Predictions::F32(m) => m.map(|&x| x.into()),

@@ -10,6 +10,7 @@ use super::{
     UnknownCategories, Values,
 };
 use crate::error::{Error, Result};
+use crate::matrix::Matrix;
 
 /// Rows with targets, from which a split chooses those to train on.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +120,10 @@ impl Preprocessing {
                     quantiles,
                     features,
                     targets: affine,
+                    bounds: match &targets {
+                        Targets::Numbers(m) if fitting.scaling != Scaling::None => Some(bounds(m)),
+                        _ => None,
+                    },
                     encoding: Some(encoding),
                     classes,
                     labels,
@@ -231,6 +236,20 @@ impl Preprocessing {
         let encoding = Encoding::plain(self.features.cols(), targets);
         Preprocessing { encoding: Some(encoding), ..self.clone() }
     }
+}
+
+/// How far beyond the range of the training rows' targets predictions may lie, as a share of it.
+const MARGIN: f64 = 0.1;
+
+/// The bounds of predictions for targets like these, (rows, targets): see [`Preprocessing::bounds`].
+fn bounds(targets: &Matrix<f64>) -> Vec<[f64; 2]> {
+    let of = |c: usize| {
+        let column = targets.iter_rows().map(|row| row[c]);
+        let range = column.fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
+        let margin = MARGIN * (range.1 - range.0);
+        [range.0 - margin, range.1 + margin]
+    };
+    (0..targets.cols()).map(of).collect()
 }
 
 /// Refuses features that are no finite numbers, with the row and the column of the table that the first

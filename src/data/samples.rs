@@ -76,6 +76,10 @@ pub struct Preprocessing {
     pub features: Affine,
     /// The scaling of the targets; the identity for classes.
     pub targets: TargetScaling,
+    /// The least and the largest value that is predicted of each target: a tenth of the range of the
+    /// training rows' beyond it on either side. None where predictions are not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Vec<[f64; 2]>>,
     /// The names of the classes; none where the targets are something else.
     pub classes: Option<Vec<String>>,
     /// The shape of the images, where the data are folders of them.
@@ -101,6 +105,7 @@ impl Preprocessing {
             quantiles: scaling.quantiles(training.features()),
             features: scaling.fit(training.features(), together),
             targets,
+            bounds: None,
             classes: training.class_names().map(<[String]>::to_vec),
             image: training.shape(),
             labels: match training.targets() {

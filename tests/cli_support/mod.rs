@@ -4,7 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-pub struct Place(tempfile::TempDir);
+pub struct Place {
+    directory: tempfile::TempDir,
+    /// The nets that are trained where a command doesn't say how many; none for what suits the data.
+    ensemble: Option<&'static str>,
+}
 
 pub struct Ran {
     pub code: i32,
@@ -14,11 +18,16 @@ pub struct Ran {
 
 impl Place {
     pub fn new() -> Self {
-        Place(tempfile::tempdir().unwrap())
+        Place { directory: tempfile::tempdir().unwrap(), ensemble: Some("1") }
+    }
+
+    /// Where small tables are trained on by as many nets as suit them.
+    pub fn of_defaults() -> Self {
+        Place { ensemble: None, ..Place::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
@@ -31,15 +40,17 @@ impl Place {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The program with nothing of this environment that could change what it does.
+    /// The program with nothing of this environment that could change what it does. It trains one net,
+    /// which is what most tests are about, unless the arguments say otherwise.
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgrad"));
-        command.current_dir(&self.0).args(args.split_whitespace()).stdin(Stdio::null());
+        command.current_dir(&self.directory).args(args.split_whitespace()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WGRAD_") {
                 command.env_remove(name);
             }
         }
+        command.envs(self.ensemble.map(|nets| ("WGRAD_ENSEMBLE", nets)));
         command
     }
 
@@ -62,7 +73,7 @@ impl Place {
 
     /// The names in a directory, sorted.
     pub fn names(&self, directory: impl AsRef<Path>) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.path().join(directory)).unwrap();
+        let entries = std::fs::read_dir(self.directory.path().join(directory)).unwrap();
         let mut names: Vec<_> =
             entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
