@@ -42,7 +42,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
             "vector",
         ],
     ),
-    (2, &["kernels", "evaluation"]),
+    (2, &["calibration", "kernels", "evaluation"]),
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
     (5, &["train", "bench", "findings", "gradcheck", "parity", "model", "linear", "range_test"]),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 
-@dataclass
+@dataclass(eq=False)
 class Table:
     name: str
     source: str  # debian:PACKAGE, pip:PACKAGE==VERSION or sklearn
