@@ -79,7 +79,7 @@ fn a_value_that_nobody_typed_is_named_with_where_it_comes_from() {
         &place,
         "train --optimizer lbfgs --preset strong",
         &[],
-        &["lbfgs beside --dropout", "--dropout 0.05 is from --preset strong"],
+        &["lbfgs beside --dropout", "--dropout 0.1 is from --preset strong"],
     );
     assert!(!preset.stderr.contains("--l1"), "{}", preset.stderr);
 }
