@@ -176,18 +176,29 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn a_small_table_gets_the_nets_of_five_folds_and_says_so() {
+fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
     let place = Place::of_defaults();
     place.write("t.csv", cli_support::plane());
     let ran = place.ok("train t.csv --device cpu --out run");
-    assert!(ran.stderr.contains("ensemble: 5 nets, each with another part"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("ensemble: 3 nets, each with another part"), "{}", ran.stderr);
     assert!(ran.stdout.contains("(60 rows)"), "all rows are judged: {}", ran.stdout);
     let config = place.read("run/config.toml");
-    for line in ["ensemble = \"5:folds\"", "layers = \"128:relu,128:relu\"", "epochs = 150"] {
+    for line in [
+        "ensemble = \"3:folds\"",
+        "layers = \"128:relu,128:relu\"",
+        "epochs = 60",
+        "#   ensemble     3:folds         each net holds out another part",
+    ] {
         assert!(config.contains(line), "no {line} in {config}");
     }
+    let plan = place.ok("train t.csv --device cpu --dry-run");
+    assert!(plan.stdout.contains("about 500 steps of a batch"), "{}", plan.stdout);
     let ran = place.ok("train t.csv --device cpu --validation 0.2 --out one");
-    assert!(!ran.stderr.contains("ensemble") && ran.stdout.contains("(12 rows)"), "{}", ran.stdout);
+    assert!(
+        !ran.stderr.contains("ensemble: ") && ran.stdout.contains("(12 rows)"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]

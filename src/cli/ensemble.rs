@@ -209,7 +209,7 @@ impl EnsembleRun<'_> {
     fn train(&self, events: WholeLines) -> Result<ExitCode> {
         let begin = Instant::now();
         let config = self.config_text()?;
-        self.directory.write_config(&config)?;
+        self.directory.write_config(&self.nets.whole.explained(&config))?;
         let interrupt = Interrupt::watch(|| {
             say(
                 "interrupted: each net finishes its step and writes a checkpoint (again: end at once)",

@@ -55,7 +55,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     let directory =
         RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
     let config = job.config_text(&info)?;
-    directory.write_config(&config)?;
+    directory.write_config(&job.explained(&config))?;
     let mut interrupt = Interrupt::watch(|| {
         say(
             "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",

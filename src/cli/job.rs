@@ -1,5 +1,6 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
+use super::choices::{self, Chosen};
 use super::ensemble::Nets;
 use super::memory::Estimate;
 use super::origins::Origins;
@@ -35,6 +36,8 @@ pub(super) struct Job {
     /// The options, those included that were not given. The run directory and the device are left
     /// as they were.
     pub config: TrainConfig,
+    /// Those of them that were chosen for the data.
+    pub choices: Vec<Chosen>,
     pub spec: Spec,
     pub scaling: Scaling,
     pub preprocessing: Preprocessing,
@@ -73,6 +76,8 @@ pub(super) struct Source {
     given: TrainConfig,
     /// The same, completed by what suits the data.
     pub config: TrainConfig,
+    /// What was completed, and why.
+    choices: Vec<Chosen>,
     pub data: Arc<Data>,
     /// What the data hold out by themselves, matrices or rows of a table.
     validation: Option<Dataset>,
@@ -102,13 +107,25 @@ impl Source {
             let (data, streaming) = (table.sample(), Some(Arc::new(table)));
             say_notes(&data);
             let (validation, test, held_out) = (None, None, TableParts::default());
-            return Source { given, config, data, validation, test, held_out, options, streaming }
-                .completed();
+            let choices = Vec::new();
+            return Source {
+                given,
+                config,
+                choices,
+                data,
+                validation,
+                test,
+                held_out,
+                options,
+                streaming,
+            }
+            .completed();
         }
         let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
         say_notes(&train);
-        let (data, streaming) = (Arc::new(train), None);
-        Source { given, config, data, validation, test, held_out, options, streaming }.completed()
+        let (data, streaming, choices) = (Arc::new(train), None, Vec::new());
+        Source { given, config, choices, data, validation, test, held_out, options, streaming }
+            .completed()
     }
 
     /// With the options completed by what suits the data.
@@ -121,7 +138,9 @@ impl Source {
             holds_out: self.knows_validation(),
             targets: self.data.targets(),
         };
-        self.config = presets::complete(self.config.clone(), &about)?;
+        let completed = presets::complete(self.config.clone(), &about)?;
+        self.choices = choices::chosen(&self.config, &completed, &about)?;
+        self.config = completed;
         Ok(self)
     }
 
@@ -265,6 +284,7 @@ impl Source {
         let training_rows = Arc::new(parts.training.clone());
         let job = Job {
             config,
+            choices: self.choices.clone(),
             spec,
             scaling: fitting.scaling,
             preprocessing,
@@ -378,6 +398,7 @@ impl Job {
         let spec = Spec { seed: settings::seed(&config), ..self.spec.clone() };
         Job {
             config,
+            choices: self.choices.clone(),
             spec,
             scaling: self.scaling,
             preprocessing: self.preprocessing.clone(),
@@ -499,6 +520,15 @@ impl Job {
             env!("CARGO_PKG_VERSION"),
             self.resolved(choice).to_toml()?
         ))
+    }
+
+    /// [`Job::config_text`] as a person reads it: with what was chosen for the data, and why.
+    pub fn explained(&self, config: &str) -> String {
+        let chosen = choices::block(&self.choices).replace('\n', "\n#   ");
+        match self.choices.is_empty() {
+            true => config.into(),
+            false => format!("{config}\n# chosen for these data:\n#   {chosen}\n"),
+        }
     }
 
     /// The resolved options as they are written: training again from them gives the same model,

@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod check_gradients;
+mod choices;
 mod completions;
 mod devices;
 mod ensemble;

@@ -15,13 +15,13 @@ impl Origins {
             Some(preset) => format!("--preset {preset}"),
             None => "the defaults for these data".into(),
         };
-        Origins(new_options(given, completed, &from).unwrap_or_default())
+        Origins(from_one(given, completed, &from))
     }
 
     /// What stands in the environment and in the file of --config.
     pub fn of_given(args: &TrainArgs) -> Self {
         let given = &args.options;
-        let mut options = new_options(&TrainConfig::default(), given, "").unwrap_or_default();
+        let mut options = from_one(&TrainConfig::default(), given, "");
         options.retain_mut(|[name, _, from]| {
             let option = format!("--{name}");
             let variable = environment::variable(&option).filter(|_| !usage::is_flag(&option));
@@ -32,9 +32,9 @@ impl Origins {
         });
         if let Some(file) = &args.config {
             let from = file.display().to_string();
-            let read = TrainConfig::read(file);
-            let of_file = read.and_then(|file| new_options(given, &given.clone().or(file), &from));
-            options.extend(of_file.unwrap_or_default());
+            if let Ok(file) = TrainConfig::read(file) {
+                options.extend(from_one(given, &given.clone().or(file), &from));
+            }
         }
         Origins(options)
     }
@@ -52,13 +52,24 @@ impl Origins {
     }
 }
 
-/// The options of `after` that `before` doesn't have.
-fn new_options(before: &TrainConfig, after: &TrainConfig, from: &str) -> Result<Vec<[String; 3]>> {
+/// The options of `after` that `before` doesn't have, all of them `from` one place; none where they can't
+/// be written.
+fn from_one(before: &TrainConfig, after: &TrainConfig, from: &str) -> Vec<[String; 3]> {
+    let options = new_options(before, after).unwrap_or_default();
+    options.into_iter().map(|(name, value)| [name, value, from.into()]).collect()
+}
+
+/// The options of `after` that `before` doesn't have: names and values.
+///
+/// # Errors
+/// As [`TrainConfig::to_toml`].
+pub(super) fn new_options(
+    before: &TrainConfig,
+    after: &TrainConfig,
+) -> Result<Vec<(String, String)>> {
     let before = before.to_table()?;
     let options = after.to_table()?.into_iter().filter(|(name, _)| !before.contains_key(name));
-    Ok(options
-        .map(|(name, value)| [name, value.to_string().trim_matches('"').into(), from.into()])
-        .collect())
+    Ok(options.map(|(name, value)| (name, value.to_string().trim_matches('"').into())).collect())
 }
 
 /// Whether a text names the option of this name, and not only one that begins with it.

@@ -3,7 +3,7 @@
 use super::inspect::describe_net;
 use super::job::Job;
 use super::memory::{Estimate, human};
-use super::{count, open, print, print_json};
+use super::{choices, count, open, print, print_json};
 use crate::backend::device::Opened;
 use crate::choose;
 use crate::data::{Column, Dataset, Feature, Features, Role, Table, Targets};
@@ -49,6 +49,7 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             "epochs": spec.epochs,
             "memory": memory,
             "seconds": seconds,
+            "chosen": job.choices,
             "config": job.config.to_toml()?,
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -96,6 +97,15 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             count(spec.batch_size.min(rows), "row"),
             count(spec.epochs, "epoch")
         ),
+        match job.choices.is_empty() {
+            true => String::new(),
+            false => {
+                format!(
+                    "chosen     {}",
+                    choices::block(&job.choices).replace('\n', "\n           ")
+                )
+            }
+        },
         format!(
             "memory     about {} on the device: {} for parameters and optimizer, {} for a batch, {} for data",
             human(memory.total()),

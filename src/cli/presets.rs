@@ -64,14 +64,14 @@ augment = "standard"
 ema = 0.999
 "#;
 
-const TABLES_QUICK: &str = r#"
+const OTHERS_QUICK: &str = r#"
 layers = "64:relu"
 epochs = 10
 lr = 0.003
 schedule = "cosine"
 "#;
 
-const TABLES_STRONG: &str = r#"
+const OTHERS_STRONG: &str = r#"
 layers = "256:relu,256:relu"
 epochs = 60
 batch-size = 128
@@ -81,10 +81,9 @@ optimizer = "adamw"
 weight-decay = 0.1
 dropout = 0.1
 initializer = "xavier-uniform"
-ensemble = "5:folds"
 "#;
 
-const TABLES_BEST: &str = r#"
+const OTHERS_BEST: &str = r#"
 layers = "256:relu,256:relu,256:relu"
 epochs = 100
 batch-size = 128
@@ -94,96 +93,198 @@ optimizer = "adamw"
 weight-decay = 0.1
 dropout = 0.1
 initializer = "xavier-uniform"
-ensemble = "10:folds"
 "#;
 
-/// The settings of a preset for that kind of data, as a file of options.
+/// How a table is trained on: what depends on the number of its rows. A median table of 5,000 rows then
+/// takes as long as `benches/tables/RESULTS.md` says.
+struct Recipe {
+    /// The hidden layers up to [`WIDE_FROM`] rows, and from there.
+    layers: [&'static str; 2],
+    /// Steps of 64 rows that a net takes, for each two classes.
+    steps: usize,
+    /// Bounds for the epochs: with few rows more of them only learn the rows by heart, with many rows each
+    /// is worth much.
+    epochs: [usize; 2],
+    /// Nets of folds.
+    nets: usize,
+    /// The other options, as a file of them.
+    others: &'static str,
+}
+
+/// From so many rows wider layers pay.
+const WIDE_FROM: usize = 10_000;
+
+const TABLES: Recipe =
+    Recipe { layers: ["128,128"; 2], steps: 500, epochs: [8, 60], nets: 3, others: "lr = 0.007" };
+
+/// Where one net is asked for or all that the rows allow.
+const TABLES_ONE_NET: Recipe = Recipe {
+    layers: ["128,128"; 2],
+    steps: 4000,
+    epochs: [20, 150],
+    nets: 1,
+    others: "lr = 0.003",
+};
+
+const TABLES_QUICK: Recipe =
+    Recipe { layers: ["64"; 2], steps: 0, epochs: [10, 10], nets: 1, others: "lr = 0.003" };
+
+const TABLES_STRONG: Recipe = Recipe {
+    layers: ["128,128", "256,256"],
+    steps: 4000,
+    epochs: [30, 150],
+    nets: 10,
+    others: "lr = 0.003",
+};
+
+/// Decay and dropout keep wide nets from learning few rows by heart, where the learning rate begins low.
+const TABLES_BEST: Recipe = Recipe {
+    layers: ["256,256", "256,256,256"],
+    steps: 4000,
+    epochs: [40, 150],
+    nets: 10,
+    others: r#"
+lr = 0.003
+warmup = 0.1
+optimizer = "adamw"
+weight-decay = 0.1
+dropout = 0.1
+"#,
+};
+
+/// The rows of a batch, unless something else is asked for.
+const BATCH: usize = 64;
+/// Up to so many rows a table is worth the time for the nets of folds.
+const FOLDED: usize = 30_000;
+/// And from so many.
+const LEAST_FOLDED: usize = 20;
+
+impl Recipe {
+    fn of(config: &TrainConfig, about: &About<'_>) -> &'static Recipe {
+        match config.run.preset {
+            None if config.run.ensemble.is_none() && takes_folds(config, about) => &TABLES,
+            None => &TABLES_ONE_NET,
+            Some(Preset::Quick) => &TABLES_QUICK,
+            Some(Preset::Strong) => &TABLES_STRONG,
+            Some(Preset::Best) => &TABLES_BEST,
+        }
+    }
+
+    /// The steps of a net: a net that tells more classes apart has more to learn.
+    fn steps(&self, targets: &Targets) -> usize {
+        match targets {
+            Targets::Classes { names, .. } => self.steps * names.len().max(2) / 2,
+            Targets::Labels { .. } | Targets::Numbers(_) => self.steps,
+        }
+    }
+
+    /// The options for these data.
+    fn options(&self, config: &TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
+        let mut options = TrainConfig::from_toml(self.others)?;
+        options.net.layers = self.layers[usize::from(about.rows >= WIDE_FROM)].parse().ok();
+        options.net.initializer = Some(Init::XavierUniform);
+        options.step.schedule = Some(Schedule::Cosine);
+        let batch = config.step.batch_size.unwrap_or(BATCH);
+        let steps_per_epoch = about.rows.div_ceil(batch.min(about.rows).max(1)).max(1);
+        let epochs = self.steps(about.targets) / steps_per_epoch;
+        options.run.epochs = Some(epochs.clamp(self.epochs[0], self.epochs[1]));
+        let nets = if takes_folds(config, about) { self.nets } else { 1 };
+        options.run.ensemble = Some(Ensemble { nets, by_folds: nets > 1 });
+        if !matches!(about.targets, Targets::Numbers(_)) {
+            options.run.calibrate = Some(Calibration::Temperature);
+            // The share of right rows is too coarse where a part of few rows is held out.
+            if config.run.stop_at.is_none() {
+                options.run.metric = Some("loss".into());
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The settings of a preset for data other than tables, as a file of options.
 fn text(preset: Preset, kind: Kind) -> &'static str {
     match (preset, kind) {
         (Preset::Quick, Kind::Images) => IMAGES_QUICK,
         (Preset::Strong, Kind::Images) => IMAGES_STRONG,
         (Preset::Best, Kind::Images) => IMAGES_BEST,
-        (Preset::Quick, _) => TABLES_QUICK,
-        (Preset::Strong, _) => TABLES_STRONG,
-        (Preset::Best, _) => TABLES_BEST,
+        (Preset::Quick, _) => OTHERS_QUICK,
+        (Preset::Strong, _) => OTHERS_STRONG,
+        (Preset::Best, _) => OTHERS_BEST,
     }
 }
 
-/// How many steps a net takes over the rows of a table, within bounds for the epochs: with few rows more
-/// epochs only learn them by heart, with many rows each epoch is worth much.
-const STEPS: usize = 4000;
-const EPOCHS: [usize; 2] = [20, 150];
-/// The rows of a batch, unless something else is asked for.
-const BATCH: usize = 64;
-/// Up to so many rows a table is worth the time for the nets of folds.
-const FOLDED: usize = 30_000;
-/// The nets of a table without a preset.
-const NETS: usize = 5;
+/// The options for digits without a preset.
+const DIGITS: &str = "epochs = 30\nlr = 0.007";
 
 /// Completes the options by the preset that is asked for, and by what suits the data.
+///
+/// # Errors
+/// None but for settings in this file that don't read as options.
 pub(super) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
-    let mut config = match config.run.preset {
-        Some(preset) => {
-            let mut preset = TrainConfig::from_toml(text(preset, about.kind))?;
-            let name = |optimizer: Option<Optimizer>| optimizer.map_or("adam", Optimizer::name);
-            if name(config.step.optimizer) != name(preset.step.optimizer)
-                && config.step.optimizer.is_some()
-            {
-                // Its rate is for its own rule, and so are its decay and its batches.
-                (preset.step.lr, preset.step.weight_decay) = (None, None);
-                if config.step.optimizer.is_some_and(Optimizer::needs_full_batch) {
-                    preset.step.batch_size = None;
-                }
-            }
-            if about.kind != Kind::Table || !takes_folds(&config, about) {
-                preset.run.ensemble = None;
-            }
-            config.or(preset)
-        }
-        None => config,
+    let mut suited = match (about.kind, config.run.preset) {
+        (Kind::Table, _) => Recipe::of(&config, about).options(&config, about)?,
+        (kind, Some(preset)) => TrainConfig::from_toml(text(preset, kind))?,
+        (Kind::Digits, None) => TrainConfig::from_toml(DIGITS)?,
+        (Kind::Images | Kind::Other, None) => return Ok(config),
     };
-    let lr = match about.kind {
-        Kind::Digits => 0.007,
-        Kind::Table => {
-            suit_table(&mut config, about);
-            0.003
+    if let Some(optimizer) = config.step.optimizer
+        && optimizer.name() != suited.step.optimizer.map_or("adam", Optimizer::name)
+    {
+        // Another rule has a decay of its own, and a rate unless it is of one family.
+        suited.step.weight_decay = None;
+        if !matches!(optimizer, Optimizer::Adam { .. } | Optimizer::AdamW { .. }) {
+            (suited.step.lr, suited.step.warmup) = (None, None);
         }
-        Kind::Images | Kind::Other => return Ok(config),
-    };
-    config.run.epochs.get_or_insert(30);
-    // Other rules have rates of their own.
-    if matches!(
-        config.step.optimizer,
-        None | Some(Optimizer::Adam { .. } | Optimizer::AdamW { .. })
-    ) {
-        config.step.lr.get_or_insert(lr);
+        if optimizer.needs_full_batch() {
+            suited.step.batch_size = None;
+        }
     }
-    Ok(config)
+    Ok(config.or(suited))
 }
 
-/// What suits tables: `benches/tables/RESULTS.md` shows what each of these gains over many of them.
-fn suit_table(config: &mut TrainConfig, about: &About<'_>) {
-    config.step.schedule.get_or_insert(Schedule::Cosine);
-    config.net.initializer.get_or_insert(Init::XavierUniform);
-    if config.run.preset.is_none() {
-        if takes_folds(config, about) {
-            config.run.ensemble.get_or_insert(Ensemble { nets: NETS, by_folds: true });
+/// Why [`complete`] sets an option for these data; nothing for options that it doesn't set.
+pub(super) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Option<String> {
+    let recipe = Recipe::of(config, about);
+    let preset = config.run.preset.map(|preset| format!("--preset {preset}"));
+    Some(match (option, about.kind) {
+        ("epochs", Kind::Table) => {
+            let [least, most] = recipe.epochs;
+            match recipe.steps(about.targets) {
+                0 => format!("as many for each table with {}", preset?),
+                steps => format!("about {steps} steps of a batch, {least} to {most} epochs"),
+            }
         }
-        if config.net.layers.is_none() {
-            config.net.layers = "128,128".parse().ok();
+        ("ensemble", Kind::Table) if takes_folds(config, about) && recipe.nets > 1 => {
+            "each net holds out another part, so that every row is learnt from and judged".into()
         }
-    }
-    config.run.ensemble.get_or_insert(Ensemble { nets: 1, by_folds: false });
-    let batch = config.step.batch_size.unwrap_or(BATCH);
-    let steps = about.rows.div_ceil(batch.min(about.rows).max(1)).max(1);
-    config.run.epochs.get_or_insert((STEPS / steps).clamp(EPOCHS[0], EPOCHS[1]));
-    if !matches!(about.targets, Targets::Numbers(_)) {
-        config.run.calibrate.get_or_insert(Calibration::Temperature);
-        // The share of right rows is too coarse where a tenth of few rows is held out.
-        if config.run.stop_at.is_none() {
-            config.run.metric.get_or_insert_with(|| "loss".into());
+        ("ensemble", Kind::Table) if recipe.nets > 1 => format!(
+            "one net, as {}",
+            match () {
+                () if about.is_streamed => "the table is larger than --memory-limit",
+                () if about.rows > FOLDED => "there are rows enough to hold some out",
+                () if about.rows < LEAST_FOLDED => "there are too few rows for folds",
+                () => "other held-out rows or one net are asked for",
+            }
+        ),
+        ("ensemble", Kind::Table) => "one net".into(),
+        ("metric", Kind::Table) => {
+            "the epoch is kept by its loss: accuracy is too coarse on few rows".into()
         }
-    }
+        ("calibrate", Kind::Table) => "a temperature, fitted to held-out rows".into(),
+        ("layers", Kind::Table) if recipe.layers[0] != recipe.layers[1] => {
+            format!("narrower below {WIDE_FROM} rows, wider from there")
+        }
+        (
+            "layers" | "epochs" | "lr" | "schedule" | "initializer" | "batch-size" | "optimizer"
+            | "weight-decay" | "warmup" | "dropout" | "input-dropout" | "augment" | "ema",
+            _,
+        ) => preset.unwrap_or_else(|| match about.kind {
+            Kind::Table => "suits most tables".into(),
+            Kind::Digits => "suits the digits".into(),
+            Kind::Images | Kind::Other => "suits these data".into(),
+        }),
+        _ => return None,
+    })
 }
 
 /// Whether the nets of folds may be trained where one net was not asked for: nothing is said of the rows
@@ -196,7 +297,7 @@ fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
         && run.init.is_none()
         && run.stop_at.is_none()
         && run.keep.is_none();
-    let is_small = (2 * NETS..=FOLDED).contains(&about.rows);
+    let is_small = (LEAST_FOLDED..=FOLDED).contains(&about.rows);
     is_free && is_small && !about.is_streamed && !about.holds_out
 }
 
@@ -249,17 +350,18 @@ mod tests {
                 complete(TrainConfig::default(), &about(Kind::Table, rows, &targets)).unwrap();
             found.run.epochs.unwrap()
         };
-        // 4,000 steps of 64 rows, between 20 and 150 epochs.
-        assert_eq!([100, 6400, 1_000_000].map(epochs), [150, 40, 20]);
+        // Three nets of 500 steps of 64 rows, of 8 to 60 epochs; one of 4,000, of 20 to 150 epochs.
+        assert_eq!([100, 3200, 20_000].map(epochs), [60, 10, 8]);
+        assert_eq!([15, 40_000, 1_000_000].map(epochs), [150, 20, 20]);
         let ensemble = |options: &str, about: &About<'_>| {
             let config = TrainConfig::from_toml(options).unwrap();
             complete(config, about).unwrap().run.ensemble.unwrap().to_string()
         };
         let small = about(Kind::Table, 500, &targets);
-        assert_eq!(ensemble("", &small), "5:folds");
+        assert_eq!(ensemble("", &small), "3:folds");
         assert_eq!(ensemble("preset = \"best\"", &small), "10:folds");
         assert_eq!(ensemble("preset = \"quick\"", &small), "1");
-        assert_eq!(ensemble("split = \"group:a\"", &small), "5:folds");
+        assert_eq!(ensemble("split = \"group:a\"", &small), "3:folds");
         for options in [
             "validation = 0.2",
             "validation = 0",

@@ -10,7 +10,7 @@ use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{count, ensemble, find_lr, folds, open, plan_ahead, print, resume, say};
+use super::{choices, count, ensemble, find_lr, folds, open, plan_ahead, print, resume, say};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::config::RunConfig;
@@ -67,7 +67,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let out = job.config.run.out.as_deref();
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
     let config = job.config_text(&device)?;
-    directory.write_config(&config)?;
+    directory.write_config(&job.explained(&config))?;
     let events = directory.metrics()?;
     let run = Run {
         job: &job,
@@ -148,6 +148,10 @@ pub(super) fn announce(args: &TrainArgs, job: &Job) {
         ));
     }
     say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
+    if !job.choices.is_empty() {
+        let line = choices::line(&job.choices);
+        say(format_args!("chosen for these data: {line} (--dry-run gives the reasons)"));
+    }
 }
 
 /// The columns that nothing is learnt from without being asked for it, and why.
