@@ -12,7 +12,7 @@ use super::run::{EndLine, Finished, Run, Shown, Summary};
 use super::run_directory::{CONFIG, RunDirectory, WholeLines};
 use super::train::{announce, describe, store, trainer, warn};
 use super::warnings::warnings;
-use super::{plan_ahead, print, say, splitting};
+use super::{ensemble_report, open, plan_ahead, print, report_files, say, splitting};
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::checkpoint::{Store, load_model};
@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::model::Model;
 use crate::observe::{Bar, HeldOut, Interrupt, Record};
+use crate::session::Session;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Map;
@@ -232,7 +233,7 @@ impl EnsembleRun<'_> {
         }
         let threads = self.nets.whole.config.device.threads;
         let backend = device::open(&self.device, threads)?.backend;
-        let judged = judge(&self.nets, &trained, backend, &config, &self.directory)?;
+        let mut judged = judge(&self.nets, &trained, backend, &config, &self.directory)?;
         let first = &trained[0].summary;
         let of_all = |of: fn(&Summary) -> u64| trained.iter().map(|net| of(&net.summary)).sum();
         let summary = Summary {
@@ -257,6 +258,9 @@ impl EnsembleRun<'_> {
         };
         let end = EndLine::new(&summary, &self.warnings);
         events.event("end", &end)?;
+        if !self.args.no_report {
+            self.report(&summary, &mut judged.session);
+        }
         if self.args.json {
             json.event("end", &end)?;
             return Ok(ExitCode::SUCCESS);
@@ -268,6 +272,18 @@ impl EnsembleRun<'_> {
             say(format_args!("note: {note}"));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Makes the report of the whole.
+    fn report(&self, summary: &Summary, session: &mut Session) {
+        let directory = self.directory.path();
+        let judged = [summary.valid.as_ref(), summary.test.as_ref()];
+        let made = open::Trained::open(directory).and_then(|trained| {
+            let of = ensemble_report::of;
+            let report = of(&self.nets, directory, &trained, judged, session, &self.warnings)?;
+            report_files::write(directory, &report)
+        });
+        report_files::warn_of(made, directory);
     }
 
     /// The file of the resolved options: those of each net, but for which it is.
@@ -375,6 +391,9 @@ impl EnsembleRun<'_> {
         let mut cpu = JudgeCpu::new(Some(threads));
         let Finished { summary, .. } =
             run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt.share())?;
+        if !self.args.no_report {
+            report_files::of_net(&run, &summary, &mut trainer);
+        }
         let is_alone = self.nets.folds.is_some() && summary.ending != Ending::Interrupted;
         let linear = match job.validation.as_ref().filter(|_| is_alone) {
             Some(data) => Baselines::fit(&job, &mut cpu)?.linear(data)?,

@@ -6,6 +6,8 @@ use super::fold_judgement::Folds;
 use super::job::{Job, Source};
 use super::judgement::{ByName, JudgeCpu, Judgement};
 use super::judgement_text::{fold_line, fold_tables};
+use super::report::left_out;
+use super::report_files;
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::RunDirectory;
 use super::train::{announce, ending, predict_next, trainer, warn};
@@ -20,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::files::write_atomically;
 use crate::observe::{Bar, Interrupt};
+use crate::report::NotComputed;
 use crate::stopping::Keep;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -78,7 +81,12 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
             is_judged: true,
         };
         let (events, mut bar) = (directory.metrics()?, Bar::new());
-        run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)
+        let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)?;
+        if !args.no_report {
+            let missing = job.validation.is_none().then(not_in_report).into_iter().collect();
+            report_files::of_run(&run, &done.summary, &mut trainer, missing);
+        }
+        Ok::<_, Error>(done)
     };
     drop(opened.backend);
 
@@ -160,6 +168,14 @@ fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
         )]);
     }
     Ok(())
+}
+
+/// What the report of the net on all rows leaves out.
+pub(super) fn not_in_report() -> NotComputed {
+    left_out(
+        "plots of predictions for held-out rows",
+        "this net was trained on all rows; the reports in fold-1, fold-2 and so on have those of the nets of the folds, and folds.json their metrics together",
+    )
 }
 
 #[derive(Serialize)]
