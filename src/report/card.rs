@@ -124,7 +124,7 @@ fn head(report: &RunReport) -> String {
         }
     }
     text += "metrics:\n";
-    names.iter().for_each(|name| drop(writeln!(text, "- {name}")));
+    names.iter().for_each(|name| text += &format!("- {name}\n"));
     let _ = writeln!(text, "model-index:\n- name: {}\n  results:", quoted(&report.run));
     for judged in &report.evaluations {
         let _ = writeln!(text, "  - task:\n      type: {task}\n      name: {task_name}");
