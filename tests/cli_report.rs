@@ -201,16 +201,17 @@ fn labels_one_row_and_one_value_have_reports() {
     assert_eq!(json["target"]["kind"], "labels");
     assert_eq!(json["evaluations"][0]["classes"].as_array().unwrap().len(), 2);
     place.write("one.csv", "a,b,y\n1,2,3\n");
-    place.ok("train one.csv --epochs 1 --validation 0 --out one --quiet");
+    place.ok("train one.csv --numeric a,b --epochs 1 --validation 0 --out one --quiet");
     let (json, html) = report(&place, "one");
     assert!(json["evaluations"].as_array().unwrap().is_empty());
     for id in ["training", "data", "net", "again"] {
         assert!(html.contains(&format!("<section id=\"{id}\"")), "no section {id}");
     }
     assert!(place.read("one/README.md").contains("None: no rows were held out"));
-    // A target of one value.
-    place.write("flat.csv", "a,b,y\n".to_string() + &"1,2,3\n2,2,3\n".repeat(30));
-    place.ok("train flat.csv --epochs 1 --task regression --out flat --quiet");
+    // Held-out rows of one value.
+    place.write("flat.csv", "a,b,y\n1,2,3\n2,2,3\n".to_string() + &"1,2,3\n".repeat(30));
+    place.write("plane.csv", plane());
+    place.ok("train plane.csv --validation flat.csv --epochs 1 --out flat --quiet");
     report(&place, "flat");
 }
 
@@ -243,9 +244,9 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     let html = place.read("both.html");
     assert!(html.contains("Comparison of 3 runs") && html.contains("folds/fold-1"));
 
-    let rows: String = (0..9000).map(|i| format!("{},{},{}\n", i % 97, i % 13, i % 7)).collect();
+    let rows: String = (0..60_000).map(|i| format!("{},{},{}\n", i % 97, i % 13, i % 7)).collect();
     place.write("long.csv", format!("a,b,y\n{rows}"));
-    place.ok("train long.csv --memory-limit 64KB --epochs 1 --layers 4 --out long --quiet");
+    place.ok("train long.csv --memory-limit 1M --epochs 1 --layers 4 --out long --quiet");
     let (json, html) = report(&place, "long");
     assert_eq!(json["evaluations"][0]["rows"], json["rows"]["validation"]);
     assert!(html.contains("larger than --memory-limit"), "what is sampled is said");

@@ -12,7 +12,7 @@ use super::run::{EndLine, Finished, Run, Shown, Summary};
 use super::run_directory::{CONFIG, RunDirectory, WholeLines};
 use super::train::{announce, describe, store, trainer, warn};
 use super::warnings::warnings;
-use super::{ensemble_report, open, plan_ahead, print, report_files, say, splitting};
+use super::{ensemble_report, plan_ahead, print, report_files, say, splitting};
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::checkpoint::{Store, load_model};
@@ -23,7 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::model::Model;
 use crate::observe::{Bar, HeldOut, Interrupt, Record};
-use crate::session::Session;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Map;
@@ -259,7 +258,8 @@ impl EnsembleRun<'_> {
         let end = EndLine::new(&summary, &self.warnings);
         events.event("end", &end)?;
         if !self.args.no_report {
-            self.report(&summary, &mut judged.session);
+            let nets = &self.nets;
+            ensemble_report::after_training(nets, &summary, &mut judged.session, &self.warnings);
         }
         if self.args.json {
             json.event("end", &end)?;
@@ -272,18 +272,6 @@ impl EnsembleRun<'_> {
             say(format_args!("note: {note}"));
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// Makes the report of the whole.
-    fn report(&self, summary: &Summary, session: &mut Session) {
-        let directory = self.directory.path();
-        let judged = [summary.valid.as_ref(), summary.test.as_ref()];
-        let made = open::Trained::open(directory).and_then(|trained| {
-            let of = ensemble_report::of;
-            let report = of(&self.nets, directory, &trained, judged, session, &self.warnings)?;
-            report_files::write(directory, &report)
-        });
-        report_files::warn_of(made, directory);
     }
 
     /// The file of the resolved options: those of each net, but for which it is.

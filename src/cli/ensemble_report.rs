@@ -7,6 +7,7 @@ use super::job::Source;
 use super::judgement::Judgement;
 use super::open::Trained;
 use super::report_files::{self, Finished, Part, parts};
+use super::run::Summary;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::report::RunReport;
@@ -27,6 +28,22 @@ pub(super) fn again(
 ) -> Result<RunReport> {
     let [valid, test] = judge_again(nets, source, trained, run, session)?;
     of(nets, run, trained, [valid.as_ref(), test.as_ref()], session, warnings)
+}
+
+/// Makes the report of an ensemble that was trained just now; where that fails, it is said.
+pub(super) fn after_training(
+    nets: &Nets,
+    summary: &Summary,
+    session: &mut Session,
+    warnings: &[String],
+) {
+    let directory = &summary.run;
+    let judged = [summary.valid.as_ref(), summary.test.as_ref()];
+    let made = Trained::open(directory).and_then(|trained| {
+        let report = of(nets, directory, &trained, judged, session, warnings)?;
+        report_files::write(directory, &report)
+    });
+    report_files::warn_of(made, directory);
 }
 
 /// The report of an ensemble that is judged.

@@ -1,10 +1,10 @@
 //! The model card: `README.md` in the form that the Hugging Face Hub reads, a YAML head and then text.
 
-use super::words::{count, of_name, shown};
+use super::words::{count, of_name, shown, tidy};
 use super::{ColumnSummary, Distribution, Evaluation, RunReport, TargetKind};
 use crate::error::Result;
 use crate::files::write_atomically;
-use crate::observe::{short, thousands};
+use crate::observe::thousands;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -215,7 +215,7 @@ fn range(column: &ColumnSummary) -> String {
     match &column.distribution {
         Some(Distribution::Numbers { is_time: true, .. }) => "times".into(),
         Some(Distribution::Numbers { min, max, .. }) => {
-            format!("{} to {}", short(*min), short(*max))
+            format!("{} to {}", tidy(*min), tidy(*max))
         }
         Some(Distribution::Shares { distinct, shares, .. }) => {
             let names: Vec<String> =
@@ -275,8 +275,8 @@ fn limits(report: &RunReport) -> String {
                     all.push(format!(
                         "{} was between {} and {} in training; predictions far beyond are not to be expected.",
                         escaped(name),
-                        short(*min),
-                        short(*max)
+                        tidy(*min),
+                        tidy(*max)
                     ));
                 }
             }

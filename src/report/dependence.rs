@@ -33,6 +33,8 @@ pub struct Dependence {
     pub values: Vec<String>,
     /// The same as numbers, ascending; empty of categories.
     pub numbers: Vec<f64>,
+    /// Whether the values have an order, as numbers and times do.
+    pub is_ordered: bool,
     /// The outputs that are shown: a class whose probability, or a target whose value is predicted.
     pub outputs: Vec<String>,
     /// The mean prediction of each output (outer) at each value (inner).
@@ -45,6 +47,7 @@ pub struct Dependence {
 struct Grid {
     values: Vec<String>,
     numbers: Vec<f64>,
+    is_ordered: bool,
     rows: Vec<usize>,
 }
 
@@ -93,6 +96,7 @@ pub(super) fn dependence(
                 .collect(),
             values: grid.values,
             numbers: grid.numbers,
+            is_ordered: grid.is_ordered,
             rows: rows.len(),
         });
     }
@@ -145,7 +149,7 @@ fn grid(subject: &Subject<'_>, training: &Dataset, column: usize, inputs: &Input
             all.sort_unstable_by(|a, b| b.1.0.cmp(&a.1.0).then(a.0.cmp(&b.0)));
             all.truncate(CATEGORIES);
             let (values, rows) = all.into_iter().map(|(text, (_, row))| (text, row)).unzip();
-            Grid { values, numbers: Vec::new(), rows }
+            Grid { values, numbers: Vec::new(), is_ordered: false, rows }
         }
         (Some(values), Some(_)) => {
             // Of times as text the first input tells their order.
@@ -182,7 +186,8 @@ fn spread(looked: &[usize], number: impl Fn(usize) -> f64, text: impl Fn(usize) 
     let mut all: Vec<(f64, usize)> = looked.iter().map(|&row| (number(row), row)).collect();
     all.retain(|(x, _)| x.is_finite());
     all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let mut grid = Grid { values: Vec::new(), numbers: Vec::new(), rows: Vec::new() };
+    let mut grid =
+        Grid { is_ordered: true, values: Vec::new(), numbers: Vec::new(), rows: Vec::new() };
     if all.is_empty() {
         return grid;
     }

@@ -1,7 +1,7 @@
 //! The figures of a report: each a drawing with its name, caption and legend.
 
 use super::plots::{Bar, Chart, Heat, Mark, Scale, bars, cut, plane};
-use super::words::{count, of_name, percent, shown};
+use super::words::{count, of_name, percent, shown, tidy};
 use super::{
     Curve, Dependence, Distribution, Evaluation, Influence, LayerHistogram, RankingCurves, Regions,
     Residuals, RunReport, TargetKind,
@@ -258,8 +258,7 @@ pub(super) fn histogram(
         return None;
     };
     let heights: Vec<f64> = counts.iter().map(|&n| n as f64).collect();
-    let about =
-        format!("From {} to {}, the median is {}", short(*min), short(*max), short(*median));
+    let about = format!("From {} to {}, the median is {}", tidy(*min), tidy(*max), tidy(*median));
     let scale = Scale::from_zero(heights.iter().copied());
     let along = Scale::exact(range[0], range[1]);
     let range = if range[1] > range[0] { *range } else { [range[0] - 0.5, range[1] + 0.5] };
@@ -323,7 +322,7 @@ pub(super) fn dependence(one: &Dependence, kind: TargetKind) -> Figure {
     }
     for (series, means) in one.means.iter().enumerate() {
         let points: Vec<[f64; 2]> = places.iter().zip(means).map(|(x, y)| [*x, *y]).collect();
-        if !is_named {
+        if one.is_ordered {
             chart = chart.line(series, &points);
         }
         chart = chart.points_of(series, Mark::BySeries, &points);

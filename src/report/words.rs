@@ -58,6 +58,16 @@ pub fn of_name(name: &str, x: f64) -> String {
     }
 }
 
+/// A number in up to four significant digits, without zeros that say nothing.
+#[must_use]
+pub fn tidy(x: f64) -> String {
+    let text = short(x);
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
+    }
+}
+
 /// A share as percent, in more digits where it is close to all: 99.97% is not 100%.
 #[must_use]
 pub fn percent(x: f64) -> String {

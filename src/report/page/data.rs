@@ -2,10 +2,10 @@
 
 use super::Detail;
 use super::parts::{cut, figures, note, scroll};
-use crate::observe::{short, thousands};
+use crate::observe::thousands;
 use crate::report::figures::histogram;
 use crate::report::plots::small_histogram;
-use crate::report::words::{count, percent};
+use crate::report::words::{count, percent, tidy};
 use crate::report::{ColumnSummary, Distribution, RunReport, Share};
 use maud::{Markup, html};
 
@@ -64,9 +64,9 @@ fn target(report: &RunReport, detail: Detail) -> Markup {
             let Distribution::Numbers { min, median, max, .. } = distribution else { return None };
             let caption = format!(
                 "{name} in the training rows: from {} to {}, the median is {}.",
-                short(*min),
-                short(*max),
-                short(*median)
+                tidy(*min),
+                tidy(*max),
+                tidy(*median)
             );
             Some(crate::report::figures::Figure {
                 name: "target".into(),
@@ -111,7 +111,7 @@ fn columns_table(columns: &[ColumnSummary], total: usize, detail: Detail) -> Mar
                     tr {
                         th scope="col" { "column" }
                         th scope="col" { "holds" }
-                        th scope="col" { "values" }
+                        th scope="col" { "values (least … median … largest)" }
                         th scope="col" class="n" { "missing" }
                         th scope="col" { "becomes" }
                     }
@@ -139,7 +139,7 @@ fn columns_table(columns: &[ColumnSummary], total: usize, detail: Detail) -> Mar
 fn values(column: &ColumnSummary, detail: Detail) -> Markup {
     match &column.distribution {
         Some(Distribution::Numbers { is_time, min, median, max, .. }) => {
-            let text = |x: f64| if *is_time { date(x) } else { short(x) };
+            let text = |x: f64| if *is_time { date(x) } else { tidy(x) };
             let title = format!(
                 "Histogram of {}: {} to {}",
                 cut(&column.name, detail.name),
@@ -168,7 +168,7 @@ fn values(column: &ColumnSummary, detail: Detail) -> Markup {
 /// The day of seconds since 1970.
 fn date(seconds: f64) -> String {
     let moment = chrono::DateTime::from_timestamp(seconds as i64, 0);
-    moment.map_or_else(|| short(seconds), |moment| moment.format("%Y-%m-%d").to_string())
+    moment.map_or_else(|| tidy(seconds), |moment| moment.format("%Y-%m-%d").to_string())
 }
 
 fn left_out(columns: &[ColumnSummary], detail: Detail) -> Markup {

@@ -34,8 +34,7 @@ fn title(judged: &Evaluation) -> String {
 
 /// Metrics with their intervals, beside those of baselines.
 fn metrics(judged: &Evaluation) -> Markup {
-    let caption =
-        format!("Metrics on the {} rows, beside predictions that cost nothing", judged.part);
+    let caption = format!("Metrics on the {} rows, beside the baselines", judged.part);
     let has_intervals = judged.metrics.iter().any(|metric| metric.interval.is_some());
     html! {
         (scroll(&caption, &html! {
@@ -52,7 +51,7 @@ fn metrics(judged: &Evaluation) -> Markup {
                 tbody {
                     @if let Some(loss) = judged.loss {
                         tr {
-                            th scope="row" { "loss (what was minimized)" }
+                            th scope="row" { "loss" }
                             td class="n" { (short(loss)) }
                             @if has_intervals { td class="n" {} }
                             @for _ in &judged.baselines { td class="n" {} }
@@ -216,7 +215,7 @@ fn worst_table(rows: &[&WrongRow], kind: TargetKind, detail: Detail) -> Markup {
                             td { (cut(&row.truth, detail.name)) }
                             td { (cut(&row.predicted, detail.name)) }
                             td class="n" { (short(row.error)) }
-                            @for (_, value) in &row.values { td { (cut(value, detail.name.min(32))) } }
+                            @for (_, value) in &row.values { td class="one" { (cut(value, detail.name.min(32))) } }
                         }
                     }
                 }

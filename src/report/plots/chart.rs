@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// The size of a drawing: it stays legible on the narrowest phones, and two fit side by side on a screen.
 const SIZE: [f64; 2] = [360.0, 232.0];
 /// The margins: left, top, right, bottom.
-const MARGINS: [f64; 4] = [50.0, 26.0, 14.0, 40.0];
+const MARGINS: [f64; 4] = [50.0, 26.0, 20.0, 40.0];
 /// The series that are told apart by color and by dashes or shape; more begin again.
 const SERIES: usize = 4;
 
@@ -98,7 +98,7 @@ impl Chart {
         for &[x, y] in points.iter().filter(|p| p.iter().all(|x| x.is_finite())) {
             let (x, y) = (self.px(x), self.py(y));
             let shape = if mark == Mark::Dot { 0 } else { series % SERIES };
-            path += &shape_at(shape, x, y, 2.6);
+            path += &shape_at(shape, x, y, if mark == Mark::Dot { 2.6 } else { 3.6 });
         }
         if !path.is_empty() {
             self.marks.push(html! { path class=(class) d=(path) {} });
@@ -130,7 +130,7 @@ impl Chart {
         let (anchor, at) = if is_right { ("end", place - 5.0) } else { ("start", place + 5.0) };
         self.marks.push(html! {
             line class="mark" x1=(place) y1=(MARGINS[1]) x2=(place) y2=(SIZE[1] - MARGINS[3]) {}
-            text class="note" x=(round(at)) y=(MARGINS[1] + 10.0) text-anchor=(anchor) { (text) }
+            text class="note" x=(round(at)) y=(SIZE[1] - MARGINS[3] - 7.0) text-anchor=(anchor) { (text) }
         });
         self
     }

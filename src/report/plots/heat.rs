@@ -33,8 +33,10 @@ impl Heat<'_> {
     pub fn draw(&self) -> Markup {
         let count = self.values.len().max(1);
         let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0).min(12);
-        let left = 22.0 + longest as f64 * 6.6 + 8.0;
-        let side = ((WIDTH - left - 4.0) / count as f64).min(46.0);
+        let names = 22.0 + longest as f64 * 6.6 + 8.0;
+        let side = ((WIDTH - names - 4.0) / count as f64).min(72.0);
+        // Few cells stand in the middle.
+        let left = names.max((WIDTH - side * count as f64) / 2.0);
         // Names stand upright where they don't fit into the width of a cell.
         let is_upright = longest as f64 * 6.6 > side - 4.0;
         let top = if is_upright { 26.0 + longest as f64 * 6.6 } else { 40.0 };
@@ -44,8 +46,8 @@ impl Heat<'_> {
         let named = |i: usize| cut(&self.names[i], 12);
         let content = html! {
             text class="label" x=(left + side * count as f64 / 2.0) y="13" text-anchor="middle" { (self.axes[1]) }
-            text class="label" x="12" y=(top + side * count as f64 / 2.0) text-anchor="middle"
-                transform=(format!("rotate(-90 12 {})", round(top + side * count as f64 / 2.0))) { (self.axes[0]) }
+            text class="label" x=(left - names + 12.0) y=(top + side * count as f64 / 2.0) text-anchor="middle"
+                transform=(format!("rotate(-90 {} {})", round(left - names + 12.0), round(top + side * count as f64 / 2.0))) { (self.axes[0]) }
             @for i in (0..count.min(self.names.len())).step_by(every) {
                 @let middle = round(side * (i as f64 + 0.5));
                 text class="tick" x=(left - 6.0) y=(round(top + middle + 4.0)) text-anchor="end" { (named(i)) }
