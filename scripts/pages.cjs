@@ -47,11 +47,25 @@ async function look(browser, file, name) {
   }
 }
 
+// axe-core must find what is wrong, or its silence says nothing.
+async function control(browser) {
+  const page = await browser.newPage();
+  await page.setContent('<main><h1>x</h1><img src="data:,"><p style="color:#bbb;background:#fff">faint</p></main>');
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const ids = found.violations.map((violation) => violation.id);
+  for (const id of ["image-alt", "color-contrast", "html-has-lang"]) {
+    if (!ids.includes(id)) faults.push(`control: axe-core doesn't find ${id}`);
+  }
+  await page.close();
+}
+
 (async () => {
   const browser = await puppeteer.launch({
     executablePath: process.env.CHROMIUM,
     args: ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--hide-scrollbars"],
   });
+  await control(browser);
   for (const run of process.argv.slice(2)) {
     const file = path.resolve(fs.statSync(run).isDirectory() ? path.join(run, "report.html") : run);
     await look(browser, file, path.basename(run).replace(/\.html$/, ""));

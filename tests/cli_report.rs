@@ -222,7 +222,12 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     place.ok("train plane.csv --folds 3 --epochs 2 --out folds --quiet");
     let (json, html) = report(&place, "folds");
     assert!(html.contains("the reports in fold-1"), "where the judged nets are is said");
-    assert!(json["evaluations"].as_array().unwrap().is_empty());
+    let folds: Value = serde_json::from_str(&place.read("folds/folds.json")).unwrap();
+    for (name, value) in metrics(&json, "validation") {
+        assert_eq!(folds["valid"][&name].as_f64(), Some(value), "{name}");
+    }
+    place.ok("report folds --device cpu");
+    assert_eq!(report(&place, "folds").0["evaluations"], json["evaluations"]);
     let (json, _) = report(&place, "folds/fold-2");
     assert_eq!(json["run"], "folds/fold-2");
     assert_eq!(json["evaluations"][0]["rows"], 20);

@@ -39,7 +39,8 @@ pub(super) fn after_training(
 ) {
     let directory = &summary.run;
     let judged = [summary.valid.as_ref(), summary.test.as_ref()];
-    let made = Trained::open(directory).and_then(|trained| {
+    let made = report_files::guarded(|| {
+        let trained = Trained::open(directory)?;
         let report = of(nets, directory, &trained, judged, session, warnings)?;
         report_files::write(directory, &report)
     });

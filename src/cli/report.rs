@@ -5,14 +5,13 @@ use super::ensemble::Nets;
 use super::job::{Job, Source};
 use super::judgement::Judgement;
 use super::open::{Trained, open_device};
-use super::report_files::{self, Finished, parts};
+use super::report_files::{self, Finished, Part, parts};
 use super::run_directory::RunDirectory;
 use super::train::trainer;
-use super::{folds, print, say, splitting};
+use super::{folds, print, say};
 use crate::backend::Backend;
 use crate::choose::Work;
 use crate::data::StoredSet;
-use crate::data::split::Parts;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::report::{HTML, JSON, NotComputed, RunReport, comparison, plots};
@@ -102,14 +101,14 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
         );
     }
     let mut not_computed = Vec::new();
+    let mut whole = None;
     let mut job = match is_folds {
         false => Job::of(&mut source)?,
         true => {
             not_computed.push(folds::not_in_report());
-            let (data, k) = (source.data.clone(), source.config.run.folds.unwrap_or_default());
-            splitting::folds(&mut source.config, &data, k)?;
-            let training = (0..data.rows()).collect();
-            source.job(&Parts { training, ..Parts::default() })?
+            let (job, judged) = folds::judge_again(args, &mut source, run)?;
+            whole = Some(judged);
+            job
         }
     };
     check(&job, trained, &mut warnings);
@@ -138,10 +137,13 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
             streamed.session()
         }
     };
+    let mut judged: Vec<Part<'_>> =
+        whole.iter().map(|whole| report_files::of_folds(&job, whole)).collect();
+    judged.extend(parts(&job, valid.as_ref(), test.as_ref()));
     let finished = Finished {
         job: &job,
         directory: run,
-        judged: parts(&job, valid.as_ref(), test.as_ref()),
+        judged,
         warnings: &warnings,
         not_computed,
         is_explained: true,
@@ -160,7 +162,7 @@ fn check(job: &Job, trained: &Trained, warnings: &mut Vec<String>) {
     }
 }
 
-fn open(args: &ReportArgs, job: &Job, trained: &Trained) -> Result<Box<dyn Backend>> {
+pub(super) fn open(args: &ReportArgs, job: &Job, trained: &Trained) -> Result<Box<dyn Backend>> {
     let held_out = job.validation.as_ref().or(job.test.as_ref()).unwrap_or(&job.training);
     let features = held_out.features_shared();
     let work = Work::predictions(&trained.model, &features);

@@ -1,5 +1,6 @@
 //! The report of a run, from what a command has of it to the files in its directory.
 
+use super::folds;
 use super::inspect::describe_net;
 use super::job::Job;
 use super::judgement::{Baselines, JudgeCpu, Judgement};
@@ -8,7 +9,7 @@ use super::report::left_out;
 use super::run::{Run, Summary};
 use super::say;
 use crate::data::{Dataset, Features};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::files::write_atomically;
 use crate::report::{
@@ -16,6 +17,7 @@ use crate::report::{
 };
 use crate::session::Session;
 use crate::train::Trainer;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,9 +70,17 @@ pub(super) fn parts<'a>(
 /// said, and the run is as good as it was.
 pub(super) fn after_training(finished: Finished<'_>, session: &mut Session) {
     let directory = finished.directory.to_path_buf();
-    let made = Trained::open(&directory)
-        .and_then(|trained| write(&directory, &of(finished, &trained, session)));
+    let made = guarded(|| {
+        let trained = Trained::open(&directory)?;
+        write(&directory, &of(finished, &trained, session))
+    });
     warn_of(made, &directory);
+}
+
+/// What came of making a report. The run is done and saved: not even a panic may turn it into a failure.
+pub(super) fn guarded(make: impl FnOnce() -> Result<()>) -> Result<()> {
+    let made = catch_unwind(AssertUnwindSafe(make));
+    made.unwrap_or_else(|_| Err(Error::failed("a fault of wgrad itself, told above")))
 }
 
 /// Says why there is no report.
@@ -105,13 +115,49 @@ pub(super) fn of_run(
     after_training(finished, trainer.session());
 }
 
+/// As [`of_run`], for a net of a cross-validation: that of a fold; or that of all rows, for which the nets of
+/// the folds were judged together.
+pub(super) fn of_fold(
+    run: &Run<'_>,
+    summary: &Summary,
+    trainer: &mut Trainer,
+    whole: Option<&Judgement>,
+) {
+    let Some(whole) = whole.filter(|_| summary.ending != Ending::Interrupted) else {
+        return of_run(run, summary, trainer, Vec::new());
+    };
+    let mut judged = vec![of_folds(run.job, whole)];
+    judged.extend(parts(run.job, None, summary.test.as_ref()));
+    let finished = Finished {
+        job: run.job,
+        directory: run.directory.path(),
+        judged,
+        warnings: run.warnings,
+        not_computed: vec![folds::not_in_report()],
+        is_explained: true,
+    };
+    after_training(finished, trainer.session());
+}
+
+/// All rows, each as the net of the fold that didn't see it predicts it.
+pub(super) fn of_folds<'a>(job: &'a Job, whole: &'a Judgement) -> Part<'a> {
+    Part {
+        name: "validation",
+        judged: whole,
+        features: None,
+        rows: Some(&job.training_rows),
+        nets: Some(Vec::new()),
+    }
+}
+
 /// As [`of_run`], for a net of an ensemble, which wasn't judged: it is now, and briefly.
 pub(super) fn of_net(run: &Run<'_>, summary: &Summary, trainer: &mut Trainer) {
     if summary.ending == Ending::Interrupted {
         return;
     }
     let (job, directory) = (run.job, run.directory.path());
-    let made = Trained::open(directory).and_then(|trained| {
+    let made = guarded(|| {
+        let trained = Trained::open(directory)?;
         let [valid, test] = judge(job, &trained, directory, trainer.session())?;
         let finished = Finished {
             job,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Multiply-adds that may be spent.
-const WORK: usize = 200_000_000;
+const WORK: usize = 100_000_000;
 /// The columns that are looked at: those of the largest importance.
 const COLUMNS: usize = 6;
 /// The rows over which predictions are averaged, and the fewest.

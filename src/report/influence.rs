@@ -9,8 +9,8 @@ use crate::random::{Random, Stream};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Multiply-adds that may be spent: a tenth of a second of one CPU core, about.
-const WORK: usize = 400_000_000;
+/// Multiply-adds that may be spent: some hundredths of a second of one CPU core.
+const WORK: usize = 150_000_000;
 /// The rows that are predicted anew for each column, and the fewest that tell anything.
 const ROWS: [usize; 2] = [500, 50];
 /// How often each column is permuted, at most.

@@ -10,7 +10,7 @@ use crate::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
 /// Multiply-adds that may be spent.
-const WORK: usize = 200_000_000;
+const WORK: usize = 100_000_000;
 /// The cells of a side, and the fewest that show anything.
 const SIDE: [usize; 2] = [60, 16];
 /// The rows that are drawn as points.

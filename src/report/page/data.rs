@@ -25,7 +25,14 @@ pub(super) fn data(report: &RunReport, detail: Detail) -> Markup {
         return html! {};
     }
     html! {
-        @if let Some(rows) = rows { p { (rows) "." } }
+        @if let Some(rows) = rows {
+            p {
+                (rows) "."
+                @if report.net.nets > 1 && report.evaluations.iter().any(|judged| judged.out_of_fold) {
+                    " Each net was trained on all but its own part of them, and judged on that part."
+                }
+            }
+        }
         (target)
         @if let Some(columns) = &report.columns {
             h3 { "Columns" }

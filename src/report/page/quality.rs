@@ -12,7 +12,7 @@ pub(super) fn quality(report: &RunReport, detail: Detail) -> Markup {
     html! {
         @for judged in &report.evaluations {
             h3 { (title(judged)) }
-            (metrics(judged))
+            (metrics(judged, report.net.nets))
             @let all = evaluation(judged, report.target.kind);
             (figures(&all[..all.len().min(detail.figures)]))
             (classes(judged, report.target.kind, detail))
@@ -33,7 +33,7 @@ fn title(judged: &Evaluation) -> String {
 }
 
 /// Metrics with their intervals, beside those of baselines.
-fn metrics(judged: &Evaluation) -> Markup {
+fn metrics(judged: &Evaluation, nets: usize) -> Markup {
     let caption = format!("Metrics on the {} rows, beside the baselines", judged.part);
     let has_intervals = judged.metrics.iter().any(|metric| metric.interval.is_some());
     html! {
@@ -76,7 +76,13 @@ fn metrics(judged: &Evaluation) -> Markup {
                 }
             }
         }))
-        @if judged.out_of_fold { (note("Each row is predicted by the net alone that was not trained on it; the model averages all nets, and is better as a rule.")) }
+        @if judged.out_of_fold {
+            @if nets > 1 {
+                (note("Each row is predicted by the one net that was not trained on it; the model averages all nets, and is better as a rule."))
+            } @else {
+                (note("Each row is predicted by the net of the fold that was not trained on it; the model itself was trained on all rows."))
+            }
+        }
         @match judged.resamples {
             Some([times, rows]) if Some(rows) != judged.rows => {
                 (note(&format!("Intervals by {times} bootstrap resamples of {}, scaled to all rows.", count(rows, "row"))))

@@ -127,10 +127,13 @@ impl Chart {
     pub fn mark_x(mut self, x: f64, text: &str) -> Self {
         let place = self.px(x);
         let is_right = place > SIZE[0] - 110.0;
-        let (anchor, at) = if is_right { ("end", place - 5.0) } else { ("start", place + 5.0) };
+        let (anchor, at) = if is_right { ("end", place) } else { ("start", place + 5.0) };
+        // Above the plot, but where what the axis shows is written there.
+        let is_free = place > MARGINS[0] + 130.0;
+        let y = if is_free { MARGINS[1] - 6.0 } else { SIZE[1] - MARGINS[3] - 7.0 };
         self.marks.push(html! {
             line class="mark" x1=(place) y1=(MARGINS[1]) x2=(place) y2=(SIZE[1] - MARGINS[3]) {}
-            text class="note" x=(round(at)) y=(SIZE[1] - MARGINS[3] - 7.0) text-anchor=(anchor) { (text) }
+            text class="note" x=(round(at)) y=(y) text-anchor=(anchor) { (text) }
         });
         self
     }
