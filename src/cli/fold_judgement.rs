@@ -84,7 +84,7 @@ impl Folds {
     pub fn together(&self, job: &Job) -> Result<Judgement> {
         let values = |spreads: &[Spread]| spreads.iter().map(|s| (s.name, s.mean)).collect();
         let baseline = |(name, spreads): &(&'static str, Vec<Spread>)| Baseline {
-            name: *name,
+            name,
             values: values(spreads),
         };
         Ok(Judgement {

@@ -33,7 +33,7 @@ pub fn write(directory: &Path, report: &RunReport) -> Result<()> {
     }
     let text = card(report);
     let digest = digest(&text);
-    write_atomically(&path, |out| write!(out, "{text}{MARK}{digest}{END}\n"))
+    write_atomically(&path, |out| writeln!(out, "{text}{MARK}{digest}{END}"))
 }
 
 /// Whether the card at `path` is a file as wgrad wrote it, with nothing changed since.

@@ -79,11 +79,10 @@ pub(super) fn training(curve: &Curve, kind: TargetKind) -> Vec<Figure> {
         let (words, is_share) = shown(metric);
         let scale = Scale::around(values.iter().map(|p| p[1]));
         let scale = if is_share { scale.percent() } else { scale };
-        let best = values.iter().map(|p| p[1]);
         let about = format!(
             "The {words}{of} on the {watched} rows, from {} to {}",
-            best.clone().next().map_or("none".into(), |x| of_name(metric, x)),
-            best.last().map_or("none".into(), |x| of_name(metric, x))
+            values.first().map_or("none".into(), |p| of_name(metric, p[1])),
+            values.last().map_or("none".into(), |p| of_name(metric, p[1]))
         );
         let title = format!("{words}{of} by epoch");
         let chart = Chart::new(&title, &about, (epochs, "epoch"), (scale, words));

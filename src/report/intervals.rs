@@ -20,6 +20,9 @@ const OUTSIDE: f64 = 0.025;
 /// the calibration error of resamples the one that was measured, and the median of few rows takes few values.
 const BIASED: [&str; 1] = ["calibration_error"];
 
+/// Intervals by the names of metrics, and the rows that they are estimated from.
+pub(super) type Intervals = (BTreeMap<&'static str, [f64; 2]>, usize);
+
 /// 95% intervals of the metrics of predictions by name, and the rows that they are estimated from; none of
 /// too few rows.
 ///
@@ -34,7 +37,7 @@ pub(super) fn intervals(
     truth: &Targets,
     weights: Option<&[f32]>,
     report: &Report,
-) -> Result<Option<(BTreeMap<&'static str, [f64; 2]>, usize)>> {
+) -> Result<Option<Intervals>> {
     let all = truth.rows();
     let most = WORK / RESAMPLES / (predictions.cols() + 4);
     if all < LEAST || most < LEAST {
