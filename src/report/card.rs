@@ -168,7 +168,7 @@ fn about(report: &RunReport) -> String {
         nets => format!("An ensemble of {nets} feed-forward nets"),
     };
     format!(
-        "{nets} that predicts {what}{of}, trained by [wgrad] {}. Layers: {}; {}{}, trained to minimize {}.\n\n[wgrad]: report.html\n\n",
+        "{nets} that predicts {what}{of}, trained by wgrad {}. Layers: {}; {}{}, trained to minimize {}.\n\n",
         report.version,
         escaped(&report.net.layers),
         count(report.net.parameters, "parameter"),
@@ -241,8 +241,12 @@ fn metrics(report: &RunReport) -> String {
 
 fn table(judged: &Evaluation) -> String {
     let rows = judged.rows.map_or(String::new(), |rows| format!(" ({})", count(rows, "row")));
+    let by = match judged.out_of_fold {
+        true => ", each row as the one net predicts it that was not trained on it",
+        false => "",
+    };
     let mut text =
-        format!("On the {} data{rows}:\n\n| metric | model | 95% interval |", judged.part);
+        format!("On the {} data{rows}{by}:\n\n| metric | model | 95% interval |", judged.part);
     for baseline in &judged.baselines {
         let _ = write!(text, " {} |", shown(&baseline.name).0);
     }

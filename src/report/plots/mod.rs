@@ -1,7 +1,7 @@
 //! Plots as SVG, whose colors are CSS classes: a page styles them for light, dark and print.
 //!
-//! Written with maud, which escapes all text. Of the plotting crates none that is maintained leaves the
-//! colors of all its marks to CSS and gives plots a title and a description for screen readers.
+//! Written with maud, which escapes all text. plotters, which the benches use, writes fixed colors into each
+//! element and gives a plot no title and description for screen readers.
 
 mod bars;
 mod chart;
