@@ -79,6 +79,9 @@ fn one(args: &ReportArgs, run: &Path) -> Result<RunReport> {
 /// The report with all that follows from the data of a run.
 fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunReport> {
     let mut config = RunDirectory::open(run)?.config()?;
+    if config.data.data.as_deref() == Some("-") {
+        return Err(Error::data("the data came from standard input"));
+    }
     config.device = args.device.clone();
     let (is_folds, is_many) = (
         config.run.folds.is_some() && config.run.fold.is_none(),

@@ -88,7 +88,7 @@ fn metrics(judged: &Evaluation, nets: usize) -> Markup {
                 (note(&format!("Intervals by {times} bootstrap resamples of {}, scaled to all rows.", count(rows, "row"))))
             },
             Some([times, _]) => { (note(&format!("Intervals by {times} bootstrap resamples of these rows."))) },
-            None if judged.rows.is_some() => { (note("Too few rows for intervals.")) },
+            None if judged.rows.is_some() => { (note("No intervals: there are too few rows, or too many classes.")) },
             None => {},
         }
     }
