@@ -120,7 +120,7 @@ impl Scale {
         }
         let decimals = (-step.log10().floor()).clamp(0.0, 8.0) as usize;
         let x = if x.abs() < step / 2.0 { 0.0 } else { x };
-        match (decimals, x.abs() >= 10_000.0) {
+        match (decimals, largest >= 10_000.0) {
             (0, true) if x < 0.0 => format!("−{}", crate::observe::thousands(-x)),
             (0, true) => crate::observe::thousands(x),
             _ => format!("{x:.decimals$}").replace('-', "−"),
