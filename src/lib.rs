@@ -72,6 +72,8 @@ pub mod program;
 pub mod random;
 pub mod range_test;
 pub mod real;
+#[cfg(feature = "cli")]
+pub mod report;
 pub mod schedule;
 pub mod session;
 pub mod snapshot;

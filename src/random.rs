@@ -73,6 +73,8 @@ pub enum Stream {
     GradientNoise = 24,
     /// How much of the other a row of a pair takes in step `n`.
     Mixup = 25,
+    /// What a report draws: resamples of rows, permutations of columns, samples of points.
+    Report = 26,
 }
 
 /// The key of stream `stream`, number `n`, under `seed`.

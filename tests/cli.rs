@@ -17,7 +17,16 @@ fn a_net_is_trained_measured_used_and_looked_at() {
     assert!(trained.stdout.contains("wgrad predict runs/digits-1"), "{}", trained.stdout);
     assert_eq!(
         place.names("runs/digits-1"),
-        ["checkpoint", "config.toml", "linear.safetensors", "metrics.jsonl", "model.safetensors"]
+        [
+            "README.md",
+            "checkpoint",
+            "config.toml",
+            "linear.safetensors",
+            "metrics.jsonl",
+            "model.safetensors",
+            "report.html",
+            "report.json"
+        ]
     );
 
     let evaluated = place.ok("evaluate runs/digits-1 digits --device cpu --json").json();

@@ -43,6 +43,8 @@ pub(super) enum Command {
     Predict(PredictArgs),
     /// Show a trained net: layers, parameters, settings, the training step, where it came from
     Inspect(InspectArgs),
+    /// Make the report of a run again, or compare several runs
+    Report(ReportArgs),
     /// Compare a net's gradients with numerical ones; exit code 1 if they differ
     CheckGradients(Box<CheckGradientsArgs>),
     /// Run every kernel of a training step on this device and compare it with the CPU
@@ -94,6 +96,9 @@ pub(super) struct TrainArgs {
     /// Show no progress
     #[arg(long, env = "WGRAD_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+    /// Make no report.html, report.json and README.md in the run directory
+    #[arg(long, env = "WGRAD_NO_REPORT", value_parser = BoolishValueParser::new())]
+    pub no_report: bool,
     #[command(flatten)]
     pub options: TrainConfig,
 }
@@ -152,6 +157,22 @@ pub(super) struct EvaluateArgs {
     pub missing_target: Option<MissingTarget>,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Run directories: report.html, report.json and README.md are made again in that of one run; several
+    /// are compared on one page
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Where the comparison of several runs goes [default: comparison.html]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write each plot of one run as SVG into this directory too
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceConfig,
 }
 
 /// What becomes of a row that can't be read.

@@ -12,7 +12,7 @@ use super::run::{EndLine, Finished, Run, Shown, Summary};
 use super::run_directory::{CONFIG, RunDirectory, WholeLines};
 use super::train::{announce, describe, store, trainer, warn};
 use super::warnings::warnings;
-use super::{plan_ahead, print, say, splitting};
+use super::{ensemble_report, plan_ahead, print, report_files, say, splitting};
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::checkpoint::{Store, load_model};
@@ -232,7 +232,7 @@ impl EnsembleRun<'_> {
         }
         let threads = self.nets.whole.config.device.threads;
         let backend = device::open(&self.device, threads)?.backend;
-        let judged = judge(&self.nets, &trained, backend, &config, &self.directory)?;
+        let mut judged = judge(&self.nets, &trained, backend, &config, &self.directory)?;
         let first = &trained[0].summary;
         let of_all = |of: fn(&Summary) -> u64| trained.iter().map(|net| of(&net.summary)).sum();
         let summary = Summary {
@@ -257,6 +257,10 @@ impl EnsembleRun<'_> {
         };
         let end = EndLine::new(&summary, &self.warnings);
         events.event("end", &end)?;
+        if !self.args.no_report {
+            let nets = &self.nets;
+            ensemble_report::after_training(nets, &summary, &mut judged.session, &self.warnings);
+        }
         if self.args.json {
             json.event("end", &end)?;
             return Ok(ExitCode::SUCCESS);
@@ -375,6 +379,9 @@ impl EnsembleRun<'_> {
         let mut cpu = JudgeCpu::new(Some(threads));
         let Finished { summary, .. } =
             run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt.share())?;
+        if !self.args.no_report {
+            report_files::of_net(&run, &summary, &mut trainer);
+        }
         let is_alone = self.nets.folds.is_some() && summary.ending != Ending::Interrupted;
         let linear = match job.validation.as_ref().filter(|_| is_alone) {
             Some(data) => Baselines::fit(&job, &mut cpu)?.linear(data)?,

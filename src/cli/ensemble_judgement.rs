@@ -1,7 +1,9 @@
 //! An ensemble put together from its nets, calibrated, saved, and judged.
 
 use super::ensemble::{Nets, Trained};
+use super::job::Source;
 use super::judgement::{Baselines, JudgeCpu, Judgement};
+use super::open::Trained as Opened;
 use super::run::{calibrate, save_model_of};
 use super::run_directory::RunDirectory;
 use crate::backend::Backend;
@@ -12,6 +14,7 @@ use crate::matrix::Matrix;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::session::Session;
+use std::path::Path;
 
 /// What an ensemble is worth.
 pub(super) struct Judged {
@@ -20,6 +23,8 @@ pub(super) struct Judged {
     /// On the validation rows; by folds on all rows, each as the net that didn't see it predicts it.
     pub valid: Option<Judgement>,
     pub test: Option<Judgement>,
+    /// A session on the model's net.
+    pub session: Session,
 }
 
 /// Puts the model of all nets together, calibrates it on the held-out rows where that is asked for, saves
@@ -59,7 +64,40 @@ pub(super) fn judge(
     };
     let test = job.test.as_ref();
     let test = test.map(|data| judge_on(data, &model, &mut session, &mut baselines)).transpose()?;
-    Ok(Judged { temperature, valid, test })
+    Ok(Judged { temperature, valid, test, session })
+}
+
+/// Judges an ensemble that lies in its run directory on the rows that it was judged on in training: on the
+/// validation rows, and on the test rows.
+///
+/// # Errors
+/// When the data don't fit the model, or the device was lost.
+pub(super) fn judge_again(
+    nets: &Nets,
+    source: &Source,
+    trained: &Opened,
+    run: &Path,
+    session: &mut Session,
+) -> Result<[Option<Judgement>; 2]> {
+    let (job, model) = (&nets.whole, &trained.model);
+    let mut cpu = JudgeCpu::new(job.config.device.threads);
+    let mut baselines = Baselines::of_run(run, &trained.provenance, &mut cpu)?;
+    let valid = match &HeldOut::new(nets)? {
+        HeldOut::None => None,
+        HeldOut::Shared(data) => Some(judge_on(data, model, session, &mut baselines)?),
+        HeldOut::Folds(folds) => {
+            let mut linear = Vec::new();
+            for (i, part) in folds.parts.iter().enumerate() {
+                let own = nets.job(source, i + 1)?;
+                linear.push(Baselines::fit(&own, &mut cpu)?.linear(part)?);
+            }
+            let linear = linear.iter().map(Option::as_ref);
+            Some(folds.judge(model, linear, session, &baselines)?)
+        }
+    };
+    let test = job.test.as_ref();
+    let test = test.map(|data| judge_on(data, model, session, &mut baselines)).transpose()?;
+    Ok([valid, test])
 }
 
 /// The rows that an ensemble is calibrated and judged by.

@@ -80,6 +80,24 @@ impl Folds {
         })
     }
 
+    /// All rows judged together, for a report; beside the means of the folds' baselines.
+    pub fn together(&self, job: &Job) -> Result<Judgement> {
+        let values = |spreads: &[Spread]| spreads.iter().map(|s| (s.name, s.mean)).collect();
+        let baseline = |(name, spreads): &(&'static str, Vec<Spread>)| Baseline {
+            name,
+            values: values(spreads),
+        };
+        Ok(Judgement {
+            // Each net has its own.
+            loss: f64::NAN,
+            report: self.whole.clone(),
+            baselines: self.baselines.iter().map(baseline).collect(),
+            predictions: self.predictions.clone(),
+            truth: job.preprocessing.truth(&job.training)?,
+            weights: job.sample_weights.clone(),
+        })
+    }
+
     /// Writes a line for each row: its number, its fold, the truth, and what the net that didn't
     /// see it predicts.
     pub fn write_predictions(&self, job: &Job, path: &Path) -> Result<()> {

@@ -1,13 +1,16 @@
 //! `wgrad train --folds K`: as many nets, each judged on the part that it didn't see, and a last
 //! one trained on all rows, which is the run's model.
 
-use super::args::TrainArgs;
+use super::args::{ReportArgs, TrainArgs};
 use super::fold_judgement::Folds;
 use super::job::{Job, Source};
 use super::judgement::{ByName, JudgeCpu, Judgement};
 use super::judgement_text::{fold_line, fold_tables};
+use super::open::Trained;
+use super::report::{self, left_out};
+use super::report_files;
 use super::run::{Finished, Run, Shown, Summary};
-use super::run_directory::RunDirectory;
+use super::run_directory::{FOLD, RunDirectory};
 use super::train::{announce, ending, predict_next, trainer, warn};
 use super::warnings::warnings;
 use super::{open, plan_ahead, print, print_json, say, splitting};
@@ -20,8 +23,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::files::write_atomically;
 use crate::observe::{Bar, Interrupt};
+use crate::report::NotComputed;
 use crate::stopping::Keep;
 use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The file of each row's prediction by the net that didn't see it.
@@ -63,7 +68,11 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     })?;
     let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
     let mut cpu = JudgeCpu::new(job.config.device.threads);
-    let mut fit = |job: &Job, directory: &RunDirectory, text: &str, warnings: &[String]| {
+    let mut fit = |job: &Job,
+                   directory: &RunDirectory,
+                   text: &str,
+                   warnings: &[String],
+                   whole: Option<&Judgement>| {
         let threads = job.config.device.threads;
         let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
         let (checkpoints, ended) = (None, None);
@@ -78,7 +87,11 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
             is_judged: true,
         };
         let (events, mut bar) = (directory.metrics()?, Bar::new());
-        run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)
+        let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)?;
+        if !args.no_report {
+            report_files::of_fold(&run, &done.summary, &mut trainer, whole);
+        }
+        Ok::<_, Error>(done)
     };
     drop(opened.backend);
 
@@ -98,7 +111,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
         let config = fold.config_text(&info)?;
         place.write_config(&config)?;
         let name = |e: Error| e.at(format!("fold {} of {k}", i + 1));
-        let Finished { summary, .. } = fit(&fold, &place, &config, &found).map_err(name)?;
+        let Finished { summary, .. } = fit(&fold, &place, &config, &found, None).map_err(name)?;
         if summary.ending == Ending::Interrupted {
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
@@ -124,7 +137,8 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     write_atomically(&directory.path().join("folds.json"), |out| out.write_all(report.as_bytes()))?;
     judged.write_predictions(&job, &directory.path().join(OUT_OF_FOLD))?;
 
-    let Finished { summary, .. } = fit(&job, &directory, &config, &[])?;
+    let whole = judged.together(&job)?;
+    let Finished { summary, .. } = fit(&job, &directory, &config, &[], Some(&whole))?;
     // Nets of folds have no checkpoints to go on from.
     let next = match summary.ending {
         Ending::Interrupted => "train again: what was interrupted can't be resumed".into(),
@@ -160,6 +174,43 @@ fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
         )]);
     }
     Ok(())
+}
+
+/// The run on all rows of a cross-validation whose data are opened again, and all rows judged together by the
+/// nets of the folds in its directory.
+pub(super) fn judge_again(
+    args: &ReportArgs,
+    source: &mut Source,
+    run: &Path,
+) -> Result<(Job, Judgement)> {
+    let data = source.data.clone();
+    let k = source.config.run.folds.unwrap_or_default();
+    let folds = splitting::folds(&mut source.config, &data, k)?;
+    let rows = data.rows();
+    let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
+    let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
+    for (i, held_out) in folds.iter().enumerate() {
+        let fold = source.job(&splitting::parts_of(rows, held_out))?;
+        let place = run.join(format!("{FOLD}{}", i + 1));
+        let trained = Trained::open(&place)?;
+        let mut session =
+            trained.model.session(report::open(args, &fold, &trained)?, usize::MAX)?;
+        let [valid, _] = report_files::judge(&fold, &trained, &place, &mut session)?;
+        let (Some(judged), Some(data)) = (valid, fold.validation) else {
+            return Err(Error::failed("a fold was not judged").at(place.display()));
+        };
+        parts.push((judged, data));
+    }
+    let whole = Folds::new(&job, &folds, parts)?.together(&job)?;
+    Ok((job, whole))
+}
+
+/// What the report of the net on all rows leaves out.
+pub(super) fn not_in_report() -> NotComputed {
+    left_out(
+        "importance of columns",
+        "this net was trained on all rows; the reports in fold-1, fold-2 and so on have it for the nets of the folds",
+    )
 }
 
 #[derive(Serialize)]

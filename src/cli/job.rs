@@ -51,6 +51,9 @@ pub(super) struct Job {
     pub test: Option<Dataset>,
     /// The rows of the data that are trained on, in this order.
     pub training_rows: Arc<Vec<usize>>,
+    /// The rows of the data that are held out for validation and for a test, in this order; none where these
+    /// rows come from elsewhere.
+    pub held_out_rows: Arc<[Vec<usize>; 2]>,
     /// The data as they were read, before anything was fitted to them.
     pub data: Arc<Data>,
     /// What the options alone don't say of how a run was trained that was gone on with, a line for
@@ -290,6 +293,7 @@ impl Source {
             preprocessing,
             training,
             training_rows,
+            held_out_rows: Arc::new([parts.validation.clone(), parts.test.clone()]),
             sample_weights,
             class_weights,
             validation,
@@ -408,6 +412,7 @@ impl Job {
             validation: self.validation.clone(),
             test: None,
             training_rows: self.training_rows.clone(),
+            held_out_rows: self.held_out_rows.clone(),
             data: self.data.clone(),
             history: self.history.clone(),
             init: self.init.clone(),

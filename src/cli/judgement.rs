@@ -155,6 +155,10 @@ pub(super) struct Judgement {
     pub baselines: Vec<Baseline>,
     /// (rows, classes), (rows, labels) or (rows, outputs).
     pub predictions: Predictions,
+    /// What is the case, in the units of the targets.
+    pub truth: Targets,
+    /// How much each row counts, where they don't count alike.
+    pub weights: Option<Vec<f32>>,
 }
 
 impl Judgement {
@@ -213,7 +217,8 @@ impl Judgement {
     ) -> Result<Self> {
         let report = Report::new(&predictions, held.truth, held.weights)?;
         let baselines = baselines.judge(held, linear.as_ref())?;
-        Ok(Judgement { loss, report, baselines, predictions })
+        let (truth, weights) = (held.truth.clone(), held.weights.map(<[f32]>::to_vec));
+        Ok(Judgement { loss, report, baselines, predictions, truth, weights })
     }
 
     /// The metrics of each baseline by its name, for JSON.

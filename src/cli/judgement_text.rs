@@ -7,6 +7,7 @@ use crate::data::Preprocessing;
 use crate::evaluation::{ClassReport, ClassScores, LabelReport, NumberReport, Report, Value};
 use crate::metrics::Metrics;
 use crate::observe::{short, thousands};
+use crate::report::words::{percent, shown, value};
 
 /// The width that a terminal is taken to have.
 const WIDTH: usize = 80;
@@ -14,59 +15,6 @@ const WIDTH: usize = 80;
 const CLASSES: usize = 20;
 /// The longest name of a class in a table.
 const NAME: usize = 24;
-
-/// How a metric is called, and whether it is a share of one.
-fn shown(name: &str) -> (&str, bool) {
-    match name {
-        "accuracy" => ("accuracy", true),
-        "balanced_accuracy" => ("balanced accuracy", true),
-        "precision" => ("precision, macro", true),
-        "recall" => ("recall, macro", true),
-        "f1" => ("F1, macro", true),
-        "precision_weighted" => ("precision, weighted", true),
-        "recall_weighted" => ("recall, weighted", true),
-        "f1_weighted" => ("F1, weighted", true),
-        "precision_micro" => ("precision, micro", true),
-        "recall_micro" => ("recall, micro", true),
-        "f1_micro" => ("F1, micro", true),
-        "subset_accuracy" => ("all labels right", true),
-        "hamming_loss" => ("labels wrong", true),
-        "calibration_error" => ("calibration error", true),
-        "mape" => ("MAPE", true),
-        "coverage_95" => ("within 95% interval", true),
-        "nll" => ("neg. log-likelihood", false),
-        "roc_auc" => ("ROC AUC", false),
-        "log_loss" => ("log loss", false),
-        "brier" => ("Brier score", false),
-        "rmse" => ("RMSE", false),
-        "mae" => ("MAE", false),
-        "median_absolute_error" => ("median error", false),
-        "r2" => ("R²", false),
-        "majority_class" => ("majority class", false),
-        "label_shares" => ("frequent labels", false),
-        "linear_model" => ("linear model", false),
-        other => (other, false),
-    }
-}
-
-/// The value of a metric: a share as percent.
-fn value((name, x): Value) -> String {
-    match shown(name).1 {
-        true if x < 10.0 => percent(x),
-        true => format!("{}%", thousands(x * 100.0)),
-        // Scores without a unit, whose fourth digit is noise already. A sum with 0 makes 0 of −0.
-        false if matches!(name, "roc_auc" | "r2" | "brier") && x.abs() < 1000.0 => {
-            format!("{:.4}", (x * 1e4).round() / 1e4 + 0.0)
-        }
-        false => short(x),
-    }
-}
-
-/// A share as percent, in more digits where it is close to all: 99.97% is not 100%.
-fn percent(x: f64) -> String {
-    let decimals = if (0.99..1.0).contains(&x) { 2 } else { 1 };
-    format!("{:.decimals$}%", x * 100.0)
-}
 
 fn find(values: &[Value], name: &str) -> Option<f64> {
     values.iter().find(|v| v.0 == name).map(|v| v.1)

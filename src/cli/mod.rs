@@ -9,6 +9,7 @@ mod completions;
 mod devices;
 mod ensemble;
 mod ensemble_judgement;
+mod ensemble_report;
 mod environment;
 mod evaluate;
 mod find_lr;
@@ -25,6 +26,8 @@ mod own_files;
 mod plan_ahead;
 mod predict;
 mod presets;
+mod report;
+mod report_files;
 mod resume;
 mod run;
 mod run_directory;
@@ -117,6 +120,7 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::CheckGradients(args) => check_gradients::check_gradients(args),
         Command::Verify(args) => verify::verify(args),
         Command::Bench(args) => bench::bench(args, begin),
+        Command::Report(args) => report::report(&args),
         Command::Devices(args) => devices::devices(&args),
         Command::Completions(args) => completions::completions(&args),
     }

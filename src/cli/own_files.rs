@@ -5,13 +5,22 @@ use super::{folds, judgement};
 use crate::checkpoint::is_checkpoint;
 use crate::error::{Error, Result};
 use crate::files::is_temporary_of;
+use crate::report::{self, card};
 use std::fs::{self, DirEntry, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of a run.
-const FILES: [&str; 7] =
-    [CONFIG, EVENTS, MODEL, judgement::LINEAR, "report.html", "folds.json", folds::OUT_OF_FOLD];
+const FILES: [&str; 8] = [
+    CONFIG,
+    EVENTS,
+    MODEL,
+    judgement::LINEAR,
+    report::HTML,
+    report::JSON,
+    "folds.json",
+    folds::OUT_OF_FOLD,
+];
 
 /// The files and directories of the run in a directory, as paths within it, each directory behind what
 /// it holds; or the first that wgrad didn't write: one of another name, or a link.
@@ -34,6 +43,9 @@ fn collect(
         let path = within.join(&name);
         let kind = entry.file_type()?;
         let is_own = match (kind.is_file(), kind.is_dir()) {
+            // A card that somebody edited is theirs.
+            (true, _) if name == card::CARD => card::is_own(&run.join(&path)),
+            (true, _) if is_temporary_of(&name, card::CARD) => true,
             (true, _) => FILES.iter().any(|file| name == *file || is_temporary_of(&name, file)),
             (_, true) if name == CHECKPOINTS => {
                 for (checkpoint, entry) in sorted(&run.join(&path))? {

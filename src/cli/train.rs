@@ -6,6 +6,7 @@ use super::job::{Job, Source};
 use super::judgement::JudgeCpu;
 use super::judgement_text::{brief, not_worth_it};
 use super::origins::Origins;
+use super::report_files;
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
@@ -106,6 +107,9 @@ pub(super) fn train_in(
     let mut cpu = JudgeCpu::new(run.job.config.device.threads);
     let Finished { summary, is_closed } =
         run.fit(trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)?;
+    if !args.no_report {
+        report_files::of_run(run, &summary, trainer, Vec::new());
+    }
     if !args.json {
         print(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));

@@ -1,0 +1,276 @@
+//! What the columns of a table hold, and what became of each.
+
+use super::{NotComputed, Rows, sample};
+use crate::data::{Column, Encoder, Encoding, Kind, MISSING, Role, Table, Targets, Values};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The most columns that are described one by one.
+const COLUMNS: usize = 200;
+/// The most values that the distributions are taken of, over all columns.
+const VALUES: usize = 1_000_000;
+/// The most rows that they are taken of.
+const ROWS: usize = 10_000;
+/// The bins of a histogram.
+const BINS: usize = 24;
+/// The categories of a column that are named.
+const SHARES: usize = 6;
+/// A histogram leaves out the outermost hundredths where the range is this many times theirs.
+const LONG_TAIL: f64 = 3.0;
+
+/// A column of the table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSummary {
+    /// Its name.
+    pub name: String,
+    /// `feature`, `target`, `weight`, `reserved` or `ignored`.
+    pub role: String,
+    /// What it holds: `number`, `category`, …; none where it wasn't read.
+    pub kind: Option<String>,
+    /// How many rows lack a value.
+    pub missing: usize,
+    /// What it is turned into; none where nothing is learnt from it.
+    pub input: Option<String>,
+    /// The number of inputs.
+    pub inputs: usize,
+    /// Why nothing is learnt from it.
+    pub left_out: Option<String>,
+    /// Its values in the training rows.
+    pub distribution: Option<Distribution>,
+}
+
+/// The values of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distribution {
+    /// Numbers, or times as seconds since 1970.
+    Numbers {
+        /// Whether they are times.
+        is_time: bool,
+        /// The smallest.
+        min: f64,
+        /// The median.
+        median: f64,
+        /// The largest.
+        max: f64,
+        /// Where the bins begin and end: equal widths; what lies beyond is counted in the outermost.
+        range: [f64; 2],
+        /// The rows of each bin.
+        counts: Vec<usize>,
+    },
+    /// Names.
+    Shares {
+        /// The most frequent ones.
+        shares: Vec<Share>,
+        /// How many different ones there are.
+        distinct: usize,
+        /// The rows with a value.
+        rows: usize,
+    },
+}
+
+/// How many rows have a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The value.
+    pub name: String,
+    /// The number of rows.
+    pub rows: usize,
+}
+
+impl Distribution {
+    /// That of numbers, NaN apart; none of no number.
+    pub(super) fn of_numbers(values: impl Iterator<Item = f64>, is_time: bool) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.filter(|x| x.is_finite()).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| sorted[(share * (sorted.len() - 1) as f64).round() as usize];
+        let (&min, &max) = (sorted.first()?, sorted.last()?);
+        let inner = [at(0.01), at(0.99)];
+        let is_long = max - min > LONG_TAIL * (inner[1] - inner[0]) && inner[1] > inner[0];
+        let range = if is_long { inner } else { [min, max] };
+        let width = range[1] - range[0];
+        if !width.is_finite() {
+            return None;
+        }
+        let mut counts = vec![0; if width > 0.0 { BINS } else { 1 }];
+        for x in &sorted {
+            let place = ((x - range[0]) / width * BINS as f64).floor();
+            let last = counts.len() - 1;
+            counts[if place > 0.0 { (place as usize).min(last) } else { 0 }] += 1;
+        }
+        Some(Distribution::Numbers { is_time, min, median: at(0.5), max, range, counts })
+    }
+
+    /// That of names.
+    fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        names.for_each(|name| *counts.entry(name).or_default() += 1);
+        let rows = counts.values().sum();
+        let distinct = counts.len();
+        let mut all: Vec<(&str, usize)> = counts.into_iter().collect();
+        all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        let share = |(name, rows): (&str, usize)| Share { name: name.into(), rows };
+        let shares = all.into_iter().take(SHARES).map(share).collect();
+        Distribution::Shares { shares, distinct, rows }
+    }
+
+    fn of(values: &Values, kind: Option<Kind>, rows: &[usize]) -> Option<Self> {
+        let numbers = || rows.iter().map(|&row| values.number(row));
+        match (values, kind) {
+            (Values::Texts(_), Some(Kind::Time | Kind::Text)) => None,
+            (Values::Texts(texts), _) => {
+                let codes = rows.iter().map(|&row| texts.codes[row]);
+                let words = codes.filter(|&code| code != MISSING).map(|code| texts.words.get(code));
+                Some(Distribution::of_names(words))
+            }
+            (_, Some(Kind::Category | Kind::Boolean | Kind::Constant)) => {
+                let texts: Vec<String> = rows.iter().filter_map(|&row| values.text(row)).collect();
+                Some(Distribution::of_names(texts.iter().map(String::as_str)))
+            }
+            (Values::Times(_), _) => Self::of_numbers(numbers(), true),
+            _ => Self::of_numbers(numbers(), false),
+        }
+    }
+}
+
+/// The columns of a table with their distributions in its training rows.
+pub(super) fn columns(
+    table: &Table,
+    encoding: Option<&Encoding>,
+    training_rows: &[usize],
+) -> super::Columns {
+    let all = table.columns();
+    let most = (VALUES / all.len().clamp(1, COLUMNS)).clamp(1, ROWS);
+    let chosen = sample(training_rows.len(), most, 0);
+    let rows: Vec<usize> = chosen.iter().map(|&i| training_rows[i]).collect();
+    let encoders: HashMap<&str, &Encoder> = encoding
+        .iter()
+        .flat_map(|encoding| &encoding.features)
+        .map(|feature| (feature.column.as_str(), &feature.encoder))
+        .collect();
+    let of = |(place, column): (usize, &Column)| {
+        let encoder = encoders.get(column.name.as_str()).filter(|_| column.role == Role::Feature);
+        let values = table.frame().columns.get(place).and_then(Option::as_ref);
+        ColumnSummary {
+            name: column.name.clone(),
+            role: role(column.role).into(),
+            kind: column.kind.map(|kind| kind.to_string()),
+            missing: column.missing,
+            input: encoder.map(|encoder| encoder.describe()),
+            inputs: encoder.map_or(0, |encoder| encoder.width()),
+            left_out: left_out(column),
+            distribution: values.and_then(|v| Distribution::of(v, column.kind, &rows)),
+        }
+    };
+    super::Columns {
+        total: all.len(),
+        sampled_rows: rows.len(),
+        columns: all.iter().enumerate().take(COLUMNS).map(of).collect(),
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Feature => "feature",
+        Role::Target(_) => "target",
+        Role::Weight => "weight",
+        Role::Reserved => "reserved",
+        Role::Ignored => "ignored",
+    }
+}
+
+/// Why nothing is learnt from a column, where that is so and it isn't the target.
+fn left_out(column: &Column) -> Option<String> {
+    match (column.role, column.kind) {
+        (Role::Target(_), _) => None,
+        (Role::Weight, _) => Some("gives the weights of the rows".into()),
+        (Role::Reserved, _) => Some("decides the split".into()),
+        (Role::Ignored, _) => Some("left out with --ignore or --columns".into()),
+        (Role::Feature, Some(Kind::Text | Kind::Constant)) => Some(column.why.clone()),
+        (Role::Feature, Some(_)) => None,
+        (Role::Feature, None) => Some(column.why.clone()),
+    }
+}
+
+/// How many of the targets of some rows are of each class or label.
+pub(super) fn shares(targets: &Targets) -> Vec<Share> {
+    let share = |(name, rows): (&String, usize)| Share { name: name.clone(), rows };
+    match targets {
+        Targets::Classes { labels, names } => {
+            let mut counts = vec![0; names.len()];
+            labels.iter().for_each(|&label| counts[label as usize] += 1);
+            names.iter().zip(counts).map(share).collect()
+        }
+        Targets::Labels { values, names } => {
+            let count = |c: usize| values.iter_rows().filter(|row| row[c] >= 0.5).count();
+            names.iter().enumerate().map(|(c, name)| share((name, count(c)))).collect()
+        }
+        Targets::Numbers(_) => Vec::new(),
+    }
+}
+
+/// The distributions of the targets of some rows, where they are numbers.
+pub(super) fn distributions(targets: &Targets) -> Vec<Distribution> {
+    let Targets::Numbers(m) = targets else { return Vec::new() };
+    let rows = sample(m.rows(), ROWS, 1);
+    let of = |c: usize| Distribution::of_numbers(rows.iter().map(|&r| m.row(r)[c]), false);
+    let all: Option<Vec<_>> = (0..m.cols()).map(of).collect();
+    all.unwrap_or_default()
+}
+
+/// What to say where a table is only known by a sample of its rows.
+pub(super) fn sampled(known: usize, rows: Rows) -> Option<NotComputed> {
+    (known < rows.training).then(|| NotComputed {
+        part: "distributions, importance and partial dependence over all rows".into(),
+        why: format!(
+            "the table is larger than --memory-limit: they are taken of a sample of {known} of its {} training rows",
+            rows.training
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_every_number_once_and_ends_where_they_do() {
+        let Some(Distribution::Numbers { min, median, max, range, counts, .. }) =
+            Distribution::of_numbers((0..100).map(f64::from).chain([f64::NAN]), false)
+        else {
+            panic!("numbers have a distribution")
+        };
+        assert_eq!((min, median, max, range), (0.0, 50.0, 99.0, [0.0, 99.0]));
+        assert_eq!((counts.iter().sum::<usize>(), counts.len()), (100, BINS));
+    }
+
+    #[test]
+    fn a_long_tail_and_equal_values_leave_the_bins_of_use() {
+        let values = (0..1000).map(|i| if i == 0 { 1e9 } else { f64::from(i % 50) });
+        let Some(Distribution::Numbers { max, range, counts, .. }) =
+            Distribution::of_numbers(values, false)
+        else {
+            panic!("numbers have a distribution")
+        };
+        assert_eq!((max, range, counts.iter().sum::<usize>()), (1e9, [0.0, 49.0], 1000));
+        let equal = Distribution::of_numbers([2.0; 5].into_iter(), false);
+        let Some(Distribution::Numbers { counts, .. }) = equal else { panic!("numbers") };
+        assert_eq!(counts, [5]);
+        assert_eq!(Distribution::of_numbers([f64::NAN].into_iter(), false), None);
+        let apart = Distribution::of_numbers([f64::MIN, f64::MAX].into_iter(), false);
+        assert_eq!(apart, None, "f64 holds no range of them");
+    }
+
+    #[test]
+    fn frequent_names_come_first() {
+        let names = ["b", "a", "b", "c", "d", "e", "f", "g", "h"];
+        let Distribution::Shares { shares, distinct, rows } =
+            Distribution::of_names(names.into_iter())
+        else {
+            panic!("names have shares")
+        };
+        assert_eq!((shares.len(), distinct, rows), (SHARES, 8, 9));
+        assert_eq!(shares[0], Share { name: "b".into(), rows: 2 });
+        assert_eq!(shares[1].name, "a");
+    }
+}

@@ -1,0 +1,121 @@
+//! What a person wants to see of a finished run: one struct ([`RunReport`]), written as `report.json`, from
+//! which alone the page `report.html` and the model card are made, so that no number is computed twice.
+//!
+//! ```text
+//! Subject ─ build ─▶ RunReport ─ report.json ─▶ RunReport ─ page ─▶ report.html
+//!                                                         └ card ─▶ README.md
+//! ```
+//!
+//! What it may cost is bounded, whatever the data are: rows are sampled with a fixed seed, and the rows
+//! that the net predicts beyond those it is judged on follow from a budget of multiply-adds
+//! ([`influence`]). What is left out is said in [`RunReport::not_computed`].
+
+mod build;
+pub mod card;
+mod columns;
+mod compare;
+
+mod contents;
+mod curves;
+mod dependence;
+mod examples;
+mod figures;
+mod influence;
+mod intervals;
+mod judged;
+mod page;
+mod pictures;
+mod plots;
+mod ranking;
+mod regions;
+mod standalone;
+mod subject;
+mod weights;
+pub mod words;
+pub use build::build;
+pub use columns::{ColumnSummary, Distribution, Share};
+
+pub use compare::comparison;
+pub use contents::{
+    Columns, Kept, NetSummary, NotComputed, Rows, RunReport, Settings, TargetKind, TargetSummary,
+};
+pub use curves::{Curve, EpochPoint};
+pub use dependence::Dependence;
+pub use examples::WrongRow;
+pub use influence::{Importance, Influence};
+pub use judged::{
+    BaselineValues, CalibrationPoint, ClassRow, Evaluation, Metric, Mistake, RankingCurves,
+    Residuals,
+};
+pub use page::page;
+pub use pictures::Picture;
+pub use regions::Regions;
+pub use standalone::{Plot, plots};
+pub use subject::{HeldOut, Predictor, Subject};
+pub use weights::LayerHistogram;
+
+use crate::error::{Error, Result};
+use crate::random::{Random, Stream};
+
+/// The file of a report's numbers in a run directory.
+pub const JSON: &str = "report.json";
+/// The file of its page.
+pub const HTML: &str = "report.html";
+
+impl RunReport {
+    /// As a text of JSON.
+    ///
+    /// # Errors
+    /// When it can't be written as JSON.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map_err(|e| Error::failed(format!("cannot write the report as JSON: {e}")))
+    }
+
+    /// From such a text.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| {
+            Error::data(format!("not a report: {e}")).help("make it again: wgrad report RUN")
+        })
+    }
+}
+
+/// Up to `most` of `rows` rows, in ascending order: all of them, or as many drawn with a fixed seed;
+/// `what` tells draws apart.
+fn sample(rows: usize, most: usize, what: u64) -> Vec<usize> {
+    if rows <= most {
+        return (0..rows).collect();
+    }
+    // Selection sampling (Knuth, "The Art of Computer Programming" 2, 3.4.2, algorithm S).
+    let mut random = Random::new(0, Stream::Report, what);
+    let mut chosen = Vec::with_capacity(most);
+    for row in 0..rows {
+        let (left, needed) = ((rows - row) as f64, (most - chosen.len()) as f64);
+        if random.uniform() * left < needed {
+            chosen.push(row);
+        }
+    }
+    chosen
+}
+
+/// The number, where it is finite: JSON has no other.
+fn finite(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_as_large_as_asked_for_and_always_the_same() {
+        assert_eq!(sample(3, 5, 0), [0, 1, 2]);
+        let drawn = sample(1000, 100, 1);
+        assert_eq!((drawn.len(), drawn == sample(1000, 100, 1)), (100, true));
+        assert!(drawn.is_sorted() && drawn.iter().all(|&row| row < 1000));
+        assert_ne!(drawn, sample(1000, 100, 2));
+    }
+}

@@ -1,0 +1,86 @@
+//! The parts that pages are made of.
+
+use super::super::figures::Figure;
+pub(in crate::report) use super::super::plots::cut;
+use super::style::style;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// A whole document with this title.
+pub(in crate::report) fn document(title: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(style())) }
+            }
+            body { (content) }
+        }
+    }
+}
+
+/// A section of the page.
+pub(in crate::report) fn section(id: &str, name: &str, content: &Markup) -> Markup {
+    let of = format!("{id}-title");
+    html! {
+        section id=(id) aria-labelledby=(of) {
+            h2 id=(of) { (name) }
+            (content)
+        }
+    }
+}
+
+/// Figures, side by side where there is room.
+pub(in crate::report) fn figures(all: &[Figure]) -> Markup {
+    html! {
+        @if !all.is_empty() {
+            div class="figures" {
+                @for figure in all {
+                    figure {
+                        @if !figure.legend.is_empty() { (legend(&figure.legend)) }
+                        (figure.drawing)
+                        figcaption { (figure.caption) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What each series is: its color, and its dashes and shape.
+fn legend(names: &[String]) -> Markup {
+    html! {
+        ul class="legend" {
+            @for (i, name) in names.iter().enumerate() {
+                li {
+                    svg class="plot key" viewBox="0 0 26 10" aria-hidden="true" {
+                        line class={ "line s" (i % 4) } x1="1" y1="5" x2="25" y2="5" {}
+                        path class={ "point s" (i % 4) } d=(super::super::plots::shape_at(i % 4, 13.0, 5.0, 3.0)) {}
+                    }
+                    (name)
+                }
+            }
+        }
+    }
+}
+
+/// What may be wider than the screen: it scrolls by itself, with the keyboard too.
+pub(in crate::report) fn scroll(label: &str, content: &Markup) -> Markup {
+    html! { div class="scroll" tabindex="0" role="region" aria-label=(label) { (content) } }
+}
+
+/// A remark.
+pub(in crate::report) fn note(text: &str) -> Markup {
+    html! { p class="soft" { (text) } }
+}
+
+/// A text of many lines, of at most `most` characters.
+pub(in crate::report) fn long(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}\n… (cut off here)", &text[..end]),
+        None => text.into(),
+    }
+}
