@@ -30,6 +30,7 @@ mod run_directory;
 mod settings;
 mod splitting;
 mod streaming;
+mod tensorboard;
 mod train;
 mod usage;
 mod verify;
@@ -121,8 +122,12 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
     }
 }
 
-/// Writes a line to standard error. Where nobody reads it any more, the work goes on.
+/// Writes a line to standard error, or to the dashboard that is there. Where nobody reads it any more, the work goes on.
 fn say(message: impl Display) {
+    let message = message.to_string();
+    if crate::observe::take_message(&message) {
+        return;
+    }
     let _ = writeln!(io::stderr().lock(), "{message}");
 }
 

@@ -39,9 +39,14 @@ impl Trainer {
         while self.at.within < run.steps && ended.is_none() {
             let to_read = between_reads - self.at.within % between_reads;
             let most = if self.is_asking_always { 1 } else { self.piece };
+            let to_sample = observer.steps_to_sample(&self.at);
             let asked = Instant::now();
             let piece = most.min(to_read).min(self.steps_at_hand(run)?);
-            self.run_piece(run, piece)?;
+            let piece = piece.min(to_sample.map_or(piece, |steps| steps.max(1)));
+            match to_sample {
+                Some(0) => self.run_sampled_step(run, observer)?,
+                _ => self.run_piece(run, piece)?,
+            }
             // The last read is that of the whole epoch.
             let is_read =
                 self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
@@ -52,7 +57,9 @@ impl Trainer {
                 },
                 false => None,
             };
-            self.fit_piece(piece, asked.elapsed().as_secs_f64());
+            if to_sample != Some(0) {
+                self.fit_piece(piece, asked.elapsed().as_secs_f64());
+            }
 
             let rows = (self.at.within - first) * run.batch;
             let pace = rows.min(run.rows) as f64 / begin.elapsed().as_secs_f64();
@@ -67,6 +74,9 @@ impl Trainer {
                 seconds_left: left as f64 * run.batch as f64 / pace,
             }))
             .or_else(|| self.out_of_time(run));
+            if ended.is_none() {
+                self.change_rate(run, observer)?;
+            }
             if ended.is_none() && self.at.within < run.steps {
                 self.offer_checkpoint(run, observer)?;
             }

@@ -147,7 +147,8 @@ impl Trainer {
     /// η of the step after `done` steps.
     pub(super) fn lr(&self, run: &Run, done: u64) -> f32 {
         let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
-        run.lr(done) * on_plateau * 0.5f32.powi(self.detours.halvings as i32)
+        let halved = 0.5f32.powi(self.detours.halvings as i32);
+        run.lr(done) * on_plateau * halved * self.detours.rate_factor(done)
     }
 
     /// Seconds that the run has taken.
