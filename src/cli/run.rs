@@ -17,10 +17,11 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::observe::{
     Checkpoints, Display, Every, HeldOut, Interrupt, Lines, MetricsCsv, Record, StopWhen, Together,
+    can_redraw,
 };
 use crate::train::{GoodAt, Trainer};
 use serde::Serialize;
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{stderr, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -180,7 +181,7 @@ impl Run<'_> {
         if let Some(checkpoints) = &mut checkpoints {
             observers.push(checkpoints);
         }
-        match (shown, stderr().is_terminal() || display.is_dashboard()) {
+        match (shown, can_redraw() || display.is_dashboard()) {
             (Shown::Json, _) => observers.push(&mut json),
             (Shown::Epochs | Shown::Bar, true) => observers.push(display.observer()),
             (Shown::Epochs, false) => observers.push(&mut lines),

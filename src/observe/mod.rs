@@ -21,7 +21,7 @@ pub use checkpoints::Checkpoints;
 #[cfg(feature = "cli")]
 pub use dashboard::{Dashboard, Screen, restore, take_message};
 #[cfg(feature = "cli")]
-pub use display::Display;
+pub use display::{Display, can_redraw};
 pub use ending::StopWhen;
 pub use every::{Every, TimeSpan};
 #[cfg(feature = "cli")]
