@@ -67,7 +67,14 @@ impl Observer for Asks {
 fn spec(optimizer: Optimizer) -> (Spec, Dataset, Dataset) {
     let net = Net::new(6).layer(40, Activation::Tanh).layer(3, Activation::Identity);
     let stopping = Stopping { keep: Keep::Best, ..Stopping::default() };
-    let spec = Spec { batch_size: 4, lr: 0.01, seed: 5, stopping, optimizer, ..Spec::new(net, Loss::CrossEntropy) };
+    let spec = Spec {
+        batch_size: 4,
+        lr: 0.01,
+        seed: 5,
+        stopping,
+        optimizer,
+        ..Spec::new(net, Loss::CrossEntropy)
+    };
     (spec.epochs(3), random_classes(50, 6, 3, 1), random_classes(20, 6, 3, 2))
 }
 
@@ -121,9 +128,8 @@ fn a_sample_tells_the_update_and_the_gradient_of_sgd() {
                 let name = format!("{name}.weight");
                 sample.parameters.iter().find(|p| p.name == name).unwrap().values.clone()
             };
-            let norm = |values: &[f32]| {
-                values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
-            };
+            let norm =
+                |values: &[f32]| values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let before = norm(&weight(&pair[0]));
             let expected = 0.1 * layer.gradient_norm.unwrap() / before;
             assert!((layer.update_ratio / expected - 1.0).abs() < 1e-3, "{layer:?} {expected}");
@@ -166,7 +172,9 @@ fn a_rate_that_was_changed_by_hand_goes_on_exactly_from_a_checkpoint() {
 #[test]
 fn no_factor_leads_out_of_bounds() {
     let (spec, training, validation) = spec(Optimizer::Sgd);
-    for (factor, expected) in [(f32::NAN, None), (0.0, None), (-1.0, None), (1e-30, Some(2f32.powi(-20)))] {
+    for (factor, expected) in
+        [(f32::NAN, None), (0.0, None), (-1.0, None), (1e-30, Some(2f32.powi(-20)))]
+    {
         let mut asks = Asks { rates: vec![(1, factor)], ..Asks::default() };
         run(&spec, &training, &validation, &mut asks);
         assert_eq!(asks.changes.first().map(|c| c.factor), expected, "{factor}");

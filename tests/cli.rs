@@ -17,7 +17,14 @@ fn a_net_is_trained_measured_used_and_looked_at() {
     assert!(trained.stdout.contains("wgrad predict runs/digits-1"), "{}", trained.stdout);
     assert_eq!(
         place.names("runs/digits-1"),
-        ["checkpoint", "config.toml", "linear.safetensors", "metrics.csv", "metrics.jsonl", "model.safetensors"]
+        [
+            "checkpoint",
+            "config.toml",
+            "linear.safetensors",
+            "metrics.csv",
+            "metrics.jsonl",
+            "model.safetensors"
+        ]
     );
 
     let evaluated = place.ok("evaluate runs/digits-1 digits --device cpu --json").json();

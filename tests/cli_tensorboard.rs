@@ -126,7 +126,11 @@ fn scalars(tags: &Tags, tag: &str) -> Vec<(u64, f32)> {
     let value = |(step, value): &(u64, Vec<u8>)| {
         (*step, f32::from_bits(number(value, 2).unwrap_or_else(|| panic!("{tag}")) as u32))
     };
-    tags.get(tag).unwrap_or_else(|| panic!("{tag} in {:?}", tags.keys())).iter().map(value).collect()
+    tags.get(tag)
+        .unwrap_or_else(|| panic!("{tag} in {:?}", tags.keys()))
+        .iter()
+        .map(value)
+        .collect()
 }
 
 fn epochs(place: &Place, run: &str) -> Vec<Value> {
@@ -163,18 +167,26 @@ fn events_say_what_the_run_says_and_change_nothing() {
     let tags = events(&place.path("run/tensorboard"));
     let told = epochs(&place, "run");
     for (tag, name) in [
-        ("loss/train", "train_loss"), ("loss/valid", "valid_loss"), ("metrics/accuracy", "accuracy"),
-        ("learning_rate", "lr"), ("samples_per_second", "samples_per_second"), ("epoch", "epoch"),
+        ("loss/train", "train_loss"),
+        ("loss/valid", "valid_loss"),
+        ("metrics/accuracy", "accuracy"),
+        ("learning_rate", "lr"),
+        ("samples_per_second", "samples_per_second"),
+        ("epoch", "epoch"),
     ] {
-        let expected: Vec<_> = told.iter().map(|event| {
-            (event["step"].as_u64().unwrap(), event[name].as_f64().unwrap() as f32)
-        }).collect();
+        let expected: Vec<_> = told
+            .iter()
+            .map(|event| (event["step"].as_u64().unwrap(), event[name].as_f64().unwrap() as f32))
+            .collect();
         assert_eq!(scalars(&tags, tag), expected, "{tag}");
     }
     for layer in ["layers.0", "layers.1"] {
         for what in ["gradient_norm", "update_ratio"] {
             let found = scalars(&tags, &format!("{what}/{layer}"));
-            assert!(found.len() == 3 && found.iter().all(|(_, x)| *x > 0.0 && *x < 100.0), "{found:?}");
+            assert!(
+                found.len() == 3 && found.iter().all(|(_, x)| *x > 0.0 && *x < 100.0),
+                "{found:?}"
+            );
         }
     }
     // The histogram after the last step holds each weight of the last step once.
@@ -226,7 +238,8 @@ fn a_run_that_is_resumed_goes_on_in_a_new_file_without_repeated_steps() {
     assert_eq!(place.names("logs/run").len(), 2);
     let [whole, run] = ["logs/whole", "logs/run"].map(|at| events(&place.path(at)));
     nothing_is_repeated(&run);
-    for tag in ["loss/train", "metrics/accuracy", "update_ratio/layers.1", "gradient_norm/layers.0"] {
+    for tag in ["loss/train", "metrics/accuracy", "update_ratio/layers.1", "gradient_norm/layers.0"]
+    {
         assert_eq!(scalars(&run, tag), scalars(&whole, tag), "{tag}");
     }
     csv_is_as_the_events(&place, "run");
@@ -262,7 +275,11 @@ fn the_events_of_another_run_are_not_mixed_with_new_ones() {
     assert_eq!(train("--out a/run").code, 0);
     let refused = train("--out elsewhere/run");
     assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("logs/run holds the events of another run"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("logs/run holds the events of another run"),
+        "{}",
+        refused.stderr
+    );
     assert!(!place.path("elsewhere/run").exists());
     assert_eq!(train("--out elsewhere/run --force").code, 0);
     nothing_is_repeated(&events(&place.path("logs/run")));

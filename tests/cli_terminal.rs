@@ -17,7 +17,8 @@ impl Terminal {
     /// A terminal of so many columns and lines, whose shell is in the directory of `place`. None without tmux.
     fn open(place: &Place, columns: usize, lines: usize, environment: &str) -> Option<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let has_tmux = Command::new("tmux").arg("-V").output().is_ok_and(|out| out.status.success());
+        let has_tmux =
+            Command::new("tmux").arg("-V").output().is_ok_and(|out| out.status.success());
         if !has_tmux {
             let is_required = std::env::var("WGRAD_REQUIRE_TMUX").is_ok_and(|value| value == "1");
             assert!(!is_required, "there is no tmux, and WGRAD_REQUIRE_TMUX=1");
@@ -33,7 +34,19 @@ impl Terminal {
         );
         let (columns, lines) = (columns.to_string(), lines.to_string());
         let at = place.path("").display().to_string();
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &lines, "-c", &at, &shell]);
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            &columns,
+            "-y",
+            &lines,
+            "-c",
+            &at,
+            &shell,
+        ]);
         Some(terminal)
     }
 
@@ -119,7 +132,10 @@ fn trained(columns: usize, environment: &str) -> Option<String> {
 fn a_bar_is_redrawn_in_its_line_and_is_gone_at_the_end() {
     for (columns, environment) in [(80, ""), (80, "NO_COLOR=1"), (40, ""), (40, "LC_ALL=C")] {
         let Some(all) = trained(columns, environment) else { return };
-        assert!(!all.contains("[=") && !all.contains("samples/s"), "{columns} {environment}\n{all}");
+        assert!(
+            !all.contains("[=") && !all.contains("samples/s"),
+            "{columns} {environment}\n{all}"
+        );
         for expected in ["data: digits", "validation", "accuracy", "model", "next"] {
             assert!(all.contains(expected), "{expected}, {columns} columns, {environment}\n{all}");
         }
@@ -149,10 +165,14 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     let place = Place::new();
     let Some(terminal) = Terminal::open(&place, 100, 30, "") else { return };
     terminal.enter("clear; stty -g >before");
-    terminal.enter(&format!("{TRAIN} --epochs 1000000 --dashboard --out run; echo code=$?; stty -g >after"));
+    terminal.enter(&format!(
+        "{TRAIN} --epochs 1000000 --dashboard --out run; echo code=$?; stty -g >after"
+    ));
     let shown = terminal.wait("layers", |shown| shown.contains("layers at step"));
     assert!(terminal.is_alternate());
-    for expected in ["epoch ", "samples/s", "loss", "accuracy", "learning rate", "memory", "p pause"] {
+    for expected in
+        ["epoch ", "samples/s", "loss", "accuracy", "learning rate", "memory", "p pause"]
+    {
         assert!(shown.contains(expected), "{expected} in\n{shown}");
     }
     // It stands still while it is paused, and follows the size of the terminal.
@@ -179,9 +199,15 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     terminal.wait("prompt", |shown| shown.trim_end().ends_with('$'));
     assert_eq!(place.read("before"), place.read("after"), "stty");
     let events = place.read("run/metrics.jsonl");
-    assert!(events.contains("{\"event\":\"rate\",") && events.contains("\"factor\":0.5"), "{events}");
+    assert!(
+        events.contains("{\"event\":\"rate\",") && events.contains("\"factor\":0.5"),
+        "{events}"
+    );
     let config = place.read("run/config.toml");
-    assert!(config.contains("the learning rate was 0.5 times the scheduled one, by hand"), "{config}");
+    assert!(
+        config.contains("the learning rate was 0.5 times the scheduled one, by hand"),
+        "{config}"
+    );
     assert!(config.contains("may train another model"), "{config}");
     assert!(place.path("run/model.safetensors").is_file());
 }
@@ -191,7 +217,9 @@ fn a_dashboard_gives_the_terminal_back_after_an_error_and_after_ctrl_c() {
     let place = Place::new();
     let Some(terminal) = Terminal::open(&place, 80, 24, "LC_ALL=C") else { return };
     terminal.enter("clear; stty -g >before");
-    let diverges = format!("{TRAIN} --lr 1e30 --optimizer sgd --dashboard --out bad; echo code=$?; stty -g >after");
+    let diverges = format!(
+        "{TRAIN} --lr 1e30 --optimizer sgd --dashboard --out bad; echo code=$?; stty -g >after"
+    );
     terminal.enter(&diverges);
     let shown = terminal.wait_for("code=5");
     assert!(shown.contains("training diverged") && !terminal.is_alternate(), "{shown}");

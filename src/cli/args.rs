@@ -121,7 +121,9 @@ impl TrainArgs {
         options.data.data = self.data.clone();
         if self.dashboard && (self.json || self.quiet) {
             let other = if self.json { "--json" } else { "--quiet" };
-            return Err(Error::usage(format!("--dashboard beside {other}")).help("leave one of them out"));
+            return Err(
+                Error::usage(format!("--dashboard beside {other}")).help("leave one of them out")
+            );
         }
         with_file(options, self.config.as_deref())
     }

@@ -1,8 +1,6 @@
 //! What in a run directory wgrad itself wrote: only that may be removed, and no link is followed.
 
-use super::run_directory::{
-    CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE, cannot_create,
-};
+use super::run_directory::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE, cannot_create};
 use super::{folds, judgement};
 use crate::checkpoint::is_checkpoint;
 use crate::config::IN_RUN;
@@ -14,8 +12,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of a run.
-const FILES: [&str; 8] =
-    [CONFIG, EVENTS, TABLE, MODEL, judgement::LINEAR, "report.html", "folds.json", folds::OUT_OF_FOLD];
+const FILES: [&str; 8] = [
+    CONFIG,
+    EVENTS,
+    TABLE,
+    MODEL,
+    judgement::LINEAR,
+    "report.html",
+    "folds.json",
+    folds::OUT_OF_FOLD,
+];
 
 /// The files and directories of the run in a directory, as paths within it, each directory behind what
 /// it holds; or the first that wgrad didn't write: one of another name, or a link.

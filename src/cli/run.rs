@@ -170,7 +170,8 @@ impl Run<'_> {
         let mut stop = stop.map(StopWhen);
         let mut last = LastLoss(None);
 
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut table, interrupt, &mut last];
+        let mut observers: Vec<&mut dyn Observer> =
+            vec![&mut metrics, &mut table, interrupt, &mut last];
         if let Some(stop) = &mut stop {
             observers.push(stop);
         }
@@ -396,7 +397,8 @@ impl Run<'_> {
         // first.
         let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
         let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
-        let saved = good.filter(|(at, model)| is_kept(at) && self.save(model, config, None).is_ok());
+        let saved =
+            good.filter(|(at, model)| is_kept(at) && self.save(model, config, None).is_ok());
         let model = match saved {
             None => "no model".into(),
             Some((GoodAt::BestEpoch(epoch), _)) => format!("the model of the best epoch, {epoch}"),

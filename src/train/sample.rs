@@ -31,11 +31,12 @@ impl Trainer {
         let begin = Instant::now();
         let after = self.session.weights()?;
         let gradients = findings::gradient_norms(&self.spec, &self.samples, &before)?;
-        let layers = before.iter().zip(&after).enumerate().map(|(i, (before, after))| LayerSample {
-            name: format!("layers.{i}"),
-            gradient_norm: gradients.as_ref().and_then(|found| found.norms.get(i).copied()),
-            update_ratio: update_ratio(before.weight.data(), after.weight.data()),
-        });
+        let layers =
+            before.iter().zip(&after).enumerate().map(|(i, (before, after))| LayerSample {
+                name: format!("layers.{i}"),
+                gradient_norm: gradients.as_ref().and_then(|found| found.norms.get(i).copied()),
+                update_ratio: update_ratio(before.weight.data(), after.weight.data()),
+            });
         observer.sample(&StepSample {
             epoch: self.at.epoch + 1,
             step: self.at.step,

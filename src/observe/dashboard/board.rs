@@ -265,10 +265,12 @@ mod tests {
         assert!(board.is_stopping && !board.is_paused, "who stops goes on to the end of the step");
         board.act(Action::Pause);
         assert!(!board.is_paused);
-        let shown: Vec<usize> = (0..3).map(|_| {
-            board.act(Action::Next);
-            board.selected
-        }).collect();
+        let shown: Vec<usize> = (0..3)
+            .map(|_| {
+                board.act(Action::Next);
+                board.selected
+            })
+            .collect();
         assert_eq!(shown, [1, 2, 0]);
         Board::default().act(Action::Next);
     }
@@ -288,8 +290,13 @@ mod tests {
     fn what_was_read_in_the_first_epoch_gives_way_to_its_result() {
         let mut net = NetBoard::default();
         let progress = Progress {
-            epoch: 1, epochs: 4, step: 3, steps: 80, loss: Some(2.0),
-            samples_per_second: 1.0, seconds_left: 1.0,
+            epoch: 1,
+            epochs: 4,
+            step: 3,
+            steps: 80,
+            loss: Some(2.0),
+            samples_per_second: 1.0,
+            seconds_left: 1.0,
         };
         net.progressed(&progress);
         assert_eq!(net.train_loss.points(), [(3.0, 2.0)]);

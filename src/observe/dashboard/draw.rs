@@ -1,7 +1,7 @@
 //! Draws a [`Board`] into any terminal of ratatui, of any size.
 
-use super::board::{Board, Curve, NetBoard};
 use super::super::{duration, short, thousands};
+use super::board::{Board, Curve, NetBoard};
 use crate::memory::human;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -9,7 +9,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Cell, Chart, Dataset, GraphType, LineGauge, Paragraph, Row, Table};
+use ratatui::widgets::{
+    Axis, Block, Cell, Chart, Dataset, GraphType, LineGauge, Paragraph, Row, Table,
+};
 
 /// What a terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +24,18 @@ pub struct Looks {
 
 /// The least width for two columns, and the least height for a second chart below the first.
 const WIDE: u16 = 72;
-const TALL: u16 = 18;
+const TALL: u16 = 14;
 
 /// Draws all of it.
 pub fn draw(frame: &mut Frame<'_>, board: &Board, looks: Looks) {
     let area = frame.area();
     let net = board.nets.get(board.selected);
-    let messages = match area.height {
+    let room = match area.height {
         0..12 => 0,
         12..24 => 1,
         _ => 3,
     };
+    let messages = room.min(board.messages.len() as u16);
     let [title, bar, state, middle, said, keys] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
@@ -60,7 +63,13 @@ pub fn draw(frame: &mut Frame<'_>, board: &Board, looks: Looks) {
 
 fn heading(board: &Board) -> String {
     match board.nets.get(board.selected).filter(|_| board.nets.len() > 1) {
-        Some(net) => format!("{} ({} of {})  {}", net.name, board.selected + 1, board.nets.len(), board.title),
+        Some(net) => format!(
+            "{} ({} of {})  {}",
+            net.name,
+            board.selected + 1,
+            board.nets.len(),
+            board.title
+        ),
         None => board.title.clone(),
     }
 }
@@ -135,13 +144,16 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
         (curves, side)
     };
     let has_metric = net.metric_name.is_some() && curves.height >= 10;
-    let parts = if has_metric { vec![Constraint::Fill(3), Constraint::Fill(2)] } else { vec![Constraint::Fill(1)] };
+    let parts = if has_metric {
+        vec![Constraint::Fill(3), Constraint::Fill(2)]
+    } else {
+        vec![Constraint::Fill(1)]
+    };
     let charts = Layout::vertical(parts).split(curves);
-    let total = net.progress.map_or(1.0, |p| p.steps as f64);
     let losses = [("train", &net.train_loss), ("valid", &net.valid_loss)];
-    draw_curves(frame, charts[0], "loss", &losses, total, looks);
+    draw_curves(frame, charts[0], "loss", &losses, looks);
     if let (Some(name), Some(area)) = (net.metric_name, charts.get(1)) {
-        draw_curves(frame, *area, name, &[("", &net.metric)], total, looks);
+        draw_curves(frame, *area, name, &[("", &net.metric)], looks);
     }
     if area.width < WIDE {
         draw_layers(frame, side, net, looks);
@@ -155,17 +167,16 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
     ])
     .areas(side);
     draw_layers(frame, table, net, looks);
-    draw_curves(frame, lr, "learning rate", &[("", &net.lr)], total, looks);
-    draw_curves(frame, speed, "samples/s", &[("", &net.throughput)], total, looks);
+    draw_curves(frame, lr, "learning rate", &[("", &net.lr)], looks);
+    draw_curves(frame, speed, "samples/s", &[("", &net.throughput)], looks);
 }
 
-/// Curves over the steps of the run, told apart by marker and color.
+/// Curves over the steps that are done, told apart by marker and color.
 fn draw_curves(
     frame: &mut Frame<'_>,
     area: Rect,
     name: &str,
     curves: &[(&str, &Curve)],
-    steps: f64,
     looks: Looks,
 ) {
     if area.height < 3 || area.width < 12 {
@@ -199,7 +210,11 @@ fn draw_curves(
         return;
     }
     let margin = if high > low { (high - low) * 0.05 } else { high.abs().max(1e-6) * 0.1 };
-    let (low, high) = (low - margin, high + margin);
+    // Of what is never negative nothing below 0 is shown.
+    let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+    let (low, high) = ((low - margin).max(floor), high + margin);
+    let steps = shown().filter_map(|(_, (_, curve))| curve.points().last()).map(|point| point.0);
+    let last = steps.fold(1.0, f64::max);
     let datasets = shown().map(|(i, (_, curve))| {
         let line = if curve.points().len() > 1 { GraphType::Line } else { GraphType::Scatter };
         Dataset::default()
@@ -208,7 +223,7 @@ fn draw_curves(
             .style(colored(looks, colors[i % 2]))
             .data(curve.points())
     });
-    let x = Axis::default().bounds([0.0, steps.max(1.0)]);
+    let x = Axis::default().bounds([0.0, last]);
     let y = Axis::default().bounds([low, high]).labels([short(low), short(high)]);
     let chart = Chart::new(datasets.collect()).block(block).x_axis(x).y_axis(y);
     frame.render_widget(chart.legend_position(None), area);
@@ -240,7 +255,8 @@ fn draw_layers(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
 fn help(board: &Board, width: u16) -> String {
     let pause = if board.is_paused { "p go on" } else { "p pause" };
     let next = if board.nets.len() > 1 { "  Tab next net" } else { "" };
-    let long = format!("{pause}  s save a checkpoint  q stop  - halve, + double the learning rate{next}");
+    let long =
+        format!("{pause}  s save a checkpoint  q stop  - halve, + double the learning rate{next}");
     if long.chars().count() <= width.into() {
         return long;
     }
@@ -263,125 +279,5 @@ fn to_ascii(buffer: &mut Buffer) {
             '…' => '.',
             _ => '?',
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::board::Action;
-    use super::*;
-    use crate::event::{LayerSample, Progress, StepSample, Start};
-    use crate::observe::record::tests::epoch;
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
-
-    /// A board of a net that has done some epochs.
-    fn board(nets: usize) -> Board {
-        let mut board = Board::new("runs/digits-1  digits");
-        for i in 0..nets {
-            let at = board.add(format!("net {}", i + 1));
-            let net = &mut board.nets[at];
-            net.started(&Start {
-                device: "Processor (cpu, f32, 2 threads)".into(),
-                backend: "cpu".into(),
-                parameters: 10,
-                rows: 1000,
-                validation_rows: 100,
-                batch_size: 10,
-                epochs: 30,
-                steps_per_epoch: 10,
-                from_step: None,
-            });
-            for e in 1..=20 {
-                let mut epoch = epoch();
-                (epoch.epoch, epoch.step) = (e, e as u64 * 10);
-                (epoch.train_loss, epoch.valid_loss) =
-                    (1.0 / e as f64, Some(1.2 / e as f64));
-                epoch.metrics = vec![("accuracy", 1.0 - 0.5 / e as f64)];
-                net.epoch_ended(&epoch);
-            }
-            net.progressed(&Progress {
-                epoch: 21, epochs: 30, step: 200, steps: 300, loss: None,
-                samples_per_second: 12345.0, seconds_left: 12.0,
-            });
-            let layer = |i: usize| LayerSample {
-                name: format!("layers.{i}"),
-                gradient_norm: Some(0.0123 * (i + 1) as f64),
-                update_ratio: 1.5e-3,
-            };
-            net.sampled(&StepSample {
-                epoch: 21, step: 195, gradient_rows: 256, layers: vec![layer(0), layer(1)],
-                parameters: Vec::new(), seconds: 0.0,
-            });
-        }
-        board.holds(123_000_000);
-        board.say("a warning");
-        board
-    }
-
-    fn drawn(board: &Board, width: u16, height: u16, unicode: bool) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, board, Looks { unicode, color: true })).unwrap();
-        let buffer = terminal.backend().buffer();
-        let line = |y| -> String { (0..width).map(|x| buffer[(x, y)].symbol()).collect() };
-        (0..height).map(line).collect::<Vec<_>>().join("\n")
-    }
-
-    #[test]
-    fn all_that_is_asked_for_is_on_a_usual_terminal() {
-        let text = drawn(&board(1), 100, 30, true);
-        for expected in [
-            "runs/digits-1", "epoch 21/30", "12 s left", "step 200", "12,345 samples/s", "rate 0.0010",
-            "memory 123 MB, at most 123 MB", "Processor (cpu", "loss", "train 0.0500", "valid 0.0600",
-            "accuracy 0.9750", "learning rate", "layers at step 195", "‖∂L/∂W‖", "‖ΔW‖/‖W‖", "layers.1",
-            "2.46e-2", "1.50e-3", "gradient: mean of 256 rows", "a warning", "p pause", "q stop",
-        ] {
-            assert!(text.contains(expected), "{expected} in\n{text}");
-        }
-        assert!(text.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)), "curves:\n{text}");
-    }
-
-    #[test]
-    fn ascii_alone_is_enough_and_lines_up() {
-        let text = drawn(&board(1), 80, 24, false);
-        assert!(text.is_ascii(), "{text}");
-        for expected in ["train 0.0500", "accuracy", "layers.0", "|dL/dW|", "p pause"] {
-            assert!(text.replace("||", "|").contains(expected), "{expected} in\n{text}");
-        }
-        assert!(!text.contains('?'), "{text}");
-    }
-
-    #[test]
-    fn a_narrow_terminal_has_the_curves_and_the_keys() {
-        let text = drawn(&board(1), 40, 24, true);
-        for expected in ["epoch 21/30", "loss", "accuracy", "layers.0", "p pause", "q stop"] {
-            assert!(text.contains(expected), "{expected} in\n{text}");
-        }
-    }
-
-    #[test]
-    fn no_size_is_too_small_or_too_large() {
-        let (one, two, none) = (board(1), board(2), Board::new("nothing yet"));
-        for (width, height) in (1..30).flat_map(|n| [(n, n), (n, 60), (200, n), (n * 7, n * 2)]) {
-            for board in [&one, &two, &none] {
-                drawn(board, width, height, width % 2 == 0);
-            }
-        }
-        let mut fresh = Board::new("x");
-        fresh.add("");
-        assert!(drawn(&fresh, 80, 24, true).contains("preparing"));
-    }
-
-    #[test]
-    fn the_state_and_the_net_that_is_shown_are_said() {
-        let mut two = board(2);
-        two.act(Action::Next);
-        two.act(Action::Pause);
-        let text = drawn(&two, 100, 30, true);
-        assert!(text.starts_with("net 2 (2 of 2)  runs/digits-1"), "{text}");
-        assert!(text.contains("paused") && text.contains("p go on") && text.contains("Tab next net"));
-        two.act(Action::Stop);
-        let text = drawn(&two, 100, 30, true);
-        assert!(text.contains("stopping") && text.contains("end at once"), "{text}");
     }
 }

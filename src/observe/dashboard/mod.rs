@@ -6,13 +6,13 @@
 
 mod board;
 mod draw;
+#[cfg(test)]
+mod draw_tests;
 mod screen;
 pub use screen::{Screen, restore, take_message};
 
 use crate::error::Result;
-use crate::event::{
-    Diverged, Epoch, Flow, Observer, Progress, RateChange, Start, StepSample,
-};
+use crate::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start, StepSample};
 use crate::snapshot::{Checkpoint, Position};
 use board::NetBoard;
 use screen::Shared;
@@ -123,7 +123,9 @@ impl Observer for Dashboard {
     fn wants_checkpoint(&mut self, _: &Position) -> bool {
         let is_wanted = self.ask(NetBoard::take_save).unwrap_or_default();
         if is_wanted && !self.keeps_checkpoints {
-            self.shared.board().say("this run keeps no checkpoints: nothing is saved before its end");
+            self.shared
+                .board()
+                .say("this run keeps no checkpoints: nothing is saved before its end");
         }
         is_wanted && self.keeps_checkpoints
     }

@@ -259,10 +259,18 @@ mod tests {
         let plain = |c| key(c, KeyModifiers::NONE);
         assert_eq!(key('c', KeyModifiers::CONTROL), Some(Action::Stop));
         assert_eq!(key('s', KeyModifiers::CONTROL), None);
-        assert_eq!(['q', 'p', 's', '-', 'l', '+', 'x'].map(plain), [
-            Some(Action::Stop), Some(Action::Pause), Some(Action::Save), Some(Action::Lower),
-            Some(Action::Lower), Some(Action::Raise), None,
-        ]);
+        assert_eq!(
+            ['q', 'p', 's', '-', 'l', '+', 'x'].map(plain),
+            [
+                Some(Action::Stop),
+                Some(Action::Pause),
+                Some(Action::Save),
+                Some(Action::Lower),
+                Some(Action::Lower),
+                Some(Action::Raise),
+                None,
+            ]
+        );
         assert_eq!(action(&Event::Resize(1, 1)), None);
     }
 

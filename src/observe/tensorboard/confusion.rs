@@ -4,8 +4,8 @@ use super::messages::{Image, Kind, Value, text, value};
 use crate::error::{Error, Result};
 use crate::evaluation::Confusion;
 use embedded_graphics::Pixel;
-use embedded_graphics::mono_font::iso_8859_1::FONT_6X10;
 use embedded_graphics::mono_font::MonoTextStyle;
+use embedded_graphics::mono_font::iso_8859_1::FONT_6X10;
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::{DrawTarget, Drawable, OriginDimensions, Point, RgbColor, Size};
 use embedded_graphics::text::{Alignment, Baseline, Text, TextStyle, TextStyleBuilder};
@@ -26,12 +26,12 @@ const CHARACTER: (u32, u32) = (6, 10);
 const NAME: usize = 12;
 
 /// The values to be shown of a confusion matrix: an image under `tag`, and a table in the text plugin under
-/// the same tag.
+/// `tag/table`: a tag has one kind of value.
 ///
 /// # Errors
 /// When the image can't be encoded.
 pub fn values(tag: &str, confusion: &Confusion, names: &[String]) -> Result<Vec<Value>> {
-    let mut all = vec![text(tag, table(confusion, names))];
+    let mut all = vec![text(format!("{tag}/table"), table(confusion, names))];
     if confusion.classes() <= MOST {
         all.push(value(tag, Kind::Image(encode(&draw(confusion, names))?)));
     }
@@ -146,7 +146,8 @@ fn draw(confusion: &Confusion, names: &[String]) -> RgbImage {
             canvas.fill([x, y], side, shade(share));
             if with_counts && count > 0.0 {
                 let color = if share > 0.4 { Rgb888::WHITE } else { black };
-                let digits = if count < 1e6 { count.round().to_string() } else { format!("{count:.0e}") };
+                let digits =
+                    if count < 1e6 { count.round().to_string() } else { format!("{count:.0e}") };
                 canvas.text(&digits, x + side / 2, y + side / 2, Alignment::Center, color);
             }
         }

@@ -155,10 +155,7 @@ pub fn cut(directory: &Path, step: u64) -> Result<()> {
         let done = match kept {
             0 | 1 => fs::remove_file(&path),
             _ if end == bytes.len() => Ok(()),
-            _ => File::options()
-                .write(true)
-                .open(&path)
-                .and_then(|file| file.set_len(end as u64)),
+            _ => File::options().write(true).open(&path).and_then(|file| file.set_len(end as u64)),
         };
         done.map_err(|e| Error::io("cut", &path, &e))?;
     }
@@ -226,13 +223,18 @@ mod tests {
         assert_eq!(steps(), [[0, 5]]);
         fs::write(place.path().join("events.out.tfevents.1.host"), "another's").unwrap();
         remove(place.path()).unwrap();
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "what another program wrote stays");
+        assert_eq!(
+            fs::read_dir(place.path()).unwrap().count(),
+            1,
+            "what another program wrote stays"
+        );
     }
 
     #[test]
     fn only_its_own_names_are_event_files() {
         assert!(is_event_file("events.out.tfevents.1764400000.000123.wgrad"));
-        for other in ["events.out.tfevents.1.host", "events.out.tfevents..wgrad.x", "x.wgrad", "a"] {
+        for other in ["events.out.tfevents.1.host", "events.out.tfevents..wgrad.x", "x.wgrad", "a"]
+        {
             assert!(!is_event_file(other), "{other}");
         }
     }

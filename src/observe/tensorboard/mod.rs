@@ -48,7 +48,8 @@ impl TensorBoard {
     /// When it can't be made, or what is there of later steps can't be cut off.
     pub fn begin(&mut self, from: Option<u64>) -> Result<()> {
         fs::create_dir_all(&self.directory).map_err(|e| {
-            Error::io("create", &self.directory, &e).help("name another directory for --tensorboard")
+            Error::io("create", &self.directory, &e)
+                .help("name another directory for --tensorboard")
         })?;
         match from {
             Some(step) => files::cut(&self.directory, step)?,
