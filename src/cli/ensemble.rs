@@ -12,7 +12,7 @@ use super::run::{EndLine, Finished, Run, Shown, Summary};
 use super::run_directory::{CONFIG, RunDirectory, WholeLines};
 use super::train::{announce, describe, store, title, trainer, warn};
 use super::warnings::warnings;
-use super::{plan_ahead, print, say, splitting, tensorboard};
+use super::{plan_ahead, print_text, say, splitting, tensorboard};
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::checkpoint::{Store, load_model};
@@ -269,7 +269,7 @@ impl EnsembleRun<'_> {
             json.event("end", &end)?;
             return Ok(ExitCode::SUCCESS);
         }
-        print(&describe(&summary))?;
+        print_text(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: net 1: {finding}")));
         let mut judged = summary.valid.iter().chain(&summary.test);
         if let Some(note) = judged.find_map(not_worth_it) {

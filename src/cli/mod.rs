@@ -38,12 +38,12 @@ mod verify_resume;
 mod warnings;
 
 use crate::error::{Error, Result};
-use crate::observe::Interrupt;
+use crate::observe::{Interrupt, columns, wrap};
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -128,7 +128,19 @@ fn say(message: impl Display) {
     if crate::observe::take_message(&message) {
         return;
     }
+    let message = match io::stderr().is_terminal().then(columns).flatten() {
+        Some(width) => wrap(&message, width),
+        None => message,
+    };
     let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// As [`print()`], what a person reads: on a narrow terminal wrapped at words.
+fn print_text(text: &str) -> Result<()> {
+    match io::stdout().is_terminal().then(columns).flatten() {
+        Some(width) => print(&wrap(text, width)),
+        None => print(text),
+    }
 }
 
 /// Writes results to standard output. Where nobody reads them any more, the process ends.

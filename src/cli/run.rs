@@ -17,11 +17,11 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::observe::{
     Checkpoints, Display, Every, HeldOut, Interrupt, Lines, MetricsCsv, Record, StopWhen, Together,
-    can_redraw,
+    can_redraw, columns,
 };
 use crate::train::{GoodAt, Trainer};
 use serde::Serialize;
-use std::io::{stderr, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -165,7 +165,8 @@ impl Run<'_> {
         let place = table.place();
         let mut table = MetricsCsv::new(table, place, held_out, kept.header);
         let mut json = Record::new(stdout(), "standard output", about, held_out);
-        let mut lines = Lines::new(stderr(), held_out);
+        let mut lines =
+            Lines::new(stderr(), held_out).within(stderr().is_terminal().then(columns).flatten());
         let mut board = tensorboard::events(&self.job.config.run, self.directory, self.config);
         let mut stop = stop.map(StopWhen);
         let mut last = LastLoss(None);

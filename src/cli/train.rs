@@ -10,7 +10,9 @@ use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{count, ensemble, find_lr, folds, open, plan_ahead, print, resume, say, tensorboard};
+use super::{
+    count, ensemble, find_lr, folds, open, plan_ahead, print_text, resume, say, tensorboard,
+};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::config::RunConfig;
@@ -113,7 +115,7 @@ pub(super) fn train_in(
         run.fit(trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
     screen.iter_mut().for_each(Screen::close);
     if !args.json {
-        print(&describe(&summary))?;
+        print_text(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
         let mut judged = summary.valid.iter().chain(&summary.test);
         if let Some(note) = judged.find_map(not_worth_it) {

@@ -13,6 +13,7 @@ mod every;
 mod interrupt;
 mod lines;
 mod metrics_csv;
+mod narrow;
 mod record;
 pub mod tensorboard;
 #[cfg(feature = "cli")]
@@ -28,6 +29,8 @@ pub use every::{Every, TimeSpan};
 pub use interrupt::Interrupt;
 pub use lines::Lines;
 pub use metrics_csv::{KeptRows, MetricsCsv};
+#[cfg(feature = "cli")]
+pub use narrow::{columns, wrap};
 pub use record::{HeldOut, Record};
 pub use tensorboard::TensorBoard;
 

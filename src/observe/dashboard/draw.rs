@@ -26,6 +26,9 @@ pub struct Looks {
 const WIDE: u16 = 72;
 const TALL: u16 = 14;
 
+/// The name of the curve of throughput.
+const THROUGHPUT: &str = "samples/s";
+
 /// Draws all of it.
 pub fn draw(frame: &mut Frame<'_>, board: &Board, looks: Looks) {
     let area = frame.area();
@@ -168,7 +171,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
     .areas(side);
     draw_layers(frame, table, net, looks);
     draw_curves(frame, lr, "learning rate", &[("", &net.lr)], looks);
-    draw_curves(frame, speed, "samples/s", &[("", &net.throughput)], looks);
+    draw_curves(frame, speed, THROUGHPUT, &[("", &net.throughput)], looks);
 }
 
 /// Curves over the steps that are done, told apart by marker and color.
@@ -187,10 +190,11 @@ fn draw_curves(
         false => [Marker::Custom('.'), Marker::Custom('+')],
     };
     let colors = [Color::Cyan, Color::Yellow];
+    let show = if name == THROUGHPUT { thousands } else { short };
     let shown = || curves.iter().enumerate().filter(|(_, (_, curve))| !curve.points().is_empty());
     let mut title = vec![Span::raw(format!("{name} "))];
     for (i, (which, curve)) in shown() {
-        let value = curve.last().map(short).unwrap_or_default();
+        let value = curve.last().map(show).unwrap_or_default();
         let mark = match (curves.len() > 1, looks.unicode, i) {
             (false, ..) => "",
             (true, true, 0) => "⠒ ",
@@ -224,7 +228,7 @@ fn draw_curves(
             .data(curve.points())
     });
     let x = Axis::default().bounds([0.0, last]);
-    let y = Axis::default().bounds([low, high]).labels([short(low), short(high)]);
+    let y = Axis::default().bounds([low, high]).labels([show(low), show(high)]);
     let chart = Chart::new(datasets.collect()).block(block).x_axis(x).y_axis(y);
     frame.render_widget(chart.legend_position(None), area);
 }
