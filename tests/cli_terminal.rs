@@ -238,6 +238,28 @@ fn a_dashboard_gives_the_terminal_back_after_an_error_and_after_ctrl_c() {
 }
 
 #[test]
+fn a_terminal_that_goes_away_ends_the_run_as_ctrl_c_does() {
+    let place = Place::new();
+    let Some(terminal) = Terminal::open(&place, 80, 24, "") else { return };
+    terminal.enter(&format!("exec {TRAIN} --epochs 1000000 --dashboard --out run"));
+    terminal.wait_for("samples/s");
+    let process = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+    let is_there = || {
+        let found = Command::new("kill").args(["-0", process.trim()]).output().unwrap();
+        found.status.success()
+    };
+    assert!(is_there());
+    drop(terminal);
+    let begin = Instant::now();
+    while is_there() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it goes on without a terminal");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(place.path("run/model.safetensors").is_file());
+    assert!(place.read("run/metrics.jsonl").contains("\"ending\":\"interrupted\""));
+}
+
+#[test]
 fn a_dashboard_is_refused_where_there_is_no_terminal_for_it() {
     let place = Place::new();
     let ran = place.run("train digits --dashboard --out run");

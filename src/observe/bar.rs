@@ -2,7 +2,7 @@
 
 use super::lines::detour;
 use super::narrow::{Part, columns, fit};
-use super::{duration, short, thousands};
+use super::{can_redraw, duration, short, thousands};
 use crate::error::Result;
 use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -64,7 +64,9 @@ impl Bar {
     /// The part of one of `nets` runs at the same time in a common bar, which counts the steps of all.
     #[must_use]
     pub fn of_one(common: &ProgressBar, nets: usize) -> Self {
-        set_cells(common, if columns().is_none_or(|width| width >= 50) { MOST_CELLS } else { 8 });
+        let width = can_redraw().then(columns).flatten();
+        let is_wide = width.is_none_or(|width| width >= 2 * MOST_CELLS);
+        set_cells(common, if is_wide { MOST_CELLS } else { LEAST_CELLS });
         common.set_prefix(format!("{nets} nets"));
         Bar {
             bar: common.clone(),

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const FRAME: Duration = Duration::from_millis(250);
 /// How long the thread waits for a key at a time.
 const WAIT: Duration = Duration::from_millis(50);
+/// How long the end of the thread is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Exit code of a run that was ended at once.
 const INTERRUPTED: i32 = 130;
 
@@ -136,8 +138,16 @@ impl Screen {
         let Some(thread) = self.thread.take() else { return };
         self.shared.is_closed.store(true, Ordering::SeqCst);
         self.shared.goes_on.notify_all();
-        // Where it panicked, the panic was told and the terminal is back.
-        let _ = thread.join();
+        // Where the terminal hung up, it may never come back from waiting for a key (crossterm 0.29): it then
+        // ends with the process.
+        let begin = Instant::now();
+        while !thread.is_finished() && begin.elapsed() < PATIENCE {
+            thread::sleep(WAIT / 10);
+        }
+        if thread.is_finished() {
+            // Where it panicked, the panic was told and the terminal is back.
+            let _ = thread.join();
+        }
         *shown() = None;
         restore();
         for message in &self.shared.board().messages {
