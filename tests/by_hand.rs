@@ -64,6 +64,10 @@ impl Observer for Asks {
     }
 }
 
+fn adam() -> Optimizer {
+    "adam".parse().unwrap()
+}
+
 fn spec(optimizer: Optimizer) -> (Spec, Dataset, Dataset) {
     let net = Net::new(6).layer(40, Activation::Tanh).layer(3, Activation::Identity);
     let stopping = Stopping { keep: Keep::Best, ..Stopping::default() };
@@ -95,8 +99,8 @@ fn run(spec: &Spec, training: &Dataset, validation: &Dataset, asks: &mut Asks) -
 fn looking_at_steps_changes_no_bit() {
     let ema = Averaging::Ema { decay: 0.9 };
     for (optimizer, plan, averaging) in [
-        (Optimizer::default(), PlanKind::Fused, Averaging::None),
-        (Optimizer::default(), PlanKind::Plain, ema),
+        (adam(), PlanKind::Fused, Averaging::None),
+        (adam(), PlanKind::Plain, ema),
         (Optimizer::Sgd, PlanKind::Fused, ema),
     ] {
         let (spec, training, validation) = spec(optimizer);
@@ -139,7 +143,7 @@ fn a_sample_tells_the_update_and_the_gradient_of_sgd() {
 
 #[test]
 fn a_rate_that_was_changed_by_hand_goes_on_exactly_from_a_checkpoint() {
-    let (spec, training, validation) = spec(Optimizer::default());
+    let (spec, training, validation) = spec(adam());
     let rates = vec![(7, 0.5), (20, 4.0)];
     let mut asks = Asks { rates: rates.clone(), ..Asks::default() };
     let whole = run(&spec, &training, &validation, &mut asks);
