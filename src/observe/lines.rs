@@ -102,6 +102,6 @@ mod tests {
         let mut lines = Lines::new(&mut out, HeldOut::Validation).within(Some(40));
         lines.epochs = 4;
         lines.epoch(&epoch()).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "epoch 2/4  loss 0.2500  1.5 s left\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "epoch 2/4  loss 0.2500  accuracy 0.7500\n");
     }
 }
