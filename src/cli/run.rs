@@ -163,7 +163,7 @@ impl Run<'_> {
         let mut metrics = Record::new(events, place, about.clone(), held_out);
         let (table, kept) = self.directory.table(trainer.position().epoch)?;
         let place = table.place();
-        let mut table = MetricsCsv::new(table, place, held_out, kept.header);
+        let mut table = MetricsCsv::new(table, place, held_out, kept);
         let mut json = Record::new(stdout(), "standard output", about, held_out);
         let mut lines =
             Lines::new(stderr(), held_out).within(stderr().is_terminal().then(columns).flatten());

@@ -4,7 +4,7 @@ use super::own_files;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
-use crate::observe::KeptRows;
+use crate::observe::{KeptRows, Restart};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -218,6 +218,14 @@ impl WholeLines {
         let len = len.min(self.len.load(Ordering::Acquire));
         self.file.set_len(len).map_err(|e| Error::io("cut", &self.path, &e))?;
         self.len.store(len, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Restart for WholeLines {
+    fn restart(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.len.store(0, Ordering::Release);
         Ok(())
     }
 }

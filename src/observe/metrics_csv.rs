@@ -3,29 +3,47 @@
 use super::HeldOut;
 use crate::error::{Error, Result};
 use crate::event::{Epoch, Flow, Observer};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
+
+/// A file that can be written anew.
+pub trait Restart: Write {
+    /// Makes it empty.
+    ///
+    /// # Errors
+    /// When it can't be.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl Restart for Vec<u8> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+impl<W: Restart> Restart for &mut W {
+    fn restart(&mut self) -> io::Result<()> {
+        (**self).restart()
+    }
+}
 
 /// Writes a header and a row for each epoch as it ends: `epoch`, `step`, `train_loss`, `valid_loss` or
 /// `test_loss` where there are held-out rows, their metrics by name, `lr`, `seconds` and
 /// `samples_per_second`. Numbers are those of the event `epoch` of [`Record`](super::Record), in the same
-/// digits. Each row is one write, and flushed.
+/// digits. Each row is one write, and flushed. A run that is resumed with another metric gets a column for it, which is
+/// empty for the epochs before.
 pub struct MetricsCsv<W> {
     out: W,
     place: String,
     held_out: HeldOut,
-    /// The columns, once they are written.
-    header: Option<Vec<String>>,
+    /// The columns and rows that were there.
+    kept: KeptRows,
 }
 
-impl<W: Write> MetricsCsv<W> {
-    /// A table that goes to `out`, called `place` in errors; `header` are the columns that it has already.
-    pub fn new(
-        out: W,
-        place: impl Into<String>,
-        held_out: HeldOut,
-        header: Option<Vec<String>>,
-    ) -> Self {
-        MetricsCsv { out, place: place.into(), held_out, header }
+impl<W: Restart> MetricsCsv<W> {
+    /// A table that goes to `out`, called `place` in errors; `kept` is what it has already.
+    pub fn new(out: W, place: impl Into<String>, held_out: HeldOut, kept: KeptRows) -> Self {
+        MetricsCsv { out, place: place.into(), held_out, kept }
     }
 
     /// The cells of an epoch by their columns.
@@ -58,18 +76,38 @@ impl<W: Write> MetricsCsv<W> {
         Ok(cells)
     }
 
-    fn row<T: AsRef<[u8]>>(&mut self, cells: impl IntoIterator<Item = T>) -> Result<()> {
+    /// Rows as text.
+    fn encode(&self, rows: &[Vec<String>]) -> Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let line = writer
-            .write_record(cells)
-            .map_err(std::io::Error::other)
-            .and_then(|()| writer.into_inner().map_err(|e| e.into_error()))
-            .map_err(|e| self.fail(&e))?;
-        let written = self.out.write_all(&line).and_then(|()| self.out.flush());
+        let written = rows.iter().try_for_each(|row| writer.write_record(row));
+        written.map_err(|e| self.fail(&e))?;
+        writer.into_inner().map_err(|e| self.fail(e.error()))
+    }
+
+    fn write(&mut self, rows: &[Vec<String>]) -> Result<()> {
+        let text = self.encode(rows)?;
+        let written = self.out.write_all(&text).and_then(|()| self.out.flush());
         written.map_err(|e| match e.kind() {
             ErrorKind::StorageFull => self.fail(&e).help("free some space, then --resume the run"),
             _ => self.fail(&e),
         })
+    }
+
+    /// Writes a header of these columns and of those that are there beside them, above the rows that are there.
+    fn begin(&mut self, names: Vec<String>) -> Result<()> {
+        let before = self.kept.header.take().unwrap_or_default();
+        let more: Vec<String> = before.iter().filter(|n| !names.contains(n)).cloned().collect();
+        let header = [names, more].concat();
+        let moved = |row: &Vec<String>| -> Vec<String> {
+            let cell = |name| before.iter().position(|n| n == name).and_then(|i| row.get(i));
+            header.iter().map(|name| cell(name).cloned().unwrap_or_default()).collect()
+        };
+        let rows = [vec![header.clone()], self.kept.rows.iter().map(moved).collect()].concat();
+        self.out.restart().map_err(|e| self.fail(&e))?;
+        self.write(&rows)?;
+        self.kept.rows = rows.into_iter().skip(1).collect();
+        self.kept.header = Some(header);
+        Ok(())
     }
 
     fn fail(&self, error: &dyn std::fmt::Display) -> Error {
@@ -77,27 +115,21 @@ impl<W: Write> MetricsCsv<W> {
     }
 }
 
-impl<W: Write> Observer for MetricsCsv<W> {
+impl<W: Restart> Observer for MetricsCsv<W> {
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         let cells = self.cells(epoch)?;
         let names: Vec<String> = cells.iter().map(|(name, _)| (*name).to_string()).collect();
-        match &self.header {
-            Some(header) if *header != names => {
-                return Err(Error::usage(format!(
-                    "its columns are {}, and those of this run {}",
-                    header.join(","),
-                    names.join(",")
-                ))
-                .at(&self.place)
-                .help("move the file away: a new one is begun"));
-            }
-            Some(_) => {}
-            None => {
-                self.row(&names)?;
-                self.header = Some(names);
-            }
+        let has = |header: &Vec<String>| names.iter().all(|name| header.contains(name));
+        if !self.kept.header.as_ref().is_some_and(has) {
+            self.begin(names)?;
         }
-        self.row(cells.iter().map(|(_, cell)| cell))?;
+        let cell = |column: &String| {
+            let found = cells.iter().find(|(name, _)| name == column);
+            found.map_or(String::new(), |(_, cell)| cell.clone())
+        };
+        let row: Vec<String> = self.kept.header.iter().flatten().map(cell).collect();
+        self.kept.rows.push(row.clone());
+        self.write(&[row])?;
         Ok(Flow::Continue)
     }
 }
@@ -109,6 +141,8 @@ pub struct KeptRows {
     pub bytes: u64,
     /// Its columns, where it has them.
     pub header: Option<Vec<String>>,
+    /// Its rows.
+    pub rows: Vec<Vec<String>>,
 }
 
 impl KeptRows {
@@ -120,13 +154,15 @@ impl KeptRows {
         let mut kept = KeptRows::default();
         let mut record = csv::StringRecord::new();
         while let Ok(true) = reader.read_record(&mut record) {
+            let cells: Vec<String> = record.iter().map(str::to_string).collect();
             match kept.header {
-                None => kept.header = Some(record.iter().map(str::to_string).collect()),
+                None => kept.header = Some(cells),
                 Some(_) => {
                     let epoch = record.get(0).and_then(|cell| cell.parse::<usize>().ok());
                     if epoch.is_none_or(|epoch| epoch > epochs) {
                         break;
                     }
+                    kept.rows.push(cells);
                 }
             }
             kept.bytes = reader.position().byte();
@@ -145,7 +181,7 @@ mod tests {
 
     fn table(held_out: HeldOut, epochs: &[Epoch]) -> Result<String> {
         let mut out = Vec::new();
-        let mut table = MetricsCsv::new(&mut out, "metrics.csv", held_out, None);
+        let mut table = MetricsCsv::new(&mut out, "metrics.csv", held_out, KeptRows::default());
         epochs.iter().try_for_each(|epoch| table.epoch(epoch).map(|_| ()))?;
         Ok(String::from_utf8(out).unwrap())
     }
@@ -160,10 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn other_columns_than_before_are_refused() {
-        let bare = Epoch { valid_loss: None, metrics: Vec::new(), ..epoch() };
-        let error = table(HeldOut::Validation, &[epoch(), bare]).unwrap_err();
-        assert!(error.to_string().contains("metrics.csv"), "{error}");
+    fn a_metric_that_comes_later_gets_a_column() {
+        let more = Epoch { epoch: 3, metrics: vec![("accuracy", 0.5), ("f1", 0.25)], ..epoch() };
+        let bare = Epoch { epoch: 4, valid_loss: None, metrics: Vec::new(), ..epoch() };
+        assert_eq!(
+            table(HeldOut::Validation, &[epoch(), more, bare]).unwrap(),
+            "epoch,step,train_loss,valid_loss,accuracy,f1,lr,seconds,samples_per_second\n\
+             2,20,0.25,0.5,0.75,,0.001,1.5,1000.0\n3,20,0.25,0.5,0.5,0.25,0.001,1.5,1000.0\n\
+             4,20,0.25,,,,0.001,1.5,1000.0\n"
+        );
     }
 
     #[test]

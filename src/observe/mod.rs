@@ -28,7 +28,7 @@ pub use every::{Every, TimeSpan};
 #[cfg(feature = "cli")]
 pub use interrupt::Interrupt;
 pub use lines::Lines;
-pub use metrics_csv::{KeptRows, MetricsCsv};
+pub use metrics_csv::{KeptRows, MetricsCsv, Restart};
 #[cfg(feature = "cli")]
 pub use narrow::{columns, wrap};
 pub use record::{HeldOut, Record};
