@@ -84,7 +84,7 @@ fn frames(mut file: &[u8]) -> Vec<&[u8]> {
         let n = u64::from_le_bytes(length.try_into().unwrap()) as usize;
         let check = |bytes: &[u8], of: &mut &[u8]| {
             let (c, found) = (crc(bytes), u32::from_le_bytes(take(of, 4).try_into().unwrap()));
-            assert_eq!(found, (c >> 15 | c << 17).wrapping_add(0xa282_ead8), "masked CRC");
+            assert_eq!(found, c.rotate_right(15).wrapping_add(0xa282_ead8), "masked CRC");
         };
         check(length, &mut file);
         let data = take(&mut file, n);
