@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::metrics::Metrics;
-use crate::snapshot::{Checkpoint, Position};
+use crate::snapshot::{Checkpoint, HostTensor, Position};
 use crate::stopping::OnDivergence;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -135,6 +135,48 @@ pub struct Diverged {
     pub lr: f32,
 }
 
+/// A learning rate that was changed by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RateChange {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done when it was changed: it holds from the next step on.
+    pub step: u64,
+    /// What the scheduled learning rate is multiplied by from there on.
+    pub factor: f32,
+    /// The learning rate of the next step.
+    pub lr: f32,
+}
+
+/// One training step as an observer asked to see it: what it did to the weights, and the gradient there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSample {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done since the run began, this one included.
+    pub step: u64,
+    /// Training rows that the gradients are over; 0 where there are none.
+    pub gradient_rows: usize,
+    /// The layers with weights, first to last.
+    pub layers: Vec<LayerSample>,
+    /// All parameters after the step.
+    pub parameters: Vec<HostTensor>,
+    /// Seconds that looking took, beside the step itself.
+    pub seconds: f64,
+}
+
+/// A layer's weights in a [`StepSample`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerSample {
+    /// Its name in files: `layers.0`.
+    pub name: String,
+    /// ‖∂L/∂W‖₂ at the weights before the step, L the mean loss over some of the training rows, not over
+    /// the step's batch; none where the net is too large to compute it beside the training.
+    pub gradient_norm: Option<f64>,
+    /// ‖ΔW‖₂ / ‖W‖₂: how much the step changed the weights, relative to what they were before.
+    pub update_ratio: f64,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
@@ -194,6 +236,37 @@ pub trait Observer {
     /// Ends the run.
     fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
         let _ = diverged;
+        Ok(())
+    }
+
+    /// How many steps from now the step comes that it wants to see as a [`StepSample`]: 0 for the next one,
+    /// none for none; asked as often as [`Observer::progress`] is called. No result depends on it.
+    fn steps_to_sample(&mut self, position: &Position) -> Option<usize> {
+        let _ = position;
+        None
+    }
+
+    /// The step that it wanted to see.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn sample(&mut self, sample: &StepSample) -> Result<()> {
+        let _ = sample;
+        Ok(())
+    }
+
+    /// What the learning rate is to be multiplied by from the next step on; asked as often as
+    /// [`Observer::progress`] is called.
+    fn rate_factor(&mut self) -> Option<f32> {
+        None
+    }
+
+    /// The learning rate was changed, as an observer wanted.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn rate_changed(&mut self, change: &RateChange) -> Result<()> {
+        let _ = change;
         Ok(())
     }
 

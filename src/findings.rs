@@ -69,6 +69,37 @@ pub fn loss(spec: &Spec, samples: &Samples, weights: &[LayerWeights]) -> Result<
     Ok(sums[0] / divisor)
 }
 
+/// The norms of the gradients of a net's weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GradientNorms {
+    /// The rows that the loss is the mean over.
+    pub rows: usize,
+    /// ‖∂L/∂W‖₂ of each layer.
+    pub norms: Vec<f64>,
+}
+
+/// The norm of each layer's gradient, over a few hundred of the rows; none of a net that is too large.
+///
+/// # Errors
+/// When the net doesn't go with the data.
+pub fn gradient_norms(
+    spec: &Spec,
+    samples: &Samples,
+    weights: &[LayerWeights],
+) -> Result<Option<GradientNorms>> {
+    if spec.net.parameters() > LARGEST {
+        return Ok(None);
+    }
+    let mut probe = Probe::new(spec, samples, weights)?;
+    probe.run_gradient()?;
+    let mut norms = Vec::with_capacity(weights.len());
+    for tensors in probe.plan.layers.clone() {
+        let Some(gradients) = tensors.gradients else { return Ok(None) };
+        norms.push(norm(probe.read(gradients.weight)?.into_iter()));
+    }
+    Ok(Some(GradientNorms { rows: probe.rows, norms }))
+}
+
 /// The sentence for rows whose inputs, as the net meets them, are all the same: no weight is to blame, and
 /// nothing else that was found is the cause. None where any row differs, or there is one row only.
 #[must_use]

@@ -64,7 +64,8 @@ pub struct Best {
     pub tensors: Vec<HostTensor>,
 }
 
-/// What a run did about steps after which the loss was no longer finite.
+/// What a run did that its settings don't tell: about steps after which the loss was no longer finite, and
+/// about its learning rate, by hand.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detours {
@@ -72,6 +73,27 @@ pub struct Detours {
     pub halvings: u32,
     /// The steps that are passed over.
     pub skipped: BTreeSet<u64>,
+    /// What the learning rate was multiplied by by hand, in the order of steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<RateFactor>,
+}
+
+/// A factor of the learning rate from a step on, until the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateFactor {
+    /// The steps that are done before the first with this factor.
+    pub step: u64,
+    /// What the scheduled learning rate is multiplied by.
+    pub factor: f32,
+}
+
+impl Detours {
+    /// What the learning rate of the step after `done` steps is multiplied by, by hand.
+    #[must_use]
+    pub fn rate_factor(&self, done: u64) -> f32 {
+        self.rates.iter().rev().find(|rate| rate.step <= done).map_or(1.0, |rate| rate.factor)
+    }
 }
 
 /// Rows as they are recognised again.

@@ -28,6 +28,12 @@ pub fn available() -> Option<Memory> {
     System(Path::new("/")).available()
 }
 
+/// Bytes of memory that this process holds now, where the system tells.
+#[must_use]
+pub fn resident() -> Option<u64> {
+    System(Path::new("/")).kibibytes("proc/self/status", "VmRSS:")
+}
+
 /// The files of a system under this root.
 struct System<'a>(&'a Path);
 
@@ -71,7 +77,12 @@ impl System<'_> {
     }
 
     fn of_machine(&self, name: &str) -> Option<u64> {
-        let text = fs::read_to_string(self.0.join("proc/meminfo")).ok()?;
+        self.kibibytes("proc/meminfo", name)
+    }
+
+    /// A number of kibibytes in a file of lines such as `MemTotal: 16 kB`, in bytes.
+    fn kibibytes(&self, file: &str, name: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.0.join(file)).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         kibibytes.checked_mul(1024)

@@ -22,6 +22,7 @@ fn a_net_is_trained_measured_used_and_looked_at() {
             "checkpoint",
             "config.toml",
             "linear.safetensors",
+            "metrics.csv",
             "metrics.jsonl",
             "model.safetensors",
             "report.html",

@@ -215,7 +215,7 @@ fn a_run_that_diverges_exits_with_5_and_keeps_what_was_written() {
         5,
         &["training diverged", "where: epoch 1", "--lr", "run keeps config.toml"],
     );
-    assert_eq!(place.names("run"), ["config.toml", "metrics.jsonl"]);
+    assert_eq!(place.names("run"), ["config.toml", "metrics.csv", "metrics.jsonl"]);
     let metrics = place.read("run/metrics.jsonl");
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &5.into()));

@@ -6,6 +6,7 @@ use crate::config::{
 };
 use crate::data::{MissingTarget, OnUnknown};
 use crate::error::{Error, Result, unknown};
+use crate::observe::Screen;
 use crate::predictions::Format;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -93,6 +94,13 @@ pub(super) struct TrainArgs {
     /// Write events as JSON lines to standard output
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Show curves, layers and throughput on the whole terminal while training, with keys to pause, save,
+    /// stop, and change the learning rate
+    #[arg(
+        long, env = "WGRAD_DASHBOARD", value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["dry_run", "find_lr"],
+    )]
+    pub dashboard: bool,
     /// Show no progress
     #[arg(long, env = "WGRAD_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
@@ -104,10 +112,24 @@ pub(super) struct TrainArgs {
 }
 
 impl TrainArgs {
+    /// Takes the terminal for a dashboard, where one is asked for.
+    ///
+    /// # Errors
+    /// When there is no terminal for it.
+    pub fn screen(&self, title: impl FnOnce() -> String) -> Result<Option<Screen>> {
+        self.dashboard.then(|| Screen::open(title())).transpose()
+    }
+
     /// The options, with those of the file behind them.
     pub fn resolve(&self) -> Result<TrainConfig> {
         let mut options = self.options.clone();
         options.data.data = self.data.clone();
+        if self.dashboard && (self.json || self.quiet) {
+            let other = if self.json { "--json" } else { "--quiet" };
+            return Err(
+                Error::usage(format!("--dashboard beside {other}")).help("leave one of them out")
+            );
+        }
         with_file(options, self.config.as_deref())
     }
 }

@@ -10,9 +10,9 @@ use super::open::{open_device, open_device_as};
 use super::resume::{Begun, check_same, goes_on};
 use super::run::{EndLine, Finished, Run, Shown, Summary};
 use super::run_directory::{CONFIG, RunDirectory, WholeLines};
-use super::train::{announce, describe, store, trainer, warn};
+use super::train::{announce, describe, store, title, trainer, warn};
 use super::warnings::warnings;
-use super::{ensemble_report, plan_ahead, print, report_files, say, splitting};
+use super::{ensemble_report, plan_ahead, print_text, report_files, say, splitting, tensorboard};
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::checkpoint::{Store, load_model};
@@ -22,7 +22,7 @@ use crate::data::Predictions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::model::Model;
-use crate::observe::{Bar, HeldOut, Interrupt, Record};
+use crate::observe::{Bar, Display, HeldOut, Interrupt, Record, Screen};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Map;
@@ -125,6 +125,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source) -> Result<ExitCode> {
     let info = backend.info().clone();
     let name = nets.whole.training.name();
     let directory = RunDirectory::create(source.config.run.out.as_deref(), name, args.force)?;
+    tensorboard::check_free(&source.config.run, &directory, args.force)?;
     let events = directory.metrics()?;
     let given = None;
     let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
@@ -261,11 +262,18 @@ impl EnsembleRun<'_> {
             let nets = &self.nets;
             ensemble_report::after_training(nets, &summary, &mut judged.session, &self.warnings);
         }
+        let job = &self.nets.whole;
+        let board = tensorboard::events(&job.config.run, &self.directory, Some(&config));
+        if let Some(mut board) = board {
+            board.begin(None)?;
+            let judged = [&summary.valid, &summary.test];
+            tensorboard::end(&mut board, summary.steps, judged, &job.preprocessing)?;
+        }
         if self.args.json {
             json.event("end", &end)?;
             return Ok(ExitCode::SUCCESS);
         }
-        print(&describe(&summary))?;
+        print_text(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: net 1: {finding}")));
         let mut judged = summary.valid.iter().chain(&summary.test);
         if let Some(note) = judged.find_map(not_worth_it) {
@@ -289,6 +297,8 @@ impl EnsembleRun<'_> {
         let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let done: Mutex<Vec<(usize, Result<Trained>)>> = Mutex::new(Vec::with_capacity(count));
         let bar = ProgressBar::hidden();
+        let mut screen = self.args.screen(|| title(&self.directory, &self.nets.whole))?;
+        let on = screen.as_ref();
         thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
@@ -297,7 +307,7 @@ impl EnsembleRun<'_> {
                         if i >= count || has_failed.load(Ordering::SeqCst) {
                             return;
                         }
-                        let trained = self.one(i + 1, threads, interrupt, &bar);
+                        let trained = self.one(i + 1, threads, interrupt, (&bar, on));
                         if trained.is_err() {
                             has_failed.store(true, Ordering::SeqCst);
                         }
@@ -307,6 +317,7 @@ impl EnsembleRun<'_> {
             }
         });
         bar.finish_and_clear();
+        screen.iter_mut().for_each(Screen::close);
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(i, _)| *i);
         let named = |(i, trained): (usize, Result<Trained>)| {
@@ -335,7 +346,7 @@ impl EnsembleRun<'_> {
         member: usize,
         threads: usize,
         interrupt: &Interrupt,
-        bar: &ProgressBar,
+        (bar, screen): (&ProgressBar, Option<&Screen>),
     ) -> Result<Trained> {
         let mut job = self.nets.job(&self.source, member)?;
         let place = self.directory.net(member);
@@ -375,10 +386,11 @@ impl EnsembleRun<'_> {
             is_judged: false,
         };
         let shown = if self.args.quiet || self.args.json { Shown::Nothing } else { Shown::Bar };
-        let mut bar = Bar::of_one(bar, self.nets.ensemble.nets);
+        let bar = || Bar::of_one(bar, self.nets.ensemble.nets);
+        let mut display = Display::on(screen, &format!("net {member}"), bar);
         let mut cpu = JudgeCpu::new(Some(threads));
         let Finished { summary, .. } =
-            run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt.share())?;
+            run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt.share())?;
         if !self.args.no_report {
             report_files::of_net(&run, &summary, &mut trainer);
         }

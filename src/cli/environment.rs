@@ -9,13 +9,15 @@ use std::collections::BTreeSet;
 /// What all variables begin with.
 const PREFIX: &str = "WGRAD_";
 /// Variables that are no options, and what those of scripts and tests begin with.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 8] = [
     "CACHE_DIR",
     "CHECKED_SHADERS",
     "COMPILER_HANGS",
     "REQUIRE_COMPILERS",
     "REQUIRE_DRIVERS",
     "REQUIRE_GPU",
+    "REQUIRE_READERS",
+    "REQUIRE_TMUX",
 ];
 const FOREIGN: [&str; 5] = ["TEST_", "BENCH_", "PEERS_", "BEST", "BINARY"];
 

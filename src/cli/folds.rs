@@ -11,9 +11,9 @@ use super::report::{self, left_out};
 use super::report_files;
 use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{FOLD, RunDirectory};
-use super::train::{announce, ending, predict_next, trainer, warn};
+use super::train::{announce, ending, predict_next, title, trainer, warn};
 use super::warnings::warnings;
-use super::{open, plan_ahead, print, print_json, say, splitting};
+use super::{open, plan_ahead, print, print_json, say, splitting, tensorboard};
 use crate::backend::device;
 use crate::choose::Work;
 use crate::config::RunConfig;
@@ -22,7 +22,7 @@ use crate::data::split::Parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::files::write_atomically;
-use crate::observe::{Bar, Interrupt};
+use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::report::NotComputed;
 use crate::stopping::Keep;
 use serde::Serialize;
@@ -59,6 +59,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     let (info, device) = (opened.backend.info().clone(), opened.device);
     let directory =
         RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
+    tensorboard::check_free(&job.config.run, &directory, args.force)?;
     let config = job.config_text(&info)?;
     directory.write_config(&job.explained(&config))?;
     let mut interrupt = Interrupt::watch(|| {
@@ -68,6 +69,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     })?;
     let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
     let mut cpu = JudgeCpu::new(job.config.device.threads);
+    let mut screen = args.screen(|| title(&directory, &job))?;
     let mut fit = |job: &Job,
                    directory: &RunDirectory,
                    text: &str,
@@ -86,8 +88,10 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
             ended,
             is_judged: true,
         };
-        let (events, mut bar) = (directory.metrics()?, Bar::new());
-        let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)?;
+        let name = job.config.run.fold.map_or("all rows".into(), |fold| format!("fold {fold}"));
+        let mut display = Display::on(screen.as_ref(), &name, Bar::new);
+        let events = directory.metrics()?;
+        let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
         if !args.no_report {
             report_files::of_fold(&run, &done.summary, &mut trainer, whole);
         }
@@ -139,6 +143,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
 
     let whole = judged.together(&job)?;
     let Finished { summary, .. } = fit(&job, &directory, &config, &[], Some(&whole))?;
+    screen.iter_mut().for_each(Screen::close);
     // Nets of folds have no checkpoints to go on from.
     let next = match summary.ending {
         Ending::Interrupted => "train again: what was interrupted can't be resumed".into(),

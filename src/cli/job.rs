@@ -13,7 +13,7 @@ use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::checkpoint::load_weights;
 use crate::choose::Work;
-use crate::config::{ColumnNames, TrainConfig, Validation};
+use crate::config::{ColumnNames, EventsDirectory, TrainConfig, Validation};
 use crate::data::split::{Parts, Split};
 use crate::data::{
     self, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role, Scaling,
@@ -509,15 +509,21 @@ impl Job {
 
     /// The file of the resolved options.
     pub fn config_text(&self, device: &DeviceInfo) -> Result<String> {
+        self.config_text_with(device, &self.history)
+    }
+
+    /// The same, where `history` says how the run came about, a line for each thing that the options don't
+    /// tell.
+    pub fn config_text_with(&self, device: &DeviceInfo, history: &[String]) -> Result<String> {
         let choice = match device.backend == "cpu" {
             true => Choice::Cpu,
             false => Choice::Name(device.name.clone()),
         };
-        let what = match self.history.is_empty() {
+        let what = match history.is_empty() {
             true => "trains the same model again".to_string(),
             false => format!(
-                "may train another model: the run was gone on with under another --epochs\n{}",
-                self.history.join("\n")
+                "may train another model: this run did not go as its options say\n{}",
+                history.join("\n")
             ),
         };
         Ok(format!(
@@ -571,6 +577,9 @@ fn make_absolute(config: &mut TrainConfig) -> Result<()> {
         }
     }
     for path in config.data.data_dir.iter_mut().chain(&mut config.run.init) {
+        *path = full(path)?;
+    }
+    if let Some(EventsDirectory::Within(path)) = &mut config.run.tensorboard {
         *path = full(path)?;
     }
     if let Some(Validation::Path(path)) = &mut config.run.validation

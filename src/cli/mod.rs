@@ -34,6 +34,7 @@ mod run_directory;
 mod settings;
 mod splitting;
 mod streaming;
+mod tensorboard;
 mod train;
 mod usage;
 mod verify;
@@ -41,12 +42,12 @@ mod verify_resume;
 mod warnings;
 
 use crate::error::{Error, Result};
-use crate::observe::Interrupt;
+use crate::observe::{Interrupt, columns, wrap};
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -126,9 +127,25 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
     }
 }
 
-/// Writes a line to standard error. Where nobody reads it any more, the work goes on.
+/// Writes a line to standard error, or to the dashboard that is there. Where nobody reads it any more, the work goes on.
 fn say(message: impl Display) {
+    let message = message.to_string();
+    if crate::observe::take_message(&message) {
+        return;
+    }
+    let message = match io::stderr().is_terminal().then(columns).flatten() {
+        Some(width) => wrap(&message, width),
+        None => message,
+    };
     let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// As [`print()`], what a person reads: on a narrow terminal wrapped at words.
+fn print_text(text: &str) -> Result<()> {
+    match io::stdout().is_terminal().then(columns).flatten() {
+        Some(width) => print(&wrap(text, width)),
+        None => print(text),
+    }
 }
 
 /// Writes results to standard output. Where nobody reads them any more, the process ends.

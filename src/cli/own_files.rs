@@ -1,19 +1,22 @@
 //! What in a run directory wgrad itself wrote: only that may be removed, and no link is followed.
 
-use super::run_directory::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, cannot_create};
+use super::run_directory::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE, cannot_create};
 use super::{folds, judgement};
 use crate::checkpoint::is_checkpoint;
+use crate::config::IN_RUN;
 use crate::error::{Error, Result};
 use crate::files::is_temporary_of;
+use crate::observe::tensorboard::is_event_file;
 use crate::report::{self, card};
 use std::fs::{self, DirEntry, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of a run.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     CONFIG,
     EVENTS,
+    TABLE,
     MODEL,
     judgement::LINEAR,
     report::HTML,
@@ -47,17 +50,18 @@ fn collect(
             (true, _) if name == card::CARD => card::is_own(&run.join(&path)),
             (true, _) if is_temporary_of(&name, card::CARD) => true,
             (true, _) => FILES.iter().any(|file| name == *file || is_temporary_of(&name, file)),
-            (_, true) if name == CHECKPOINTS => {
-                for (checkpoint, entry) in sorted(&run.join(&path))? {
-                    let path = path.join(&checkpoint);
-                    if !entry.file_type()?.is_file() || !is_checkpoint(&checkpoint) {
+            (_, true) if name == CHECKPOINTS || name == IN_RUN => {
+                let is_own = if name == IN_RUN { is_event_file } else { is_checkpoint };
+                for (file, entry) in sorted(&run.join(&path))? {
+                    let path = path.join(&file);
+                    if !entry.file_type()?.is_file() || !is_own(&file) {
                         return Ok(Some(path));
                     }
                     own.push(path);
                 }
                 true
             }
-            (_, true) if !is_fold && is_fold_name(&name) => {
+            (_, true) if !is_fold && is_part_name(&name) => {
                 let foreign = collect(run, &path, true, own)?;
                 if foreign.is_some() {
                     return Ok(foreign);
@@ -83,7 +87,8 @@ fn sorted(directory: &Path) -> io::Result<Vec<(String, DirEntry)>> {
     Ok(all)
 }
 
-fn is_fold_name(name: &str) -> bool {
+/// Whether a directory of this name is that of a fold or a net.
+pub(super) fn is_part_name(name: &str) -> bool {
     let digits = [FOLD, NET].into_iter().find_map(|before| name.strip_prefix(before));
     let digits = digits.unwrap_or_default();
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -11,7 +11,7 @@ use crate::checkpoint::{Newest, Saved, Store};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::event::Ending;
-use crate::snapshot::{Checkpoint, Position};
+use crate::snapshot::{Checkpoint, Position, RateFactor};
 use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const HISTORY: &str = "# history: ";
 
 /// The options that may be others than before. None of them changes what a step computes, but for
 /// the epochs, where something depends on the length of the run: then that is said.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "epochs",
     "device",
     "threads",
@@ -31,6 +31,7 @@ const FREE: [&str; 10] = [
     "on-divergence",
     "stop-at",
     "checkpoint-every",
+    "tensorboard",
     "keep-checkpoints",
 ];
 
@@ -115,6 +116,7 @@ pub(super) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result
         trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
     }
     trainer.name_rows(job.row_name());
+    job.history = with_rates(&job.history, trainer.rates_by_hand());
     events.cut(begun.events)?;
     let config = job.config_text(&device)?;
     directory.write_config(&config)?;
@@ -147,6 +149,21 @@ fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<Strin
     Some(format!(
         "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
     ))
+}
+
+/// The history of a run whose learning rate was changed by hand too.
+pub(super) fn with_rates(history: &[String], rates: &[RateFactor]) -> Vec<String> {
+    let mut all = history.to_vec();
+    for RateFactor { step, factor } in rates {
+        let line = format!(
+            "{HISTORY}from step {} on the learning rate was {factor} times the scheduled one, by hand",
+            step + 1
+        );
+        if !all.contains(&line) {
+            all.push(line);
+        }
+    }
+    all
 }
 
 /// A run as it was begun, and where it is.

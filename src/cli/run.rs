@@ -4,7 +4,7 @@ use super::job::Job;
 use super::judgement::{Baselines, ByName, JudgeCpu, Judgement};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::warnings::images_alike;
-use super::{Failure, say};
+use super::{Failure, resume, say, tensorboard};
 use crate::backend::DeviceInfo;
 use crate::calibration;
 use crate::checkpoint::{Provenance, Store, Writer, save_model_with};
@@ -16,7 +16,8 @@ use crate::matrix::Matrix;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::observe::{
-    Bar, Checkpoints, Every, HeldOut, Interrupt, Lines, Record, StopWhen, Together,
+    Checkpoints, Display, Every, HeldOut, Interrupt, Lines, MetricsCsv, Record, StopWhen, Together,
+    can_redraw, columns,
 };
 use crate::train::{GoodAt, Trainer};
 use serde::Serialize;
@@ -141,7 +142,7 @@ impl Run<'_> {
         cpu: &mut JudgeCpu,
         events: WholeLines,
         shown: Shown,
-        bar: &mut Bar,
+        display: &mut Display,
         interrupt: &mut Interrupt,
     ) -> Result<Finished> {
         // What the run is watched on: a run that ends by a metric needs data for it.
@@ -156,39 +157,51 @@ impl Run<'_> {
             "data": self.job.training.name(),
         });
         let about = about.as_object().cloned().unwrap_or_default();
-        let mut checkpoints = self.checkpoints(&events, bar)?;
+        let mut checkpoints = self.checkpoints(&events, display)?;
+        display.keeps_checkpoints(checkpoints.is_some());
         let place = events.place();
         let mut metrics = Record::new(events, place, about.clone(), held_out);
+        let (table, kept) = self.directory.table(trainer.position().epoch)?;
+        let place = table.place();
+        let mut table = MetricsCsv::new(table, place, held_out, kept);
         let mut json = Record::new(stdout(), "standard output", about, held_out);
-        let mut lines = Lines::new(stderr(), held_out);
+        let mut lines =
+            Lines::new(stderr(), held_out).within(stderr().is_terminal().then(columns).flatten());
+        let mut board = tensorboard::events(&self.job.config.run, self.directory, self.config);
         let mut stop = stop.map(StopWhen);
         let mut last = LastLoss(None);
 
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, interrupt, &mut last];
+        let mut observers: Vec<&mut dyn Observer> =
+            vec![&mut metrics, &mut table, interrupt, &mut last];
         if let Some(stop) = &mut stop {
             observers.push(stop);
+        }
+        if let Some(board) = &mut board {
+            observers.push(board);
         }
         // Behind the record, whose length a checkpoint counts on.
         if let Some(checkpoints) = &mut checkpoints {
             observers.push(checkpoints);
         }
-        match (shown, stderr().is_terminal()) {
+        match (shown, can_redraw() || display.is_dashboard()) {
             (Shown::Json, _) => observers.push(&mut json),
-            (Shown::Epochs | Shown::Bar, true) => observers.push(bar),
+            (Shown::Epochs | Shown::Bar, true) => observers.push(display.observer()),
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
         let fitted = self.train(trainer, held_out, &mut Together(observers));
-        bar.clear();
+        display.clear();
+        let changed = self.config_by_hand(trainer)?;
+        let config = changed.as_deref().or(self.config);
         if let Err(error) = &fitted {
-            self.rescue(trainer, error);
+            self.rescue(trainer, config, error);
         }
         let outcome = fitted.and_then(|end| {
             let end = End { ending: self.ended.unwrap_or(end.ending), ..end };
             if let Some(checkpoints) = &mut checkpoints {
                 checkpoints.last(trainer.checkpoint()?, end.ending);
             }
-            self.finish(trainer, cpu, end, held_out, last.0)
+            self.finish(trainer, cpu, end, held_out, last.0, config)
         });
         let summary = match outcome {
             Ok(summary) => summary,
@@ -202,6 +215,10 @@ impl Run<'_> {
         metrics.event("end", &end)?;
         if shown == Shown::Json {
             json.event("end", &end)?;
+        }
+        if let Some(board) = &mut board {
+            let judged = [&summary.valid, &summary.test];
+            tensorboard::end(board, summary.steps, judged, &self.job.preprocessing)?;
         }
         if let Some(checkpoints) = &mut checkpoints {
             checkpoints.finish();
@@ -232,13 +249,13 @@ impl Run<'_> {
     }
 
     /// What writes the run's checkpoints, beside its `events`.
-    fn checkpoints(&self, events: &WholeLines, bar: &Bar) -> Result<Option<Checkpoints>> {
+    fn checkpoints(&self, events: &WholeLines, display: &Display) -> Result<Option<Checkpoints>> {
         let (Some(store), Some(config)) = (&self.checkpoints, self.config) else {
             return Ok(None);
         };
         let every = self.job.config.run.checkpoint_every.unwrap_or(CHECKPOINT_EVERY);
         let writer = Writer::start(store.clone(), events.file())?;
-        let bar = bar.handle();
+        let bar = display.handle();
         let notify = Box::new(move |message: &str| bar.suspend(|| say(message)));
         Ok(Some(Checkpoints::new(writer, every, config.into(), events.length(), notify)))
     }
@@ -251,6 +268,7 @@ impl Run<'_> {
         end: End,
         held_out: HeldOut,
         train_loss: Option<f64>,
+        config: Option<&str>,
     ) -> Result<Summary> {
         let traffic = trainer.session().backend().traffic();
         let kept = trainer.restore_best()?;
@@ -269,7 +287,7 @@ impl Run<'_> {
             true => self.calibrate(&mut model, trainer)?,
             false => None,
         };
-        self.save(&model, temperature)?;
+        self.save(&model, config, temperature)?;
         let (valid, mut test) = match held_out {
             HeldOut::Validation => (valid, None),
             HeldOut::Test => (None, valid),
@@ -357,19 +375,31 @@ impl Run<'_> {
         Ok(temperature)
     }
 
-    fn save(&self, model: &Model, temperature: Option<f64>) -> Result<()> {
-        save_model_of(self.job, model, self.config, temperature, self.directory)
+    fn save(&self, model: &Model, config: Option<&str>, temperature: Option<f64>) -> Result<()> {
+        save_model_of(self.job, model, config, temperature, self.directory)
+    }
+
+    /// The configuration, written again, where the learning rate was changed by hand: it says so.
+    fn config_by_hand(&self, trainer: &Trainer) -> Result<Option<String>> {
+        if self.config.is_none() || trainer.rates_by_hand().is_empty() {
+            return Ok(None);
+        }
+        let history = resume::with_rates(&self.job.history, trainer.rates_by_hand());
+        let config = self.job.config_text_with(self.device, &history)?;
+        self.directory.write_config(&config)?;
+        Ok(Some(config))
     }
 
     /// Saves what can be saved after a failure, and says what there is.
-    fn rescue(&self, trainer: &mut Trainer, error: &Error) {
+    fn rescue(&self, trainer: &mut Trainer, config: Option<&str>, error: &Error) {
         // The error itself is what matters now, not one about what it left.
         let good = trainer.last_good().ok().flatten();
         // Where all numbers are finite and nothing was learnt, the last step is worth no more than the
         // first.
         let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
         let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
-        let saved = good.filter(|(at, model)| is_kept(at) && self.save(model, None).is_ok());
+        let saved =
+            good.filter(|(at, model)| is_kept(at) && self.save(model, config, None).is_ok());
         let model = match saved {
             None => "no model".into(),
             Some((GoodAt::BestEpoch(epoch), _)) => format!("the model of the best epoch, {epoch}"),

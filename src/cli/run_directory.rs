@@ -4,6 +4,7 @@ use super::own_files;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+use crate::observe::{KeptRows, Restart};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) const CONFIG: &str = "config.toml";
 /// The file of events.
 pub(super) const EVENTS: &str = "metrics.jsonl";
+/// The table of the metrics of each epoch.
+pub(super) const TABLE: &str = "metrics.csv";
 /// The file of the model.
 pub(super) const MODEL: &str = "model.safetensors";
 /// The directory of checkpoints.
@@ -85,6 +88,12 @@ impl RunDirectory {
         self.path.join(format!("{NET}{member}"))
     }
 
+    /// Whether it is the directory of a fold or a net of another run.
+    pub fn is_part(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        own_files::is_part_name(&name)
+    }
+
     /// Where the model is, or will be.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
@@ -125,9 +134,23 @@ impl RunDirectory {
     /// The file of events of a run that is gone on with. It will be cut to the length that the
     /// checkpoint knows: what lies behind a link isn't touched.
     pub fn metrics_again(&self) -> Result<WholeLines> {
-        let path = self.path.join(EVENTS);
+        self.lines(EVENTS)
+    }
+
+    /// The table of metrics, with the rows of the first `epochs` epochs: a new one where there is none.
+    pub fn table(&self, epochs: usize) -> Result<(WholeLines, KeptRows)> {
+        let mut lines = self.lines(TABLE)?;
+        let path = &lines.path;
+        let kept = KeptRows::of(&fs::read(path).map_err(|e| Error::io("read", path, &e))?, epochs);
+        lines.cut(kept.bytes)?;
+        Ok((lines, kept))
+    }
+
+    /// A file of lines that is gone on with, or begun.
+    fn lines(&self, name: &str) -> Result<WholeLines> {
+        let path = self.path.join(name);
         let other = || {
-            Error::usage("the file of events is a link, or no regular file")
+            Error::usage("the file is a link, or no regular file")
                 .at(path.display())
                 .help("put the file itself in its place: --resume would cut off its end")
         };
@@ -195,6 +218,14 @@ impl WholeLines {
         let len = len.min(self.len.load(Ordering::Acquire));
         self.file.set_len(len).map_err(|e| Error::io("cut", &self.path, &e))?;
         self.len.store(len, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Restart for WholeLines {
+    fn restart(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.len.store(0, Ordering::Release);
         Ok(())
     }
 }

@@ -11,14 +11,17 @@ use super::run::{Finished, Run, Shown, Summary};
 use super::run_directory::{RunDirectory, WholeLines};
 use super::streaming::Stored;
 use super::warnings::warnings;
-use super::{choices, count, ensemble, find_lr, folds, open, plan_ahead, print, resume, say};
+use super::{
+    choices, count, ensemble, find_lr, folds, open, plan_ahead, print_text, resume, say,
+    tensorboard,
+};
 use crate::backend::Backend;
 use crate::checkpoint::Store;
 use crate::config::RunConfig;
 use crate::data::{Column, Kind, Role};
 use crate::error::{ErrorKind, Result};
 use crate::event::Ending;
-use crate::observe::{Bar, Interrupt, duration, short, thousands};
+use crate::observe::{Bar, Display, Interrupt, Screen, duration, short, thousands};
 use crate::train::Trainer;
 use std::process::ExitCode;
 
@@ -31,6 +34,9 @@ pub(super) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
 
 fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let options = args.resolve()?;
+    if args.dashboard {
+        Screen::check()?;
+    }
     if let Some(run) = &args.resume {
         return resume::resume(args, options, run);
     }
@@ -67,6 +73,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     take_micro_batch(&mut job, &trainer);
     let out = job.config.run.out.as_deref();
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
+    tensorboard::check_free(&job.config.run, &directory, args.force)?;
     let config = job.config_text(&device)?;
     directory.write_config(&job.explained(&config))?;
     let events = directory.metrics()?;
@@ -96,8 +103,9 @@ pub(super) fn train_in(
     trainer: &mut Trainer,
     events: WholeLines,
 ) -> Result<ExitCode> {
-    let mut bar = Bar::new();
-    let handle = bar.handle();
+    let mut screen = args.screen(|| title(run.directory, run.job))?;
+    let mut display = Display::on(screen.as_ref(), "", Bar::new);
+    let handle = display.handle();
     let mut interrupt = Interrupt::watch(move || handle.suspend(say_interrupted))?;
     let shown = match (args.json, args.quiet) {
         (true, _) => Shown::Json,
@@ -106,12 +114,13 @@ pub(super) fn train_in(
     };
     let mut cpu = JudgeCpu::new(run.job.config.device.threads);
     let Finished { summary, is_closed } =
-        run.fit(trainer, &mut cpu, events, shown, &mut bar, &mut interrupt)?;
+        run.fit(trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
+    screen.iter_mut().for_each(Screen::close);
     if !args.no_report {
         report_files::of_run(run, &summary, trainer, Vec::new());
     }
     if !args.json {
-        print(&describe(&summary))?;
+        print_text(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
         let mut judged = summary.valid.iter().chain(&summary.test);
         if let Some(note) = judged.find_map(not_worth_it) {
@@ -123,6 +132,17 @@ pub(super) fn train_in(
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// The first line of a dashboard.
+pub(super) fn title(directory: &RunDirectory, job: &Job) -> String {
+    let data = std::path::Path::new(job.training.name()).file_name().unwrap_or_default();
+    format!(
+        "{}  {}  {}",
+        directory.path().display(),
+        data.to_string_lossy(),
+        describe_net(&job.spec.net)
+    )
 }
 
 /// Says what will be trained on what.

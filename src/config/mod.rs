@@ -2,10 +2,12 @@
 //! precedence. Flags and the environment are read by clap; names are the same everywhere
 //! (`--batch-size`, `WGRAD_BATCH_SIZE`, `batch-size`).
 
+mod events;
 mod numbers;
 mod options;
 mod text;
 mod values;
+pub use events::{EventsDirectory, IN_RUN};
 pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
 pub use text::TextConfig;
@@ -102,7 +104,7 @@ first_given! {
     RunConfig {
         preset, validation, split, folds, fold, ensemble, member, calibrate, test, init, epochs, no_shuffle, stop_at, keep, metric,
         patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
-        plan
+        tensorboard, plan
     }
     DeviceConfig { device, threads }
     TrainConfig { data, text, net, step, run, device }
@@ -330,6 +332,7 @@ mod tests {
             checkpoint-every = "5epochs"
             keep-checkpoints = 3
             out = "there"
+            tensorboard = "logs"
             plan = "plain"
             device = 0
             threads = 2

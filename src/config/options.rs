@@ -1,5 +1,6 @@
 //! The options, each under one name: as a flag, in the environment and in a file.
 
+use super::events::EventsDirectory;
 use super::numbers::{number, seed, whole};
 use super::values::{
     ByteSize, Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation, names, text,
@@ -500,6 +501,15 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_OUT", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
+
+    /// Write event files for TensorBoard: losses, metrics, learning rate, histograms of the weights, the
+    /// confusion matrix. Into the run directory, or into a directory of the run's name in DIR
+    #[arg(
+        long, env = "WGRAD_TENSORBOARD", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "DIR",
+    )]
+    #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
+    pub tensorboard: Option<EventsDirectory>,
 
     /// fused, several operations at once where the device has kernels for that, or plain, one kernel
     /// for each [default: fused]

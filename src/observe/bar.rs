@@ -1,7 +1,8 @@
 //! Progress for people on a terminal.
 
 use super::lines::detour;
-use super::{duration, short, thousands};
+use super::narrow::{Part, columns, fit};
+use super::{can_redraw, duration, short, thousands};
 use crate::error::Result;
 use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,6 +16,36 @@ pub struct Bar {
     loss: Option<f64>,
     /// A metric of the last epoch.
     metrics: String,
+    /// Its width in cells.
+    cells: usize,
+}
+
+/// Columns of a terminal that doesn't tell how many it has.
+const USUAL: usize = 80;
+/// Cells of a bar, at most and at least.
+const MOST_CELLS: usize = 24;
+const LEAST_CELLS: usize = 8;
+
+/// The cells of a bar, 0 for none, and what stands behind it, so that both fit into `width` columns behind
+/// a prefix.
+fn layout(width: usize, prefix: usize, parts: &[Part]) -> (usize, String) {
+    // The last column stays free: some terminals go to the next line behind it.
+    let room = width.saturating_sub(prefix + 2);
+    let for_bar = if width >= 60 { LEAST_CELLS + 3 } else { 0 };
+    let message = fit(parts, Some(room.saturating_sub(for_bar)));
+    let cells = room.saturating_sub(message.chars().count() + 3).min(MOST_CELLS);
+    (if cells >= LEAST_CELLS { cells } else { 0 }, message)
+}
+
+/// Makes a bar so wide.
+fn set_cells(bar: &ProgressBar, cells: usize) {
+    let template = match cells {
+        0 => "{prefix} {wide_msg}".into(),
+        cells => format!("{{prefix}} [{{bar:{cells}}}] {{wide_msg}}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
 }
 
 impl Default for Bar {
@@ -27,17 +58,23 @@ impl Bar {
     /// A bar that is shown as soon as the run begins.
     #[must_use]
     pub fn new() -> Self {
-        Bar { bar: ProgressBar::hidden(), part: None, loss: None, metrics: String::new() }
+        Bar { bar: ProgressBar::hidden(), part: None, loss: None, metrics: String::new(), cells: 0 }
     }
 
     /// The part of one of `nets` runs at the same time in a common bar, which counts the steps of all.
     #[must_use]
     pub fn of_one(common: &ProgressBar, nets: usize) -> Self {
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}") {
-            common.set_style(style.progress_chars("=> "));
-        }
+        let width = can_redraw().then(columns).flatten();
+        let is_wide = width.is_none_or(|width| width >= 2 * MOST_CELLS);
+        set_cells(common, if is_wide { MOST_CELLS } else { LEAST_CELLS });
         common.set_prefix(format!("{nets} nets"));
-        Bar { bar: common.clone(), part: Some([0, 0]), loss: None, metrics: String::new() }
+        Bar {
+            bar: common.clone(),
+            part: Some([0, 0]),
+            loss: None,
+            metrics: String::new(),
+            cells: 0,
+        }
     }
 
     /// A handle with which to write between redraws.
@@ -65,9 +102,7 @@ impl Observer for Bar {
             self.bar.inc(part[0]);
             return Ok(());
         }
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}") {
-            self.bar.set_style(style.progress_chars("=> "));
-        }
+        set_cells(&self.bar, 0);
         self.bar.set_length((start.epochs * start.steps_per_epoch) as u64);
         self.bar.set_prefix(format!("epoch 1/{}", start.epochs));
         self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
@@ -83,14 +118,20 @@ impl Observer for Bar {
             return Flow::Continue;
         }
         self.loss = progress.loss.or(self.loss);
-        let loss = self.loss.map(|l| format!("loss {}  ", short(l))).unwrap_or_default();
-        self.bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
-        self.bar.set_message(format!(
-            "{loss}{}{} samples/s  {} left",
-            self.metrics,
-            thousands(progress.samples_per_second),
-            duration(progress.seconds_left)
-        ));
+        let prefix = format!("epoch {}/{}", progress.epoch, progress.epochs);
+        let parts: [Part; 4] = [
+            (0, self.loss.map(|loss| format!("loss {}", short(loss))).unwrap_or_default()),
+            (2, self.metrics.clone()),
+            (3, format!("{} samples/s", thousands(progress.samples_per_second))),
+            (1, format!("{} left", duration(progress.seconds_left))),
+        ];
+        let (cells, message) = layout(columns().unwrap_or(USUAL), prefix.chars().count(), &parts);
+        if cells != self.cells {
+            self.cells = cells;
+            set_cells(&self.bar, cells);
+        }
+        self.bar.set_prefix(prefix);
+        self.bar.set_message(message);
         self.bar.set_position(progress.step);
         Flow::Continue
     }
@@ -104,7 +145,34 @@ impl Observer for Bar {
         self.loss = Some(epoch.train_loss);
         // The first one says enough for a line that should fit 80 columns.
         let first = epoch.metrics.first();
-        self.metrics = first.map(|(n, x)| format!("{n} {}  ", short(*x))).unwrap_or_default();
+        self.metrics = first.map(|(n, x)| format!("{n} {}", short(*x))).unwrap_or_default();
         Ok(Flow::Continue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_and_its_numbers_fit_the_terminal() {
+        let parts: [Part; 4] = [
+            (0, "loss 0.0733".into()),
+            (2, "accuracy 0.9667".into()),
+            (3, "24,999 samples/s".into()),
+            (1, "4.7 s left".into()),
+        ];
+        let of = |width| layout(width, "epoch 21/60".len(), &parts);
+        assert_eq!(
+            of(120),
+            (24, "loss 0.0733  accuracy 0.9667  24,999 samples/s  4.7 s left".into())
+        );
+        assert_eq!(of(80), (24, "loss 0.0733  accuracy 0.9667  4.7 s left".into()));
+        assert_eq!(of(40), (0, "loss 0.0733  4.7 s left".into()));
+        for width in 25..200 {
+            let (cells, message) = of(width);
+            let bar = if cells > 0 { cells + 3 } else { 0 };
+            assert!(11 + 1 + bar + message.len() < width, "{width}");
+        }
     }
 }

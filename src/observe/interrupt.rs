@@ -35,7 +35,10 @@ impl Interrupt {
                         asked.store(true, Ordering::SeqCst);
                         say();
                     }
-                    None => std::process::exit(ErrorKind::Interrupted.exit_code().into()),
+                    None => {
+                        super::restore();
+                        std::process::exit(ErrorKind::Interrupted.exit_code().into())
+                    }
                 }
             })
             .map_err(|e| Error::failed(format!("cannot watch for Ctrl-C: {e}")))?;

@@ -1,5 +1,6 @@
 //! Progress for people where there is no terminal: a line for each epoch.
 
+use super::narrow::{Part, fit};
 use super::{HeldOut, duration, short, thousands};
 use crate::error::Result;
 use crate::event::{Diverged, Epoch, Flow, Observer, Start};
@@ -11,12 +12,20 @@ pub struct Lines<W> {
     out: W,
     held_out: HeldOut,
     epochs: usize,
+    width: Option<usize>,
 }
 
 impl<W: Write> Lines<W> {
     /// Lines that go to `out`; what can't be written is lost.
     pub fn new(out: W, held_out: HeldOut) -> Self {
-        Lines { out, held_out, epochs: 0 }
+        Lines { out, held_out, epochs: 0, width: None }
+    }
+
+    /// The same for a terminal of so many columns, where there is one: of what doesn't fit the less
+    /// important is left out.
+    #[must_use]
+    pub fn within(self, width: Option<usize>) -> Self {
+        Lines { width, ..self }
     }
 }
 
@@ -34,16 +43,14 @@ impl<W: Write> Observer for Lines<W> {
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         let left = epoch.seconds / epoch.epoch.max(1) as f64 * (self.epochs - epoch.epoch) as f64;
         // Progress that nobody reads must not end a run.
-        let _ = writeln!(
-            self.out,
-            "epoch {}/{}  loss {}  {}{} samples/s  {} left",
-            epoch.epoch,
-            self.epochs,
-            short(epoch.train_loss),
-            metrics(epoch, self.held_out),
-            thousands(epoch.samples_per_second),
-            duration(left)
-        );
+        let mut parts: Vec<Part> = vec![
+            (0, format!("epoch {}/{}", epoch.epoch, self.epochs)),
+            (1, format!("loss {}", short(epoch.train_loss))),
+        ];
+        parts.extend(metrics(epoch, self.held_out).map(|text| (2, text)));
+        parts.push((4, format!("{} samples/s", thousands(epoch.samples_per_second))));
+        parts.push((3, format!("{} left", duration(left))));
+        let _ = writeln!(self.out, "{}", fit(&parts, self.width));
         Ok(Flow::Continue)
     }
 }
@@ -65,15 +72,15 @@ pub(super) fn detour(diverged: &Diverged) -> String {
     )
 }
 
-/// The metrics on held-out data, as a part of a line.
-fn metrics(epoch: &Epoch, held_out: HeldOut) -> String {
+/// Loss and metrics on held-out data, a part of a line each.
+fn metrics(epoch: &Epoch, held_out: HeldOut) -> impl Iterator<Item = String> {
     let name = match held_out {
         HeldOut::Validation => "valid loss",
         HeldOut::Test => "test loss",
     };
-    let loss = epoch.valid_loss.iter().map(|l| (name, *l));
+    let loss = epoch.valid_loss.iter().map(move |l| (name, *l));
     let all = loss.chain(epoch.metrics.iter().copied());
-    all.map(|(name, value)| format!("{name} {}  ", short(value))).collect()
+    all.map(|(name, value)| format!("{name} {}", short(value)))
 }
 
 #[cfg(test)]
@@ -91,5 +98,10 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "epoch 2/4  loss 0.2500  valid loss 0.5000  accuracy 0.7500  1,000 samples/s  1.5 s left\n"
         );
+        let mut out = Vec::new();
+        let mut lines = Lines::new(&mut out, HeldOut::Validation).within(Some(40));
+        lines.epochs = 4;
+        lines.epoch(&epoch()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "epoch 2/4  loss 0.2500  accuracy 0.7500\n");
     }
 }

@@ -3,24 +3,39 @@
 #[cfg(feature = "cli")]
 mod bar;
 mod checkpoints;
+#[cfg(feature = "cli")]
+mod dashboard;
+#[cfg(feature = "cli")]
+mod display;
 mod ending;
 mod every;
 #[cfg(feature = "cli")]
 mod interrupt;
 mod lines;
+mod metrics_csv;
+mod narrow;
 mod record;
+pub mod tensorboard;
 #[cfg(feature = "cli")]
 pub use bar::Bar;
 pub use checkpoints::Checkpoints;
+#[cfg(feature = "cli")]
+pub use dashboard::{Dashboard, Screen, restore, take_message};
+#[cfg(feature = "cli")]
+pub use display::{Display, can_redraw};
 pub use ending::StopWhen;
 pub use every::{Every, TimeSpan};
 #[cfg(feature = "cli")]
 pub use interrupt::Interrupt;
 pub use lines::Lines;
+pub use metrics_csv::{KeptRows, MetricsCsv, Restart};
+#[cfg(feature = "cli")]
+pub use narrow::{columns, wrap};
 pub use record::{HeldOut, Record};
+pub use tensorboard::TensorBoard;
 
 use crate::error::Result;
-use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
+use crate::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start, StepSample};
 use crate::snapshot::{Checkpoint, Position};
 use std::sync::Arc;
 
@@ -47,6 +62,22 @@ impl Observer for Together<'_> {
 
     fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
         self.0.iter_mut().try_for_each(|o| o.diverged(diverged))
+    }
+
+    fn steps_to_sample(&mut self, position: &Position) -> Option<usize> {
+        self.0.iter_mut().filter_map(|o| o.steps_to_sample(position)).min()
+    }
+
+    fn sample(&mut self, sample: &StepSample) -> Result<()> {
+        self.0.iter_mut().try_for_each(|o| o.sample(sample))
+    }
+
+    fn rate_factor(&mut self) -> Option<f32> {
+        self.0.iter_mut().filter_map(|o| o.rate_factor()).reduce(|a, b| a * b)
+    }
+
+    fn rate_changed(&mut self, change: &RateChange) -> Result<()> {
+        self.0.iter_mut().try_for_each(|o| o.rate_changed(change))
     }
 
     fn wants_checkpoint(&mut self, position: &Position) -> bool {

@@ -1,7 +1,7 @@
 //! A run as JSON lines, one for each event, each written whole and flushed.
 
 use crate::error::{Error, Result};
-use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
+use crate::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, Write};
@@ -109,6 +109,10 @@ impl<W: Write> Observer for Record<W> {
 
     fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
         self.event("diverged", diverged)
+    }
+
+    fn rate_changed(&mut self, change: &RateChange) -> Result<()> {
+        self.event("rate", change)
     }
 
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {

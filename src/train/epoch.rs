@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::event::{Ending, Observer, Progress};
 use crate::kernels::Step;
 use crate::snapshot::Position;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Observers are asked about this often, in seconds.
 const PIECE_SECONDS: f64 = 0.05;
@@ -18,6 +18,8 @@ pub(super) struct Stretch {
     pub ended: Option<Ending>,
     /// The mean loss over its rows so far.
     pub loss: f64,
+    /// How long observers held it up, as in a pause.
+    pub waited: Duration,
 }
 
 impl Trainer {
@@ -35,13 +37,18 @@ impl Trainer {
         }
         let (begin, first) = (Instant::now(), self.at.within);
         let between_reads = run.steps.div_ceil(reads);
-        let mut ended = None;
+        let (mut ended, mut waited) = (None, Duration::ZERO);
         while self.at.within < run.steps && ended.is_none() {
             let to_read = between_reads - self.at.within % between_reads;
             let most = if self.is_asking_always { 1 } else { self.piece };
+            let to_sample = observer.steps_to_sample(&self.at);
             let asked = Instant::now();
             let piece = most.min(to_read).min(self.steps_at_hand(run)?);
-            self.run_piece(run, piece)?;
+            let piece = piece.min(to_sample.map_or(piece, |steps| steps.max(1)));
+            match to_sample {
+                Some(0) => self.run_sampled_step(run, observer)?,
+                _ => self.run_piece(run, piece)?,
+            }
             // The last read is that of the whole epoch.
             let is_read =
                 self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
@@ -52,12 +59,16 @@ impl Trainer {
                 },
                 false => None,
             };
-            self.fit_piece(piece, asked.elapsed().as_secs_f64());
+            if to_sample != Some(0) {
+                self.fit_piece(piece, asked.elapsed().as_secs_f64());
+            }
 
             let rows = (self.at.within - first) * run.batch;
-            let pace = rows.min(run.rows) as f64 / begin.elapsed().as_secs_f64();
+            let pace =
+                rows.min(run.rows) as f64 / begin.elapsed().saturating_sub(waited).as_secs_f64();
             let left = run.total().saturating_sub(self.at.step);
-            ended = ending_of(observer.progress(&Progress {
+            let told = Instant::now();
+            let flow = observer.progress(&Progress {
                 epoch: self.at.epoch + 1,
                 epochs: self.spec.epochs,
                 step: self.at.step,
@@ -65,8 +76,12 @@ impl Trainer {
                 loss,
                 samples_per_second: pace,
                 seconds_left: left as f64 * run.batch as f64 / pace,
-            }))
-            .or_else(|| self.out_of_time(run));
+            });
+            waited += told.elapsed();
+            ended = ending_of(flow).or_else(|| self.out_of_time(run));
+            if ended.is_none() {
+                self.change_rate(run, observer)?;
+            }
             if ended.is_none() && self.at.within < run.steps {
                 self.offer_checkpoint(run, observer)?;
             }
@@ -76,7 +91,7 @@ impl Trainer {
         if (ended.is_some() || self.at.step >= run.total()) && !self.has_finite_weights()? {
             return self.treat(run, observer, loss).map(|()| None);
         }
-        Ok(Some(Stretch { ended, loss }))
+        Ok(Some(Stretch { ended, loss, waited }))
     }
 
     /// Runs the next `count` steps of the epoch, but for those that are passed over: all of them on

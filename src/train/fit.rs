@@ -65,10 +65,11 @@ impl Trainer {
         let mut reads = READS_PER_EPOCH;
         while self.at.epoch < self.spec.epochs && ending.is_none() {
             let (begin, first) = (Instant::now(), self.at.within);
-            let Some(Stretch { ended, loss }) = self.run_epoch(&run, observer, reads)? else {
+            let Some(Stretch { ended, loss, waited }) = self.run_epoch(&run, observer, reads)?
+            else {
                 continue;
             };
-            let seconds = begin.elapsed().as_secs_f64();
+            let seconds = begin.elapsed().saturating_sub(waited).as_secs_f64();
             // A short epoch isn't worth stopping the device for.
             reads = ((seconds / 0.25) as usize).clamp(1, READS_PER_EPOCH);
             let steps = self.at.within - first;
@@ -147,7 +148,8 @@ impl Trainer {
     /// η of the step after `done` steps.
     pub(super) fn lr(&self, run: &Run, done: u64) -> f32 {
         let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
-        run.lr(done) * on_plateau * 0.5f32.powi(self.detours.halvings as i32)
+        let halved = 0.5f32.powi(self.detours.halvings as i32);
+        run.lr(done) * on_plateau * halved * self.detours.rate_factor(done)
     }
 
     /// Seconds that the run has taken.

@@ -3,6 +3,7 @@
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
 //! one, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
+//! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
 //! `diagnosis` finds out why, `learnt` whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
 //! overflowed in it.
@@ -19,6 +20,7 @@ mod loss_scale;
 mod mixed;
 mod report;
 mod run;
+mod sample;
 mod start;
 mod stream;
 
