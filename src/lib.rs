@@ -48,6 +48,7 @@ pub mod embedding;
 pub mod error;
 pub mod evaluation;
 pub mod event;
+pub mod export;
 pub mod files;
 pub mod findings;
 pub mod functions;

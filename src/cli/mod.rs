@@ -10,9 +10,11 @@ mod ensemble;
 mod ensemble_judgement;
 mod environment;
 mod evaluate;
+mod export;
 mod find_lr;
 mod fold_judgement;
 mod folds;
+mod import;
 mod inspect;
 mod job;
 mod judgement;
@@ -112,6 +114,8 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::Train(args) => train::train(args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Predict(args) => predict::predict(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Import(args) => import::import(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::CheckGradients(args) => check_gradients::check_gradients(args),
         Command::Verify(args) => verify::verify(args),
