@@ -54,6 +54,7 @@ pub mod findings;
 pub mod functions;
 pub mod gemm;
 pub mod gradcheck;
+pub mod import;
 pub mod init;
 pub mod kernels;
 pub mod linear;

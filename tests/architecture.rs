@@ -46,7 +46,7 @@ const LEVELS: [(u32, &[&str]); 8] = [
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
     (5, &["train", "bench", "findings", "gradcheck", "parity", "model", "linear", "range_test"]),
-    (6, &["checkpoint", "choose", "config", "export", "observe", "predictions"]),
+    (6, &["checkpoint", "choose", "config", "export", "import", "observe", "predictions"]),
     (7, &["cli"]),
 ];
 

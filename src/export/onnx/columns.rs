@@ -86,7 +86,7 @@ fn number(graph: &mut Graph, x: &Name, encoder: &NumberEncoder) -> Name {
     let mut value = graph.node("Where", &[&missing, &fill, x]);
     if *log {
         // sign(x) · ln(1 + |x|).
-        let magnitude = graph.node("Abs", &[&value]);
+        let magnitude = graph.magnitude(&value);
         let [zero, one] = [0.0, 1.0].map(|v| graph.double(v));
         let above = graph.node("Add", &[&magnitude, &one]);
         let logarithm = graph.node("Log", &[&above]);
@@ -206,7 +206,7 @@ fn normal_quantile(graph: &mut Graph, p: &Name) -> Name {
     let outer = ratio(graph, &r, 2);
     let minus = graph.node("Sub", &[&zero, &outer]);
     let outer = graph.node("Where", &[&is_less, &minus, &outer]);
-    let distance = graph.node("Abs", &[&q]);
+    let distance = graph.magnitude(&q);
     let is_inner = graph.node("LessOrEqual", &[&distance, &middle]);
     graph.node("Where", &[&is_inner, &inner, &outer])
 }

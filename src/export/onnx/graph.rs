@@ -152,6 +152,14 @@ impl Graph {
         self.node("Not", &[&is_number])
     }
 
+    /// |x| in f64, of which tract has no `Abs`.
+    pub fn magnitude(&mut self, x: &Name) -> Name {
+        let zero = self.double(0.0);
+        let is_negative = self.node("Less", &[x, &zero]);
+        let minus = self.node("Sub", &[&zero, x]);
+        self.node("Where", &[&is_negative, &minus, x])
+    }
+
     /// Columns `begin..end`: (rows, end − begin).
     pub fn columns(&mut self, x: &Name, begin: usize, end: usize) -> Name {
         let [begin, end, axis] = [begin, end, 1].map(|i| self.ints(&[1], &[i as i64]));

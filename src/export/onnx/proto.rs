@@ -152,6 +152,9 @@ pub struct TensorProto {
     /// f32.
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    /// Signed 32-bit integers, and smaller types.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
     /// Texts.
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub string_data: Vec<Vec<u8>>,
