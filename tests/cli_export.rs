@@ -73,7 +73,8 @@ fn literals(csv: &str, fields: &[(String, bool)], is_c: bool) -> Vec<String> {
     let rows = reader.records().map(|record| {
         let record = record.unwrap();
         let cell = |(name, is_text): &(String, bool)| {
-            let cell = &record[header.iter().position(|h| h == name.trim_end_matches('_')).unwrap()];
+            let cell =
+                &record[header.iter().position(|h| h == name.trim_end_matches('_')).unwrap()];
             let literal = match (is_text, name.as_str()) {
                 (true, _) if is_c => format!("\"{}\"", cell.replace('"', "\\\"")),
                 (true, _) => format!("{cell:?}"),
@@ -139,6 +140,11 @@ fn by_c(place: &Place, csv: &str) -> Vec<Vec<f64>> {
         rows.len()
     );
     place.write("main.c", main);
+    compiled_c(place)
+}
+
+/// What `main.c`, with `net.c` in it, prints.
+fn compiled_c(place: &Place) -> Vec<Vec<f64>> {
     let flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"];
     run(Command::new("cc")
         .current_dir(place.path(""))
@@ -162,10 +168,25 @@ fn by_rust(place: &Place, csv: &str) -> Vec<Vec<f64>> {
         rows.join(" },\n    net::Row { ")
     );
     place.write("main.rs", main);
+    compiled_rust(place)
+}
+
+/// What `main.rs`, with the module `net`, prints.
+fn compiled_rust(place: &Place) -> Vec<Vec<f64>> {
     let mut rustc = Command::new("rustc");
     rustc.current_dir(place.path("")).args(["--edition", "2021", "-Dwarnings", "-Adead_code"]);
     run(rustc.args(["main.rs", "-o", "by-rust"]));
     numbers(&run(&mut Command::new(place.path("by-rust"))))
+}
+
+/// Parses and validates the exported shader, within what every WebGPU device allows.
+fn valid_wgsl(place: &Place) {
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    let source = place.read("net.wgsl");
+    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{e}"));
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+    validator.validate(&module).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(module.entry_points[0].name, "predict");
 }
 
 /// Trains on a table, exports every format and holds all predictions together.
@@ -185,6 +206,9 @@ fn all_alike(csv: &str, options: &str) -> Place {
     place.ok("export run -o net.rs");
     close(&format!("C, {options}"), &by_c(&place, csv), &expected);
     close(&format!("Rust, {options}"), &by_rust(&place, csv), &expected);
+    if !options.is_empty() && place.run("export run -o net.wgsl").code == 0 {
+        valid_wgsl(&place);
+    }
     place
 }
 
@@ -201,6 +225,7 @@ fn one_table_gives_the_same_predictions_in_every_format() {
     place.ok("export run -o torch.safetensors");
     assert!(place.read("README.md").contains("nn.Linear"));
     place.ok("export run -o net.wgsl");
+    valid_wgsl(&place);
     place.ok("export run --bare -o bare.onnx");
 }
 
@@ -264,6 +289,26 @@ fn a_net_without_columns_goes_out_and_comes_back() {
     place.ok("export run -o net.onnx");
     place.ok("export run -o torch.safetensors");
     place.ok("export run -o net.c");
+    let pixels = wgrad::data::digits();
+    let row = |r: usize| -> Vec<String> {
+        (0..64).map(|c| format!("{:?}", pixels.features_shared().value(r, c))).collect()
+    };
+    let rows: Vec<String> = (0..50).map(|r| row(r).join(",")).collect();
+    let (c, rust) = (rows.join("},\n{"), rows.join("],\n["));
+    place.write("main.c", format!(
+        "#include \"net.c\"\n#include <stdio.h>\nstatic const float rows[50][NET_INPUTS] = {{\n{{{c}}}}};\nint main(void) \
+         {{\n  double y[NET_OUTPUTS];\n  size_t r, i;\n  for (r = 0; r < 50; r++) {{\n    if (net_predict(rows[r], y)) return \
+         1;\n    for (i = 0; i < NET_OUTPUTS; i++) printf(i ? \" %.17g\" : \"%.17g\", y[i]);\n    \
+         printf(\"\\n\");\n  }}\n  return 0;\n}}\n"
+    ));
+    place.write("main.rs", format!(
+        "mod net;\nfn main() {{\n  for row in [\n[{rust}]] {{\n    let y = net::predict(&row).unwrap();\n    let y: Vec<String> = \
+         y.iter().map(|y| format!(\"{{y:e}}\")).collect();\n    println!(\"{{}}\", y.join(\" \"));\n  }}\n}}\n"
+    ));
+    place.ok("export run -o net.rs");
+    let own = predicted(&place, "run", "digits")[..50].to_vec();
+    close("C, digits", &compiled_c(&place), &own);
+    close("Rust, digits", &compiled_rust(&place), &own);
     place.ok("import net.onnx --out again");
     let expected = predicted(&place, "run", "digits");
     close("imported", &predicted(&place, "again", "digits"), &expected);

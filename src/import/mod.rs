@@ -1,5 +1,6 @@
 //! Nets of dense layers from elsewhere: ONNX files and PyTorch's state dicts.
 
+mod constants;
 mod onnx;
 mod state_dict;
 
@@ -92,6 +93,10 @@ fn model(parts: Parts, options: &Options) -> Result<Model> {
         norm: None,
         embeddings: Vec::new(),
     });
+    if classes.is_some() && options.outputs == Some(Outputs::Numbers) {
+        return Err(Error::usage("--task regression of a file whose outputs are probabilities")
+            .help("leave out --task"));
+    }
     let is_classes = classes.is_some() || options.outputs == Some(Outputs::Classes);
     let count = if below == 1 { 2 } else { below };
     let named = || (0..count).map(|class| class.to_string()).collect();
