@@ -124,6 +124,9 @@ fn own_rows(
     let config = trained.config().map_err(text)?;
     let config = config.ok_or("the model doesn't say what it was trained on")?;
     let name = config.data.data.clone().ok_or("the model doesn't say what it was trained on")?;
+    if name == "-" {
+        return Err("it was trained on standard input".into());
+    }
     let options = DataOptions {
         data_dir: args.data_dir.clone().or(config.data.data_dir.clone()),
         columns: ColumnOptions::default(),

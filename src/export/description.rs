@@ -2,7 +2,9 @@
 //! the nets, and what their outputs mean. Every format is written from it.
 
 use super::Bare;
-use crate::data::{Affine, Encoder, Lookup, NumberEncoder, Preprocessing, Scaler, TargetScaling};
+use crate::data::{
+    Affine, Encoder, ImageShape, Lookup, NumberEncoder, Preprocessing, Scaler, TargetScaling,
+};
 use crate::error::{Error, Result};
 use crate::loss::Link;
 use crate::model::Model;
@@ -39,6 +41,8 @@ pub enum Inputs<'a> {
         width: usize,
         /// The names of the columns, where they have some.
         names: Vec<&'a str>,
+        /// The shape of images, where they were read from files.
+        image: Option<ImageShape>,
     },
 }
 
@@ -146,7 +150,7 @@ impl<'a> Description<'a> {
                 return Err(Error::usage(format!("--bare of an ensemble of {nets} nets"))
                     .help("export one of them, RUN/net-1/model.safetensors, or leave out --bare"));
             }
-            let inputs = Inputs::Matrix { width: net.inputs, names: Vec::new() };
+            let inputs = Inputs::Matrix { width: net.inputs, names: Vec::new(), image: None };
             let (quantiles, affine, output) = (None, None, Output::Raw);
             return Ok(Description { inputs, quantiles, affine, net, members, output });
         }
@@ -182,14 +186,18 @@ impl<'a> Description<'a> {
 fn inputs(preprocessing: &Preprocessing) -> Inputs<'_> {
     let width = preprocessing.features.cols();
     match &preprocessing.encoding {
-        None => Inputs::Matrix { width, names: Vec::new() },
+        None => Inputs::Matrix { width, names: Vec::new(), image: preprocessing.image },
         Some(encoding) if encoding.pixels || !encoding.header.named => {
             let is_plain = |e: &Encoder| matches!(e, Encoder::Plain);
             match encoding.features.iter().all(|f| is_plain(&f.encoder)) {
                 true => {
                     let named = encoding.header.named;
                     let names = encoding.features.iter().filter(|_| named);
-                    Inputs::Matrix { width, names: names.map(|f| f.column.as_str()).collect() }
+                    Inputs::Matrix {
+                        width,
+                        names: names.map(|f| f.column.as_str()).collect(),
+                        image: None,
+                    }
                 }
                 false => columns(encoding),
             }

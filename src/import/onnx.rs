@@ -171,7 +171,7 @@ impl<'a> Chain<'a> {
                 let reaches = |n: &&NodeProto| {
                     ["Gemm", "MatMul"].contains(&op(n)) && n.input.iter().any(|i| i == name)
                 };
-                if single && !self.nodes.iter().any(|n| reaches(n)) {
+                if single && !self.nodes.iter().any(reaches) {
                     self.layers
                         .iter_mut()
                         .last()

@@ -9,6 +9,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
+/// The numbers in what stands before `.weight` and `.bias`, and all of it.
+type Key = (Vec<u64>, String);
+
 /// The dense layers of a state dict, in the order of the numbers in their names, with `activation`
 /// between them.
 ///
@@ -20,7 +23,7 @@ pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
             .help("give a state dict that safetensors.torch.save_file wrote, or an ONNX file")
     })?;
     // By the numbers in a name, and then the name: 10.weight comes behind 2.weight.
-    let mut found: BTreeMap<(Vec<u64>, String), [Option<TensorView>; 2]> = BTreeMap::new();
+    let mut found: BTreeMap<Key, [Option<TensorView>; 2]> = BTreeMap::new();
     for (name, tensor) in tensors.tensors() {
         let (of, part) = name.rsplit_once('.').unwrap_or(("", &name));
         let (place, dims) = match part {
@@ -36,24 +39,22 @@ pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
         found.entry(key).or_default()[place] = Some(tensor);
     }
     let count = found.len();
-    let layer =
-        |(l, ((_, of), [weight, bias])): (usize, ((Vec<u64>, String), [Option<TensorView>; 2]))| {
-            let weight = weight.ok_or_else(|| {
-                Error::data(format!("{of}.bias without {of}.weight"))
-                    .help("give a whole state dict")
-            })?;
-            let (out, cols) = (weight.shape()[0], weight.shape()[1]);
-            let bias = match bias {
-                Some(bias) if bias.shape() == [out] => values(&format!("{of}.bias"), &bias)?,
-                Some(bias) => return Err(refused(&format!("{of}.bias"), &bias)),
-                None => vec![0.0; out],
-            };
-            Ok(Dense {
-                weight: Matrix::new(out, cols, values(&format!("{of}.weight"), &weight)?)?,
-                bias,
-                activation: if l + 1 == count { Activation::Identity } else { activation },
-            })
+    let layer = |(l, ((_, of), [weight, bias])): (usize, (Key, [Option<TensorView>; 2]))| {
+        let weight = weight.ok_or_else(|| {
+            Error::data(format!("{of}.bias without {of}.weight")).help("give a whole state dict")
+        })?;
+        let (out, cols) = (weight.shape()[0], weight.shape()[1]);
+        let bias = match bias {
+            Some(bias) if bias.shape() == [out] => values(&format!("{of}.bias"), &bias)?,
+            Some(bias) => return Err(refused(&format!("{of}.bias"), &bias)),
+            None => vec![0.0; out],
         };
+        Ok(Dense {
+            weight: Matrix::new(out, cols, values(&format!("{of}.weight"), &weight)?)?,
+            bias,
+            activation: if l + 1 == count { Activation::Identity } else { activation },
+        })
+    };
     let layers = found.into_iter().enumerate().map(layer).collect::<Result<_>>()?;
     Ok(Parts { layers, ..Parts::default() })
 }

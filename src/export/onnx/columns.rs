@@ -178,7 +178,7 @@ fn normal_quantile(graph: &mut Graph, p: &Name) -> Name {
         [0.0, 0.5, 1.0, 0.425, 0.180625, 1.6].map(|v| graph.double(v));
     let q = graph.node("Sub", &[&p, &half]);
     let polynomial = |graph: &mut Graph, r: &Name, which: usize| {
-        let mut terms = POLYNOMIALS[which].iter().map(|&c| c);
+        let mut terms = POLYNOMIALS[which].iter().copied();
         let first = terms.next().unwrap_or_default();
         let mut sum = graph.double(first);
         for c in terms {

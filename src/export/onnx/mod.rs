@@ -207,7 +207,8 @@ fn doc(description: &Description) -> String {
     format!("A net trained by wgrad {}. {inputs}", env!("CARGO_PKG_VERSION"))
 }
 
-/// What stands in the metadata: JSON under `classes`, `labels` or `targets`, and `columns`.
+/// What stands in the metadata: JSON under `classes`, `labels` or `targets`, and `columns` or `image`, whose pixels
+/// stand row after row, the channels of a pixel side by side.
 fn notes(description: &Description) -> Vec<(&'static str, String)> {
     let mut notes = Vec::new();
     match &description.output {
@@ -226,6 +227,9 @@ fn notes(description: &Description) -> Vec<(&'static str, String)> {
         }
         Inputs::Matrix { names, .. } => names.iter().map(|name| json!({ "name": name })).collect(),
     };
+    if let Inputs::Matrix { image: Some(image), .. } = &description.inputs {
+        notes.push(("image", json!(image).to_string()));
+    }
     let columns: Vec<serde_json::Value> = columns;
     if !columns.is_empty() {
         notes.push(("columns", json!(columns).to_string()));
