@@ -13,6 +13,7 @@ import random
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 TOLERANCE = 1e-5
@@ -196,6 +197,8 @@ def from_scikit_learn(work):
     from sklearn.datasets import load_iris
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+    # They needn't converge.
+    warnings.simplefilter("ignore")
     x, y = load_iris(return_X_y=True)
     x = x.astype(np.float32)
     np.savetxt(work / "iris.csv", x, delimiter=",")

@@ -107,7 +107,7 @@ fn model(parts: Parts, options: &Options) -> Result<Model> {
         (Some(_), 1) => Loss::BinaryCrossEntropy,
         (Some(_), _) => Loss::CrossEntropy,
     };
-    let targets = if classes.is_some() { loss.targets(below) } else { below };
+    let targets = loss.targets(classes.as_ref().map_or(below, Vec::len));
     let model = Model {
         net,
         objective: Objective::from(loss),
