@@ -46,7 +46,10 @@ const LEVELS: [(u32, &[&str]); 8] = [
     (3, &["program", "plan"]),
     (4, &["backend", "session"]),
     (5, &["train", "bench", "findings", "gradcheck", "parity", "model", "linear", "range_test"]),
-    (6, &["checkpoint", "choose", "config", "observe", "predictions", "report"]),
+    (
+        6,
+        &["checkpoint", "choose", "config", "export", "import", "observe", "predictions", "report"],
+    ),
     (7, &["cli"]),
 ];
 

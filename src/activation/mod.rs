@@ -55,7 +55,7 @@ pub const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 /// λ of SELU (Klambauer et al. 2017).
 pub const SELU_LAMBDA: f64 = 1.050_700_987_355_480_5;
 /// The cubic coefficient in the tanh form of GELU.
-const GELU_CUBIC: f64 = 0.044_715;
+pub const GELU_CUBIC: f64 = 0.044_715;
 
 impl Activation {
     /// Every activation once, parameters at their defaults, in the order of [`Activation::code`].

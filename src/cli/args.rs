@@ -42,6 +42,10 @@ pub(super) enum Command {
     Evaluate(EvaluateArgs),
     /// Predict, one line for each row of the data
     Predict(PredictArgs),
+    /// Write a trained model for other programs: ONNX, PyTorch, C, Rust or WGSL
+    Export(ExportArgs),
+    /// Take a net of dense layers from an ONNX or safetensors file into a run directory
+    Import(ImportArgs),
     /// Show a trained net: layers, parameters, settings, the training step, where it came from
     Inspect(InspectArgs),
     /// Make the report of a run again, or compare several runs
@@ -236,6 +240,49 @@ pub(super) struct PredictArgs {
     pub on_error: OnError,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub(super) struct ExportArgs {
+    /// A run directory or a model file
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Where it goes; its extension says the format
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The format [default: as the file's extension says]
+    #[arg(long, value_name = "onnx|pytorch|rust|c|wgsl")]
+    pub format: Option<crate::export::Format>,
+    /// The net alone: prepared features in, its outputs out
+    #[arg(long)]
+    pub bare: bool,
+    /// Where the files of known sets are looked for, whose rows the file is tried on
+    #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+const EXPORT_HELP: &str = "An ONNX file takes the columns of the data by name, numbers as double and texts as string, \
+    (N, 1) each, and gives probabilities and label, or value. Before it is written another runtime, tract, \
+    runs it, and its predictions are compared with those of wgrad predict.\n\nExamples:\n  \
+    wgrad export runs/houses-1 -o houses.onnx\n  \
+    wgrad export runs/houses-1 -o houses.c";
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// An ONNX file, or a PyTorch state dict as safetensors
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The run directory that is made
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What stands between the layers of a safetensors file, which holds weights only
+    #[arg(long, value_name = "NAME", default_value = "relu")]
+    pub activation: crate::Activation,
+    /// What the outputs are: logits of classes, or numbers [default: as an ONNX file's last operation
+    /// says, else regression]
+    #[arg(long, value_name = "classification|regression")]
+    pub task: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -12,9 +12,11 @@ mod ensemble_judgement;
 mod ensemble_report;
 mod environment;
 mod evaluate;
+mod export;
 mod find_lr;
 mod fold_judgement;
 mod folds;
+mod import;
 mod inspect;
 mod job;
 mod judgement;
@@ -117,6 +119,8 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::Train(args) => train::train(args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Predict(args) => predict::predict(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Import(args) => import::import(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::CheckGradients(args) => check_gradients::check_gradients(args),
         Command::Verify(args) => verify::verify(args),

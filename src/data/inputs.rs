@@ -2,6 +2,7 @@
 
 use super::encode::not_finite;
 use super::find::{self, Found, Images, find};
+use super::frame::Frame;
 use super::idx_set;
 use super::images::{Pixels, Tally};
 use super::npy;
@@ -141,6 +142,40 @@ pub fn pass_inputs(
         let kept_names = names.collect();
         take(InputChunk { kept_names, ..encode(&source, known, rows, options.unknown)? })
     })
+}
+
+/// The first rows of a table for a trained model, up to about `most` of them: its columns as they stand
+/// in the file, and the features that they are encoded as, (rows, features). None where the data are no
+/// table.
+///
+/// # Errors
+/// As [`open_inputs`].
+pub fn read_columns(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    most: usize,
+) -> Result<Option<(Frame, Arc<Features>)>> {
+    let Ok(source) = table_or(find(name, options)?) else { return Ok(None) };
+    let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
+    let mut found = None;
+    let done = reading.pass(&source, |known, rows| {
+        let is_sound = |row: &usize| rows.faults.binary_search_by_key(row, |(r, _)| *r).is_err();
+        let chosen: Vec<usize> = (0..rows.frame.rows).filter(is_sound).take(most).collect();
+        let frame = rows.frame.select(&chosen);
+        let rows = Rows { first: 0, frame: frame.clone(), kept: Vec::new(), faults: Vec::new() };
+        let chunk = encode(&source, known, rows, OnUnknown::Warn)?;
+        if !chunk.faults.is_empty() || frame.rows == 0 {
+            return Ok(());
+        }
+        found = Some((frame, chunk.features));
+        // The pass ends here: the rest of the table isn't needed.
+        Err(Error::failed("enough rows were read"))
+    });
+    match (found, done) {
+        (Some(found), _) => Ok(Some(found)),
+        (None, done) => done.map(|()| None),
+    }
 }
 
 /// The table that predictions are wanted for, of arrays with a test part that; else what was found.

@@ -51,7 +51,7 @@ fn found(kind: Kind, why: impl Into<String>) -> Found {
 }
 
 /// Words that mean no and yes, without capitals.
-const BOOLEANS: [[&str; 2]; 5] =
+pub(super) const BOOLEANS: [[&str; 2]; 5] =
     [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"], ["off", "on"]];
 
 /// Different texts are categories where each comes up this often on average.

@@ -86,9 +86,9 @@ pub use dataset::{Dataset, Features, Targets};
 pub use decoding::is_decoding;
 pub use digits::digits;
 pub use encode::{
-    Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located,
-    MomentEncoder, NumberEncoder, OnUnknown, Scaler, Seen, UnknownCategories, UnknownColumn,
-    UnknownExample,
+    Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located, Lookup,
+    MomentEncoder, NumberEncoder, OnUnknown, RawColumn, Scaler, Seen, UnknownCategories,
+    UnknownColumn, UnknownExample,
 };
 pub use fitting::Fitting;
 pub use frame::{Frame, Header, MISSING, Texts, Values, Words};
@@ -96,7 +96,7 @@ pub use generated::{moons, spiral, xor};
 pub use idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 pub use idx_set::{read_idx_directory, read_idx_pair};
 pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
-pub use inputs::{InputChunk, Inputs, open_inputs, pass_inputs};
+pub use inputs::{InputChunk, Inputs, open_inputs, pass_inputs, read_columns};
 pub use kind::Kind;
 pub use lines::Lines;
 pub use missing_target::MissingTarget;

@@ -121,7 +121,7 @@ fn signs<'a>(column: Cow<'a, Texts>, texts: &[String; 2]) -> Write<'a> {
 
 /// 1 for the second of two texts or what means the same, −1 for the first, 2 x − 1 for a number x beside
 /// 0 and 1; no number for what means none of these. None for white space alone, which is missing.
-fn sign(word: &str, texts: &[String; 2]) -> Option<f32> {
+pub(super) fn sign(word: &str, texts: &[String; 2]) -> Option<f32> {
     let form = canonical(word);
     let lower = form.to_lowercase();
     let is = |text: &str| canonical(text).to_lowercase() == lower;
