@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 /// How often the rows are drawn anew.
 pub(super) const RESAMPLES: usize = 200;
-/// Rows times outputs that are measured anew, over all resamples: some tens of milliseconds.
-const WORK: usize = 4_000_000;
+/// Rows times outputs that are measured anew, over all resamples: some ten milliseconds.
+const WORK: usize = 1_000_000;
 /// The fewest rows that tell an interval.
 pub(super) const LEAST: usize = 20;
 /// The share of the resamples outside the interval, at either end.
