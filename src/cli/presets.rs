@@ -102,37 +102,52 @@ struct Recipe {
     layers: [&'static str; 2],
     /// Steps of 64 rows that a net takes, for each two classes.
     steps: usize,
-    /// Bounds for the epochs: with few rows more of them only learn the rows by heart, with many rows each
-    /// is worth much.
-    epochs: [usize; 2],
+    /// The fewest epochs up to [`WIDE_FROM`] rows, and from there: with many rows each is worth much.
+    least_epochs: [usize; 2],
+    /// The most epochs: with few rows more of them only learn the rows by heart.
+    most_epochs: usize,
     /// Nets of folds.
     nets: usize,
     /// The other options, as a file of them.
     others: &'static str,
 }
 
-/// From so many rows wider layers pay.
+/// From so many rows wider layers and more epochs pay.
 const WIDE_FROM: usize = 10_000;
 
-const TABLES: Recipe =
-    Recipe { layers: ["128,128"; 2], steps: 500, epochs: [8, 60], nets: 3, others: "lr = 0.007" };
+const TABLES: Recipe = Recipe {
+    layers: ["128,128"; 2],
+    steps: 500,
+    least_epochs: [8, 20],
+    most_epochs: 60,
+    nets: 3,
+    others: "lr = 0.007",
+};
 
 /// Where one net is asked for or all that the rows allow.
 const TABLES_ONE_NET: Recipe = Recipe {
     layers: ["128,128"; 2],
     steps: 4000,
-    epochs: [20, 150],
+    least_epochs: [20; 2],
+    most_epochs: 150,
     nets: 1,
     others: "lr = 0.003",
 };
 
-const TABLES_QUICK: Recipe =
-    Recipe { layers: ["64"; 2], steps: 0, epochs: [10, 10], nets: 1, others: "lr = 0.003" };
+const TABLES_QUICK: Recipe = Recipe {
+    layers: ["64"; 2],
+    steps: 0,
+    least_epochs: [10; 2],
+    most_epochs: 10,
+    nets: 1,
+    others: "lr = 0.003",
+};
 
 const TABLES_STRONG: Recipe = Recipe {
     layers: ["128,128", "256,256"],
     steps: 4000,
-    epochs: [30, 150],
+    least_epochs: [30; 2],
+    most_epochs: 150,
     nets: 10,
     others: "lr = 0.003",
 };
@@ -141,7 +156,8 @@ const TABLES_STRONG: Recipe = Recipe {
 const TABLES_BEST: Recipe = Recipe {
     layers: ["256,256", "256,256,256"],
     steps: 4000,
-    epochs: [40, 150],
+    least_epochs: [40; 2],
+    most_epochs: 150,
     nets: 10,
     others: r#"
 lr = 0.003
@@ -158,6 +174,11 @@ const BATCH: usize = 64;
 const FOLDED: usize = 30_000;
 /// And from so many.
 const LEAST_FOLDED: usize = 20;
+
+/// The place of what depends on the number of rows.
+fn is_wide(about: &About<'_>) -> usize {
+    usize::from(about.rows >= WIDE_FROM)
+}
 
 impl Recipe {
     fn of(config: &TrainConfig, about: &About<'_>) -> &'static Recipe {
@@ -181,13 +202,14 @@ impl Recipe {
     /// The options for these data.
     fn options(&self, config: &TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
         let mut options = TrainConfig::from_toml(self.others)?;
-        options.net.layers = self.layers[usize::from(about.rows >= WIDE_FROM)].parse().ok();
+        options.net.layers = self.layers[is_wide(about)].parse().ok();
         options.net.initializer = Some(Init::XavierUniform);
         options.step.schedule = Some(Schedule::Cosine);
         let batch = config.step.batch_size.unwrap_or(BATCH);
         let steps_per_epoch = about.rows.div_ceil(batch.min(about.rows).max(1)).max(1);
         let epochs = self.steps(about.targets) / steps_per_epoch;
-        options.run.epochs = Some(epochs.clamp(self.epochs[0], self.epochs[1]));
+        options.run.epochs =
+            Some(epochs.clamp(self.least_epochs[is_wide(about)], self.most_epochs));
         let nets = if takes_folds(config, about) { self.nets } else { 1 };
         options.run.ensemble = Some(Ensemble { nets, by_folds: nets > 1 });
         if !matches!(about.targets, Targets::Numbers(_)) {
@@ -248,14 +270,14 @@ pub(super) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
     let preset = config.run.preset.map(|preset| format!("--preset {preset}"));
     Some(match (option, about.kind) {
         ("epochs", Kind::Table) => {
-            let [least, most] = recipe.epochs;
+            let (least, most) = (recipe.least_epochs[is_wide(about)], recipe.most_epochs);
             match recipe.steps(about.targets) {
                 0 => format!("as many for each table with {}", preset?),
                 steps => format!("about {steps} steps of a batch, {least} to {most} epochs"),
             }
         }
         ("ensemble", Kind::Table) if takes_folds(config, about) && recipe.nets > 1 => {
-            "each net holds out another part, so that every row is learnt from and judged".into()
+            "each net holds out another part, so that every row is learned from and judged".into()
         }
         ("ensemble", Kind::Table) if recipe.nets > 1 => format!(
             "one net, as {}",
@@ -350,8 +372,8 @@ mod tests {
                 complete(TrainConfig::default(), &about(Kind::Table, rows, &targets)).unwrap();
             found.run.epochs.unwrap()
         };
-        // Three nets of 500 steps of 64 rows, of 8 to 60 epochs; one of 4,000, of 20 to 150 epochs.
-        assert_eq!([100, 3200, 20_000].map(epochs), [60, 10, 8]);
+        // Three nets of 500 steps of 64 rows, of 8 to 60 epochs, or 20 from 10,000 rows; one of 4,000, of 20 to 150 epochs.
+        assert_eq!([100, 3200, 9000, 20_000].map(epochs), [60, 10, 8, 20]);
         assert_eq!([15, 40_000, 1_000_000].map(epochs), [150, 20, 20]);
         let ensemble = |options: &str, about: &About<'_>| {
             let config = TrainConfig::from_toml(options).unwrap();
