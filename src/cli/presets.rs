@@ -279,7 +279,8 @@ pub(super) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
         ("ensemble", Kind::Table) if takes_folds(config, about) && recipe.nets > 1 => {
             "each net holds out another part, so that every row is learned from and judged".into()
         }
-        ("ensemble", Kind::Table) if recipe.nets > 1 => format!(
+        ("ensemble", Kind::Table) if config.run.preset == Some(Preset::Quick) => preset?,
+        ("ensemble", Kind::Table) => format!(
             "one net, as {}",
             match () {
                 () if about.is_streamed => "the table is larger than --memory-limit",
@@ -288,7 +289,6 @@ pub(super) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
                 () => "other held-out rows or one net are asked for",
             }
         ),
-        ("ensemble", Kind::Table) => "one net".into(),
         ("metric", Kind::Table) => {
             "the epoch is kept by its loss: accuracy is too coarse on few rows".into()
         }
