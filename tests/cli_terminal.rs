@@ -183,7 +183,15 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
         shown[at..].split("  ").next().unwrap().to_string()
     };
     terminal.tmux(&["resize-window", "-x", "60", "-y", "20"]);
-    let before = step(&terminal.wait("narrow", |shown| shown.contains("p go on  s save  q stop")));
+    let mut before =
+        step(&terminal.wait("narrow", |shown| shown.contains("p go on  s save  q stop")));
+    // The steps that were handed over before the key are still done and drawn.
+    let stands = (0..40).any(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        let last = std::mem::replace(&mut before, step(&terminal.shown()));
+        last == before
+    });
+    assert!(stands, "steps are done in a pause: {before}");
     std::thread::sleep(Duration::from_millis(700));
     assert_eq!(step(&terminal.shown()), before);
     terminal.keys("p");
