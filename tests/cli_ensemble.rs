@@ -192,7 +192,13 @@ fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
         assert!(config.contains(line), "no {line} in {config}");
     }
     let plan = place.ok("train t.csv --device cpu --dry-run");
-    assert!(plan.stdout.contains("about 500 steps of a batch"), "{}", plan.stdout);
+    for says in [
+        "about 500 steps of a batch",
+        "40 rows for training of each net, 20 rows for validation",
+        "1 step of 40 rows in each of 60 epochs, for each of 3 nets",
+    ] {
+        assert!(plan.stdout.contains(says), "{says}: {}", plan.stdout);
+    }
     let ran = place.ok("train t.csv --device cpu --validation 0.2 --out one");
     assert!(
         !ran.stderr.contains("ensemble: ") && ran.stdout.contains("(12 rows)"),

@@ -279,3 +279,31 @@ fn output_that_cannot_be_written_exits_with_1() {
     fails(&place, "predict run xor --device cpu -o /dev/full", 1, &["cannot write /dev/full"]);
     fails(&place, "train xor --device cpu --out /proc/none/run", 1, &["cannot create", "--out"]);
 }
+
+#[test]
+fn an_export_replaces_neither_its_model_nor_a_file_of_another_kind() {
+    let place = Place::new();
+    place.ok("train xor --device cpu --layers 4 --epochs 2 --no-report --out run");
+    place.write("data.csv", "a,b\n1,2\n");
+    let before = std::fs::read(place.path("run/model.safetensors")).unwrap();
+    for (args, says) in [
+        ("run -o run/model.safetensors", "would replace run/model.safetensors of the run"),
+        ("run -o run/model.safetensors --format onnx", "end it in .onnx"),
+        ("run/model.safetensors -o run/model.safetensors", "would replace"),
+        ("run -o data.csv --format c", "data.csv as the name of an export as c"),
+        ("run -o data.csv --format pytorch", "data.csv as the name of an export as pytorch"),
+    ] {
+        let ran = place.run(&format!("export {args}"));
+        assert_eq!(ran.code, 2, "{args}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{args}: {}", ran.stderr);
+    }
+    let ran = place.run("report run run -o data.csv");
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert_eq!(std::fs::read(place.path("run/model.safetensors")).unwrap(), before);
+    assert_eq!(place.read("data.csv"), "a,b\n1,2\n");
+    // A run that ended before it had a model says how to go on.
+    std::fs::remove_file(place.path("run/model.safetensors")).unwrap();
+    let ran = place.run("predict run data.csv");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("wgrad train --resume run"), "{}", ran.stderr);
+}

@@ -117,8 +117,8 @@ pub(super) fn train(args: &TrainArgs, mut source: Source) -> Result<ExitCode> {
     let nets = Nets::new(&mut source)?;
     if args.dry_run {
         warn(&warnings(&nets.whole));
-        say(format_args!("{}, of which this is one:", nets.ensemble.describe()));
-        return plan_ahead::show(&nets.whole, args.json);
+        say(format_args!("ensemble: {}", nets.ensemble.describe()));
+        return plan_ahead::show(&nets.whole, Some(nets.ensemble), args.json);
     }
     let warnings = introduce(args, &nets);
     let Opened { backend, device, .. } = nets.open()?;

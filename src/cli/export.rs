@@ -20,6 +20,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitCode> {
         Some(format) => format,
         None => Format::of(&args.output)?,
     };
+    check_name(&args.output, format)?;
     let trained = Trained::open(&args.run)?;
     let model = &trained.model;
     let description = Description::new(model, Bare(args.bare))?;
@@ -28,27 +29,51 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitCode> {
         Format::Onnx => {
             let bytes = onnx::write(&description)?;
             try_out(&bytes, &trained, &description, args)?;
-            write(path, &bytes)?;
+            write(args, path, &bytes)?;
         }
         Format::C | Format::Rust => {
             let language = if format == Format::C { Language::C } else { Language::Rust };
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            write(path, code::write(&description, language, &name).as_bytes())?;
+            write(args, path, code::write(&description, language, &name).as_bytes())?;
         }
-        Format::Wgsl => write(path, wgsl::write(&description)?.as_bytes())?,
+        Format::Wgsl => write(args, path, wgsl::write(&description)?.as_bytes())?,
         Format::Pytorch => {
             let (weights, readme) = pytorch_paths(path)?;
             let name = weights.file_name().unwrap_or_default().to_string_lossy();
             let (bytes, text) = pytorch::write(&description, &name)?;
-            write(&weights, &bytes)?;
-            write(&readme, text.as_bytes())?;
+            write(args, &weights, &bytes)?;
+            write(args, &readme, text.as_bytes())?;
         }
     }
     say(format_args!("exported as {}: {}", format.name(), path.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Refuses a file whose name says something else than the format: it would be read as that, and what is there
+/// under such a name is of another kind.
+fn check_name(path: &Path, format: Format) -> Result<()> {
+    let is_directory = path.is_dir() || path.extension().is_none() && format == Format::Pytorch;
+    if is_directory && format == Format::Pytorch || Format::of(path).is_ok_and(|of| of == format) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{} as the name of an export as {}", path.display(), format.name()))
+        .help("end it in .onnx, .safetensors, .rs, .c or .wgsl, as the format is; PyTorch's may be a directory"))
+}
+
+/// Writes a file of an export, but not over the model that is exported or another file of its run.
+fn write(args: &ExportArgs, path: &Path, bytes: &[u8]) -> Result<()> {
+    let whole = |path: &Path| std::fs::canonicalize(path).ok();
+    let is_own = whole(path).is_some_and(|file| {
+        let run = whole(&args.run);
+        run.as_ref() == Some(&file) || run.as_deref() == file.parent()
+    });
+    if is_own {
+        return Err(Error::usage(format!(
+            "the export would replace {} of the run",
+            path.display()
+        ))
+        .help("give another file with -o"));
+    }
     write_atomically(path, |out| out.write_all(bytes))
 }
 

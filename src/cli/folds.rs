@@ -41,7 +41,7 @@ pub(super) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<Ex
     if args.dry_run {
         warn(&warnings(&job));
         say(format_args!("{k} folds, and then a net on all rows:"));
-        return plan_ahead::show(&job, args.json);
+        return plan_ahead::show(&job, None, args.json);
     }
     announce(args, &job);
     if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {

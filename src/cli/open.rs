@@ -2,7 +2,7 @@
 
 use super::args::ModelArgs;
 use super::job::Job;
-use super::run_directory::MODEL;
+use super::run_directory::{CONFIG, MODEL};
 use super::say;
 use crate::backend::device::{self, Opened};
 use crate::checkpoint::{Provenance, load_model_with};
@@ -63,9 +63,13 @@ impl Trained {
         let file = if run.is_dir() { run.join(MODEL) } else { run.to_path_buf() };
         if !file.exists() {
             let error = Error::data(format!("there is no model {}", file.display()));
-            return Err(error.help(match run.is_dir() {
-                true => "a run has one once it has ended, unless it diverged in its first steps; name another run",
-                false => "name a run directory, such as runs/digits-1, or a model file",
+            return Err(error.help(match (run.is_dir(), run.join(CONFIG).exists()) {
+                (true, true) => format!(
+                    "a run has one once it has ended, unless it diverged in its first steps: go on with wgrad train --resume {}",
+                    run.display()
+                ),
+                (true, false) => "this is no run directory; name another".into(),
+                (false, _) => "name a run directory, such as runs/digits-1, or a model file".into(),
             }));
         }
         let (model, provenance) = load_model_with(&file)?;

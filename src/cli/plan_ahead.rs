@@ -6,6 +6,7 @@ use super::memory::{Estimate, human};
 use super::{choices, count, open, print, print_json};
 use crate::backend::device::Opened;
 use crate::choose;
+use crate::config::Ensemble;
 use crate::data::{Column, Dataset, Feature, Features, Role, Table, Targets};
 use crate::error::Result;
 use crate::observe::duration;
@@ -19,14 +20,22 @@ use std::process::ExitCode;
 /// Steps are timed for about so many seconds.
 const TIMED: f64 = 0.25;
 
-pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
-    let (rows, validation_rows) = job.rows();
+/// Shows the plan of a run, or of the nets of an `ensemble`, of which `job` is the whole.
+pub(super) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) -> Result<ExitCode> {
+    let (rows, validation_rows) = match ensemble {
+        Some(Ensemble { nets, by_folds: true }) => {
+            let held_out = job.rows().0.div_ceil(nets);
+            (job.rows().0 - held_out, held_out)
+        }
+        _ => job.rows(),
+    };
+    let nets = ensemble.map_or(1, |ensemble| ensemble.nets);
     let steps = rows.div_ceil(job.spec.batch_size.min(rows));
     let spec = &job.spec;
     let sets = [Some(&job.training), job.validation.as_ref(), job.test.as_ref()];
     let memory = Estimate::new(spec, sets.into_iter().flatten());
     memory.check()?;
-    let seconds = seconds(job, steps)?;
+    let seconds = seconds(job, steps)? * nets as f64;
     let columns = columns(job);
     let class_weights = class_weights(job);
     let test_rows = match (&job.streaming, &job.other_test) {
@@ -45,6 +54,7 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             "class_weights": class_weights,
             "net": spec.net,
             "parameters": spec.net.parameters(),
+            "nets": nets,
             "steps_per_epoch": steps,
             "epochs": spec.epochs,
             "memory": memory,
@@ -61,8 +71,9 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
     let text = [
         format!("data       {}: {}", job.training.name(), describe_data(&job.training)),
         format!(
-            "split      {} for training, {}, {}{}",
+            "split      {} for training{}, {}, {}{}",
             count(rows, "row"),
+            if nets > 1 { " of each net" } else { "" },
             held_out("validation", validation_rows),
             held_out("test", test_rows),
             job.config.run.split.as_ref().map_or(String::new(), |split| format!(" ({split})")),
@@ -92,10 +103,11 @@ pub(super) fn show(job: &Job, json: bool) -> Result<ExitCode> {
             spec.weight_decay
         ),
         format!(
-            "steps      {} of {} in each of {}",
+            "steps      {} of {} in each of {}{}",
             count(steps, "step"),
             count(spec.batch_size.min(rows), "row"),
-            count(spec.epochs, "epoch")
+            count(spec.epochs, "epoch"),
+            if nets > 1 { format!(", for each of {}", count(nets, "net")) } else { String::new() }
         ),
         match job.choices.is_empty() {
             true => String::new(),

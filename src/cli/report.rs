@@ -43,6 +43,10 @@ pub(super) fn report(args: &ReportArgs) -> Result<ExitCode> {
     let reports: Vec<RunReport> =
         args.runs.iter().map(|run| read_or_make(args, run)).collect::<Result<_>>()?;
     let file = args.output.clone().unwrap_or_else(|| COMPARISON.into());
+    if file.extension().is_none_or(|extension| extension != "html") {
+        return Err(Error::usage(format!("{} as the name of a page", file.display()))
+            .help("end it in .html: a comparison is written there"));
+    }
     let html = comparison(&reports);
     write_atomically(&file, |out| out.write_all(html.as_bytes()))?;
     print(&format!("{}\n", file.display()))?;

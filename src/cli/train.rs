@@ -57,7 +57,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let mut warnings = warnings(&job);
     if args.dry_run {
         warn(&warnings);
-        return plan_ahead::show(&job, args.json);
+        return plan_ahead::show(&job, None, args.json);
     }
     announce(args, &job);
     warn(&warnings);

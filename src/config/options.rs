@@ -217,8 +217,8 @@ pub struct StepConfig {
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
-    /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.003, on digits:
-    /// 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
+    /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.007, 0.003 for
+    /// one net; on digits: 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
     /// for nadam, 0.0001 for lion, 1 for lbfgs]
     #[arg(long, env = "WGRAD_LR", value_name = "RATE", value_parser = number("0.001"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -394,9 +394,10 @@ pub struct RunConfig {
     pub fold: Option<usize>,
 
     /// Train so many nets and average what they predict: of other seeds on the same rows; with
-    /// :folds, as in 5:folds, each with another part of the rows held out, so that all are learnt from
-    /// and each row is judged by the net that didn't see it; 1 for a single net [default: 5:folds for
-    /// tables of up to 30,000 rows of which nothing else is held out, else 1]
+    /// :folds, as in 5:folds, each with another part of the rows held out, so that all are learned from
+    /// and each row is judged by the net that didn't see it; 1 for a single net [default: 3:folds for
+    /// tables of up to 30,000 rows of which nothing else is held out, 10:folds with --preset strong or
+    /// best, else 1]
     #[arg(long, env = "WGRAD_ENSEMBLE", value_name = "N[:folds]")]
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<Ensemble>,
@@ -429,7 +430,8 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
 
-    /// How often all rows are seen [default: 10; 30 for digits; 20 to 150 for tables, about 4,000 steps]
+    /// Number of passes over the training rows [default: 10; 30 for digits; for tables 8 to 60, about 500
+    /// steps, of one net 20 to 150, about 4,000 steps]
     #[arg(long, env = "WGRAD_EPOCHS", value_name = "N", value_parser = whole("10"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,

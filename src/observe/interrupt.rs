@@ -33,6 +33,7 @@ impl Interrupt {
                 match next {
                     Some(Watched { asked, say }) => {
                         asked.store(true, Ordering::SeqCst);
+                        super::end_pause();
                         say();
                     }
                     None => {

@@ -20,7 +20,7 @@ pub mod tensorboard;
 pub use bar::Bar;
 pub use checkpoints::Checkpoints;
 #[cfg(feature = "cli")]
-pub use dashboard::{Dashboard, Screen, restore, take_message};
+pub use dashboard::{Dashboard, Screen, end_pause, restore, take_message};
 #[cfg(feature = "cli")]
 pub use display::{Display, can_redraw};
 pub use ending::StopWhen;

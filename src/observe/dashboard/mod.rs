@@ -9,7 +9,7 @@ mod draw;
 #[cfg(test)]
 mod draw_tests;
 mod screen;
-pub use screen::{Screen, restore, take_message};
+pub use screen::{Screen, end_pause, restore, take_message};
 
 use crate::error::Result;
 use crate::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start, StepSample};

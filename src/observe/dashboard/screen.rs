@@ -176,6 +176,15 @@ pub fn take_message(message: &str) -> bool {
     true
 }
 
+/// Ends a pause, where there is one: the run was asked to end, maybe as its terminal hung up and no key can.
+pub fn end_pause() {
+    let shared = shown().clone();
+    if let Some(shared) = shared {
+        shared.board().is_paused = false;
+        shared.goes_on.notify_all();
+    }
+}
+
 /// Gives the terminal back, if a dashboard has it: before the process ends in whatever way.
 pub fn restore() {
     if IS_TAKEN.swap(false, Ordering::SeqCst) {
