@@ -146,7 +146,7 @@ const TABLES_QUICK: Recipe = Recipe {
 const TABLES_STRONG: Recipe = Recipe {
     layers: ["128,128", "256,256"],
     steps: 4000,
-    least_epochs: [30; 2],
+    least_epochs: [30, 45],
     most_epochs: 150,
     nets: 10,
     others: "lr = 0.003",
