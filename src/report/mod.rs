@@ -8,7 +8,7 @@
 //!
 //! What it may cost is bounded, whatever the data are: rows are sampled with a fixed seed, and the rows
 //! that the net predicts beyond those it is judged on follow from a budget of multiply-adds
-//! ([`influence`]). What is left out is said in [`RunReport::not_computed`].
+//! (`influence.rs`). What is left out is said in [`RunReport::not_computed`].
 
 mod build;
 pub mod card;
