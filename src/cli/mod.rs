@@ -13,6 +13,8 @@ mod ensemble_report;
 mod environment;
 mod evaluate;
 mod export;
+#[cfg(feature = "tract")]
+mod export_check;
 mod find_lr;
 mod fold_judgement;
 mod folds;
