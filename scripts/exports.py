@@ -170,6 +170,35 @@ def in_onnxruntime(work):
         found = session.run(["probabilities"], {"input": rows.astype(np.float32)})[0]
         compare(name, found.tolist(), np.load(f"{run}.npy").tolist())
     from_scikit_learn(work)
+    in_notebook(work)
+
+
+def in_notebook(work):
+    """The README's lines as they are written: dates, codes with zeros in front, numbers that are names."""
+    draw = random.Random(5)
+    for name, rows in [("houses", 400), ("new", 200)]:
+        with open(work / f"{name}.csv", "w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["a", "zip", "code", "flag", "sold", "seen", "at", "y"])
+            for _ in range(rows):
+                gap = lambda value: "" if draw.random() < 0.1 else value
+                day = datetime.datetime(2019, 1, 1) + datetime.timedelta(minutes=draw.randrange(900 * 1440))
+                a, code = draw.gauss(0, 1), draw.randrange(3)
+                cells = [gap(a), gap(f"0106{draw.randrange(4)}"), gap(code), gap(draw.choice([True, False]))]
+                cells += [gap(f"{day:%d/%m/%Y}"), gap(f"{day:%Y-%m-%d %H:%M:%S}"), gap(f"{day:%H:%M}")]
+                out.writerow([*cells, a + code + day.hour / 12 + day.month / 6])
+    run = str(work / "notebook")
+    wgrad("train", str(work / "houses.csv"), *OPTIONS, "--target", "y", "--one-hot", "code,zip", "--out", run)
+    wgrad("export", run, "-o", str(work / "houses.onnx"))
+    readme = Path("README.md").read_text()
+    lines = re.search(r"```python\n(import json\nimport onnxruntime.*?)```", readme, re.S).group(1)
+    before = os.getcwd()
+    os.chdir(work)
+    scope = {}
+    exec(lines, scope)
+    os.chdir(before)
+    assert len(scope["dates"]) == 3 and {"zip", "code"} <= set(scope["texts"]), scope["columns"]
+    compare("the README's notebook", scope["prices"].tolist(), predicted(run, str(work / "new.csv"))[0])
 
 
 def digits():

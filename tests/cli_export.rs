@@ -143,6 +143,44 @@ fn by_c(place: &Place, csv: &str) -> Vec<Vec<f64>> {
     compiled_c(place)
 }
 
+/// What tract makes of `net.onnx` for the rows of a table, whose texts are given as they stand.
+fn ran_onnx(place: &Place, csv: &str) -> wgrad::export::Outputs {
+    use wgrad::data::{Features, RawColumn};
+    use wgrad::export::rows::{Given, Rows};
+    let model = place.model("run");
+    let description = wgrad::export::Description::new(&model, Default::default()).unwrap();
+    let wgrad::export::description::Inputs::Columns(columns) = &description.inputs else {
+        panic!("columns")
+    };
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let number = |cell: &str| match chrono::NaiveDate::parse_from_str(cell, "%Y-%m-%d") {
+        Ok(day) => day.and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp() as f64,
+        Err(_) if cell.is_empty() => f64::NAN,
+        Err(_) => cell.parse().unwrap(),
+    };
+    let column = |column: &wgrad::export::description::Column| {
+        let at = header.iter().position(|name| name == column.name).unwrap();
+        let cells = records.iter().map(|record| &record[at]);
+        match column.step.takes_texts() {
+            true => RawColumn::Texts(cells.map(String::from).collect()),
+            false => RawColumn::Numbers(cells.map(number).collect()),
+        }
+    };
+    let given = Given::Columns(columns.iter().map(column).collect());
+    // Of the features only their number of rows counts here.
+    let features = wgrad::matrix::Matrix::from_fn(records.len(), 1, |_, _| 0.0);
+    let rows = Rows { given, features: std::sync::Arc::new(Features::F32(features)) };
+    let file = std::fs::read(place.path("net.onnx")).unwrap();
+    wgrad::export::runtime::run(&file, &description, &rows).unwrap()
+}
+
+fn by_onnx(place: &Place, csv: &str) -> Vec<Vec<f64>> {
+    let numbers = ran_onnx(place, csv).numbers;
+    (0..numbers.rows()).map(|row| numbers.row(row).to_vec()).collect()
+}
+
 /// What `main.c`, with `net.c` in it, prints.
 fn compiled_c(place: &Place) -> Vec<Vec<f64>> {
     let flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"];
@@ -174,7 +212,7 @@ fn by_rust(place: &Place, csv: &str) -> Vec<Vec<f64>> {
 /// What `main.rs`, with the module `net`, prints.
 fn compiled_rust(place: &Place) -> Vec<Vec<f64>> {
     let mut rustc = Command::new("rustc");
-    rustc.current_dir(place.path("")).args(["--edition", "2021", "-Dwarnings", "-Adead_code"]);
+    rustc.current_dir(place.path("")).args(["--edition", "2021", "-Dwarnings"]);
     run(rustc.args(["main.rs", "-o", "by-rust"]));
     numbers(&run(&mut Command::new(place.path("by-rust"))))
 }
@@ -282,6 +320,74 @@ fn hashed_categories_are_exported_where_texts_can_be_hashed() {
     close("Rust", &by_rust(&place, &csv), &expected);
 }
 
+/// Rows whose texts stand as `wgrad predict` takes them, but in other spellings than in training.
+#[test]
+fn padded_texts_and_marks_of_missing_values_are_what_they_are_to_predict() {
+    let csv = table(|_, y| format!("{y:.3}"));
+    let mut lines = csv.lines();
+    let header = lines.next().unwrap();
+    let marks = ["NA", "-", "None", "NULL", "?", "null", "NaN", "unknown", ""];
+    let mut held = format!("{header}\n");
+    for (i, line) in lines.take(60).enumerate() {
+        let mut cells: Vec<String> = line.split(',').map(String::from).collect();
+        // Quoted names have commas of their own.
+        if cells.len() != 9 {
+            continue;
+        }
+        for (k, c) in [2, 3, 4].into_iter().enumerate() {
+            cells[c] = match (i + k) % 3 {
+                0 => marks[(i / 3 + k) % marks.len()].to_string(),
+                1 => format!(" {} ", cells[c]),
+                _ => format!(" {}", cells[c]),
+            };
+        }
+        writeln!(held, "{}", cells.join(",")).unwrap();
+    }
+    for street in ["", "--hash street"] {
+        let place = Place::new();
+        place.write("data.csv", &csv);
+        place.write("held.csv", &held);
+        place.ok(&format!(
+            "train data.csv --device cpu --epochs 3 --quiet --out run --target y --missing unknown {street}"
+        ));
+        place.ok("export run -o net.c");
+        place.ok("export run -o net.rs");
+        let expected = predicted(&place, "run", "held.csv");
+        assert!(expected.len() > 40);
+        close("C", &by_c(&place, &held), &expected);
+        close("Rust", &by_rust(&place, &held), &expected);
+        if street.is_empty() {
+            place.ok("export run -o net.onnx");
+            close("ONNX", &by_onnx(&place, &held), &expected);
+        }
+    }
+}
+
+#[test]
+fn a_row_without_probabilities_has_no_label() {
+    for (count, options) in [(2, "--loss binary-cross-entropy"), (3, "--ensemble 2")] {
+        let csv = table(|i, _| format!("c{}", i % count));
+        let place = Place::new();
+        place.write("data.csv", &csv);
+        place.ok(&format!(
+            "train data.csv --device cpu --epochs 1 --quiet --out run --target y --layers 4:tanh {options}"
+        ));
+        place.ok("export run -o net.onnx");
+        // Neither yes nor no: predict refuses such a row, ONNX can't.
+        let first: Vec<&str> = csv.lines().take(3).collect();
+        let mut cells: Vec<&str> = first[2].split(',').collect();
+        cells[4] = "perhaps";
+        let rows = format!("{}\n{}\n{}\n", first[0], first[1], cells.join(","));
+        let found = ran_onnx(&place, &rows);
+        let labels = found.labels.unwrap();
+        assert!(labels[0].starts_with('c'), "{labels:?}");
+        assert!(
+            labels[1].is_empty() && found.numbers.row(1).iter().all(|p| p.is_nan()),
+            "{labels:?}"
+        );
+    }
+}
+
 #[test]
 fn a_net_without_columns_goes_out_and_comes_back() {
     let place = Place::new();
@@ -323,6 +429,8 @@ fn a_net_without_columns_goes_out_and_comes_back() {
     assert_eq!(dict.members, place.model("run").members, "the weights come back to the bit");
     let again = place.run("import net.onnx --out again");
     assert_eq!(again.code, 2, "a run that is there stays: {}", again.stderr);
+    assert!(again.stderr.contains("choose another --out"), "{}", again.stderr);
+    assert!(!again.stderr.contains("--force"), "import has none: {}", again.stderr);
 }
 
 #[test]
@@ -339,6 +447,9 @@ fn what_cannot_be_exported_or_imported_is_refused_by_name() {
         ("export nowhere -o net.onnx", 3, "there is no model"),
         ("import data.csv --out run", 3, "safetensors"),
         ("import nothing.onnx --out run", 3, "nothing.onnx"),
+        ("import sine/model.safetensors --out run", 3, "a model of wgrad already: use it as RUN"),
+        ("import two/model.safetensors --out run", 3, "a model of wgrad already: use it as RUN"),
+        ("import sine --out run", 3, "help: give an ONNX or safetensors file"),
     ] {
         let ran = place.run(args);
         assert_eq!(ran.code, code, "{args}: {}", ran.stderr);

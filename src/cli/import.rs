@@ -4,7 +4,7 @@ use super::args::ImportArgs;
 use super::run_directory::RunDirectory;
 use super::say;
 use crate::checkpoint::{Provenance, save_model_with};
-use crate::error::{Result, unknown};
+use crate::error::{Error, Result, unknown};
 use crate::import::{self, Options, Outputs};
 use std::process::ExitCode;
 
@@ -15,7 +15,10 @@ pub(super) fn import(args: &ImportArgs) -> Result<ExitCode> {
         Some("regression") => Some(Outputs::Numbers),
         Some(other) => return Err(unknown("task", other, &["classification", "regression"])),
     };
-    RunDirectory::check(Some(&args.out), false)?;
+    if args.out.symlink_metadata().is_ok() {
+        let what = format!("{} exists already", args.out.display());
+        return Err(Error::usage(what).help("choose another --out"));
+    }
     let model = import::read(&args.file, &Options { activation: args.activation, outputs })?;
     let run = RunDirectory::create(Some(&args.out), "", false)?;
     save_model_with(&model, &Provenance::default(), &run.model())?;

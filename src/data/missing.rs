@@ -14,6 +14,21 @@ const WORDS: [&[u8]; 6] = [b"none", b"nil", b"-", b"--", b"---", b"."];
 /// No mark is longer.
 const LONGEST: usize = 7;
 
+/// The usual marks in small letters, in capitals, beginning with one, and as other programs write
+/// them: what programs know that compare texts byte by byte.
+pub(super) fn spellings() -> impl Iterator<Item = String> {
+    let marks = MARKS.iter().chain(&WORDS).map(|mark| String::from_utf8_lossy(mark).into_owned());
+    marks.flat_map(|mark| cases(&mark)).chain(["NaN", "-NaN", "NaT", "1.#QNaN"].map(String::from))
+}
+
+/// A word in small letters, in capitals, and beginning with one.
+pub(super) fn cases(word: &str) -> [String; 3] {
+    let lower = word.to_lowercase();
+    let mut letters = lower.chars();
+    let capital = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    [lower.clone(), lower.to_uppercase(), capital]
+}
+
 /// Whether a cell without white space around it is empty or a usual mark.
 pub(crate) fn is_missing(cell: &[u8]) -> bool {
     is_mark(cell) || is_word(cell)
@@ -103,6 +118,10 @@ mod tests {
         }
         for cell in ["0", "-1", "no", "nano", "n", "x.", "none of these", "-999"] {
             assert!(!is_missing(cell.as_bytes()), "{cell}");
+        }
+        assert!(spellings().all(|mark| is_missing(mark.as_bytes())));
+        for mark in ["NA", "NaN", "None", "NULL", "null", "?", "-", "#N/A"] {
+            assert!(spellings().any(|other| other == mark), "{mark}");
         }
         assert!(is_word(b"None") && !is_word(b"NaN"), "a class may be called None, but not NaN");
         let marks = Marks::new(&["-999".into(), " unknown ".into()]);

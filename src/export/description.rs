@@ -75,6 +75,8 @@ pub enum Step<'a> {
         buckets: usize,
         /// Whether another feature is 1 for a missing value.
         missing: bool,
+        /// The texts that say that a value is missing.
+        marks: Vec<String>,
     },
     /// A moment in seconds.
     Moment(Moment<'a>),
@@ -207,13 +209,15 @@ fn inputs(preprocessing: &Preprocessing) -> Inputs<'_> {
 }
 
 fn columns(encoding: &crate::data::Encoding) -> Inputs<'_> {
+    let marks = encoding.missing_marks();
     let column = encoding.features.iter();
-    Inputs::Columns(column.map(|f| Column { name: &f.column, step: step(&f.encoder) }).collect())
+    let column = column.map(|f| Column { name: &f.column, step: step(&f.encoder, &marks) });
+    Inputs::Columns(column.collect())
 }
 
-/// What an encoder does; every one of them.
-fn step(encoder: &Encoder) -> Step<'_> {
-    match (encoder, encoder.lookup()) {
+/// What an encoder does, of texts of which `marks` are missing; every one of them.
+fn step<'a>(encoder: &'a Encoder, marks: &[String]) -> Step<'a> {
+    match (encoder, encoder.lookup(marks)) {
         (Encoder::Plain, _) => Step::Plain,
         (Encoder::Number(e), _) => Step::Number(e),
         (Encoder::Boolean { .. } | Encoder::Category(_), Some(lookup)) => Step::Text(lookup),
@@ -222,7 +226,9 @@ fn step(encoder: &Encoder) -> Step<'_> {
         (Encoder::Boolean { .. } | Encoder::Category(_) | Encoder::Embedding(_), None) => {
             Step::Sign
         }
-        (Encoder::Hash(e), _) => Step::Hash { buckets: e.buckets, missing: e.missing },
+        (Encoder::Hash(e), _) => {
+            Step::Hash { buckets: e.buckets, missing: e.missing, marks: marks.to_vec() }
+        }
         (Encoder::Moment(e), _) => Step::Moment(Moment {
             format: e.format.as_deref(),
             mean: e.mean,
@@ -262,7 +268,7 @@ impl Step<'_> {
             Step::Plain | Step::Sign | Step::Index(_) => 1,
             Step::Number(e) => e.width(),
             Step::Text(lookup) => lookup.entries.first().map_or(0, Vec::len),
-            Step::Hash { buckets, missing } => buckets.saturating_add((*missing).into()),
+            Step::Hash { buckets, missing, .. } => buckets.saturating_add((*missing).into()),
             Step::Moment(m) => {
                 1 + 2 * usize::from(m.year)
                     + 2 * usize::from(m.day)

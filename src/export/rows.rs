@@ -69,7 +69,15 @@ impl Rows {
         let values = given.iter().zip(columns).map(|(raw, column)| {
             Some(match raw {
                 RawColumn::Texts(all) => {
-                    let texts = all.iter().map(|t| (!t.is_empty()).then_some(t.as_str()));
+                    // A table has no mark of a missing value once it is read.
+                    let is_missing = |text: &str| match &column.step {
+                        Step::Text(lookup) | Step::Index(lookup) => {
+                            lookup.spellings.get(text.trim()) == Some(&lookup.missing)
+                        }
+                        _ => false,
+                    };
+                    let is_there = |t: &str| !t.is_empty() && !is_missing(t);
+                    let texts = all.iter().map(|t| is_there(t).then_some(t.as_str()));
                     Values::Texts(texts.collect::<Texts>())
                 }
                 RawColumn::Numbers(all) => match column.step {
@@ -161,7 +169,12 @@ fn draw(step: &Step, column: usize, rows: usize) -> RawColumn {
                 lookup.spellings.keys().filter(|text| !text.is_empty()).collect();
             let takes_any = lookup.entries[lookup.unknown].iter().all(|x| x.is_finite());
             texts(&|row, u| match known.get((u * known.len() as f64) as usize) {
-                Some(text) if !(takes_any && row % 11 == 5) => (*text).clone(),
+                Some(text) if !(takes_any && row % 11 == 5) => match row % 7 {
+                    2 => format!(" {text}"),
+                    4 => format!("{text} "),
+                    6 => format!(" {text} "),
+                    _ => (*text).clone(),
+                },
                 _ if takes_any => format!("never seen {row}"),
                 _ => String::new(),
             })

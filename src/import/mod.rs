@@ -56,6 +56,11 @@ struct Parts {
 /// # Errors
 /// When it can't be read, or holds what isn't a chain of dense layers: which operation or tensor.
 pub fn read(path: &Path, options: &Options) -> Result<Model> {
+    if path.is_dir() {
+        return Err(Error::data("it is a directory, not the file of a net")
+            .at(path.display())
+            .help("give an ONNX or safetensors file; a run of wgrad is used as it is, as RUN"));
+    }
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
     let is_onnx = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
     let parts = match is_onnx {

@@ -22,6 +22,14 @@ pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
         Error::data(format!("not a whole safetensors file: {e}"))
             .help("give a state dict that safetensors.torch.save_file wrote, or an ONNX file")
     })?;
+    let notes = SafeTensors::read_metadata(bytes);
+    if notes.is_ok_and(|(_, header)| {
+        header.metadata().as_ref().is_some_and(|notes| notes.contains_key("wgrad.net"))
+    }) {
+        // Its preprocessing would be lost.
+        return Err(Error::data("it is no state dict of PyTorch")
+            .help("it is a model of wgrad already: use it as RUN"));
+    }
     // By the numbers in a name, and then the name: 10.weight comes behind 2.weight.
     let mut found: BTreeMap<Key, [Option<TensorView>; 2]> = BTreeMap::new();
     for (name, tensor) in tensors.tensors() {

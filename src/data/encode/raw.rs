@@ -6,6 +6,7 @@ use super::write::{is_0_and_1, sign};
 use super::{Encoder, Encoding, texts_of};
 use crate::data::frame::{Frame, Texts, Values};
 use crate::data::kind::{BOOLEANS, truth};
+use crate::data::missing::{self, cases};
 use crate::error::Result;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
@@ -20,10 +21,11 @@ pub enum RawColumn {
     Texts(Vec<String>),
 }
 
-/// What the texts of a column become, by exact comparison.
+/// What the texts of a column become, by exact comparison without the white space around them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lookup {
-    /// The known spellings in the order of their bytes, each with its place in `entries`.
+    /// The known spellings, marks of missing values among them, in the order of their bytes, each with
+    /// its place in `entries`.
     pub spellings: BTreeMap<String, usize>,
     /// The inputs of the column for each entry: (entries, width).
     pub entries: Vec<Vec<f32>>,
@@ -63,9 +65,10 @@ impl Encoder {
     ///
     /// Programs that compare texts byte by byte know no canonical form: the table has the usual
     /// spellings of each name too, with a fraction of zeros, in decomposed Unicode, and for yes and no
-    /// their other words. Each is what this encoder makes of it.
+    /// their other words. Each is what this encoder makes of it. What isn't one of them but one of
+    /// `marks` is missing.
     #[must_use]
-    pub fn lookup(&self) -> Option<Lookup> {
+    pub fn lookup(&self, marks: &[String]) -> Option<Lookup> {
         let (names, is_boolean): (Vec<&String>, bool) = match self {
             Encoder::Category(e) => (e.names.iter().collect(), e.names.len() == 2),
             Encoder::Embedding(e) => (e.names.iter().collect(), e.names.len() == 2),
@@ -96,7 +99,11 @@ impl Encoder {
         texts.push(Some(stranger));
         texts.push(Some(" "));
         texts.push(None);
-        Some(self.look_up(&Values::Texts(texts), stranger))
+        let mut lookup = self.look_up(&Values::Texts(texts), stranger);
+        for mark in marks {
+            lookup.spellings.entry(mark.clone()).or_insert(lookup.missing);
+        }
+        Some(lookup)
     }
 
     /// The table of what this encoder makes of these texts, of which one is unknown and one missing.
@@ -128,15 +135,19 @@ impl Encoder {
     }
 }
 
-/// A word in small letters, in capitals, and beginning with one.
-fn cases(word: &str) -> [String; 3] {
-    let lower = word.to_lowercase();
-    let mut letters = lower.chars();
-    let capital = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    [lower.clone(), lower.to_uppercase(), capital]
-}
-
 impl Encoding {
+    /// The texts that say that a value is missing: the usual marks and the user's own, for programs
+    /// that compare texts byte by byte.
+    #[must_use]
+    pub fn missing_marks(&self) -> Vec<String> {
+        let own = self.header.missing.iter().map(|mark| mark.trim().to_string());
+        let mut all: Vec<String> = missing::spellings().chain(own).collect();
+        all.retain(|mark| !mark.is_empty());
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// The columns of the features of a table, in their order, as programs without this crate have them.
     ///
     /// # Errors
@@ -190,13 +201,19 @@ mod tests {
     fn spellings_become_what_the_encoder_makes_of_them() {
         let names = strings(&["1", "caf\u{E9}", "red"]);
         let category = CategoryEncoder { names, other: true, missing: true, rare: None };
-        let lookup = Encoder::Category(category).lookup().unwrap();
+        let marks = strings(&["NA", "1", "unknown"]);
+        let lookup = Encoder::Category(category).lookup(&marks).unwrap();
         let of = |text: &str| lookup.spellings.get(text).map(|&entry| &lookup.entries[entry][..]);
         assert_eq!(of("1.0"), of("1"));
         assert_eq!(of("1"), Some(&[1.0, 0.0, 0.0, 0.0, 0.0][..]));
         assert_eq!(of("cafe\u{301}"), Some(&[0.0, 1.0, 0.0, 0.0, 0.0][..]));
         assert_eq!((of("RED"), of(" ")), (None, Some(&[0.0, 0.0, 0.0, 0.0, 1.0][..])));
         assert_eq!(lookup.entries[lookup.unknown], [0.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(
+            (of("NA"), of("unknown")),
+            (of(" "), of(" ")),
+            "marks, but 1, which is a category"
+        );
         assert_eq!(lookup.entries[lookup.missing], [0.0, 0.0, 0.0, 0.0, 1.0]);
     }
 
@@ -204,7 +221,7 @@ mod tests {
     fn an_embedded_category_has_its_index_and_an_unknown_one_the_first() {
         let names = strings(&["a", "b"]);
         let embedding = EmbeddingEncoder { names, missing: false, dims: 2 };
-        let lookup = Encoder::Embedding(embedding).lookup().unwrap();
+        let lookup = Encoder::Embedding(embedding).lookup(&[]).unwrap();
         assert_eq!(lookup.entries[lookup.spellings["b"]], [2.0]);
         assert_eq!((lookup.unknown, lookup.missing), (lookup.missing, lookup.unknown));
         assert_eq!(lookup.entries[lookup.unknown], [0.0]);
@@ -213,14 +230,14 @@ mod tests {
     #[test]
     fn yes_and_no_are_known_in_all_their_words_and_another_text_is_no_number() {
         let encoder = Encoder::Boolean { texts: ["no".into(), "yes".into()] };
-        let lookup = encoder.lookup().unwrap();
+        let lookup = encoder.lookup(&[]).unwrap();
         let of = |text: &str| lookup.spellings.get(text).map(|&entry| lookup.entries[entry][0]);
         assert_eq!([of("Yes"), of("TRUE"), of("1"), of("t")], [Some(1.0); 4]);
         assert_eq!([of("No"), of("0.0"), of("off")], [Some(-1.0); 3]);
         assert_eq!(lookup.entries[lookup.missing], [0.0]);
         assert!(lookup.entries[lookup.unknown][0].is_nan());
         let digits = Encoder::Boolean { texts: ["0".into(), "1".into()] };
-        assert!(digits.lookup().is_none() && !digits.takes_texts());
+        assert!(digits.lookup(&[]).is_none() && !digits.takes_texts());
         let values = Values::Texts([Some("yes"), Some("0"), None].into_iter().collect());
         let RawColumn::Numbers(found) = digits.raw(&values) else { panic!("numbers") };
         assert!(found[0] == 1.0 && found[1] == 0.0 && found[2].is_nan(), "{found:?}");

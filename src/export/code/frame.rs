@@ -110,15 +110,16 @@ impl Shape<'_> {
         let (kind, names) = self.names();
         let mut text = format!(
             "// {}\n//\n// The standard library and nothing else. `predict` gives {}. A value\n// that can't be \
-             taken is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\npub \
-             const OUTPUTS: usize = {outputs};\n",
+             taken is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
+             #[allow(dead_code)]\npub const OUTPUTS: usize = {outputs};\n",
             self.title(),
             self.meaning(),
         );
         if !names.is_empty() {
             let (upper, count) = (kind.to_uppercase(), names.len());
             text.push_str(&format!(
-                "/// The names of the {kind}, in the order of the outputs.\npub const {upper}: [&str; {count}] = {names:?};\n"
+                "/// The names of the {kind}, in the order of the outputs.\n\
+                 #[allow(dead_code)]\npub const {upper}: [&str; {count}] = {names:?};\n"
             ));
         }
         if let Some(columns) = self.columns() {

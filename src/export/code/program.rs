@@ -102,10 +102,14 @@ impl Program {
                 }
             }
             Step::Text(lookup) | Step::Index(lookup) => self.text(lookup, field, at, width),
-            Step::Hash { buckets, missing } => self.call(
-                "put_hash",
-                &[Arg::Out("x", at, width), value(), Arg::Int(*buckets), Arg::Bool(*missing)],
-            ),
+            Step::Hash { buckets, missing, marks } => {
+                let texts: Vec<&str> = marks.iter().map(String::as_str).collect();
+                let marks = self.table("MARKS", Table::Texts(&texts));
+                let places = [Arg::Int(*buckets), Arg::Bool(*missing)];
+                let marks = [Arg::Table(&marks), Arg::Length(texts.len())];
+                let own = [Arg::Out("x", at, width), value()];
+                self.call("put_hash", &[own, places, marks].concat());
+            }
             Step::Moment(m) => {
                 let numbers = [value(), Arg::Double(m.mean), Arg::Double(m.deviation)];
                 let parts = [m.year, m.day, m.week, m.indicator].map(Arg::Bool);
@@ -143,7 +147,7 @@ impl Program {
         let Lookup { spellings, entries, unknown, missing } = lookup;
         let (texts, numbers): (Vec<&str>, Vec<u32>) = spellings
             .iter()
-            .filter(|(text, _)| !text.is_empty())
+            .filter(|(text, _)| !text.trim().is_empty())
             .map(|(text, entry)| (text.as_str(), *entry as u32))
             .unzip();
         let spellings = self.table("SPELLINGS", Table::Texts(&texts));

@@ -1,7 +1,23 @@
-//@ is_missing_text
-static int is_missing_text(const char *text)
+//@ trim
+/* Moves a text to its first character that is no white space, and counts the bytes up to the last one. */
+static size_t trim(const char **text)
 {
-    return text == NULL || text[0] == '\0';
+    size_t length;
+    if (*text == NULL)
+        return 0;
+    while (**text != '\0' && strchr(" \t\r\n\v\f", **text) != NULL)
+        (*text)++;
+    length = strlen(*text);
+    while (length > 0 && strchr(" \t\r\n\v\f", (*text)[length - 1]) != NULL)
+        length--;
+    return length;
+}
+//@ compare_text
+/* As strcmp, of which the first text has so many bytes. */
+static int compare_text(const char *text, size_t length, const char *other)
+{
+    int order = strncmp(text, other, length);
+    return order != 0 || other[length] == '\0' ? order : -1;
 }
 //@ symmetric_log
 /* sign(x) ln(1 + |x|) */
@@ -81,16 +97,16 @@ static void put_sign(float *x, double value)
     x[0] = isnan(value) ? 0.0f : (float)(2.0 * value - 1.0);
 }
 //@ entry_of
-/* The entry of a text among sorted spellings. */
+/* The entry of a text among sorted spellings. White space around it doesn't count. */
 static size_t entry_of(const char *text, const char *const *spellings, const unsigned int *entries, size_t count,
                        size_t unknown, size_t missing)
 {
-    size_t low = 0, high = count;
-    if (is_missing_text(text))
+    size_t low = 0, high = count, length = trim(&text);
+    if (length == 0)
         return missing;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(text, spellings[middle]);
+        int order = compare_text(text, length, spellings[middle]);
         if (order == 0)
             return entries[middle];
         if (order < 0)
@@ -115,18 +131,18 @@ static void put_entry(float *x, size_t width, size_t entry, const float *table)
 }
 //@ put_hash
 /* Ones at two places by the 64-bit FNV-1a hash of the text, mixed as MurmurHash3 does. White space around it and a
-   fraction of zeros don't count. */
-static void put_hash(float *x, const char *text, size_t buckets, int has_missing)
+   fraction of zeros don't count, and marks say that it is missing. */
+static void put_hash(float *x, const char *text, size_t buckets, int has_missing, const char *const *marks,
+                     size_t count)
 {
     uint64_t hash = UINT64_C(0xCBF29CE484222325);
-    size_t begin = 0, end = text == NULL ? 0 : strlen(text), i, dot, digits;
+    size_t begin = 0, end = trim(&text), i, dot, digits;
     for (i = 0; i < buckets + (has_missing ? 1u : 0u); i++)
         x[i] = 0.0f;
-    while (begin < end && strchr(" \t\r\n\v\f", text[begin]) != NULL)
-        begin++;
-    while (begin < end && strchr(" \t\r\n\v\f", text[end - 1]) != NULL)
-        end--;
-    if (begin == end) {
+    for (i = 0; i < count && end > 0; i++)
+        if (compare_text(text, end, marks[i]) == 0)
+            end = 0;
+    if (end == 0) {
         if (has_missing)
             x[buckets] = 1.0f;
         return;

@@ -8,6 +8,7 @@ use super::proto::{DOUBLE, FLOAT, INT64, STRING};
 use crate::data::{Lookup, NumberEncoder, Scaler};
 use crate::error::{Error, Result};
 use crate::export::description::{Column, DAY, Description, Inputs, Moment, Step, YEAR};
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 /// The name of the only input where the data have no named columns.
@@ -211,9 +212,22 @@ fn normal_quantile(graph: &mut Graph, p: &Name) -> Name {
     graph.node("Where", &[&is_inner, &inner, &outer])
 }
 
+/// The spellings of a table, and each with a space before it, behind it and on both sides: no operator
+/// trims texts.
+fn padded(spellings: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let mut all = spellings.clone();
+    for (text, &entry) in spellings.iter().filter(|(text, _)| !text.is_empty()) {
+        for other in [format!(" {text}"), format!("{text} "), format!(" {text} ")] {
+            all.entry(other).or_insert(entry);
+        }
+    }
+    all
+}
+
 /// The features of a text, from its entry in the table: (N, width).
 fn text(graph: &mut Graph, x: &Name, lookup: &Lookup) -> Name {
     let Lookup { spellings, entries, unknown, missing } = lookup;
+    let spellings = padded(spellings);
     let (texts, numbers): (Vec<&str>, Vec<i64>) = spellings
         .iter()
         .filter(|(text, entry)| !text.is_empty() && *entry != unknown)

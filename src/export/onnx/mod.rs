@@ -10,7 +10,7 @@ pub mod proto;
 
 pub use columns::MATRIX;
 
-use super::description::{Description, Inputs, Output};
+use super::description::{Description, Inputs, Output, Step};
 use crate::data::{DoubleAffine, TargetScaling};
 use crate::error::Result;
 use crate::loss::Link;
@@ -85,11 +85,19 @@ fn outputs(graph: &mut Graph, description: &Description, nets: &[Name]) {
             }
             let doc = "probabilities of the classes, in the order of the metadata's classes";
             graph.output(&probabilities, &named("probabilities"), FLOAT, targets, doc);
-            let with = [("axis", Attribute::Int(1)), ("keepdims", Attribute::Int(0))];
+            let with = [("axis", Attribute::Int(1)), ("keepdims", Attribute::Int(1))];
             let class = graph.node_with("ArgMax", &[&probabilities], &with);
-            let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+            // Of probabilities that are NaN none is the largest: behind the classes stands no name.
+            let first = graph.columns(&probabilities, 0, 1);
+            let is_number = graph.node("Equal", &[&first, &first]);
+            let none = graph.ints(&[1, 1], &[targets as i64]);
+            let class = graph.node("Where", &[&is_number, &class, &none]);
+            let axis = graph.ints(&[1], &[1]);
+            let class = graph.node("Squeeze", &[&class, &axis]);
+            let texts: Vec<&str> = names.iter().map(String::as_str).chain([""]).collect();
             let label = graph.texts_of_numbers(&class, &texts);
-            graph.output(&label, &named("label"), STRING, 0, "the most probable class");
+            let doc = "the most probable class; empty where the probabilities are NaN";
+            graph.output(&label, &named("label"), STRING, 0, doc);
         }
         Output::Labels { .. } => {
             let probabilities = linked(graph, nets, Link::Sigmoid, targets);
@@ -207,8 +215,18 @@ fn doc(description: &Description) -> String {
     format!("A net trained by wgrad {}. {inputs}", env!("CARGO_PKG_VERSION"))
 }
 
+/// A form of dates as `pandas.to_datetime` takes it, of one of `chrono`.
+fn python_format(form: &str) -> String {
+    let has_options = form.contains("%.f") || form.contains("%#z");
+    if has_options && ["%Y-%m-%d", "%Y%m%d"].iter().any(|date| form.starts_with(date)) {
+        return "ISO8601".into();
+    }
+    form.replace("%.f", ".%f").replace("%#z", "%z")
+}
+
 /// What stands in the metadata: JSON under `classes`, `labels` or `targets`, and `columns` or `image`, whose pixels
-/// stand row after row, the channels of a pixel side by side.
+/// stand row after row, the channels of a pixel side by side. Of a column of dates it has the `format` in the
+/// training data, as pandas takes it.
 fn notes(description: &Description) -> Vec<(&'static str, String)> {
     let mut notes = Vec::new();
     match &description.output {
@@ -221,7 +239,12 @@ fn notes(description: &Description) -> Vec<(&'static str, String)> {
         Inputs::Columns(columns) => {
             let column = |c: &super::description::Column| {
                 let kind = if c.step.takes_texts() { "string" } else { "double" };
-                json!({ "name": c.name, "type": kind, "holds": c.step.describe() })
+                let mut note = json!({ "name": c.name, "type": kind, "holds": c.step.describe() });
+                if let Step::Moment(super::description::Moment { format: Some(form), .. }) = c.step
+                {
+                    note["format"] = json!(python_format(form));
+                }
+                note
             };
             columns.iter().map(column).collect()
         }
