@@ -365,12 +365,13 @@ fn padded_texts_and_marks_of_missing_values_are_what_they_are_to_predict() {
 
 #[test]
 fn a_row_without_probabilities_has_no_label() {
-    for (count, options) in [(2, "--loss binary-cross-entropy"), (3, "--ensemble 2")] {
+    // tract's tanh and sigmoid make numbers of NaN, where onnxruntime's don't.
+    for (count, options) in [(2, ""), (3, "--ensemble 2")] {
         let csv = table(|i, _| format!("c{}", i % count));
         let place = Place::new();
         place.write("data.csv", &csv);
         place.ok(&format!(
-            "train data.csv --device cpu --epochs 1 --quiet --out run --target y --layers 4:tanh {options}"
+            "train data.csv --device cpu --epochs 1 --quiet --out run --target y --layers 4:softsign {options}"
         ));
         place.ok("export run -o net.onnx");
         // Neither yes nor no: predict refuses such a row, ONNX can't.

@@ -12,7 +12,7 @@ use prost::Message;
 use std::collections::{HashMap, HashSet};
 
 /// What follows the probabilities in files of classifiers and says nothing that a net learnt.
-const BEHIND: [&str; 14] = [
+const BEHIND: [&str; 17] = [
     "ArgMax",
     "ArrayFeatureExtractor",
     "Cast",
@@ -27,6 +27,9 @@ const BEHIND: [&str; 14] = [
     "Unsqueeze",
     "ZipMap",
     "Flatten",
+    "Slice",
+    "Equal",
+    "Where",
 ];
 
 /// The parts of an ONNX file.
