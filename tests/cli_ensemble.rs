@@ -186,16 +186,16 @@ fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
     for line in [
         "ensemble = \"3:folds\"",
         "layers = \"128:relu,128:relu\"",
-        "epochs = 60",
+        "epochs = 100",
         "#   ensemble     3:folds         each net holds out another part",
     ] {
         assert!(config.contains(line), "no {line} in {config}");
     }
     let plan = place.ok("train t.csv --device cpu --dry-run");
     for says in [
-        "about 500 steps of a batch",
+        "about 1500 steps of a batch",
         "40 rows for training of each net, 20 rows for validation",
-        "1 step of 40 rows in each of 60 epochs, for each of 3 nets",
+        "1 step of 40 rows in each of 100 epochs, for each of 3 nets",
     ] {
         assert!(plan.stdout.contains(says), "{says}: {}", plan.stdout);
     }

@@ -124,6 +124,15 @@ const TABLES: Recipe = Recipe {
     others: "lr = 0.007",
 };
 
+/// Numbers take longer to learn than classes do.
+const TABLES_OF_NUMBERS: Recipe = Recipe {
+    steps: 1500,
+    least_epochs: [10, 20],
+    most_epochs: 100,
+    others: "lr = 0.005",
+    ..TABLES
+};
+
 /// Where one net is asked for or all that the rows allow.
 const TABLES_ONE_NET: Recipe = Recipe {
     layers: ["128,128"; 2],
@@ -183,7 +192,12 @@ fn is_wide(about: &About<'_>) -> usize {
 impl Recipe {
     fn of(config: &TrainConfig, about: &About<'_>) -> &'static Recipe {
         match config.run.preset {
-            None if config.run.ensemble.is_none() && takes_folds(config, about) => &TABLES,
+            None if config.run.ensemble.is_none() && takes_folds(config, about) => {
+                match about.targets {
+                    Targets::Numbers(_) => &TABLES_OF_NUMBERS,
+                    Targets::Classes { .. } | Targets::Labels { .. } => &TABLES,
+                }
+            }
             None => &TABLES_ONE_NET,
             Some(Preset::Quick) => &TABLES_QUICK,
             Some(Preset::Strong) => &TABLES_STRONG,

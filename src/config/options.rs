@@ -217,8 +217,8 @@ pub struct StepConfig {
     #[serde(with = "text", default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
 
-    /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.007, 0.003 for
-    /// one net; on digits: 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
+    /// The learning rate [default: 0.001 for adam and most others (adam on tables: 0.007, of numbers
+    /// 0.005, for one net 0.003; on digits: 0.007), 0.02 with momentum and for muon, 0.1 for sgd, 0.01 for adagrad, rprop and lamb, 0.002
     /// for nadam, 0.0001 for lion, 1 for lbfgs]
     #[arg(long, env = "WGRAD_LR", value_name = "RATE", value_parser = number("0.001"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -431,7 +431,7 @@ pub struct RunConfig {
     pub init: Option<PathBuf>,
 
     /// Number of passes over the training rows [default: 10; 30 for digits; for tables 8 to 60, about 500
-    /// steps, of one net 20 to 150, about 4,000 steps]
+    /// steps (numbers: 1,500), of one net 20 to 150, about 4,000 steps]
     #[arg(long, env = "WGRAD_EPOCHS", value_name = "N", value_parser = whole("10"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
