@@ -58,6 +58,7 @@ mod tests {
         let table = About {
             kind: Kind::Table,
             rows: 3200,
+            groups: None,
             is_streamed: false,
             holds_out: false,
             targets: &targets,

@@ -25,6 +25,7 @@ use crate::loss::{Loss, Objective};
 use crate::session::LayerWeights;
 use crate::spec::Spec;
 use crate::train::check_targets;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
@@ -134,9 +135,15 @@ impl Source {
     /// With the options completed by what suits the data.
     fn completed(mut self) -> Result<Self> {
         let rows = self.streaming.as_ref().map_or(self.data.rows(), |table| table.training_rows);
+        let groups = match &self.config.run.split {
+            // A column that can't be one of groups is refused where the rows are split.
+            Some(Split::Group(column)) => self.data.groups(column).ok(),
+            _ => None,
+        };
         let about = About {
             kind: self.kind(),
             rows,
+            groups: groups.map(|of_rows| of_rows.into_iter().collect::<HashSet<u32>>().len()),
             is_streamed: self.streaming.is_some(),
             holds_out: self.knows_validation(),
             targets: self.data.targets(),

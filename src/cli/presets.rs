@@ -29,6 +29,8 @@ pub(super) struct About<'a> {
     pub kind: Kind,
     /// Those that are trained on and those that are held out of them.
     pub rows: usize,
+    /// The groups that are held out as a whole, where the rows are split by groups.
+    pub groups: Option<usize>,
     /// Whether the table is larger than the memory limit.
     pub is_streamed: bool,
     /// Whether the data hold rows out by themselves.
@@ -224,7 +226,8 @@ impl Recipe {
         let epochs = self.steps(about.targets) / steps_per_epoch;
         options.run.epochs =
             Some(epochs.clamp(self.least_epochs[is_wide(about)], self.most_epochs));
-        let nets = if takes_folds(config, about) { self.nets } else { 1 };
+        let most = about.groups.unwrap_or(usize::MAX);
+        let nets = if takes_folds(config, about) { self.nets.min(most) } else { 1 };
         options.run.ensemble = Some(Ensemble { nets, by_folds: nets > 1 });
         if !matches!(about.targets, Targets::Numbers(_)) {
             options.run.calibrate = Some(Calibration::Temperature);
@@ -334,7 +337,8 @@ fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
         && run.stop_at.is_none()
         && run.keep.is_none();
     let is_small = (LEAST_FOLDED..=FOLDED).contains(&about.rows);
-    is_free && is_small && !about.is_streamed && !about.holds_out
+    let has_groups = about.groups.is_none_or(|groups| groups > 1);
+    is_free && is_small && has_groups && !about.is_streamed && !about.holds_out
 }
 
 #[cfg(test)]
@@ -343,7 +347,7 @@ mod tests {
 
     /// A table of so many rows.
     fn about(kind: Kind, rows: usize, targets: &Targets) -> About<'_> {
-        About { kind, rows, is_streamed: false, holds_out: false, targets }
+        About { kind, rows, groups: None, is_streamed: false, holds_out: false, targets }
     }
 
     fn classes() -> Targets {
@@ -397,7 +401,11 @@ mod tests {
         assert_eq!(ensemble("", &small), "3:folds");
         assert_eq!(ensemble("preset = \"best\"", &small), "10:folds");
         assert_eq!(ensemble("preset = \"quick\"", &small), "1");
-        assert_eq!(ensemble("split = \"group:a\"", &small), "3:folds");
+        let of_groups = |groups| About { groups: Some(groups), ..small };
+        let by_groups = |groups| ensemble("split = \"group:a\"", &of_groups(groups));
+        assert_eq!([1, 2, 90].map(by_groups), ["1", "2:folds", "3:folds"]);
+        let strong = "split = \"group:a\"\npreset = \"strong\"";
+        assert_eq!(ensemble(strong, &of_groups(4)), "4:folds");
         for options in [
             "validation = 0.2",
             "validation = 0",
