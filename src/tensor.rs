@@ -47,6 +47,8 @@ pub enum Role {
     Shadow,
     /// What is read by the host: sums of losses.
     Metric,
+    /// Gradients that go on from one micro-batch to the next.
+    Total,
     /// What the host writes once.
     Constant,
 }

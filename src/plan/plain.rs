@@ -76,7 +76,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
 fn collect(tensors: &mut Tensors) -> [Op; 2] {
     let g = tensors.gradients();
     let p = &mut tensors.plan.program;
-    let total = p.add("gradients.total", Role::Gradient, Extent::Fixed(1), p.len(g));
+    let total = p.add("gradients.total", Role::Total, Extent::Fixed(1), p.len(g));
     [false, true].map(|last| Op::Collect { g, total, last })
 }
 

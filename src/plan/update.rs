@@ -26,7 +26,10 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
         Optimizer::Lamb { .. } => ops.extend(lamb(tensors, g, state)),
         Optimizer::Muon { .. } => ops.extend(muon(tensors, g, state)),
         Optimizer::Lbfgs => add_history(tensors),
-        _ => ops.push(Op::Update { rule, w, g, state, from: 0 }),
+        _ => {
+            let range = 0..tensors.plan.program.len(w);
+            ops.push(Op::Update { rule, w, g, state, range });
+        }
     }
     ops
 }
@@ -127,8 +130,9 @@ fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
     }
     let decay = rule.decay * MUON_ADAMW_SHARE;
     let rule = Rule { optimizer: MUON_ADAMW, decay, ..rule };
-    let from = p.tensor(output.weight).offset;
-    ops.push(Op::Update { rule, w: tensors.plan.parameters, g, state, from });
+    let w = tensors.plan.parameters;
+    let range = p.tensor(output.weight).offset..p.len(w);
+    ops.push(Op::Update { rule, w, g, state, range });
     ops
 }
 

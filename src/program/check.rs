@@ -1,159 +1,187 @@
-//! What backends rely on: that what an op writes is nothing else that it uses.
+//! What backends rely on: that parts of an op which run side by side don't get in each other's way,
+//! and that what a routine reads is what an op before it wrote.
 
-use super::{Op, Program};
-use crate::data::Storage;
+use super::{Op, Program, Slice, Task};
 use crate::error::{Error, Result};
-use crate::kernels::fused::{self, ParameterGradient, Rows};
-use crate::kernels::mixed::Mixed;
-use crate::kernels::tile::Tuning;
-use crate::kernels::{Access, Arg, sort_indices};
-use crate::tensor::TensorId;
+use crate::kernels::{fused, sort_indices};
+use crate::tensor::{ALIGNMENT, Role, TensorId};
 use std::ops::Range;
 
-/// A tensor as an op names it, with its elements in its buffer.
-type Use = (TensorId, Range<usize>, Access);
-
 impl Program {
-    /// Checks what backends rely on: no op writes what it also reads, as the same tensor or as another, or
-    /// twice; and its numbers are such that kernels can count them.
+    /// Checks what backends rely on:
+    ///
+    /// - no op writes what it also reads, as the same tensor or as another, or twice, but for what it
+    ///   changes in place; of its tasks, which run side by side, none touches what another writes;
+    /// - no op goes beyond the end of a tensor;
+    /// - what a routine reads, an op of the same routine wrote before as the same tensor, or it is kept
+    ///   from step to step;
+    /// - numbers are such that kernels can count them.
     ///
     /// # Errors
-    /// For such an op, with its place.
+    /// For the first op that breaks a rule, with its place.
     pub fn check(&self) -> Result<()> {
         for (i, op) in self.ops.iter().enumerate() {
-            let at = || format!("op {i}: {}", self.describe(op));
-            let fail = |what: &str| Err(Error::usage(what).at(at()));
-            let whole = |(id, access)| (id, self.range(id, self.batch), access);
-            // Between the launches of an op stands a barrier: one may read what another wrote.
-            let different = |a: &Use, b: &Use| a.0 != b.0;
-            let every = |_: &Use, _: &Use| true;
-            if self.launched(op).any(|uses| self.overlap(&uses, every))
-                || self.overlap(&Vec::from_iter(self.uses(op).into_iter().map(whole)), different)
-                || self.overlap(&Vec::from_iter(named(op).into_iter().map(whole)), every)
-            {
-                return fail("an op writes a tensor that overlaps another of its own");
+            self.check_op(op).map_err(|error| error.at(self.place(i)))?;
+        }
+        let r = &self.routines;
+        let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.part, &r.step];
+        passes.into_iter().chain([&r.average, &r.swap]).try_for_each(|ops| self.check_routine(ops))
+    }
+
+    fn place(&self, i: usize) -> String {
+        format!("op {i}: {}", self.describe(&self.ops[i]))
+    }
+
+    fn check_op(&self, op: &Op) -> Result<()> {
+        let tasks = self.effects(op);
+        let mut touched = tasks.iter().flat_map(Task::touched);
+        if let Some(slice) = touched.find(|slice| !self.is_inside(slice)) {
+            let name = &self.tensor(slice.tensor).name;
+            return Err(Error::usage(format!("an op goes beyond the end of {name}")));
+        }
+        if tasks.iter().any(|task| self.is_in_its_own_way(task)) {
+            return Err(Error::usage("an op writes a tensor that overlaps another of its own"));
+        }
+        let pairs = tasks.iter().enumerate();
+        let mut pairs = pairs.flat_map(|(n, a)| tasks[n + 1..].iter().map(move |b| (a, b)));
+        if pairs.any(|(a, b)| self.is_in_the_way(a, b) || self.is_in_the_way(b, a)) {
+            return Err(Error::usage("an op writes what it reads or writes side by side"));
+        }
+        match op {
+            Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
+                Err(Error::usage("a block of too few or too many rows"))
             }
-            match op {
-                Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
-                    return fail("a block of too few or too many rows");
-                }
-                Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
-                    let what = format!("embeddings of a batch of {} rows", self.batch);
-                    return Err(Error::usage(what).at(at()).help(
-                        "up to 2²⁴ rows can be sorted: choose a smaller --batch-size or --micro-batch",
-                    ));
-                }
-                _ => {}
+            Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
+                let what = format!("embeddings of a batch of {} rows", self.batch);
+                Err(Error::usage(what).help(
+                    "up to 2²⁴ rows can be sorted: choose a smaller --batch-size or --micro-batch",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_inside(&self, slice: &Slice) -> bool {
+        let tensor = self.range(slice.tensor, self.batch);
+        tensor.start <= slice.range.start && slice.range.end <= tensor.end
+    }
+
+    /// Whether two slices have an element in common.
+    pub(crate) fn overlap(&self, a: &Slice, b: &Slice) -> bool {
+        let same = self.tensor(a.tensor).buffer == self.tensor(b.tensor).buffer;
+        same && a.range.start < b.range.end && b.range.start < a.range.end
+    }
+
+    /// Whether a task writes something twice, or writes what it reads otherwise than in place.
+    fn is_in_its_own_way(&self, task: &Task) -> bool {
+        let written: Vec<_> = task.written().collect();
+        written.iter().enumerate().any(|(n, a)| {
+            let others = written[n + 1..].iter().copied().chain(&task.reads);
+            others.into_iter().any(|b| self.overlap(a, b))
+        })
+    }
+
+    /// Whether `a` writes what `b` touches.
+    fn is_in_the_way(&self, a: &Task, b: &Task) -> bool {
+        a.written().any(|written| b.touched().any(|touched| self.overlap(written, touched)))
+    }
+
+    /// Follows a routine from definition to use.
+    fn check_routine(&self, ops: &Range<usize>) -> Result<()> {
+        let mut contents = Contents::kept(self);
+        for i in ops.clone() {
+            let Some(op) = self.ops.get(i) else {
+                return Err(Error::usage(format!("a routine to op {i} of {}", self.ops.len())));
+            };
+            let tasks = self.effects(op);
+            for slice in tasks.iter().flat_map(Task::read) {
+                contents.check(slice).map_err(|error| error.at(self.place(i)))?;
+            }
+            tasks.iter().flat_map(Task::written).for_each(|slice| contents.write(slice));
+        }
+        Ok(())
+    }
+}
+
+/// What each buffer holds at a place of a routine: stretches, with the tensor as which they were
+/// written.
+struct Contents<'a> {
+    program: &'a Program,
+    buffers: Vec<Vec<(Range<usize>, TensorId)>>,
+}
+
+impl<'a> Contents<'a> {
+    /// What is there when a routine begins: what is kept from step to step, or was written by the host.
+    fn kept(program: &'a Program) -> Self {
+        let mut contents = Contents { program, buffers: vec![Vec::new(); program.buffers.len()] };
+        for (i, tensor) in program.tensors.iter().enumerate() {
+            if !matches!(tensor.role, Role::Transient | Role::Gradient) {
+                let id = TensorId(i);
+                contents.write(&Slice { tensor: id, range: program.range(id, program.batch) });
+            }
+        }
+        contents
+    }
+
+    /// The parts of tensors that a slice covers: of a tensor that spans a buffer, those of the tensors
+    /// inside.
+    fn members(&self, slice: &Slice) -> Vec<Slice> {
+        let p = self.program;
+        let whole = p.tensor(slice.tensor);
+        let ids = (0..p.tensors.len()).map(TensorId);
+        let inside = ids.filter(|id| {
+            let t = p.tensor(*id);
+            p.spans_buffer(whole) && t.buffer == whole.buffer && !p.spans_buffer(t)
+        });
+        let common = |id| {
+            let Range { start, end } = p.range(id, p.batch);
+            let range = start.max(slice.range.start)..end.min(slice.range.end);
+            (range.start < range.end).then_some(Slice { tensor: id, range })
+        };
+        let members: Vec<_> = inside.filter_map(common).collect();
+        if members.is_empty() { vec![slice.clone()] } else { members }
+    }
+
+    fn write(&mut self, slice: &Slice) {
+        for Slice { tensor, range } in self.members(slice) {
+            let buffer = &mut self.buffers[self.program.tensor(tensor).buffer];
+            let mut left = vec![(range.clone(), tensor)];
+            for (old, of) in buffer.drain(..) {
+                let parts =
+                    [old.start..old.end.min(range.start), old.start.max(range.end)..old.end];
+                left.extend(parts.into_iter().filter(|p| p.start < p.end).map(|p| (p, of)));
+            }
+            *buffer = left;
+        }
+    }
+
+    /// Refuses a slice that nothing wrote, or that was written last as another tensor.
+    fn check(&self, slice: &Slice) -> Result<()> {
+        for Slice { tensor, range } in self.members(slice) {
+            let name = |id: TensorId| &self.program.tensor(id).name;
+            let buffer = &self.buffers[self.program.tensor(tensor).buffer];
+            let there = buffer.iter().filter(|(r, _)| r.start < range.end && range.start < r.end);
+            let mut there: Vec<_> = there.collect();
+            there.sort_by_key(|(r, _)| r.start);
+            if let Some((_, other)) = there.iter().find(|(_, of)| *of != tensor) {
+                let (read, held) = (name(tensor), name(*other));
+                return Err(Error::usage(format!(
+                    "{read} is read where {held} was written over it"
+                )));
+            }
+            // What pads the tensors of a buffer is never written.
+            let ends = there.iter().map(|(r, _)| r.end);
+            let ends = [range.start].into_iter().chain(ends);
+            let starts = there.iter().map(|(r, _)| r.start).chain([range.end]);
+            let largest = ends.zip(starts).map(|(end, start)| start.saturating_sub(end)).max();
+            if range.start < range.end
+                && (there.is_empty() || largest.is_some_and(|gap| gap >= ALIGNMENT))
+            {
+                return Err(Error::usage(format!("{} is read before it is written", name(tensor))));
             }
         }
         Ok(())
     }
-
-    /// What each launch of an op binds.
-    fn launched(&self, op: &Op) -> impl Iterator<Item = Vec<Use>> {
-        let launches = self.launches(op, Storage::default(), usize::MAX, &Tuning::default());
-        launches.into_iter().map(|launch| {
-            let args = launch.args.iter().zip(launch.kernel.bindings);
-            let bound = args.filter_map(|(arg, binding)| match *arg {
-                Arg::Tensor(id) => Some((id, self.range(id, self.batch), binding.access)),
-                Arg::Part(id, start, len) => {
-                    // Saturates, as sizes do that no machine can hold.
-                    let first = self.tensor(id).offset.saturating_add(start);
-                    Some((id, first..first.saturating_add(len), binding.access))
-                }
-                _ => None,
-            });
-            bound.collect()
-        })
-    }
-
-    /// Whether two of these that are `compared` have an element in common that is written.
-    fn overlap(&self, uses: &[Use], compared: impl Fn(&Use, &Use) -> bool) -> bool {
-        let common = |a: &Use, b: &Use| {
-            let same = self.tensor(a.0).buffer == self.tensor(b.0).buffer;
-            same && a.1.start < b.1.end && b.1.start < a.1.end
-        };
-        let written = |a: &Use, b: &Use| [a.2, b.2].contains(&Access::ReadWrite);
-        uses.iter().enumerate().any(|(n, a)| {
-            uses[n + 1..].iter().any(|b| compared(a, b) && written(a, b) && common(a, b))
-        })
-    }
-}
-
-/// All tensors that an op names, but those that others of them lie in, where its launches bind only these,
-/// or not all at once. What an op may do in place is one tensor of its own.
-fn named(op: &Op) -> Vec<(TensorId, Access)> {
-    use Access::{Read, ReadWrite};
-    let mut named = Vec::new();
-    let (read, written): (Vec<_>, Vec<_>) = match op {
-        Op::SortIndices { features, order, spare, .. } => (vec![*features], vec![*order, *spare]),
-        // Of a tensor that ends before `from` no launch binds anything.
-        Op::Update { w, g, state: [first, second, third], .. } => {
-            (vec![*g], vec![*w, *first, *second, *third])
-        }
-        Op::Rows(op) => return of_rows(op),
-        Op::GradientUpdate(op) => {
-            named.extend(op.layers.iter().flat_map(of_layer));
-            let [scores, sums] = op.scores.map_or([None; 2], |ids| ids.map(Some));
-            (scores.into_iter().collect(), op.state.into_iter().chain(sums).collect())
-        }
-        Op::GradientParts(op) => {
-            named.extend(op.layers.iter().flat_map(of_layer));
-            let [scores, sums] = op.scores;
-            (vec![scores], vec![op.parts, sums])
-        }
-        Op::Backward(op) => {
-            named.extend(op.updates.iter().flat_map(of_layer));
-            let (delta, parts) = (op.delta.as_ref(), op.parts.map(|parts| parts.sums));
-            let written = op.state.into_iter().chain(delta.map(|d| d.out)).chain(parts);
-            (delta.map_or(vec![], |d| vec![d.above, d.weight, d.z]), written.collect())
-        }
-        Op::Mixed(op) => match &**op {
-            Mixed::Update(op) => {
-                named.extend(of_layer(&op.gradient));
-                (vec![op.loss_scale], op.state.into_iter().chain([op.shadow]).collect())
-            }
-            _ => return named,
-        },
-        _ => return named,
-    };
-    named.extend(read.into_iter().map(|id| (id, Read)));
-    named.extend(written.into_iter().map(|id| (id, ReadWrite)));
-    named
-}
-
-/// Those of an update.
-fn of_layer(layer: &ParameterGradient) -> Vec<(TensorId, Access)> {
-    let read = [layer.delta, layer.input].map(|id| (id, Access::Read));
-    let written = [Some(layer.weight), layer.bias.map(|(bias, _)| bias)];
-    let written = written.into_iter().flatten().map(|id| (id, Access::ReadWrite));
-    read.into_iter().chain(written).collect()
-}
-
-/// Those of a fused pass: A may take the place of Z, and the last δ that of the loss's gradient.
-fn of_rows(op: &Rows) -> Vec<(TensorId, Access)> {
-    let (computed, layers) = op.layers.split_at(op.from.min(op.layers.len()));
-    let mut read = vec![op.unit];
-    let mut written = vec![op.t, op.scores];
-    match computed.last() {
-        None => written.push(op.x),
-        Some(below) => {
-            read.extend([below.z, below.a]);
-            written.extend(below.delta);
-        }
-    }
-    for layer in layers {
-        read.push(layer.weight);
-        read.extend(layer.bias.map(|(bias, _)| bias));
-        let in_place = layer.a == layer.z && layer.functions.is_some();
-        written.extend(
-            [Some(layer.z), (!in_place).then_some(layer.a), layer.delta].into_iter().flatten(),
-        );
-    }
-    let last = op.layers.last().and_then(|layer| layer.delta);
-    written.extend((last != Some(op.gradient)).then_some(op.gradient));
-    let read = read.into_iter().map(|id| (id, Access::Read));
-    read.chain(written.into_iter().map(|id| (id, Access::ReadWrite))).collect()
 }
 
 #[cfg(test)]

@@ -1,146 +1,21 @@
 use super::*;
 use crate::activation::Activation;
 use crate::augment::Augment;
+use crate::data::Storage;
 use crate::embedding::Embedding;
 use crate::kernels::activation::UnitFunctions;
-use crate::kernels::combine::Factors;
-use crate::kernels::edits::Edit;
+use crate::kernels::fused::Reach;
+use crate::kernels::mixed::Mixed;
+use crate::kernels::tile::Tuning;
+use crate::kernels::{Access, Arg};
 use crate::loss::Loss;
 use crate::optim::{Averaging, GradientEdits, Optimizer};
 use crate::plan::{self, Purpose};
 use crate::precision::Precision;
+use crate::program::Routines;
 use crate::spec::{Net, Norm, PlanKind, Spec, Units};
 use crate::tensor::{Extent, Role};
 use std::collections::BTreeSet;
-
-/// Every place of an op where a tensor is named.
-fn tensors(op: &mut Op) -> Vec<&mut TensorId> {
-    fn each(functions: &mut UnitFunctions) -> Option<&mut TensorId> {
-        match functions {
-            UnitFunctions::Same(_) => None,
-            UnitFunctions::Each(_, table) => Some(table),
-        }
-    }
-    fn first(pair: &mut Option<(TensorId, f32)>) -> Option<&mut TensorId> {
-        pair.as_mut().map(|(id, _)| id)
-    }
-    fn layer(l: &mut ParameterGradient) -> impl Iterator<Item = &mut TensorId> {
-        [&mut l.delta, &mut l.input, &mut l.weight].into_iter().chain(first(&mut l.bias))
-    }
-    match op {
-        Op::Gather { x }
-        | Op::Augment { x, .. }
-        | Op::Targets { t: x }
-        | Op::Mixup { x }
-        | Op::Dropout { x, .. }
-        | Op::MaxNorm { w: x, .. }
-        | Op::Uniform { out: x, .. }
-        | Op::Permutation { out: x } => vec![x],
-        Op::Embed { features, table, x, .. } => vec![features, table, x],
-        Op::SortIndices { features, order, spare, .. } => vec![features, order, spare],
-        Op::EmbedGradient { order, gradient, out, .. } => vec![order, gradient, out],
-        Op::Matmul { a, b, bias, c, .. } => [a, b, c].into_iter().chain(first(bias)).collect(),
-        Op::Activation { functions, z, a } => [z, a].into_iter().chain(each(functions)).collect(),
-        Op::ActivationGradient { functions, z, delta } => {
-            [z, delta].into_iter().chain(each(functions)).collect()
-        }
-        Op::Softmax { z, y } => vec![z, y],
-        Op::SoftmaxGradient { y, delta } => vec![y, delta],
-        Op::Loss { y, t, unit, gradient, scores, .. } => vec![y, t, unit, gradient, scores],
-        Op::Accumulate { scores, sums } => vec![scores, sums],
-        Op::ColumnSums { delta, out, .. } => vec![delta, out],
-        Op::VectorNorm { x, partial, norm } => vec![x, partial, norm],
-        Op::Edit { edit, g } => match edit {
-            Edit::SignPenalty { w: other, .. }
-            | Edit::ClipNorm { norm: other, .. }
-            | Edit::Unit { norm: other } => vec![g, other],
-            Edit::ClipValue { .. } | Edit::Noise { .. } => vec![g],
-        },
-        Op::Update { w, g, state, .. } => [w, g].into_iter().chain(state).collect(),
-        Op::Direction { w, g, state, u, .. } => [w, g, u].into_iter().chain(state).collect(),
-        Op::Combine { factors, x, y } => match factors {
-            Factors::Trust { norms } => [x, y].into_iter().chain(norms).collect(),
-            Factors::Fixed(_) | Factors::Step { .. } => vec![x, y],
-        },
-        Op::Average { w, average, .. } => vec![w, average],
-        Op::Swap { a, b } => vec![a, b],
-        Op::Collect { g, total, .. } => vec![g, total],
-        Op::Add { y, x } => vec![y, x],
-        Op::BatchStatistics { z, statistics, running } => vec![z, statistics, running],
-        Op::Normalize(n) => {
-            let all = [&mut n.z, &mut n.scale, &mut n.shift, &mut n.normal, &mut n.out];
-            all.into_iter().chain(&mut n.statistics).collect()
-        }
-        Op::NormalizeSums(n) | Op::NormalizeGradient(n) => {
-            let of = [&mut n.of.z, &mut n.of.scale, &mut n.of.normal];
-            let all = of.into_iter().chain(&mut n.of.statistics);
-            all.chain([&mut n.gradient, &mut n.scale, &mut n.shift, &mut n.delta]).collect()
-        }
-        Op::Rows(op) => {
-            let mut all = vec![&mut op.x, &mut op.t, &mut op.unit, &mut op.gradient];
-            all.extend([&mut op.scores, &mut op.arena, &mut op.parameters]);
-            for l in &mut op.layers {
-                all.extend([&mut l.weight, &mut l.z, &mut l.a]);
-                all.extend(first(&mut l.bias).into_iter().chain(&mut l.delta));
-            }
-            all
-        }
-        Op::GradientUpdate(op) => {
-            let all = op.layers.iter_mut().flat_map(layer).chain(&mut op.state);
-            all.chain([&mut op.arena, &mut op.parameters])
-                .chain(op.scores.iter_mut().flatten())
-                .collect()
-        }
-        Op::GradientParts(op) => {
-            let all = op.layers.iter_mut().flat_map(layer).chain(&mut op.scores);
-            all.chain([&mut op.arena, &mut op.parts]).collect()
-        }
-        Op::SumUpdate(op) => {
-            let all = [&mut op.parts, &mut op.parameters].into_iter().chain(&mut op.state);
-            all.chain(op.scores.iter_mut().flatten()).collect()
-        }
-        Op::Dense(op) => {
-            let all = [&mut op.input, &mut op.weight, &mut op.z, &mut op.a];
-            all.into_iter().chain(first(&mut op.bias)).chain(&mut op.parts).collect()
-        }
-        Op::Output(op) => {
-            let mut all = vec![&mut op.z, &mut op.y, &mut op.unit, &mut op.scores];
-            all.extend(&mut op.delta);
-            if let Some(parts) = &mut op.parts {
-                all.push(&mut parts.sums);
-                all.extend(first(&mut parts.bias));
-            }
-            all
-        }
-        Op::Backward(op) => {
-            let mut all: Vec<_> = op.updates.iter_mut().flat_map(layer).collect();
-            all.extend(op.state.iter_mut().chain([&mut op.parameters]));
-            all.extend(op.parts.iter_mut().map(|parts| &mut parts.sums));
-            if let Some(d) = &mut op.delta {
-                all.extend([&mut d.above, &mut d.weight, &mut d.z, &mut d.out]);
-            }
-            all
-        }
-        Op::Mixed(op) => match &mut **op {
-            Mixed::Gather { x } => vec![x],
-            Mixed::Dense { dense: op, loss_scale } => {
-                let all = [&mut op.input, &mut op.weight, &mut op.z, &mut op.a];
-                all.into_iter().chain(first(&mut op.bias)).chain(loss_scale).collect()
-            }
-            Mixed::Rescale { x, y, loss_scale } => vec![x, y, loss_scale],
-            Mixed::Delta { delta: d, loss_scale } => {
-                vec![&mut d.above, &mut d.weight, &mut d.z, &mut d.out, loss_scale]
-            }
-            Mixed::Update(op) => {
-                let all = layer(&mut op.gradient).chain(&mut op.state);
-                let others = [&mut op.shadow, &mut op.parameters, &mut op.loss_scale];
-                all.chain(others).collect()
-            }
-            Mixed::Scale { loss_scale, .. } => vec![loss_scale],
-        },
-        Op::Nonfinite { x, found } => vec![x, found],
-    }
-}
 
 /// Z and A of a layer, which may be one tensor.
 fn in_place(op: &Op) -> Vec<[TensorId; 2]> {
@@ -228,41 +103,33 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
     let mut seen = BTreeSet::new();
     for program in programs() {
         program.check().unwrap();
-        for op in &program.ops {
-            let (bound, named) = (program.uses(op), named(op));
-            let has = |uses: &[(TensorId, Access)], id| uses.iter().any(|(other, _)| *other == id);
-            let used = [&bound[..], &named].concat();
-            let is_written = |id| used.contains(&(id, Access::ReadWrite));
+        // What a pass that ends at the loss names for the way back, it doesn't use.
+        let ends_early = |op: &&Op| matches!(op, Op::Rows(rows) if rows.reach < Reach::Deltas);
+        for op in program.ops.iter().filter(|op| !ends_early(op)) {
+            let tasks = program.effects(op);
+            let touched: Vec<&Slice> = tasks.iter().flat_map(Task::touched).collect();
+            let is_touched = |id| touched.iter().any(|slice| slice.tensor == id);
+            let is_written =
+                |id| tasks.iter().flat_map(Task::written).any(|slice| slice.tensor == id);
             let places: Vec<TensorId> =
-                tensors(&mut op.clone()).into_iter().map(|id| *id).collect();
+                op.clone().tensors_mut().into_iter().map(|id| *id).collect();
             for (i, &a) in places.iter().enumerate() {
                 for (j, &b) in places.iter().enumerate() {
-                    let apart = |a, b| {
-                        let (x, y) =
-                            (program.range(a, program.batch), program.range(b, program.batch));
-                        let same = program.tensor(a).buffer == program.tensor(b).buffer;
-                        !(same && x.start < y.end && y.start < x.end)
-                    };
                     let allowed =
                         in_place(op).iter().any(|pair| pair.contains(&a) && pair.contains(&b));
-                    // A buffer in place of which a tensor in another one is bound.
-                    let is_buffer = !named.is_empty() && !has(&named, b) && !has(&bound, a);
-                    if !(is_written(a) || is_written(b))
-                        || !has(&used, a)
-                        || !has(&used, b)
-                        || !apart(a, b)
+                    if a == b
+                        || !(is_written(a) || is_written(b))
+                        || !(is_touched(a) && is_touched(b))
                         || allowed
-                        || is_buffer
                     {
                         continue;
                     }
                     let mut wrong = op.clone();
-                    *tensors(&mut wrong)[j] = a;
+                    *wrong.tensors_mut()[j] = a;
                     let described = program.describe(op);
-                    let changed = Program { ops: vec![wrong], ..program.clone() };
                     let name = |id| &program.tensor(id).name;
                     assert!(
-                        changed.check().is_err(),
+                        program.check_op(&wrong).is_err(),
                         "{described}: {} at {j} for {} as at {i}",
                         name(a),
                         name(b)
@@ -327,4 +194,131 @@ fn an_op_that_writes_what_it_reads_is_refused_with_its_place() {
     program.ops = vec![Op::Swap { a, b: a }];
     let error = program.check().unwrap_err().to_string();
     assert!(error.contains("overlaps") && error.contains("op 0"), "{error}");
+}
+
+/// What the effects say is what a device binds: what is written lies in a binding to be written, what is
+/// read in a binding, and no tensor is bound to be written that the op doesn't write.
+#[test]
+fn effects_are_what_launches_bind() {
+    let inside = |slice: &Slice, bound: &[(TensorId, Range<usize>)], program: &Program| {
+        let buffer = program.tensor(slice.tensor).buffer;
+        let mut of_buffer: Vec<_> =
+            bound.iter().filter(|(id, _)| program.tensor(*id).buffer == buffer).collect();
+        of_buffer.sort_by_key(|(_, range)| range.start);
+        let reach = of_buffer.iter().fold(slice.range.start, |reach, (_, range)| {
+            if range.start <= reach { reach.max(range.end) } else { reach }
+        });
+        reach >= slice.range.end
+    };
+    for program in programs() {
+        for op in &program.ops {
+            let (mut bound, mut bound_to_write) = (Vec::new(), Vec::new());
+            for launch in program.launches(op, Storage::default(), usize::MAX, &Tuning::default()) {
+                for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
+                    let (id, range) = match *arg {
+                        Arg::Tensor(id) => (id, program.range(id, program.batch)),
+                        Arg::Part(id, start, len) => {
+                            let first = program.tensor(id).offset + start;
+                            (id, first..first + len)
+                        }
+                        _ => continue,
+                    };
+                    bound.push((id, range.clone()));
+                    if binding.access == Access::ReadWrite {
+                        bound_to_write.push((id, range));
+                    }
+                }
+            }
+            let text = program.describe(op);
+            let tasks = program.effects(op);
+            for slice in tasks.iter().flat_map(Task::written) {
+                let name = &program.tensor(slice.tensor).name;
+                assert!(inside(slice, &bound_to_write, &program), "{text}: {name} is written");
+            }
+            for slice in tasks.iter().flat_map(Task::read) {
+                let name = &program.tensor(slice.tensor).name;
+                assert!(inside(slice, &bound, &program), "{text}: {name} is read");
+            }
+            for (id, range) in bound_to_write {
+                let slice = Slice { tensor: id, range };
+                let written = tasks.iter().flat_map(Task::written);
+                let name = &program.tensor(id).name;
+                // Of a rule's states that it doesn't keep there is one element, which is bound all the same.
+                let unused = program.tensor(id).role == Role::State && program.len(id) == 1;
+                // The kernel of whole rows binds all, however far it goes.
+                let unused = unused || matches!(op, Op::Rows(_));
+                // The kernel that updates beside a δ binds what an update changes, also where there is none.
+                let kept = program.tensor(id).role != Role::Transient;
+                let unused = unused || (kept && matches!(op, Op::Backward(_)));
+                assert!(
+                    unused || written.into_iter().any(|w| program.overlap(w, &slice)),
+                    "{text}: {name} is bound to be written"
+                );
+            }
+        }
+    }
+}
+
+/// Programs of two ops that are refused, each with what is said of it.
+#[test]
+fn routines_that_use_what_is_not_there_are_refused() {
+    let mut program = Program::new(4);
+    let mut add = |name, role| program.add(name, role, Extent::Batch, 32);
+    let (x, z, a) =
+        (add("x", Role::Transient), add("z", Role::Transient), add("a", Role::Transient));
+    let over = add("over", Role::Transient);
+    let functions = UnitFunctions::Same(Activation::Tanh);
+    let activation = |z, a| Op::Activation { functions: functions.clone(), z, a };
+    let refused = |program: &Program, ops: Vec<Op>| {
+        let predict = 0..ops.len();
+        let routines = Routines { predict, ..Routines::default() };
+        let program = Program { ops, routines, ..program.clone() };
+        program.check().map_err(|error| error.to_string())
+    };
+    let sound = vec![Op::Gather { x: z }, activation(z, a)];
+    refused(&program, sound.clone()).unwrap();
+    // A dead read: Z was never written.
+    let error = refused(&program, vec![Op::Gather { x }, activation(z, a)]).unwrap_err();
+    assert!(error.contains("z is read before it is written") && error.contains("op 1"), "{error}");
+    // A routine that goes on where there is no op.
+    let routines = Routines { step: 0..3, ..Routines::default() };
+    let beyond = Program { ops: sound, routines, ..program.clone() };
+    assert!(beyond.check().unwrap_err().to_string().contains("op 2 of 2"));
+    // An alias that lives too long: `over` has the place of Z, which is still to be read.
+    let mut aliased = program.clone();
+    aliased.tensors[over.0].buffer = aliased.tensors[z.0].buffer;
+    let ops = vec![Op::Gather { x: z }, Op::Gather { x: over }, activation(z, a)];
+    let error = refused(&aliased, ops).unwrap_err();
+    assert!(error.contains("z is read where over was written over it"), "{error}");
+    // Where Z was read before, it may.
+    let ops = vec![Op::Gather { x: z }, activation(z, a), Op::Gather { x: over }];
+    refused(&aliased, ops).unwrap();
+}
+
+/// δ_1 needs W_2, so W_2 may not change beside it, nor may two updates change one layer.
+#[test]
+fn updates_beside_what_reads_their_weights_are_refused() {
+    let net = Net::new(5).layer(9, Activation::Relu).layer(9, Activation::Relu);
+    let spec = Spec::new(net.layer(3, Activation::Identity), Loss::CrossEntropy);
+    let program = plan::merged(&spec, 8, Purpose::Train).program;
+    let changed = |change: &dyn Fn(&mut crate::kernels::backward::Backward)| {
+        let mut program = program.clone();
+        let steps = program.routines.step.clone();
+        let backward = program.ops[steps].iter_mut().find_map(|op| match op {
+            Op::Backward(backward) if backward.delta.is_some() && !backward.updates.is_empty() => {
+                Some(backward)
+            }
+            _ => None,
+        });
+        change(backward.unwrap());
+        program.check().map_err(|error| error.to_string())
+    };
+    changed(&|_| {}).unwrap();
+    let error = changed(&|op| op.updates[0].weight = op.delta.as_ref().unwrap().weight);
+    assert!(error.unwrap_err().contains("side by side"));
+    let error = changed(&|op| op.updates.push(op.updates[0].clone()));
+    assert!(error.unwrap_err().contains("side by side"));
+    // What is computed beside it isn't there yet.
+    let error = changed(&|op| op.updates[0].delta = op.delta.as_ref().unwrap().out);
+    assert!(error.unwrap_err().contains("side by side"));
 }

@@ -1,7 +1,7 @@
 //! What an op is on a device: its launches, the tensors that they use, and how much there is to
 //! compute.
 
-use super::{Op, Program};
+use super::{Op, Program, Task};
 use crate::data::Storage;
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT};
 use crate::kernels::fused::{self, Reach};
@@ -15,6 +15,7 @@ use crate::kernels::{
     optimizer, output, random, softmax, sort_indices, sums, vector_norm,
 };
 use crate::tensor::{ALIGNMENT, Extent, TensorId};
+use std::collections::BTreeSet;
 
 impl Program {
     /// Rows and columns of `id` in a full batch.
@@ -132,9 +133,9 @@ impl Program {
                     combine::launch(*factors, *x, *y, start, len)
                 });
             }
-            Op::Update { rule, w, g, state, from } => {
-                return in_parts(self.len(*w).saturating_sub(*from), largest, |start, len| {
-                    optimizer::launch(*rule, [*w, *g], *state, from + start, len)
+            Op::Update { rule, w, g, state, range } => {
+                return in_parts(range.len(), largest, |start, len| {
+                    optimizer::launch(*rule, [*w, *g], *state, range.start + start, len)
                 });
             }
             Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
@@ -172,7 +173,7 @@ impl Program {
         vec![launch]
     }
 
-    /// The tensors that `op` uses, with how.
+    /// The tensors that the launches of `op` bind on a device, with how.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
         let storage = Storage::default();
@@ -200,7 +201,7 @@ impl Program {
             }
             Op::SortIndices { .. } => sort_indices::comparisons(batch),
             Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
-            Op::Update { w, .. } => 10.0 * elements(*w),
+            Op::Update { range, .. } => 10.0 * range.len() as f64,
             Op::Rows(rows) => {
                 let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));
                 let forward = 2.0 * batch as f64 * weights.sum::<f64>();
@@ -225,7 +226,12 @@ impl Program {
                 let full: f64 = self.products(op).shapes.iter().map(flops).sum();
                 full * batch as f64 / self.batch as f64
             }
-            _ => self.uses(op).iter().map(|(t, _)| elements(*t)).sum(),
+            _ => {
+                let tasks = self.effects(op);
+                let touched = tasks.iter().flat_map(Task::touched);
+                let ids: BTreeSet<_> = touched.map(|slice| slice.tensor).collect();
+                ids.into_iter().map(elements).sum()
+            }
         }
     }
 }

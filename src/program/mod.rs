@@ -2,11 +2,14 @@
 //! replays it op by op.
 
 mod check;
+mod effects;
 mod launches;
+mod names;
 mod op;
 mod reads;
 mod text;
 
+pub use effects::{Slice, Task};
 pub use op::Op;
 pub use reads::Reads;
 
@@ -58,6 +61,31 @@ pub struct NormTensors {
     pub running: Option<TensorId>,
     /// The way back, in training.
     pub backward: Option<NormalizedGradient>,
+}
+
+impl NormTensors {
+    /// The same in a program whose tensors have other numbers, and where some are gone.
+    pub(crate) fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>) {
+        let of = |n: Normalized| Normalized {
+            z: place(n.z).unwrap_or(n.z),
+            statistics: n.statistics.and_then(place),
+            scale: place(n.scale).unwrap_or(n.scale),
+            shift: place(n.shift).unwrap_or(n.shift),
+            normal: place(n.normal).unwrap_or(n.normal),
+            out: place(n.out).unwrap_or(n.out),
+        };
+        self.forward = of(self.forward);
+        self.running = self.running.and_then(place);
+        self.backward = self.backward.and_then(|n| {
+            Some(NormalizedGradient {
+                of: of(n.of),
+                gradient: place(n.gradient)?,
+                scale: place(n.scale)?,
+                shift: place(n.shift)?,
+                delta: place(n.delta)?,
+            })
+        });
+    }
 }
 
 /// The tensors of a layer's gradients.
@@ -184,6 +212,11 @@ impl Program {
         let (name, precision) = (name.into(), Precision::F32);
         self.tensors.push(Tensor { name, role, rows, cols, buffer, offset: 0, precision });
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// Whether a tensor is all of its buffer as one row: [`Program::add_whole`].
+    pub(crate) fn spans_buffer(&self, t: &Tensor) -> bool {
+        t.rows == Extent::Fixed(1) && t.offset == 0 && t.cols == self.buffers[t.buffer]
     }
 
     /// Stores a tensor that has a buffer of its own in f16.

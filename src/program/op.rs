@@ -19,6 +19,7 @@ use crate::loss::Loss;
 use crate::optim::Rule;
 use crate::precision::Precision;
 use crate::tensor::TensorId;
+use std::ops::Range;
 
 /// One operation of a program.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,8 +64,9 @@ pub enum Op {
     VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
     /// g ← g changed, before the optimiser sees it.
     Edit { edit: Edit, g: TensorId },
-    /// The optimiser's step on every parameter of a row from element `from` on.
-    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3], from: usize },
+    /// The optimiser's step on elements `range` of all parameters in one row, which begin at a multiple of
+    /// [`ALIGNMENT`](crate::tensor::ALIGNMENT).
+    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3], range: Range<usize> },
     /// u = the direction of LAMB or Muon; its states stand from element `at` on.
     Direction { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 2], at: usize, u: TensorId },
     /// x ← α x + β y.

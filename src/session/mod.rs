@@ -13,7 +13,7 @@ use crate::loss::Objective;
 use crate::matrix::Matrix;
 use crate::metrics::{Metrics, TargetSummary};
 use crate::plan::Plan;
-use crate::program::NormTensors;
+use crate::program::{NormTensors, Task};
 use crate::snapshot::HostTensor;
 use crate::spec::Net;
 use crate::tensor::{Extent, Role, TensorId};
@@ -76,7 +76,8 @@ impl Session {
     pub(crate) fn reset(&mut self) -> Result<()> {
         let program = &self.plan.program;
         for (i, t) in program.tensors.iter().enumerate() {
-            let is_left = matches!(t.role, Role::State | Role::Gradient | Role::Metric);
+            let is_left =
+                matches!(t.role, Role::State | Role::Gradient | Role::Metric | Role::Total);
             if is_left && t.rows != Extent::Batch {
                 let zeros = vec![0.0; program.len(TensorId(i))];
                 self.backend.write(TensorId(i), Values::F32(&zeros))?;
@@ -258,7 +259,9 @@ impl Session {
     pub fn predicting(&self) -> Vec<TensorId> {
         let program = &self.plan.program;
         let ops = program.ops[program.routines.predict.clone()].iter();
-        let used: Vec<TensorId> = ops.flat_map(|op| program.uses(op)).map(|(id, _)| id).collect();
+        let read =
+            |op| Vec::from_iter(program.effects(op).iter().flat_map(Task::read).map(|s| s.tensor));
+        let used: Vec<TensorId> = ops.flat_map(read).collect();
         let is_read =
             |id: &TensorId| program.tensor(*id).role == Role::Parameter || used.contains(id);
         self.state().into_iter().filter(is_read).collect()

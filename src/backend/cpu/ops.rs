@@ -197,10 +197,10 @@ pub(super) fn run<T: Gemm>(
                 );
             });
         }
-        Op::Update { rule, w, g, state, from } => {
+        Op::Update { rule, w, g, state, range: Range { start, end } } => {
             let step = RuleStep::new(*rule, step);
-            each_block(cols(*w) - from, 1, PIECE, &|_, range| {
-                let range = from + range.start..from + range.end;
+            each_block(end - start, 1, PIECE, &|_, range| {
+                let range = start + range.start..start + range.end;
                 let g = part(*g, range.clone());
                 // SAFETY: no other piece has this range.
                 unsafe { take_step(&step, *state, memory, *w, range, g) };

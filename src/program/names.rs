@@ -1,0 +1,147 @@
+//! The tensors that an op names.
+
+use super::Op;
+use crate::kernels::activation::UnitFunctions;
+use crate::kernels::backward::Delta;
+use crate::kernels::combine::Factors;
+use crate::kernels::dense::Dense;
+use crate::kernels::edits::Edit;
+use crate::kernels::fused::ParameterGradient;
+use crate::kernels::mixed::Mixed;
+use crate::tensor::TensorId;
+
+impl Op {
+    /// Every place where the op names a tensor.
+    #[must_use]
+    pub fn tensors_mut(&mut self) -> Vec<&mut TensorId> {
+        fn each(functions: &mut UnitFunctions) -> Option<&mut TensorId> {
+            match functions {
+                UnitFunctions::Same(_) => None,
+                UnitFunctions::Each(_, table) => Some(table),
+            }
+        }
+        fn first(pair: &mut Option<(TensorId, f32)>) -> Option<&mut TensorId> {
+            pair.as_mut().map(|(id, _)| id)
+        }
+        fn layer(l: &mut ParameterGradient) -> impl Iterator<Item = &mut TensorId> {
+            [&mut l.delta, &mut l.input, &mut l.weight].into_iter().chain(first(&mut l.bias))
+        }
+        fn dense(d: &mut Dense) -> impl Iterator<Item = &mut TensorId> {
+            let all = [&mut d.input, &mut d.weight, &mut d.z, &mut d.a].into_iter();
+            let all = all.chain(first(&mut d.bias)).chain(&mut d.parts);
+            all.chain(d.functions.as_mut().and_then(each))
+        }
+        fn delta(d: &mut Delta) -> impl Iterator<Item = &mut TensorId> {
+            let all = [&mut d.above, &mut d.weight, &mut d.z, &mut d.out];
+            all.into_iter().chain(each(&mut d.functions))
+        }
+        match self {
+            Op::Gather { x }
+            | Op::Augment { x, .. }
+            | Op::Targets { t: x }
+            | Op::Mixup { x }
+            | Op::Dropout { x, .. }
+            | Op::MaxNorm { w: x, .. }
+            | Op::Uniform { out: x, .. }
+            | Op::Permutation { out: x } => vec![x],
+            Op::Embed { features, table, x, .. } => vec![features, table, x],
+            Op::SortIndices { features, order, spare, .. } => vec![features, order, spare],
+            Op::EmbedGradient { order, gradient, out, .. } => vec![order, gradient, out],
+            Op::Matmul { a, b, bias, c, .. } => [a, b, c].into_iter().chain(first(bias)).collect(),
+            Op::Activation { functions, z, a } => {
+                [z, a].into_iter().chain(each(functions)).collect()
+            }
+            Op::ActivationGradient { functions, z, delta } => {
+                [z, delta].into_iter().chain(each(functions)).collect()
+            }
+            Op::Softmax { z, y } => vec![z, y],
+            Op::SoftmaxGradient { y, delta } => vec![y, delta],
+            Op::Loss { y, t, unit, gradient, scores, .. } => vec![y, t, unit, gradient, scores],
+            Op::Accumulate { scores, sums } => vec![scores, sums],
+            Op::ColumnSums { delta, out, .. } => vec![delta, out],
+            Op::VectorNorm { x, partial, norm } => vec![x, partial, norm],
+            Op::Edit { edit, g } => match edit {
+                Edit::SignPenalty { w: other, .. }
+                | Edit::ClipNorm { norm: other, .. }
+                | Edit::Unit { norm: other } => vec![g, other],
+                Edit::ClipValue { .. } | Edit::Noise { .. } => vec![g],
+            },
+            Op::Update { w, g, state, .. } => [w, g].into_iter().chain(state).collect(),
+            Op::Direction { w, g, state, u, .. } => [w, g, u].into_iter().chain(state).collect(),
+            Op::Combine { factors, x, y } => match factors {
+                Factors::Trust { norms } => [x, y].into_iter().chain(norms).collect(),
+                Factors::Fixed(_) | Factors::Step { .. } => vec![x, y],
+            },
+            Op::Average { w, average, .. } => vec![w, average],
+            Op::Swap { a, b } => vec![a, b],
+            Op::Collect { g, total, .. } => vec![g, total],
+            Op::Add { y, x } => vec![y, x],
+            Op::BatchStatistics { z, statistics, running } => vec![z, statistics, running],
+            Op::Normalize(n) => {
+                let all = [&mut n.z, &mut n.scale, &mut n.shift, &mut n.normal, &mut n.out];
+                all.into_iter().chain(&mut n.statistics).collect()
+            }
+            Op::NormalizeSums(n) | Op::NormalizeGradient(n) => {
+                let of = &mut n.of;
+                let all = [&mut of.z, &mut of.scale, &mut of.shift, &mut of.normal, &mut of.out];
+                let all = all.into_iter().chain(&mut of.statistics);
+                all.chain([&mut n.gradient, &mut n.scale, &mut n.shift, &mut n.delta]).collect()
+            }
+            Op::Rows(op) => {
+                let mut all = vec![&mut op.x, &mut op.t, &mut op.unit, &mut op.gradient];
+                all.extend([&mut op.scores, &mut op.arena, &mut op.parameters]);
+                for l in &mut op.layers {
+                    all.extend([&mut l.weight, &mut l.z, &mut l.a]);
+                    all.extend(first(&mut l.bias).into_iter().chain(&mut l.delta));
+                    all.extend(l.functions.as_mut().and_then(each));
+                }
+                all
+            }
+            Op::GradientUpdate(op) => {
+                let all = op.layers.iter_mut().flat_map(layer).chain(&mut op.state);
+                all.chain([&mut op.arena, &mut op.parameters])
+                    .chain(op.scores.iter_mut().flatten())
+                    .collect()
+            }
+            Op::GradientParts(op) => {
+                let all = op.layers.iter_mut().flat_map(layer).chain(&mut op.scores);
+                all.chain([&mut op.arena, &mut op.parts]).collect()
+            }
+            Op::SumUpdate(op) => {
+                let all = [&mut op.parts, &mut op.parameters].into_iter().chain(&mut op.state);
+                all.chain(op.scores.iter_mut().flatten()).collect()
+            }
+            Op::Dense(op) => dense(op).collect(),
+            Op::Output(op) => {
+                let mut all = vec![&mut op.z, &mut op.y, &mut op.unit, &mut op.scores];
+                all.extend(&mut op.delta);
+                if let Some(parts) = &mut op.parts {
+                    all.push(&mut parts.sums);
+                    all.extend(first(&mut parts.bias));
+                }
+                all.extend(op.functions.as_mut().and_then(each));
+                all
+            }
+            Op::Backward(op) => {
+                let mut all: Vec<_> = op.updates.iter_mut().flat_map(layer).collect();
+                all.extend(op.state.iter_mut().chain([&mut op.parameters]));
+                all.extend(op.parts.iter_mut().map(|parts| &mut parts.sums));
+                all.extend(op.delta.iter_mut().flat_map(delta));
+                all
+            }
+            Op::Mixed(op) => match &mut **op {
+                Mixed::Gather { x } => vec![x],
+                Mixed::Dense { dense: op, loss_scale } => dense(op).chain(loss_scale).collect(),
+                Mixed::Rescale { x, y, loss_scale } => vec![x, y, loss_scale],
+                Mixed::Delta { delta: d, loss_scale } => delta(d).chain([loss_scale]).collect(),
+                Mixed::Update(op) => {
+                    let all = layer(&mut op.gradient).chain(&mut op.state);
+                    let others = [&mut op.shadow, &mut op.parameters, &mut op.loss_scale];
+                    all.chain(others).collect()
+                }
+                Mixed::Scale { loss_scale, .. } => vec![loss_scale],
+            },
+            Op::Nonfinite { x, found } => vec![x, found],
+        }
+    }
+}
