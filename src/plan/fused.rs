@@ -27,7 +27,9 @@ pub fn rows(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     /// Inputs from which on the first layer is worth a launch.
     const WIDE: usize = 256;
     let part = part_rows(&spec.net, batch);
-    let from = usize::from(spec.net.inputs >= WIDE && part >= batch);
+    // What it drops of X and A_1, only the op that does all drops beside.
+    let drops = spec.net.differs_in_training();
+    let from = usize::from(spec.net.inputs >= WIDE && part >= batch && !drops);
     build(spec, batch, purpose, from, part, true)
 }
 

@@ -8,6 +8,7 @@ mod fused;
 mod merged;
 mod mixed;
 mod plain;
+mod rules;
 mod update;
 mod watched;
 
@@ -15,6 +16,7 @@ pub use fused::{fused, rows};
 pub use merged::merged;
 pub use mixed::mixed;
 pub use plain::plain;
+pub use rules::Verdict;
 pub use watched::{Watch, Watched, watched};
 
 use crate::activation::Activation;
@@ -48,6 +50,39 @@ pub struct Plan {
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
+    /// What became of the rules that fuse its step; there are none in a plain program.
+    pub rules: Vec<Verdict>,
+}
+
+impl Plan {
+    /// The same in a program whose tensors have other numbers, and where some are gone.
+    fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>) {
+        let there = |id: TensorId| place(id).unwrap_or(id);
+        for id in [&mut self.output, &mut self.sums, &mut self.unit, &mut self.parameters] {
+            *id = there(*id);
+        }
+        for embedding in &mut self.embeddings {
+            embedding.table = there(embedding.table);
+            embedding.gradient = embedding.gradient.and_then(place);
+        }
+        for layer in &mut self.layers {
+            (layer.weight, layer.bias) = (there(layer.weight), layer.bias.and_then(place));
+            layer.a = there(layer.a);
+            layer.z = place(layer.z).unwrap_or(layer.a);
+            (layer.shadow, layer.delta) =
+                (layer.shadow.and_then(place), layer.delta.and_then(place));
+            layer.gradients = layer.gradients.and_then(|g| {
+                let bias = g.bias.and_then(place);
+                Some(LayerGradients { weight: place(g.weight)?, bias })
+            });
+            if let Some(norm) = &mut layer.norm {
+                norm.renumber(place);
+            }
+        }
+        for (id, _) in &mut self.program.constants {
+            *id = there(*id);
+        }
+    }
 }
 
 /// What a program is for.
@@ -81,28 +116,27 @@ pub enum Fusion {
     Mixed,
 }
 
-/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked
-/// for, where a step needs gradients that are kept, or where there are mixup, embeddings,
-/// normalisations or residual connections, which are ops of the plain program only. Mixed precision has
-/// one program, whatever is offered.
+/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked for. What
+/// takes rows through the whole net takes no step that needs gradients which are kept, mixup, embeddings,
+/// normalisations or residual connections: those are ops beside those of layers on a GPU. Mixed
+/// precision has one program, whatever is offered.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
         _ if spec.precision == Precision::F16 => Fusion::Mixed,
-        PlanKind::Fused
-            if spec.net.is_plain()
+        PlanKind::Plain => Fusion::None,
+        PlanKind::Fused => {
+            let is_one_pass = spec.net.is_plain()
                 && spec.edits.is_empty()
                 && spec.mixup.is_none()
                 && spec.optimizer.is_element_wise()
-                && !spec.accumulates() =>
-        {
+                && !spec.accumulates();
             match offered {
-                // The fused kernels of a GPU gather for themselves.
-                Fusion::Rows | Fusion::Layers if spec.augment.is_some() => Fusion::None,
+                Fusion::Rows if !is_one_pass || spec.augment.is_some() => Fusion::Layers,
+                Fusion::Blocks if !is_one_pass => Fusion::None,
                 offered => offered,
             }
         }
-        _ => Fusion::None,
     }
 }
 
@@ -113,8 +147,9 @@ pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Pla
         Fusion::None => plain(spec, batch, purpose),
         Fusion::Blocks => fused(spec, batch, purpose),
         Fusion::Rows => rows(spec, batch, purpose),
-        Fusion::Layers => merged(spec, batch, purpose),
-        Fusion::Mixed => mixed(spec, batch, purpose),
+        Fusion::Layers | Fusion::Mixed => {
+            rules::derive(plain(spec, batch, purpose), spec.precision, &spec.mixed)
+        }
     }
 }
 
@@ -180,7 +215,9 @@ impl Tensors {
 
     /// All gradients in one row.
     fn gradients(&mut self) -> TensorId {
-        self.plan.program.add_whole(GRADIENTS, "gradients", Role::Gradient)
+        let p = &mut self.plan.program;
+        let found = p.find("gradients");
+        found.unwrap_or_else(|| p.add_whole(GRADIENTS, "gradients", Role::Gradient))
     }
 }
 
@@ -247,7 +284,8 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
             state("optimizer.third", slots > 2),
         ]
     });
-    let plan = Plan { program: p, embeddings, layers, output, sums, unit, parameters };
+    let rules = Vec::new();
+    let plan = Plan { program: p, embeddings, layers, output, sums, unit, parameters, rules };
     let decayed = if spec.decay_all { usize::MAX } else { weights };
     let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
     Tensors { plan, layout, x, deltas, scores, rule, state }

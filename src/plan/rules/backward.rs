@@ -1,0 +1,64 @@
+//! The rules of the way back: δ of one layer from that of the layer above.
+
+use super::{Routine, TERMS, ensure, is_same, no_rule};
+use crate::activation::Activation;
+use crate::kernels::activation::UnitFunctions;
+use crate::kernels::backward::{Backward, Delta};
+use crate::kernels::matmul::Form;
+use crate::program::Op;
+
+impl Routine {
+    /// Dropout of δ, then δ ⊙ σ′ → the other way round, so that σ′ can go with the product before: both
+    /// multiply elements.
+    pub(super) fn dropout_behind(&mut self) {
+        self.each("dropout behind σ′", |r, i| {
+            let Op::Dropout { x, .. } = *r.op(i) else { return Err(None) };
+            let j = r.next(i, x).ok_or(None)?;
+            let Op::ActivationGradient { z, delta, .. } = *r.op(j) else { return Err(None) };
+            let is_free = delta == x && (i..j).all(|k| !r.writes(k, z));
+            ensure(is_free, "Z is written between")?;
+            let gradient = r.remove(j);
+            r.insert(i, gradient);
+            Ok(())
+        });
+    }
+
+    /// δ_{l+1} W_{l+1}, ⊙ σ_l′ → one op. Where something else stands between, or σ_l is the identity, the
+    /// op is the δ of an identity: an update can stand beside it.
+    pub(super) fn deltas(&mut self) {
+        // That of the updates, so that one variant of the kernel does for all.
+        let rule = self.step().map_or_else(no_rule, |step| step.rule);
+        self.each("δ", |r, i| {
+            let Op::Matmul { form: Form::Nn, a: above, b: weight, c: out, .. } = *r.op(i) else {
+                return Err(None);
+            };
+            let Some([first, second, _]) = r.state.filter(|_| r.is_parameter(weight)) else {
+                return Err(None);
+            };
+            ensure(r.cols(above) <= TERMS, "sums of more than 65,536 terms")?;
+            // For the identity, any tensor of δ's shape: the input of the layer above.
+            let of_layer = |op: &Op| match op {
+                Op::Dense(dense) if dense.weight == weight => Some(dense.input),
+                _ => None,
+            };
+            let input = r.nodes.iter().find_map(|node| of_layer(&node.op));
+            let mut z = input.ok_or(Some("W is no dense layer's"))?;
+            let mut functions = UnitFunctions::Same(Activation::Identity);
+            let j = r.next(i, out);
+            if let Some((j, Op::ActivationGradient { functions: f, z: of, delta })) =
+                j.map(|j| (j, r.op(j)))
+                && is_same(f)
+                && *delta == out
+                && (i..j).all(|k| !r.writes(k, *of))
+            {
+                (functions, z) = (f.clone(), *of);
+                r.remove(j);
+            }
+            let delta = Some(Delta { above, weight, functions, z, out });
+            let (state, parameters) = ([first, second], r.parameters);
+            let made = Backward { delta, updates: vec![], rule, state, parameters, parts: None };
+            r.set(i, Op::Backward(Box::new(made)));
+            Ok(())
+        });
+    }
+}

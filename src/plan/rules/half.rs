@@ -1,0 +1,140 @@
+//! Mixed precision: the rules that its kernels have, then tensors in f16, with what that asks for.
+
+use super::Routine;
+use crate::kernels::backward::Backward;
+use crate::kernels::mixed::{Mixed, SCALE_STATE, Update};
+use crate::precision::MixedPrecision;
+use crate::program::{Op, Program};
+use crate::tensor::{Extent, Role, TensorId};
+
+/// S, by which every δ is multiplied.
+#[derive(Clone, Copy)]
+pub(super) struct LossScale {
+    tensor: TensorId,
+    /// Steps without an overflow before S is doubled.
+    interval: u32,
+}
+
+impl LossScale {
+    /// S and its counts, which a run begins with.
+    pub(super) fn new(program: &mut Program, mixed: &MixedPrecision) -> Self {
+        let tensor = program.add("loss_scale", Role::State, Extent::Fixed(1), SCALE_STATE);
+        program.constants.push((tensor, vec![mixed.scale, 0.0, 0.0, 0.0]));
+        LossScale { tensor, interval: mixed.interval }
+    }
+}
+
+/// W in f16, where the program has it.
+pub(in crate::plan) fn shadow(program: &Program, weight: TensorId) -> Option<TensorId> {
+    program.find(&format!("{}.f16", program.tensor(weight).name))
+}
+
+impl Routine {
+    /// The rules in mixed precision; with the scale of the loss where the routine trains.
+    ///
+    /// No update stands beside a δ: all wait for the last δ, which may still overflow.
+    pub(super) fn fuse_in_half(&mut self, loss_scale: Option<LossScale>) {
+        self.dense();
+        self.output();
+        if loss_scale.is_some() {
+            self.deltas();
+            let updated = self.updates();
+            self.note("updates", updated.map(|_| ()));
+        }
+        self.a_for_z();
+        self.store_in_half(loss_scale);
+    }
+
+    /// X, hidden Z and A, every δ but the loss's own, and a second copy of the weights in f16.
+    fn store_in_half(&mut self, loss_scale: Option<LossScale>) {
+        let is_dense = |op: &Op| matches!(op, Op::Dense(_));
+        let last = self.nodes.iter().rposition(|node| is_dense(&node.op));
+        let mut scaled = None;
+        let ops: Vec<Op> =
+            std::mem::take(&mut self.nodes).into_iter().map(|node| node.op).collect();
+        for (i, op) in ops.into_iter().enumerate() {
+            match op {
+                Op::Gather { x } => {
+                    self.program.store_in_half(x);
+                    self.push(Mixed::Gather { x });
+                }
+                Op::Dense(mut dense) => {
+                    dense.weight = self.shadow(dense.weight);
+                    let is_last = last == Some(i);
+                    if !is_last {
+                        [dense.z, dense.a].iter().for_each(|t| self.program.store_in_half(*t));
+                    }
+                    // What is f32 doesn't overflow.
+                    let noted = loss_scale.filter(|_| !is_last).map(|scale| scale.tensor);
+                    self.push(Mixed::Dense { dense: *dense, loss_scale: noted });
+                }
+                Op::Accumulate { .. } => {
+                    self.nodes.push(self.node(op));
+                    scaled = loss_scale.and_then(|scale| self.rescale(scale.tensor));
+                }
+                Op::Backward(op) => {
+                    let Some(scale) = loss_scale else { continue };
+                    self.backward_in_half(*op, scale.tensor, scaled);
+                }
+                op => self.nodes.push(self.node(op)),
+            }
+        }
+        if let Some(LossScale { tensor: loss_scale, interval }) = loss_scale {
+            self.push(Mixed::Scale { loss_scale, interval });
+        }
+    }
+
+    fn push(&mut self, op: Mixed) {
+        self.nodes.push(self.node(Op::Mixed(Box::new(op))));
+    }
+
+    /// W in f16.
+    fn shadow(&mut self, weight: TensorId) -> TensorId {
+        shadow(&self.program, weight).unwrap_or_else(|| {
+            let p = &mut self.program;
+            let t = p.tensor(weight);
+            let (name, rows, cols) = (format!("{}.f16", t.name), t.rows, t.cols);
+            let shadow = p.add(name, Role::Shadow, rows, cols);
+            p.store_in_half(shadow);
+            shadow
+        })
+    }
+
+    /// S δ_L in f16, as it goes back, from δ_L in f32, as the loss gives it: both.
+    fn rescale(&mut self, loss_scale: TensorId) -> Option<[TensorId; 2]> {
+        let x = self.nodes.iter().find_map(|node| match &node.op {
+            Op::Output(output) => output.delta,
+            _ => None,
+        })?;
+        let cols = self.cols(x);
+        let y = self.program.add("delta.scaled", Role::Transient, Extent::Batch, cols);
+        self.program.store_in_half(y);
+        self.push(Mixed::Rescale { x, y, loss_scale });
+        Some([x, y])
+    }
+
+    fn backward_in_half(
+        &mut self,
+        op: Backward,
+        loss_scale: TensorId,
+        scaled: Option<[TensorId; 2]>,
+    ) {
+        let through = |id: TensorId| match scaled {
+            Some([x, y]) if id == x => y,
+            _ => id,
+        };
+        if let Some(mut delta) = op.delta {
+            delta.weight = self.shadow(delta.weight);
+            delta.above = through(delta.above);
+            self.program.store_in_half(delta.out);
+            self.push(Mixed::Delta { delta, loss_scale });
+        }
+        for mut gradient in op.updates {
+            gradient.delta = through(gradient.delta);
+            let shadow = self.shadow(gradient.weight);
+            let (rule, state, parameters) = (op.rule, op.state, op.parameters);
+            let update = Update { gradient, shadow, rule, state, parameters, loss_scale };
+            self.push(Mixed::Update(update));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Fused programs, derived from the plain one.
+//!
+//! A rule looks at a few ops of a routine, at who else touches their tensors, and never at the spec; it
+//! puts an op with more to it in their place. An op that no rule takes stays as it is, beside fused
+//! ones. In this order:
+//!
+//! | rule | takes | gives | where |
+//! | --- | --- | --- | --- |
+//! | dense | Z = A Wᵀ ± b, A = σ(Z) | `Dense` | the next op that touches Z is its activation |
+//! | gather | X gathered, `Dense` | `Dense` that gathers | the next op that touches X is that `Dense` |
+//! | dropout behind σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
+//! | output | T, loss, δ_L ⊙ σ′ | `Output` | T is for the loss alone |
+//! | δ | δ W, ⊙ σ′ | `Backward` | W is a parameter |
+//! | updates | δᵀ A, Σ δ, update | `Backward` | nothing but the update reads gradients |
+//! | kept gradients | δᵀ A, Σ δ | `Backward` of one part | else |
+//! | beside | two `Backward` | one | neither touches what the other writes, nor does an op between |
+//! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have one |
+//! | stretches | the last `Dense`, `Output` | both with stretches | the sums are worth cutting |
+//! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z want σ′, which A tells |
+//!
+//! In mixed precision ([`half`]) tensors become f16 behind the rules that its kernels have.
+
+mod backward;
+mod forward;
+pub(super) mod half;
+mod in_place;
+mod place;
+#[cfg(test)]
+mod tests;
+mod updates;
+
+use super::Plan;
+use crate::kernels::activation::UnitFunctions;
+use crate::optim::{Optimizer, Rule};
+use crate::precision::{MixedPrecision, Precision};
+use crate::program::{Op, Program, Slice, Task};
+use crate::tensor::{Role, TensorId};
+use half::LossScale;
+use place::Lists;
+
+/// The longest sums of the fused kernels: some drivers end a loop after 65,535 rounds without a word, and
+/// longer sums lose digits.
+const TERMS: usize = 1 << 16;
+
+/// The fused program that follows from a plain one, in f32 or in mixed precision.
+pub(super) fn derive(plain: Plan, precision: Precision, mixed: &MixedPrecision) -> Plan {
+    let mut plan = plain;
+    let mut lists = Lists::of(&plan.program);
+    let is_scaled = precision == Precision::F16 && lists.trains();
+    let loss_scale = is_scaled.then(|| LossScale::new(&mut plan.program, mixed));
+    for (ops, trains) in lists.each().into_iter().filter(|(ops, _)| !ops.is_empty()) {
+        let mut routine = Routine::new(&plan, std::mem::take(ops));
+        match precision {
+            Precision::F32 => routine.fuse(trains),
+            Precision::F16 => routine.fuse_in_half(loss_scale.filter(|_| trains)),
+        }
+        if !routine.verdicts.is_empty() && trains {
+            plan.rules = routine.verdicts.clone();
+        }
+        (*ops, plan.program) = routine.end();
+    }
+    for layer in &mut plan.layers {
+        layer.shadow = half::shadow(&plan.program, layer.weight);
+    }
+    lists.place(plan)
+}
+
+/// What became of a rule in the routine of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The rule.
+    pub rule: &'static str,
+    /// Why it left ops as they were that it could have taken; none where it took them.
+    pub refused: Option<&'static str>,
+    /// How often.
+    pub times: usize,
+}
+
+/// What a rule says of an op: it took it, or why not, which is nothing where the op isn't of its kind.
+type Outcome = Result<(), Option<&'static str>>;
+
+fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
+    if holds { Ok(()) } else { Err(Some(otherwise)) }
+}
+
+/// An op with what it reads and writes; what it changes in place stands in both.
+struct Node {
+    op: Op,
+    reads: Vec<Slice>,
+    writes: Vec<Slice>,
+}
+
+/// The optimiser's step on all parameters.
+#[derive(Clone, Copy)]
+struct Step {
+    rule: Rule,
+    state: [TensorId; 3],
+}
+
+/// The ops of a routine on which rules work.
+struct Routine {
+    program: Program,
+    nodes: Vec<Node>,
+    /// All parameters in one row, and all their gradients, in the same places.
+    parameters: TensorId,
+    gradients: Option<TensorId>,
+    /// What the optimiser keeps.
+    state: Option<[TensorId; 3]>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Routine {
+    fn new(plan: &Plan, ops: Vec<Op>) -> Self {
+        let program = plan.program.clone();
+        let state =
+            ["first", "second", "third"].map(|slot| program.find(&format!("optimizer.{slot}")));
+        let state = match state {
+            [Some(first), Some(second), Some(third)] => Some([first, second, third]),
+            _ => None,
+        };
+        let (parameters, gradients) = (plan.parameters, program.find("gradients"));
+        let (nodes, verdicts) = (Vec::new(), Vec::new());
+        let mut routine = Routine { program, nodes, parameters, gradients, state, verdicts };
+        routine.nodes = ops.into_iter().map(|op| routine.node(op)).collect();
+        routine
+    }
+
+    fn end(self) -> (Vec<Op>, Program) {
+        (self.nodes.into_iter().map(|node| node.op).collect(), self.program)
+    }
+
+    /// All rules in f32.
+    fn fuse(&mut self, trains: bool) {
+        self.dense();
+        self.gathered();
+        self.dropout_behind();
+        self.output();
+        if trains {
+            self.deltas();
+            let updated = self.updates();
+            self.note("updates", updated.map(|_| ()));
+            if updated.is_err() {
+                self.kept_gradients();
+            }
+            self.beside();
+            if let Ok(Some(step)) = updated {
+                self.parts(step);
+            }
+            self.stretches();
+        }
+        self.a_for_z();
+    }
+
+    fn node(&self, op: Op) -> Node {
+        let tasks = self.program.effects(&op);
+        let reads = tasks.iter().flat_map(Task::read).cloned().collect();
+        let writes = tasks.iter().flat_map(Task::written).cloned().collect();
+        Node { op, reads, writes }
+    }
+
+    fn op(&self, i: usize) -> &Op {
+        &self.nodes[i].op
+    }
+
+    fn set(&mut self, i: usize, op: Op) {
+        self.nodes[i] = self.node(op);
+    }
+
+    fn remove(&mut self, i: usize) -> Op {
+        self.nodes.remove(i).op
+    }
+
+    fn insert(&mut self, i: usize, op: Op) {
+        let node = self.node(op);
+        self.nodes.insert(i, node);
+    }
+
+    /// Asks `rule` at every op once, and notes what came of it.
+    fn each(&mut self, name: &'static str, rule: impl Fn(&mut Self, usize) -> Outcome) {
+        let mut i = 0;
+        while i < self.nodes.len() {
+            let outcome = rule(self, i);
+            self.note(name, outcome);
+            i += 1;
+        }
+    }
+
+    fn note(&mut self, name: &'static str, outcome: Outcome) {
+        let found = match outcome {
+            Err(None) => return,
+            Err(why) => why,
+            Ok(()) => None,
+        };
+        let verdict = Verdict { rule: name, refused: found, times: 1 };
+        let same = |v: &&mut Verdict| v.rule == verdict.rule && v.refused == verdict.refused;
+        match self.verdicts.iter_mut().find(same) {
+            Some(verdict) => verdict.times += 1,
+            None => self.verdicts.push(verdict),
+        }
+    }
+
+    fn overlap(&self, a: &Slice, b: &Slice) -> bool {
+        self.program.overlap(a, b)
+    }
+
+    fn whole(&self, tensor: TensorId) -> Slice {
+        self.program.whole(tensor)
+    }
+
+    fn reads(&self, i: usize, tensor: TensorId) -> bool {
+        let whole = self.whole(tensor);
+        self.nodes[i].reads.iter().any(|slice| self.overlap(slice, &whole))
+    }
+
+    fn writes(&self, i: usize, tensor: TensorId) -> bool {
+        let whole = self.whole(tensor);
+        self.nodes[i].writes.iter().any(|slice| self.overlap(slice, &whole))
+    }
+
+    fn touches(&self, i: usize, tensor: TensorId) -> bool {
+        self.reads(i, tensor) || self.writes(i, tensor)
+    }
+
+    /// Whether ops `i` and `k` can't change places.
+    fn is_in_the_way(&self, i: usize, k: usize) -> bool {
+        let [a, b] = [&self.nodes[i], &self.nodes[k]];
+        let meet =
+            |x: &[Slice], y: &[Slice]| x.iter().any(|x| y.iter().any(|y| self.overlap(x, y)));
+        meet(&a.writes, &b.writes) || meet(&a.writes, &b.reads) || meet(&a.reads, &b.writes)
+    }
+
+    /// The next op behind `i` that touches a tensor.
+    fn next(&self, i: usize, tensor: TensorId) -> Option<usize> {
+        (i + 1..self.nodes.len()).find(|&k| self.touches(k, tensor))
+    }
+
+    /// The last op before `i` that touches a tensor.
+    fn previous(&self, i: usize, tensor: TensorId) -> Option<usize> {
+        (0..i).rev().find(|&k| self.touches(k, tensor))
+    }
+
+    fn is_parameter(&self, tensor: TensorId) -> bool {
+        self.program.tensor(tensor).role == Role::Parameter
+    }
+
+    fn cols(&self, tensor: TensorId) -> usize {
+        self.program.tensor(tensor).cols
+    }
+}
+
+/// The kernels have one function for each layer.
+fn is_same(functions: &UnitFunctions) -> bool {
+    matches!(functions, UnitFunctions::Same(_))
+}
+
+/// What stands for a rule where gradients are kept: nothing is updated.
+fn no_rule() -> Rule {
+    Rule { optimizer: Optimizer::Sgd, decay: 0.0, decayed: 0 }
+}

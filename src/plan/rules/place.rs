@@ -1,0 +1,136 @@
+//! From the ops of routines to a program: tensors that nothing names any more go.
+
+use crate::plan::Plan;
+use crate::program::{Op, Program, Routines};
+use crate::tensor::{Role, TensorId};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// The ops of each routine.
+pub(super) struct Lists {
+    predict: Vec<Op>,
+    evaluate: Vec<Op>,
+    part: Vec<Op>,
+    step: Vec<Op>,
+    average: Vec<Op>,
+    swap: Vec<Op>,
+    /// The gradient alone, where the host takes the step.
+    gradient: Vec<Op>,
+}
+
+impl Lists {
+    pub(super) fn of(program: &Program) -> Self {
+        let r = &program.routines;
+        let ops = |range: &Range<usize>| program.ops[range.clone()].to_vec();
+        let is_led_by_host = !r.gradient.is_empty() && r.gradient == r.step;
+        Lists {
+            predict: ops(&r.predict),
+            evaluate: ops(&r.evaluate),
+            part: ops(&r.part),
+            step: ops(&r.step),
+            average: ops(&r.average),
+            swap: ops(&r.swap),
+            gradient: if is_led_by_host { ops(&r.gradient) } else { Vec::new() },
+        }
+    }
+
+    pub(super) fn trains(&self) -> bool {
+        !self.step.is_empty()
+    }
+
+    /// Each list on which rules work, and whether it trains.
+    pub(super) fn each(&mut self) -> [(&mut Vec<Op>, bool); 5] {
+        [
+            (&mut self.predict, false),
+            (&mut self.evaluate, false),
+            (&mut self.part, true),
+            (&mut self.step, true),
+            (&mut self.gradient, true),
+        ]
+    }
+
+    /// The plan with these ops, and without the tensors that they don't need.
+    pub(super) fn place(mut self, mut plan: Plan) -> Plan {
+        self.keep_live(&mut plan);
+        let p = &mut plan.program;
+        p.ops.clear();
+        let mut put = |list: Vec<Op>| put(&mut p.ops, list);
+        // What another begins with needs no ops of its own.
+        let evaluate = put(self.evaluate);
+        let predict = put(self.predict);
+        let part = put(self.part);
+        let step = put(self.step);
+        let gradient = put(self.gradient);
+        let [average, swap] = [self.average, self.swap].map(put);
+        p.routines = Routines {
+            predict,
+            evaluate,
+            gradient,
+            part,
+            step,
+            average,
+            swap,
+            ..Routines::default()
+        };
+        plan
+    }
+
+    fn lists(&mut self) -> impl Iterator<Item = &mut Op> {
+        let lists = [&mut self.predict, &mut self.evaluate, &mut self.part, &mut self.step];
+        let others = [&mut self.gradient, &mut self.average, &mut self.swap];
+        lists.into_iter().chain(others).flatten()
+    }
+
+    /// Drops the tensors that are only for one step and that no op names, and buffers without tensors.
+    fn keep_live(&mut self, plan: &mut Plan) {
+        let mut live = BTreeSet::new();
+        self.lists().for_each(|op| live.extend(op.tensors_mut().into_iter().map(|id| *id)));
+        let p = &mut plan.program;
+        let of_step = |role| matches!(role, Role::Transient | Role::Gradient | Role::Total);
+        let ids = || (0..p.tensors.len()).map(TensorId);
+        live.extend(ids().filter(|id| !of_step(p.tensor(*id).role)));
+        live.insert(plan.output);
+        // Where tensors share a buffer, their places count.
+        let buffers: BTreeSet<usize> = live.iter().map(|id| p.tensor(*id).buffer).collect();
+        let shared = |buffer| ids().filter(|id| p.tensor(*id).buffer == buffer).count() > 1;
+        let stays: Vec<bool> = ids()
+            .map(|id| {
+                let buffer = p.tensor(id).buffer;
+                live.contains(&id) || (buffers.contains(&buffer) && shared(buffer))
+            })
+            .collect();
+        let number = |stays: &[bool]| -> Vec<Option<usize>> {
+            let mut next = 0..;
+            stays.iter().map(|&stays| if stays { next.next() } else { None }).collect()
+        };
+        let places = number(&stays);
+        let used: Vec<bool> = (0..p.buffers.len()).map(|b| buffers.contains(&b)).collect();
+        let buffer_places = number(&used);
+        let mut kept = stays.iter();
+        p.tensors.retain(|_| kept.next().is_some_and(|stays| *stays));
+        let mut kept = used.iter();
+        p.buffers.retain(|_| kept.next().is_some_and(|used| *used));
+        for tensor in &mut p.tensors {
+            tensor.buffer = buffer_places[tensor.buffer].unwrap_or_default();
+        }
+        let place = |id: TensorId| places[id.0].map(TensorId);
+        self.lists().for_each(|op| {
+            op.tensors_mut().into_iter().for_each(|id| *id = place(*id).unwrap_or(*id));
+        });
+        plan.renumber(&place);
+    }
+}
+
+/// The place of a list of ops in `ops`: where they stand already, or behind all others.
+fn put(ops: &mut Vec<Op>, list: Vec<Op>) -> Range<usize> {
+    if list.is_empty() {
+        return 0..0;
+    }
+    let found = ops.windows(list.len()).position(|some| some == list);
+    let start = found.unwrap_or(ops.len());
+    let end = start + list.len();
+    if found.is_none() {
+        ops.extend(list);
+    }
+    start..end
+}
