@@ -21,11 +21,15 @@ struct Rows {
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
     // sign are 0 without a bias; floats are kept as their bits.
     table: array<vec4<u32>, 48>,
+    // What is dropped of X, and of each layer's A: a random number below the first drops an element, what
+    // stays is multiplied by the second, a float kept as its bits; the key. 0 for nothing.
+    drops: array<vec4<u32>, 17>,
 }
 
 override BYTES: bool = false;
 override CLASSES: bool = false;
 override OUTPUT: u32 = 0u; // the activation of the last layer
+override DROPS: bool = false; // whether something is dropped in training
 
 @group(1) @binding(0) var<uniform> p: Rows;
 @group(1) @binding(1) var<storage, read> data: array<u32>;
@@ -89,6 +93,21 @@ fn arena_at(i: u32) -> f32 {
     return arena[i];
 }
 
+// x ⊙ m / (1 − p) for an element of X, `of` 0, or of a layer's A or δ, counted from 1, as in dropout.wgsl.
+fn dropped(of: u32, row: u32, col: u32, x: f32) -> f32 {
+    if (!DROPS || p.reach < 2u) {
+        return x;
+    }
+    let drop = p.drops[of];
+    if (drop.y == 0u) {
+        return x;
+    }
+    let key = vec2<u32>(drop.z, drop.w ^ now.epoch);
+    let draws = threefry(key, vec2<u32>(now.position + row, col / 32u * 16u + col % 16u));
+    let drawn = select(draws.x, draws.y, col % 32u >= 16u);
+    return select(x * bitcast<f32>(drop.y), 0.0, drawn < drop.x);
+}
+
 // Z = A Wᵀ ± b, and A = σ(Z) behind it.
 fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
@@ -103,13 +122,14 @@ fn forward_store(row: u32, col: u32, value: vec4<f32>) {
             }
             arena[places.x + at] = z;
             if (places.w != SOFTMAX) {
-                arena[places.y + at] = activation_value(places.w, bitcast<f32>(more.y), z);
+                let a = activation_value(places.w, bitcast<f32>(more.y), z);
+                arena[places.y + at] = dropped(layer + 1u, row, col + j, a);
             }
         }
     }
 }
 
-// δ W ⊙ σ′(Z) of the layer below.
+// δ W ⊙ σ′(Z) of the layer below, of which the same is dropped as of its A.
 fn backward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
     let parameter = bitcast<f32>(p.table[layer * 3u + 2u].y);
@@ -117,7 +137,8 @@ fn backward_store(row: u32, col: u32, value: vec4<f32>) {
         if (row < now.rows && col + j < shape.y) {
             let at = row * shape.y + col + j;
             let z = arena[places.x + at];
-            arena[places.z + at] = value[j] * activation_derivative(places.w, parameter, z);
+            let delta = value[j] * activation_derivative(places.w, parameter, z);
+            arena[places.z + at] = dropped(layer + 1u, row, col + j, delta);
         }
     }
 }
@@ -227,7 +248,8 @@ fn gather_rows(lane: u32, first: u32, count: u32) {
         } else {
             raw = bitcast<f32>(data[at]);
         }
-        arena[p.x + first * p.inputs + i] = (raw - affine[c].x) * affine[c].y;
+        let x = (raw - affine[c].x) * affine[c].y;
+        arena[p.x + first * p.inputs + i] = dropped(0u, first + i / p.inputs, c, x);
     }
 }
 

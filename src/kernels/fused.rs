@@ -84,6 +84,14 @@ pub struct Rows {
     pub parameters: TensorId,
 }
 
+impl Rows {
+    /// Whether something is dropped in passes back to the δ.
+    #[must_use]
+    pub fn drops(&self) -> bool {
+        self.input_dropout.is_some() || self.layers.iter().any(|layer| layer.dropout.is_some())
+    }
+}
+
 /// The gradient of a layer's parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterGradient {
@@ -98,6 +106,11 @@ pub struct ParameterGradient {
 }
 
 impl ParameterGradient {
+    /// W, and b where there is one.
+    pub fn parameters(&self) -> impl Iterator<Item = TensorId> {
+        [self.weight].into_iter().chain(self.bias.map(|(bias, _)| bias))
+    }
+
     /// δᵀ A over so many rows, with ∂E/∂b as its last column: its shape (m, n, k), and the elements
     /// of a row of δ and of A.
     #[must_use]
@@ -171,6 +184,7 @@ uniform! {
         first_layer: u32,
         targets: u32,
         table: [[u32; 4]; 3 * LAYERS],
+        drops: [[u32; 4]; LAYERS + 1],
     }
 }
 
@@ -229,8 +243,7 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 });
 
 /// Whether the two kernels take `spec` with batches of up to `batch` rows, on a device whose
-/// bindings have up to `largest` bytes: one activation for each layer, no dropout, a table that is long
-/// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it
+/// bindings have up to `largest` bytes: one activation for each layer, a table that is long enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it
 /// is not slower than a product for each layer.
 #[must_use]
 pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
@@ -246,7 +259,7 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
     let units: usize = net.layers.iter().map(|l| l.units).sum();
     let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
     one_each
-        && !spec.differs_in_training()
+        && spec.augment.is_none()
         && net.layers.len() <= LAYERS
         && net.parameters() <= WEIGHTS
         && rows_rounds.max(update_rounds) <= ROUNDS
@@ -259,6 +272,15 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
     let size = usize::from(batch >= LONG_BATCH);
     let at = |id: TensorId| place(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];
+    let mut drops = [[0; 4]; LAYERS + 1];
+    let dropouts = op.layers.iter().map(|layer| layer.dropout);
+    let dropouts = [op.input_dropout].into_iter().chain(dropouts);
+    for (dropout, words) in dropouts.zip(&mut drops) {
+        if let Some(dropout) = dropout {
+            let [key0, key1] = dropout.key;
+            *words = [dropout.threshold(), dropout.scale().to_bits(), key0, key1];
+        }
+    }
     let mut input = op.x;
     let mut output = SOFTMAX;
     for (layer, rows) in op.layers.iter().zip(table.chunks_exact_mut(3)) {
@@ -282,6 +304,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
         ("WEIGHTED", flag(storage.weighted)),
         ("LOSS", f64::from(op.loss.code())),
         ("OUTPUT", f64::from(output)),
+        ("DROPS", flag(op.drops())),
     ]);
     Launch {
         kernel: &ROWS[size],
@@ -300,6 +323,7 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
             first_layer: op.from as u32,
             targets: op.loss.targets(place(input).1 as usize) as u32,
             table,
+            drops,
         }
         .bytes(),
         args: vec![
