@@ -93,12 +93,12 @@ fn arena_at(i: u32) -> f32 {
     return arena[i];
 }
 
-// x ⊙ m / (1 − p) for an element of X, `of` 0, or of a layer's A or δ, counted from 1, as in dropout.wgsl.
-fn dropped(of: u32, row: u32, col: u32, x: f32) -> f32 {
+// x ⊙ m / (1 − p) for an element of X, l = 0, or of the A or δ of layer l, counted from 1, as in dropout.wgsl.
+fn dropped(l: u32, row: u32, col: u32, x: f32) -> f32 {
     if (!DROPS || p.reach < 2u) {
         return x;
     }
-    let drop = p.drops[of];
+    let drop = p.drops[l];
     if (drop.y == 0u) {
         return x;
     }

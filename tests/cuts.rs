@@ -38,7 +38,7 @@ fn long() -> Spec {
 }
 
 fn plan_of(spec: &Spec) -> Plan {
-    plan::merged(spec, spec.batch_size, Purpose::Train)
+    plan::layers(spec, spec.batch_size, Purpose::Train)
 }
 
 /// A full batch, a ragged one and a single row.

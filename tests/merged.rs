@@ -12,6 +12,7 @@ use wgrad::backend::gpu::Gpu;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
 use wgrad::bench::Case;
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, Samples, Targets};
+use wgrad::embedding::Embedding;
 use wgrad::kernels::Step;
 use wgrad::kernels::matmul::Form;
 use wgrad::kernels::tile::{TILES, Tuning, choices};
@@ -21,7 +22,7 @@ use wgrad::plan::{self, Fusion, Purpose};
 use wgrad::program::{Op, Program};
 use wgrad::random::{Random, Stream};
 use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use wgrad::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use wgrad::tensor::{Extent, Role, TensorId};
 use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
 
@@ -289,17 +290,79 @@ fn every_tile_gives_the_same_product() {
     }
 }
 
-/// A net that merged programs don't take runs the plain one.
+/// What the kernels don't take stays an op beside those that they do.
 #[test]
-fn units_with_activations_of_their_own_run_the_plain_program() {
+fn units_with_activations_of_their_own_stay_an_op() {
     let units = Units::Each(vec![Activation::Tanh, Activation::Sine]);
     let mut net = Net::new(3);
     net.layers.push(Layer::new(2, units));
     net.layers.push(Layer::new(1, Activation::Identity));
     let spec = Spec::new(net, Loss::SquaredError);
-    let merged = plan::plan(&spec, 4, Purpose::Train, Fusion::Layers).program;
-    assert_eq!(merged.ops, plan::plain(&spec, 4, Purpose::Train).program.ops);
-    assert!(!merged.ops.iter().any(|op| matches!(op, Op::Dense(_))));
+    let program = plan::plan(&spec, 4, Purpose::Train, Fusion::Layers).program;
+    let step = &program.ops[program.routines.step.clone()];
+    let count = |is: fn(&Op) -> bool| step.iter().filter(|op| is(op)).count();
+    assert_eq!(count(|op| matches!(op, Op::Dense(_))), 2);
+    assert_eq!(count(|op| matches!(op, Op::Activation { .. })), 1);
+    assert_eq!(count(|op| matches!(op, Op::ActivationGradient { .. })), 1);
+    assert_eq!(count(|op| matches!(op, Op::Backward(_))), 2);
+    assert_eq!(step.len(), 8, "with the output and the sums of scores");
+}
+
+/// Each feature that is an op of its own, beside fused layers.
+#[test]
+fn features_beside_fused_layers_train_as_in_the_plain_program() {
+    let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
+    let features: [(&str, &dyn Fn(&mut Spec)); 18] = [
+        ("relu", &|s| s.net.layers[0].activation = Activation::Relu.into()),
+        ("input dropout", &|s| s.net.input_dropout = 0.2),
+        ("dropout", &|s| s.net = s.net.clone().dropout(0.2)),
+        ("embeddings", &|s| s.net = s.net.clone().embed(vec![Embedding::new(17, 3); 3])),
+        ("layer norm", &|s| s.net = s.net.clone().norm(Some(Norm::Layer))),
+        ("batch norm", &|s| s.net = s.net.clone().norm(Some(Norm::Batch))),
+        ("residual", &|s| s.net = s.net.clone().residual(1)),
+        ("all three", &|s| {
+            s.net = s.net.clone().norm(Some(Norm::Layer)).residual(1);
+            s.net = s.net.clone().embed(vec![Embedding::new(17, 3)]);
+        }),
+        ("clip global norm", &|s| s.edits.clip_global_norm = Some(1.0)),
+        ("clip norm", &|s| s.edits.clip_norm = Some(0.1)),
+        ("l1 and noise", &|s| (s.edits.l1, s.edits.noise) = (0.01, 0.01)),
+        ("mixup", &|s| s.mixup = Some(0.2)),
+        ("augment", &|s| s.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]))),
+        ("micro-batches", &|s| s.micro_batch = Some(8)),
+        ("lamb", &|s| s.optimizer = named("lamb")),
+        ("muon", &|s| s.optimizer = named("muon")),
+        ("amsgrad", &|s| s.optimizer = named("amsgrad")),
+        ("units of their own", &|s| {
+            s.net.layers[1].activation =
+                Units::Each([Activation::Tanh, Activation::Silu].repeat(10));
+        }),
+    ];
+    let data = wgrad::data::digits().select(&(0..100).collect::<Vec<_>>());
+    for (feature, change) in features {
+        let mut net = Net::new(64);
+        for _ in 0..3 {
+            net.layers.push(Layer::new(20, Activation::Tanh));
+        }
+        net.layers.push(Layer::new(10, Activation::Identity));
+        let momentum = Optimizer::Momentum { momentum: 0.9 };
+        let mut spec = Spec::new(net, Loss::CrossEntropy).optimizer(momentum).epochs(2);
+        (spec.batch_size, spec.lr, spec.weight_decay) = (32, 0.01, 0.01);
+        change(&mut spec);
+        spec.check().unwrap();
+        let on = |plan| run(Box::new(Cpu::<f64>::new(Some(2)).unwrap()), &spec, &data, plan).0;
+        let exact = on(PlanKind::Plain);
+        let off = difference(&exact, &on(PlanKind::Fused));
+        assert!(off < 1e-6, "{feature}: {off}");
+        if !has_gpu("features beside fused layers") {
+            continue;
+        }
+        let single = run(Box::new(Cpu::<f32>::new(None).unwrap()), &spec, &data, PlanKind::Plain).0;
+        let found = run(Box::new(Gpu::open(0).unwrap()), &spec, &data, PlanKind::Fused).0;
+        let off = difference(&found, &exact);
+        let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+        assert!(off <= allowed, "{feature}: {off} > {allowed}");
+    }
 }
 
 /// Counted on any adapter, with few rows: launches don't depend on them.
@@ -412,7 +475,7 @@ fn measured_tiles_give_the_bits_of_the_default_ones() {
     };
     let mut measuring = default();
     measuring.measure_tiles();
-    let program = plan::merged(&spec, spec.batch_size, Purpose::Train).program;
+    let program = plan::layers(&spec, spec.batch_size, Purpose::Train).program;
     measuring.load(Arc::new(program)).unwrap();
     assert!(!measuring.tuning().choices.is_empty(), "something was measured");
     let found = run(Box::new(measuring), &spec, &data, PlanKind::Fused).0;

@@ -5,7 +5,6 @@ use super::open::Trained;
 use super::{count, print, print_json};
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::kernels::dense;
 use crate::observe::short;
 use crate::plan::{self, Fusion, Plan, Purpose};
 use crate::precision::Precision;
@@ -125,20 +124,23 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
     let step = plain.program.routines.step.clone();
     let mut programs = vec![("a training step, B rows at a time (--plan plain)", ops(plain, step))];
     if spec.precision == Precision::F16 {
-        let mixed = plan::mixed(&spec, spec.batch_size, Purpose::Train);
+        let mixed = plan::layers(&spec, spec.batch_size, Purpose::Train);
         let step = mixed.program.routines.step.clone();
         programs.push(("the same in mixed precision, as it was trained", ops(mixed, step)));
-    } else if plan::fusion(&spec, Fusion::Blocks) != Fusion::None {
-        let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
-        let step = fused.program.routines.step.clone();
-        let title = "the same, fused: on the CPU, and much like it on a GPU where the net is small";
-        programs.push((title, ops(fused, step)));
-        if dense::takes(&spec.net) {
-            let merged = plan::merged(&spec, spec.batch_size, Purpose::Train);
-            let step = merged.program.routines.step.clone();
-            let title = "the same, merged: on a GPU where the net is larger";
-            programs.push((title, ops(merged, step)));
+    } else if plan::fusion(&spec, Fusion::Layers) != Fusion::None {
+        if plan::fusion(&spec, Fusion::Blocks) != Fusion::None {
+            let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
+            let step = fused.program.routines.step.clone();
+            let title =
+                "the same, fused: on the CPU, and much like it on a GPU where the net is small";
+            programs.push((title, ops(fused, step)));
         }
+        let layers = plan::layers(&spec, spec.batch_size, Purpose::Train);
+        let verdicts = layers.rules.iter().map(ToString::to_string).collect();
+        let step = layers.program.routines.step.clone();
+        let title = "the same, layer by layer: on a GPU where the net is larger";
+        programs.push((title, ops(layers, step)));
+        programs.push(("the rules that made it of the plain one", verdicts));
     }
     Ok(programs)
 }

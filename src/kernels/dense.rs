@@ -9,7 +9,6 @@ use super::{
 };
 use crate::data::Storage;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
-use crate::spec::{Net, Spec, Units};
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
 
@@ -112,28 +111,9 @@ fn kernels(
     TILES.iter().map(kernel).collect()
 }
 
-/// Whether merged programs take `net`: one activation for each layer, softmax at the end only, no
-/// dropout of the inputs.
-#[must_use]
-pub fn takes(net: &Net) -> bool {
-    let hidden = &net.layers[..net.layers.len().saturating_sub(1)];
-    !net.layers.is_empty()
-        && net.input_dropout == 0.0
-        && net.layers.iter().all(|l| !matches!(l.activation, Units::Each(_)))
-        && hidden.iter().all(|l| l.activation != Units::Softmax)
-}
-
-/// Whether merged programs take `spec` with batches of up to `batch` rows on a device whose
-/// bindings have up to `largest` bytes: a net that they take, sums of a length that keeps their
-/// digits, and parameters that one binding holds.
-#[must_use]
-pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
-    /// Some drivers end a loop after 65,535 rounds without a word, and longer sums lose digits.
-    const TERMS: usize = 1 << 16;
-    let net = &spec.net;
-    let widest = net.layers.iter().map(|l| l.units).max().unwrap_or(0).max(net.inputs);
-    takes(net) && widest.max(batch) <= TERMS && 4 * net.parameters() as u64 <= largest
-}
+/// The longest sums of fused products: some drivers end a loop after 65,535 rounds without a word, and
+/// longer sums lose digits.
+pub const TERMS: usize = 1 << 16;
 
 /// Whether the last layer's product, of shape (m, n, k), is worth cutting along its inner dimension:
 /// where the sums are long and the blocks so few that most of a large GPU would wait for them.

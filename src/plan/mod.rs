@@ -1,20 +1,16 @@
 //! From a spec to a program: the only place that knows the order of backpropagation.
 //!
-//! `plain` is the program as the mathematics names it; `fused` and `merged` give the same numbers
-//! from fewer ops, for small nets and for larger ones; `mixed` trains in mixed precision.
+//! `plain` is the program as the mathematics names it. `rules` derive from it what gives the same numbers
+//! from fewer ops, or in mixed precision; `fused` takes rows through the whole of a small net.
 
 mod average;
 mod fused;
-mod merged;
-mod mixed;
 mod plain;
 mod rules;
 mod update;
 mod watched;
 
 pub use fused::{fused, rows};
-pub use merged::merged;
-pub use mixed::mixed;
 pub use plain::plain;
 pub use rules::Verdict;
 pub use watched::{Watch, Watched, watched};
@@ -110,9 +106,9 @@ pub enum Fusion {
     Blocks,
     /// [`rows`]: the same with launches enough to fill a GPU.
     Rows,
-    /// [`merged`]: two ops for each layer.
+    /// [`layers`]: about two ops for each layer, made by rules.
     Layers,
-    /// [`mixed`]: three ops for each layer, in mixed precision.
+    /// [`layers`] in mixed precision.
     Mixed,
 }
 
@@ -147,10 +143,18 @@ pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, offered: Fusion) -> Pla
         Fusion::None => plain(spec, batch, purpose),
         Fusion::Blocks => fused(spec, batch, purpose),
         Fusion::Rows => rows(spec, batch, purpose),
-        Fusion::Layers | Fusion::Mixed => {
-            rules::derive(plain(spec, batch, purpose), spec.precision, &spec.mixed)
-        }
+        Fusion::Layers | Fusion::Mixed => layers(spec, batch, purpose),
     }
+}
+
+/// The program of fused layers, in f32 or mixed precision as `spec` says: what rules make of the plain one.
+///
+/// A step of L layers takes 2L + 2 ops where all rules fire (one more behind a softmax), δ_l beside the
+/// update of W_{l+2}; in mixed precision 3L + 4, since all updates wait for the last δ, which may still
+/// overflow. [`Plan::rules`] says which fired, and why not.
+#[must_use]
+pub fn layers(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
+    rules::derive(plain(spec, batch, purpose), spec.precision, &spec.mixed)
 }
 
 /// Where the tensors of a program lie. Parameters lie in one buffer, so that one op updates them
@@ -163,9 +167,6 @@ enum Layout {
     /// What has a row for each row of the batch shares the second buffer, A takes the place of Z
     /// where the derivative follows from it, and gradients are not kept.
     Arena,
-    /// Everything has a buffer of its own, A takes the place of Z as above, and gradients are not
-    /// kept.
-    Merged,
 }
 
 const PARAMETERS: usize = 0;
@@ -233,10 +234,7 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
     let net = &spec.net;
     let training = purpose == Purpose::Train;
     let mut p = Program::new(batch);
-    p.buffers = match layout {
-        Layout::Merged => vec![0],
-        _ => vec![0; 2],
-    };
+    p.buffers = vec![0; 2];
     let x = transient(&mut p, layout, "input".into(), net.input_width());
     let (weights, places) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
     let gradients = (training && layout == Layout::Plain)

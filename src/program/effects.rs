@@ -245,8 +245,7 @@ impl Program {
             }
             None => {
                 reads.push(o.y);
-                // A softmax's gradient follows from Y.
-                reads.extend(o.functions.as_ref().filter(|_| o.z != o.y).map(|_| o.z));
+                reads.extend((o.z != o.y).then_some(o.z));
             }
         }
         writes.extend(o.delta.into_iter().chain([o.scores]));

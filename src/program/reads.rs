@@ -60,7 +60,8 @@ mod tests {
     use crate::kernels::Arg;
     use crate::kernels::tile::Tuning;
     use crate::loss::Loss;
-    use crate::plan::{Fusion, Purpose, mixed, plan};
+    use crate::plan::{Fusion, Purpose, plan};
+    use crate::precision::Precision;
     use crate::spec::{Net, PlanKind, Spec};
 
     /// What a device binds of the data set is what the checks before a run know of.
@@ -73,7 +74,9 @@ mod tests {
             let spec = Spec { plan: PlanKind::Fused, ..Spec::new(net, loss) };
             let fusions = [Fusion::None, Fusion::Blocks, Fusion::Rows, Fusion::Layers];
             let plans = fusions.map(|offered| plan(&spec, 16, Purpose::Train, offered));
-            for program in plans.into_iter().chain([mixed(&spec, 16, Purpose::Train)]) {
+            let half = Spec { precision: Precision::F16, ..spec.clone() };
+            let half = plan(&half, 16, Purpose::Train, Fusion::None);
+            for program in plans.into_iter().chain([half]) {
                 let program = program.program;
                 for op in &program.ops {
                     let launches = program.launches(op, weighted, usize::MAX, &Tuning::default());

@@ -57,7 +57,8 @@ const CLEARLY: f64 = 1.5;
 pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
     let offered = backend.open_mixed()?;
     let batch = samples.rows();
-    if !dense::fits(spec, batch, u64::MAX) {
+    let widest = spec.net.shapes().map(|(units, inputs)| units.max(inputs)).max();
+    if widest.unwrap_or(0).max(batch) > dense::TERMS {
         return Err(Error::device("--precision f16 for layers or batches beyond 65,536")
             .help("sums of that length lose their digits: train in f32"));
     }
@@ -168,7 +169,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
         let (features, targets) = (normal(widths[0]), normal(outputs));
         let data = Dataset::new("self-test", Features::F32(features), Targets::from(targets))?;
         let samples = Preprocessing::none(&data).samples(&data)?;
-        let plan = plan::mixed(&spec, rows, Purpose::Train);
+        let plan = plan::layers(&spec, rows, Purpose::Train);
         let name = backend.info().to_string();
         let mut replay = Replay::new(plan.program.clone(), samples, Box::new(&mut *backend))?;
         let reports = replay.steps(&spec, &plan);

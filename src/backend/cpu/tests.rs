@@ -123,5 +123,5 @@ fn threads_share_the_ops_of_a_plain_step() {
 #[test]
 fn threads_share_the_ops_of_a_merged_step() {
     let spec = spec(tanh(5, &[66, 4]));
-    is_the_same_with_more_threads(&spec, &plan::merged(&spec, 140, Purpose::Train));
+    is_the_same_with_more_threads(&spec, &plan::layers(&spec, 140, Purpose::Train));
 }

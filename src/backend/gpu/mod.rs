@@ -30,7 +30,7 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::kernels::mixed::{MixedTuning, Multiplier};
 use crate::kernels::tile::Tuning;
-use crate::kernels::{Step, dense, fused};
+use crate::kernels::{Step, fused};
 use crate::plan::Fusion;
 use crate::program::Program;
 use crate::spec::Spec;
@@ -95,7 +95,7 @@ impl Backend for Gpu {
     fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
         if self.compiles_rows && fused::fits(spec, batch, self.largest_binding()) {
             Fusion::Rows
-        } else if dense::fits(spec, batch, self.largest_binding()) {
+        } else if 4 * spec.net.parameters() as u64 <= self.largest_binding() {
             Fusion::Layers
         } else {
             Fusion::None

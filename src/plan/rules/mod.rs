@@ -31,16 +31,14 @@ mod updates;
 
 use super::Plan;
 use crate::kernels::activation::UnitFunctions;
+use crate::kernels::dense::TERMS;
 use crate::optim::{Optimizer, Rule};
 use crate::precision::{MixedPrecision, Precision};
 use crate::program::{Op, Program, Slice, Task};
 use crate::tensor::{Role, TensorId};
 use half::LossScale;
 use place::Lists;
-
-/// The longest sums of the fused kernels: some drivers end a loop after 65,535 rounds without a word, and
-/// longer sums lose digits.
-const TERMS: usize = 1 << 16;
+use std::fmt;
 
 /// The fused program that follows from a plain one, in f32 or in mixed precision.
 pub(super) fn derive(plain: Plan, precision: Precision, mixed: &MixedPrecision) -> Plan {
@@ -74,6 +72,16 @@ pub struct Verdict {
     pub refused: Option<&'static str>,
     /// How often.
     pub times: usize,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { rule, refused, times } = self;
+        match refused {
+            None => write!(f, "{rule:<20} fired {times} times"),
+            Some(why) => write!(f, "{rule:<20} not {times} times: {why}"),
+        }
+    }
 }
 
 /// What a rule says of an op: it took it, or why not, which is nothing where the op isn't of its kind.
