@@ -308,11 +308,14 @@ fn units_with_activations_of_their_own_stay_an_op() {
     assert_eq!(step.len(), 8, "with the output and the sums of scores");
 }
 
+/// A feature, and what switches it on.
+type Feature<'a> = (&'a str, &'a dyn Fn(&mut Spec));
+
 /// Each feature that is an op of its own, beside fused layers.
 #[test]
 fn features_beside_fused_layers_train_as_in_the_plain_program() {
     let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
-    let features: [(&str, &dyn Fn(&mut Spec)); 18] = [
+    let features: [Feature<'_>; 18] = [
         ("relu", &|s| s.net.layers[0].activation = Activation::Relu.into()),
         ("input dropout", &|s| s.net.input_dropout = 0.2),
         ("dropout", &|s| s.net = s.net.clone().dropout(0.2)),

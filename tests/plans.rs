@@ -459,6 +459,9 @@ fn a_feature_that_is_off_costs_no_launch() {
     }
 }
 
+/// A feature, the launches of its step at most, and what switches it on.
+type Counted<'a> = (&'a str, usize, &'a dyn Fn(&mut Spec));
+
 /// Of a step of 64-512-512-512-10 with a batch of 64 rows: what rules leave as ops beside fused ones. The
 /// counts are those of a prototype, and may only fall.
 #[test]
@@ -475,7 +478,7 @@ fn features_are_launches_beside_fused_ones() {
         s.net = s.net.clone().embed(vec![Embedding::new(17, 3); tables]);
     };
     let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
-    let cases: [(&str, usize, &dyn Fn(&mut Spec)); 18] = [
+    let cases: [Counted<'_>; 18] = [
         ("none", 10, &|_| ()),
         ("input dropout", 12, &|s| s.net.input_dropout = 0.2),
         ("augment", 11, &|s| s.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]))),

@@ -6,7 +6,7 @@ use wgrad::data::Storage;
 use wgrad::embedding::Embedding;
 use wgrad::kernels::mixed::{self, BLOCKS, MixedTuning};
 use wgrad::kernels::tile::{self, Tuning};
-use wgrad::kernels::{ALL, Kernel, REDUCE, dense, fused};
+use wgrad::kernels::{ALL, Kernel, REDUCE, fused};
 use wgrad::optim::GradientEdits;
 use wgrad::plan::{self, Fusion, Plan, Purpose};
 use wgrad::precision::Precision;
@@ -103,12 +103,9 @@ impl Found {
     fn add_net(&mut self, name: &str, spec: &Spec, storage: Storage, all_tiles: bool) {
         spec.check().unwrap_or_else(|e| panic!("{name}: {e}"));
         let batch = spec.rows_at_a_time();
-        let mut offered = vec![Fusion::None];
+        let mut offered = vec![Fusion::None, Fusion::Layers];
         if fused::fits(spec, batch, LARGEST) {
             offered.push(Fusion::Rows);
-        }
-        if dense::fits(spec, batch, LARGEST) {
-            offered.push(Fusion::Layers);
         }
         for offered in offered {
             let plan = plan::plan(spec, batch, Purpose::Train, offered);
