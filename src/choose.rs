@@ -476,7 +476,8 @@ mod tests {
         let why = fastest(&all, &work, memory()).unwrap().why;
         assert!(why.contains("× the speed of device 0 on ") && why.ends_with("steps"), "{why}");
         let ratio: f64 = why.split(' ').next().unwrap().parse().unwrap();
-        assert!((2.0..20.0).contains(&ratio), "{why}");
+        // How much faster, a loaded machine decides.
+        assert!(ratio > 1.0, "{why}");
         assert_eq!(counts(&opened), [1, 1, 1, 1]);
         let again = fastest(&all, &work, memory()).unwrap().why;
         assert_eq!(again, format!("{why}, as measured before"));
