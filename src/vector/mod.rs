@@ -78,6 +78,8 @@ pub trait Vector: Real {
     fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// x ← (raw − shift) · scale, in f32, then widened.
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
+    /// x ← (value / 4096 − shift) · scale, in f32, then widened: values of up to 20 bits.
+    fn scale_values(values: &[i32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// The optimiser's step on w from g; states: where the rule has them.
     fn update(
         optimizer: Optimizer,
@@ -364,6 +366,19 @@ macro_rules! vector {
                     let columns = shift.iter().zip(scale);
                     for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
                         *x = <$type>::from((raw - shift) * scale);
+                    }
+                }
+
+                fn scale_values(
+                    values: &[i32],
+                    shift: &[f32],
+                    scale: &[f32],
+                    x: &mut [$type],
+                ) {
+                    let columns = shift.iter().zip(scale);
+                    for ((x, &value), (shift, scale)) in x.iter_mut().zip(values).zip(columns) {
+                        // Exact: at most 20 bits, and a power of two.
+                        *x = <$type>::from((value as f32 * (1.0 / 4096.0) - shift) * scale);
                     }
                 }
 

@@ -189,10 +189,19 @@ impl<T: Gemm> Pass<'_, T> {
         if connected {
             self.add_connected(below.a, above, to, &block, &units);
         }
-        self.drop(below.dropout, to, first, &block, units.clone());
         if fused {
+            // What was dropped is 0, and so is the slope there.
+            let scale = below.dropout.map(|dropout| T::of(dropout.scale().into()));
+            for (scale, row) in scale.into_iter().flat_map(|s| block.clone().map(move |r| (s, r))) {
+                // SAFETY: these units of these rows belong to this piece.
+                let delta = unsafe {
+                    self.memory.write(to, row * k + units.start..row * k + units.end)
+                };
+                T::scale(scale, delta);
+            }
             return;
         }
+        self.drop(below.dropout, to, first, &block, units.clone());
         let Some(f) = &below.functions else {
             // SAFETY: below a softmax, whole rows belong to this piece (`goes_by_units`).
             let (a, to) = unsafe { (self.read(below.a, &block), self.write(to, &block)) };
