@@ -32,6 +32,7 @@ pub mod softmax;
 pub mod sort_indices;
 pub mod sums;
 pub mod tile;
+pub mod update;
 pub mod vector_norm;
 
 use crate::tensor::{Extent, TensorId};

@@ -90,6 +90,38 @@ fn programs() -> Vec<Program> {
     plans.map(|plan| plan.program).to_vec()
 }
 
+/// Those of the CPU that do more in an op than a GPU's kernels do.
+fn programs_of_the_cpu() -> Vec<Program> {
+    let net = || Net::new(5).layer(9, Activation::Gelu).layer(9, Activation::Relu);
+    let spec = |net: Net| Spec::new(net.layer(3, Activation::Identity), Loss::SquaredError);
+    let embedded = net().embed(vec![Embedding::new(4, 2); 2]);
+    let edits = GradientEdits { l1: 0.1, clip_value: Some(1.0), ..Default::default() };
+    let averaging = Averaging::Ema { decay: 0.9 };
+    let clipped = GradientEdits { clip_global_norm: Some(1.0), ..Default::default() };
+    let lamb = Optimizer::ALL.into_iter().find(|o| o.name() == "lamb").unwrap();
+    let muon = Optimizer::ALL.into_iter().find(|o| o.name() == "muon").unwrap();
+    let micro_batch = Some(4);
+    let specs = [
+        Spec { edits: edits.clone(), averaging, micro_batch, ..spec(net()) },
+        Spec { edits: clipped, micro_batch, ..spec(net().layer(9, Activation::Tanh)) },
+        Spec { edits, mixup: Some(0.3), ..spec(embedded.clone()) },
+        Spec { micro_batch, ..spec(embedded) },
+        spec(net()).optimizer(lamb),
+        spec(net()).optimizer(muon),
+    ];
+    let normalized = [Norm::Layer, Norm::Batch].map(|norm| {
+        let mut spec = spec(net());
+        spec.net = spec.net.norm(Some(norm)).residual(1);
+        spec
+    });
+    let kept = normalized.clone().map(|mut spec| {
+        spec.edits.clip_norm = Some(1.0);
+        spec
+    });
+    let all = specs.into_iter().chain(normalized).chain(kept);
+    all.map(|spec| plan::fused(&spec, 8, Purpose::Train).program).collect()
+}
+
 fn kind(op: &Op) -> String {
     let name =
         |text: String| text.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_string();
@@ -102,7 +134,7 @@ fn kind(op: &Op) -> String {
 #[test]
 fn no_op_may_write_a_tensor_that_it_names_twice() {
     let mut seen = BTreeSet::new();
-    for program in programs() {
+    for program in programs().into_iter().chain(programs_of_the_cpu()) {
         program.check().unwrap();
         // What a pass that ends at the loss names for the way back, it doesn't use.
         let ends_early = |op: &&Op| matches!(op, Op::Rows(rows) if rows.reach < Reach::Deltas);

@@ -3,6 +3,7 @@
 
 mod check;
 mod effects;
+mod fused_effects;
 mod launches;
 mod names;
 mod op;

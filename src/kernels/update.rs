@@ -1,0 +1,76 @@
+//! Gradients of parameters that are followed at once by the optimizer's step. The kernels stand in
+//! [`super::gradient`].
+
+use super::average::Share;
+use super::edits::Edit;
+use super::norm::NormalizedGradient;
+use crate::optim::Rule;
+use crate::tensor::TensorId;
+
+/// The gradient of a layer's parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterGradient {
+    /// δ_l: (B, n_l).
+    pub delta: TensorId,
+    /// A_{l−1}: (B, n_{l−1}).
+    pub input: TensorId,
+    /// W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// b: (1, n_l), and its sign.
+    pub bias: Option<(TensorId, f32)>,
+}
+
+impl ParameterGradient {
+    /// W, and b where there is one.
+    pub fn parameters(&self) -> impl Iterator<Item = TensorId> {
+        [self.weight].into_iter().chain(self.bias.map(|(bias, _)| bias))
+    }
+
+    /// δᵀ A over so many rows, with ∂E/∂b as its last column: its shape (m, n, k), and the elements
+    /// of a row of δ and of A.
+    #[must_use]
+    pub fn product(
+        &self,
+        rows: usize,
+        cols: impl Fn(TensorId) -> usize,
+    ) -> ([usize; 3], [usize; 2]) {
+        let (n, k) = (cols(self.delta), cols(self.input));
+        ([n, k + usize::from(self.bias.is_some()), rows], [n, k])
+    }
+}
+
+/// All gradients of all parameters, each part followed at once by the optimiser's step on it; on a
+/// GPU, the scores of the batch are added to the running sums beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GradientUpdate {
+    /// The layers.
+    pub layers: Vec<ParameterGradient>,
+    /// The rule.
+    pub rule: Rule,
+    /// What the rule keeps, for all parameters in one row.
+    pub state: [TensorId; 3],
+    /// The buffer in which δ and A lie.
+    pub arena: TensorId,
+    /// All parameters in one row.
+    pub parameters: TensorId,
+    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    pub scores: Option<[TensorId; 2]>,
+    /// The normalizations whose scale and shift take their steps too; on the CPU only.
+    pub norms: Vec<NormalizedGradient>,
+    /// What the CPU does with each part of the gradients while it is in cache.
+    pub with: Companions,
+}
+
+/// What happens to each part of the gradients and the parameters beside the optimizer's step, while
+/// the part is in cache; on the CPU only. In this order:
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Companions {
+    /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len).
+    pub collected: Option<TensorId>,
+    /// Edits that take each element by itself.
+    pub edits: Vec<Edit>,
+    /// Where the direction of LAMB goes, in the places of the parameters, in place of a step.
+    pub direction: Option<TensorId>,
+    /// The moving average of the parameters, which follows the step: (1, len).
+    pub average: Option<(Share, TensorId)>,
+}
