@@ -251,9 +251,6 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         }
         spec.optimizer = Optimizer::ALL[round % 3];
         spec.lr = 0.02;
-        // Dropout takes the other plans.
-        spec.net = spec.net.dropout(0.0);
-        spec.net.input_dropout = 0.0;
         let device = || Box::new(Gpu::open(0).unwrap());
         assert_eq!(device().fusion(&spec, spec.batch_size), Fusion::Rows, "{spec:?}");
         let (exact, exact_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
