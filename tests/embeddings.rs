@@ -355,10 +355,11 @@ fn a_saved_model_predicts_the_same_and_its_weights_can_be_begun_with() {
 }
 
 #[test]
-fn nets_with_embeddings_take_fused_layers_and_scaled_indices_are_refused() {
+fn nets_with_embeddings_are_fused_and_scaled_indices_are_refused() {
     for offered in [Fusion::Rows, Fusion::Layers] {
         assert_eq!(plan::fusion(&spec(), offered), Fusion::Layers);
     }
+    assert_eq!(plan::fusion(&spec(), Fusion::Blocks), Fusion::Blocks);
     let data = data(20);
     let mut scaled = Preprocessing::none(&data);
     let Affine { scale, .. } = &mut scaled.features;

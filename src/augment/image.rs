@@ -7,6 +7,7 @@
 
 use super::Augment;
 use crate::random::threefry;
+use std::ops::Range;
 
 /// Augmentation of images of a known shape, as the kernels take it: amounts in Q12, angles in
 /// radians.
@@ -74,30 +75,30 @@ pub const NOISE_DRAWS: u32 = 1 << 20;
 /// What happens to one image.
 #[derive(Debug, Clone)]
 pub struct Image {
-    of: Augmentation,
+    pub(super) of: Augmentation,
     key: [u32; 2],
     position: u32,
     /// Where output points come from: x = (m₀ dx + m₁ dy) / 2 + …, d the distance from the centre
     /// in halves of a pixel.
-    matrix: [i32; 4],
-    shift: [i32; 2],
+    pub(super) matrix: [i32; 4],
+    pub(super) shift: [i32; 2],
     /// The covered square's first column and row.
     covered: [i32; 2],
     /// The elastic deformation, where there is one.
-    bend: Option<Bend>,
+    pub(super) bend: Option<Bend>,
 }
 
 /// Movements that were drawn for the points of a grid, and between which points each pixel lies.
 #[derive(Debug, Clone)]
-struct Bend {
+pub(super) struct Bend {
     /// Of the points of the grid, x and y.
-    movements: Vec<[i32; 2]>,
+    pub movements: Vec<[i32; 2]>,
     /// Points of the grid in a row.
-    across: usize,
+    pub across: usize,
     /// For each column of pixels the column of the grid before it, and the weight of the next one.
-    columns: Vec<(usize, i32)>,
+    pub columns: Vec<(usize, i32)>,
     /// The same for each row.
-    rows: Vec<(usize, i32)>,
+    pub rows: Vec<(usize, i32)>,
 }
 
 /// A random number in [−amount, amount): the upper 13 bits of `bits`.
@@ -177,8 +178,19 @@ impl Image {
         }
     }
 
+    /// The columns of a row that the square covers.
+    pub(super) fn covered_columns(&self, y: u32) -> Range<u32> {
+        let (side, width) = (self.of.cutout as i32, self.of.shape[0] as i32);
+        if !(0..side).contains(&(y as i32 - self.covered[1])) {
+            return 0..0;
+        }
+        let [first, end] =
+            [self.covered[0], self.covered[0] + side].map(|x| x.clamp(0, width) as u32);
+        first..end
+    }
+
     /// What is added to a feature, in Q12 of a byte.
-    fn noise(&self, feature: u32) -> i32 {
+    pub(super) fn noise(&self, feature: u32) -> i32 {
         if self.of.noise == 0 {
             return 0;
         }
@@ -212,6 +224,11 @@ impl Bend {
             columns: (0..width).map(cell).collect(),
             rows: (0..height).map(cell).collect(),
         }
+    }
+
+    /// Points of the grid in a column.
+    pub(super) fn down(&self) -> usize {
+        self.movements.len() / self.across
     }
 
     /// The movement of the pixel in column x and row y, between those of the points around it.

@@ -3,8 +3,10 @@
 //! arithmetic stands in `image`.
 
 mod image;
+mod rows;
 
 pub use image::{Augmentation, ELASTIC_DRAWS, Image, LARGEST, NOISE_DRAWS, ONE};
+pub use rows::Canvas;
 
 use crate::error::{Error, Result, serde_as_text, unknown};
 use std::fmt;

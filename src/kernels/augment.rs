@@ -2,10 +2,10 @@
 //! [`crate::augment`] does to the bytes of an image. Bit-equal on every device.
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, RANDOM_FUNCTIONS, Step, read, read_write, uniform};
-use crate::augment::Augmentation;
+use crate::augment::{Augmentation, Canvas};
 use crate::data::{Affine, Features};
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape of an image, and the amounts of [`Augmentation`].
@@ -67,7 +67,7 @@ pub fn launch(augmentation: &Augmentation, x: TensorId) -> Launch {
 
 /// The CPU reference of [`AUGMENT`] for the given rows of the data set, from row `first` of the batch
 /// on; x: (rows, n_0). Features that aren't bytes are left as they are.
-pub fn features<T: Real>(
+pub fn features<T: Vector>(
     augmentation: &Augmentation,
     step: &Step,
     first: usize,
@@ -78,23 +78,16 @@ pub fn features<T: Real>(
 ) {
     let Features::U8(data) = data else { return };
     let [width, height, colours] = augmentation.shape;
-    let columns = affine.shift.iter().zip(&affine.scale);
+    let mut canvas = Canvas::default();
     for (i, (x, &row)) in x.chunks_exact_mut(data.cols()).zip(rows).enumerate() {
         let position = step.position.wrapping_add((first + i) as u32);
         let image = augmentation.of(step.epoch, position);
         let raw = data.row(row as usize);
-        let mut out = x.iter_mut().zip(columns.clone());
         debug_assert_eq!((width * height * colours) as usize, raw.len());
-        for y in 0..height {
-            for x in 0..width {
-                image.pixel(raw, x, y, |value| {
-                    if let Some((x, (shift, scale))) = out.next() {
-                        // Exact: at most 20 bits, and a power of two.
-                        let byte = value as f32 * (1.0 / 4096.0);
-                        *x = T::of(((byte - shift) * scale).into());
-                    }
-                });
-            }
-        }
+        image.each_row(raw, &mut canvas, |first, values| {
+            let columns = first..first + values.len();
+            let (shift, scale) = (&affine.shift[columns.clone()], &affine.scale[columns.clone()]);
+            T::scale_values(values, shift, scale, &mut x[columns]);
+        });
     }
 }

@@ -4,6 +4,7 @@
 use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 /// How much of the new weights enters: average ← average + ρ (w − average).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,7 +86,6 @@ pub fn launch_swap(a: TensorId, b: TensorId, start: usize, len: usize) -> Launch
 }
 
 /// The CPU reference of [`AVERAGE`]: w, average: (len).
-pub fn reference<T: Real>(share: Share, step: &Step, w: &[T], average: &mut [T]) {
-    let share = share.at::<T>(step);
-    average.iter_mut().zip(w).for_each(|(a, &w)| *a += share * (w - *a));
+pub fn reference<T: Vector>(share: Share, step: &Step, w: &[T], average: &mut [T]) {
+    T::follow(share.at::<T>(step), w, average);
 }

@@ -2,8 +2,8 @@
 //! directions from.
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 /// α and β.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +58,7 @@ pub fn launch(factors: Factors, x: TensorId, y: TensorId, start: usize, len: usi
 
 /// The CPU reference of [`COMBINE`]: y, x: (len); `norms` are ‖x‖ and ‖y‖ where the factors ask for
 /// them.
-pub fn reference<T: Real>(factors: Factors, step: &Step, norms: [T; 2], y: &[T], x: &mut [T]) {
+pub fn reference<T: Vector>(factors: Factors, step: &Step, norms: [T; 2], y: &[T], x: &mut [T]) {
     let lr = T::of(step.lr.into());
     let [alpha, beta] = match factors {
         Factors::Fixed(factors) => factors.map(|f| T::of(f.into())),
@@ -71,5 +71,5 @@ pub fn reference<T: Real>(factors: Factors, step: &Step, norms: [T; 2], y: &[T],
             [T::one(), -lr * if is_there { x / y } else { T::one() }]
         }
     };
-    x.iter_mut().zip(y).for_each(|(x, &y)| *x = alpha * *x + beta * y);
+    T::combine(alpha, beta, y, x);
 }

@@ -1,11 +1,11 @@
 //! The directions of LAMB and Muon, which a step follows by as much as the whole tensor says. The
 //! equations stand at [`crate::optim::Optimizer`].
 
-use super::optimizer::{constants, decayed_word};
+use super::optimizer::{constants, decayed_word, scalars};
 use super::{Arg, COMMON, Grid, Kernel, Launch, Step, read, read_write, uniform};
 use crate::optim::{Optimizer, Rule};
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The number of parameters, the weight decay, how many of them are decayed, and the rule's
@@ -50,7 +50,7 @@ pub fn launch(
 
 /// The CPU reference of [`DIRECTION`] on elements whose place among all parameters is `place` and
 /// behind: w, g, states, u: (len).
-pub fn reference<T: Real>(
+pub fn reference<T: Vector>(
     rule: Rule,
     step: &Step,
     place: usize,
@@ -58,20 +58,26 @@ pub fn reference<T: Real>(
     [first, second]: [&mut [T]; 2],
     u: &mut [T],
 ) {
-    let [beta1, beta2, epsilon] = constants(rule, step);
-    let [correction1, correction2, ..] = step.corrections.map(|c| T::of(c.into()));
-    let rest = |beta: T| T::one() - beta;
-    let is_lamb = matches!(rule.optimizer, Optimizer::Lamb { .. });
-    for (i, u) in u.iter_mut().enumerate() {
-        let (g, m) = (g[i], &mut first[i]);
-        *m = beta1 * *m + rest(beta1) * g;
-        if is_lamb {
-            let (v, decay) = (&mut second[i], T::of(rule.decay_at(place + i).into()));
-            *v = beta2 * *v + rest(beta2) * g * g;
-            let root = correction2.sqrt();
-            *u = root / correction1 * *m / (v.sqrt() + epsilon * root) + decay * w[i];
-        } else {
-            *u = rest(beta1) * g + beta1 * *m;
+    if !matches!(rule.optimizer, Optimizer::Lamb { .. }) {
+        let [beta, ..] = constants(rule, step);
+        let rest = T::one() - beta;
+        T::combine(beta, rest, g, first);
+        for ((u, &m), &g) in u.iter_mut().zip(first.iter()).zip(g) {
+            *u = rest * g + beta * m;
         }
+        return;
     }
+    // What is decayed and what isn't, each in a loop of its own.
+    let decayed = rule.decayed.saturating_sub(place).min(w.len());
+    let (first, other_first) = first.split_at_mut(decayed);
+    let (second, other_second) = second.split_at_mut(decayed);
+    let (u, other_u) = u.split_at_mut(decayed);
+    let ([w, other_w], [g, other_g]) = (split(w, decayed), split(g, decayed));
+    let scalars = |decay: f32| scalars::<T>(rule, step, decay);
+    T::lamb_direction(&scalars(rule.decay), w, g, [first, second], u);
+    T::lamb_direction(&scalars(0.0), other_w, other_g, [other_first, other_second], other_u);
+}
+
+fn split<T>(x: &[T], at: usize) -> [&[T]; 2] {
+    x.split_at(at).into()
 }

@@ -4,10 +4,10 @@
 use super::{
     Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, RANDOM_FUNCTIONS, Step, read, read_write, uniform,
 };
-use crate::optim::rules::sign;
 use crate::random::threefry;
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 /// A change to elements of a gradient g.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,28 +115,20 @@ pub fn launch(edit: Edit, g: TensorId, start: usize, len: usize) -> Launch {
 
 /// The CPU reference of [`EDIT`] on the elements `start` and behind: `other` is w for these
 /// elements, or the norm; g: (len).
-pub fn reference<T: Real>(edit: Edit, step: &Step, start: usize, other: &[T], g: &mut [T]) {
+pub fn reference<T: Vector>(edit: Edit, step: &Step, start: usize, other: &[T], g: &mut [T]) {
     match edit {
         Edit::SignPenalty { strength, .. } => {
-            let strength = T::of(strength.into());
-            g.iter_mut().zip(other).for_each(|(g, &w)| *g += strength * sign(w));
+            T::add_signs(T::of(strength.into()), other, g);
         }
         Edit::ClipValue { limit } => {
-            let limit = T::of(limit.into());
-            // By comparisons, so that NaN stays NaN.
-            let clip = |g: T| match g {
-                g if g > limit => limit,
-                g if g < -limit => -limit,
-                g => g,
-            };
-            g.iter_mut().for_each(|g| *g = clip(*g));
+            T::clip(T::of(limit.into()), g);
         }
         Edit::ClipNorm { limit, .. } => {
             let factor = T::of(limit.into()) / (other[0] + T::of(TINY));
             if factor >= T::one() {
                 return;
             }
-            g.iter_mut().for_each(|g| *g *= factor);
+            T::scale(factor, g);
         }
         Edit::Unit { .. } => {
             let norm = other[0] + T::of(TINIER);

@@ -4,8 +4,12 @@
 //! batch are cut elsewhere.
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use super::average::Share;
 use super::dropout::Dropout;
+use super::edits::Edit;
+use super::embed;
 use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
+use super::norm::{NormTensors, NormalizedGradient};
 use super::tile::{Along, At, Operand, Tile, tile};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
@@ -37,6 +41,33 @@ pub struct FusedLayer {
     pub delta: Option<TensorId>,
     /// What is dropped of A, in passes back to the δ.
     pub dropout: Option<Dropout>,
+    /// The normalization between Z and σ; on the CPU only.
+    pub norm: Option<NormTensors>,
+    /// X or the A of a layer below, which a residual connection adds before σ; on the CPU only.
+    pub skip: Option<TensorId>,
+}
+
+impl FusedLayer {
+    /// What σ takes: Z, or its normalization.
+    #[must_use]
+    pub fn before_activation(&self) -> TensorId {
+        self.norm.map_or(self.z, |norm| norm.forward.out)
+    }
+
+    /// ∂E/∂Z: δ, or what the way back through the normalization makes of it.
+    #[must_use]
+    pub fn delta_of_z(&self) -> Option<TensorId> {
+        match self.norm.and_then(|norm| norm.backward) {
+            Some(backward) => Some(backward.delta),
+            None => self.delta,
+        }
+    }
+
+    /// Whether the normalization takes the whole batch at once.
+    #[must_use]
+    pub fn has_batch_norm(&self) -> bool {
+        self.norm.is_some_and(|norm| norm.running.is_some())
+    }
 }
 
 /// How far a fused pass goes.
@@ -63,6 +94,10 @@ pub struct Rows {
     pub augmentation: Option<Augmentation>,
     /// What is dropped of X, in passes back to the δ.
     pub input_dropout: Option<Dropout>,
+    /// The last feature columns, looked up in tables; on the CPU only.
+    pub embedded: Option<Embedded>,
+    /// Whether pairs of rows of X and T are mixed, in passes back to the δ; on the CPU only.
+    pub mixup: bool,
     /// The layers, from the input on.
     pub layers: Vec<FusedLayer>,
     /// The loss.
@@ -89,6 +124,36 @@ impl Rows {
     #[must_use]
     pub fn drops(&self) -> bool {
         self.input_dropout.is_some() || self.layers.iter().any(|layer| layer.dropout.is_some())
+    }
+
+    /// Whether the kernel of whole rows does all of it.
+    #[must_use]
+    pub fn runs_on_gpus(&self) -> bool {
+        let is_plain = |layer: &FusedLayer| layer.norm.is_none() && layer.skip.is_none();
+        let gathers = self.augmentation.is_none() && self.embedded.is_none() && !self.mixup;
+        gathers && self.layers.iter().all(is_plain)
+    }
+}
+
+/// Feature columns that are looked up in tables on their way to X.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The feature columns: (B, features).
+    pub features: TensorId,
+    /// Each embedding's place, and its table.
+    pub tables: Vec<(embed::Place, TensorId)>,
+    /// ∂E/∂X: (B, n_0), of which only columns from [`Self::first`] on are computed; none where no
+    /// gradient is wanted.
+    pub gradient: Option<TensorId>,
+}
+
+impl Embedded {
+    /// The first column of ∂E/∂X that is computed: at most that of the first embedding, and a
+    /// multiple of 32, as dropout draws by 32 columns.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        let first = self.tables.iter().map(|(place, _)| place.at).min();
+        first.unwrap_or(0) / 32 * 32
     }
 }
 
@@ -140,6 +205,24 @@ pub struct GradientUpdate {
     pub parameters: TensorId,
     /// (B, 4), and their running sums (1, 4), where the op adds them up too.
     pub scores: Option<[TensorId; 2]>,
+    /// The normalizations whose scale and shift take their steps too; on the CPU only.
+    pub norms: Vec<NormalizedGradient>,
+    /// What the CPU does with each part of the gradients while it is in cache.
+    pub with: Companions,
+}
+
+/// What happens to each part of the gradients and the parameters beside the optimizer's step, while
+/// the part is in cache; on the CPU only. In this order:
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Companions {
+    /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len).
+    pub collected: Option<TensorId>,
+    /// Edits that take each element by itself.
+    pub edits: Vec<Edit>,
+    /// Where the direction of LAMB goes, in the places of the parameters, in place of a step.
+    pub direction: Option<TensorId>,
+    /// The moving average of the parameters, which follows the step: (1, len).
+    pub average: Option<(Share, TensorId)>,
 }
 
 /// Into how many pieces the units of a layer of `n` are cut.
@@ -269,6 +352,7 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
 /// Launches [`ROWS`] for batches of up to `batch` rows.
 #[must_use]
 pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
+    assert!(op.runs_on_gpus(), "the kernel of whole rows has no part in what the CPU's pass does more");
     let size = usize::from(batch >= LONG_BATCH);
     let at = |id: TensorId| place(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];

@@ -5,8 +5,9 @@
 //! the shape alone: [`GradientParts`] adds up each part on its own, and [`SumUpdate`] the parts in
 //! order. One more workgroup of the first launch adds up the scores of the batch.
 
-use super::fused::{GradientUpdate, LAYERS, ParameterGradient};
+use super::fused::{Companions, GradientUpdate, LAYERS, ParameterGradient};
 use super::loss::SCORES_SUM;
+use super::norm::NormalizedGradient;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use super::{
@@ -29,8 +30,15 @@ pub struct GradientParts {
     pub parts: TensorId,
     /// Rows of each part.
     pub rows: usize,
-    /// (B, 4), and their running sums (1, 4).
-    pub scores: [TensorId; 2],
+    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    pub scores: Option<[TensorId; 2]>,
+    /// The normalizations whose scale and shift have gradients too; on the CPU only.
+    pub norms: Vec<NormalizedGradient>,
+    /// Whether the sums are added to what `parts` holds; on the CPU only, with one part.
+    pub adds: bool,
+    /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len);
+    /// on the CPU only, with one part.
+    pub collected: Option<TensorId>,
 }
 
 /// The parts of all gradients added up, each followed at once by the optimiser's step.
@@ -214,6 +222,8 @@ pub fn launch_update(
     tiling: &Tiling,
     place: Place<'_>,
 ) -> Launch {
+    let has_more = !op.norms.is_empty() || op.with != Companions::default();
+    assert!(!has_more, "the kernel has no part in what the CPU does beside an update");
     let (table, blocks) = table(&op.layers, tiling.tile(), place);
     let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     let mut overrides = tiling.overrides();
@@ -253,8 +263,11 @@ pub fn launch_parts(
     tiling: &Tiling,
     place: Place<'_>,
 ) -> Launch {
+    let has_more = !op.norms.is_empty() || op.adds || op.collected.is_some();
+    assert!(!has_more, "the kernel has no part in what the CPU does beside the sums");
     let (table, blocks) = table(&op.layers, tiling.tile(), place);
-    let [scores, sums] = op.scores;
+    let [scores, sums] = op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor));
+    let (arena, of_parts) = (Arg::Tensor(op.arena), Arg::Tensor(op.parts));
     Launch {
         kernel: &GRADIENT_PARTS[tiling.choice],
         overrides: tiling.overrides(),
@@ -274,7 +287,7 @@ pub fn launch_parts(
             table,
         }
         .bytes(),
-        args: [op.arena, scores, sums, op.parts].map(Arg::Tensor).to_vec(),
+        args: vec![arena, scores, sums, of_parts],
         grid: Grid::Rows(Extent::Fixed(1 + parts * blocks)),
     }
 }

@@ -15,9 +15,9 @@
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, read_write, uniform};
 use crate::random::{Random, Stream};
-use crate::real::Real;
 use crate::spec::Spec;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The shape: `rows` 0 stands for the batch at hand.
@@ -47,14 +47,11 @@ pub fn launch(x: TensorId, cols: usize) -> Launch {
 }
 
 /// The CPU reference of [`MIXUP`]: x: (rows, cols), from the first row of a pair on; m = `mixing`.
-pub fn reference<T: Real>(mixing: f32, cols: usize, x: &mut [T]) {
+pub fn reference<T: Vector>(mixing: f32, cols: usize, x: &mut [T]) {
     let mixing = T::of(mixing.into());
-    let rest = T::one() - mixing;
     for pair in x.chunks_exact_mut(2 * cols) {
         let (upper, lower) = pair.split_at_mut(cols);
-        for (a, b) in upper.iter_mut().zip(lower) {
-            (*a, *b) = (rest * *a + mixing * *b, rest * *b + mixing * *a);
-        }
+        T::mix(mixing, upper, lower);
     }
 }
 

@@ -9,13 +9,12 @@
 //! - ∂E/∂z = (h − Σ h / m − x̂ Σ h x̂ / m) / √(v + ε), h = γ g
 
 use super::{Arg, COMMON, Grid, Kernel, Launch, REDUCE, read, read_write, uniform};
-use crate::loss::sum;
-use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
+pub use crate::vector::norm::EPSILON;
+use crate::vector::norm::inverse_deviation;
 use std::ops::Range;
 
-/// ε of both.
-pub const EPSILON: f32 = 1e-5;
 /// The share of a batch in the running averages.
 pub const MOMENTUM: f32 = 0.1;
 
@@ -54,6 +53,42 @@ pub struct NormalizedGradient {
     pub shift: TensorId,
     /// ∂E/∂z: (B, n).
     pub delta: TensorId,
+}
+
+/// The tensors of a layer's normalisation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormTensors {
+    /// The way forth in training; its `statistics` are those of the batch.
+    pub forward: Normalized,
+    /// Running mean and variance: (2, n_l), of batch normalisation.
+    pub running: Option<TensorId>,
+    /// The way back, in training.
+    pub backward: Option<NormalizedGradient>,
+}
+
+impl NormTensors {
+    /// The same in a program whose tensors have other numbers, and where some are gone.
+    pub(crate) fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>) {
+        let of = |n: Normalized| Normalized {
+            z: place(n.z).unwrap_or(n.z),
+            statistics: n.statistics.and_then(place),
+            scale: place(n.scale).unwrap_or(n.scale),
+            shift: place(n.shift).unwrap_or(n.shift),
+            normal: place(n.normal).unwrap_or(n.normal),
+            out: place(n.out).unwrap_or(n.out),
+        };
+        self.forward = of(self.forward);
+        self.running = self.running.and_then(place);
+        self.backward = self.backward.and_then(|n| {
+            Some(NormalizedGradient {
+                of: of(n.of),
+                gradient: place(n.gradient)?,
+                scale: place(n.scale)?,
+                shift: place(n.shift)?,
+                delta: place(n.delta)?,
+            })
+        });
+    }
 }
 
 /// The text of a row's mean and deviation for shaders.
@@ -191,27 +226,8 @@ pub fn launch_gradient(g: &NormalizedGradient, cols: usize) -> Launch {
     }
 }
 
-/// Σ_rows term(row · n + column) for some columns, in stretches so that the rounding errors of a
-/// long sum don't grow with its length.
-fn column_sums<T: Real>(
-    rows: usize,
-    n: usize,
-    columns: Range<usize>,
-    term: impl Fn(usize, usize) -> T,
-    out: &mut [T],
-) {
-    const STRETCH: usize = 64;
-    out.fill(T::zero());
-    for first in (0..rows).step_by(STRETCH) {
-        for (out, column) in out.iter_mut().zip(columns.clone()) {
-            let stretch = first..(first + STRETCH).min(rows);
-            *out += stretch.map(|row| term(row * n + column, column - columns.start)).sum();
-        }
-    }
-}
-
 /// The CPU reference of [`BATCH_STATISTICS`] for some units: z: (rows, n), the rest: (units).
-pub fn statistics<T: Real>(
+pub fn statistics<T: Vector>(
     n: usize,
     units: Range<usize>,
     z: &[T],
@@ -220,10 +236,13 @@ pub fn statistics<T: Real>(
 ) {
     let rows = z.len() / n;
     let count = T::of(rows as f64);
-    column_sums(rows, n, units.clone(), |i, _| z[i], mean);
+    T::sum_columns(n, units.start, T::one(), z, mean);
     mean.iter_mut().for_each(|mean| *mean = *mean / count);
-    let squares = |i: usize, unit: usize| (z[i] - mean[unit]) * (z[i] - mean[unit]);
-    column_sums(rows, n, units, squares, variance);
+    let centred = z
+        .chunks_exact(n)
+        .flat_map(|row| row[units.clone()].iter().zip(mean.iter()).map(|(&z, &mean)| z - mean));
+    let centred: Vec<T> = centred.collect();
+    T::sum_column_products(units.len(), 0, &centred, &centred, variance);
     variance.iter_mut().for_each(|v| *v = *v / count);
     if rows < 2 {
         // A last batch of one row has no variance to learn from.
@@ -236,32 +255,20 @@ pub fn statistics<T: Real>(
     running_variance.iter_mut().zip(variance.iter()).for_each(|(r, &v)| follow(r, unbiased * v));
 }
 
-/// 1 / √(v + ε).
-fn inverse_deviation<T: Real>(variance: T) -> T {
-    T::one() / (variance + T::of(EPSILON.into())).sqrt()
-}
-
 /// The CPU reference of [`BATCH_NORM`]: z, normal, out: (rows, n), the rest: (n).
-pub fn batch<T: Real>(
+pub fn batch<T: Vector>(
     z: &[T],
     [mean, variance]: [&[T]; 2],
-    [scale, shift]: [&[T]; 2],
+    affine: [&[T]; 2],
     normal: &mut [T],
     out: &mut [T],
 ) {
-    let n = mean.len();
     let inverse: Vec<T> = variance.iter().map(|&v| inverse_deviation(v)).collect();
-    let rows = z.chunks_exact(n).zip(normal.chunks_exact_mut(n)).zip(out.chunks_exact_mut(n));
-    for ((z, normal), out) in rows {
-        for c in 0..n {
-            normal[c] = (z[c] - mean[c]) * inverse[c];
-            out[c] = scale[c] * normal[c] + shift[c];
-        }
-    }
+    T::normalize_columns(z, [mean, &inverse], affine, normal, out);
 }
 
 /// The CPU reference of [`NORM_SUMS`] for some units: gradient, normal: (rows, n), the rest: (units).
-pub fn sums<T: Real>(
+pub fn sums<T: Vector>(
     n: usize,
     units: Range<usize>,
     gradient: &[T],
@@ -269,74 +276,39 @@ pub fn sums<T: Real>(
     scale: &mut [T],
     shift: &mut [T],
 ) {
-    let rows = gradient.len() / n;
-    column_sums(rows, n, units.clone(), |i, _| gradient[i] * normal[i], scale);
-    column_sums(rows, n, units, |i, _| gradient[i], shift);
+    T::sum_column_products(n, units.start, gradient, normal, scale);
+    T::sum_columns(n, units.start, T::one(), gradient, shift);
 }
 
 /// The CPU reference of [`BATCH_NORM_GRADIENT`] in a batch of `rows`: gradient, normal, delta: some
 /// rows of n, the rest: (n).
-pub fn batch_gradient<T: Real>(
+pub fn batch_gradient<T: Vector>(
     rows: usize,
-    [gradient, normal]: [&[T]; 2],
+    data: [&[T]; 2],
     variance: &[T],
     scale: &[T],
-    [scale_sums, shift_sums]: [&[T]; 2],
+    sums: [&[T]; 2],
     delta: &mut [T],
 ) {
-    let (n, count) = (variance.len(), T::of(rows as f64));
     let columns = scale.iter().zip(variance);
     let factors: Vec<T> = columns.map(|(&scale, &v)| scale * inverse_deviation(v)).collect();
-    let rows = gradient.chunks_exact(n).zip(normal.chunks_exact(n)).zip(delta.chunks_exact_mut(n));
-    for ((gradient, normal), delta) in rows {
-        for c in 0..n {
-            let rest = gradient[c] - (shift_sums[c] + normal[c] * scale_sums[c]) / count;
-            delta[c] = factors[c] * rest;
-        }
-    }
-}
-
-/// μ and 1 / √(v + ε) of a row.
-fn row_statistics<T: Real>(z: &[T]) -> (T, T) {
-    let count = T::of(z.len() as f64);
-    let mean = sum([z], |[z]| z) / count;
-    let variance = sum([z], |[z]| (z - mean) * (z - mean)) / count;
-    (mean, inverse_deviation(variance))
+    T::normalize_columns_gradient(T::of(rows as f64), data, &factors, sums, delta);
 }
 
 /// The CPU reference of [`LAYER_NORM`]: z, normal, out: (rows, n), the rest: (n).
-pub fn layer<T: Real>(z: &[T], [scale, shift]: [&[T]; 2], normal: &mut [T], out: &mut [T]) {
-    let n = scale.len();
-    let rows = z.chunks_exact(n).zip(normal.chunks_exact_mut(n)).zip(out.chunks_exact_mut(n));
-    for ((z, normal), out) in rows {
-        let (mean, inverse) = row_statistics(z);
-        for c in 0..n {
-            normal[c] = (z[c] - mean) * inverse;
-            out[c] = scale[c] * normal[c] + shift[c];
-        }
-    }
+pub fn layer<T: Vector>(z: &[T], affine: [&[T]; 2], normal: &mut [T], out: &mut [T]) {
+    T::layer_norm(z, affine, normal, out);
 }
 
 /// The CPU reference of [`LAYER_NORM_GRADIENT`]: z, gradient, normal, delta: (rows, n), scale: (n).
-pub fn layer_gradient<T: Real>(
+pub fn layer_gradient<T: Vector>(
     z: &[T],
     gradient: &[T],
     normal: &[T],
     scale: &[T],
     delta: &mut [T],
 ) {
-    let n = scale.len();
-    let count = T::of(n as f64);
-    for (r, delta) in delta.chunks_exact_mut(n).enumerate() {
-        let row = r * n..(r + 1) * n;
-        let (z, g, normal) = (&z[row.clone()], &gradient[row.clone()], &normal[row]);
-        let (_, inverse) = row_statistics(z);
-        let mean = sum([scale, g], |[scale, g]| scale * g) / count;
-        let along = sum([scale, g, normal], |[scale, g, normal]| scale * g * normal) / count;
-        for c in 0..n {
-            delta[c] = inverse * (scale[c] * g[c] - mean - normal[c] * along);
-        }
-    }
+    T::layer_norm_gradient([z, gradient, normal], scale, delta);
 }
 
 #[cfg(test)]

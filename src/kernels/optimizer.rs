@@ -67,6 +67,16 @@ pub fn launch(
     }
 }
 
+/// What the rule needs to know of a step, for parameters that decay so much.
+pub(super) fn scalars<T: Real>(rule: Rule, step: &Step, decay: f32) -> Scalars<T> {
+    Scalars {
+        lr: T::of(step.lr.into()),
+        decay: T::of(decay.into()),
+        constants: constants(rule, step),
+        corrections: step.corrections.map(|c| T::of(c.into())),
+    }
+}
+
 /// [`crate::optim::Optimizer::constants`] with μ or β₁ as the step has it.
 pub(super) fn constants<T: Real>(rule: Rule, step: &Step) -> [T; 3] {
     let [momentum, others @ ..] = rule.optimizer.constants().map(|c| T::of(c.into()));
@@ -85,13 +95,7 @@ impl<T: Vector> RuleStep<T> {
     /// The update of a step.
     #[must_use]
     pub fn new(rule: Rule, step: &Step) -> Self {
-        let scalars = |decay: f32| Scalars {
-            lr: T::of(step.lr.into()),
-            decay: T::of(decay.into()),
-            constants: constants(rule, step),
-            corrections: step.corrections.map(|c| T::of(c.into())),
-        };
-        RuleStep { rule, scalars: [rule.decay, 0.0].map(scalars) }
+        RuleStep { rule, scalars: [rule.decay, 0.0].map(|decay| scalars(rule, step, decay)) }
     }
 
     /// The states that the rule has.

@@ -4,6 +4,7 @@
 use super::{Arg, COMMON, Grid, Kernel, Launch, REDUCE, read, read_write, uniform};
 use crate::real::Real;
 use crate::tensor::{Extent, TensorId};
+use crate::vector::Vector;
 
 uniform! {
     /// The elements, and the place of the first stretch among the partial sums; or how many of
@@ -61,8 +62,8 @@ pub fn launches([x, partial, norm]: [TensorId; 3], len: usize, largest: usize) -
 }
 
 /// The CPU reference of [`SQUARE_SUMS`] for one stretch: x: (up to [`STRETCH`]).
-pub fn square_sum<T: Real>(x: &[T]) -> T {
-    lanes(x.iter().map(|&x| x * x))
+pub fn square_sum<T: Vector>(x: &[T]) -> T {
+    T::square_sum(x)
 }
 
 /// The CPU reference of [`NORM`].

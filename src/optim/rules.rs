@@ -76,6 +76,25 @@ pub fn step<T: Real>(
     }
 }
 
+/// The direction of LAMB, η apart, with the moments as Adam's: all of equal length.
+#[inline(always)]
+pub fn lamb_direction<T: Real>(
+    s: &Scalars<T>,
+    w: &[T],
+    g: &[T],
+    [first, second]: [&mut [T]; 2],
+    u: &mut [T],
+) {
+    let [_, _, epsilon] = s.constants;
+    let [correction1, correction2, ..] = s.corrections;
+    let root = correction2.sqrt();
+    let states = first.iter_mut().zip(second);
+    for (((u, &w), &g), (m, v)) in u.iter_mut().zip(w).zip(g).zip(states) {
+        moments(g, m, v, s);
+        *u = root / correction1 * *m / (v.sqrt() + epsilon * root) + s.decay * w;
+    }
+}
+
 /// −1, 0 or 1; NaN of NaN.
 #[inline(always)]
 pub fn sign<T: Real>(x: T) -> T {

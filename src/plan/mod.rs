@@ -22,7 +22,7 @@ use crate::kernels::dropout::Dropout;
 use crate::kernels::embed::Place;
 use crate::kernels::loss::SCORES;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
-use crate::optim::Rule;
+use crate::optim::{Optimizer, Rule};
 use crate::precision::Precision;
 use crate::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program};
 use crate::random::{Stream, stream_key};
@@ -112,10 +112,11 @@ pub enum Fusion {
     Mixed,
 }
 
-/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked for. What
-/// takes rows through the whole net takes no step that needs gradients which are kept, mixup, embeddings,
-/// normalisations or residual connections: those are ops beside those of layers on a GPU. Mixed
-/// precision has one program, whatever is offered.
+/// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked for. The
+/// CPU's blocks take every feature but L-BFGS, whose steps the host leads. On a GPU, what takes rows through
+/// the whole net takes no step that needs gradients which are kept, mixup, embeddings, normalisations or
+/// residual connections: those are ops beside those of layers. Mixed precision has one program,
+/// whatever is offered.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
@@ -129,7 +130,7 @@ pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
                 && !spec.accumulates();
             match offered {
                 Fusion::Rows if !is_one_pass || spec.augment.is_some() => Fusion::Layers,
-                Fusion::Blocks if !is_one_pass => Fusion::None,
+                Fusion::Blocks if spec.optimizer == Optimizer::Lbfgs => Fusion::None,
                 offered => offered,
             }
         }
@@ -167,12 +168,36 @@ enum Layout {
     /// What has a row for each row of the batch shares the second buffer, A takes the place of Z
     /// where the derivative follows from it, and gradients are not kept.
     Arena,
+    /// As [`Layout::Arena`], with gradients in a third buffer, in the places of the parameters.
+    ArenaAndGradients,
 }
 
 const PARAMETERS: usize = 0;
-/// The second buffer, of the one layout or of the other.
-const GRADIENTS: usize = 1;
 const ARENA: usize = 1;
+
+impl Layout {
+    /// Whether rows share a buffer.
+    fn has_arena(self) -> bool {
+        matches!(self, Layout::Arena | Layout::ArenaAndGradients)
+    }
+
+    /// The buffer of the gradients, where they are kept.
+    fn gradients(self) -> Option<usize> {
+        match self {
+            Layout::Plain => Some(1),
+            Layout::ArenaAndGradients => Some(2),
+            Layout::Arena => None,
+        }
+    }
+
+    /// The buffers that stand before all others.
+    fn buffers(self) -> usize {
+        match self {
+            Layout::Plain | Layout::Arena => 2,
+            Layout::ArenaAndGradients => 3,
+        }
+    }
+}
 
 /// The tensors of a spec before there are ops.
 struct Tensors {
@@ -214,18 +239,27 @@ impl Tensors {
         }
     }
 
-    /// All gradients in one row.
-    fn gradients(&mut self) -> TensorId {
+    /// All gradients in one row, in a layout that keeps them.
+    fn gradients(&mut self) -> Option<TensorId> {
+        let buffer = self.layout.gradients()?;
         let p = &mut self.plan.program;
         let found = p.find("gradients");
-        found.unwrap_or_else(|| p.add_whole(GRADIENTS, "gradients", Role::Gradient))
+        Some(found.unwrap_or_else(|| p.add_whole(buffer, "gradients", Role::Gradient)))
+    }
+
+    /// The gradients of a batch's earlier micro-batches: (1, len).
+    fn collected(&mut self) -> TensorId {
+        const NAME: &str = "gradients.total";
+        let p = &mut self.plan.program;
+        let len = p.len(self.plan.parameters);
+        p.find(NAME).unwrap_or_else(|| p.add(NAME, Role::Total, Extent::Fixed(1), len))
     }
 }
 
 fn transient(p: &mut Program, layout: Layout, name: String, cols: usize) -> TensorId {
-    match layout {
-        Layout::Arena => p.add_to(ARENA, name, Role::Transient, Extent::Batch, cols),
-        _ => p.add(name, Role::Transient, Extent::Batch, cols),
+    match layout.has_arena() {
+        true => p.add_to(ARENA, name, Role::Transient, Extent::Batch, cols),
+        false => p.add(name, Role::Transient, Extent::Batch, cols),
     }
 }
 
@@ -234,11 +268,12 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
     let net = &spec.net;
     let training = purpose == Purpose::Train;
     let mut p = Program::new(batch);
-    p.buffers = vec![0; 2];
+    p.buffers = vec![0; layout.buffers()];
     let x = transient(&mut p, layout, "input".into(), net.input_width());
     let (weights, places) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
-    let gradients = (training && layout == Layout::Plain)
-        .then(|| add_parameters(&mut p, net, GRADIENTS, Role::Gradient, ".gradient").1);
+    let gradients = layout.gradients().filter(|_| training);
+    let gradients =
+        gradients.map(|buffer| add_parameters(&mut p, net, buffer, Role::Gradient, ".gradient").1);
     let embeddings = embeddings(net, &places, gradients.as_ref());
     let (mut layers, mut deltas) = (Vec::new(), Vec::new());
     for (l, (layer, (weight, bias))) in net.layers.iter().zip(places.layers).enumerate() {
@@ -247,19 +282,25 @@ fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tens
         let gradients = gradients.as_ref().map(|places| places.layers[l]);
         let gradients = gradients.map(|(weight, bias)| LayerGradients { weight, bias });
         let z = transient(&mut p, layout, name("z"), out);
-        let same = match layer.activation {
-            Units::Same(Activation::Identity) => layer.norm.is_none(),
+        let in_place = match layer.activation {
+            Units::Same(Activation::Identity) => true,
             Units::Same(activation) => {
                 layout != Layout::Plain && activation.derivative_follows_from_value()
             }
             _ => false,
         };
-        let a = if same { z } else { transient(&mut p, layout, name("a"), out) };
+        let a = match layer.norm {
+            None if in_place => z,
+            // In the place of what its normalization makes of Z.
+            Some(_) if in_place && layout.has_arena() => z,
+            _ => transient(&mut p, layout, name("a"), out),
+        };
         let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
         deltas.extend(delta);
         let of = LayerTensors { weight, shadow: None, bias, z, a, delta, gradients, norm: None };
-        let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
-        layers.push(LayerTensors { norm, ..of });
+        let norm = layer.norm.map(|norm| normalisation(&mut p, layout, l, norm, &of));
+        let a = norm.filter(|_| a == z).map_or(a, |norm| norm.forward.out);
+        layers.push(LayerTensors { norm, a, ..of });
     }
 
     let outputs = net.outputs();
@@ -373,33 +414,43 @@ fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
 }
 
 /// The tensors of a normalisation between `of.z` and the activation of layer `l`.
-fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
+fn normalisation(
+    p: &mut Program,
+    layout: Layout,
+    l: usize,
+    norm: Norm,
+    of: &LayerTensors,
+) -> NormTensors {
     let n = p.tensor(of.z).cols;
     let name = |what: &str| format!("layers.{l}.norm.{what}");
-    let mut pair = |buffer, role, suffix: &str| {
+    let pair = |p: &mut Program, buffer, role, suffix: &str| {
         ["weight", "bias"].map(|what| {
-            p.add_to(buffer, name(&format!("{what}{suffix}")), role, Extent::Fixed(1), n)
+            let name = name(&format!("{what}{suffix}"));
+            match buffer {
+                Some(buffer) => p.add_to(buffer, name, role, Extent::Fixed(1), n),
+                None => p.add(name, role, Extent::Fixed(1), n),
+            }
         })
     };
-    let [scale, shift] = pair(PARAMETERS, Role::Parameter, "");
-    let gradients = of.gradients.map(|_| pair(GRADIENTS, Role::Gradient, ".gradient"));
-    let mut whole = |what: &str, role, rows| p.add(name(what), role, rows, n);
+    let [scale, shift] = pair(p, Some(PARAMETERS), Role::Parameter, "");
+    let gradients = of.delta.map(|_| pair(p, layout.gradients(), Role::Gradient, ".gradient"));
     let is_batch = norm == Norm::Batch;
+    let whole = |p: &mut Program, what: &str, role| p.add(name(what), role, Extent::Fixed(2), n);
     let forward = Normalized {
         z: of.z,
-        statistics: is_batch.then(|| whole("statistics", Role::Transient, Extent::Fixed(2))),
+        statistics: is_batch.then(|| whole(p, "statistics", Role::Transient)),
         scale,
         shift,
-        normal: whole("normal", Role::Transient, Extent::Batch),
-        out: whole("out", Role::Transient, Extent::Batch),
+        normal: transient(p, layout, name("normal"), n),
+        out: transient(p, layout, name("out"), n),
     };
-    let running = is_batch.then(|| whole("running", Role::State, Extent::Fixed(2)));
+    let running = is_batch.then(|| whole(p, "running", Role::State));
     let backward = of.delta.zip(gradients).map(|(gradient, [scale, shift])| NormalizedGradient {
         of: forward,
         gradient,
         scale,
         shift,
-        delta: whole("delta", Role::Transient, Extent::Batch),
+        delta: transient(p, layout, name("delta"), n),
     });
     NormTensors { forward, running, backward }
 }

@@ -6,7 +6,7 @@ use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
 use crate::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 use crate::spec::{Spec, Units};
-use crate::tensor::{Extent, Role, TensorId};
+use crate::tensor::TensorId;
 
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///
@@ -56,12 +56,12 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         routines.gradient = start..ops.len();
         if spec.accumulates() {
             let gradient = ops[start..].to_vec();
-            let [part, last] = collect(&mut tensors);
-            ops.push(part);
+            let [part, last] = [false, true].map(|last| collect(&mut tensors, last));
+            ops.extend(part);
             routines.part = start..ops.len();
             start = ops.len();
             ops.extend(gradient);
-            ops.push(last);
+            ops.extend(last);
         }
         ops.extend(update);
         ops.extend(max_norm(spec, &tensors));
@@ -72,12 +72,11 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     tensors.finish(spec)
 }
 
-/// What adds up the gradients of micro-batches: behind each of them, and behind the last.
-fn collect(tensors: &mut Tensors) -> [Op; 2] {
-    let g = tensors.gradients();
-    let p = &mut tensors.plan.program;
-    let total = p.add("gradients.total", Role::Total, Extent::Fixed(1), p.len(g));
-    [false, true].map(|last| Op::Collect { g, total, last })
+/// What adds up the gradients of micro-batches: behind each of them, or behind the last.
+pub(super) fn collect(tensors: &mut Tensors, last: bool) -> Option<Op> {
+    let g = tensors.gradients()?;
+    let total = tensors.collected();
+    Some(Op::Collect { g, total, last })
 }
 
 /// Features to outputs, in training or not.

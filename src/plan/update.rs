@@ -18,12 +18,15 @@ use crate::tensor::{Extent, Role, TensorId};
 
 /// The ops behind the gradients of a training step; none in a program that has no gradients.
 pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
-    let Some(state) = tensors.state else { return Vec::new() };
-    let g = tensors.gradients();
+    let (Some(state), Some(g)) = (tensors.state, tensors.gradients()) else { return Vec::new() };
     let mut ops = edits(spec, tensors, g);
     let (rule, w) = (tensors.rule, tensors.plan.parameters);
     match spec.optimizer {
-        Optimizer::Lamb { .. } => ops.extend(lamb(tensors, g, state)),
+        Optimizer::Lamb { .. } => {
+            let (u, steps) = lamb(tensors);
+            ops.push(Op::Direction { rule, w, g, state: [state[0], state[1]], at: 0, u });
+            ops.extend(steps);
+        }
         Optimizer::Muon { .. } => ops.extend(muon(tensors, g, state)),
         Optimizer::Lbfgs => add_history(tensors),
         _ => {
@@ -71,31 +74,34 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
     ops
 }
 
-/// The step of LAMB: the directions of all parameters, and for each tensor as much of it as the trust
-/// ratio says.
-fn lamb(tensors: &mut Tensors, g: TensorId, [first, second, _]: [TensorId; 3]) -> Vec<Op> {
-    let (rule, w) = (tensors.rule, tensors.plan.parameters);
+/// The step of LAMB: where the directions of all parameters go, and the ops that take as much of each
+/// tensor's as the trust ratio says.
+pub(super) fn lamb(tensors: &mut Tensors) -> (TensorId, Vec<Op>) {
+    let w = tensors.plan.parameters;
     let p = &mut tensors.plan.program;
-    // In the places of the gradients.
+    // In the places of the parameters.
     let buffer = p.buffers.len();
     p.buffers.push(0);
-    let mut along = Vec::new();
-    for part in parts(p, g) {
-        let t = p.tensor(part);
-        let (name, rows, cols) = (t.name.replace(".gradient", ".direction"), t.rows, t.cols);
-        along.push(p.add_to(buffer, name, Role::Transient, rows, cols));
-    }
+    let mut steps = Vec::new();
+    let parameters = parts(p, w);
+    let along: Vec<TensorId> = parameters
+        .iter()
+        .map(|&part| {
+            let t = p.tensor(part);
+            let (name, rows, cols) = (format!("{}.direction", t.name), t.rows, t.cols);
+            p.add_to(buffer, name, Role::Transient, rows, cols)
+        })
+        .collect();
     let u = p.add_whole(buffer, "directions", Role::Transient);
-    let mut ops = vec![Op::Direction { rule, w, g, state: [first, second], at: 0, u }];
-    for (x, y) in parts(p, w).into_iter().zip(along) {
+    for (x, y) in parameters.into_iter().zip(along) {
         let norms = [x, y].map(|x| {
             let [partial, norm] = norm_tensors(p, x);
-            ops.push(Op::VectorNorm { x, partial, norm });
+            steps.push(Op::VectorNorm { x, partial, norm });
             norm
         });
-        ops.push(Op::Combine { factors: Factors::Trust { norms }, x, y });
+        steps.push(Op::Combine { factors: Factors::Trust { norms }, x, y });
     }
-    ops
+    (u, steps)
 }
 
 /// The step of Muon on all weight matrices but the output layer's, and AdamW on the parameters that

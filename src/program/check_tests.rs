@@ -21,7 +21,8 @@ use std::collections::BTreeSet;
 fn in_place(op: &Op) -> Vec<[TensorId; 2]> {
     match op {
         Op::Rows(op) => {
-            op.layers.iter().filter(|l| l.functions.is_some()).map(|l| [l.z, l.a]).collect()
+            let active = op.layers.iter().filter(|l| l.functions.is_some());
+            active.map(|l| [l.before_activation(), l.a]).collect()
         }
         Op::Dense(op) => vec![[op.z, op.a]],
         Op::Mixed(op) => match &**op {

@@ -5,7 +5,7 @@ use crate::kernels::activation::UnitFunctions;
 use crate::kernels::backward::Delta;
 use crate::kernels::combine::Factors;
 use crate::kernels::dense::Dense;
-use crate::kernels::fused::{FusedLayer, ParameterGradient, Reach, Rows};
+use crate::kernels::fused::{FusedLayer, GradientUpdate, ParameterGradient, Reach, Rows};
 use crate::kernels::mixed::Mixed;
 use crate::kernels::norm::NormalizedGradient;
 use crate::kernels::output::Output;
@@ -134,13 +134,27 @@ impl Program {
             Op::Rows(rows) => self.rows(rows),
             Op::GradientUpdate(op) => {
                 let states = kept(op.rule, &op.state);
-                let layers = op.layers.iter().map(|layer| self.update(layer, states));
-                layers.chain(op.scores.map(|scores| self.accumulate(scores))).collect()
+                let steps = op.layers.iter().map(|layer| self.update(layer, states));
+                let norms = op.norms.iter().map(|norm| self.update_norm(norm, states));
+                let steps = steps.chain(norms).map(|step| self.with(step, op));
+                steps.chain(op.scores.map(|scores| self.accumulate(scores))).collect()
             }
             Op::GradientParts(op) => {
                 let count = self.tensor(op.parts).rows.rows(self.batch);
                 let layers = op.layers.iter().map(|layer| self.parts(layer, op.parts, count));
-                layers.chain([self.accumulate(op.scores)]).collect()
+                let norms = op.norms.iter().map(|norm| self.parts_of_norm(norm, op.parts));
+                let parts = layers.chain(norms).map(|mut task| {
+                    if let Some(collected) = op.collected {
+                        let places = task.writes.iter().map(|s| s.range.clone());
+                        let collected = places.map(|place| self.stretch(collected, place));
+                        task.changes.extend(collected);
+                    }
+                    if op.adds {
+                        task.changes.append(&mut task.writes);
+                    }
+                    task
+                });
+                parts.chain(op.scores.map(|scores| self.accumulate(scores))).collect()
             }
             Op::SumUpdate(op) => {
                 let states = kept(op.rule, &op.state);
@@ -198,6 +212,60 @@ impl Program {
         }
         let reads = [layer.delta, layer.input].map(|id| self.whole(id)).to_vec();
         Task { reads, writes: vec![], changes }
+    }
+
+    /// The same of the scale and shift of a normalization.
+    fn update_norm(&self, norm: &NormalizedGradient, states: &[TensorId]) -> Task {
+        let mut changes = Vec::new();
+        for w in [norm.of.scale, norm.of.shift] {
+            changes.push(self.whole(w));
+            let place = self.range(w, 0);
+            changes.extend(states.iter().map(|&state| self.stretch(state, place.clone())));
+        }
+        Task { reads: self.sums_of(norm), writes: vec![], changes }
+    }
+
+    /// What the gradients of scale and shift are made from: those of batch normalization are there.
+    fn sums_of(&self, norm: &NormalizedGradient) -> Vec<Slice> {
+        let read = match norm.of.statistics {
+            Some(_) => [norm.scale, norm.shift],
+            None => [norm.gradient, norm.of.normal],
+        };
+        read.map(|id| self.whole(id)).to_vec()
+    }
+
+    /// The gradients of scale and shift in their places in `sums`.
+    fn parts_of_norm(&self, norm: &NormalizedGradient, sums: TensorId) -> Task {
+        let mut reads = self.sums_of(norm);
+        let places = [norm.of.scale, norm.of.shift].map(|w| self.stretch(sums, self.range(w, 0)));
+        let mut task = Task { writes: places.to_vec(), ..Task::default() };
+        // Where they lie there already, they stay.
+        let is_there = |slice: &Slice| places.iter().any(|place| self.overlap(place, slice));
+        if reads.iter().any(is_there) {
+            (task.changes, task.writes) = (std::mem::take(&mut reads), vec![]);
+        }
+        task.reads = reads;
+        task
+    }
+
+    /// A step on some parameters with what happens beside it, at the same places.
+    fn with(&self, mut task: Task, op: &GradientUpdate) -> Task {
+        let with = &op.with;
+        let home = self.tensor(op.parameters).buffer;
+        let (of_parameters, of_state): (Vec<_>, Vec<_>) =
+            task.changes.into_iter().partition(|s| self.tensor(s.tensor).buffer == home);
+        let places = || of_parameters.iter().map(|slice| slice.range.clone());
+        let all = |id: TensorId| places().map(move |place| self.stretch(id, place));
+        let collected = with.collected.into_iter().flat_map(all);
+        let average = with.average.into_iter().flat_map(|(_, average)| all(average));
+        let mut changes = Vec::from_iter(of_state.into_iter().chain(collected).chain(average));
+        task.writes.extend(with.direction.into_iter().flat_map(all));
+        match with.direction {
+            // Parameters stay.
+            Some(_) => task.reads.extend(of_parameters),
+            None => changes.extend(of_parameters),
+        }
+        Task { changes, ..task }
     }
 
     /// The gradient of a layer over each of `count` parts of the batch, in rows of `sums`.
@@ -269,35 +337,55 @@ impl Program {
     /// A pass over rows: A may take the place of Z, and the last δ that of the loss's gradient.
     fn rows(&self, op: &Rows) -> Vec<Task> {
         let (computed, layers) = op.layers.split_at(op.from.min(op.layers.len()));
-        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        let trains = op.reach == Reach::Deltas;
+        let (mut reads, mut writes, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         match computed.last() {
             None => writes.push(op.x),
             Some(below) => {
                 reads.push(below.a);
-                let wants_z = op.reach == Reach::Deltas && below.z != below.a;
-                reads.extend(wants_z.then_some(below.z));
+                reads.extend((trains && below.z != below.a).then_some(below.z));
             }
         }
-        let in_place = |l: &FusedLayer| l.a == l.z && l.functions.is_some();
+        if let Some(embedded) = &op.embedded {
+            writes.push(embedded.features);
+            reads.extend(embedded.tables.iter().map(|(_, table)| *table));
+            writes.extend(embedded.gradient.filter(|_| trains));
+        }
+        let in_place = |l: &FusedLayer| l.a == l.before_activation() && l.functions.is_some();
         for layer in layers {
             reads.push(layer.weight);
             reads.extend(layer.bias.map(|(bias, _)| bias));
             reads.extend(layer.functions.iter().filter_map(table));
             writes.push(layer.z);
             writes.extend((!in_place(layer)).then_some(layer.a));
+            let Some(norm) = &layer.norm else { continue };
+            reads.extend([norm.forward.scale, norm.forward.shift]);
+            writes.extend([norm.forward.normal, norm.forward.out]);
+            match (norm.running, norm.forward.statistics) {
+                (Some(running), Some(statistics)) if trains => {
+                    writes.push(statistics);
+                    changes.push(running);
+                }
+                (running, _) => reads.extend(running),
+            }
+            let Some(backward) = norm.backward.filter(|_| trains) else { continue };
+            writes.push(backward.delta);
+            if layer.has_batch_norm() {
+                writes.extend([backward.scale, backward.shift]);
+            }
         }
         if op.reach >= Reach::Loss {
             reads.push(op.unit);
             writes.extend([op.t, op.gradient, op.scores]);
         }
-        if op.reach == Reach::Deltas {
+        if trains {
             let last = op.layers.len().saturating_sub(1);
             let deltas =
                 op.layers.iter().enumerate().filter_map(|(l, layer)| Some((l, layer.delta?)));
             let deltas = deltas.filter(|(l, delta)| *l != last || *delta != op.gradient);
             writes.extend(deltas.map(|(_, delta)| delta));
         }
-        self.task(&reads, &writes, &[])
+        self.task(&reads, &writes, &changes)
     }
 
     fn mixed(&self, op: &Mixed) -> Vec<Task> {

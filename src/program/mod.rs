@@ -14,7 +14,7 @@ pub use op::Op;
 pub use reads::Reads;
 
 use crate::kernels::embed::Place;
-use crate::kernels::norm::{Normalized, NormalizedGradient};
+pub use crate::kernels::norm::NormTensors;
 use crate::precision::Precision;
 use crate::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use std::ops::Range;
@@ -50,42 +50,6 @@ pub struct EmbeddingTensors {
     pub table: TensorId,
     /// ∂E/∂table: (values, dims), in programs that keep gradients.
     pub gradient: Option<TensorId>,
-}
-
-/// The tensors of a layer's normalisation.
-#[derive(Debug, Clone, Copy)]
-pub struct NormTensors {
-    /// The way forth in training; its `statistics` are those of the batch.
-    pub forward: Normalized,
-    /// Running mean and variance: (2, n_l), of batch normalisation.
-    pub running: Option<TensorId>,
-    /// The way back, in training.
-    pub backward: Option<NormalizedGradient>,
-}
-
-impl NormTensors {
-    /// The same in a program whose tensors have other numbers, and where some are gone.
-    pub(crate) fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>) {
-        let of = |n: Normalized| Normalized {
-            z: place(n.z).unwrap_or(n.z),
-            statistics: n.statistics.and_then(place),
-            scale: place(n.scale).unwrap_or(n.scale),
-            shift: place(n.shift).unwrap_or(n.shift),
-            normal: place(n.normal).unwrap_or(n.normal),
-            out: place(n.out).unwrap_or(n.out),
-        };
-        self.forward = of(self.forward);
-        self.running = self.running.and_then(place);
-        self.backward = self.backward.and_then(|n| {
-            Some(NormalizedGradient {
-                of: of(n.of),
-                gradient: place(n.gradient)?,
-                scale: place(n.scale)?,
-                shift: place(n.shift)?,
-                delta: place(n.delta)?,
-            })
-        });
-    }
 }
 
 /// The tensors of a layer's gradients.

@@ -6,8 +6,9 @@ use crate::kernels::backward::Delta;
 use crate::kernels::combine::Factors;
 use crate::kernels::dense::Dense;
 use crate::kernels::edits::Edit;
-use crate::kernels::fused::ParameterGradient;
+use crate::kernels::fused::{Companions, ParameterGradient};
 use crate::kernels::mixed::Mixed;
+use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::tensor::TensorId;
 
 impl Op {
@@ -23,6 +24,14 @@ impl Op {
         fn first(pair: &mut Option<(TensorId, f32)>) -> Option<&mut TensorId> {
             pair.as_mut().map(|(id, _)| id)
         }
+        fn read_by(edit: &mut Edit) -> Option<&mut TensorId> {
+            match edit {
+                Edit::SignPenalty { w: other, .. }
+                | Edit::ClipNorm { norm: other, .. }
+                | Edit::Unit { norm: other } => Some(other),
+                Edit::ClipValue { .. } | Edit::Noise { .. } => None,
+            }
+        }
         fn layer(l: &mut ParameterGradient) -> impl Iterator<Item = &mut TensorId> {
             [&mut l.delta, &mut l.input, &mut l.weight].into_iter().chain(first(&mut l.bias))
         }
@@ -30,6 +39,16 @@ impl Op {
             let all = [&mut d.input, &mut d.weight, &mut d.z, &mut d.a].into_iter();
             let all = all.chain(first(&mut d.bias)).chain(&mut d.parts);
             all.chain(d.functions.as_mut().and_then(each))
+        }
+        fn normalized(n: &mut Normalized) -> impl Iterator<Item = &mut TensorId> {
+            let all = [&mut n.z, &mut n.scale, &mut n.shift, &mut n.normal, &mut n.out];
+            all.into_iter().chain(&mut n.statistics)
+        }
+        fn normalized_gradient(
+            n: &mut NormalizedGradient,
+        ) -> impl Iterator<Item = &mut TensorId> {
+            let own = [&mut n.gradient, &mut n.scale, &mut n.shift, &mut n.delta];
+            normalized(&mut n.of).chain(own)
         }
         fn delta(d: &mut Delta) -> impl Iterator<Item = &mut TensorId> {
             let all = [&mut d.above, &mut d.weight, &mut d.z, &mut d.out];
@@ -61,12 +80,7 @@ impl Op {
             Op::Accumulate { scores, sums } => vec![scores, sums],
             Op::ColumnSums { delta, out, .. } => vec![delta, out],
             Op::VectorNorm { x, partial, norm } => vec![x, partial, norm],
-            Op::Edit { edit, g } => match edit {
-                Edit::SignPenalty { w: other, .. }
-                | Edit::ClipNorm { norm: other, .. }
-                | Edit::Unit { norm: other } => vec![g, other],
-                Edit::ClipValue { .. } | Edit::Noise { .. } => vec![g],
-            },
+            Op::Edit { edit, g } => [g].into_iter().chain(read_by(edit)).collect(),
             Op::Update { w, g, state, .. } => [w, g].into_iter().chain(state).collect(),
             Op::Direction { w, g, state, u, .. } => [w, g, u].into_iter().chain(state).collect(),
             Op::Combine { factors, x, y } => match factors {
@@ -78,16 +92,8 @@ impl Op {
             Op::Collect { g, total, .. } => vec![g, total],
             Op::Add { y, x } => vec![y, x],
             Op::BatchStatistics { z, statistics, running } => vec![z, statistics, running],
-            Op::Normalize(n) => {
-                let all = [&mut n.z, &mut n.scale, &mut n.shift, &mut n.normal, &mut n.out];
-                all.into_iter().chain(&mut n.statistics).collect()
-            }
-            Op::NormalizeSums(n) | Op::NormalizeGradient(n) => {
-                let of = &mut n.of;
-                let all = [&mut of.z, &mut of.scale, &mut of.shift, &mut of.normal, &mut of.out];
-                let all = all.into_iter().chain(&mut of.statistics);
-                all.chain([&mut n.gradient, &mut n.scale, &mut n.shift, &mut n.delta]).collect()
-            }
+            Op::Normalize(n) => normalized(n).collect(),
+            Op::NormalizeSums(n) | Op::NormalizeGradient(n) => normalized_gradient(n).collect(),
             Op::Rows(op) => {
                 let mut all = vec![&mut op.x, &mut op.t, &mut op.unit, &mut op.gradient];
                 all.extend([&mut op.scores, &mut op.arena, &mut op.parameters]);
@@ -95,18 +101,37 @@ impl Op {
                     all.extend([&mut l.weight, &mut l.z, &mut l.a]);
                     all.extend(first(&mut l.bias).into_iter().chain(&mut l.delta));
                     all.extend(l.functions.as_mut().and_then(each));
+                    if let Some(norm) = &mut l.norm {
+                        all.extend(normalized(&mut norm.forward).chain(&mut norm.running));
+                        all.extend(norm.backward.iter_mut().flat_map(normalized_gradient));
+                    }
+                    all.extend(&mut l.skip);
+                }
+                if let Some(embedded) = &mut op.embedded {
+                    all.push(&mut embedded.features);
+                    all.extend(embedded.tables.iter_mut().map(|(_, table)| table));
+                    all.extend(&mut embedded.gradient);
                 }
                 all
             }
             Op::GradientUpdate(op) => {
-                let all = op.layers.iter_mut().flat_map(layer).chain(&mut op.state);
-                all.chain([&mut op.arena, &mut op.parameters])
-                    .chain(op.scores.iter_mut().flatten())
-                    .collect()
+                let mut all = vec![&mut op.arena, &mut op.parameters];
+                all.extend(op.layers.iter_mut().flat_map(layer).chain(&mut op.state));
+                all.extend(op.scores.iter_mut().flatten());
+                all.extend(op.norms.iter_mut().flat_map(normalized_gradient));
+                let Companions { collected, edits, direction, average } = &mut op.with;
+                all.extend(collected.iter_mut().chain(direction));
+                all.extend(edits.iter_mut().filter_map(read_by));
+                all.extend(average.iter_mut().map(|(_, average)| average));
+                all
             }
             Op::GradientParts(op) => {
-                let all = op.layers.iter_mut().flat_map(layer).chain(&mut op.scores);
-                all.chain([&mut op.arena, &mut op.parts]).collect()
+                let mut all = vec![&mut op.arena, &mut op.parts];
+                all.extend(op.layers.iter_mut().flat_map(layer));
+                all.extend(op.scores.iter_mut().flatten());
+                all.extend(op.norms.iter_mut().flat_map(normalized_gradient));
+                all.extend(&mut op.collected);
+                all
             }
             Op::SumUpdate(op) => {
                 let all = [&mut op.parts, &mut op.parameters].into_iter().chain(&mut op.state);

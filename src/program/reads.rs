@@ -29,8 +29,9 @@ impl Program {
             Op::Loss { .. } => Reads { weights: true, ..Reads::default() },
             Op::Rows(rows) => {
                 let scores = rows.reach >= Reach::Loss;
+                let features = rows.embedded.as_ref().map_or(rows.x, |embedded| embedded.features);
                 Reads {
-                    features: cols(rows.x).filter(|_| rows.from == 0),
+                    features: cols(features).filter(|_| rows.from == 0),
                     bytes: rows.augmentation.is_some() && rows.from == 0,
                     targets: cols(rows.t).filter(|_| scores),
                     weights: scores,

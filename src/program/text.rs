@@ -202,26 +202,37 @@ impl fmt::Display for OpText<'_> {
                 };
                 write!(
                     f,
-                    "rows                 gather, {} layers{reach}: {} rows at a time",
+                    "rows                 gather, {}{} layers{reach}: {} rows at a time",
+                    if rows.embedded.is_some() { "embed, " } else { "" },
                     rows.layers.len(),
                     rows.block
                 )
             }
             Op::GradientUpdate(update) => {
+                let rule = update.rule.optimizer;
+                write!(f, "gradient + update    {} layers by {rule}", update.layers.len())?;
+                let with = &update.with;
+                if let Some(collected) = &with.collected {
+                    write!(f, ", with {}", t(collected))?;
+                }
+                for edit in &with.edits {
+                    write!(f, ", {}", edit.name())?;
+                }
+                if let Some(u) = &with.direction {
+                    write!(f, ", direction to {}", t(u))?;
+                }
+                with.average.map_or(Ok(()), |(_, average)| write!(f, ", {}", t(&average)))
+            }
+            Op::GradientParts(op) => {
+                let equals = if op.adds { "+=" } else { "=" };
+                let (parts, layers) = (t(&op.parts), op.layers.len());
+                let rows = op.rows;
                 write!(
                     f,
-                    "gradient + update    {} layers by {}",
-                    update.layers.len(),
-                    update.rule.optimizer
-                )
+                    "gradient parts       {parts} {equals} of {layers} layers, {rows} rows each"
+                )?;
+                op.collected.map_or(Ok(()), |collected| write!(f, ", with {}", t(&collected)))
             }
-            Op::GradientParts(op) => write!(
-                f,
-                "gradient parts       {} = of {} layers, {} rows each",
-                t(&op.parts),
-                op.layers.len(),
-                op.rows
-            ),
             Op::SumUpdate(op) => {
                 write!(f, "sum + update         Σ {} by {}", t(&op.parts), op.rule.optimizer)
             }

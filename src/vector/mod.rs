@@ -3,6 +3,8 @@
 //!
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
+pub mod norm;
+
 use crate::activation::{Activation, each};
 use crate::loss::{self, Loss, Scale};
 use crate::optim::Optimizer;
@@ -19,6 +21,53 @@ pub trait Vector: Real {
     fn sum_columns(cols: usize, first: usize, sign: Self, delta: &[Self], sums: &mut [Self]);
     /// x ← x + sign · y.
     fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]);
+    /// sums ← Σ_rows a ⊙ b of columns `first` and behind, as many as sums has, in the stretches of
+    /// [`Self::sum_columns`]; a, b: (rows, cols).
+    fn sum_column_products(cols: usize, first: usize, a: &[Self], b: &[Self], sums: &mut [Self]);
+    /// x ← α x + β y.
+    fn combine(alpha: Self, beta: Self, y: &[Self], x: &mut [Self]);
+    /// average ← average + ρ (w − average).
+    fn follow(share: Self, w: &[Self], average: &mut [Self]);
+    /// (a, b) ← ((1 − m) a + m b, (1 − m) b + m a).
+    fn mix(mixing: Self, a: &mut [Self], b: &mut [Self]);
+    /// x ← x · factor.
+    fn scale(factor: Self, x: &mut [Self]);
+    /// g ← g + strength · sign(w).
+    fn add_signs(strength: Self, w: &[Self], g: &mut [Self]);
+    /// g ← min(max(g, −limit), limit); NaN stays NaN.
+    fn clip(limit: Self, g: &mut [Self]);
+    /// Σ x², as a sum of 64 sums.
+    fn square_sum(x: &[Self]) -> Self;
+    /// [`crate::optim::rules::lamb_direction`].
+    fn lamb_direction(
+        s: &Scalars<Self>,
+        w: &[Self],
+        g: &[Self],
+        state: [&mut [Self]; 2],
+        u: &mut [Self],
+    );
+    /// normal ← (z − mean) · inverse, out ← scale · normal + shift for each column; z, normal, out:
+    /// (rows, n), the rest: (n).
+    fn normalize_columns(
+        z: &[Self],
+        statistics: [&[Self]; 2],
+        affine: [&[Self]; 2],
+        normal: &mut [Self],
+        out: &mut [Self],
+    );
+    /// delta ← factor · (gradient − (shift + normal · scale) / count) for each column; gradient,
+    /// normal, delta: (rows, n), the rest: (n).
+    fn normalize_columns_gradient(
+        count: Self,
+        data: [&[Self]; 2],
+        factors: &[Self],
+        sums: [&[Self]; 2],
+        delta: &mut [Self],
+    );
+    /// [`norm::layer`].
+    fn layer_norm(z: &[Self], affine: [&[Self]; 2], normal: &mut [Self], out: &mut [Self]);
+    /// [`norm::layer_gradient`].
+    fn layer_norm_gradient(data: [&[Self]; 3], scale: &[Self], delta: &mut [Self]);
     /// a ← σ(a).
     fn activate(f: Activation, a: &mut [Self]);
     /// δ ← δ ⊙ σ′(z).
@@ -29,6 +78,8 @@ pub trait Vector: Real {
     fn scale_bytes(raw: &[u8], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// x ← (raw − shift) · scale, in f32, then widened.
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
+    /// x ← (value / 4096 − shift) · scale, in f32, then widened: values of up to 20 bits.
+    fn scale_values(values: &[i32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// The optimiser's step on w from g; states: where the rule has them.
     fn update(
         optimizer: Optimizer,
@@ -138,6 +189,16 @@ fn add_rows<T: Real>(rows: &[T], cols: usize, first: usize, sums: &mut [T]) {
     }
 }
 
+/// sums ← sums + Σ_rows a ⊙ b of columns `first` and behind of (rows, cols).
+#[inline(always)]
+fn add_row_products<T: Real>(a: &[T], b: &[T], cols: usize, first: usize, sums: &mut [T]) {
+    for (a, b) in a.chunks_exact(cols).zip(b.chunks_exact(cols)) {
+        let columns = first..first + sums.len();
+        let products = a[columns.clone()].iter().zip(&b[columns]);
+        sums.iter_mut().zip(products).for_each(|(sum, (&a, &b))| *sum += a * b);
+    }
+}
+
 /// The loops of one precision.
 macro_rules! vector {
     ($type:ty) => {
@@ -170,6 +231,116 @@ macro_rules! vector {
                     x.iter_mut().zip(y).for_each(|(x, &y)| *x += sign * y);
                 }
 
+                fn sum_column_products(
+                    cols: usize,
+                    first: usize,
+                    a: &[$type],
+                    b: &[$type],
+                    sums: &mut [$type],
+                ) {
+                    const STRETCH: usize = 64;
+                    const BLOCK: usize = 64;
+                    sums.fill(0.0);
+                    for (a, b) in a.chunks(STRETCH * cols).zip(b.chunks(STRETCH * cols)) {
+                        for (first, sums) in (first..).step_by(BLOCK).zip(sums.chunks_mut(BLOCK)) {
+                            let mut block = [0.0; BLOCK];
+                            match sums.len() {
+                                BLOCK => add_row_products(a, b, cols, first, &mut block),
+                                len => add_row_products(a, b, cols, first, &mut block[..len]),
+                            }
+                            sums.iter_mut().zip(block).for_each(|(s, x)| *s += x);
+                        }
+                    }
+                }
+
+                fn combine(alpha: $type, beta: $type, y: &[$type], x: &mut [$type]) {
+                    x.iter_mut().zip(y).for_each(|(x, &y)| *x = alpha * *x + beta * y);
+                }
+
+                fn follow(share: $type, w: &[$type], average: &mut [$type]) {
+                    average.iter_mut().zip(w).for_each(|(a, &w)| *a += share * (w - *a));
+                }
+
+                fn mix(mixing: $type, a: &mut [$type], b: &mut [$type]) {
+                    let rest = 1.0 - mixing;
+                    for (a, b) in a.iter_mut().zip(b) {
+                        (*a, *b) = (rest * *a + mixing * *b, rest * *b + mixing * *a);
+                    }
+                }
+
+                fn scale(factor: $type, x: &mut [$type]) {
+                    x.iter_mut().for_each(|x| *x *= factor);
+                }
+
+                fn add_signs(strength: $type, w: &[$type], g: &mut [$type]) {
+                    g.iter_mut().zip(w).for_each(|(g, &w)| *g += strength * rules::sign(w));
+                }
+
+                fn clip(limit: $type, g: &mut [$type]) {
+                    for g in g {
+                        // By comparisons, so that NaN stays NaN.
+                        let x = if *g > limit { limit } else { *g };
+                        *g = if x < -limit { -limit } else { x };
+                    }
+                }
+
+                fn square_sum(x: &[$type]) -> $type {
+                    let mut sums = [0.0; 64];
+                    let (whole, rest) = x.as_chunks::<64>();
+                    for part in whole {
+                        sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += x * x);
+                    }
+                    sums.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x * x);
+                    sums.into_iter().sum()
+                }
+
+                fn lamb_direction(
+                    s: &Scalars<$type>,
+                    w: &[$type],
+                    g: &[$type],
+                    state: [&mut [$type]; 2],
+                    u: &mut [$type],
+                ) {
+                    rules::lamb_direction(s, w, g, state, u);
+                }
+
+                fn normalize_columns(
+                    z: &[$type],
+                    statistics: [&[$type]; 2],
+                    affine: [&[$type]; 2],
+                    normal: &mut [$type],
+                    out: &mut [$type],
+                ) {
+                    norm::columns(z, statistics, affine, normal, out);
+                }
+
+                fn normalize_columns_gradient(
+                    count: $type,
+                    data: [&[$type]; 2],
+                    factors: &[$type],
+                    sums: [&[$type]; 2],
+                    delta: &mut [$type],
+                ) {
+                    norm::columns_gradient(count, data, factors, sums, delta);
+                }
+
+                fn layer_norm(
+                    z: &[$type],
+                    affine: [&[$type]; 2],
+                    normal: &mut [$type],
+                    out: &mut [$type],
+                ) {
+                    norm::layer(z, affine, normal, out);
+                }
+
+                fn layer_norm_gradient(
+                    data: [&[$type]; 3],
+                    scale: &[$type],
+                    delta: &mut [$type],
+                ) {
+                    norm::layer_gradient(data, scale, delta);
+                }
+
                 fn activate(f: Activation, a: &mut [$type]) {
                     each::values(f, a);
                 }
@@ -195,6 +366,19 @@ macro_rules! vector {
                     let columns = shift.iter().zip(scale);
                     for ((x, &raw), (shift, scale)) in x.iter_mut().zip(raw).zip(columns) {
                         *x = <$type>::from((raw - shift) * scale);
+                    }
+                }
+
+                fn scale_values(
+                    values: &[i32],
+                    shift: &[f32],
+                    scale: &[f32],
+                    x: &mut [$type],
+                ) {
+                    let columns = shift.iter().zip(scale);
+                    for ((x, &value), (shift, scale)) in x.iter_mut().zip(values).zip(columns) {
+                        // Exact: at most 20 bits, and a power of two.
+                        *x = <$type>::from((value as f32 * (1.0 / 4096.0) - shift) * scale);
                     }
                 }
 

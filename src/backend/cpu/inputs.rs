@@ -78,11 +78,12 @@ fn mark_zeros<R: Copy + Into<f32>>(raw: &[R], affine: &Affine, zero: &mut [bool]
     }
 }
 
-/// X of all threads but the first, which has the program's tensor.
+/// X of all threads but the first, which has the program's tensor; and what X is made from where columns
+/// are embedded.
 #[derive(Debug)]
 pub(super) struct Inputs<T> {
-    x: TensorId,
-    copies: Vec<Cells<T>>,
+    /// Each tensor with a copy for each thread but the first.
+    copies: Vec<(TensorId, Vec<Cells<T>>)>,
 }
 
 impl<T: Real> Inputs<T> {
@@ -99,19 +100,21 @@ impl<T: Real> Inputs<T> {
         });
         let op =
             rows.filter(|rows| helps(rows)).find(|op| goes_by_units(op, program, program.batch))?;
-        let cols = program.tensor(op.x).cols;
-        if !(2..=MOST_THREADS).contains(&threads) || program.batch * cols > LARGEST {
+        let features = op.embedded.as_ref().map(|embedded| embedded.features);
+        let tensors = || [op.x].into_iter().chain(features);
+        let numbers: usize = tensors().map(|id| program.len(id)).sum();
+        if !(2..=MOST_THREADS).contains(&threads) || numbers > LARGEST {
             return None;
         }
-        let copy = |_| Cells::zeros(program.batch * cols);
-        Some(Inputs { x: op.x, copies: (1..threads).map(copy).collect() })
+        let copies = |id| (1..threads).map(|_| Cells::zeros(program.len(id))).collect();
+        Some(Inputs { copies: tensors().map(|id| (id, copies(id))).collect() })
     }
 
-    /// Where the thread with number `thread` has its rows, if `tensor` is X and these are not the
-    /// program's. No other thread reads or writes them.
+    /// Where the thread with number `thread` has its rows of `tensor`, if it has a copy of that. No other
+    /// thread reads or writes them.
     pub(super) fn of(&self, tensor: TensorId, thread: usize) -> Option<Span<'_, T>> {
-        let copy = self.copies.get(thread.checked_sub(1)?)?;
-        (tensor == self.x).then(|| copy.span())
+        let (_, copies) = self.copies.iter().find(|(id, _)| *id == tensor)?;
+        Some(copies.get(thread.checked_sub(1)?)?.span())
     }
 }
 

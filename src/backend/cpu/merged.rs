@@ -2,8 +2,8 @@
 
 use super::memory::Shared;
 use super::ops::{ROWS, from};
+use super::taken::take_step;
 use super::team::Worker;
-use super::update::take_step;
 use crate::data::Samples;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::kernels::backward::{Backward, Delta};
@@ -217,7 +217,7 @@ pub(super) fn gradient_parts<T: Gemm>(
             layer_part(op.parts, layer, part, block, memory);
         });
     }
-    let [scores, sums] = op.scores;
+    let Some([scores, sums]) = op.scores else { return };
     worker.share(1, |_| {
         // SAFETY: one piece, and scores are only read.
         let (scores, sums) =

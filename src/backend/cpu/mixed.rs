@@ -3,8 +3,8 @@
 use super::memory::Shared;
 use super::merged;
 use super::ops::{ROWS, from};
+use super::taken::take_step;
 use super::team::Worker;
-use super::update::take_step;
 use crate::data::Samples;
 use crate::gemm::Gemm;
 use crate::kernels::dense::Dense;

@@ -10,6 +10,7 @@ mod norm;
 mod ops;
 mod packed;
 mod partial;
+mod taken;
 mod team;
 #[cfg(test)]
 mod tests;
@@ -128,6 +129,16 @@ impl<T: Gemm> Cpu<T> {
     }
 }
 
+/// Whether an op takes the gradients of the whole batch at once, as the pass before it may leave them
+/// in chunks.
+fn takes_whole_batch(op: &Op, batch: usize) -> bool {
+    match op {
+        Op::GradientUpdate(_) => true,
+        Op::GradientParts(op) => op.rows >= batch,
+        _ => false,
+    }
+}
+
 /// The memory that this machine, or the control group, can give, as far as it tells.
 fn available_memory() -> u64 {
     system_memory::available().map_or(isize::MAX as u64, |memory| memory.bytes)
@@ -197,7 +208,7 @@ impl<T: Gemm> Backend for Cpu<T> {
             self.packed.fresh = false;
         }
         let to = &mut self.buffers[t.buffer][t.offset..];
-        let order = self.packed.order(tensor);
+        let order = self.packed.order(&self.program, tensor);
         let mut put = |i: usize, x: f64| to[order.as_ref().map_or(i, |order| order(i))] = T::of(x);
         match values {
             Values::F32(v) => v.iter().enumerate().for_each(|(i, &x)| put(i, x.into())),
@@ -227,7 +238,8 @@ impl<T: Gemm> Backend for Cpu<T> {
         let passes = run
             .iter()
             .any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas && r.from == 0));
-        let updates = run.iter().any(|op| matches!(op, Op::GradientUpdate(_)));
+        let batch = self.program.batch;
+        let updates = run.iter().any(|op| takes_whole_batch(op, batch));
         let whole = passes && updates;
         let partial = self.partial.as_ref().filter(|_| whole);
         let inputs = self.inputs.as_ref().filter(|_| whole);
@@ -269,7 +281,7 @@ impl<T: Gemm> Backend for Cpu<T> {
         check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         let from = &self.buffers[t.buffer][t.offset..];
-        let order = self.packed.order(tensor);
+        let order = self.packed.order(&self.program, tensor);
         let get = |i: usize| from[order.as_ref().map_or(i, |order| order(i))].double();
         match values {
             ValuesMut::F32(v) => v.iter_mut().enumerate().for_each(|(i, x)| *x = get(i) as f32),

@@ -7,8 +7,9 @@ use super::memory::Shared;
 use super::merged;
 use super::mixed;
 use super::norm;
+use super::taken::{Taker, take_step};
 use super::team::Worker;
-use super::update::{LayerUpdate, take_step};
+use super::update::Gradients;
 use crate::data::Samples;
 use crate::gemm::Gemm;
 use crate::kernels::combine::{self, Factors};
@@ -254,27 +255,14 @@ pub(super) fn run<T: Gemm>(
             Pass { op, data, step, memory, caches, thread: worker.index() }.run(worker);
         }
         Op::GradientUpdate(op) => {
-            let step = &RuleStep::new(op.rule, step);
-            let units = |layer: usize| cols(op.layers[layer].delta);
-            let step_on = |layer: usize, pieces: Range<usize>| {
-                let units = units_of(units(layer), pieces);
-                let (layer, thread) = (&op.layers[layer], worker.index());
-                let update = LayerUpdate { op, layer, step, rows, memory, caches, thread };
-                // SAFETY: other pieces have other units.
-                unsafe { update.run(units) };
-            };
-            // The scores are a group of their own, of one piece.
-            let layers = op.layers.len();
-            worker.deal(
-                layers + usize::from(op.scores.is_some()),
-                |group| if group < layers { unit_pieces(units(group)) } else { 1 },
-                |group, pieces| match op.scores {
-                    Some([scores, sums]) if group == layers => {
-                        loss::accumulate(read(scores), write(sums, 0..SCORES));
-                    }
-                    _ => step_on(group, pieces),
-                },
-            );
+            let taker = &Taker::step(op, step);
+            let (layers, norms, scores) = (&op.layers, &op.norms, op.scores);
+            Gradients { layers, norms, scores, rows, memory, caches, taker }.run(worker);
+        }
+        Op::GradientParts(op) if op.rows >= program.batch => {
+            let taker = &Taker::keep(op, step);
+            let (layers, norms, scores) = (&op.layers, &op.norms, op.scores);
+            Gradients { layers, norms, scores, rows, memory, caches, taker }.run(worker);
         }
         Op::GradientParts(op) => merged::gradient_parts(op, step, memory, worker),
         Op::SumUpdate(op) => merged::sum_update(op, step, memory, worker),

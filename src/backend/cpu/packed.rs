@@ -9,6 +9,7 @@
 use super::memory::{Cells, Shared};
 use super::team::Worker;
 use crate::gemm::{self, Gemm, View};
+use crate::kernels::edits::Edit;
 use crate::program::{Op, Program};
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -38,51 +39,74 @@ struct InPlace {
     weight: TensorId,
     /// Units and inputs.
     shape: [usize; 2],
-    /// Where they begin among all parameters.
+    /// Where they begin in their buffer.
     offset: usize,
-    /// The tensors that have a number for each parameter, all in this order.
-    like_parameters: Vec<TensorId>,
+    /// The buffers that have a number for each parameter, all in this order.
+    buffers: Vec<usize>,
 }
 
 impl InPlace {
     /// The first layer's weights, if no op of `program` needs them in rows.
     fn new<T: Gemm>(program: &Program) -> Option<Self> {
-        let mut like_parameters = Vec::new();
-        let mut first = None;
-        for op in &program.ops {
-            match op {
-                Op::Rows(rows) if rows.from == 0 => {
-                    first = rows.layers.first();
-                    like_parameters.push(rows.parameters);
-                }
-                Op::GradientUpdate(op) => {
-                    like_parameters.push(op.parameters);
-                    like_parameters.extend(&op.state[..op.rule.optimizer.state_slots()]);
-                }
-                Op::Average { w, average, .. } => like_parameters.extend([w, average]),
-                Op::Swap { a, b } => like_parameters.extend([a, b]),
-                Op::Accumulate { .. } => {}
-                _ => return None,
-            }
-        }
+        let first = program.ops.iter().find_map(|op| match op {
+            Op::Rows(rows) => rows.layers.first().filter(|_| rows.from == 0),
+            _ => None,
+        });
         let layer = first.filter(|layer| layer.delta.is_some())?;
+        let mut like_parameters = Vec::new();
+        for op in &program.ops {
+            like_parameters.extend(whole_rows(op, program.batch)?);
+        }
         let [parameters, ..] = like_parameters[..] else { return None };
         let len = |id: TensorId| program.range(id, 0).len();
         let (t, all) = (program.tensor(layer.weight), program.tensor(parameters));
         let shape = shape(program, layer.weight);
         let weights = len(layer.weight);
-        like_parameters.sort();
-        like_parameters.dedup();
         let fits = weights <= LARGEST
             && gemm::packed_len::<T>([shape[1], shape[0]]) == weights
             && t.buffer == all.buffer
             && like_parameters.iter().all(|&id| len(id) == len(parameters));
-        let in_place = || {
-            let offset = t.offset - all.offset;
-            InPlace { weight: layer.weight, shape, offset, like_parameters }
-        };
-        fits.then(in_place)
+        let mut buffers =
+            Vec::from_iter(like_parameters.iter().map(|&id| program.tensor(id).buffer));
+        buffers.sort_unstable();
+        buffers.dedup();
+        fits.then_some(InPlace { weight: layer.weight, shape, offset: t.offset, buffers })
     }
+}
+
+/// The tensors of an op that have a number for each parameter, in one row; none if the op needs to know
+/// which number belongs to which weight.
+fn whole_rows(op: &Op, batch: usize) -> Option<Vec<TensorId>> {
+    let rows = match op {
+        Op::Rows(rows) if rows.from == 0 => {
+            let needs_rows = rows.embedded.as_ref().is_some_and(|e| e.gradient.is_some());
+            return (!needs_rows).then(|| vec![rows.parameters]);
+        }
+        Op::GradientUpdate(op) => {
+            let mut rows = vec![op.parameters];
+            rows.extend(&op.state[..op.rule.optimizer.state_slots()]);
+            rows.extend([op.with.collected, op.with.direction].into_iter().flatten());
+            rows.extend(op.with.average.map(|(_, average)| average));
+            rows
+        }
+        Op::GradientParts(op) if op.rows >= batch => {
+            [Some(op.parts), op.collected].into_iter().flatten().collect()
+        }
+        Op::Update { rule, w, g, state, .. } => {
+            let used = &state[..rule.optimizer.state_slots()];
+            [*w, *g].into_iter().chain(used.iter().copied()).collect()
+        }
+        Op::Direction { w, g, state, u, .. } => [*w, *g, *u].into_iter().chain(*state).collect(),
+        Op::Average { w, average, .. } => vec![*w, *average],
+        Op::Swap { a, b } => vec![*a, *b],
+        // These take each number by itself, or add all up.
+        Op::Edit { edit: Edit::Noise { .. }, .. } => return None,
+        Op::Accumulate { .. } | Op::VectorNorm { .. } | Op::Edit { .. } | Op::Combine { .. } => {
+            vec![]
+        }
+        _ => return None,
+    };
+    Some(rows)
 }
 
 #[derive(Debug)]
@@ -121,23 +145,27 @@ impl<T: Gemm> Packed<T> {
     }
 
     /// Where element `i` of a tensor lies in it.
-    pub(super) fn order(&self, tensor: TensorId) -> Option<impl Fn(usize) -> usize> {
+    pub(super) fn order(
+        &self,
+        program: &Program,
+        tensor: TensorId,
+    ) -> Option<impl Fn(usize) -> usize> {
         let p = self.in_place.as_ref()?;
-        let offset = if tensor == p.weight {
-            0
-        } else if p.like_parameters.contains(&tensor) {
-            p.offset
-        } else {
+        let t = program.tensor(tensor);
+        if !p.buffers.contains(&t.buffer) {
             return None;
-        };
-        let ([n, k], panel) = (p.shape, gemm::panel_cols::<T>());
+        }
+        let ([n, k], panel, start) = (p.shape, gemm::panel_cols::<T>(), t.offset);
+        let offset = p.offset;
         Some(move |i: usize| {
-            if !(offset..offset + n * k).contains(&i) {
+            let place = start + i;
+            if !(offset..offset + n * k).contains(&place) {
                 return i;
             }
-            let (unit, input) = ((i - offset) / k, (i - offset) % k);
+            let (unit, input) = ((place - offset) / k, (place - offset) % k);
             let first = unit - unit % panel;
-            offset + first * k + input * panel.min(n - first) + unit % panel
+            let packed = first * k + input * panel.min(n - first) + unit % panel;
+            (offset + packed).saturating_sub(start)
         })
     }
 
@@ -240,21 +268,26 @@ mod tests {
         let w = View::new(&numbers, units, inputs).transposed();
         // SAFETY: the packed form belongs to this test.
         unsafe { gemm::pack(w, 0..inputs, 0..units, to.as_mut_ptr()) };
-        let order = packed.order(weight).unwrap();
+        let order = packed.order(&program, weight).unwrap();
         assert!((0..to.len()).all(|i| to[order(i)] == numbers[i]));
         // Whatever has a number for each parameter, in the same order; nothing else.
         let p = packed.in_place.as_ref().unwrap();
         let weights = p.offset..p.offset + numbers.len();
         for (id, t) in program.tensors.iter().enumerate() {
             let all = matches!(t.role, Role::State | Role::Parameter) && t.cols > numbers.len();
-            assert_eq!(p.like_parameters.contains(&TensorId(id)), all, "{}", t.name);
-            if let Some(of_all) = packed.order(TensorId(id)).filter(|_| all) {
+            let in_parameters = t.buffer == program.tensor(weight).buffer;
+            let of_all = packed.order(&program, TensorId(id));
+            assert_eq!(of_all.is_some(), all || in_parameters, "{}", t.name);
+            if let Some(of_all) = of_all.filter(|_| all) {
                 for i in 0..t.cols {
                     let inside = weights.contains(&i).then(|| p.offset + order(i - p.offset));
                     assert_eq!(of_all(i), inside.unwrap_or(i), "{}", t.name);
                 }
             }
         }
+        // Another tensor of the buffer lies as ever.
+        let bias = packed.order(&program, find("layers.0.bias")).unwrap();
+        assert!((0..units).all(|i| bias(i) == i));
     }
 
     #[test]

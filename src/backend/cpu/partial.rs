@@ -6,6 +6,8 @@
 
 use super::fused::WEIGHTS_A_ROW;
 use super::memory::{Cells, Shared, Span};
+use super::takes_whole_batch;
+use crate::kernels::fused::FusedLayer;
 use crate::program::{Op, Program};
 use crate::real::Real;
 use crate::tensor::TensorId;
@@ -30,11 +32,16 @@ pub(super) struct Partial<T> {
 impl<T: Real> Partial<T> {
     /// Room for the chunks, if `program` has a step that can go this way.
     pub(super) fn new(program: &Program) -> Option<Self> {
-        program.ops.iter().find(|op| matches!(op, Op::GradientUpdate(_)))?;
+        program.ops.iter().find(|op| takes_whole_batch(op, program.batch))?;
         let rows = program.ops.iter().find_map(|op| match op {
             Op::Rows(rows) if rows.from == 0 => Some(rows),
             _ => None,
         })?;
+        // Statistics need all rows, and so do the gradients of tables.
+        let learns = rows.embedded.as_ref().is_some_and(|embedded| embedded.gradient.is_some());
+        if learns || rows.layers.iter().any(FusedLayer::has_batch_norm) {
+            return None;
+        }
         let parameters = program.range(rows.parameters, 0).len();
         let width = program.range(rows.arena, 0).len() / program.batch.max(1);
         let partial = Partial { chunks: Vec::new(), parameters, block: rows.block, width };

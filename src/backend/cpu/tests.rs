@@ -125,3 +125,44 @@ fn threads_share_the_ops_of_a_merged_step() {
     let spec = spec(tanh(5, &[66, 4]));
     is_the_same_with_more_threads(&spec, &plan::layers(&spec, 140, Purpose::Train));
 }
+
+/// Features of a net with three hidden layers of equal width.
+fn featured(net: &Net) -> Vec<Spec> {
+    let inputs = net.inputs;
+    let tables = vec![Embedding::new(11, 3), Embedding::new(300, 2)];
+    let deep = net.clone().norm(Some(Norm::Layer)).residual(1).dropout(0.3);
+    let by_name = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
+    let mut clipped = spec(net.clone());
+    clipped.edits.clip_global_norm = Some(0.1);
+    let mut edited = Spec { micro_batch: Some(1), ..spec(net.clone()) };
+    (edited.edits.l1, edited.edits.clip_value) = (0.1, Some(0.1));
+    let embedded = Net { inputs: inputs + 2, ..net.clone() }.embed(tables);
+    vec![
+        clipped,
+        edited.optimizer(Optimizer::Momentum { momentum: 0.9 }),
+        spec(net.clone()).optimizer(by_name("lamb")),
+        Spec { mixup: Some(0.4), ..spec(embedded.clone()) },
+        spec(Net { input_dropout: 0.2, ..embedded.norm(Some(Norm::Layer)) }),
+        spec(deep),
+        spec(net.clone().norm(Some(Norm::Batch)).residual(2)),
+    ]
+}
+
+#[test]
+fn threads_share_a_step_with_features() {
+    // By units, with layers that have more weights than are shared by rows; by rows; by chunks.
+    for (units, batch) in [(136, 6), (8, 70), (8, 512)] {
+        for spec in featured(&tanh(6, &[units; 3])) {
+            is_the_same_with_more_threads(&spec, &planned(&spec, batch));
+        }
+    }
+}
+
+#[test]
+fn what_needs_all_rows_is_not_added_up_by_chunks() {
+    let net = tanh(6, &[8]);
+    let of = |net: Net| ways(&planned(&spec(net), 512)).0;
+    assert!(of(net.clone()) && of(net.clone().norm(Some(Norm::Layer))));
+    assert!(!of(net.clone().norm(Some(Norm::Batch))));
+    assert!(!of(Net { inputs: 7, ..net }.embed(vec![Embedding::new(5, 2)])));
+}

@@ -1,13 +1,16 @@
-//! The gradients of a part of the parameters, and the optimiser's step on them while they are in
-//! cache.
+//! The gradients of a part of the parameters, and what becomes of them while they are in cache: the
+//! optimizer's step, or a place where they are kept.
 
 use super::Caches;
 use super::fused::blocks_of;
 use super::memory::Shared;
 use super::partial::Partial;
+use super::taken::Taker;
+use super::team::Worker;
 use crate::gemm::{self, Gemm, Right, Scratch, View};
-use crate::kernels::fused::{GradientUpdate, ParameterGradient};
-use crate::kernels::optimizer::RuleStep;
+use crate::kernels::fused::{ParameterGradient, unit_pieces, units_of};
+use crate::kernels::loss::{self, SCORES};
+use crate::kernels::norm::NormalizedGradient;
 use crate::tensor::TensorId;
 use crate::vector::prefetch_far;
 use std::cell::RefCell;
@@ -17,30 +20,111 @@ thread_local! {
     static GRADIENT: RefCell<Scratch> = RefCell::default();
 }
 
-/// Where the update of one layer finds what it needs.
-pub(super) struct LayerUpdate<'a, T> {
-    pub op: &'a GradientUpdate,
-    pub layer: &'a ParameterGradient,
-    /// The step that the optimiser takes, over so many rows.
-    pub step: &'a RuleStep<T>,
+/// Where the gradients of an op find what they need.
+pub(super) struct Gradients<'a, T> {
+    pub layers: &'a [ParameterGradient],
+    pub norms: &'a [NormalizedGradient],
+    /// (B, 4), and their running sums (1, 4), if the op adds them up too.
+    pub scores: Option<[TensorId; 2]>,
+    /// Rows of the batch.
     pub rows: usize,
     pub memory: &'a Shared<'a, T>,
     pub caches: Caches<'a, T>,
-    /// Which of the team's threads this is.
-    pub thread: usize,
+    /// What becomes of the gradients.
+    pub taker: &'a Taker<'a, T>,
 }
 
-impl<T: Gemm> LayerUpdate<'_, T> {
-    /// The gradients of some units' weights and biases, and the optimiser's step on them.
+impl<T: Gemm> Gradients<'_, T> {
+    /// All of them, together with the other threads of the team.
+    pub(super) fn run(&self, worker: &Worker<'_>) {
+        let (layers, norms) = (self.layers.len(), self.norms.len());
+        let cols = |id: TensorId| self.memory.program().tensor(id).cols;
+        // The scores are a group of their own, of one piece.
+        let units = |group: usize| match group {
+            _ if group < layers => cols(self.layers[group].delta),
+            _ if group < layers + norms => cols(self.norms[group - layers].delta),
+            _ => 1,
+        };
+        worker.deal(
+            layers + norms + usize::from(self.scores.is_some()),
+            |group| unit_pieces(units(group)),
+            |group, pieces| {
+                let units = units_of(units(group), pieces);
+                if let Some(layer) = self.layers.get(group) {
+                    let of = LayerGradient { all: self, layer, thread: worker.index() };
+                    // SAFETY: other pieces have other units.
+                    unsafe { of.run(units) };
+                } else if let Some(norm) = self.norms.get(group - layers) {
+                    // SAFETY: as above.
+                    unsafe { self.norm(norm, units) };
+                } else if let Some([scores, sums]) = self.scores {
+                    // SAFETY: one piece writes the sums, and scores are only read.
+                    let (scores, sums) = unsafe {
+                        let scores = self.memory.read(scores, 0..self.rows * SCORES);
+                        (scores, self.memory.write(sums, 0..SCORES))
+                    };
+                    loss::accumulate(scores, sums);
+                }
+            },
+        );
+    }
+
+    /// The gradients of scale and shift of some units.
     ///
     /// # Safety
     /// Other pieces have other units.
-    pub(super) unsafe fn run(&self, units: Range<usize>) {
-        if let Some(partial) = self.caches.partial.filter(|partial| partial.pays(self.rows)) {
+    unsafe fn norm(&self, norm: &NormalizedGradient, units: Range<usize>) {
+        let tensors = [(norm.of.scale, norm.scale), (norm.of.shift, norm.shift)];
+        let partial = self.caches.partial.filter(|partial| partial.pays(self.rows));
+        for (i, (parameter, sums)) in tensors.into_iter().enumerate() {
+            GRADIENT.with_borrow_mut(|gradient| {
+                let g = gradient.numbers::<T>(units.len());
+                // SAFETY: an earlier op wrote what is read here: the sums of the batch, or of its
+                // chunks, or what they are made of.
+                unsafe {
+                    if norm.of.statistics.is_some() {
+                        g.copy_from_slice(self.memory.read(sums, units.clone()));
+                    } else if let Some(partial) = partial {
+                        partial.sum(self.memory, self.rows, parameter, units.clone(), g);
+                    } else {
+                        let n = self.memory.program().tensor(norm.delta).cols;
+                        let gradient = self.memory.read(norm.gradient, 0..self.rows * n);
+                        if i == 0 {
+                            let normal = self.memory.read(norm.of.normal, 0..self.rows * n);
+                            T::sum_column_products(n, units.start, gradient, normal, g);
+                        } else {
+                            T::sum_columns(n, units.start, T::one(), gradient, g);
+                        }
+                    }
+                }
+                // SAFETY: the parameters of these units, and all that goes with them, belong to
+                // this piece.
+                unsafe { self.taker.take(self.memory, parameter, units.clone(), g) };
+            });
+        }
+    }
+}
+
+/// The gradients of one layer.
+struct LayerGradient<'a, T> {
+    all: &'a Gradients<'a, T>,
+    layer: &'a ParameterGradient,
+    /// Which of the team's threads this is.
+    thread: usize,
+}
+
+impl<T: Gemm> LayerGradient<'_, T> {
+    /// Those of some units' weights and biases.
+    ///
+    /// # Safety
+    /// Other pieces have other units.
+    unsafe fn run(&self, units: Range<usize>) {
+        let caches = self.all.caches;
+        if let Some(partial) = caches.partial.filter(|partial| partial.pays(self.all.rows)) {
             self.sum_chunks(partial, units);
             return;
         }
-        if self.caches.packed.is_in_place(self.layer.weight) {
+        if caches.packed.is_in_place(self.layer.weight) {
             self.packed_weights(&units);
         } else {
             self.weights(&units);
@@ -50,7 +134,7 @@ impl<T: Gemm> LayerUpdate<'_, T> {
             GRADIENT.with_borrow_mut(|gradient| {
                 let g = gradient.numbers::<T>(units.len());
                 T::sum_columns(n, units.start, T::of(sign.into()), self.deltas(), g);
-                self.update(bias, units, g);
+                self.take(bias, units, g);
             });
         }
     }
@@ -66,19 +150,22 @@ impl<T: Gemm> LayerUpdate<'_, T> {
             for (tensor, range) in tensors.into_iter().flatten() {
                 let g = gradient.numbers(range.len());
                 // SAFETY: the pass over the rows, an earlier op, wrote the chunks.
-                unsafe { partial.sum(self.memory, self.rows, tensor, range.clone(), g) };
-                self.update(tensor, range, g);
+                unsafe { partial.sum(self.all.memory, self.all.rows, tensor, range.clone(), g) };
+                self.take(tensor, range, g);
             }
         });
-        // SAFETY: these units are this piece's, packed or not.
-        unsafe { self.caches.packed.part(self.memory, weight, units, 0..k) };
+        if self.all.taker.steps() {
+            // SAFETY: these units are this piece's, packed or not.
+            unsafe { self.all.caches.packed.part(self.all.memory, weight, units, 0..k) };
+        }
     }
 
     /// The weights of some units: δᵀ A by blocks, each followed by the step on it.
     fn weights(&self, units: &Range<usize>) {
-        let (weight, packed) = (self.layer.weight, self.caches.packed);
+        let (weight, packed) = (self.layer.weight, self.all.caches.packed);
+        let steps = self.all.taker.steps();
         let (n, k) = (self.cols(self.layer.delta), self.cols(self.layer.input));
-        let rows = self.rows;
+        let rows = self.all.rows;
         let panel = gemm::panel_cols::<T>();
         for units in blocks_of(units.clone(), gemm::rows_at_once(rows).next_multiple_of(panel)) {
             let delta_columns =
@@ -93,7 +180,10 @@ impl<T: Gemm> LayerUpdate<'_, T> {
             let mut packed_units = 0;
             let done = |some: Range<usize>, cols: Range<usize>, g: &[T]| {
                 for (unit, g) in some.clone().zip(g.chunks_exact(cols.len())) {
-                    self.update(weight, weights(unit, &cols), g);
+                    self.take(weight, weights(unit, &cols), g);
+                }
+                if !steps {
+                    return;
                 }
                 // Whole panels of the new weights, while they are in cache.
                 if some.start == 0 {
@@ -104,7 +194,7 @@ impl<T: Gemm> LayerUpdate<'_, T> {
                 if whole > packed_units {
                     let new = units.start + packed_units..units.start + whole;
                     // SAFETY: these units are this piece's, packed or not.
-                    unsafe { packed.part(self.memory, weight, new, cols) };
+                    unsafe { packed.part(self.all.memory, weight, new, cols) };
                     packed_units = whole;
                 }
             };
@@ -126,9 +216,9 @@ impl<T: Gemm> LayerUpdate<'_, T> {
             }
         };
         let done = |inputs: Range<usize>, some: Range<usize>, g: &[T]| {
-            self.update(self.layer.weight, weights(&inputs, &some), g);
+            self.take(self.layer.weight, weights(&inputs, &some), g);
         };
-        let rows = self.rows;
+        let rows = self.all.rows;
         let deltas = View::new(self.deltas(), rows, n).some_cols(units.clone());
         gemm::in_panels(self.inputs().transposed(), Right::Matrix(deltas), soon, done);
     }
@@ -136,69 +226,44 @@ impl<T: Gemm> LayerUpdate<'_, T> {
     /// What the step on some weights will read arrives while their gradient is computed, if they are more
     /// than a core's cache holds from step to step.
     fn ask(&self, range: Range<usize>) {
-        let (program, weight) = (self.memory.program(), self.layer.weight);
+        let (program, weight) = (self.all.memory.program(), self.layer.weight);
         if program.range(weight, 0).len() <= 1 << 16 {
             return;
         }
         let offset = program.tensor(weight).offset;
-        // SAFETY: these units' parameters and their state belong to this piece.
-        prefetch_far(unsafe { self.memory.read(weight, range.clone()) });
-        for state in self.op.state.iter().take(self.op.rule.optimizer.state_slots()) {
+        for &whole in self.all.taker.needs() {
             let range = offset + range.start..offset + range.end;
-            // SAFETY: as above.
-            prefetch_far(unsafe { self.memory.read(*state, range) });
+            // SAFETY: these units' parameters, and all that goes with them number by number,
+            // belong to this piece.
+            prefetch_far(unsafe { self.all.memory.read(whole, range) });
         }
     }
 
-    /// The optimiser's step on a part of a parameter tensor that belongs to this piece.
-    fn update(&self, w: TensorId, range: Range<usize>, g: &[T]) {
-        // SAFETY: the parameters of these units, and their state, belong to this piece.
-        unsafe { take_step(self.step, self.op.state, self.memory, w, range, g) };
+    /// What becomes of the gradient of a part of a parameter tensor that belongs to this piece.
+    fn take(&self, w: TensorId, range: Range<usize>, g: &[T]) {
+        // SAFETY: the parameters of these units, and all that goes with them number by number,
+        // belong to this piece.
+        unsafe { self.all.taker.take(self.all.memory, w, range, g) };
     }
 
     /// δ: (B, n_l).
     fn deltas(&self) -> &[T] {
-        let len = self.rows * self.cols(self.layer.delta);
+        let len = self.all.rows * self.cols(self.layer.delta);
         // SAFETY: only read.
-        unsafe { self.memory.read(self.layer.delta, 0..len) }
+        unsafe { self.all.memory.read(self.layer.delta, 0..len) }
     }
 
     /// A_{l−1}: (B, n_{l−1}).
     fn inputs(&self) -> View<'_, T> {
-        let (input, rows) = (self.layer.input, self.rows);
+        let (input, rows, caches) = (self.layer.input, self.all.rows, self.all.caches);
         let k = self.cols(input);
-        let span = self.caches.span(self.memory, input, self.thread);
+        let span = caches.span(self.all.memory, input, self.thread);
         // SAFETY: only read.
         let a = unsafe { span.read(0..rows * k) };
-        View::new(a, rows, k).sparse(self.caches.is_sparse(input))
+        View::new(a, rows, k).sparse(caches.is_sparse(input))
     }
 
     fn cols(&self, id: TensorId) -> usize {
-        self.memory.program().tensor(id).cols
+        self.all.memory.program().tensor(id).cols
     }
-}
-
-/// The optimiser's step on a part of a parameter tensor, by its gradient.
-///
-/// # Safety
-/// No other piece of the current op reads or writes this part of the parameters or its state.
-pub(super) unsafe fn take_step<T: Gemm>(
-    step: &RuleStep<T>,
-    state: [TensorId; 3],
-    memory: &Shared<'_, T>,
-    w: TensorId,
-    range: Range<usize>,
-    g: &[T],
-) {
-    // State lies at the same places as the parameters.
-    let offset = memory.program().tensor(w).offset;
-    let state = |slot: usize| {
-        let used = step.state_slots() > slot;
-        let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-        // SAFETY: the caller's; the states are different tensors.
-        unsafe { memory.write(state[slot], range) }
-    };
-    // SAFETY: the caller's.
-    let w = unsafe { memory.write(w, range.clone()) };
-    step.apply(offset + range.start, w, g, [state(0), state(1), state(2)]);
 }

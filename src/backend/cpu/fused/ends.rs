@@ -1,0 +1,109 @@
+//! Where a pass begins and where it turns back: the inputs, and the loss.
+
+use super::Pass;
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
+use crate::kernels::fused::Reach;
+use crate::kernels::{activation, augment, embed, gather, loss, mixup, softmax};
+use crate::tensor::TensorId;
+use std::ops::Range;
+
+impl<T: Gemm> Pass<'_, T> {
+    /// What the pass begins with, after X was gathered from rows `found` of the data set if it begins with
+    /// that; `first` is the batch's row in the first of `block`.
+    pub(super) fn begin(&self, found: &[u32], first: usize, block: &Range<usize>) -> TensorId {
+        if self.op.from > 0 {
+            return self.input();
+        }
+        let (op, embedded) = (self.op, self.op.embedded.as_ref());
+        let gathered = embedded.map_or(op.x, |embedded| embedded.features);
+        let (features, affine) = (&self.data.features, &self.data.affine);
+        // SAFETY: these rows belong to this piece.
+        let to = unsafe { self.write(gathered, block) };
+        match op.augmentation.filter(|_| self.trains()) {
+            None => gather::features(found, features, affine, to),
+            Some(a) => augment::features(&a, self.step, first, found, features, affine, to),
+        }
+        if let Some(embedded) = embedded {
+            // SAFETY: as above, of two tensors; tables are parameters.
+            let (features, x) = unsafe { (self.read(gathered, block), self.write(op.x, block)) };
+            for (place, table) in &embedded.tables {
+                embed::reference(*place, features, self.whole(*table), x);
+            }
+        }
+        if self.trains() && op.mixup {
+            // SAFETY: as above, and blocks begin with the first row of a pair.
+            let x = unsafe { self.write(op.x, block) };
+            mixup::reference(self.step.mixing, self.cols(op.x), x);
+        }
+        self.drop(op.input_dropout, op.x, first, block, 0..self.cols(op.x));
+        self.input()
+    }
+
+    /// ∂E/∂X of some rows where embeddings learn; `first` is the batch's row in the first of `block`.
+    pub(super) fn input_gradient(&self, first: usize, block: &Range<usize>) {
+        let op = self.op;
+        let Some(embedded) = op.embedded.as_ref().filter(|_| self.trains()) else { return };
+        let layer = op.layers.first();
+        let (Some(layer), Some(gradient)) = (layer, embedded.gradient) else { return };
+        let Some(delta) = layer.delta_of_z() else { return };
+        let (n, k) = (self.cols(delta), self.cols(gradient));
+        let columns = embedded.first()..k;
+        // SAFETY: this piece wrote these rows of δ, or all pieces of an earlier phase did.
+        let delta = View::new(unsafe { self.read(delta, block) }, block.len(), n);
+        let w = View::new(self.whole(layer.weight), n, k).some_cols(columns.clone());
+        let to = self.memory.pointer(gradient, block.start * k + columns.start);
+        // SAFETY: these rows of the gradient belong to this piece, and have k columns.
+        unsafe { gemm::product(delta, Right::Matrix(w), Begin::Zero, End::Store, to, k) };
+        self.add_connected(op.x, &op.layers, gradient, block, &columns);
+        self.drop(op.input_dropout, gradient, first, block, columns);
+        if op.mixup {
+            // SAFETY: as above; what is mixed is mixed back by the same.
+            let gradient = unsafe { self.write(gradient, block) };
+            mixup::reference(self.step.mixing, k, gradient);
+        }
+    }
+
+    /// The loss, the scores and δ of the last layer for some rows, as far as the op reaches; `found`
+    /// are the rows of the data set.
+    pub(super) fn loss(&self, found: &[u32], rows: Range<usize>, block: &Range<usize>) {
+        let op = self.op;
+        let last = op.layers.last();
+        let y = last.map_or(op.x, |layer| layer.a);
+        if op.reach < Reach::Loss {
+            return;
+        }
+        if let Some(targets) = &self.data.targets {
+            // SAFETY: these rows belong to this piece.
+            let t = unsafe { self.write(op.t, block) };
+            gather::targets(found, targets, self.cols(op.t), t);
+            if self.trains() && op.mixup {
+                mixup::reference(self.step.mixing, self.cols(op.t), t);
+            }
+        }
+        // SAFETY: as above, and all of these are different tensors.
+        let (y, t, gradient, scores) = unsafe {
+            let (y, t) = (self.read(y, block), self.read(op.t, block));
+            (y, t, self.write(op.gradient, block), self.write(op.scores, &rows))
+        };
+        loss::rows(op.loss, self.step, y, t, self.whole(op.unit), gradient, scores);
+        if let Some(weights) = &self.data.weights {
+            loss::weigh(weights, found, gradient, scores);
+        }
+        let Some((layer, delta)) = last.and_then(|l| l.delta.map(|delta| (l, delta))) else {
+            return;
+        };
+        if op.reach < Reach::Deltas {
+            return;
+        }
+        let n = self.cols(delta);
+        // SAFETY: as above; δ takes the place of the gradient, which isn't used any more.
+        let (z, a, delta) = unsafe {
+            let z = self.read(layer.before_activation(), block);
+            (z, self.read(layer.a, block), self.write(delta, block))
+        };
+        match &layer.functions {
+            None => softmax::gradient(n, a, delta),
+            Some(f) => activation::gradient(f, 0..n, z, delta),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What a pass does in a layer, for some units of some rows.
+
+use super::Pass;
+use crate::activation::Activation;
+use crate::gemm::{self, Begin, End, Gemm, Right, View};
+use crate::kernels::activation::UnitFunctions;
+use crate::kernels::dropout::Dropout;
+use crate::kernels::fused::FusedLayer;
+use crate::kernels::{activation, dropout, softmax};
+use crate::tensor::TensorId;
+use std::ops::Range;
+
+/// Whether the layer's activation is done by the product that makes Z.
+fn is_relu_in_place(layer: &FusedLayer) -> bool {
+    layer.a == layer.z
+        && layer.skip.is_none()
+        && layer.functions == Some(UnitFunctions::Same(Activation::Relu))
+}
+
+impl<T: Gemm> Pass<'_, T> {
+    /// Some units' Z for some rows, or at once A where that is a relu in its place.
+    pub(super) fn product(
+        &self,
+        layer: &FusedLayer,
+        input: TensorId,
+        block: Range<usize>,
+        units: Range<usize>,
+    ) {
+        let n = self.cols(layer.z);
+        let z = self.memory.pointer(layer.z, block.start * n + units.start);
+        // SAFETY: z has block.len() rows of n, and these units of them belong to this piece.
+        unsafe { self.product_to(layer, input, block, units, z, n) };
+    }
+
+    /// The same to a place with rows `stride` apart.
+    ///
+    /// # Safety
+    /// `to` points at as many rows of as many units, which nothing else accesses meanwhile.
+    pub(super) unsafe fn product_to(
+        &self,
+        layer: &FusedLayer,
+        input: TensorId,
+        block: Range<usize>,
+        units: Range<usize>,
+        to: *mut T,
+        stride: usize,
+    ) {
+        let (n, k) = (self.cols(layer.z), self.cols(input));
+        let whole_bias = layer.bias.map(|(b, sign)| (self.whole(b), T::of(sign.into())));
+        let begin =
+            whole_bias.map_or(Begin::Zero, |(bias, sign)| Begin::Bias(&bias[units.clone()], sign));
+        let end = if is_relu_in_place(layer) { End::Relu } else { End::Store };
+        let sparse = self.caches.is_sparse(input);
+        // SAFETY: this piece wrote these rows, or all pieces of an earlier phase did; no weight is
+        // written in a pass.
+        let (a, packed) = unsafe {
+            let packed = self.caches.packed.get(self.memory, layer.weight, units.clone());
+            (self.read(input, &block), packed)
+        };
+        let a = View::new(a, block.len(), k).sparse(sparse);
+        let w = match packed {
+            Some(packed) => Right::Packed(packed, units.len()),
+            None => {
+                let w = View::new(self.whole(layer.weight), n, k);
+                Right::Matrix(w.some_rows(units.clone()).transposed())
+            }
+        };
+        // SAFETY: the caller's.
+        unsafe { gemm::product(a, w, begin, end, to, stride) };
+    }
+
+    /// Some units' A for some rows, softmax apart: what a residual connection adds, σ and dropout;
+    /// `first` is the batch's row in the first of `block`.
+    pub(super) fn activate(
+        &self,
+        layer: &FusedLayer,
+        first: usize,
+        block: Range<usize>,
+        units: Range<usize>,
+    ) {
+        let (n, before) = (self.cols(layer.z), layer.before_activation());
+        let functions = layer.functions.as_ref().filter(|_| !is_relu_in_place(layer));
+        for row in block.clone() {
+            let at = row * n + units.start..row * n + units.end;
+            if let Some(skip) = layer.skip {
+                // SAFETY: these units of these rows belong to this piece; an earlier phase, or this
+                // piece, wrote those of a layer below or of X.
+                let (y, x) = unsafe {
+                    (self.span(skip).read(at.clone()), self.memory.write(before, at.clone()))
+                };
+                T::add_scaled(T::one(), y, x);
+            }
+            let Some(functions) = functions else { continue };
+            // SAFETY: as above.
+            let a = unsafe {
+                if layer.a != before {
+                    let z = self.memory.read(before, at.clone());
+                    self.memory.write(layer.a, at.clone()).copy_from_slice(z);
+                }
+                self.memory.write(layer.a, at)
+            };
+            activation::value_in_place(functions, units.clone(), a);
+        }
+        self.drop(layer.dropout, layer.a, first, &block, units);
+    }
+
+    /// Dropout of some units of `x` in some rows, if the pass is one of training; `first` is the
+    /// batch's row in the first of `block`.
+    pub(super) fn drop(
+        &self,
+        dropout: Option<Dropout>,
+        x: TensorId,
+        first: usize,
+        block: &Range<usize>,
+        units: Range<usize>,
+    ) {
+        let Some(dropout) = dropout.filter(|_| self.trains()) else { return };
+        let n = self.cols(x);
+        for (i, row) in block.clone().enumerate() {
+            // SAFETY: these units of these rows belong to this piece.
+            let x = unsafe { self.span(x).write(row * n + units.start..row * n + units.end) };
+            dropout::reference(dropout, self.step, first + i, units.clone(), x);
+        }
+    }
+
+    /// A of a softmax layer, for some rows.
+    pub(super) fn softmax(&self, layer: &FusedLayer, block: Range<usize>) {
+        if layer.functions.is_none() {
+            // SAFETY: these rows belong to this piece, and Z and A of a softmax are different tensors.
+            let (z, a) = unsafe { (self.read(layer.z, &block), self.write(layer.a, &block)) };
+            softmax::value(self.cols(layer.z), z, a);
+        }
+    }
+
+    /// Adds to a gradient of `a`, for some of its columns, what residual connections to some layers lead
+    /// back.
+    pub(super) fn add_connected(
+        &self,
+        a: TensorId,
+        layers: &[FusedLayer],
+        gradient: TensorId,
+        block: &Range<usize>,
+        columns: &Range<usize>,
+    ) {
+        let n = self.cols(gradient);
+        let connected = layers.iter().filter(|layer| layer.skip == Some(a));
+        for delta in connected.filter_map(|layer| layer.delta) {
+            for row in block.clone() {
+                let at = row * n + columns.start..row * n + columns.end;
+                // SAFETY: these elements belong to this piece; δ of a layer above was written by it, or by
+                // all pieces of an earlier phase.
+                let (y, x) = unsafe {
+                    (self.memory.read(delta, at.clone()), self.memory.write(gradient, at))
+                };
+                T::add_scaled(T::one(), y, x);
+            }
+        }
+    }
+
+    /// δ of some units of the layer below `l`, from that of layer `l`, for some rows, of which `first`
+    /// is the batch's row in the first of `block`.
+    pub(super) fn backward(
+        &self,
+        l: usize,
+        first: usize,
+        block: Range<usize>,
+        units: Range<usize>,
+    ) {
+        let (layer, below) = (&self.op.layers[l], &self.op.layers[l - 1]);
+        let (Some(delta), Some(to)) = (layer.delta_of_z(), below.delta) else { return };
+        let (n, k) = (self.cols(delta), self.cols(to));
+        let above = &self.op.layers[l..];
+        let connected = above.iter().any(|layer| layer.skip == Some(below.a));
+        let fused = is_relu_in_place(below) && !connected;
+        let at = block.start * k + units.start;
+        // SAFETY: z is only read on the way back, and δ of layer `l` was written by this piece, or by
+        // all pieces of an earlier phase.
+        let (z, a) = unsafe {
+            let end = block.end * k - (k - units.end);
+            let z = self.memory.read(below.before_activation(), at..end.max(at));
+            (z, self.read(delta, &block))
+        };
+        let end = if fused { End::ReluGradient(z) } else { End::Store };
+        let a = View::new(a, block.len(), n);
+        let w = View::new(self.whole(layer.weight), n, k).some_cols(units.clone());
+        let to_at = self.memory.pointer(to, at);
+        // SAFETY: `to` has block.len() rows of k, and these units of them belong to this piece.
+        unsafe { gemm::product(a, Right::Matrix(w), Begin::Zero, end, to_at, k) };
+        if connected {
+            self.add_connected(below.a, above, to, &block, &units);
+        }
+        if fused {
+            // What was dropped is 0, and so is the slope there.
+            let scale = below.dropout.map(|dropout| T::of(dropout.scale().into()));
+            for (scale, row) in scale.into_iter().flat_map(|s| block.clone().map(move |r| (s, r))) {
+                // SAFETY: these units of these rows belong to this piece.
+                let delta = unsafe {
+                    self.memory.write(to, row * k + units.start..row * k + units.end)
+                };
+                T::scale(scale, delta);
+            }
+            return;
+        }
+        self.drop(below.dropout, to, first, &block, units.clone());
+        let Some(f) = &below.functions else {
+            // SAFETY: below a softmax, whole rows belong to this piece (`goes_by_units`).
+            let (a, to) = unsafe { (self.read(below.a, &block), self.write(to, &block)) };
+            softmax::gradient(k, a, to);
+            return;
+        };
+        for row in block {
+            let at = row * k + units.start..row * k + units.end;
+            // SAFETY: as above.
+            let (z, delta) = unsafe {
+                let z = self.memory.read(below.before_activation(), at.clone());
+                (z, self.memory.write(to, at))
+            };
+            activation::gradient(f, units.clone(), z, delta);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What becomes of a part of the gradients.
+
+use super::memory::Shared;
+use crate::gemm::{Gemm, Scratch};
+use crate::kernels::edits::{self, Edit};
+use crate::kernels::fused::GradientUpdate;
+use crate::kernels::gradient::GradientParts;
+use crate::kernels::optimizer::RuleStep;
+use crate::kernels::{Step, average, collect, direction};
+use crate::tensor::TensorId;
+use std::cell::RefCell;
+use std::ops::Range;
+
+thread_local! {
+    static CHANGED: RefCell<Scratch> = RefCell::default();
+}
+
+/// What takes the gradients of an op, part by part.
+pub(super) struct Taker<'a, T> {
+    step: &'a Step,
+    way: Way<'a, T>,
+    /// Tensors with a number for each parameter that are read or written with each part.
+    needs: Vec<TensorId>,
+}
+
+/// Where gradients go.
+enum Way<'a, T> {
+    /// Into the optimizer's step.
+    Step(&'a GradientUpdate, RuleStep<T>),
+    /// Into the places where they are kept.
+    Keep(&'a GradientParts),
+}
+
+impl<'a, T: Gemm> Taker<'a, T> {
+    /// The optimizer's step of `op`.
+    pub(super) fn step(op: &'a GradientUpdate, step: &'a Step) -> Self {
+        let used = &op.state[..op.rule.optimizer.state_slots()];
+        let mut needs = vec![op.parameters];
+        needs.extend(used);
+        needs.extend(op.with.collected);
+        needs.extend(op.with.average.map(|(_, average)| average));
+        Taker { step, way: Way::Step(op, RuleStep::new(op.rule, step)), needs }
+    }
+
+    /// The place where `op` keeps its only part.
+    pub(super) fn keep(op: &'a GradientParts, step: &'a Step) -> Self {
+        let needs = [op.adds.then_some(op.parts), op.collected];
+        Taker { step, way: Way::Keep(op), needs: needs.into_iter().flatten().collect() }
+    }
+
+    /// Tensors with a number for each parameter that are read or written with each part.
+    pub(super) fn needs(&self) -> &[TensorId] {
+        &self.needs
+    }
+
+    /// Whether parameters change.
+    pub(super) fn steps(&self) -> bool {
+        matches!(self.way, Way::Step(op, _) if op.with.direction.is_none())
+    }
+
+    /// Takes the gradient of elements `range` of the parameter tensor `w`.
+    ///
+    /// # Safety
+    /// No other piece of the current op reads or writes this part of the parameters, nor what goes
+    /// with it number by number.
+    pub(super) unsafe fn take(
+        &self,
+        memory: &Shared<'_, T>,
+        w: TensorId,
+        range: Range<usize>,
+        g: &[T],
+    ) {
+        let offset = memory.program().tensor(w).offset;
+        // All that goes with the parameters lies at the same places.
+        let place = offset + range.start..offset + range.end;
+        match &self.way {
+            Way::Keep(op) => {
+                // SAFETY: the caller's.
+                let kept = unsafe { memory.write(op.parts, place.clone()) };
+                if op.adds {
+                    T::add_scaled(T::one(), g, kept);
+                } else {
+                    kept.copy_from_slice(g);
+                }
+                if let Some(collected) = op.collected {
+                    // SAFETY: the caller's, and this is another tensor.
+                    let collected = unsafe { memory.write(collected, place) };
+                    collect::reference(true, kept, collected);
+                }
+            }
+            Way::Step(op, rule) => {
+                let with = &op.with;
+                if with.collected.is_none() && with.edits.is_empty() {
+                    // SAFETY: the caller's.
+                    unsafe { self.take_step(op, rule, memory, w, range, g) };
+                } else {
+                    CHANGED.with_borrow_mut(|changed| {
+                        let changed = changed.numbers::<T>(g.len());
+                        changed.copy_from_slice(g);
+                        if let Some(collected) = with.collected {
+                            // SAFETY: the caller's.
+                            let collected = unsafe { memory.write(collected, place.clone()) };
+                            collect::reference(true, changed, collected);
+                        }
+                        for &edit in &with.edits {
+                            let other = match edit {
+                                Edit::SignPenalty { w: of, .. } if of != w => continue,
+                                // SAFETY: the caller's.
+                                Edit::SignPenalty { .. } => unsafe {
+                                    memory.read(w, range.clone())
+                                },
+                                _ => &[],
+                            };
+                            edits::reference(edit, self.step, range.start, other, changed);
+                        }
+                        // SAFETY: the caller's; what was read of the parameters isn't any more.
+                        unsafe { self.take_step(op, rule, memory, w, range, changed) };
+                    });
+                }
+            }
+        }
+    }
+
+    /// The optimizer's step by the gradient of a part of a parameter tensor, or its direction, and
+    /// the average that follows.
+    ///
+    /// # Safety
+    /// As [`Self::take`].
+    unsafe fn take_step(
+        &self,
+        op: &GradientUpdate,
+        rule: &RuleStep<T>,
+        memory: &Shared<'_, T>,
+        w: TensorId,
+        range: Range<usize>,
+        g: &[T],
+    ) {
+        let offset = memory.program().tensor(w).offset;
+        let place = offset + range.start..offset + range.end;
+        if let Some(u) = op.with.direction {
+            // SAFETY: the caller's; w is only read, and the others are different tensors.
+            let (w, first, second, u) = unsafe {
+                let state = |slot: usize| memory.write(op.state[slot], place.clone());
+                (memory.read(w, range), state(0), state(1), memory.write(u, place.clone()))
+            };
+            direction::reference(op.rule, self.step, place.start, [w, g], [first, second], u);
+            return;
+        }
+        // SAFETY: the caller's.
+        unsafe { take_step(rule, op.state, memory, w, range.clone(), g) };
+        if let Some((share, average)) = op.with.average {
+            // SAFETY: the caller's; no reference to these parameters is left.
+            let (w, average) = unsafe { (memory.read(w, range), memory.write(average, place)) };
+            average::reference(share, self.step, w, average);
+        }
+    }
+}
+
+/// The optimiser's step on a part of a parameter tensor, by its gradient.
+///
+/// # Safety
+/// No other piece of the current op reads or writes this part of the parameters or its state.
+pub(super) unsafe fn take_step<T: Gemm>(
+    step: &RuleStep<T>,
+    state: [TensorId; 3],
+    memory: &Shared<'_, T>,
+    w: TensorId,
+    range: Range<usize>,
+    g: &[T],
+) {
+    // State lies at the same places as the parameters.
+    let offset = memory.program().tensor(w).offset;
+    let state = |slot: usize| {
+        let used = step.state_slots() > slot;
+        let range = if used { offset + range.start..offset + range.end } else { 0..0 };
+        // SAFETY: the caller's; the states are different tensors.
+        unsafe { memory.write(state[slot], range) }
+    };
+    // SAFETY: the caller's.
+    let w = unsafe { memory.write(w, range.clone()) };
+    step.apply(offset + range.start, w, g, [state(0), state(1), state(2)]);
+}
