@@ -147,6 +147,10 @@ fn by_definition(
 }
 
 /// The gradient of a table on a backend, of a batch that may be smaller than the program's.
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
 fn by_backend(
     backend: &mut Shared,
     place: embed::Place,
@@ -190,7 +194,6 @@ fn by_backend(
 #[test]
 fn gradients_of_tables_have_the_bits_of_their_definition() {
     let mut random = Random::new(21, Stream::Check, 0);
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     // Short and long batches, ragged ones, few categories and many, and one with most of the rows.
     for (rows, batch, values, dims) in [
         (1, 1, 1, 1),

@@ -506,3 +506,33 @@ fn features_are_launches_beside_fused_ones() {
         assert!(count <= most, "{feature}: {count} launches, {most} at most");
     }
 }
+
+/// Small nets run whole rows through the net: three launches at most where nothing needs all gradients, six
+/// where something does.
+#[test]
+fn features_of_small_nets_are_few_launches() {
+    let cases: [Counted<'_>; 9] = [
+        ("none", 2, &|_| ()),
+        ("dropout", 3, &|s| s.net = s.net.clone().dropout(0.5)),
+        ("input dropout", 3, &|s| s.net.input_dropout = 0.2),
+        ("clip global norm", 6, &|s| s.edits.clip_global_norm = Some(1.0)),
+        ("clip value", 6, &|s| s.edits.clip_value = Some(1.0)),
+        ("l1", 6, &|s| s.edits.l1 = 0.1),
+        ("last micro-batch", 6, &|s| s.micro_batch = Some(8)),
+        ("ema", 3, &|s| s.averaging = Averaging::Ema { decay: 0.9 }),
+        ("max-norm", 5, &|s| s.max_norm = Some(1.0)),
+    ];
+    for (feature, most, change) in cases {
+        let net = Net::new(64)
+            .layer(16, Activation::Tanh)
+            .layer(16, Activation::Relu)
+            .layer(10, Activation::Identity);
+        let mut spec = Spec::new(net, Loss::CrossEntropy);
+        change(&mut spec);
+        spec.batch_size = 64;
+        spec.check().unwrap();
+        let count = launches(&spec);
+        println!("{feature}: {count} launches");
+        assert!(count <= most, "{feature}: {count} launches, {most} at most");
+    }
+}

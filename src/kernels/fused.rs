@@ -352,7 +352,10 @@ pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
 /// Launches [`ROWS`] for batches of up to `batch` rows.
 #[must_use]
 pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
-    assert!(op.runs_on_gpus(), "the kernel of whole rows has no part in what the CPU's pass does more");
+    assert!(
+        op.runs_on_gpus(),
+        "the kernel of whole rows has no part in what the CPU's pass does more"
+    );
     let size = usize::from(batch >= LONG_BATCH);
     let at = |id: TensorId| place(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];

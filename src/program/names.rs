@@ -44,9 +44,7 @@ impl Op {
             let all = [&mut n.z, &mut n.scale, &mut n.shift, &mut n.normal, &mut n.out];
             all.into_iter().chain(&mut n.statistics)
         }
-        fn normalized_gradient(
-            n: &mut NormalizedGradient,
-        ) -> impl Iterator<Item = &mut TensorId> {
+        fn normalized_gradient(n: &mut NormalizedGradient) -> impl Iterator<Item = &mut TensorId> {
             let own = [&mut n.gradient, &mut n.scale, &mut n.shift, &mut n.delta];
             normalized(&mut n.of).chain(own)
         }

@@ -194,9 +194,8 @@ impl<T: Gemm> Pass<'_, T> {
             let scale = below.dropout.map(|dropout| T::of(dropout.scale().into()));
             for (scale, row) in scale.into_iter().flat_map(|s| block.clone().map(move |r| (s, r))) {
                 // SAFETY: these units of these rows belong to this piece.
-                let delta = unsafe {
-                    self.memory.write(to, row * k + units.start..row * k + units.end)
-                };
+                let delta =
+                    unsafe { self.memory.write(to, row * k + units.start..row * k + units.end) };
                 T::scale(scale, delta);
             }
             return;
