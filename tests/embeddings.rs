@@ -147,6 +147,10 @@ fn by_definition(
 }
 
 /// The gradient of a table on a backend, of a batch that may be smaller than the program's.
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
 fn by_backend(
     backend: &mut Shared,
     place: embed::Place,
@@ -159,27 +163,37 @@ fn by_backend(
     let [of_rows, order, spare, of_inputs] =
         [("features", place.features), ("order", 2), ("spare", 2), ("gradient", place.inputs)]
             .map(|(name, cols)| add(name, Extent::Batch, cols));
-    let out = add("out", Extent::Fixed(place.values), place.dims);
+    let [out, small] = ["out", "small"]
+        .map(|name| program.add(name, Role::Transient, Extent::Fixed(place.values), place.dims));
     program.ops = vec![
         Op::SortIndices { place, features: of_rows, order, spare },
         Op::EmbedGradient { place, order, gradient: of_inputs, out },
+        Op::TableGradient { place, features: of_rows, gradient: of_inputs, out: small },
     ];
     let samples = backend.start(&program, &unscaled(&data(1)));
     backend.write(of_rows, Values::F32(features)).unwrap();
     backend.write(of_inputs, Values::F32(gradient)).unwrap();
     // What was there before counts for nothing.
-    backend.write(out, Values::F32(&vec![7.0; place.values * place.dims])).unwrap();
+    for out in [out, small] {
+        backend.write(out, Values::F32(&vec![7.0; place.values * place.dims])).unwrap();
+    }
     let rows = (features.len() / place.features) as u32;
-    backend.run(0..2, samples, &[Step { rows, ..Step::default() }]).unwrap();
+    // One that looks through the batch is for batches that one launch can.
+    let ops = if batch <= 1 << 15 { 0..3 } else { 0..2 };
+    backend.run(ops, samples, &[Step { rows, ..Step::default() }]).unwrap();
     let mut found = vec![0.0; place.values * place.dims];
     backend.read(out, ValuesMut::F32(&mut found)).unwrap();
+    if batch <= 1 << 15 {
+        let mut by_looking = vec![0.0; found.len()];
+        backend.read(small, ValuesMut::F32(&mut by_looking)).unwrap();
+        assert_eq!(bits(&found), bits(&by_looking), "without an order");
+    }
     found
 }
 
 #[test]
 fn gradients_of_tables_have_the_bits_of_their_definition() {
     let mut random = Random::new(21, Stream::Check, 0);
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     // Short and long batches, ragged ones, few categories and many, and one with most of the rows.
     for (rows, batch, values, dims) in [
         (1, 1, 1, 1),

@@ -315,7 +315,7 @@ type Feature<'a> = (&'a str, &'a dyn Fn(&mut Spec));
 #[test]
 fn features_beside_fused_layers_train_as_in_the_plain_program() {
     let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
-    let features: [Feature<'_>; 18] = [
+    let features: [Feature<'_>; 19] = [
         ("relu", &|s| s.net.layers[0].activation = Activation::Relu.into()),
         ("input dropout", &|s| s.net.input_dropout = 0.2),
         ("dropout", &|s| s.net = s.net.clone().dropout(0.2)),
@@ -336,6 +336,7 @@ fn features_beside_fused_layers_train_as_in_the_plain_program() {
         ("lamb", &|s| s.optimizer = named("lamb")),
         ("muon", &|s| s.optimizer = named("muon")),
         ("amsgrad", &|s| s.optimizer = named("amsgrad")),
+        ("l-bfgs", &|s| (s.optimizer, s.batch_size) = (Optimizer::Lbfgs, 100)),
         ("units of their own", &|s| {
             s.net.layers[1].activation =
                 Units::Each([Activation::Tanh, Activation::Silu].repeat(10));
@@ -363,6 +364,49 @@ fn features_beside_fused_layers_train_as_in_the_plain_program() {
         let single = run(Box::new(Cpu::<f32>::new(None).unwrap()), &spec, &data, PlanKind::Plain).0;
         let found = run(Box::new(Gpu::open(0).unwrap()), &spec, &data, PlanKind::Fused).0;
         let off = difference(&found, &exact);
+        let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+        assert!(off <= allowed, "{feature}: {off} > {allowed}");
+    }
+}
+
+/// What needs all gradients before a step begins, behind the kernels of whole rows.
+#[test]
+fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
+    if !has_gpu("kept gradients behind whole rows") {
+        return;
+    }
+    let lamb = Optimizer::ALL.into_iter().find(|o| o.name() == "lamb").unwrap();
+    let features: [Feature<'_>; 6] = [
+        ("clip global norm", &|s| s.edits.clip_global_norm = Some(0.5)),
+        ("clip value", &|s| s.edits.clip_value = Some(0.01)),
+        ("l1 and noise", &|s| (s.edits.l1, s.edits.noise) = (0.01, 0.01)),
+        ("micro-batches", &|s| s.micro_batch = Some(8)),
+        ("lamb", &|s| s.optimizer = lamb),
+        ("dropout, clipped", &|s| {
+            s.net = s.net.clone().dropout(0.3);
+            s.edits.clip_norm = Some(0.1);
+        }),
+    ];
+    let data = wgrad::data::digits().select(&(0..100).collect::<Vec<_>>());
+    for (feature, change) in features {
+        let net = Net::new(64).layer(20, Activation::Tanh).layer(20, Activation::Tanh);
+        let net = net.layer(10, Activation::Identity);
+        let momentum = Optimizer::Momentum { momentum: 0.9 };
+        let mut spec = Spec::new(net, Loss::CrossEntropy).optimizer(momentum).epochs(2);
+        (spec.batch_size, spec.lr, spec.weight_decay) = (32, 0.01, 0.01);
+        change(&mut spec);
+        let plain = Spec { plan: PlanKind::Plain, ..spec.clone() };
+        let on = |backend: Box<dyn Backend>, spec: &Spec| {
+            let mut trainer =
+                Trainer::new(spec, &data, Preprocessing::none(&data), backend).unwrap();
+            trainer.fit(None, &mut ()).unwrap();
+            trainer.weights().unwrap()
+        };
+        let gpu = || Box::new(Gpu::open(0).unwrap());
+        assert_eq!(plan::fusion(&spec, gpu().fusion(&spec, 32)), Fusion::Rows, "{feature}");
+        let exact = on(Box::new(Cpu::<f64>::new(None).unwrap()), &plain);
+        let single = on(Box::new(Cpu::<f32>::new(None).unwrap()), &plain);
+        let off = difference(&on(gpu(), &spec), &exact);
         let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
         assert!(off <= allowed, "{feature}: {off} > {allowed}");
     }

@@ -80,7 +80,8 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     let merged = (0..hidden).filter(|l| l + 2 < shapes.len()).map(|l| delta(l) + update(l + 2));
     let terms = merged.chain([update(0) + update(1)]).map(|work| work / ENOUGH);
     let wanted = batch / terms.min().unwrap_or(batch).max(SHORTEST);
-    let parameters: usize = shapes.iter().map(|[n, k]| n * k).sum();
+    let parameters = shapes.iter().map(|[n, k]| n.saturating_mul(*k));
+    let parameters = parameters.fold(0, usize::saturating_add);
     let parts = wanted.min(MOST / parameters.max(1));
     match parts {
         0 | 1 => batch,

@@ -73,6 +73,21 @@ pub static EMBED_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
+uniform! {
+    /// An embedding in its place.
+    TableUniform { features: u32, column: u32, inputs: u32, at: u32, values: u32, dims: u32 }
+}
+
+/// The gradient of a small table, each element of which looks through the batch: features:
+/// (B, features), gradient: (B, n_0) → (values, dims), with the bits of [`EMBED_GRADIENT`].
+pub static TABLE_GRADIENT: Kernel = Kernel {
+    entry: "table_gradient_of",
+    source: &[COMMON, include_str!("../../shaders/table_gradient.wgsl")],
+    uniform: TableUniform::FIELDS,
+    bindings: &[read("features"), read("gradient"), read_write("table_gradient")],
+    workgroup_size: 64,
+};
+
 /// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, whole stretches: some drivers end loops
 /// after 65,535 rounds, those within others counted together, without a word.
 const ROWS_PER_LAUNCH: usize = 1 << 15;
@@ -133,7 +148,39 @@ pub fn launches_gradient(
     std::iter::once(clear).chain(parts).collect()
 }
 
+/// Launches [`TABLE_GRADIENT`]: features: (B, features), gradient = ∂E/∂X: (B, n_0),
+/// table_gradient: (values, dims).
+#[must_use]
+pub fn launch_table_gradient(place: Place, tensors: [TensorId; 3]) -> Launch {
+    let Place { features, column, inputs, at, values, dims, .. } = place;
+    Launch {
+        kernel: &TABLE_GRADIENT,
+        overrides: vec![],
+        uniform: TableUniform {
+            features: features as u32,
+            column: column as u32,
+            inputs: inputs as u32,
+            at: at as u32,
+            values: values as u32,
+            dims: dims as u32,
+        }
+        .bytes(),
+        args: tensors.map(Arg::Tensor).to_vec(),
+        grid: Grid::Elements(Extent::Fixed(values), dims),
+    }
+}
+
 impl Place {
+    /// Whether a table is so small that looking through batches of `batch` rows for each of its elements
+    /// takes less time than to sort them first.
+    #[must_use]
+    pub fn is_small(self, batch: usize) -> bool {
+        /// Reads of a kernel that takes no longer than a launch.
+        const MOST: usize = 1 << 18;
+        let reads = self.values.saturating_mul(self.dims).saturating_mul(batch);
+        reads <= MOST && batch <= ROWS_PER_LAUNCH
+    }
+
     /// The first input that [`EMBED`] writes.
     fn start(self) -> usize {
         if self.copies { 0 } else { self.at }
@@ -171,23 +218,47 @@ pub fn gradient<T: Real>(
     gradient: &[T],
     out: &mut [T],
 ) {
-    const STRETCH: usize = 64;
-    let Place { at, dims, .. } = place;
     out.fill(T::zero());
     let (order, _) = order.as_chunks::<2>();
     let number = |x: T| x.double() as usize;
     let [first, end] = [which.start, which.end]
         .map(|row| order.partition_point(|&[index, _]| number(index) < row));
-    let mut sums = vec![T::zero(); dims];
     for same in order[first..end].chunk_by(|[a, _], [b, _]| a == b) {
-        let start = (number(same[0][0]) - which.start) * dims;
-        for stretch in same.chunks(STRETCH) {
-            sums.fill(T::zero());
-            for &[_, row] in stretch {
-                let row = number(row) * place.inputs + at;
-                sums.iter_mut().zip(&gradient[row..row + dims]).for_each(|(s, &g)| *s += g);
-            }
-            out[start..start + dims].iter_mut().zip(&sums).for_each(|(o, &s)| *o += s);
+        let start = (number(same[0][0]) - which.start) * place.dims;
+        let rows: Vec<usize> = same.iter().map(|&[_, row]| number(row)).collect();
+        sum_rows(place, &rows, gradient, &mut out[start..start + place.dims]);
+    }
+}
+
+/// The CPU reference of [`TABLE_GRADIENT`] for the rows `which` of the table: features: (rows,
+/// features), gradient: (rows, n_0), out: (as many as `which`, dims).
+pub fn table_gradient<T: Real>(
+    place: Place,
+    which: Range<usize>,
+    features: &[T],
+    gradient: &[T],
+    out: &mut [T],
+) {
+    out.fill(T::zero());
+    let indices: Vec<usize> =
+        features.chunks_exact(place.features).map(|row| place.index(row)).collect();
+    for (value, out) in which.zip(out.chunks_exact_mut(place.dims)) {
+        let rows: Vec<usize> = (0..indices.len()).filter(|&row| indices[row] == value).collect();
+        sum_rows(place, &rows, gradient, out);
+    }
+}
+
+/// out += the sum of some rows of a gradient, in stretches.
+fn sum_rows<T: Real>(place: Place, rows: &[usize], gradient: &[T], out: &mut [T]) {
+    const STRETCH: usize = 64;
+    let mut sums = vec![T::zero(); place.dims];
+    for stretch in rows.chunks(STRETCH) {
+        sums.fill(T::zero());
+        for row in stretch {
+            let first = row * place.inputs + place.at;
+            let row = &gradient[first..first + place.dims];
+            sums.iter_mut().zip(row).for_each(|(s, &g)| *s += g);
         }
+        out.iter_mut().zip(&sums).for_each(|(o, &s)| *o += s);
     }
 }

@@ -126,6 +126,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &embed::EMBED,
         &embed::CLEAR_TABLE_GRADIENT,
         &embed::EMBED_GRADIENT,
+        &embed::TABLE_GRADIENT,
         &sort_indices::SORT_INDICES,
         &sort_indices::MERGE_INDICES,
         &add::ADD,

@@ -207,6 +207,7 @@ impl Replay<'_> {
             Op::Matmul { .. }
                 | Op::ColumnSums { .. }
                 | Op::EmbedGradient { .. }
+                | Op::TableGradient { .. }
                 | Op::Accumulate { .. }
                 | Op::NormalizeSums(_)
         ) {

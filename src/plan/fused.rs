@@ -201,16 +201,19 @@ fn average_beside_update(program: &mut Program) {
 }
 
 /// The fused program with ops enough to fill a GPU, three at most for a step: a wide first layer
-/// is an op of its own, or a long batch is cut into parts whose gradients are added up by another.
+/// is an op of its own, or a long batch is cut into parts whose gradients are added up by another. Where a
+/// step needs all gradients before it begins, they are kept, and the ops of the plain program follow.
 #[must_use]
 pub fn rows(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     /// Inputs from which on the first layer is worth a launch.
     const WIDE: usize = 256;
-    let part = part_rows(&spec.net, batch);
+    let keeps = keeps_on_gpu(spec);
+    let part = if keeps { batch } else { part_rows(&spec.net, batch) };
     // What it drops of X and A_1, only the op that does all drops beside.
     let drops = spec.net.differs_in_training();
     let from = usize::from(spec.net.inputs >= WIDE && part >= batch && !drops);
-    let mut tensors = allocate(spec, batch, purpose, Layout::Arena);
+    let layout = if keeps { Layout::ArenaAndGradients } else { Layout::Arena };
+    let mut tensors = allocate(spec, batch, purpose, layout);
     let pass = pass(spec, &mut tensors, from);
     let first = pass.layers[..from].iter().map(|layer| {
         Op::Dense(Box::new(Dense {
@@ -235,16 +238,46 @@ pub fn rows(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let accumulate = Op::Accumulate { scores: tensors.scores, sums: tensors.plan.sums };
     let predict = routine(vec![rows(Reach::Outputs)]);
     let evaluate = routine(vec![rows(Reach::Loss), accumulate]);
-    let mut step = 0..0;
-    let mut of_step = vec![rows(Reach::Deltas)];
+    let mut routines = Routines { predict, evaluate, ..Routines::default() };
     if let Some(state) = tensors.state {
-        of_step.extend(updates(spec, &mut tensors, &pass, state, part));
+        let mut of_step = vec![rows(Reach::Deltas)];
+        if let Some(g) = tensors.gradients() {
+            of_step.push(kept(spec, &tensors, &pass, g));
+            if spec.accumulates() {
+                let [part, last] = [false, true].map(|last| collect(&mut tensors, last));
+                routines.part = routine(of_step.iter().cloned().chain(part).collect());
+                of_step.extend(last);
+            }
+            of_step.extend(update(spec, &mut tensors));
+        } else {
+            of_step.extend(updates(spec, &mut tensors, &pass, state, part));
+        }
         of_step.extend(max_norm(spec, &tensors));
-        step = routine(of_step);
+        routines.step = routine(of_step);
     }
     tensors.plan.program.ops = ops;
-    tensors.plan.program.routines = Routines { predict, evaluate, step, ..Routines::default() };
+    tensors.plan.program.routines = routines;
     tensors.finish(spec)
+}
+
+/// Whether a GPU's step needs all gradients before it begins: its kernels have no other way to edit them.
+fn keeps_on_gpu(spec: &Spec) -> bool {
+    !spec.edits.is_empty() || !spec.optimizer.is_element_wise() || spec.accumulates()
+}
+
+/// Whether [`rows`] takes a step of `spec` with `batch` rows: gradients that are kept are those of the whole
+/// batch, which takes longer than to cut it where [`part_rows`] would.
+pub(super) fn rows_take(spec: &Spec, batch: usize) -> bool {
+    !keeps_on_gpu(spec) || part_rows(&spec.net, batch) >= batch
+}
+
+/// The gradients of all parameters in their places, with the sums of the scores beside them.
+fn kept(spec: &Spec, tensors: &Tensors, pass: &Rows, parts: TensorId) -> Op {
+    let (layers, norms) = gradients_of(spec, pass);
+    let scores = Some([tensors.scores, tensors.plan.sums]);
+    let (arena, rows, adds, collected) = (pass.arena, tensors.plan.program.batch, false, None);
+    let of_all = GradientParts { layers, arena, parts, rows, scores, norms, adds, collected };
+    Op::GradientParts(Box::new(of_all))
 }
 
 /// The gradients of all parameters over parts of `part` rows, and the step on them, with the sums of

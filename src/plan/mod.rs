@@ -114,23 +114,23 @@ pub enum Fusion {
 
 /// How `spec` is fused on a backend that can do it as `offered`: not at all where that isn't asked for. The
 /// CPU's blocks take every feature but L-BFGS, whose steps the host leads. On a GPU, what takes rows through
-/// the whole net takes no step that needs gradients which are kept, mixup, embeddings, normalisations or
-/// residual connections: those are ops beside those of layers. Mixed precision has one program,
-/// whatever is offered.
+/// the whole net takes no augmentation, mixup, embeddings, normalisations or residual connections: those are
+/// ops beside those of layers. Mixed precision has one program, whatever is offered.
 #[must_use]
 pub fn fusion(spec: &Spec, offered: Fusion) -> Fusion {
     match spec.plan {
         _ if spec.precision == Precision::F16 => Fusion::Mixed,
         PlanKind::Plain => Fusion::None,
         PlanKind::Fused => {
+            let is_led_by_host = spec.optimizer == Optimizer::Lbfgs;
             let is_one_pass = spec.net.is_plain()
-                && spec.edits.is_empty()
                 && spec.mixup.is_none()
-                && spec.optimizer.is_element_wise()
-                && !spec.accumulates();
+                && spec.augment.is_none()
+                && !is_led_by_host
+                && fused::rows_take(spec, spec.rows_at_a_time());
             match offered {
-                Fusion::Rows if !is_one_pass || spec.augment.is_some() => Fusion::Layers,
-                Fusion::Blocks if spec.optimizer == Optimizer::Lbfgs => Fusion::None,
+                Fusion::Rows if !is_one_pass => Fusion::Layers,
+                Fusion::Blocks if is_led_by_host => Fusion::None,
                 offered => offered,
             }
         }

@@ -78,6 +78,7 @@ fn programs() -> Vec<Program> {
         plan::rows(&spec(small()), 1 << 17, train),
         plan::rows(&spec(hidden(Net::new(300)).layer(3, Units::Softmax)), 70, train),
         plan::layers(&spec(small()), 70, train),
+        plan::layers(&spec(hidden(Net::new(5).embed(vec![Embedding::new(4, 2)]))), 8, train),
         plan::layers(&spec(small()), 1 << 14, train),
         plan::layers(
             &spec(hidden(Net::new(5)).layer(600, Activation::Relu).layer(3, Activation::Sigmoid)),
@@ -209,6 +210,7 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
         "SortIndices",
         "SumUpdate",
         "Swap",
+        "TableGradient",
         "Update",
         "VectorNorm",
     ];

@@ -68,6 +68,9 @@ impl Program {
             Op::EmbedGradient { order, gradient, out, .. } => {
                 self.task(&[*order, *gradient], &[*out], &[])
             }
+            Op::TableGradient { features, gradient, out, .. } => {
+                self.task(&[*features, *gradient], &[*out], &[])
+            }
             Op::Targets { t } => self.task(&[], &[*t], &[]),
             Op::Matmul { a, b, bias, c, .. } => {
                 let bias = bias.map(|(bias, _)| bias);

@@ -74,6 +74,9 @@ impl Program {
             Op::EmbedGradient { place, order, gradient, out } => {
                 return embed::launches_gradient(*place, [*order, *gradient, *out], self.batch);
             }
+            Op::TableGradient { place, features, gradient, out } => {
+                embed::launch_table_gradient(*place, [*features, *gradient, *out])
+            }
             Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
             Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
             Op::Matmul { form, a, b, bias, c } => {
@@ -201,6 +204,7 @@ impl Program {
             }
             Op::SortIndices { .. } => sort_indices::comparisons(batch),
             Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
+            Op::TableGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
             Op::Update { range, .. } => 10.0 * range.len() as f64,
             Op::Rows(rows) => {
                 let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));

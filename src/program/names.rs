@@ -64,6 +64,7 @@ impl Op {
             Op::Embed { features, table, x, .. } => vec![features, table, x],
             Op::SortIndices { features, order, spare, .. } => vec![features, order, spare],
             Op::EmbedGradient { order, gradient, out, .. } => vec![order, gradient, out],
+            Op::TableGradient { features, gradient, out, .. } => vec![features, gradient, out],
             Op::Matmul { a, b, bias, c, .. } => [a, b, c].into_iter().chain(first(bias)).collect(),
             Op::Activation { functions, z, a } => {
                 [z, a].into_iter().chain(each(functions)).collect()

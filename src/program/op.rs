@@ -33,6 +33,8 @@ pub enum Op {
     SortIndices { place: Place, features: TensorId, order: TensorId, spare: TensorId },
     /// out = ∂E/∂table: (values, dims), from gradient = ∂E/∂x by the rows of each index.
     EmbedGradient { place: Place, order: TensorId, gradient: TensorId, out: TensorId },
+    /// out = the same of a small table, from the feature columns that hold the indices.
+    TableGradient { place: Place, features: TensorId, gradient: TensorId, out: TensorId },
     /// x = the same of images, each augmented.
     Augment { augmentation: Augmentation, x: TensorId },
     /// t = the targets of the batch's rows: (B, n_L).

@@ -98,6 +98,14 @@ impl fmt::Display for OpText<'_> {
             Op::EmbedGradient { order, gradient, out, .. } => {
                 write!(f, "embed gradient       {} = {} by {}", t(out), t(gradient), t(order))
             }
+            Op::TableGradient { place, features, gradient, out } => write!(
+                f,
+                "table gradient       {} = {} by column {} of {}",
+                t(out),
+                t(gradient),
+                place.column + 1,
+                t(features)
+            ),
             Op::Targets { t: out } => write!(f, "targets              {} = target rows", t(out)),
             Op::Matmul { form, a, b, bias, c } => {
                 let (name, left, right) = match form {

@@ -114,6 +114,7 @@ fn embeddings_are_bit_equal_and_their_gradients_agree() {
 
         let Some(device) = gpu("embeddings") else { return };
         let mut case = Case::new(rows);
+        let again = features.clone();
         let from = case.batch("features", place.features, features);
         let gradient = case.batch("gradient", inputs, normal(&mut random, rows * inputs));
         let out = case.tensor("out", Extent::Fixed(values), dims, vec![7.0; values * dims]);
@@ -121,6 +122,14 @@ fn embeddings_are_bit_equal_and_their_gradients_agree() {
         let sort = Op::SortIndices { place, features: from, order, spare };
         let op = Op::EmbedGradient { place, order, gradient, out };
         case.check_all(vec![sort, op], Step::default(), None, device);
+
+        let Some(device) = gpu("small tables") else { return };
+        let mut case = Case::new(rows);
+        let features = case.batch("features", place.features, again);
+        let gradient = case.batch("gradient", inputs, normal(&mut random, rows * inputs));
+        let out = case.tensor("out", Extent::Fixed(values), dims, vec![7.0; values * dims]);
+        let op = Op::TableGradient { place, features, gradient, out };
+        case.check(op, Step::default(), None, device);
     }
 }
 

@@ -60,6 +60,12 @@ pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker:
                 embed::gradient(*place, block, read(*order), read(*gradient), out);
             });
         }
+        Op::TableGradient { place, features, gradient, out } => {
+            each_block(place.values, (PIECE / place.dims).max(1), &|block| {
+                let out = write(*out, of(&block, place.dims));
+                embed::table_gradient(*place, block, read(*features), read(*gradient), out);
+            });
+        }
         _ => {}
     }
 }

@@ -82,7 +82,10 @@ pub(super) fn run<T: Gemm>(
             let (features, affine) = (&data.features, &data.affine);
             augment::features(augmentation, step, range.start, found, features, affine, x);
         }),
-        Op::Embed { .. } | Op::SortIndices { .. } | Op::EmbedGradient { .. } => {
+        Op::Embed { .. }
+        | Op::SortIndices { .. }
+        | Op::EmbedGradient { .. }
+        | Op::TableGradient { .. } => {
             embed::run(op, rows, memory, worker);
         }
         Op::Targets { t } => each_row_block(rows, &|range| {

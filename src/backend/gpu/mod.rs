@@ -95,7 +95,7 @@ impl Backend for Gpu {
     fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
         if self.compiles_rows && fused::fits(spec, batch, self.largest_binding()) {
             Fusion::Rows
-        } else if 4 * spec.net.parameters() as u64 <= self.largest_binding() {
+        } else if spec.net.parameters() as u64 <= self.largest_binding() / 4 {
             Fusion::Layers
         } else {
             Fusion::None

@@ -61,4 +61,23 @@ impl Routine {
             Ok(())
         });
     }
+
+    /// Rows sorted by their index for the gradient of a small table → each element of the table looks through
+    /// the batch, in one launch.
+    pub(super) fn small_tables(&mut self) {
+        self.each("small tables", |r, i| {
+            let Op::EmbedGradient { place, order, gradient, out } = *r.op(i) else {
+                return Err(None);
+            };
+            let sort = r.previous(i, order).ok_or(None)?;
+            let Op::SortIndices { features, .. } = *r.op(sort) else { return Err(None) };
+            ensure(place.is_small(r.program.batch), "the table, or the batch, is large")?;
+            let is_alone = r.next(i, order).is_none_or(|k| !r.reads(k, order));
+            let is_as_it_was = (sort..i).all(|k| !r.writes(k, features));
+            ensure(is_alone && is_as_it_was, "the order is used twice")?;
+            r.set(i, Op::TableGradient { place, features, gradient, out });
+            r.remove(sort);
+            Ok(())
+        });
+    }
 }
