@@ -103,7 +103,7 @@ fn programs_of_the_cpu() -> Vec<Program> {
     let muon = Optimizer::ALL.into_iter().find(|o| o.name() == "muon").unwrap();
     let micro_batch = Some(4);
     let specs = [
-        Spec { edits: edits.clone(), averaging, micro_batch, ..spec(net()) },
+        Spec { edits, averaging, micro_batch, ..spec(net()) },
         Spec { edits: clipped, micro_batch, ..spec(net().layer(9, Activation::Tanh)) },
         Spec { edits, mixup: Some(0.3), ..spec(embedded.clone()) },
         Spec { micro_batch, ..spec(embedded) },

@@ -1,0 +1,329 @@
+//! The tensors of a spec, before there are ops.
+
+use super::{Plan, Purpose};
+use crate::activation::Activation;
+use crate::augment::Augmentation;
+use crate::kernels::activation::{UnitFunctions, unit_table};
+use crate::kernels::dropout::Dropout;
+use crate::kernels::embed::Place;
+use crate::kernels::loss::SCORES;
+use crate::kernels::norm::{Normalized, NormalizedGradient};
+use crate::optim::Rule;
+use crate::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program};
+use crate::random::{Stream, stream_key};
+use crate::spec::{Bias, Layer, Net, Norm, Spec, Units};
+use crate::tensor::{Extent, Role, TensorId};
+
+/// Where the tensors of a program lie. Parameters lie in one buffer, so that one op updates them
+/// all: first all weights, then all tables of embeddings and all biases, so that one number tells what
+/// is decayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Gradients in a second buffer, in the same places; everything else has a buffer of its own.
+    Plain,
+    /// What has a row for each row of the batch shares the second buffer, A takes the place of Z
+    /// where the derivative follows from it, and gradients are not kept.
+    Arena,
+    /// As [`Layout::Arena`], with gradients in a third buffer, in the places of the parameters.
+    ArenaAndGradients,
+}
+
+const PARAMETERS: usize = 0;
+pub(super) const ARENA: usize = 1;
+
+impl Layout {
+    /// Whether rows share a buffer.
+    fn has_arena(self) -> bool {
+        matches!(self, Layout::Arena | Layout::ArenaAndGradients)
+    }
+
+    /// The buffer of the gradients, where they are kept.
+    fn gradients(self) -> Option<usize> {
+        match self {
+            Layout::Plain => Some(1),
+            Layout::ArenaAndGradients => Some(2),
+            Layout::Arena => None,
+        }
+    }
+
+    /// The buffers that stand before all others.
+    fn buffers(self) -> usize {
+        match self {
+            Layout::Plain | Layout::Arena => 2,
+            Layout::ArenaAndGradients => 3,
+        }
+    }
+}
+
+/// The tensors of a spec before there are ops.
+pub(super) struct Tensors {
+    pub(super) plan: Plan,
+    pub(super) layout: Layout,
+    pub(super) x: TensorId,
+    /// δ of each layer, in training.
+    pub(super) deltas: Vec<TensorId>,
+    pub(super) scores: TensorId,
+    /// The rule of the update, and what it decays.
+    pub(super) rule: Rule,
+    /// The states of the optimiser, in training.
+    pub(super) state: Option<[TensorId; 3]>,
+}
+
+impl Tensors {
+    /// A new tensor with a row for each row of the batch.
+    pub(super) fn transient(&mut self, name: &str, cols: usize) -> TensorId {
+        transient(&mut self.plan.program, self.layout, name.into(), cols)
+    }
+
+    /// The feature columns of a net that embeds some: (B, features).
+    pub(super) fn features(&mut self, net: &Net) -> TensorId {
+        let found = self.plan.program.find("features");
+        found.unwrap_or_else(|| self.transient("features", net.inputs))
+    }
+
+    /// T: (B, targets).
+    pub(super) fn target(&mut self, spec: &Spec) -> TensorId {
+        self.transient("target", spec.objective.loss.targets(spec.net.outputs()))
+    }
+
+    /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
+    pub(super) fn output_gradient(&mut self) -> TensorId {
+        let outputs = self.plan.program.tensor(self.plan.output).cols;
+        match self.deltas.last() {
+            Some(last) => *last,
+            None => self.transient("output.gradient", outputs),
+        }
+    }
+
+    /// All gradients in one row, in a layout that keeps them.
+    pub(super) fn gradients(&mut self) -> Option<TensorId> {
+        let buffer = self.layout.gradients()?;
+        let p = &mut self.plan.program;
+        let found = p.find("gradients");
+        Some(found.unwrap_or_else(|| p.add_whole(buffer, "gradients", Role::Gradient)))
+    }
+
+    /// The gradients of a batch's earlier micro-batches: (1, len).
+    pub(super) fn collected(&mut self) -> TensorId {
+        const NAME: &str = "gradients.total";
+        let p = &mut self.plan.program;
+        let len = p.len(self.plan.parameters);
+        p.find(NAME).unwrap_or_else(|| p.add(NAME, Role::Total, Extent::Fixed(1), len))
+    }
+}
+
+fn transient(p: &mut Program, layout: Layout, name: String, cols: usize) -> TensorId {
+    match layout.has_arena() {
+        true => p.add_to(ARENA, name, Role::Transient, Extent::Batch, cols),
+        false => p.add(name, Role::Transient, Extent::Batch, cols),
+    }
+}
+
+/// The tensors that `spec` needs in every program.
+pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tensors {
+    let net = &spec.net;
+    let training = purpose == Purpose::Train;
+    let mut p = Program::new(batch);
+    p.buffers = vec![0; layout.buffers()];
+    let x = transient(&mut p, layout, "input".into(), net.input_width());
+    let (weights, places) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
+    let gradients = layout.gradients().filter(|_| training);
+    let gradients =
+        gradients.map(|buffer| add_parameters(&mut p, net, buffer, Role::Gradient, ".gradient").1);
+    let embeddings = embeddings(net, &places, gradients.as_ref());
+    let (mut layers, mut deltas) = (Vec::new(), Vec::new());
+    for (l, (layer, (weight, bias))) in net.layers.iter().zip(places.layers).enumerate() {
+        let out = layer.units;
+        let name = |what: &str| format!("layers.{l}.{what}");
+        let gradients = gradients.as_ref().map(|places| places.layers[l]);
+        let gradients = gradients.map(|(weight, bias)| LayerGradients { weight, bias });
+        let z = transient(&mut p, layout, name("z"), out);
+        let in_place = match layer.activation {
+            Units::Same(Activation::Identity) => true,
+            Units::Same(activation) => {
+                layout != Layout::Plain && activation.derivative_follows_from_value()
+            }
+            _ => false,
+        };
+        let a = match layer.norm {
+            None if in_place => z,
+            // In the place of what its normalization makes of Z.
+            Some(_) if in_place && layout.has_arena() => z,
+            _ => transient(&mut p, layout, name("a"), out),
+        };
+        let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
+        deltas.extend(delta);
+        let of = LayerTensors { weight, shadow: None, bias, z, a, delta, gradients, norm: None };
+        let norm = layer.norm.map(|norm| normalisation(&mut p, layout, l, norm, &of));
+        let a = norm.filter(|_| a == z).map_or(a, |norm| norm.forward.out);
+        layers.push(LayerTensors { norm, a, ..of });
+    }
+
+    let outputs = net.outputs();
+    let output = layers.last().map_or(x, |t| t.a);
+    let scores = p.add("scores", Role::Transient, Extent::Batch, SCORES);
+    let sums = p.add("sums", Role::Metric, Extent::Fixed(1), SCORES);
+    let targets = spec.objective.loss.targets(outputs);
+    let unit = p.add("unit", Role::Constant, Extent::Fixed(1), targets);
+    p.constants.push((unit, vec![1.0; targets]));
+    let parameters = p.add_whole(PARAMETERS, "parameters", Role::Parameter);
+    let state = training.then(|| {
+        let len = p.len(parameters);
+        let slots = spec.optimizer.state_slots();
+        let mut state = |name, used: bool| {
+            p.add(name, Role::State, Extent::Fixed(1), if used { len } else { 1 })
+        };
+        [
+            state("optimizer.first", slots > 0),
+            state("optimizer.second", slots > 1),
+            state("optimizer.third", slots > 2),
+        ]
+    });
+    let rules = Vec::new();
+    let plan = Plan { program: p, embeddings, layers, output, sums, unit, parameters, rules };
+    let decayed = if spec.decay_all { usize::MAX } else { weights };
+    let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
+    Tensors { plan, layout, x, deltas, scores, rule, state }
+}
+
+/// W and b of every layer, and the tables of embeddings.
+struct Places {
+    layers: Vec<(TensorId, Option<TensorId>)>,
+    tables: Vec<TensorId>,
+}
+
+/// The elements that all W take up, which stand before all else, and the places of all parameters,
+/// with `suffix` behind their names.
+fn add_parameters(
+    p: &mut Program,
+    net: &Net,
+    buffer: usize,
+    role: Role,
+    suffix: &str,
+) -> (usize, Places) {
+    let mut add = |l: usize, what: &str, rows: usize, cols: usize| {
+        p.add_to(buffer, format!("layers.{l}.{what}{suffix}"), role, Extent::Fixed(rows), cols)
+    };
+    let shapes = net.shapes().enumerate();
+    let weights: Vec<_> = shapes.map(|(l, (out, cols))| add(l, "weight", out, cols)).collect();
+    let len = p.buffers[buffer];
+    let mut add_table = |i: usize, rows: usize, cols: usize| {
+        let name = format!("embeddings.{i}.weight{suffix}");
+        p.add_to(buffer, name, role, Extent::Fixed(rows), cols)
+    };
+    let tables = net.embeddings.iter().enumerate();
+    let tables = tables.map(|(i, e)| add_table(i, e.values, e.dims)).collect();
+    let mut add_bias = |l: usize, out: usize| {
+        p.add_to(buffer, format!("layers.{l}.bias{suffix}"), role, Extent::Fixed(1), out)
+    };
+    let biases = net
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(l, layer)| (layer.bias != Bias::None).then(|| add_bias(l, layer.units)));
+    let biases: Vec<_> = biases.collect();
+    (len, Places { layers: weights.into_iter().zip(biases).collect(), tables })
+}
+
+/// The embeddings of the last feature columns, one behind the other in the net's input.
+fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<EmbeddingTensors> {
+    let mut at = net.copied_features();
+    let tensors = net.embeddings.iter().zip(&tables.tables).enumerate();
+    tensors
+        .map(|(i, (embedding, &table))| {
+            let place = Place {
+                features: net.inputs,
+                column: net.copied_features() + i,
+                inputs: net.input_width(),
+                at,
+                values: embedding.values,
+                dims: embedding.dims,
+                copies: i == 0,
+            };
+            at += embedding.dims;
+            EmbeddingTensors { place, table, gradient: gradients.map(|g| g.tables[i]) }
+        })
+        .collect()
+}
+
+/// What happens to the images of a batch in training.
+pub(super) fn augmentation(spec: &Spec) -> Option<Augmentation> {
+    let key = stream_key(spec.seed, Stream::Augment, 0);
+    spec.augment.map(|(augment, shape)| Augmentation::new(&augment, shape, key))
+}
+
+/// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
+pub(super) fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
+    let rate = match l.checked_sub(1) {
+        Some(l) => spec.net.layers[l].dropout,
+        None => spec.net.input_dropout,
+    };
+    let key = stream_key(spec.seed, Stream::Dropout, l as u64);
+    (rate > 0.0).then_some(Dropout { rate, key })
+}
+
+/// What holds the weights within their largest norm, after a step.
+pub(super) fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
+    let layers = tensors.plan.layers.iter();
+    let limit = spec.max_norm;
+    layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
+}
+
+/// The tensors of a normalisation between `of.z` and the activation of layer `l`.
+fn normalisation(
+    p: &mut Program,
+    layout: Layout,
+    l: usize,
+    norm: Norm,
+    of: &LayerTensors,
+) -> NormTensors {
+    let n = p.tensor(of.z).cols;
+    let name = |what: &str| format!("layers.{l}.norm.{what}");
+    let pair = |p: &mut Program, buffer, role, suffix: &str| {
+        ["weight", "bias"].map(|what| {
+            let name = name(&format!("{what}{suffix}"));
+            match buffer {
+                Some(buffer) => p.add_to(buffer, name, role, Extent::Fixed(1), n),
+                None => p.add(name, role, Extent::Fixed(1), n),
+            }
+        })
+    };
+    let [scale, shift] = pair(p, Some(PARAMETERS), Role::Parameter, "");
+    let gradients = of.delta.map(|_| pair(p, layout.gradients(), Role::Gradient, ".gradient"));
+    let is_batch = norm == Norm::Batch;
+    let whole = |p: &mut Program, what: &str, role| p.add(name(what), role, Extent::Fixed(2), n);
+    let forward = Normalized {
+        z: of.z,
+        statistics: is_batch.then(|| whole(p, "statistics", Role::Transient)),
+        scale,
+        shift,
+        normal: transient(p, layout, name("normal"), n),
+        out: transient(p, layout, name("out"), n),
+    };
+    let running = is_batch.then(|| whole(p, "running", Role::State));
+    let backward = of.delta.zip(gradients).map(|(gradient, [scale, shift])| NormalizedGradient {
+        of: forward,
+        gradient,
+        scale,
+        shift,
+        delta: transient(p, layout, name("delta"), n),
+    });
+    NormTensors { forward, running, backward }
+}
+
+/// The functions of a layer's units, with their table on the device where they differ.
+pub(super) fn functions(p: &mut Program, layer: &Layer, z: TensorId) -> UnitFunctions {
+    match &layer.activation {
+        Units::Same(activation) => UnitFunctions::Same(*activation),
+        Units::Each(each) => {
+            let name = p.tensor(z).name.replace(".z", ".units");
+            let table = p.find(&name).unwrap_or_else(|| {
+                let table = p.add(name, Role::Constant, Extent::Fixed(each.len()), 2);
+                p.constants.push((table, unit_table(each)));
+                table
+            });
+            UnitFunctions::Each(each.clone(), table)
+        }
+        Units::Softmax => UnitFunctions::Same(Activation::Identity),
+    }
+}
