@@ -2,7 +2,6 @@
 //! [`super::gradient`].
 
 use super::average::Share;
-use super::edits::Edit;
 use super::norm::NormalizedGradient;
 use crate::optim::Rule;
 use crate::tensor::TensorId;
@@ -67,8 +66,10 @@ pub struct GradientUpdate {
 pub struct Companions {
     /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len).
     pub collected: Option<TensorId>,
-    /// Edits that take each element by itself.
-    pub edits: Vec<Edit>,
+    /// The strength of the L1 penalty, whose sign each weight's gradient gets; 0 for none.
+    pub l1: f32,
+    /// The limit that each element of the gradients is clipped to.
+    pub clip_value: Option<f32>,
     /// Where the direction of LAMB goes, in the places of the parameters, in place of a step.
     pub direction: Option<TensorId>,
     /// The moving average of the parameters, which follows the step: (1, len).

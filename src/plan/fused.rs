@@ -146,12 +146,10 @@ fn steps(spec: &Spec, tensors: &mut Tensors, pass: &Rows, state: [TensorId; 3]) 
         Some((u, steps)) => (Some(u), steps),
         None => (None, Vec::new()),
     };
-    let weights = layers.iter().map(|layer| layer.weight).filter(|_| spec.edits.l1 > 0.0);
-    let signs = weights.map(|w| Edit::SignPenalty { strength: spec.edits.l1, w });
-    let clip = spec.edits.clip_value.map(|limit| Edit::ClipValue { limit });
     let with = Companions {
         collected: spec.accumulates().then(|| tensors.collected()),
-        edits: signs.chain(clip).collect(),
+        l1: spec.edits.l1,
+        clip_value: spec.edits.clip_value,
         direction,
         average: None,
     };
@@ -160,11 +158,9 @@ fn steps(spec: &Spec, tensors: &mut Tensors, pass: &Rows, state: [TensorId; 3]) 
     let mut ops = vec![Op::GradientUpdate(Box::new(update))];
     ops.extend(behind);
     if let (Some(range), Some(g)) = (tables_of(tensors), tensors.gradients()) {
-        let edits = clip.into_iter().flat_map(|edit| {
-            let tables = tensors.plan.embeddings.iter().filter_map(|table| table.gradient);
-            tables.map(move |g| Op::Edit { edit, g })
-        });
-        ops.extend(edits);
+        let edit = spec.edits.clip_value.map(|limit| Edit::ClipValue { limit });
+        let tables = tensors.plan.embeddings.iter().filter_map(|table| table.gradient);
+        ops.extend(tables.filter_map(|g| edit.map(|edit| Op::Edit { edit, g })));
         ops.push(Op::Update { rule, w, g, state, range });
     }
     ops

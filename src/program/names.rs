@@ -117,9 +117,8 @@ impl Op {
                 all.extend(op.layers.iter_mut().flat_map(layer).chain(&mut op.state));
                 all.extend(op.scores.iter_mut().flatten());
                 all.extend(op.norms.iter_mut().flat_map(normalized_gradient));
-                let Companions { collected, edits, direction, average } = &mut op.with;
+                let Companions { collected, direction, average, .. } = &mut op.with;
                 all.extend(collected.iter_mut().chain(direction));
-                all.extend(edits.iter_mut().filter_map(read_by));
                 all.extend(average.iter_mut().map(|(_, average)| average));
                 all
             }

@@ -215,8 +215,11 @@ impl fmt::Display for OpText<'_> {
                 if let Some(collected) = &with.collected {
                     write!(f, ", with {}", t(collected))?;
                 }
-                for edit in &with.edits {
-                    write!(f, ", {}", edit.name())?;
+                if with.l1 != 0.0 {
+                    write!(f, ", sign penalty")?;
+                }
+                if with.clip_value.is_some() {
+                    write!(f, ", clip by value")?;
                 }
                 if let Some(u) = &with.direction {
                     write!(f, ", direction to {}", t(u))?;

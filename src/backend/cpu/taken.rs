@@ -2,7 +2,6 @@
 
 use super::memory::Shared;
 use crate::gemm::{Gemm, Scratch};
-use crate::kernels::edits::{self, Edit};
 use crate::kernels::fused::GradientUpdate;
 use crate::kernels::gradient::GradientParts;
 use crate::kernels::optimizer::RuleStep;
@@ -90,7 +89,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
             }
             Way::Step(op, rule) => {
                 let with = &op.with;
-                if with.collected.is_none() && with.edits.is_empty() {
+                if with.collected.is_none() && with.l1 == 0.0 && with.clip_value.is_none() {
                     // SAFETY: the caller's.
                     unsafe { self.take_step(op, rule, memory, w, range, g) };
                 } else {
@@ -102,16 +101,14 @@ impl<'a, T: Gemm> Taker<'a, T> {
                             let collected = unsafe { memory.write(collected, place.clone()) };
                             collect::reference(true, changed, collected);
                         }
-                        for &edit in &with.edits {
-                            let other = match edit {
-                                Edit::SignPenalty { w: of, .. } if of != w => continue,
-                                // SAFETY: the caller's.
-                                Edit::SignPenalty { .. } => unsafe {
-                                    memory.read(w, range.clone())
-                                },
-                                _ => &[],
-                            };
-                            edits::reference(edit, self.step, range.start, other, changed);
+                        // In the order of `plan/update.rs`, by the same equations.
+                        if with.l1 != 0.0 && op.layers.iter().any(|layer| layer.weight == w) {
+                            // SAFETY: the caller's.
+                            let weights = unsafe { memory.read(w, range.clone()) };
+                            T::add_signs(T::of(with.l1.into()), weights, changed);
+                        }
+                        if let Some(limit) = with.clip_value {
+                            T::clip(T::of(limit.into()), changed);
                         }
                         // SAFETY: the caller's; what was read of the parameters isn't any more.
                         unsafe { self.take_step(op, rule, memory, w, range, changed) };
