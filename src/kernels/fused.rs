@@ -7,9 +7,9 @@ use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use super::dropout::Dropout;
 use super::embed;
 use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
-use super::norm::NormTensors;
+use super::norm::{NormTensors, NormalizedGradient};
 use super::tile::{Along, At, Operand, Tile, tile};
-pub use super::update::{Companions, GradientUpdate, ParameterGradient};
+pub use super::update::{Companions, GradientUpdate, NormParameters, NormSums, ParameterGradient};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
     read_write, uniform,
@@ -59,6 +59,17 @@ impl FusedLayer {
             Some(backward) => Some(backward.delta),
             None => self.delta,
         }
+    }
+
+    /// Whether its normalization names the layer's own tensors, forth and back.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.norm.is_none_or(|norm| {
+            let back = |back: NormalizedGradient| {
+                back.of == norm.forward && Some(back.gradient) == self.delta
+            };
+            norm.forward.z == self.z && norm.backward.is_none_or(back)
+        })
     }
 
     /// Whether the normalization takes the whole batch at once.

@@ -5,11 +5,11 @@
 //! the shape alone: [`GradientParts`] adds up each part on its own, and [`SumUpdate`] the parts in
 //! order. One more workgroup of the first launch adds up the scores of the batch.
 
-use super::fused::{Companions, GradientUpdate, LAYERS, ParameterGradient};
+use super::fused::LAYERS;
 use super::loss::SCORES_SUM;
-use super::norm::NormalizedGradient;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
+use super::update::{Companions, GradientUpdate, NormParameters, ParameterGradient};
 use super::{
     Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, read, read_write, uniform,
 };
@@ -33,7 +33,7 @@ pub struct GradientParts {
     /// (B, 4), and their running sums (1, 4), where the op adds them up too.
     pub scores: Option<[TensorId; 2]>,
     /// The normalizations whose scale and shift have gradients too; on the CPU only.
-    pub norms: Vec<NormalizedGradient>,
+    pub norms: Vec<NormParameters>,
     /// Whether the sums are added to what `parts` holds; on the CPU only, with one part.
     pub adds: bool,
     /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len);

@@ -55,9 +55,46 @@ pub struct GradientUpdate {
     /// (B, 4), and their running sums (1, 4), where the op adds them up too.
     pub scores: Option<[TensorId; 2]>,
     /// The normalizations whose scale and shift take their steps too; on the CPU only.
-    pub norms: Vec<NormalizedGradient>,
+    pub norms: Vec<NormParameters>,
     /// What the CPU does with each part of the gradients while it is in cache.
     pub with: Companions,
+}
+
+/// The scale and shift of a normalization, and what their gradients come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormParameters {
+    /// γ: (1, n).
+    pub scale: TensorId,
+    /// β: (1, n).
+    pub shift: TensorId,
+    /// Their gradients, or what these are the sums of.
+    pub sums: NormSums,
+}
+
+/// The gradients of scale and shift.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NormSums {
+    /// An op before has added them up: ∂E/∂γ and ∂E/∂β, (1, n) each.
+    Given([TensorId; 2]),
+    /// ∂E/∂γ = Σ_rows g x̂ and ∂E/∂β = Σ_rows g, of tensors of (B, n).
+    Of {
+        /// g = ∂E/∂u.
+        gradient: TensorId,
+        /// x̂.
+        normal: TensorId,
+    },
+}
+
+impl NormParameters {
+    /// Those of a normalization: batch normalization adds its sums up on the way back.
+    #[must_use]
+    pub fn new(norm: &NormalizedGradient) -> Self {
+        let sums = match norm.of.statistics {
+            Some(_) => NormSums::Given([norm.scale, norm.shift]),
+            None => NormSums::Of { gradient: norm.gradient, normal: norm.of.normal },
+        };
+        NormParameters { scale: norm.of.scale, shift: norm.of.shift, sums }
+    }
 }
 
 /// What happens to each part of the gradients and the parameters beside the optimizer's step, while

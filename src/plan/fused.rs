@@ -8,10 +8,10 @@ use super::{
 use crate::kernels::dense::Dense;
 use crate::kernels::edits::Edit;
 use crate::kernels::fused::{
-    Companions, Embedded, FusedLayer, GradientUpdate, LARGEST_BLOCK, ParameterGradient, Reach, Rows,
+    Companions, Embedded, FusedLayer, GradientUpdate, LARGEST_BLOCK, NormParameters,
+    ParameterGradient, Reach, Rows,
 };
 use crate::kernels::gradient::{GradientParts, SumUpdate, part_rows};
-use crate::kernels::norm::NormalizedGradient;
 use crate::optim::Optimizer;
 use crate::program::{EmbeddingTensors, Op, Program, Routines};
 use crate::spec::{Spec, Units};
@@ -97,7 +97,7 @@ fn tables(pass: &Rows, tensors: &mut Tensors) -> Vec<Op> {
 }
 
 /// What the gradients of layers are made from, and those of normalizations.
-fn gradients_of(spec: &Spec, pass: &Rows) -> (Vec<ParameterGradient>, Vec<NormalizedGradient>) {
+fn gradients_of(spec: &Spec, pass: &Rows) -> (Vec<ParameterGradient>, Vec<NormParameters>) {
     let mut input = pass.x;
     let mut layers = Vec::new();
     for (layer, fused) in spec.net.layers.iter().zip(&pass.layers) {
@@ -107,7 +107,7 @@ fn gradients_of(spec: &Spec, pass: &Rows) -> (Vec<ParameterGradient>, Vec<Normal
         input = fused.a;
     }
     let norms = pass.layers.iter().filter_map(|layer| layer.norm.and_then(|norm| norm.backward));
-    (layers, norms.collect())
+    (layers, norms.map(|norm| NormParameters::new(&norm)).collect())
 }
 
 /// The gradients of a micro-batch added to those of the batch's earlier ones; or behind the last, the

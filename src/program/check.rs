@@ -3,6 +3,7 @@
 
 use super::{Op, Program, Slice, Task};
 use crate::error::{Error, Result};
+use crate::kernels::fused::{FusedLayer, Rows};
 use crate::kernels::{fused, sort_indices};
 use crate::tensor::{ALIGNMENT, Role, TensorId};
 use std::ops::Range;
@@ -51,6 +52,12 @@ impl Program {
             Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
                 Err(Error::usage("a block of too few or too many rows"))
             }
+            Op::Rows(rows) if !rows.layers.iter().all(FusedLayer::is_consistent) => {
+                Err(Error::usage("a normalization of other tensors than its layer's"))
+            }
+            Op::Rows(rows) if !self.connects_equals(rows) => Err(Error::usage(
+                "a residual connection from what is no output of a layer below of the same width",
+            )),
             Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
                 let what = format!("embeddings of a batch of {} rows", self.batch);
                 Err(Error::usage(what).help(
@@ -59,6 +66,16 @@ impl Program {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the residual connections of a pass begin at X or the A of layers below, of their width.
+    fn connects_equals(&self, rows: &Rows) -> bool {
+        let cols = |id: TensorId| self.tensor(id).cols;
+        rows.layers.iter().enumerate().all(|(l, layer)| {
+            let below = rows.layers[..l].iter().map(|below| below.a);
+            let mut below = [rows.x].into_iter().chain(below);
+            layer.skip.is_none_or(|skip| below.any(|a| a == skip) && cols(skip) == cols(layer.z))
+        })
     }
 
     fn is_inside(&self, slice: &Slice) -> bool {

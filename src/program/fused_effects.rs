@@ -2,15 +2,14 @@
 
 use super::effects::table;
 use super::{Program, Slice, Task};
-use crate::kernels::fused::{FusedLayer, GradientUpdate, Reach, Rows};
-use crate::kernels::norm::NormalizedGradient;
+use crate::kernels::fused::{FusedLayer, GradientUpdate, NormParameters, NormSums, Reach, Rows};
 use crate::tensor::TensorId;
 
 impl Program {
     /// The same of the scale and shift of a normalization.
-    pub(super) fn update_norm(&self, norm: &NormalizedGradient, states: &[TensorId]) -> Task {
+    pub(super) fn update_norm(&self, norm: &NormParameters, states: &[TensorId]) -> Task {
         let mut changes = Vec::new();
-        for w in [norm.of.scale, norm.of.shift] {
+        for w in [norm.scale, norm.shift] {
             changes.push(self.whole(w));
             let place = self.range(w, 0);
             changes.extend(states.iter().map(|&state| self.stretch(state, place.clone())));
@@ -19,18 +18,18 @@ impl Program {
     }
 
     /// What the gradients of scale and shift are made from: those of batch normalization are there.
-    fn sums_of(&self, norm: &NormalizedGradient) -> Vec<Slice> {
-        let read = match norm.of.statistics {
-            Some(_) => [norm.scale, norm.shift],
-            None => [norm.gradient, norm.of.normal],
+    fn sums_of(&self, norm: &NormParameters) -> Vec<Slice> {
+        let read = match norm.sums {
+            NormSums::Given(sums) => sums,
+            NormSums::Of { gradient, normal } => [gradient, normal],
         };
         read.map(|id| self.whole(id)).to_vec()
     }
 
     /// The gradients of scale and shift in their places in `sums`.
-    pub(super) fn parts_of_norm(&self, norm: &NormalizedGradient, sums: TensorId) -> Task {
+    pub(super) fn parts_of_norm(&self, norm: &NormParameters, sums: TensorId) -> Task {
         let mut reads = self.sums_of(norm);
-        let places = [norm.of.scale, norm.of.shift].map(|w| self.stretch(sums, self.range(w, 0)));
+        let places = [norm.scale, norm.shift].map(|w| self.stretch(sums, self.range(w, 0)));
         let mut task = Task { writes: places.to_vec(), ..Task::default() };
         // Where they lie there already, they stay.
         let is_there = |slice: &Slice| places.iter().any(|place| self.overlap(place, slice));

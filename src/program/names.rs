@@ -6,7 +6,7 @@ use crate::kernels::backward::Delta;
 use crate::kernels::combine::Factors;
 use crate::kernels::dense::Dense;
 use crate::kernels::edits::Edit;
-use crate::kernels::fused::{Companions, ParameterGradient};
+use crate::kernels::fused::{Companions, NormParameters, NormSums, ParameterGradient};
 use crate::kernels::mixed::Mixed;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::tensor::TensorId;
@@ -47,6 +47,13 @@ impl Op {
         fn normalized_gradient(n: &mut NormalizedGradient) -> impl Iterator<Item = &mut TensorId> {
             let own = [&mut n.gradient, &mut n.scale, &mut n.shift, &mut n.delta];
             normalized(&mut n.of).chain(own)
+        }
+        fn norm(n: &mut NormParameters) -> impl Iterator<Item = &mut TensorId> {
+            let sums = match &mut n.sums {
+                NormSums::Given([scale, shift]) => [scale, shift],
+                NormSums::Of { gradient, normal } => [gradient, normal],
+            };
+            [&mut n.scale, &mut n.shift].into_iter().chain(sums)
         }
         fn delta(d: &mut Delta) -> impl Iterator<Item = &mut TensorId> {
             let all = [&mut d.above, &mut d.weight, &mut d.z, &mut d.out];
@@ -116,7 +123,7 @@ impl Op {
                 let mut all = vec![&mut op.arena, &mut op.parameters];
                 all.extend(op.layers.iter_mut().flat_map(layer).chain(&mut op.state));
                 all.extend(op.scores.iter_mut().flatten());
-                all.extend(op.norms.iter_mut().flat_map(normalized_gradient));
+                all.extend(op.norms.iter_mut().flat_map(norm));
                 let Companions { collected, direction, average, .. } = &mut op.with;
                 all.extend(collected.iter_mut().chain(direction));
                 all.extend(average.iter_mut().map(|(_, average)| average));
@@ -126,7 +133,7 @@ impl Op {
                 let mut all = vec![&mut op.arena, &mut op.parts];
                 all.extend(op.layers.iter_mut().flat_map(layer));
                 all.extend(op.scores.iter_mut().flatten());
-                all.extend(op.norms.iter_mut().flat_map(normalized_gradient));
+                all.extend(op.norms.iter_mut().flat_map(norm));
                 all.extend(&mut op.collected);
                 all
             }

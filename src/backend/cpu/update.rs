@@ -8,9 +8,8 @@ use super::partial::Partial;
 use super::taken::Taker;
 use super::team::Worker;
 use crate::gemm::{self, Gemm, Right, Scratch, View};
-use crate::kernels::fused::{ParameterGradient, unit_pieces, units_of};
+use crate::kernels::fused::{NormParameters, NormSums, ParameterGradient, unit_pieces, units_of};
 use crate::kernels::loss::{self, SCORES};
-use crate::kernels::norm::NormalizedGradient;
 use crate::tensor::TensorId;
 use crate::vector::prefetch_far;
 use std::cell::RefCell;
@@ -23,7 +22,7 @@ thread_local! {
 /// Where the gradients of an op find what they need.
 pub(super) struct Gradients<'a, T> {
     pub layers: &'a [ParameterGradient],
-    pub norms: &'a [NormalizedGradient],
+    pub norms: &'a [NormParameters],
     /// (B, 4), and their running sums (1, 4), if the op adds them up too.
     pub scores: Option<[TensorId; 2]>,
     /// Rows of the batch.
@@ -42,7 +41,7 @@ impl<T: Gemm> Gradients<'_, T> {
         // The scores are a group of their own, of one piece.
         let units = |group: usize| match group {
             _ if group < layers => cols(self.layers[group].delta),
-            _ if group < layers + norms => cols(self.norms[group - layers].delta),
+            _ if group < layers + norms => cols(self.norms[group - layers].scale),
             _ => 1,
         };
         worker.deal(
@@ -73,24 +72,28 @@ impl<T: Gemm> Gradients<'_, T> {
     ///
     /// # Safety
     /// Other pieces have other units.
-    unsafe fn norm(&self, norm: &NormalizedGradient, units: Range<usize>) {
-        let tensors = [(norm.of.scale, norm.scale), (norm.of.shift, norm.shift)];
+    unsafe fn norm(&self, norm: &NormParameters, units: Range<usize>) {
         let partial = self.caches.partial.filter(|partial| partial.pays(self.rows));
-        for (i, (parameter, sums)) in tensors.into_iter().enumerate() {
+        let n = self.memory.program().tensor(norm.scale).cols;
+        for (i, parameter) in [norm.scale, norm.shift].into_iter().enumerate() {
             GRADIENT.with_borrow_mut(|gradient| {
                 let g = gradient.numbers::<T>(units.len());
-                // SAFETY: an earlier op wrote what is read here: the sums of the batch, or of its
-                // chunks, or what they are made of.
-                unsafe {
-                    if norm.of.statistics.is_some() {
-                        g.copy_from_slice(self.memory.read(sums, units.clone()));
-                    } else if let Some(partial) = partial {
-                        partial.sum(self.memory, self.rows, parameter, units.clone(), g);
-                    } else {
-                        let n = self.memory.program().tensor(norm.delta).cols;
-                        let gradient = self.memory.read(norm.gradient, 0..self.rows * n);
+                match (norm.sums, partial) {
+                    (NormSums::Given(sums), _) => {
+                        // SAFETY: an earlier op wrote the sums.
+                        g.copy_from_slice(unsafe { self.memory.read(sums[i], units.clone()) });
+                    }
+                    (_, Some(partial)) => {
+                        // SAFETY: the pass over the rows, an earlier op, wrote the chunks.
+                        unsafe {
+                            partial.sum(self.memory, self.rows, parameter, units.clone(), g);
+                        }
+                    }
+                    (NormSums::Of { gradient, normal }, None) => {
+                        // SAFETY: an earlier op wrote these, and this one only reads them.
+                        let [gradient, normal] = [gradient, normal]
+                            .map(|id| unsafe { self.memory.read(id, 0..self.rows * n) });
                         if i == 0 {
-                            let normal = self.memory.read(norm.of.normal, 0..self.rows * n);
                             T::sum_column_products(n, units.start, gradient, normal, g);
                         } else {
                             T::sum_columns(n, units.start, T::one(), gradient, g);
