@@ -259,6 +259,7 @@ impl fmt::Display for OpText<'_> {
                     let between = if i > 0 || op.delta.is_some() { "; " } else { "" };
                     write!(f, "{between}{}", t(&u.weight))?;
                     match op.parts {
+                        Some(parts) if parts.count == 1 => write!(f, ", its gradient")?,
                         Some(parts) => write!(f, " in {} parts", parts.count)?,
                         None => write!(f, " by {}", op.rule.optimizer)?,
                     }

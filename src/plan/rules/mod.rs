@@ -78,9 +78,13 @@ pub struct Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verdict { rule, refused, times } = self;
+        let times = match times {
+            1 => "once".to_string(),
+            times => format!("{times} times"),
+        };
         match refused {
-            None => write!(f, "{rule:<20} fired {times} times"),
-            Some(why) => write!(f, "{rule:<20} not {times} times: {why}"),
+            None => write!(f, "{rule:<20} fired {times}"),
+            Some(why) => write!(f, "{rule:<20} didn't fire, {times}: {why}"),
         }
     }
 }
