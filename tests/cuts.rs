@@ -1,4 +1,4 @@
-//! Products that merged programs cut along the inner dimension: the same numbers as whole ones, the
+//! Products that programs of fused layers cut along the inner dimension: the same numbers as whole ones, the
 //! same bits where that is promised, and no launch more.
 
 mod common;

@@ -426,7 +426,7 @@ fn a_feature_that_is_off_costs_no_launch() {
         Spec { plan, ..Spec::new(net, Loss::CrossEntropy) }
     };
     let plain = spec(16, PlanKind::Plain);
-    // Fused, merged with 2L + 2, and plain: gather, three layers forth and back, loss, update.
+    // Whole rows, fused layers with 2L + 2, and plain: gather, three layers forth and back, loss, update.
     for (bare, expected) in [
         (spec(16, PlanKind::Fused), 2),
         (spec(512, PlanKind::Fused), 8),

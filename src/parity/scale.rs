@@ -26,7 +26,7 @@ struct Product {
     bias: Option<TensorId>,
 }
 
-/// The products of a fused or merged op whose results are the op's.
+/// The products of a fused op whose results are the op's.
 fn products(op: &Op) -> Vec<Product> {
     match op {
         Op::Rows(op) => fused(op),

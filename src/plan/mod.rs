@@ -28,7 +28,7 @@ use tensors::{ARENA, Layout, Tensors, allocate, augmentation, dropout, functions
 pub struct Plan {
     /// The ops.
     pub program: Program,
-    /// The tensors of each embedding; there are none in a fused plan.
+    /// The tensors of each embedding.
     pub embeddings: Vec<EmbeddingTensors>,
     /// The tensors of each layer.
     pub layers: Vec<LayerTensors>,

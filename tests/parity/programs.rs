@@ -86,7 +86,7 @@ fn fused_steps_agree_tensor_by_tensor() {
     }
 }
 
-/// In the fused plan of small nets and in the merged one of larger ones.
+/// In the fused plan of small nets and in that of fused layers of larger ones.
 #[test]
 fn every_loss_keeps_the_rule_in_every_plan() {
     let mut random = random(13);

@@ -1,7 +1,7 @@
 //! The ops of mixed precision, for reference: computed in `T`, rounded to f16 where a GPU stores f16.
 
+use super::layers;
 use super::memory::Shared;
-use super::merged;
 use super::ops::{ROWS, from};
 use super::taken::take_step;
 use super::team::Worker;
@@ -38,7 +38,7 @@ pub(super) fn run<T: Gemm>(
         }
         Mixed::Dense { dense, loss_scale } => {
             let Dense { z, a, .. } = *dense;
-            merged::dense(dense, data, step, memory, worker);
+            layers::dense(dense, data, step, memory, worker);
             let written = if z == a { vec![a] } else { vec![z, a] };
             run.store(&written, *loss_scale);
         }
@@ -53,7 +53,7 @@ pub(super) fn run<T: Gemm>(
         }
         Mixed::Delta { delta, loss_scale } => {
             let rows = step.rows as usize;
-            merged::blocks(rows, worker, |block| merged::delta_rows(delta, memory, block));
+            layers::blocks(rows, worker, |block| layers::delta_rows(delta, memory, block));
             run.store(&[delta.out], Some(*loss_scale));
         }
         Mixed::Update(op) => {
@@ -139,7 +139,7 @@ impl<T: Gemm> Run<'_, '_, T> {
         let state = [first, second, second];
         let (memory, rows) = (self.memory, self.step.rows as usize);
         let step = RuleStep::new(op.rule, self.step);
-        merged::unit_gradients(layer, rows, memory, units.clone(), |w, range, gradient| {
+        layers::unit_gradients(layer, rows, memory, units.clone(), |w, range, gradient| {
             gradient.iter_mut().for_each(|g| *g = *g / scale);
             // SAFETY: these units' parameters and their state belong to this piece, and the rule
             // has no third state.

@@ -3,8 +3,8 @@
 mod embed;
 mod fused;
 mod inputs;
+mod layers;
 mod memory;
-mod merged;
 mod mixed;
 mod norm;
 mod ops;

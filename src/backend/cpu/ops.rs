@@ -3,8 +3,8 @@
 use super::Caches;
 use super::embed;
 use super::fused::Pass;
+use super::layers;
 use super::memory::Shared;
-use super::merged;
 use super::mixed;
 use super::norm;
 use super::taken::{Taker, take_step};
@@ -264,11 +264,11 @@ pub(super) fn run<T: Gemm>(
             let (layers, norms, scores) = (&op.layers, &op.norms, op.scores);
             Gradients { layers, norms, scores, rows, memory, caches, taker }.run(worker);
         }
-        Op::GradientParts(op) => merged::gradient_parts(op, step, memory, worker),
-        Op::SumUpdate(op) => merged::sum_update(op, step, memory, worker),
-        Op::Dense(op) => merged::dense(op, data, step, memory, worker),
-        Op::Output(op) => merged::output(op, data, step, memory, worker),
-        Op::Backward(op) => merged::backward(op, step, memory, worker),
+        Op::GradientParts(op) => layers::gradient_parts(op, step, memory, worker),
+        Op::SumUpdate(op) => layers::sum_update(op, step, memory, worker),
+        Op::Dense(op) => layers::dense(op, data, step, memory, worker),
+        Op::Output(op) => layers::output(op, data, step, memory, worker),
+        Op::Backward(op) => layers::backward(op, step, memory, worker),
         Op::Mixed(op) => mixed::run(op, data, step, memory, worker),
         Op::Nonfinite { x, found } => {
             let (rows, cols) = (len(*found), cols(*x));

@@ -121,7 +121,7 @@ fn threads_share_the_ops_of_a_plain_step() {
 }
 
 #[test]
-fn threads_share_the_ops_of_a_merged_step() {
+fn threads_share_the_ops_of_a_step_of_fused_layers() {
     let spec = spec(tanh(5, &[66, 4]));
     is_the_same_with_more_threads(&spec, &plan::layers(&spec, 140, Purpose::Train));
 }

@@ -1,4 +1,4 @@
-//! Merged programs: each op against f64 by the parity rule, whole runs against the plain program,
+//! Programs of fused layers: each op against f64 by the parity rule, whole runs against the plain program,
 //! every tile against every other bit by bit, and the launches of a step, counted.
 
 mod adapter;
@@ -125,26 +125,26 @@ fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f64 {
 }
 
 #[test]
-fn merged_and_plain_runs_end_with_the_same_weights_and_metrics() {
+fn fused_layers_and_plain_runs_end_with_the_same_weights_and_metrics() {
     let mut random = Random::new(20, Stream::Check, 0);
     for round in 0..40 {
         let (spec, data) = draw(&mut random, round, false);
         let on = |plan| run(Box::new(Cpu::<f64>::new(Some(2)).unwrap()), &spec, &data, plan);
-        let ((plain, plain_metrics), (merged, merged_metrics)) =
+        let ((plain, plain_metrics), (fused, fused_metrics)) =
             (on(PlanKind::Plain), on(PlanKind::Fused));
-        let off = difference(&plain, &merged);
+        let off = difference(&plain, &fused);
         // In f64 nothing is left of rounding but the last bit of the f32 that is read.
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
-        let (a, b) = (plain_metrics.loss, merged_metrics.loss);
+        let (a, b) = (plain_metrics.loss, fused_metrics.loss);
         assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "round {round}: {a} and {b}");
     }
 }
 
 #[test]
-fn merged_steps_agree_tensor_by_tensor() {
+fn steps_of_fused_layers_agree_tensor_by_tensor() {
     let mut random = Random::new(21, Stream::Check, 0);
     for round in 0..16 {
-        if !has_gpu("merged steps") {
+        if !has_gpu("steps of fused layers") {
             return;
         }
         let (spec, data) = draw(&mut random, round, false);
@@ -162,10 +162,10 @@ fn merged_steps_agree_tensor_by_tensor() {
 }
 
 #[test]
-fn merged_runs_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
+fn fused_layers_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
     let mut random = Random::new(22, Stream::Check, 0);
     for round in 0..12 {
-        if !has_gpu("merged runs") {
+        if !has_gpu("runs of fused layers") {
             return;
         }
         // Smooth, so that no kink turns the last bit of a z into another derivative; and not
@@ -177,13 +177,13 @@ fn merged_runs_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
             run(Box::new(Cpu::<f64>::new(None).unwrap()), &spec, &data, PlanKind::Plain);
         let (single, _) =
             run(Box::new(Cpu::<f32>::new(None).unwrap()), &spec, &data, PlanKind::Plain);
-        let (merged, metrics) = gpu();
-        let off = difference(&merged, &exact);
+        let (fused, metrics) = gpu();
+        let off = difference(&fused, &exact);
         let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
         assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
         let (a, b) = (exact_metrics.loss, metrics.loss);
         assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "round {round}: {a} and {b}");
-        assert!(gpu().0 == merged, "the same seed gives the same bits");
+        assert!(gpu().0 == fused, "the same seed gives the same bits");
     }
 }
 
@@ -415,7 +415,7 @@ fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
 /// Counted on any adapter, with few rows: launches don't depend on them.
 #[test]
 fn steps_take_as_few_launches_as_promised() {
-    if !has_gpu("launches of a merged step") {
+    if !has_gpu("launches of a step") {
         return;
     }
     for name in ["S64", "S128", "T", "M", "H"] {
