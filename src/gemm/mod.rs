@@ -498,7 +498,7 @@ mod tests {
             // SAFETY: the packed form belongs to this test.
             unsafe { pack(View::new(&c, m, n), 0..m, 0..n, packed.as_mut_ptr()) };
             let mut found = vec![0.0; m * n];
-            let done = |rows: Range<usize>, cols: Range<usize>, part: &[f32]| {
+            let done = |rows: Range<usize>, cols: Range<usize>, part: &mut [f32]| {
                 let first = cols.start * m + rows.start * cols.len();
                 found[first..first + part.len()].copy_from_slice(part);
             };

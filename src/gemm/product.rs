@@ -66,10 +66,12 @@ impl<T> Place<T> {
     /// What was written there, for scratch.
     ///
     /// # Safety
-    /// That many numbers from there on have been written.
-    unsafe fn part(&self, from: usize, len: usize) -> &[T] {
+    /// That many numbers from there on have been written, and nothing else accesses them while the
+    /// reference lives.
+    #[allow(clippy::mut_from_ref, reason = "the caller has these numbers to itself")]
+    unsafe fn part(&self, from: usize, len: usize) -> &mut [T] {
         // SAFETY: the caller's.
-        unsafe { std::slice::from_raw_parts(self.at.add(from), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.at.add(from), len) }
     }
 }
 
@@ -106,12 +108,12 @@ pub(super) unsafe fn product_by<T: Gemm>(
 }
 
 /// C = a·b in parts: `soon` is called with the rows and columns of a part before it is computed,
-/// `done` with the same and with the part itself, row by row, while it lies in a cache.
+/// `done` with the same and with the part itself, row by row, while it lies in a cache; it may change it.
 pub fn in_blocks<T: Gemm>(
     a: View<'_, T>,
     b: Right<'_, T>,
     soon: impl FnMut(Range<usize>, Range<usize>),
-    done: impl FnMut(Range<usize>, Range<usize>, &[T]),
+    done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
 ) {
     // SAFETY: C isn't anybody's.
     unsafe { Product::new(a, b).run(Target::Groups, soon, done) };
@@ -123,7 +125,7 @@ pub fn in_panels<T: Gemm>(
     a: View<'_, T>,
     b: Right<'_, T>,
     soon: impl FnMut(Range<usize>, Range<usize>),
-    done: impl FnMut(Range<usize>, Range<usize>, &[T]),
+    done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
 ) {
     // SAFETY: C isn't anybody's.
     unsafe { Product::new(a, b).run(Target::Panels, soon, done) };
@@ -175,7 +177,7 @@ impl<'a, T: Gemm> Product<'a, T> {
         &self,
         target: Target<T>,
         mut soon: impl FnMut(Range<usize>, Range<usize>),
-        mut done: impl FnMut(Range<usize>, Range<usize>, &[T]),
+        mut done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
     ) {
         thread_local! {
             static ROOM: RefCell<Room> = RefCell::default();
@@ -279,7 +281,7 @@ impl<'a, T: Gemm> Product<'a, T> {
         place: &Place<T>,
         steps: &mut [u32],
         soon: &mut impl FnMut(Range<usize>, Range<usize>),
-        done: &mut impl FnMut(Range<usize>, Range<usize>, &[T]),
+        done: &mut impl FnMut(Range<usize>, Range<usize>, &mut [T]),
     ) {
         let operands = &self.operands;
         let (kernel, a) = (&operands.kernel, operands.a.some_cols(stretch.depth.clone()));
@@ -322,14 +324,14 @@ impl<'a, T: Gemm> Product<'a, T> {
                 unsafe { (kernel.tile)(&tile) };
                 if let (Target::Panels, true) = (target, stretch.is_last) {
                     let cols = panel.first..panel.first + panel.cols;
-                    // SAFETY: just written.
+                    // SAFETY: just written, and the scratch belongs to this product.
                     let part = unsafe { place.part(from, group.len() * c_row) };
                     done(group.clone(), cols, part);
                 }
             }
             if let (Target::Groups, true) = (target, stretch.is_last) {
                 let (from, c_row) = place.of(&group, &stretch.panels[0]);
-                // SAFETY: just written.
+                // SAFETY: just written, and the scratch belongs to this product.
                 let part = unsafe { place.part(from, group.len() * c_row) };
                 done(group, stretch.block.clone(), part);
             }

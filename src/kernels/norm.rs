@@ -238,10 +238,10 @@ pub fn statistics<T: Vector>(
     let count = T::of(rows as f64);
     T::sum_columns(n, units.start, T::one(), z, mean);
     mean.iter_mut().for_each(|mean| *mean = *mean / count);
-    let centred = z
-        .chunks_exact(n)
-        .flat_map(|row| row[units.clone()].iter().zip(mean.iter()).map(|(&z, &mean)| z - mean));
-    let centred: Vec<T> = centred.collect();
+    let mut centred = Vec::with_capacity(rows * units.len());
+    for row in z.chunks_exact(n) {
+        centred.extend(row[units.clone()].iter().zip(&*mean).map(|(&z, &mean)| z - mean));
+    }
     T::sum_column_products(units.len(), 0, &centred, &centred, variance);
     variance.iter_mut().for_each(|v| *v = *v / count);
     if rows < 2 {

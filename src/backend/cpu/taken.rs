@@ -1,18 +1,13 @@
 //! What becomes of a part of the gradients.
 
 use super::memory::Shared;
-use crate::gemm::{Gemm, Scratch};
+use crate::gemm::Gemm;
 use crate::kernels::fused::GradientUpdate;
 use crate::kernels::gradient::GradientParts;
 use crate::kernels::optimizer::RuleStep;
 use crate::kernels::{Step, average, collect, direction};
 use crate::tensor::TensorId;
-use std::cell::RefCell;
 use std::ops::Range;
-
-thread_local! {
-    static CHANGED: RefCell<Scratch> = RefCell::default();
-}
 
 /// What takes the gradients of an op, part by part.
 pub(super) struct Taker<'a, T> {
@@ -57,7 +52,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
         matches!(self.way, Way::Step(op, _) if op.with.direction.is_none())
     }
 
-    /// Takes the gradient of elements `range` of the parameter tensor `w`.
+    /// Takes the gradient of elements `range` of the parameter tensor `w`, which it may change.
     ///
     /// # Safety
     /// No other piece of the current op reads or writes this part of the parameters, nor what goes
@@ -67,7 +62,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
         memory: &Shared<'_, T>,
         w: TensorId,
         range: Range<usize>,
-        g: &[T],
+        g: &mut [T],
     ) {
         let offset = memory.program().tensor(w).offset;
         // All that goes with the parameters lies at the same places.
@@ -89,31 +84,22 @@ impl<'a, T: Gemm> Taker<'a, T> {
             }
             Way::Step(op, rule) => {
                 let with = &op.with;
-                if with.collected.is_none() && with.l1 == 0.0 && with.clip_value.is_none() {
+                if let Some(collected) = with.collected {
                     // SAFETY: the caller's.
-                    unsafe { self.take_step(op, rule, memory, w, range, g) };
-                } else {
-                    CHANGED.with_borrow_mut(|changed| {
-                        let changed = changed.numbers::<T>(g.len());
-                        changed.copy_from_slice(g);
-                        if let Some(collected) = with.collected {
-                            // SAFETY: the caller's.
-                            let collected = unsafe { memory.write(collected, place.clone()) };
-                            collect::reference(true, changed, collected);
-                        }
-                        // In the order of `plan/update.rs`, by the same equations.
-                        if with.l1 != 0.0 && op.layers.iter().any(|layer| layer.weight == w) {
-                            // SAFETY: the caller's.
-                            let weights = unsafe { memory.read(w, range.clone()) };
-                            T::add_signs(T::of(with.l1.into()), weights, changed);
-                        }
-                        if let Some(limit) = with.clip_value {
-                            T::clip(T::of(limit.into()), changed);
-                        }
-                        // SAFETY: the caller's; what was read of the parameters isn't any more.
-                        unsafe { self.take_step(op, rule, memory, w, range, changed) };
-                    });
+                    let collected = unsafe { memory.write(collected, place) };
+                    collect::reference(true, g, collected);
                 }
+                // In the order of `plan/update.rs`, by the same equations.
+                if with.l1 != 0.0 && op.layers.iter().any(|layer| layer.weight == w) {
+                    // SAFETY: the caller's.
+                    let weights = unsafe { memory.read(w, range.clone()) };
+                    T::add_signs(T::of(with.l1.into()), weights, g);
+                }
+                if let Some(limit) = with.clip_value {
+                    T::clip(T::of(limit.into()), g);
+                }
+                // SAFETY: the caller's; what was read of the parameters isn't any more.
+                unsafe { self.take_step(op, rule, memory, w, range, g) };
             }
         }
     }

@@ -181,8 +181,8 @@ impl<T: Gemm> LayerGradient<'_, T> {
                 some.for_each(|unit| self.ask(weights(unit, &cols)));
             };
             let mut packed_units = 0;
-            let done = |some: Range<usize>, cols: Range<usize>, g: &[T]| {
-                for (unit, g) in some.clone().zip(g.chunks_exact(cols.len())) {
+            let done = |some: Range<usize>, cols: Range<usize>, g: &mut [T]| {
+                for (unit, g) in some.clone().zip(g.chunks_exact_mut(cols.len())) {
                     self.take(weight, weights(unit, &cols), g);
                 }
                 if !steps {
@@ -218,7 +218,7 @@ impl<T: Gemm> LayerGradient<'_, T> {
                 self.ask(weights(&inputs, &(first..(first + panel).min(some.end))));
             }
         };
-        let done = |inputs: Range<usize>, some: Range<usize>, g: &[T]| {
+        let done = |inputs: Range<usize>, some: Range<usize>, g: &mut [T]| {
             self.take(self.layer.weight, weights(&inputs, &some), g);
         };
         let rows = self.all.rows;
@@ -243,7 +243,7 @@ impl<T: Gemm> LayerGradient<'_, T> {
     }
 
     /// What becomes of the gradient of a part of a parameter tensor that belongs to this piece.
-    fn take(&self, w: TensorId, range: Range<usize>, g: &[T]) {
+    fn take(&self, w: TensorId, range: Range<usize>, g: &mut [T]) {
         // SAFETY: the parameters of these units, and all that goes with them number by number,
         // belong to this piece.
         unsafe { self.all.taker.take(self.all.memory, w, range, g) };
