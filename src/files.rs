@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
 
 /// What the names of temporary files end in.
@@ -55,8 +56,40 @@ impl AtomicFile {
     }
 }
 
+/// The temporary files that are being written. Those that are done or given up are taken out when the next
+/// one is made.
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the temporary files that are being written, and lets no other begin: for a process that is about
+/// to end without returning to whoever writes them.
+pub fn give_up_temporary_files() {
+    let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in all.drain(..) {
+        // Gone already, where it was done just now.
+        let _ = fs::remove_file(path);
+    }
+    // Held until the process ends.
+    std::mem::forget(all);
+}
+
 /// A new file in the directory of `target`, under a random name that no link can wait under.
 fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
+    let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = new_beside(target).map_err(without_path)?;
+    all.retain(|path| path.symlink_metadata().is_ok());
+    // The working directory may be another by then.
+    all.push(std::path::absolute(file.path())?);
+    Ok(file)
+}
+
+/// The error of the system within one that names the temporary file: a name that nobody chose.
+fn without_path(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|e| e.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+}
+
+/// The file of [`temporary_beside`].
+fn new_beside(target: &Path) -> io::Result<NamedTempFile> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.");
     let mut builder = tempfile::Builder::new();
@@ -166,7 +199,7 @@ pub fn passing_file() -> Result<(File, PathBuf)> {
     let directory = cache_directory().unwrap_or_else(std::env::temp_dir);
     let create = || {
         fs::create_dir_all(&directory)?;
-        tempfile::tempfile_in(&directory)
+        tempfile::tempfile_in(&directory).map_err(without_path)
     };
     match create() {
         Ok(file) => Ok((file, directory)),
@@ -251,6 +284,15 @@ mod tests {
         // Others may read a model as they may any new file.
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&path), mode(&victim));
+    }
+
+    #[test]
+    fn an_error_names_the_file_that_was_asked_for_and_no_temporary_one() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("none/model.csv");
+        let error = write_atomically(&path, |_| Ok(())).unwrap_err().to_string();
+        let system = fs::read(&path).unwrap_err();
+        assert_eq!(error, format!("cannot write {}: {system}", path.display()));
     }
 
     #[test]
