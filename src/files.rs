@@ -75,17 +75,11 @@ pub fn give_up_temporary_files() {
 /// A new file in the directory of `target`, under a random name that no link can wait under.
 fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
     let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = new_beside(target).map_err(without_path)?;
+    let file = new_beside(target)?;
     all.retain(|path| path.symlink_metadata().is_ok());
     // The working directory may be another by then.
     all.push(std::path::absolute(file.path())?);
     Ok(file)
-}
-
-/// The error of the system within one that names the temporary file: a name that nobody chose.
-fn without_path(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|e| e.source()?.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// The file of [`temporary_beside`].
@@ -94,15 +88,11 @@ fn new_beside(target: &Path) -> io::Result<NamedTempFile> {
     let prefix = format!(".{name}.");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(SUFFIX);
-    #[cfg(unix)]
-    {
-        // As for any new file, the umask says who may read it.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
+    // Opened here, as any new file that its user may read, for an error that doesn't tell the random name.
+    let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
     match target.parent() {
-        Some(parent) if parent != Path::new("") => builder.tempfile_in(parent),
-        _ => builder.tempfile_in("."),
+        Some(parent) if parent != Path::new("") => builder.make_in(parent, open),
+        _ => builder.make_in(".", open),
     }
 }
 
@@ -199,7 +189,7 @@ pub fn passing_file() -> Result<(File, PathBuf)> {
     let directory = cache_directory().unwrap_or_else(std::env::temp_dir);
     let create = || {
         fs::create_dir_all(&directory)?;
-        tempfile::tempfile_in(&directory).map_err(without_path)
+        tempfile::tempfile_in(&directory)
     };
     match create() {
         Ok(file) => Ok((file, directory)),
