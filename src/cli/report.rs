@@ -97,7 +97,10 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     let mut warnings = Vec::new();
     if is_many {
         let nets = Nets::new(&mut source)?;
-        check_rows(&RunDirectory::open(run)?.net(1), &nets.job(&source, 1)?)?;
+        // Of nets by folds all rows are the first one's and its held-out ones.
+        let parts = ["rows", "validation_rows"];
+        let parts = if nets.folds.is_some() { &parts[..] } else { &parts[..1] };
+        check_rows(&RunDirectory::open(run)?.net(1), parts, &nets.whole)?;
         check(&nets.whole, trained, &mut warnings);
         let backend = open(args, &nets.whole, trained)?;
         let mut session = trained.model.session(backend, usize::MAX)?;
@@ -115,7 +118,7 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     let mut job = match is_folds {
         false => {
             let job = Job::of(&mut source)?;
-            check_rows(run, &job)?;
+            check_rows(run, &["rows"], &job)?;
             job
         }
         true => {
@@ -165,13 +168,15 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     Ok(report_files::of(finished, trained, session))
 }
 
-/// Refuses data with another number of training rows than the run in `directory` had, as when the file grew or
-/// shrank since: the rows that it held out can't be found in them, and its metrics not measured again.
-pub(super) fn check_rows(directory: &Path, job: &Job) -> Result<()> {
+/// Refuses data with another number of rows than the run in `directory` had, as when the file grew or shrank
+/// since: the rows that it held out can't be found in them, and its metrics not measured again. The rows that
+/// `job` trains on are those that the first event of the run counts as `parts`.
+pub(super) fn check_rows(directory: &Path, parts: &[&str], job: &Job) -> Result<()> {
     let events = fs::read_to_string(directory.join(EVENTS)).unwrap_or_default();
-    let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let start = events.into_iter().find(|event| event["event"] == "start");
-    let (now, then) = (job.rows().0, start.and_then(|start| start["rows"].as_u64()));
+    let mut events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let Some(start) = events.find(|event| event["event"] == "start") else { return Ok(()) };
+    let then: Option<u64> = parts.iter().map(|part| start[*part].as_u64()).sum();
+    let now = job.rows().0;
     match then.map(|then| then as usize) {
         Some(then) if then != now => Err(Error::data(format!(
             "the data changed since training: {} to train on, where the run had {}",
