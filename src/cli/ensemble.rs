@@ -238,7 +238,11 @@ impl EnsembleRun<'_> {
             }
         }
         if trained.iter().any(|net| net.summary.ending == Ending::Interrupted) {
-            say(format_args!("go on with --resume {}", self.directory.path().display()));
+            let run = self.directory.path().display();
+            say(format_args!("go on with --resume {run}"));
+            if !self.args.no_report {
+                say(format_args!("{run}/net-1/report.html and so on show the nets so far"));
+            }
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
         let threads = self.nets.whole.config.device.threads;
