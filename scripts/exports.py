@@ -100,8 +100,8 @@ def run_onnx(path, data):
             feed[given.name] = np.array([number(cell) for cell in cells]).reshape(-1, 1)
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(names, feed)))
-    # A column of the data is called label, so that the output is predicted_label.
-    labels = found.pop("predicted_label", None)
+    # Where a column of the data is called label, the output is predicted_label.
+    labels = found.pop("label", found.pop("predicted_label", None))
     return np.concatenate(list(found.values()), axis=1).astype(float).tolist(), labels, names
 
 
