@@ -282,8 +282,8 @@ def from_torch(work):
     nets = {
         "values": (nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 2)), []),
         "softmax": (nn.Sequential(nn.Linear(5, 12), nn.ELU(), nn.Linear(12, 3), nn.Softmax(dim=1)), []),
-        "sigmoid": (nn.Sequential(nn.Linear(5, 9), nn.SiLU(), nn.Linear(9, 1), nn.Sigmoid()), []),
-        "logits": (nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 4)), ["--task", "classification"]),
+        "sigmoid": (nn.Sequential(nn.Linear(5, 9), nn.LeakyReLU(), nn.Linear(9, 1), nn.Sigmoid()), []),
+        "logits": (nn.Sequential(nn.Linear(5, 7), nn.Softplus(), nn.Linear(7, 4)), ["--task", "classification"]),
     }
     for name, (net, options) in nets.items():
         file, run = str(work / f"torch-import-{name}.onnx"), str(work / f"torch-import-{name}")
