@@ -168,7 +168,9 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     terminal.enter(&format!(
         "{TRAIN} --epochs 1000000 --dashboard --out run; echo code=$?; stty -g >after"
     ));
-    let shown = terminal.wait("layers", |shown| shown.contains("layers at step"));
+    // The metrics are there when the first epoch has ended.
+    let has_all = |shown: &str| shown.contains("layers at step") && shown.contains("accuracy");
+    let shown = terminal.wait("layers and an epoch", has_all);
     assert!(terminal.is_alternate());
     for expected in
         ["epoch ", "samples/s", "loss", "accuracy", "learning rate", "memory", "p pause"]
