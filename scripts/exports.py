@@ -100,8 +100,8 @@ def run_onnx(path, data):
             feed[given.name] = np.array([number(cell) for cell in cells]).reshape(-1, 1)
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(names, feed)))
-    # A column of the data is called label, so that the output is predicted_label.
-    labels = found.pop("predicted_label", None)
+    # Where a column of the data is called label, the output is predicted_label.
+    labels = found.pop("label", found.pop("predicted_label", None))
     return np.concatenate(list(found.values()), axis=1).astype(float).tolist(), labels, names
 
 
@@ -130,6 +130,7 @@ RUNS = {
 
 
 def in_onnxruntime(work):
+    import exports_sets
     import numpy as np
     import onnxruntime
 
@@ -156,19 +157,15 @@ def in_onnxruntime(work):
     wgrad("train", f"{run}.csv", *OPTIONS, "--target", "tags", "--task", "multilabel", "--out", run)
     wgrad("export", run, "-o", f"{run}.onnx")
     compare("labels", run_onnx(f"{run}.onnx", f"{run}.csv")[0], predicted(run, f"{run}.csv")[0])
-    # Matrices.
-    sets = [("digits", [])]
-    if data := os.environ.get("WGRAD_DATA_DIR"):
-        sets.append(("mnist", ["--data-dir", data]))
-    for name, where in sets:
-        run = str(work / name)
-        wgrad("train", name, *where, *OPTIONS[:3], "--epochs", "1", "--layers", "32:relu", "--out", run)
-        wgrad("export", run, "-o", f"{run}.onnx", *where)
-        wgrad("predict", run, name, *where, "--device", "cpu", "-o", f"{run}.npy")
-        session = onnxruntime.InferenceSession(f"{run}.onnx", providers=["CPUExecutionProvider"])
-        rows = digits() if name == "digits" else mnist(Path(data))
-        found = session.run(["probabilities"], {"input": rows.astype(np.float32)})[0]
-        compare(name, found.tolist(), np.load(f"{run}.npy").tolist())
+    # A matrix.
+    run = str(work / "digits")
+    wgrad("train", "digits", *OPTIONS[:3], "--epochs", "1", "--layers", "32:relu", "--out", run)
+    wgrad("export", run, "-o", f"{run}.onnx")
+    wgrad("predict", run, "digits", "--device", "cpu", "-o", f"{run}.npy")
+    session = onnxruntime.InferenceSession(f"{run}.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(["probabilities"], {"input": digits()})[0]
+    compare("digits", found.tolist(), np.load(f"{run}.npy").tolist())
+    exports_sets.all_sets(work)
     from_scikit_learn(work)
     in_notebook(work)
 
@@ -206,17 +203,6 @@ def digits():
     from sklearn.datasets import load_digits
 
     return load_digits().data.astype(np.float32)
-
-
-def mnist(data):
-    import numpy as np
-
-    place = data / "mnist" if (data / "mnist").is_dir() else data
-    file = next(place.glob("t10k-images*"))
-    import gzip
-
-    raw = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
-    return np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)
 
 
 def from_scikit_learn(work):
@@ -279,6 +265,48 @@ def in_torch(work):
         exec(lines, scope)
         os.chdir(before)
         compare(f"PyTorch, {name}", scope["predict"](rows).tolist(), predicted(run, str(path))[0])
+    from_torch(work)
+
+
+def from_torch(work):
+    """Nets of PyTorch, imported from what torch.onnx and safetensors write of them: the same predictions."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    # Wide in its range, so that probabilities are far apart.
+    rows = torch.randn(300, 5) * torch.tensor([1.0, 3.0, 0.2, 1.0, 5.0])
+    with open(work / "five.csv", "w") as file:
+        file.writelines(",".join(map(repr, row)) + "\n" for row in rows.tolist())
+    nn = torch.nn
+    nets = {
+        "values": (nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 2)), []),
+        "softmax": (nn.Sequential(nn.Linear(5, 12), nn.ELU(), nn.Linear(12, 3), nn.Softmax(dim=1)), []),
+        "sigmoid": (nn.Sequential(nn.Linear(5, 9), nn.LeakyReLU(), nn.Linear(9, 1), nn.Sigmoid()), []),
+        "logits": (nn.Sequential(nn.Linear(5, 7), nn.Softplus(), nn.Linear(7, 4)), ["--task", "classification"]),
+    }
+    for name, (net, options) in nets.items():
+        file, run = str(work / f"torch-import-{name}.onnx"), str(work / f"torch-import-{name}")
+        net.eval()
+        axes = {"x": {0: "N"}, "y": {0: "N"}}
+        names = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": axes}
+        torch.onnx.export(net, rows[:1], file, opset_version=17, **names)
+        wgrad("import", file, "--out", run, *options)
+        expected = net(rows).detach()
+        if name == "logits":
+            expected = expected.softmax(dim=1)
+        if name == "sigmoid":
+            expected = torch.cat([1 - expected, expected], dim=1)
+        found, classes = predicted(run, str(work / "five.csv"))
+        compare(f"torch.onnx, {name}, imported", found, expected.tolist())
+        if name != "values":
+            assert [int(c) for c in classes] == expected.argmax(dim=1).tolist(), "another class"
+    file, run = str(work / "torch-state.safetensors"), str(work / "torch-state")
+    net = nn.Sequential(nn.Linear(5, 10), nn.Tanh(), nn.Linear(10, 10), nn.Tanh(), nn.Linear(10, 3))
+    save_file(net.state_dict(), file)
+    wgrad("import", file, "--out", run, "--activation", "tanh", "--task", "classification")
+    expected = net(rows).softmax(dim=1).tolist()
+    compare("a PyTorch state dict, imported", predicted(run, str(work / "five.csv"))[0], expected)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
 
 /// What the names of temporary files end in.
@@ -55,21 +56,43 @@ impl AtomicFile {
     }
 }
 
+/// The temporary files that are being written. Those that are done or given up are taken out when the next
+/// one is made.
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the temporary files that are being written, and lets no other begin: for a process that is about
+/// to end without returning to whoever writes them.
+pub fn give_up_temporary_files() {
+    let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in all.drain(..) {
+        // Gone already, where it was done just now.
+        let _ = fs::remove_file(path);
+    }
+    // Held until the process ends.
+    std::mem::forget(all);
+}
+
 /// A new file in the directory of `target`, under a random name that no link can wait under.
 fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
+    let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = new_beside(target)?;
+    all.retain(|path| path.symlink_metadata().is_ok());
+    // The working directory may be another by then.
+    all.push(std::path::absolute(file.path())?);
+    Ok(file)
+}
+
+/// The file of [`temporary_beside`].
+fn new_beside(target: &Path) -> io::Result<NamedTempFile> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(SUFFIX);
-    #[cfg(unix)]
-    {
-        // As for any new file, the umask says who may read it.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
+    // Opened here, as any new file that its user may read, for an error that doesn't tell the random name.
+    let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
     match target.parent() {
-        Some(parent) if parent != Path::new("") => builder.tempfile_in(parent),
-        _ => builder.tempfile_in("."),
+        Some(parent) if parent != Path::new("") => builder.make_in(parent, open),
+        _ => builder.make_in(".", open),
     }
 }
 
@@ -251,6 +274,15 @@ mod tests {
         // Others may read a model as they may any new file.
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&path), mode(&victim));
+    }
+
+    #[test]
+    fn an_error_names_the_file_that_was_asked_for_and_no_temporary_one() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("none/model.csv");
+        let error = write_atomically(&path, |_| Ok(())).unwrap_err().to_string();
+        let system = fs::read(&path).unwrap_err();
+        assert_eq!(error, format!("cannot write {}: {system}", path.display()));
     }
 
     #[test]

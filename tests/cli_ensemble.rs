@@ -163,8 +163,10 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
         ("--ensemble 3 --member 4", "counted from 1 to 3"),
         ("--ensemble 3 --folds 4", "--folds beside --ensemble 3"),
         ("--ensemble 3:folds --validation 0.2", "--folds beside --validation"),
-        ("--ensemble 1:folds", "5:folds"),
-        ("--ensemble 0", "0 nets"),
+        ("--ensemble 1:folds", "an ensemble of 1 nets by folds: at least 2"),
+        ("--ensemble 0:folds", "5:folds"),
+        ("--ensemble 0", "an ensemble of 0 nets: at least 1"),
+        ("--ensemble 1001", "an ensemble of 1001 nets: at most"),
         ("--ensemble many", "no number of nets"),
         ("--ensemble 3 --memory-limit 1K", "--memory-limit"),
     ] {

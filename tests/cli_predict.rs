@@ -319,3 +319,43 @@ fn formats_that_make_no_sense_are_refused() {
     let digits = place.run("predict run digits --keep file --device cpu");
     assert_ne!(digits.code, 0);
 }
+
+/// Ctrl-C while predictions are being written ends the process where it is.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_no_half_written_file() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    let place = Place::new();
+    trained(&place);
+    place.write("many.csv", quadrants(200_000));
+    let is_half_written = || place.names("").iter().any(|name| name.starts_with(".out.csv."));
+    let begin = Instant::now();
+    loop {
+        place.write("out.csv", "before");
+        let mut command = place.command("predict run many.csv --device cpu -o out.csv");
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let send = |signal: &str, child: &std::process::Child| {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        };
+        while !is_half_written() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // It stands still while it is looked at; it may have been done just before.
+        if child.try_wait().unwrap().is_none() {
+            send("-STOP", &child);
+            let is_caught = is_half_written();
+            send("-INT", &child);
+            send("-CONT", &child);
+            let ran = ran(child.wait_with_output().unwrap());
+            if is_caught && ran.code == 130 {
+                assert!(!ran.stderr.contains("error"), "{}", ran.stderr);
+                break;
+            }
+        }
+        assert!(begin.elapsed() < Duration::from_secs(120), "it was never caught");
+    }
+    assert_eq!(place.names(""), ["data.csv", "many.csv", "out.csv", "run"]);
+    assert_eq!(place.read("out.csv"), "before");
+}

@@ -120,12 +120,23 @@ fn a_report_of_numbers_has_residuals_and_goes_on_without_the_data() {
     assert_eq!(ran.stdout.trim(), "run/report.html");
     let (without, html) = report(&place, "run");
     assert_eq!(metrics(&without, "validation").len(), metrics(&json, "validation").len());
-    assert!(html.contains("could not be opened again"), "what is missing is said");
+    assert!(html.contains("could not be used again"), "what is missing is said");
     assert_eq!(without["layers"], json["layers"]);
     let plots = place.names("plots");
     assert!(plots.contains(&"loss.svg".into()), "{plots:?}");
     let svg = place.read("plots/loss.svg");
     assert!(svg.starts_with("<svg xmlns=") && !svg.contains("var("), "{svg}");
+    // What each line is stands below; the same in pixels, two for each unit, in the colors of both lines.
+    assert!(svg.contains("viewBox=\"0 0 360 272\"") && svg.contains(">validation</text>"), "{svg}");
+    let svgs = plots.iter().filter_map(|name| name.strip_suffix(".svg"));
+    let pairs: Vec<String> = svgs.flat_map(|n| [format!("{n}.png"), format!("{n}.svg")]).collect();
+    assert_eq!(plots, pairs);
+    let png = image::open(place.path("plots/loss.png")).unwrap().to_rgb8();
+    assert_eq!(png.dimensions(), (720, 544));
+    for color in [[0x00, 0x72, 0xb2], [0xc2, 0x4e, 0x00]] {
+        let count = png.pixels().filter(|pixel| pixel.0 == color).count();
+        assert!(count > 300, "{count} pixels of {color:?}");
+    }
 }
 
 #[test]
@@ -207,7 +218,9 @@ fn labels_one_row_and_one_value_have_reports() {
     for id in ["training", "data", "net", "again"] {
         assert!(html.contains(&format!("<section id=\"{id}\"")), "no section {id}");
     }
-    assert!(place.read("one/README.md").contains("None: no rows were held out"));
+    let card = place.read("one/README.md");
+    assert!(card.contains("None: no rows were held out"), "{card}");
+    assert!(card.contains("one: 1 row to train on, none held out.\n"), "{card}");
     // Held-out rows of one value.
     place.write("flat.csv", "a,b,y\n1,2,3\n2,2,3\n".to_string() + &"1,2,3\n".repeat(30));
     place.write("plane.csv", plane());
@@ -228,6 +241,10 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     }
     place.ok("report folds --device cpu");
     assert_eq!(report(&place, "folds").0["evaluations"], json["evaluations"]);
+    let card = place.read("folds/README.md");
+    assert!(card.contains("plane: 60 rows to train on. For validation, as many nets"), "{card}");
+    let card = place.read("folds/fold-2/README.md");
+    assert!(card.contains("plane: 40 rows to train on, 20 for validation.\n"), "{card}");
     let (json, _) = report(&place, "folds/fold-2");
     assert_eq!(json["run"], "folds/fold-2");
     assert_eq!(json["evaluations"][0]["rows"], 20);
@@ -237,6 +254,11 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     has_sections(&html, &["columns", "mistakes"]);
     let evaluation = &json["evaluations"][0];
     assert_eq!((evaluation["rows"].as_u64(), &evaluation["out_of_fold"]), (Some(60), &true.into()));
+    let card = place.read("nets/README.md");
+    assert!(
+        card.contains("60 rows to train on. Each net was trained on all of them but"),
+        "{card}"
+    );
     assert_eq!(json["curves"].as_array().unwrap().len(), 3);
     assert_eq!(json["influence"]["rows"], 60);
     let (net, _) = report(&place, "nets/net-3");
@@ -255,6 +277,127 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     let (json, html) = report(&place, "long");
     assert_eq!(json["evaluations"][0]["rows"], json["rows"]["validation"]);
     assert!(html.contains("larger than --memory-limit"), "what is sampled is said");
+}
+
+/// What was held out is found by the number of rows: with others, a report of them would be of other rows.
+#[test]
+fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
+    let place = Place::new();
+    let rows = plane();
+    let lines: Vec<&str> = rows.lines().collect();
+    let options = "--epochs 2 --layers 4 --device cpu --quiet";
+    for (name, more, trained) in [
+        ("one", "", "where the run had 54"),
+        ("nets", "--ensemble 3:folds", "where the run had 60"),
+        ("seeds", "--ensemble 2", "where the run had 54"),
+        ("folds", "--folds 3", "where the run had 60"),
+    ] {
+        place.write("plane.csv", &rows);
+        place.ok(&format!("train plane.csv {more} {options} --out {name}"));
+        let before = report(&place, name).0;
+        for (length, now) in [(31, "30 rows"), (2, "1 row")] {
+            place.write("plane.csv", lines[..length].join("\n") + "\n");
+            let ran = place.ok(&format!("report {name} --device cpu"));
+            let says = "warning: the report is made of the run's own files alone: ";
+            assert!(ran.stderr.contains(says), "{name} {now}: {}", ran.stderr);
+            let (after, html) = report(&place, name);
+            // Of folds they lie in folds.json.
+            if name != "folds" {
+                let mut both = [&after, &before].map(|report| metrics(report, "validation"));
+                both.iter_mut().for_each(|all| all.sort_by(|a, b| a.0.cmp(&b.0)));
+                assert_eq!(both[0], both[1], "{name}");
+            }
+            assert!(html.contains("could not be used again"));
+            if length == 31 {
+                let says = ["the data changed since training: ", trained];
+                assert!(says.iter().all(|says| ran.stderr.contains(says)), "{}", ran.stderr);
+            }
+        }
+        place.write("plane.csv", format!("{rows}1,2,3\n"));
+        let ran = place.ok(&format!("report {name} --device cpu"));
+        assert!(ran.stderr.contains("the data changed since training: "), "{}", ran.stderr);
+    }
+}
+
+/// Of rows that aren't held in memory a sample is permuted: what is found must be what is there.
+#[test]
+fn the_importance_of_columns_is_found_for_tables_beyond_the_memory_limit() {
+    let place = Place::new();
+    let mut rows = "a,b,noise,y\n".to_string();
+    for i in 0..60_000_u64 {
+        // Independent of each other: bits of a product that are mixed well.
+        let mixed = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let digit = |shift: u32| ((mixed >> shift) & 1023) as f64 / 1023.0;
+        let (a, b, noise) = (digit(10), digit(24), digit(40));
+        rows += &format!("{a:.4},{b:.4},{noise:.4},{:.4}\n", 3.0 * a + b);
+    }
+    place.write("long.csv", rows);
+    let options = "--memory-limit 1M --epochs 8 --layers 8:relu --seed 3 --device cpu --quiet";
+    place.ok(&format!("train long.csv {options} --out long"));
+    let (json, html) = report(&place, "long");
+    has_sections(&html, &["columns"]);
+    let influence = &json["influence"];
+    assert_eq!(
+        (influence["rows"].as_u64(), influence["part"].as_str()),
+        (Some(500), Some("validation"))
+    );
+    let of = |name: &str| -> f64 {
+        let columns = influence["columns"].as_array().unwrap();
+        columns.iter().find(|c| c["column"] == name).unwrap()["increase"].as_f64().unwrap()
+    };
+    // Permuting a column of variance 1/12 that counts k times adds 2 k²/12 to the squared error.
+    let base = influence["base"].as_f64().unwrap();
+    let expected = |k: f64| (base * base + k * k / 6.0).sqrt() - base;
+    for (name, k) in [("a", 3.0), ("b", 1.0), ("noise", 0.0)] {
+        let (found, expected) = (of(name), expected(k));
+        assert!((found - expected).abs() < 0.12 * expected + 0.01, "{name}: {found} {expected}");
+    }
+    assert!(base < 0.1, "{base}");
+    place.ok("report long --device cpu");
+    assert_eq!(report(&place, "long").0["influence"], *influence);
+}
+
+/// Ctrl-C ends a run with a report of what it is.
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_interrupted_has_a_report_that_says_so() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    let mut command = place.command("train plane.csv --epochs 100000000 --device cpu --out run");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    let file = place.path("run/metrics.jsonl");
+    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"epoch\":3,")) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no third epoch");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let ran = cli_support::ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    let (json, html) = report(&place, "run");
+    let epochs = json["net"]["interrupted_after"].as_u64().unwrap();
+    assert!(epochs >= 3 && json["net"]["ending"] == "it was interrupted", "{epochs}");
+    let points = json["curves"][0]["points"].as_array().unwrap();
+    assert_eq!(points.last().unwrap()["epoch"].as_u64(), Some(epochs));
+    let says = format!("interrupted after {} epochs", wgrad::observe::thousands(epochs as f64));
+    assert!(html.contains(&says) && html.contains("wgrad report run makes what"), "{says}");
+    assert!(place.read("run/README.md").contains(&says));
+    assert!(!metrics(&json, "validation").is_empty());
+    // Made again it has all that a report has, and still says so.
+    place.ok("report run --device cpu");
+    let (json, html) = report(&place, "run");
+    assert!(html.contains(&says) && !html.contains("makes what can be made"));
+    has_sections(&html, &["columns"]);
+    assert!(json["influence"]["columns"].as_array().is_some_and(|columns| columns.len() == 2));
+    // Gone on with to its end, nothing is said of it.
+    let epochs = epochs + 2;
+    place.ok(&format!("train --resume run --epochs {epochs} --device cpu --quiet"));
+    let (json, html) = report(&place, "run");
+    assert!(json["net"]["interrupted_after"].is_null() && !html.contains("interrupted after"));
 }
 
 #[test]

@@ -286,6 +286,30 @@ fn the_events_of_another_run_are_not_mixed_with_new_ones() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_written_is_refused_before_anything_is_done() {
+    let place = Place::new();
+    place.write("file", "not a directory");
+    place.write("logs/run", "nor is this");
+    place.write("plane.csv", plane());
+    // The data aren't even looked for.
+    for (options, at) in [
+        ("none.csv --tensorboard=file --out run", "file"),
+        ("none.csv --tensorboard=file/logs --out run", "file"),
+        ("none.csv --tensorboard=logs --out run", "logs/run"),
+        ("plane.csv --ensemble 2 --tensorboard=file/logs", "file"),
+    ] {
+        let ran = place.run(&format!("train {options} --device cpu --epochs 1"));
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        let [what, wh, help] = ["no event files can be written in", "where: ", "--tensorboard"];
+        assert!([what, wh, help].iter().all(|text| ran.stderr.contains(text)), "{}", ran.stderr);
+        let full = place.path(at).canonicalize().unwrap();
+        assert!(ran.stderr.contains(&format!("where: {}\n", full.display())), "{}", ran.stderr);
+    }
+    assert_eq!(place.names(""), ["file", "logs", "plane.csv"], "nothing is made");
+    assert_eq!(place.read("logs/run"), "nor is this");
+}
+
+#[test]
 fn the_directory_is_said_behind_an_equals_sign() {
     let place = Place::new();
     // Not taken for the directory of --tensorboard.

@@ -168,7 +168,9 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     terminal.enter(&format!(
         "{TRAIN} --epochs 1000000 --dashboard --out run; echo code=$?; stty -g >after"
     ));
-    let shown = terminal.wait("layers", |shown| shown.contains("layers at step"));
+    // The metrics are there when the first epoch has ended.
+    let has_all = |shown: &str| shown.contains("layers at step") && shown.contains("accuracy");
+    let shown = terminal.wait("layers and an epoch", has_all);
     assert!(terminal.is_alternate());
     for expected in
         ["epoch ", "samples/s", "loss", "accuracy", "learning rate", "memory", "p pause"]
@@ -198,6 +200,12 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     terminal.wait("more steps", |shown| shown.contains("step ") && step(shown) != before);
     terminal.keys("-");
     terminal.wait_for("by hand");
+    // At once, for it to stand there if the run is killed; with the reasons for what was chosen.
+    let config = place.read("run/config.toml");
+    for says in ["the learning rate was 0.5 times the scheduled one, by hand", "# chosen for these"]
+    {
+        assert!(config.contains(says), "{config}");
+    }
     terminal.keys("s");
     terminal.wait_for("writing a checkpoint");
     terminal.keys("q");
@@ -218,6 +226,25 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     );
     assert!(config.contains("may train another model"), "{config}");
     assert!(place.path("run/model.safetensors").is_file());
+}
+
+#[test]
+fn a_rate_that_was_changed_in_a_net_of_an_ensemble_stands_in_the_configuration_of_all() {
+    let place = Place::new();
+    let Some(terminal) = Terminal::open(&place, 100, 30, "") else { return };
+    terminal.enter(&format!(
+        "clear; {TRAIN} --ensemble 2 --epochs 1000000 --dashboard --out run; echo code=$?"
+    ));
+    terminal.wait_for("step ");
+    terminal.keys("-");
+    terminal.wait_for("by hand");
+    terminal.tmux(&["send-keys", "C-c"]);
+    terminal.wait_for("code=130");
+    let config = place.read("run/config.toml");
+    let line = config.lines().find(|line| line.starts_with("# history: net 1: from step "));
+    let end = "on the learning rate was 0.5 times the scheduled one, by hand";
+    assert!(line.is_some_and(|line| line.ends_with(end)), "{config}");
+    assert!(place.read("run/net-1/config.toml").contains(end));
 }
 
 #[test]

@@ -194,7 +194,7 @@ pub(super) struct ReportArgs {
     /// Where the comparison of several runs goes [default: comparison.html]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Write each plot of one run as SVG into this directory too
+    /// Write each plot of one run as SVG and PNG into this directory too
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
     #[command(flatten)]

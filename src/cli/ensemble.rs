@@ -12,7 +12,9 @@ use super::run::{EndLine, Finished, Run, Shown, Summary};
 use super::run_directory::{CONFIG, RunDirectory, WholeLines};
 use super::train::{announce, describe, store, title, trainer, warn};
 use super::warnings::warnings;
-use super::{ensemble_report, plan_ahead, print_text, report_files, say, splitting, tensorboard};
+use super::{
+    ensemble_report, plan_ahead, print_text, rates, report_files, say, splitting, tensorboard,
+};
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::checkpoint::{Store, load_model};
@@ -23,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Ending;
 use crate::model::Model;
 use crate::observe::{Bar, Display, HeldOut, Interrupt, Record, Screen};
+use crate::snapshot::RateFactor;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Map;
@@ -193,6 +196,8 @@ struct EnsembleRun<'a> {
 pub(super) struct Trained {
     pub model: Model,
     pub summary: Summary,
+    /// What its learning rate was multiplied by by hand, and from which step on.
+    pub rates: Vec<RateFactor>,
     /// What the linear model of its own training rows predicts for its held-out ones.
     pub linear: Option<Predictions>,
 }
@@ -209,7 +214,7 @@ impl EnsembleRun<'_> {
     /// Trains all nets, saves the model, judges it, and shows what it came to.
     fn train(&self, events: WholeLines) -> Result<ExitCode> {
         let begin = Instant::now();
-        let config = self.config_text()?;
+        let mut config = self.config_text(&[])?;
         self.directory.write_config(&self.nets.whole.explained(&config))?;
         let interrupt = Interrupt::watch(|| {
             say(
@@ -217,6 +222,11 @@ impl EnsembleRun<'_> {
             );
         })?;
         let trained = self.all(&interrupt)?;
+        let rates = rates::of_nets(&trained);
+        if !rates.is_empty() {
+            config = self.config_text(&rates)?;
+            self.directory.write_config(&self.nets.whole.explained(&config))?;
+        }
         let place = events.place();
         let mut events = Record::new(events, place, Map::new(), HeldOut::Validation);
         let mut json = Record::new(stdout(), "standard output", Map::new(), HeldOut::Validation);
@@ -228,7 +238,11 @@ impl EnsembleRun<'_> {
             }
         }
         if trained.iter().any(|net| net.summary.ending == Ending::Interrupted) {
-            say(format_args!("go on with --resume {}", self.directory.path().display()));
+            let run = self.directory.path().display();
+            say(format_args!("go on with --resume {run}"));
+            if !self.args.no_report {
+                say(format_args!("{run}/net-1/report.html and so on show the nets so far"));
+            }
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
         let threads = self.nets.whole.config.device.threads;
@@ -282,11 +296,11 @@ impl EnsembleRun<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The file of the resolved options: those of each net, but for which it is.
-    fn config_text(&self) -> Result<String> {
+    /// The file of the resolved options: those of each net, but for which it is; and what they don't tell.
+    fn config_text(&self, history: &[String]) -> Result<String> {
         let mut job = self.nets.job(&self.source, 1)?;
         job.config.run.member = None;
-        job.config_text(&self.info)
+        job.config_text_with(&self.info, history)
     }
 
     /// Trains the nets, on the CPU as many at a time as it has threads; once one fails no other is
@@ -392,13 +406,14 @@ impl EnsembleRun<'_> {
         let Finished { summary, .. } =
             run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt.share())?;
         if !self.args.no_report {
-            report_files::of_net(&run, &summary, &mut trainer);
+            report_files::of_net(&run, &mut trainer);
         }
         let is_alone = self.nets.folds.is_some() && summary.ending != Ending::Interrupted;
         let linear = match job.validation.as_ref().filter(|_| is_alone) {
             Some(data) => Baselines::fit(&job, &mut cpu)?.linear(data)?,
             None => None,
         };
-        Ok(Trained { model: load_model(&directory.model())?, summary, linear })
+        let rates = trainer.rates_by_hand().to_vec();
+        Ok(Trained { model: load_model(&directory.model())?, summary, rates, linear })
     }
 }

@@ -193,6 +193,7 @@ pub(super) fn judge_again(
     let folds = splitting::folds(&mut source.config, &data, k)?;
     let rows = data.rows();
     let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
+    report::check_rows(run, &["rows"], &job)?;
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
     for (i, held_out) in folds.iter().enumerate() {
         let fold = source.job(&splitting::parts_of(rows, held_out))?;

@@ -30,6 +30,7 @@ mod own_files;
 mod plan_ahead;
 mod predict;
 mod presets;
+mod rates;
 mod report;
 mod report_files;
 mod resume;

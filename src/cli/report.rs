@@ -6,15 +6,17 @@ use super::job::{Job, Source};
 use super::judgement::Judgement;
 use super::open::{Trained, open_device};
 use super::report_files::{self, Finished, Part, parts};
-use super::run_directory::RunDirectory;
+use super::run_directory::{EVENTS, RunDirectory};
 use super::train::trainer;
-use super::{folds, print, say};
+use super::{count, folds, print, say};
 use crate::backend::Backend;
 use crate::choose::Work;
 use crate::data::StoredSet;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+use crate::observe::thousands;
 use crate::report::{HTML, JSON, NotComputed, RunReport, comparison, plots};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -95,6 +97,10 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     let mut warnings = Vec::new();
     if is_many {
         let nets = Nets::new(&mut source)?;
+        // Of nets by folds all rows are the first one's and its held-out ones.
+        let parts = ["rows", "validation_rows"];
+        let parts = if nets.folds.is_some() { &parts[..] } else { &parts[..1] };
+        check_rows(&RunDirectory::open(run)?.net(1), parts, &nets.whole)?;
         check(&nets.whole, trained, &mut warnings);
         let backend = open(args, &nets.whole, trained)?;
         let mut session = trained.model.session(backend, usize::MAX)?;
@@ -110,7 +116,11 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     let mut not_computed = Vec::new();
     let mut whole = None;
     let mut job = match is_folds {
-        false => Job::of(&mut source)?,
+        false => {
+            let job = Job::of(&mut source)?;
+            check_rows(run, &["rows"], &job)?;
+            job
+        }
         true => {
             not_computed.push(folds::not_in_report());
             let (job, judged) = folds::judge_again(args, &mut source, run)?;
@@ -158,6 +168,27 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     Ok(report_files::of(finished, trained, session))
 }
 
+/// Refuses data with another number of rows than the run in `directory` had, as when the file grew or shrank
+/// since: the rows that it held out can't be found in them, and its metrics not measured again. The rows that
+/// `job` trains on are those that the first event of the run counts as `parts`.
+pub(super) fn check_rows(directory: &Path, parts: &[&str], job: &Job) -> Result<()> {
+    let events = fs::read_to_string(directory.join(EVENTS)).unwrap_or_default();
+    let mut events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let Some(start) = events.find(|event| event["event"] == "start") else { return Ok(()) };
+    let then: Option<u64> = parts.iter().map(|part| start[*part].as_u64()).sum();
+    let now = job.rows().0;
+    match then.map(|then| then as usize) {
+        Some(then) if then != now => Err(Error::data(format!(
+            "the data changed since training: {} to train on, where the run had {}",
+            count(now, "row"),
+            thousands(then as f64)
+        ))
+        .at(job.training.name())
+        .help("put the data back as they were, or train again")),
+        _ => Ok(()),
+    }
+}
+
 /// Says where the data can't be those that the model was trained on.
 fn check(job: &Job, trained: &Trained, warnings: &mut Vec<String>) {
     if job.preprocessing.encoding != trained.model.preprocessing.encoding
@@ -180,8 +211,10 @@ pub(super) fn open(args: &ReportArgs, job: &Job, trained: &Trained) -> Result<Bo
 fn write_plots(directory: &Path, report: &RunReport) -> Result<()> {
     fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, &e))?;
     for plot in plots(report) {
-        let file = directory.join(format!("{}.svg", plot.name));
-        write_atomically(&file, |out| out.write_all(plot.svg.as_bytes()))?;
+        for (extension, bytes) in [("svg", plot.svg().into_bytes()), ("png", plot.png()?)] {
+            let file = directory.join(format!("{}.{extension}", plot.name));
+            write_atomically(&file, |out| out.write_all(&bytes))?;
+        }
     }
     Ok(())
 }

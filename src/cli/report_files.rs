@@ -8,12 +8,12 @@ use super::open::Trained;
 use super::report::left_out;
 use super::run::{Run, Summary};
 use super::say;
-use crate::data::{Dataset, Features};
+use crate::data::{Dataset, Features, StoredSet};
 use crate::error::{Error, Result};
 use crate::event::Ending;
 use crate::files::write_atomically;
 use crate::report::{
-    HTML, HeldOut, JSON, NotComputed, Rows, RunReport, Subject, build, card, page,
+    HTML, HeldOut, JSON, NotComputed, Rows, RunReport, Subject, build, card, page, rows_to_sample,
 };
 use crate::session::Session;
 use crate::train::Trainer;
@@ -99,10 +99,18 @@ pub(super) fn of_run(
     run: &Run<'_>,
     summary: &Summary,
     trainer: &mut Trainer,
-    not_computed: Vec<NotComputed>,
+    mut not_computed: Vec<NotComputed>,
 ) {
-    if summary.ending == Ending::Interrupted {
-        return;
+    let is_interrupted = summary.ending == Ending::Interrupted;
+    if is_interrupted {
+        // Whoever pressed Ctrl-C doesn't want to wait.
+        not_computed.push(left_out(
+            "baselines, test metrics, importance and partial dependence of columns",
+            &format!(
+                "the run was interrupted; wgrad report {} makes what can be made of it",
+                run.directory.path().display()
+            ),
+        ));
     }
     let finished = Finished {
         job: run.job,
@@ -110,7 +118,7 @@ pub(super) fn of_run(
         judged: parts(run.job, summary.valid.as_ref(), summary.test.as_ref()),
         warnings: run.warnings,
         not_computed,
-        is_explained: true,
+        is_explained: !is_interrupted,
     };
     after_training(finished, trainer.session());
 }
@@ -151,10 +159,7 @@ pub(super) fn of_folds<'a>(job: &'a Job, whole: &'a Judgement) -> Part<'a> {
 }
 
 /// As [`of_run`], for a net of an ensemble, which wasn't judged: it is now, and briefly.
-pub(super) fn of_net(run: &Run<'_>, summary: &Summary, trainer: &mut Trainer) {
-    if summary.ending == Ending::Interrupted {
-        return;
-    }
+pub(super) fn of_net(run: &Run<'_>, trainer: &mut Trainer) {
     let (job, directory) = (run.job, run.directory.path());
     let made = guarded(|| {
         let trained = Trained::open(directory)?;
@@ -177,11 +182,14 @@ pub(super) fn of_net(run: &Run<'_>, summary: &Summary, trainer: &mut Trainer) {
 
 /// The report of a run, with its data.
 pub(super) fn of(finished: Finished<'_>, trained: &Trained, session: &mut Session) -> RunReport {
-    let Finished { job, directory, judged, warnings, not_computed, is_explained } = finished;
+    let Finished { job, directory, judged, warnings, mut not_computed, is_explained } = finished;
     let (training, validation) = job.rows();
     let test = judged.iter().find(|part| part.name == "test");
     let rows = Rows { training, validation, test: test.map_or(0, |part| part.judged.truth.rows()) };
-    let held_out = judged.into_iter().map(|part| HeldOut {
+    let mut some_of = |part| is_explained.then(|| sampled(job, part, &mut not_computed)).flatten();
+    let sampled: Vec<Option<Sampled>> = judged.iter().map(&mut some_of).collect();
+    let held_out = judged.into_iter().zip(sampled).map(|(part, sampled)| HeldOut {
+        sampled,
         part: part.name,
         loss: part.judged.loss,
         report: &part.judged.report,
@@ -207,11 +215,34 @@ pub(super) fn of(finished: Finished<'_>, trained: &Trained, session: &mut Sessio
     build(&subject, is_explained.then_some(session))
 }
 
+/// Some rows of a part, each with its number, as the net takes them.
+type Sampled = (Vec<usize>, Arc<Features>);
+
+/// Some rows of a part that lies in a file.
+fn sampled(job: &Job, part: &Part<'_>, missing: &mut Vec<NotComputed>) -> Option<Sampled> {
+    let stored = job.stored.as_ref()?;
+    let set: &StoredSet = match part.name {
+        "validation" => stored.validation.as_deref()?,
+        _ => stored.test.as_deref()?,
+    };
+    if part.features.is_some() || set.rows() != part.judged.truth.rows() {
+        return None;
+    }
+    let rows = rows_to_sample(set.rows());
+    match set.select(&rows) {
+        Ok(data) => Some((rows, data.features_shared())),
+        Err(error) => {
+            missing.push(left_out("importance of columns", &error.brief()));
+            None
+        }
+    }
+}
+
 /// The report of a run whose data can't be opened: of its own files alone.
 pub(super) fn without_data(directory: &Path, trained: &Trained, why: &str) -> RunReport {
     let missing = NotComputed {
         part: "rows, columns, plots of predictions, importance and partial dependence".into(),
-        why: format!("the data could not be opened again: {why}"),
+        why: format!("the data could not be used again: {why}"),
     };
     build(&Subject { not_computed: vec![missing], ..bare(directory, trained) }, None)
 }

@@ -2,6 +2,7 @@
 
 use super::args::TrainArgs;
 use super::job::Job;
+use super::rates::with_rates;
 use super::run::Run;
 use super::run_directory::RunDirectory;
 use super::train::{announce, store, train_in, trainer, warn};
@@ -11,13 +12,13 @@ use crate::checkpoint::{Newest, Saved, Store};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::event::Ending;
-use crate::snapshot::{Checkpoint, Position, RateFactor};
+use crate::snapshot::{Checkpoint, Position};
 use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// What a line of the configuration begins with that says how the run came about.
-const HISTORY: &str = "# history: ";
+pub(super) const HISTORY: &str = "# history: ";
 
 /// The options that may be others than before. None of them changes what a step computes, but for
 /// the epochs, where something depends on the length of the run: then that is said.
@@ -149,21 +150,6 @@ fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<Strin
     Some(format!(
         "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
     ))
-}
-
-/// The history of a run whose learning rate was changed by hand too.
-pub(super) fn with_rates(history: &[String], rates: &[RateFactor]) -> Vec<String> {
-    let mut all = history.to_vec();
-    for RateFactor { step, factor } in rates {
-        let line = format!(
-            "{HISTORY}from step {} on the learning rate was {factor} times the scheduled one, by hand",
-            step + 1
-        );
-        if !all.contains(&line) {
-            all.push(line);
-        }
-    }
-    all
 }
 
 /// A run as it was begun, and where it is.

@@ -2,9 +2,10 @@
 
 use super::job::Job;
 use super::judgement::{Baselines, ByName, JudgeCpu, Judgement};
+use super::rates::RatesByHand;
 use super::run_directory::{RunDirectory, WholeLines};
 use super::warnings::images_alike;
-use super::{Failure, resume, say, tensorboard};
+use super::{Failure, rates, say, tensorboard};
 use crate::backend::DeviceInfo;
 use crate::calibration;
 use crate::checkpoint::{Provenance, Store, Writer, save_model_with};
@@ -170,9 +171,13 @@ impl Run<'_> {
         let mut board = tensorboard::events(&self.job.config.run, self.directory, self.config);
         let mut stop = stop.map(StopWhen);
         let mut last = LastLoss(None);
+        let mut rates = RatesByHand::new(self.job, self.device, self.directory);
 
         let mut observers: Vec<&mut dyn Observer> =
             vec![&mut metrics, &mut table, interrupt, &mut last];
+        if self.config.is_some() {
+            observers.push(&mut rates);
+        }
         if let Some(stop) = &mut stop {
             observers.push(stop);
         }
@@ -384,10 +389,7 @@ impl Run<'_> {
         if self.config.is_none() || trainer.rates_by_hand().is_empty() {
             return Ok(None);
         }
-        let history = resume::with_rates(&self.job.history, trainer.rates_by_hand());
-        let config = self.job.config_text_with(self.device, &history)?;
-        self.directory.write_config(&config)?;
-        Ok(Some(config))
+        rates::write(self.job, self.device, self.directory, trainer.rates_by_hand()).map(Some)
     }
 
     /// Saves what can be saved after a failure, and says what there is.

@@ -37,6 +37,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     if args.dashboard {
         Screen::check()?;
     }
+    tensorboard::check_writable(&options.run)?;
     if let Some(run) = &args.resume {
         return resume::resume(args, options, run);
     }

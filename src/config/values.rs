@@ -114,7 +114,10 @@ impl FromStr for Ensemble {
         };
         match number.trim().parse() {
             Ok(nets @ 1..=Self::MOST) if nets > 1 || !by_folds => Ok(Ensemble { nets, by_folds }),
-            Ok(nets) if by_folds && nets == 1 => fail("folds of 1".into()),
+            Ok(nets) if by_folds && nets < 2 => {
+                fail(format!("an ensemble of {nets} nets by folds: at least 2"))
+            }
+            Ok(0) => fail("an ensemble of 0 nets: at least 1".into()),
             Ok(nets) => fail(format!("an ensemble of {nets} nets: at most {}", Self::MOST)),
             Err(_) => fail(format!("{text:?} is no number of nets")),
         }

@@ -226,6 +226,25 @@ impl StoredSet {
         drop(file);
         all.dataset(&self.form)
     }
+
+    /// Some of its rows, in the order of the file that they lie in.
+    ///
+    /// # Errors
+    /// When they can't be read, or there is no such row.
+    pub fn select(&self, rows: &[usize]) -> Result<Dataset> {
+        let mut all = Columns::new(&self.form, rows.len());
+        let mut bytes = vec![0; self.row_bytes()];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        for &row in rows {
+            let place = SeekFrom::Start((row * bytes.len()) as u64);
+            file.seek(place)
+                .and_then(|_| file.read_exact(&mut bytes))
+                .map_err(|e| Error::io("read", &self.path, &e))?;
+            all.push(&self.form, &bytes);
+        }
+        drop(file);
+        all.dataset(&self.form)
+    }
 }
 
 /// The parts of rows that are read.

@@ -5,7 +5,8 @@ use super::narrow::{Part, columns, fit};
 use super::{can_redraw, duration, short, thousands};
 use crate::error::Result;
 use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
 
 /// A bar on the terminal behind standard error, with loss, samples per second and time left.
 pub struct Bar {
@@ -18,7 +19,12 @@ pub struct Bar {
     metrics: String,
     /// Its width in cells.
     cells: usize,
+    /// When it was drawn last.
+    drawn: Option<Instant>,
 }
+
+/// Redraws in a second, at most: each makes texts and writes to the terminal, which is to cost less than 1%.
+const REDRAWS: u8 = 10;
 
 /// Columns of a terminal that doesn't tell how many it has.
 const USUAL: usize = 80;
@@ -58,7 +64,8 @@ impl Bar {
     /// A bar that is shown as soon as the run begins.
     #[must_use]
     pub fn new() -> Self {
-        Bar { bar: ProgressBar::hidden(), part: None, loss: None, metrics: String::new(), cells: 0 }
+        let bar = ProgressBar::hidden();
+        Bar { bar, part: None, loss: None, metrics: String::new(), cells: 0, drawn: None }
     }
 
     /// The part of one of `nets` runs at the same time in a common bar, which counts the steps of all.
@@ -74,7 +81,19 @@ impl Bar {
             loss: None,
             metrics: String::new(),
             cells: 0,
+            drawn: None,
         }
+    }
+
+    /// Whether it is time to draw it again.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let pause = Duration::from_secs(1) / u32::from(REDRAWS);
+        let is_due = self.drawn.is_none_or(|drawn| now - drawn >= pause);
+        if is_due {
+            self.drawn = Some(now);
+        }
+        is_due
     }
 
     /// A handle with which to write between redraws.
@@ -97,7 +116,7 @@ impl Observer for Bar {
     fn start(&mut self, start: &Start) -> Result<()> {
         if let Some(part) = &mut self.part {
             *part = [start.from_step.unwrap_or(0), (start.epochs * start.steps_per_epoch) as u64];
-            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
             self.bar.inc_length(part[1]);
             self.bar.inc(part[0]);
             return Ok(());
@@ -105,11 +124,15 @@ impl Observer for Bar {
         set_cells(&self.bar, 0);
         self.bar.set_length((start.epochs * start.steps_per_epoch) as u64);
         self.bar.set_prefix(format!("epoch 1/{}", start.epochs));
-        self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+        self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
         Ok(())
     }
 
     fn progress(&mut self, progress: &Progress) -> Flow {
+        self.loss = progress.loss.or(self.loss);
+        if !self.is_due() {
+            return Flow::Continue;
+        }
         if let Some([done, _]) = &mut self.part {
             self.bar.inc(progress.step - *done);
             *done = progress.step;
@@ -117,7 +140,6 @@ impl Observer for Bar {
             self.bar.set_message(format!("{} left", duration(left)));
             return Flow::Continue;
         }
-        self.loss = progress.loss.or(self.loss);
         let prefix = format!("epoch {}/{}", progress.epoch, progress.epochs);
         let parts: [Part; 4] = [
             (0, self.loss.map(|loss| format!("loss {}", short(loss))).unwrap_or_default()),
@@ -153,6 +175,21 @@ impl Observer for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_drawn_ten_times_a_second_at_most() {
+        let mut bar = Bar::new();
+        let begin = Instant::now();
+        let (mut asked, mut drawn) = (0u32, 0);
+        while begin.elapsed() < Duration::from_millis(350) {
+            asked += 1;
+            drawn += u32::from(bar.is_due());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The first one at once.
+        let most = 1 + begin.elapsed().as_millis() as u32 / 100;
+        assert!((2..=most).contains(&drawn) && drawn < asked, "{drawn} of {asked}, at most {most}");
+    }
 
     #[test]
     fn a_bar_and_its_numbers_fit_the_terminal() {

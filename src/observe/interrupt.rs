@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Ends a run on Ctrl-C after the step at hand. A second Ctrl-C ends the process at once, with
-/// exit code 130, and so does the first one where no run is watched.
+/// exit code 130, and so does the first one where no run is watched; files that are half written go.
 #[derive(Debug)]
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -38,6 +38,7 @@ impl Interrupt {
                     }
                     None => {
                         super::restore();
+                        crate::files::give_up_temporary_files();
                         std::process::exit(ErrorKind::Interrupted.exit_code().into())
                     }
                 }

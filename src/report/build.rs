@@ -90,10 +90,10 @@ fn explain(
     };
     let Some(training) = subject.training else { return };
     let mut predictor = Predictor::new(subject.model, session);
-    match subject.held_out.iter().find(|held| held.features.is_some()) {
+    match subject.held_out.iter().find(|held| held.at_hand().is_some()) {
         None if report.not_computed.is_empty() => say(
             "importance of columns",
-            "no rows were held out in memory: permuted rows are compared with rows that the net didn't learn",
+            "no rows were held out: permuted rows are compared with rows that the net didn't learn",
         ),
         None => {}
         Some(held) => match influence::influence(held, &inputs, &mut predictor) {
@@ -203,15 +203,15 @@ fn net_summary(subject: &Subject<'_>, end: Option<&Value>) -> NetSummary {
         Some(Kept { epoch: best["epoch"].as_u64()? as usize, metric })
     };
     // The word of `metrics.jsonl`, for people.
-    let ending = end
-        .and_then(|end| serde_json::from_value::<Ending>(end["ending"].clone()).ok())
-        .map(|ending| match ending {
-            Ending::Done => "all epochs are done",
-            Ending::Stopped => "the value asked for with --stop-at was reached",
-            Ending::Patience => "no epoch was better for as long as --patience says",
-            Ending::TimeLimit => "the time limit was reached",
-            Ending::Interrupted => "it was interrupted",
-        });
+    let found = end.and_then(|end| serde_json::from_value(end["ending"].clone()).ok());
+    let ending = found.map(|ending| match ending {
+        Ending::Done => "all epochs are done",
+        Ending::Stopped => "the value asked for with --stop-at was reached",
+        Ending::Patience => "no epoch was better for as long as --patience says",
+        Ending::TimeLimit => "the time limit was reached",
+        Ending::Interrupted => "it was interrupted",
+    });
+    let epochs = || end?["epochs"].as_u64().map(|epochs| epochs as usize);
     NetSummary {
         layers: subject.layers.clone(),
         parameters: model.net.parameters(),
@@ -222,6 +222,7 @@ fn net_summary(subject: &Subject<'_>, end: Option<&Value>) -> NetSummary {
         seconds: end.and_then(|end| end["seconds"].as_f64()),
         kept: kept(),
         ending: ending.map(String::from),
+        interrupted_after: epochs().filter(|_| found == Some(Ending::Interrupted)),
     }
 }
 

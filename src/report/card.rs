@@ -1,7 +1,7 @@
 //! The model card: `README.md` in the form that the Hugging Face Hub reads, a YAML head and then text.
 
 use super::words::{count, of_name, shown, tidy};
-use super::{ColumnSummary, Distribution, Evaluation, RunReport, TargetKind};
+use super::{ColumnSummary, Distribution, Evaluation, Rows, RunReport, TargetKind};
 use crate::error::Result;
 use crate::files::write_atomically;
 use crate::observe::thousands;
@@ -181,13 +181,7 @@ fn data(report: &RunReport) -> String {
     let mut text = String::from("## Data\n\n");
     let name = report.data.as_deref().map_or("unknown data".into(), escaped);
     let _ = match report.rows {
-        Some(rows) => writeln!(
-            text,
-            "{name}: {} to train on, {} for validation, {} for a test.\n",
-            count(rows.training, "row"),
-            thousands(rows.validation as f64),
-            thousands(rows.test as f64)
-        ),
+        Some(rows) => writeln!(text, "{name}: {}\n", parts(report, rows)),
         None => writeln!(text, "{name}; the rows could not be counted when this card was made.\n"),
     };
     let Some(columns) = &report.columns else { return text };
@@ -209,6 +203,28 @@ fn data(report: &RunReport) -> String {
         let _ = writeln!(text, "Of {} the first are listed.\n", count(columns.total, "column"));
     }
     text
+}
+
+/// The rows of each part, in a sentence or two.
+fn parts(report: &RunReport, rows: Rows) -> String {
+    let mut parts = vec![format!("{} to train on", count(rows.training, "row"))];
+    for (rows, what) in [(rows.validation, "for validation"), (rows.test, "for a test")] {
+        if rows > 0 {
+            parts.push(format!("{} {what}", thousands(rows as f64)));
+        }
+    }
+    let is_by_folds = report.evaluations.iter().any(|judged| judged.out_of_fold);
+    let folds = match report.net.nets {
+        _ if !is_by_folds && parts.len() == 1 => ", none held out.",
+        _ if !is_by_folds => ".",
+        1 => {
+            ". For validation, as many nets as there are folds were trained on all rows but those of a fold; this one was then trained on all."
+        }
+        _ => {
+            ". Each net was trained on all of them but a part of its own, which is its validation set."
+        }
+    };
+    format!("{}{folds}", parts.join(", "))
 }
 
 fn range(column: &ColumnSummary) -> String {
@@ -296,6 +312,12 @@ fn limits(report: &RunReport) -> String {
     }
     if report.columns.is_some() {
         all.push("Values outside the ranges above, and categories that are not in the training data, are taken without a refusal: predictions for them are less sure than the metrics say.".into());
+    }
+    if let Some(epochs) = report.net.interrupted_after {
+        let after = count(epochs, "epoch");
+        all.push(format!(
+            "Training was interrupted after {after}: this is the model as it was then."
+        ));
     }
     all.push("The metrics are of rows of the same source. How it does on data of another time, place or group is unknown.".into());
     all.push("Nothing was measured of how fair its predictions are to groups of people.".into());

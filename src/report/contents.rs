@@ -117,6 +117,9 @@ pub struct NetSummary {
     pub kept: Option<Kept>,
     /// Why training ended, as in `metrics.jsonl`.
     pub ending: Option<String>,
+    /// After how many epochs it was interrupted, where it was.
+    #[serde(default)]
+    pub interrupted_after: Option<usize>,
 }
 
 /// The epoch whose weights were kept, and by what.

@@ -1,13 +1,12 @@
 //! The figures of a report: each a drawing with its name, caption and legend.
 
-use super::plots::{Bar, Chart, Heat, Mark, Scale, bars, cut, plane};
+use super::plots::{Bar, Chart, Drawing, Heat, Mark, Scale, bars, cut, plane};
 use super::words::{count, of_name, percent, shown, tidy};
 use super::{
     Curve, Dependence, Distribution, Evaluation, Influence, LayerHistogram, RankingCurves, Regions,
     Residuals, RunReport, TargetKind,
 };
 use crate::observe::short;
-use maud::Markup;
 
 /// The columns whose importance is drawn.
 const IMPORTANCES: usize = 15;
@@ -21,11 +20,11 @@ pub(super) struct Figure {
     /// What each series is.
     pub legend: Vec<String>,
     /// The drawing.
-    pub drawing: Markup,
+    pub drawing: Drawing,
 }
 
 impl Figure {
-    fn new(name: &str, caption: String, legend: Vec<String>, drawing: Markup) -> Self {
+    fn new(name: &str, caption: String, legend: Vec<String>, drawing: Drawing) -> Self {
         let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let name: String = name.chars().take(60).map(keep).collect();
         Figure { name, caption, legend, drawing }
@@ -252,7 +251,7 @@ pub(super) fn histogram(
     distribution: &Distribution,
     x: &str,
     y: &str,
-) -> Option<Markup> {
+) -> Option<Drawing> {
     let Distribution::Numbers { min, median, max, range, counts, .. } = distribution else {
         return None;
     };

@@ -18,6 +18,12 @@ const REPEATS: usize = 5;
 /// Values that are held at a time.
 const VALUES: usize = 4_000_000;
 
+/// The rows of a part whose features are wanted where not all can be held.
+#[must_use]
+pub fn rows_to_sample(rows: usize) -> Vec<usize> {
+    sample(rows, ROWS[0], 4)
+}
+
 /// How much predictions depend on each column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Influence {
@@ -115,7 +121,7 @@ pub(super) fn replaced(
     }
 }
 
-/// The importance of each column on held-out rows, whose features are at hand; none where there is no
+/// The importance of each column on held-out rows, of which some or all are at hand; none where there is no
 /// column, or even one costs too much.
 ///
 /// Permuting a column is permuting all of its inputs together: what it is turned into depends on it alone.
@@ -129,12 +135,12 @@ pub(super) fn influence(
     inputs: &Inputs,
     predictor: &mut Predictor<'_>,
 ) -> Result<Option<Influence>> {
-    let Some(features) = held.features.as_deref() else { return Ok(None) };
+    let Some((at_hand, features)) = held.at_hand() else { return Ok(None) };
     let nets = predictor.nets();
     let work = if held.nets.is_some() { predictor.work() / nets.max(1) } else { predictor.work() };
     let all = inputs.columns.len();
     let fit = |rows: usize, copies: usize| WORK / work.max(1) / rows.max(1) / copies.max(1);
-    let rows = held.truth.rows().min(ROWS[0]);
+    let rows = at_hand.len().min(ROWS[0]);
     let repeats = fit(rows, all).clamp(1, REPEATS);
     let rows = match fit(rows, all * repeats) {
         0 => fit(1, all).clamp(ROWS[1].min(rows), rows),
@@ -145,15 +151,17 @@ pub(super) fn influence(
         return Ok(None);
     }
     let columns = by_weights(inputs, predictor, count);
-    let mut rows = sample(held.truth.rows(), rows, 4);
+    // Rows by their places among those at hand.
+    let mut rows = sample(at_hand.len(), rows, 4);
     if let Some(nets) = &held.nets {
-        rows.sort_by_key(|&row| nets[row]);
+        rows.sort_by_key(|&row| nets[at_hand[row]]);
     }
-    let truth = held.truth.select_rows(&rows);
+    let predicted: Vec<usize> = rows.iter().map(|&row| at_hand[row]).collect();
+    let truth = held.truth.select_rows(&predicted);
     let weights: Option<Vec<f32>> =
-        held.weights.map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        held.weights.map(|weights| predicted.iter().map(|&row| weights[row]).collect());
     let score = |p: &Predictions| score(p, &truth, weights.as_deref());
-    let base = score(&held.predictions.select(&rows));
+    let base = score(&held.predictions.select(&predicted));
     // The rows as they are, in another order, for each column and permutation.
     let mut permuted = Vec::with_capacity(count * repeats);
     for &column in &columns {
@@ -167,7 +175,7 @@ pub(super) fn influence(
         let mut all: Vec<Predictions> = vec![Predictions::none(0); chunk.len()];
         // Rows of one net after the other.
         let mut begin = 0;
-        let net_of = |row: usize| held.nets.as_ref().map(|nets| nets[row]);
+        let net_of = |row: usize| held.nets.as_ref().map(|nets| nets[at_hand[row]]);
         for group in rows.chunk_by(|a, b| net_of(*a) == net_of(*b)) {
             let own = begin..begin + group.len();
             begin = own.end;

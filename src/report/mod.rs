@@ -42,7 +42,7 @@ pub use contents::{
 pub use curves::{Curve, EpochPoint};
 pub use dependence::Dependence;
 pub use examples::WrongRow;
-pub use influence::{Importance, Influence};
+pub use influence::{Importance, Influence, rows_to_sample};
 pub use judged::{
     BaselineValues, CalibrationPoint, ClassRow, Evaluation, Metric, Mistake, RankingCurves,
     Residuals,

@@ -2,28 +2,31 @@
 
 use super::RunReport;
 use super::figures::{self, Figure};
-use super::plots::STYLE;
-
-/// The colors of a standalone drawing: those of the page's light scheme.
-const COLORS: [(&str, &str); 9] = [
-    ("--card", "#ffffff"),
-    ("--ink", "#1b1f23"),
-    ("--soft", "#555c64"),
-    ("--line", "#d8d6cf"),
-    ("--grid", "#ebe9e3"),
-    ("--c0", "#0072b2"),
-    ("--c1", "#c24e00"),
-    ("--c2", "#00795a"),
-    ("--c3", "#98447a"),
-];
+use super::plots::{COLORS, Drawing, STYLE, png};
+use crate::error::Result;
 
 /// A figure as a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     /// Its name without an extension.
     pub name: String,
-    /// It as SVG.
-    pub svg: String,
+    drawing: Drawing,
+}
+
+impl Plot {
+    /// It as a document of SVG.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        standalone(&self.drawing.svg().into_string())
+    }
+
+    /// It as a file of PNG, of twice as many pixels as the drawing has units.
+    ///
+    /// # Errors
+    /// When it can't be encoded.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        png(&self.drawing)
+    }
 }
 
 /// All figures of a report, each with a name of its own.
@@ -43,7 +46,7 @@ pub fn plots(report: &RunReport) -> Vec<Plot> {
         let mut names = std::iter::once(figure.name.clone())
             .chain((2..).map(|n| format!("{}-{n}", figure.name)));
         let name = names.find(|name| !is_taken(name)).unwrap_or_default();
-        plots.push(Plot { name, svg: standalone(&figure.drawing.into_string()) });
+        plots.push(Plot { name, drawing: figure.drawing.with_legend(&figure.legend) });
     }
     plots
 }

@@ -60,10 +60,25 @@ pub struct HeldOut<'a> {
     /// The rows as the net takes them: all, in the order of the predictions, or none where they are not
     /// held in memory.
     pub features: Option<Arc<Features>>,
+    /// Some of them as the net takes them, each with its number among the predictions, where not all are held
+    /// in memory.
+    pub sampled: Option<(Vec<usize>, Arc<Features>)>,
     /// The rows of the data that they are; none where they come from elsewhere.
     pub rows: Option<&'a [usize]>,
     /// The net of an ensemble that didn't see each row, and alone predicts it; none where all do.
     pub nets: Option<Vec<usize>>,
+}
+
+impl HeldOut<'_> {
+    /// The rows that are at hand as the net takes them, and the number of each among the predictions.
+    #[must_use]
+    pub fn at_hand(&self) -> Option<(Vec<usize>, &Features)> {
+        match (&self.features, &self.sampled) {
+            (Some(all), _) => Some(((0..self.truth.rows()).collect(), all)),
+            (None, Some((rows, some))) => Some((rows.clone(), some)),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Predicts rows by the whole model or by one of its nets.

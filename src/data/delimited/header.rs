@@ -77,6 +77,18 @@ pub(super) fn first_row(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
     }
 }
 
+/// The same for a model that knows no names: only a row of texts above a column of numbers is no row of values,
+/// for which its texts would be faults.
+pub(super) fn first_row_of_unnamed(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
+    let Some((first, below)) = rows.split_first() else { return FirstRow::Values };
+    let sample = Sample { first, below, marks };
+    let is_text = |cell: &Vec<u8>| look(cell, marks) == Look::Text;
+    match first.iter().all(is_text) && (0..first.len()).any(|i| sample.is_numeric(i)) {
+        true => FirstRow::Names,
+        false => FirstRow::Values,
+    }
+}
+
 impl Sample<'_> {
     fn column(&self, i: usize) -> impl Iterator<Item = &[u8]> + Clone {
         self.below.iter().filter_map(move |row| row.get(i)).map(Vec::as_slice)

@@ -91,7 +91,7 @@ impl Delimited {
             Some(true) => FirstRow::Names,
             Some(false) => FirstRow::Values,
             None if named => FirstRow::Names,
-            None if known.unnamed => FirstRow::Values,
+            None if known.unnamed => header::first_row_of_unnamed(&cells, &marks),
             None => header::first_row(&cells, &marks),
         };
         let mut warnings = Vec::new();

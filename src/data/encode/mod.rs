@@ -213,13 +213,22 @@ impl Encoding {
         if cols == others.len() {
             return Ok(others);
         }
+        let help = match self.header.named {
+            true => {
+                "without names in a header, give the columns of the training data in the same order, with or without the targets"
+            }
+            false => {
+                "the model knows its columns by their places alone: give them in that order and no others, with or without the targets"
+            }
+        };
         Err(Error::data(format!(
-            "{cols} columns, but the model was trained on a table of {}, {} of them {}",
+            "{cols} column{}, but the model takes {}, or {} with {}",
+            if cols == 1 { "" } else { "s" },
+            others.len(),
             all.len(),
-            self.targets.len(),
-            if self.targets.len() == 1 { "the target" } else { "targets" }
+            if self.targets.len() == 1 { "the target" } else { "the targets" }
         ))
-        .help("without names in a header, give the columns of the training data in the same order, with or without the targets"))
+        .help(help))
     }
 
     /// The place and the values of each feature's column in a table.

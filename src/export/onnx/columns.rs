@@ -95,7 +95,13 @@ fn number(graph: &mut Graph, x: &Name, encoder: &NumberEncoder) -> Name {
         let minus = graph.node("Sub", &[&zero, &logarithm]);
         value = graph.node("Where", &[&negative, &minus, &logarithm]);
     }
-    let scaled = scale(graph, &value, scaler);
+    let scaled = match scaler {
+        Scaler::Quantile { values } if *log => {
+            let rank = rank(graph, &value, values, LOG_ROUNDING);
+            normal_quantile(graph, &rank)
+        }
+        _ => scale(graph, &value, scaler),
+    };
     let mut parts = vec![graph.cast(&scaled, FLOAT)];
     if *indicator {
         parts.push(graph.cast(&missing, FLOAT));
@@ -113,21 +119,38 @@ fn scale(graph: &mut Graph, x: &Name, scaler: &Scaler) -> Name {
             graph.node("Mul", &[&centered, &scale])
         }
         Scaler::Quantile { values } => {
-            let rank = rank(graph, x, values);
+            let rank = rank(graph, x, values, 0.0);
             normal_quantile(graph, &rank)
         }
     }
 }
 
+/// How far logarithms of other programs may lie from ours, relative to 1 + the logarithm: some roundings. A
+/// value that many training rows have is a quantile itself, and its rank is the middle of theirs; a rounding
+/// beside it, its rank would be that of the first or the last of them.
+const LOG_ROUNDING: f64 = 4e-15;
+
 /// The share of the training rows below x, from 0 to 1: between the first and the last of equal
-/// quantiles in the middle, and linear between two.
-fn rank(graph: &mut Graph, x: &Name, values: &[f64]) -> Name {
+/// quantiles in the middle, and linear between two. A quantile equals x where they differ by less than
+/// `rounding` times 1 + |x|.
+fn rank(graph: &mut Graph, x: &Name, values: &[f64], rounding: f64) -> Name {
     let last = values.len() as i64 - 1;
     let table = graph.doubles(&[1, values.len()], values);
     let list = graph.doubles(&[values.len()], values);
     let axis = graph.ints(&[1], &[1]);
     // How many quantiles are less, and how many aren't more: (N, 1).
-    let counted = ["Less", "LessOrEqual"].map(|op| {
+    let ends = match rounding {
+        0.0 => [x.clone(), x.clone()],
+        _ => {
+            let magnitude = graph.magnitude(x);
+            let [one, rounding] = [1.0, rounding].map(|v| graph.double(v));
+            let about = graph.node("Add", &[&magnitude, &one]);
+            let off = graph.node("Mul", &[&about, &rounding]);
+            ["Sub", "Add"].map(|op| graph.node(op, &[x, &off]))
+        }
+    };
+    let [less, more] = &ends;
+    let counted = [("Less", less), ("LessOrEqual", more)].map(|(op, x)| {
         let is = graph.node(op, &[&table, x]);
         let is = graph.cast(&is, INT64);
         graph.node("ReduceSum", &[&is, &axis])

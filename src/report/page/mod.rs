@@ -113,6 +113,10 @@ fn lead(report: &RunReport, detail: Detail) -> Markup {
             @if let Some(device) = &report.net.device { " on " (parts::cut(device, 80)) }
             "."
         }
+        @if let Some(epochs) = report.net.interrupted_after {
+            " " strong { "It was interrupted after " (count(epochs, "epoch")) ":" }
+            " this is the model as it was then."
+        }
     }
 }
 

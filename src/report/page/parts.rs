@@ -2,6 +2,7 @@
 
 use super::super::figures::Figure;
 pub(in crate::report) use super::super::plots::cut;
+use super::super::plots::key;
 use super::style::style;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -41,7 +42,7 @@ pub(in crate::report) fn figures(all: &[Figure]) -> Markup {
                 @for figure in all {
                     figure {
                         @if !figure.legend.is_empty() { (legend(&figure.legend)) }
-                        (figure.drawing)
+                        (figure.drawing.svg())
                         figcaption { (figure.caption) }
                     }
                 }
@@ -57,8 +58,7 @@ fn legend(names: &[String]) -> Markup {
             @for (i, name) in names.iter().enumerate() {
                 li {
                     svg class="plot key" viewBox="0 0 26 10" aria-hidden="true" {
-                        line class={ "line s" (i % 4) } x1="1" y1="5" x2="25" y2="5" {}
-                        path class={ "point s" (i % 4) } d=(super::super::plots::shape_at(i % 4, 13.0, 5.0, 3.0)) {}
+                        @for shape in key(i, [1.0, 5.0]) { (shape.svg()) }
                     }
                     (name)
                 }

@@ -1,6 +1,7 @@
 //! Horizontal bars with names, and the small histogram of a column.
 
-use super::{Scale, cut, round, svg};
+use super::drawing::{Anchor, Drawing, Shape};
+use super::{Scale, cut};
 use crate::report::Distribution;
 use maud::{Markup, html};
 use std::fmt::Write;
@@ -21,28 +22,31 @@ pub(in crate::report) struct Bar {
 }
 
 /// Bars from a common zero, one below the other.
-pub(in crate::report) fn bars(title: &str, about: &str, all: &[Bar]) -> Markup {
+pub(in crate::report) fn bars(title: &str, about: &str, all: &[Bar]) -> Drawing {
     let ends = all.iter().flat_map(|bar| [bar.value - bar.deviation, bar.value + bar.deviation]);
     let (low, high) = ends.fold((0.0f64, 0.0f64), |(a, b), x| (a.min(x), b.max(x)));
     let scale = Scale::exact(low, high);
     let (left, right) = (WIDTH[1] + 6.0, WIDTH[0] - 58.0);
-    let at = |x: f64| round(left + (right - left) * scale.at(x));
+    let at = |x: f64| left + (right - left) * scale.at(x);
     let height = ROW * all.len() as f64 + 8.0;
-    let content = html! {
-        @for (i, bar) in all.iter().enumerate() {
-            @let y = 4.0 + ROW * i as f64;
-            @let [from, to] = [at(bar.value.min(0.0)), at(bar.value.max(0.0))];
-            text class="tick" x=(WIDTH[1]) y=(y + 15.0) text-anchor="end" { (cut(&bar.name, 18)) }
-            rect class="bar s0" x=(from) y=(y + 4.0) width=(round((to - from).max(0.8))) height=(ROW - 8.0) {}
-            @if bar.deviation > 0.0 {
-                line class="whisker" x1=(at(bar.value - bar.deviation)) y1=(y + ROW / 2.0)
-                    x2=(at(bar.value + bar.deviation)) y2=(y + ROW / 2.0) {}
-            }
-            text class="value" x=(WIDTH[0] - 2.0) y=(y + 15.0) text-anchor="end" { (bar.text) }
+    let mut shapes = Vec::new();
+    for (i, bar) in all.iter().enumerate() {
+        let y = 4.0 + ROW * i as f64;
+        let [from, to] = [at(bar.value.min(0.0)), at(bar.value.max(0.0))];
+        shapes.push(Shape::text("tick", [WIDTH[1], y + 15.0], Anchor::End, cut(&bar.name, 18)));
+        let size = [(to - from).max(0.8), ROW - 8.0];
+        shapes.push(Shape::Rect { class: "bar s0", at: [from, y + 4.0], size, opacity: None });
+        if bar.deviation > 0.0 {
+            let end = |x: f64| [at(x), y + ROW / 2.0];
+            let (from, to) = (end(bar.value - bar.deviation), end(bar.value + bar.deviation));
+            shapes.push(Shape::Line { class: "whisker", from, to });
         }
-        line class="axis" x1=(at(0.0)) y1="2" x2=(at(0.0)) y2=(height - 2.0) {}
-    };
-    svg(WIDTH[0], height, title, about, &content)
+        let place = [WIDTH[0] - 2.0, y + 15.0];
+        shapes.push(Shape::text("value", place, Anchor::End, &*bar.text));
+    }
+    let (from, to) = ([at(0.0), 2.0], [at(0.0), height - 2.0]);
+    shapes.push(Shape::Line { class: "axis", from, to });
+    Drawing { size: [WIDTH[0], height], title: title.into(), about: about.into(), shapes }
 }
 
 /// The histogram of a column, small enough for a row of a table; none of names.

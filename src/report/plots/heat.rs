@@ -1,10 +1,8 @@
 //! Plots of cells: a confusion matrix, the predictions over a plane.
 
-use super::chart::shape_at;
-use super::{Scale, cut, round, svg};
+use super::drawing::{Anchor, Drawing, Part, Shape};
+use super::{SERIES, Scale, cut};
 use crate::report::Regions;
-use maud::{Markup, html};
-use std::fmt::Write;
 
 /// The width of a drawing.
 const WIDTH: f64 = 360.0;
@@ -14,8 +12,6 @@ const NUMBERED: usize = 12;
 const DEEPEST: f64 = 0.45;
 /// The bands of a predicted value.
 const BANDS: usize = 8;
-/// The classes that are told apart by color and shape.
-const CLASSES: usize = 4;
 
 /// A matrix of shares.
 pub(in crate::report) struct Heat<'a> {
@@ -30,7 +26,7 @@ pub(in crate::report) struct Heat<'a> {
 
 impl Heat<'_> {
     /// The drawing: each cell is filled by its share of its row.
-    pub fn draw(&self) -> Markup {
+    pub fn draw(&self) -> Drawing {
         let count = self.values.len().max(1);
         let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0).min(12);
         let names = 22.0 + longest as f64 * 6.6 + 8.0;
@@ -44,40 +40,52 @@ impl Heat<'_> {
         // Of many classes each second or third name has room.
         let every = (13.0 / side).ceil().max(1.0) as usize;
         let named = |i: usize| cut(&self.names[i], 12);
-        let content = html! {
-            text class="label" x=(left + side * count as f64 / 2.0) y="13" text-anchor="middle" { (self.axes[1]) }
-            text class="label" x=(left - names + 12.0) y=(top + side * count as f64 / 2.0) text-anchor="middle"
-                transform=(format!("rotate(-90 {} {})", round(left - names + 12.0), round(top + side * count as f64 / 2.0))) { (self.axes[0]) }
-            @for i in (0..count.min(self.names.len())).step_by(every) {
-                @let middle = round(side * (i as f64 + 0.5));
-                text class="tick" x=(left - 6.0) y=(round(top + middle + 4.0)) text-anchor="end" { (named(i)) }
-                @if is_upright {
-                    @let at = format!("rotate(-90 {} {})", round(left + middle + 4.0), top - 6.0);
-                    text class="tick" x=(round(left + middle + 4.0)) y=(top - 6.0) transform=(at) { (named(i)) }
-                } @else {
-                    text class="tick" x=(round(left + middle)) y=(top - 7.0) text-anchor="middle" { (named(i)) }
-                }
-            }
-            @for (r, row) in self.values.iter().enumerate() {
-                @let sum: f64 = row.iter().sum();
-                @for (c, &value) in row.iter().enumerate() {
-                    @let share = if sum > 0.0 { value / sum } else { 0.0 };
-                    @let (x, y) = (round(left + side * c as f64), round(top + side * r as f64));
-                    @if value > 0.0 || count <= NUMBERED {
-                        rect class=(if r == c { "cell s0" } else { "cell s1" }) x=(x) y=(y)
-                            width=(round(side - 1.0)) height=(round(side - 1.0))
-                            fill-opacity=(format!("{:.3}", (DEEPEST * share.sqrt()).min(DEEPEST))) {}
-                    }
-                    @if count <= NUMBERED && value > 0.0 {
-                        text class="value" x=(round(x + side / 2.0)) y=(round(y + side / 2.0 + 4.0))
-                            text-anchor="middle" { (number(value, side)) }
-                    }
-                }
-            }
-            rect class="frame" x=(round(left - 0.5)) y=(round(top - 0.5)) width=(round(side * count as f64))
-                height=(round(side * count as f64)) {}
+        let whole = side * count as f64;
+        let mut shapes = Vec::new();
+        let upright = |class, at, anchor, text: &str| Shape::Text {
+            class,
+            at,
+            anchor,
+            is_upright: true,
+            text: text.to_string(),
         };
-        svg(WIDTH, height, self.title, self.about, &content)
+        let place = [left + whole / 2.0, 13.0];
+        shapes.push(Shape::text("label", place, Anchor::Middle, self.axes[1]));
+        let place = [left - names + 12.0, top + whole / 2.0];
+        shapes.push(upright("label", place, Anchor::Middle, self.axes[0]));
+        for i in (0..count.min(self.names.len())).step_by(every) {
+            let middle = side * (i as f64 + 0.5);
+            let place = [left - 6.0, top + middle + 4.0];
+            shapes.push(Shape::text("tick", place, Anchor::End, named(i)));
+            shapes.push(match is_upright {
+                true => {
+                    let place = [left + middle + 4.0, top - 6.0];
+                    upright("tick", place, Anchor::Start, &named(i))
+                }
+                false => Shape::text("tick", [left + middle, top - 7.0], Anchor::Middle, named(i)),
+            });
+        }
+        for (r, row) in self.values.iter().enumerate() {
+            let sum: f64 = row.iter().sum();
+            for (c, &value) in row.iter().enumerate() {
+                let share = if sum > 0.0 { value / sum } else { 0.0 };
+                let at = [left + side * c as f64, top + side * r as f64];
+                if value > 0.0 || count <= NUMBERED {
+                    let class = if r == c { "cell s0" } else { "cell s1" };
+                    let opacity = Some((DEEPEST * share.sqrt()).min(DEEPEST));
+                    shapes.push(Shape::Rect { class, at, size: [side - 1.0; 2], opacity });
+                }
+                if count <= NUMBERED && value > 0.0 {
+                    let place = [at[0] + side / 2.0, at[1] + side / 2.0 + 4.0];
+                    let text = number(value, side);
+                    shapes.push(Shape::text("value", place, Anchor::Middle, text));
+                }
+            }
+        }
+        let (at, size) = ([left - 0.5, top - 0.5], [whole; 2]);
+        shapes.push(Shape::Rect { class: "frame", at, size, opacity: None });
+        let (title, about) = (self.title.into(), self.about.into());
+        Drawing { size: [WIDTH, height], title, about, shapes }
     }
 }
 
@@ -98,7 +106,7 @@ pub(in crate::report) fn plane(
     is_class: bool,
     title: &str,
     about: &str,
-) -> Markup {
+) -> Drawing {
     let (left, top, size) = (50.0, 26.0, 290.0);
     let bottom = top + size;
     let [x, y] = regions.ranges.map(|[low, high]| Scale::exact(low, high));
@@ -114,61 +122,55 @@ pub(in crate::report) fn plane(
     };
     // Neighboring cells of one band make one rectangle of a row.
     let bands = if is_class { 1 + most.max(0.0) as usize } else { BANDS };
-    let mut paths = vec![String::new(); bands];
+    let mut cells = vec![Vec::new(); bands];
     for row in 0..regions.side {
-        let cells = &regions.cells[row * regions.side..(row + 1) * regions.side];
+        let values = &regions.cells[row * regions.side..(row + 1) * regions.side];
         let mut begin = 0;
-        for run in cells.chunk_by(|a, b| band(*a) == band(*b)) {
+        for run in values.chunk_by(|a, b| band(*a) == band(*b)) {
             let (from, to) = (left + cell * begin as f64, left + cell * (begin + run.len()) as f64);
             let (low, high) = (bottom - cell * row as f64, bottom - cell * (row + 1) as f64);
-            let path = &mut paths[band(run[0]).min(bands - 1)];
             // A little overlap, so that no seam shows.
-            let _ = write!(
-                path,
-                "M{:.1} {:.1}H{:.1}V{:.1}H{:.1}Z",
-                from,
-                low,
-                to + 0.3,
-                high - 0.3,
-                from
-            );
+            let part = Part::Rect([from, high - 0.3, to + 0.3, low]);
+            cells[band(run[0]).min(bands - 1)].push(part);
             begin += run.len();
         }
     }
     let class_of = |i: usize| match is_class {
-        true => format!("region s{}", i % CLASSES),
+        true => format!("region s{}", i % SERIES),
         false => "region s0".to_string(),
     };
     let opacity = |i: usize| match is_class {
         true => 0.28,
         false => 0.06 + 0.6 * i as f64 / (BANDS - 1) as f64,
     };
-    let mut points = vec![String::new(); if is_class { CLASSES } else { 1 }];
+    let mut points = vec![Vec::new(); if is_class { SERIES } else { 1 }];
     for &[a, b, target] in &regions.points {
-        let (a, b) = (left + size * x.at(a), bottom - size * y.at(b));
-        let series = if is_class { target.max(0.0) as usize % CLASSES } else { 0 };
-        points[series] += &shape_at(series, a, b, 2.6);
+        let place = [left + size * x.at(a), bottom - size * y.at(b)];
+        let series = if is_class { target.max(0.0) as usize % SERIES } else { 0 };
+        points[series].push(Part::mark(series, place, 2.6));
     }
-    let content = html! {
-        @for (i, path) in paths.iter().enumerate() {
-            @if !path.is_empty() {
-                path class=(class_of(i)) d=(path) fill-opacity=(format!("{:.2}", opacity(i))) {}
-            }
-        }
-        @for (i, path) in points.iter().enumerate() {
-            @if !path.is_empty() {
-                path class=(if is_class { format!("point s{i}") } else { "point ink".into() }) d=(path) {}
-            }
-        }
-        rect class="frame" x=(left) y=(top) width=(size) height=(size) {}
-        @for (value, text) in x.ticks() {
-            text class="tick" x=(round(left + size * x.at(value))) y=(bottom + 16.0) text-anchor="middle" { (text) }
-        }
-        @for (value, text) in y.ticks() {
-            text class="tick" x=(left - 6.0) y=(round(bottom - size * y.at(value) + 4.0)) text-anchor="end" { (text) }
-        }
-        text class="label" x="2" y=(top - 12.0) { (cut(&regions.columns[1], 44)) }
-        text class="label" x=(left + size) y=(bottom + 34.0) text-anchor="end" { (cut(&regions.columns[0], 44)) }
-    };
-    svg(WIDTH, bottom + 40.0, title, about, &content)
+    let cells = cells.into_iter().enumerate();
+    let cells = cells.map(|(i, parts)| (class_of(i), Some(opacity(i)), parts));
+    let points = points.into_iter().enumerate().map(|(i, parts)| {
+        (if is_class { format!("point s{i}") } else { "point ink".into() }, None, parts)
+    });
+    let mut shapes: Vec<Shape> = cells
+        .chain(points)
+        .filter(|(.., parts)| !parts.is_empty())
+        .map(|(class, opacity, parts)| Shape::Parts { class, opacity, parts })
+        .collect();
+    let (at, square) = ([left, top], [size; 2]);
+    shapes.push(Shape::Rect { class: "frame", at, size: square, opacity: None });
+    for (value, text) in x.ticks() {
+        let place = [left + size * x.at(value), bottom + 16.0];
+        shapes.push(Shape::text("tick", place, Anchor::Middle, text));
+    }
+    for (value, text) in y.ticks() {
+        let place = [left - 6.0, bottom - size * y.at(value) + 4.0];
+        shapes.push(Shape::text("tick", place, Anchor::End, text));
+    }
+    let [across, up] = [0, 1].map(|axis: usize| cut(&regions.columns[axis], 44));
+    shapes.push(Shape::text("label", [2.0, top - 12.0], Anchor::Start, up));
+    shapes.push(Shape::text("label", [left + size, bottom + 34.0], Anchor::End, across));
+    Drawing { size: [WIDTH, bottom + 40.0], title: title.into(), about: about.into(), shapes }
 }

@@ -1,36 +1,42 @@
-//! Plots as SVG, whose colors are CSS classes: a page styles them for light, dark and print.
+//! Plots: shapes whose colors are classes, which a page styles for light, dark and print, and which become
+//! pixels for programs that take no SVG.
 //!
-//! Written with maud, which escapes all text. plotters, which the benches use, writes fixed colors into each
-//! element and gives a plot no title and description for screen readers.
+//! SVG is written with maud, which escapes all text; pixels are filled by tiny-skia. plotters, which the
+//! benches use, writes fixed colors into each element and gives a plot no title and description for screen
+//! readers.
 
 mod bars;
 mod chart;
+mod drawing;
 mod heat;
+mod letters;
+mod pixels;
 mod scale;
 pub(super) use bars::{Bar, bars, small_histogram};
-pub(super) use chart::{Chart, Mark, shape_at};
+pub(super) use chart::{Chart, Mark};
+pub(super) use drawing::{Drawing, key};
 pub(super) use heat::{Heat, plane};
+pub(super) use pixels::png;
 pub(super) use scale::Scale;
-
-use crate::random::text_hash;
-use maud::{Markup, html};
 
 /// The styles that the classes of plots have in a standalone file; a page has its own.
 pub(super) const STYLE: &str = include_str!("plots.css");
 
-/// A drawing of `width` × `height` units with a title and a description in words, as an image.
-pub(super) fn svg(width: f64, height: f64, title: &str, about: &str, content: &Markup) -> Markup {
-    let id = format!("p{:016x}", text_hash(&format!("{title}\n{about}")));
-    let (of_title, of_about) = (format!("{id}t"), format!("{id}d"));
-    html! {
-        svg class="plot" role="img" viewBox={ "0 0 " (round(width)) " " (round(height)) }
-            aria-labelledby=(of_title) aria-describedby=(of_about) {
-            title id=(of_title) { (title) }
-            desc id=(of_about) { (about) }
-            (content)
-        }
-    }
-}
+/// The colors of a standalone drawing: those of the page's light scheme.
+pub(super) const COLORS: [(&str, &str); 9] = [
+    ("--card", "#ffffff"),
+    ("--ink", "#1b1f23"),
+    ("--soft", "#555c64"),
+    ("--line", "#d8d6cf"),
+    ("--grid", "#ebe9e3"),
+    ("--c0", "#0072b2"),
+    ("--c1", "#c24e00"),
+    ("--c2", "#00795a"),
+    ("--c3", "#98447a"),
+];
+
+/// The series that are told apart by color and by dashes or shape; more begin again.
+const SERIES: usize = 4;
 
 /// A coordinate with one decimal, which is exact enough.
 pub(super) fn round(x: f64) -> f64 {
@@ -54,10 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_in_a_drawing_is_escaped_and_short() {
-        let drawn = svg(10.0, 5.0, "<script>", "a \"b\" & c", &html! {}).into_string();
-        assert!(drawn.contains("&lt;script&gt;") && drawn.contains("&amp;"), "{drawn}");
-        assert!(!drawn.contains("<script"));
+    fn texts_are_short_and_coordinates_round() {
         assert_eq!((cut("a\nb", 5), cut("abcdef", 4)), ("a b".into(), "abc…".into()));
         assert_eq!((round(-0.01), round(1.26)), (0.0, 1.3));
     }
