@@ -71,7 +71,10 @@ fn verdicts_name_what_stood_in_the_way() {
     assert_eq!(refused(&clipped, "updates"), Some("gradients are read before the update"));
     assert_eq!(fired(&clipped, "kept gradients"), 3);
     let text = clipped.iter().find(|v| v.rule == "updates").unwrap().to_string();
-    assert_eq!(text, "updates              didn't fire, once: gradients are read before the update");
+    assert_eq!(
+        text,
+        "updates              didn't fire, once: gradients are read before the update"
+    );
 }
 
 /// Memory on the device is no more than with programs written by hand.
