@@ -63,9 +63,9 @@ pub trait Vector: Real {
         sums: [&[Self]; 2],
         delta: &mut [Self],
     );
-    /// [`norm::layer`].
+    /// `norm::layer`.
     fn layer_norm(z: &[Self], affine: [&[Self]; 2], normal: &mut [Self], out: &mut [Self]);
-    /// [`norm::layer_gradient`].
+    /// `norm::layer_gradient`.
     fn layer_norm_gradient(data: [&[Self]; 3], scale: &[Self], delta: &mut [Self]);
     /// a ← σ(a).
     fn activate(f: Activation, a: &mut [Self]);
