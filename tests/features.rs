@@ -1,14 +1,20 @@
 //! Whatever a step has beside layers and an update, the CPU's fused plan gives the weights of the plain
 //! one, and the same bits with any number of threads.
 
+mod adapter;
+
+use adapter::has_gpu;
 use rand::RngExt;
+use std::sync::Arc;
+use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::Gpu;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::embedding::Embedding;
 use wgrad::gemm::Gemm;
 use wgrad::matrix::Matrix;
 use wgrad::optim::Averaging;
-use wgrad::plan::{self, Fusion};
+use wgrad::plan::{self, Fusion, Purpose};
 use wgrad::random::{Random, Stream};
 use wgrad::snapshot::HostTensor;
 use wgrad::spec::{Net, Norm, PlanKind, Spec};
@@ -152,4 +158,40 @@ fn features_together_give_the_weights_of_the_plain_plan() {
             check(way, all, &spec, &data);
         }
     }
+}
+
+/// Both plans are replayed op by op, also those of which no GPU has a kernel.
+#[test]
+fn every_feature_is_verified_on_the_cpu() {
+    let [_, (_, spec, data), _] = cases();
+    for (feature, change) in FEATURES {
+        let mut spec = spec.clone();
+        change(&mut spec);
+        let device = Box::new(Cpu::<f32>::new(Some(2)).unwrap());
+        let preprocessing = Preprocessing::none(&data);
+        let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+        assert!(report.passed, "{feature}");
+        assert!(report.ops.iter().any(|report| report.op.starts_with("rows")), "{feature}");
+    }
+}
+
+#[test]
+fn a_gpu_refuses_what_only_the_cpu_fuses() {
+    if !has_gpu("the CPU's programs on a GPU") {
+        return;
+    }
+    let [_, (_, spec, _), _] = cases();
+    let mut refused = 0;
+    for (feature, change) in FEATURES {
+        let mut spec = spec.clone();
+        change(&mut spec);
+        let program = plan::fused(&spec, 8, Purpose::Train).program;
+        if program.ops.iter().all(wgrad::program::Op::runs_on_gpus) {
+            continue;
+        }
+        let error = Gpu::open(0).unwrap().load(Arc::new(program)).unwrap_err().to_string();
+        assert!(error.contains("GPUs have no kernel for"), "{feature}: {error}");
+        refused += 1;
+    }
+    assert!(refused >= 10, "{refused}");
 }

@@ -52,8 +52,8 @@ impl Task {
 }
 
 impl Program {
-    /// What `op` does to tensors, in one or more tasks side by side. Of the rows of a batch it names
-    /// all, and of the data set nothing: see [`Program::reads`].
+    /// What `op` does to tensors for a full batch, in one or more tasks that run concurrently. What it reads of
+    /// the data set, [`Program::reads`] says.
     #[must_use]
     pub fn effects(&self, op: &Op) -> Vec<Task> {
         match op {

@@ -176,11 +176,21 @@ impl Program {
         vec![launch]
     }
 
-    /// The tensors that the launches of `op` bind on a device, with how.
+    /// The tensors that the launches of `op` bind on a device, with how; of an op that GPUs have no kernel
+    /// for, those that it reads and writes.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
         let storage = Storage::default();
         let mut uses = Vec::new();
+        if !op.runs_on_gpus() {
+            for task in self.effects(op) {
+                uses.extend(task.reads.iter().map(|slice| (slice.tensor, Access::Read)));
+                uses.extend(task.written().map(|slice| (slice.tensor, Access::ReadWrite)));
+            }
+            uses.sort_by_key(|(id, access)| (*id, *access == Access::Read));
+            uses.dedup();
+            return uses;
+        }
         for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
                 if let Arg::Tensor(t) | Arg::Part(t, ..) = arg

@@ -9,7 +9,7 @@ use crate::kernels::dense::Dense;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::edits::Edit;
 use crate::kernels::embed::Place;
-use crate::kernels::fused::{GradientUpdate, Rows};
+use crate::kernels::fused::{Companions, GradientUpdate, Rows};
 use crate::kernels::gradient::{GradientParts, SumUpdate};
 use crate::kernels::matmul::Form;
 use crate::kernels::mixed::Mixed;
@@ -123,6 +123,17 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether GPUs have a kernel for it: the CPU's pass and update take more in one op than theirs.
+    #[must_use]
+    pub fn runs_on_gpus(&self) -> bool {
+        match self {
+            Op::Rows(op) => op.runs_on_gpus(),
+            Op::GradientUpdate(op) => op.norms.is_empty() && op.with == Companions::default(),
+            Op::GradientParts(op) => op.norms.is_empty() && !op.adds && op.collected.is_none(),
+            _ => true,
+        }
+    }
+
     /// What it reads and writes besides f32.
     #[must_use]
     pub fn precision(&self) -> Precision {

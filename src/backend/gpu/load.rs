@@ -4,7 +4,7 @@ use super::submit::Pace;
 use super::{Gpu, memory, tune};
 use crate::backend::{Backend, Values, check};
 use crate::data::Storage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Arg;
 use crate::program::Program;
 use crate::tensor::Extent;
@@ -15,6 +15,13 @@ impl Gpu {
     pub(super) fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         check::constants(&program)?;
+        if let Some(op) = program.ops.iter().find(|op| !op.runs_on_gpus()) {
+            return Err(Error::usage(
+                "an op of the CPU's fused programs, which GPUs have no kernel for",
+            )
+            .at(program.describe(op))
+            .help("plan the program by the fusion that this backend offers"));
+        }
         self.check_bindings(&program)?;
         let buffers = self.allocate(&program)?;
         let before = (
