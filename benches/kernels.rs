@@ -19,7 +19,7 @@ use wgrad::data::{Preprocessing, Scaling};
 use wgrad::kernels::Step;
 use wgrad::kernels::matmul::Form;
 use wgrad::kernels::tile::{Products, TILES, Tuning, choices};
-use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::plan::{self, Purpose, Traits};
 use wgrad::random::Permutation;
 use wgrad::session::Session;
 use wgrad::spec::PlanKind;
@@ -50,13 +50,12 @@ impl Bed {
     fn new(case: &Case, kind: PlanKind, backend: Box<dyn Backend>) -> wgrad::Result<Option<Self>> {
         let mut spec = case.spec();
         spec.plan = kind;
-        let fusion = backend.fusion(&spec, case.batch);
-        if kind == PlanKind::Fused && fusion == Fusion::None {
+        let plan = plan::plan(&spec, case.batch, Purpose::Train, backend.traits());
+        if kind == PlanKind::Fused && !plan.is_fused() {
             return Ok(None);
         }
         let data = case.data()?;
         let preprocessing = Preprocessing::fit(&data, Scaling::Minmax);
-        let plan = plan::plan(&spec, case.batch, Purpose::Train, fusion);
         let mut session = Session::new(backend, plan, spec.objective)?;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         let data = session.upload(preprocessing.samples(&data)?, &preprocessing)?.id;

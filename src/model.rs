@@ -265,8 +265,7 @@ impl Model {
         let spec = Spec::new(self.net.clone(), self.objective);
         spec.net.check()?;
         let batch = plan::evaluation_rows(&self.net, rows);
-        let fusion = backend.fusion(&spec, batch);
-        let plan = plan::plan(&spec, batch, Purpose::Evaluate, fusion);
+        let plan = plan::plan(&spec, batch, Purpose::Evaluate, backend.traits());
         let mut session = Session::new(backend, plan, self.objective)?;
         session.set_weights(&self.net, &self.members[0])?;
         Ok(session)

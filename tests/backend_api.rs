@@ -13,7 +13,7 @@ use wgrad::error::ErrorKind;
 use wgrad::kernels::Step;
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
-use wgrad::plan::{self, Fusion, Plan, Purpose};
+use wgrad::plan::{self, Plan, Purpose, Traits};
 use wgrad::program::Program;
 use wgrad::random::Permutation;
 use wgrad::session::Session;
@@ -43,7 +43,7 @@ fn samples() -> Samples {
 
 /// The plain program, and those that backends make of it.
 fn plans() -> [Plan; 4] {
-    [Fusion::None, Fusion::Blocks, Fusion::Rows, Fusion::Layers]
+    [Traits::Plain, Traits::Cpu, Traits::GPU, Traits::LAYERS]
         .map(|offered| plan::plan(&spec(), BATCH, Purpose::Train, offered))
 }
 

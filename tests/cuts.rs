@@ -9,7 +9,7 @@ use common::{
 use wgrad::backend::Backend;
 use wgrad::kernels::Step;
 use wgrad::parity::Replay;
-use wgrad::plan::{self, Plan, Purpose};
+use wgrad::plan::{self, Plan, Purpose, Traits};
 use wgrad::program::Op;
 use wgrad::spec::{Bias, Layer, Net, Spec};
 use wgrad::{Activation, Loss, Optimizer};
@@ -38,7 +38,7 @@ fn long() -> Spec {
 }
 
 fn plan_of(spec: &Spec) -> Plan {
-    plan::layers(spec, spec.batch_size, Purpose::Train)
+    plan::plan(spec, spec.batch_size, Purpose::Train, Traits::LAYERS)
 }
 
 /// A full batch, a ragged one and a single row.

@@ -16,7 +16,7 @@ use wgrad::kernels::Step;
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
 use wgrad::optim::{Averaging, Optimizer};
-use wgrad::plan::Fusion;
+use wgrad::plan::Traits;
 use wgrad::program::{Op, Program};
 use wgrad::random::{Permutation, Stream, permute, stream_key};
 use wgrad::spec::{Net, PlanKind, Spec};
@@ -97,8 +97,8 @@ impl Backend for Failing {
     fn info(&self) -> &DeviceInfo {
         self.device.info()
     }
-    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        self.device.fusion(spec, batch)
+    fn traits(&self) -> Traits {
+        self.device.traits()
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         let looks = program.ops.iter().any(|op| matches!(op, Op::Nonfinite { .. }));

@@ -16,7 +16,7 @@ use wgrad::embedding::Embedding;
 use wgrad::gradcheck::{self, Options};
 use wgrad::kernels::{Step, embed};
 use wgrad::matrix::Matrix;
-use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::plan::{self, Purpose, Traits};
 use wgrad::program::{Op, Program};
 use wgrad::random::{Random, Stream};
 use wgrad::spec::{Net, Norm, Spec};
@@ -359,10 +359,11 @@ fn a_saved_model_predicts_the_same_and_its_weights_can_be_begun_with() {
 
 #[test]
 fn nets_with_embeddings_are_fused_and_scaled_indices_are_refused() {
-    for offered in [Fusion::Rows, Fusion::Layers] {
-        assert_eq!(plan::fusion(&spec(), offered), Fusion::Layers);
+    for offered in [Traits::GPU, Traits::LAYERS] {
+        let plan = plan::plan(&spec(), 20, Purpose::Train, offered);
+        assert!(plan.is_fused() && !plan.has_whole_net());
     }
-    assert_eq!(plan::fusion(&spec(), Fusion::Blocks), Fusion::Blocks);
+    assert!(plan::plan(&spec(), 20, Purpose::Train, Traits::Cpu).has_whole_net());
     let data = data(20);
     let mut scaled = Preprocessing::none(&data);
     let Affine { scale, .. } = &mut scaled.features;

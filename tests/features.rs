@@ -14,7 +14,7 @@ use wgrad::embedding::Embedding;
 use wgrad::gemm::Gemm;
 use wgrad::matrix::Matrix;
 use wgrad::optim::Averaging;
-use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::plan::{self, Purpose, Traits};
 use wgrad::random::{Random, Stream};
 use wgrad::snapshot::HostTensor;
 use wgrad::spec::{Net, Norm, PlanKind, Spec};
@@ -120,7 +120,8 @@ fn trained<T: Gemm>(spec: &Spec, data: &Dataset, threads: usize) -> Vec<HostTens
 }
 
 fn check(way: &str, feature: &str, spec: &Spec, data: &Dataset) {
-    assert_eq!(plan::fusion(spec, Fusion::Blocks), Fusion::Blocks, "{feature}");
+    let plan = plan::plan(spec, spec.batch_size, Purpose::Train, Traits::Cpu);
+    assert!(plan.has_whole_net(), "{feature}: {:?}", plan.rules);
     let plain = Spec { plan: PlanKind::Plain, ..spec.clone() };
     let [plain, fused] = [&plain, spec].map(|spec| trained::<f64>(spec, data, 2));
     assert_eq!(plain.len(), fused.len());
@@ -171,7 +172,7 @@ fn every_feature_is_verified_on_the_cpu() {
         let preprocessing = Preprocessing::none(&data);
         let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
         assert!(report.passed, "{feature}");
-        assert!(report.ops.iter().any(|report| report.op.starts_with("rows")), "{feature}");
+        assert!(report.ops.iter().any(|report| report.op.starts_with("whole net")), "{feature}");
     }
 }
 
@@ -185,7 +186,7 @@ fn a_gpu_refuses_what_only_the_cpu_fuses() {
     for (feature, change) in FEATURES {
         let mut spec = spec.clone();
         change(&mut spec);
-        let program = plan::fused(&spec, 8, Purpose::Train).program;
+        let program = plan::plan(&spec, 8, Purpose::Train, Traits::Cpu).program;
         if program.ops.iter().all(wgrad::program::Op::runs_on_gpus) {
             continue;
         }

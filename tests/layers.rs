@@ -18,7 +18,7 @@ use wgrad::kernels::matmul::Form;
 use wgrad::kernels::tile::{TILES, Tuning, choices};
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
-use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::plan::{self, Purpose, Traits};
 use wgrad::program::{Op, Program};
 use wgrad::random::{Random, Stream};
 use wgrad::session::LayerWeights;
@@ -27,13 +27,13 @@ use wgrad::tensor::{Extent, Role, TensorId};
 use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
 
 /// A backend that fuses as it is told, whatever the net.
-struct Fusing(Box<dyn Backend>, Fusion);
+struct Fusing(Box<dyn Backend>, Traits);
 
 impl Backend for Fusing {
     fn info(&self) -> &DeviceInfo {
         self.0.info()
     }
-    fn fusion(&self, _: &Spec, _: usize) -> Fusion {
+    fn traits(&self) -> Traits {
         self.1
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
@@ -107,7 +107,7 @@ fn run(
     plan: PlanKind,
 ) -> (Vec<LayerWeights>, Metrics) {
     let spec = Spec { plan, ..spec.clone() };
-    let backend = Box::new(Fusing(backend, Fusion::Layers));
+    let backend = Box::new(Fusing(backend, Traits::LAYERS));
     let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
     let end = trainer.fit(Some(data), &mut ()).unwrap();
     (trainer.weights().unwrap(), end.valid.unwrap())
@@ -150,7 +150,7 @@ fn steps_of_fused_layers_agree_tensor_by_tensor() {
         let (spec, data) = draw(&mut random, round, false);
         // With the checks of shaders at run time on and off.
         let gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
-        let device = Box::new(Fusing(Box::new(gpu), Fusion::Layers));
+        let device = Box::new(Fusing(Box::new(gpu), Traits::LAYERS));
         let report =
             wgrad::parity::verify(&spec, &Preprocessing::none(&data), &data, device).unwrap();
         let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
@@ -212,14 +212,14 @@ fn every_tile_gives_the_same_bits() {
         let rows = data.rows().min(if wide > 0 { 12 } else { 90 });
         let data = data.select(&(0..rows).collect::<Vec<_>>());
         let program =
-            plan::plan(&spec, spec.batch_size.min(data.rows()), Purpose::Train, Fusion::Layers);
+            plan::plan(&spec, spec.batch_size.min(data.rows()), Purpose::Train, Traits::LAYERS);
         let batch = program.program.batch;
         // The trainer's program may hold more rows than a batch has, for evaluation.
         let batches = [batch, plan::evaluation_rows(&spec.net, data.rows().min(256)).max(batch)];
         let all: Vec<_> = batches
             .iter()
             .flat_map(|&batch| {
-                let program = plan::plan(&spec, batch, Purpose::Train, Fusion::Layers).program;
+                let program = plan::plan(&spec, batch, Purpose::Train, Traits::LAYERS).program;
                 program.ops.iter().map(|op| program.products(op)).collect::<Vec<_>>()
             })
             .filter(|products| !products.is_empty())
@@ -298,7 +298,7 @@ fn units_with_activations_of_their_own_stay_an_op() {
     net.layers.push(Layer::new(2, units));
     net.layers.push(Layer::new(1, Activation::Identity));
     let spec = Spec::new(net, Loss::SquaredError);
-    let program = plan::plan(&spec, 4, Purpose::Train, Fusion::Layers).program;
+    let program = plan::plan(&spec, 4, Purpose::Train, Traits::LAYERS).program;
     let step = &program.ops[program.routines.step.clone()];
     let count = |is: fn(&Op) -> bool| step.iter().filter(|op| is(op)).count();
     assert_eq!(count(|op| matches!(op, Op::Dense(_))), 2);
@@ -403,7 +403,8 @@ fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
             trainer.weights().unwrap()
         };
         let gpu = || Box::new(Gpu::open(0).unwrap());
-        assert_eq!(plan::fusion(&spec, gpu().fusion(&spec, 32)), Fusion::Rows, "{feature}");
+        let plan = plan::plan(&spec, 32, Purpose::Train, gpu().traits());
+        assert!(plan.has_whole_net(), "{feature}");
         let exact = on(Box::new(Cpu::<f64>::new(None).unwrap()), &plain);
         let single = on(Box::new(Cpu::<f32>::new(None).unwrap()), &plain);
         let off = difference(&on(gpu(), &spec), &exact);
@@ -426,18 +427,18 @@ fn steps_take_as_few_launches_as_promised() {
         let backend = Box::new(Gpu::open(0).unwrap());
         let (spec, data) = (case.spec(), case.data().unwrap());
         let layers = spec.net.layers.len() as u64;
-        let (fusion, most) = match name {
-            "M" | "H" => (Fusion::Layers, 2 * layers + 2),
-            _ => (Fusion::Rows, 3),
+        let (is_whole, most) = match name {
+            "M" | "H" => (false, 2 * layers + 2),
+            _ => (true, 3),
         };
-        assert_eq!(backend.fusion(&full.spec(), full.batch), fusion, "{name}");
+        let at_full_size = plan::plan(&full.spec(), full.batch, Purpose::Train, backend.traits());
+        assert_eq!(at_full_size.has_whole_net(), is_whole, "{name}");
         let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
         let before = trainer.session().backend().traffic().dispatches;
         trainer.run_steps(2).unwrap();
         let launched = trainer.session().backend().traffic().dispatches - before;
         assert!(launched <= 2 * most, "{name}: {launched} launches in two steps");
-        let step = plan::plan(&full.spec(), full.batch, Purpose::Train, fusion).program;
-        assert!(step.routines.step.len() as u64 <= most, "{name} at full size");
+        assert!(at_full_size.program.routines.step.len() as u64 <= most, "{name} at full size");
     }
 }
 
@@ -472,7 +473,7 @@ fn gradients_in_parts_agree_with_whole_ones() {
     for layer in &mut spec.net.layers {
         layer.activation = Activation::Tanh.into();
     }
-    let plan = plan::rows(&spec, spec.batch_size, Purpose::Train);
+    let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::GPU);
     let parts = plan.program.find("gradients.parts").unwrap();
     assert!(plan.program.len(parts) > plan.program.len(plan.parameters), "more than one part");
     let weights = |backend: Box<dyn Backend>, plan| {
@@ -483,7 +484,7 @@ fn gradients_in_parts_agree_with_whole_ones() {
     };
     let cpu = || Box::new(Cpu::<f64>::new(Some(2)).unwrap());
     let exact = weights(cpu(), PlanKind::Plain);
-    let cut = weights(Box::new(Fusing(cpu(), Fusion::Rows)), PlanKind::Fused);
+    let cut = weights(Box::new(Fusing(cpu(), Traits::GPU)), PlanKind::Fused);
     assert!(difference(&exact, &cut) < 1e-6);
     if !has_gpu("gradients in parts") {
         return;
@@ -522,7 +523,7 @@ fn measured_tiles_give_the_bits_of_the_default_ones() {
     };
     let mut measuring = default();
     measuring.measure_tiles();
-    let program = plan::layers(&spec, spec.batch_size, Purpose::Train).program;
+    let program = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::LAYERS).program;
     measuring.load(Arc::new(program)).unwrap();
     assert!(!measuring.tuning().choices.is_empty(), "something was measured");
     let found = run(Box::new(measuring), &spec, &data, PlanKind::Fused).0;

@@ -12,12 +12,11 @@ use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::embedding::Embedding;
 use wgrad::event::{Epoch, Flow, Observer};
 use wgrad::gemm::Gemm;
-use wgrad::kernels::fused;
 use wgrad::kernels::tile::Tuning;
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
 use wgrad::optim::Averaging;
-use wgrad::plan::{self, Fusion, Purpose};
+use wgrad::plan::{self, Purpose, Traits};
 use wgrad::random::{Random, Stream};
 use wgrad::schedule::{MomentumCycle, Schedule, Span};
 use wgrad::session::LayerWeights;
@@ -165,7 +164,7 @@ fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
             (middle, trainer.checkpoint().unwrap())
         };
         let [plain, fused] = [run(&specs[0]), run(&specs[1])];
-        let program = plan::plan(&spec, spec.batch_size, Purpose::Train, Fusion::None).program;
+        let program = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::Plain).program;
         let is_parameter = |i: usize| {
             let parameters = program.tensors.iter().filter(|t| t.name.starts_with("layers."));
             let mut parameters = parameters.filter(|t| t.role == Role::Parameter);
@@ -252,7 +251,8 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         spec.optimizer = Optimizer::ALL[round % 3];
         spec.lr = 0.02;
         let device = || Box::new(Gpu::open(0).unwrap());
-        assert_eq!(device().fusion(&spec, spec.batch_size), Fusion::Rows, "{spec:?}");
+        let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, device().traits());
+        assert!(plan.has_whole_net(), "{spec:?}");
         let (exact, exact_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
         let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run_on(device(), &spec, &data, PlanKind::Fused);
@@ -285,7 +285,8 @@ fn a_long_batch_on_the_gpu_keeps_the_parity_rule() {
     let mut spec = Spec::new(net, Loss::SquaredError).optimizer(Optimizer::ALL[1]);
     (spec.batch_size, spec.epochs, spec.lr) = (8192, 3, 0.05);
     let device = || Box::new(Gpu::open(0).unwrap());
-    assert_eq!(device().fusion(&spec, spec.batch_size), Fusion::Rows);
+    let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, device().traits());
+    assert!(plan.has_whole_net());
     let (exact, _) = run::<f64>(&spec, &data, PlanKind::Plain);
     let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
     let (fused, _) = run_on(device(), &spec, &data, PlanKind::Fused);
@@ -405,9 +406,7 @@ const FEATURES: [(&str, Change, Change, bool); 22] = [
 /// The launches of a training step on a GPU.
 fn launches(spec: &Spec) -> usize {
     let batch = spec.batch_size;
-    let fits = fused::fits(spec, batch, u64::MAX);
-    let offered = if fits { Fusion::Rows } else { Fusion::Layers };
-    let program = plan::plan(spec, batch, Purpose::Train, offered).program;
+    let program = plan::plan(spec, batch, Purpose::Train, Traits::GPU).program;
     program.check().unwrap();
     let step = &program.ops[program.routines.step.clone()];
     let storage = Storage { bytes: true, classes: true, weighted: false };

@@ -11,7 +11,7 @@ use wgrad::gemm::Gemm;
 use wgrad::matrix::Matrix;
 use wgrad::metrics::Metrics;
 use wgrad::parity;
-use wgrad::plan::Fusion;
+use wgrad::plan::{self, Purpose};
 use wgrad::random::{Random, Stream};
 use wgrad::session::LayerWeights;
 use wgrad::spec::{Net, PlanKind, Spec, Units};
@@ -133,7 +133,7 @@ fn metrics_of_weighted_rows_are_those_of_repeated_rows() {
 /// Every plan of the GPU, op by op.
 #[test]
 fn weighted_steps_on_the_gpu_keep_the_parity_rule() {
-    for (units, fusion) in [(20, Fusion::Rows), (450, Fusion::Layers)] {
+    for (units, is_whole) in [(20, true), (450, false)] {
         for (loss, output) in [
             (Loss::CrossEntropy, Units::Same(Activation::Identity)),
             (Loss::SquaredError, Units::Softmax),
@@ -149,7 +149,8 @@ fn weighted_steps_on_the_gpu_keep_the_parity_rule() {
                 .layer(3, output);
             let mut spec = Spec::new(net, loss);
             spec.batch_size = 37;
-            assert_eq!(device.fusion(&spec, spec.batch_size), fusion);
+            let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, device.traits());
+            assert_eq!(plan.has_whole_net(), is_whole);
             let data = classes(101, 7).weighted(counts(101)).unwrap();
             let report = parity::verify(&spec, &Preprocessing::none(&data), &data, device).unwrap();
             let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();

@@ -8,7 +8,7 @@ use wgrad::kernels::mixed::{self, BLOCKS, MixedTuning};
 use wgrad::kernels::tile::{self, Tuning};
 use wgrad::kernels::{ALL, Kernel, REDUCE, fused};
 use wgrad::optim::GradientEdits;
-use wgrad::plan::{self, Fusion, Plan, Purpose};
+use wgrad::plan::{self, Plan, Purpose, Traits};
 use wgrad::precision::Precision;
 use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use wgrad::{Activation, Loss, Optimizer};
@@ -103,13 +103,12 @@ impl Found {
     fn add_net(&mut self, name: &str, spec: &Spec, storage: Storage, all_tiles: bool) {
         spec.check().unwrap_or_else(|e| panic!("{name}: {e}"));
         let batch = spec.rows_at_a_time();
-        let mut offered = vec![Fusion::None, Fusion::Layers];
-        if fused::fits(spec, batch, LARGEST) {
-            offered.push(Fusion::Rows);
-        }
-        for offered in offered {
-            let plan = plan::plan(spec, batch, Purpose::Train, offered);
-            self.add_plan(&plan, storage, all_tiles, &format!("{name}/{offered:?}"));
+        let whole_net = Traits::Gpu { largest_binding: LARGEST, compiles_whole_nets: true };
+        for (kind, traits) in
+            [("plain", Traits::Plain), ("layers", Traits::LAYERS), ("whole net", whole_net)]
+        {
+            let plan = plan::plan(spec, batch, Purpose::Train, traits);
+            self.add_plan(&plan, storage, all_tiles, &format!("{name}/{kind}"));
         }
     }
 }

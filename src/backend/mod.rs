@@ -9,9 +9,8 @@ use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::kernels::Step;
 use crate::kernels::mixed::Multiplier;
-use crate::plan::Fusion;
+use crate::plan::Traits;
 use crate::program::Program;
-use crate::spec::Spec;
 use crate::tensor::TensorId;
 use std::fmt;
 use std::ops::Range;
@@ -106,10 +105,9 @@ pub trait Backend {
     /// What it runs on.
     fn info(&self) -> &DeviceInfo;
 
-    /// How it runs `spec` in fewer ops, with batches of up to `batch` rows.
-    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        let _ = (spec, batch);
-        Fusion::None
+    /// What it says of itself, from which follows how the plain program is fused for it.
+    fn traits(&self) -> Traits {
+        Traits::Plain
     }
 
     /// Makes itself ready for programs of mixed precision, before programs and rows are taken in, which
@@ -227,8 +225,8 @@ impl<B: Backend + ?Sized> Backend for &mut B {
     fn info(&self) -> &DeviceInfo {
         (**self).info()
     }
-    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        (**self).fusion(spec, batch)
+    fn traits(&self) -> Traits {
+        (**self).traits()
     }
     fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
         (**self).open_mixed()

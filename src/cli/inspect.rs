@@ -6,9 +6,9 @@ use super::{count, print, print_json};
 use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::observe::short;
-use crate::plan::{self, Fusion, Plan, Purpose};
+use crate::plan::{self, Plan, Purpose, Traits};
 use crate::precision::Precision;
-use crate::spec::{Bias, Layer, Net, Spec};
+use crate::spec::{Bias, Layer, Net, PlanKind, Spec};
 use serde::Serialize;
 use std::ops::Range;
 use std::process::ExitCode;
@@ -109,7 +109,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
 
 /// The ops of a training step where the run's settings are known, else those of an evaluation: as
 /// the mathematics names them, and behind it the fused ones that take their place.
-fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
+fn programs(trained: &Trained) -> Result<Vec<(String, Vec<String>)>> {
     let (net, objective) = (trained.model.net.clone(), trained.model.objective);
     let ops = |plan: Plan, ops: Range<usize>| -> Vec<String> {
         plan.program.ops[ops].iter().map(|op| plan.program.describe(op)).collect()
@@ -117,30 +117,26 @@ fn programs(trained: &Trained) -> Result<Vec<(&'static str, Vec<String>)>> {
     let Some(mut config) = trained.config()? else {
         let plan = plan::plain(&Spec::new(net, objective), 1, Purpose::Evaluate);
         let all = plan.program.routines.evaluate.clone();
-        return Ok(vec![("evaluation, B rows at a time", ops(plan, all))]);
+        return Ok(vec![("evaluation, B rows at a time".into(), ops(plan, all))]);
     };
     let spec = super::settings::spec(net, objective, &mut config)?;
     let plain = plan::plain(&spec, spec.batch_size, Purpose::Train);
     let step = plain.program.routines.step.clone();
-    let mut programs = vec![("a training step, B rows at a time (--plan plain)", ops(plain, step))];
-    if spec.precision == Precision::F16 {
-        let mixed = plan::layers(&spec, spec.batch_size, Purpose::Train);
-        let step = mixed.program.routines.step.clone();
-        programs.push(("the same in mixed precision, as it was trained", ops(mixed, step)));
-    } else if plan::fusion(&spec, Fusion::Layers) != Fusion::None {
-        if plan::fusion(&spec, Fusion::Blocks) != Fusion::None {
-            let fused = plan::fused(&spec, spec.batch_size, Purpose::Train);
-            let step = fused.program.routines.step.clone();
-            let title =
-                "the same, fused: on the CPU, and much like it on a GPU where the net is small";
-            programs.push((title, ops(fused, step)));
+    let title = "a training step, B rows at a time (--plan plain)";
+    let mut programs = vec![(title.to_string(), ops(plain, step))];
+    let on = match (spec.precision, spec.plan) {
+        (Precision::F16, _) => vec![("in mixed precision", Traits::LAYERS)],
+        (Precision::F32, PlanKind::Plain) => Vec::new(),
+        (Precision::F32, PlanKind::Fused) => {
+            vec![("on the CPU", Traits::Cpu), ("on a GPU", Traits::GPU)]
         }
-        let layers = plan::layers(&spec, spec.batch_size, Purpose::Train);
-        let verdicts = layers.rules.iter().map(ToString::to_string).collect();
-        let step = layers.program.routines.step.clone();
-        let title = "the same, layer by layer: on a GPU where the net is larger";
-        programs.push((title, ops(layers, step)));
-        programs.push(("the rules that made it of the plain one", verdicts));
+    };
+    for (place, traits) in on {
+        let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, traits);
+        let rules = plan.rules.iter().map(ToString::to_string).collect();
+        let step = plan.program.routines.step.clone();
+        programs.push((format!("the same, as it runs {place}"), ops(plan, step)));
+        programs.push((format!("the rules that made it, {place}"), rules));
     }
     Ok(programs)
 }

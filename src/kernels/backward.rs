@@ -10,9 +10,9 @@
 //! up in order and takes the step by ([`super::gradient::SumUpdate`]): see [`part_rows`].
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
-use super::fused::ParameterGradient;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
+use super::update::ParameterGradient;
 use super::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, read, read_write, uniform};
 use crate::optim::Rule;
 use crate::tensor::{Extent, TensorId};

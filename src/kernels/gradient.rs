@@ -5,16 +5,15 @@
 //! the shape alone: [`GradientParts`] adds up each part on its own, and [`SumUpdate`] the parts in
 //! order. One more workgroup of the first launch adds up the scores of the batch.
 
-use super::fused::LAYERS;
 use super::loss::SCORES_SUM;
 use super::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use super::update::{Companions, GradientUpdate, NormParameters, ParameterGradient};
+use super::whole_net::LAYERS;
 use super::{
     Arg, Binding, COMMON, Grid, Kernel, Launch, Place, REDUCE, Step, read, read_write, uniform,
 };
 use crate::optim::Rule;
-use crate::spec::{Bias, Net};
 use crate::tensor::{Extent, TensorId};
 use crate::vector::Vector;
 use std::sync::LazyLock;
@@ -164,20 +163,13 @@ pub static SUM_UPDATE: Kernel = Kernel {
 };
 
 /// Rows of each part of a batch of `batch` rows: all of them, unless blocks are few and the batch
-/// is long.
+/// is long; `shapes`: the (units, inputs) of each layer's gradient, a bias being one input more.
 #[must_use]
-pub fn part_rows(net: &Net, batch: usize) -> usize {
+pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     /// Workgroups that fill a large GPU.
     const ENOUGH: usize = 512;
     const SHORTEST: usize = 256;
-    let blocks: usize = net
-        .layers
-        .iter()
-        .zip(net.shapes())
-        .map(|(layer, (n, k))| {
-            n.div_ceil(32) * (k + usize::from(layer.bias != Bias::None)).div_ceil(32)
-        })
-        .sum();
+    let blocks: usize = shapes.iter().map(|[n, k]| n.div_ceil(32) * k.div_ceil(32)).sum();
     let parts = ENOUGH.div_ceil(blocks.max(1)).min(batch / SHORTEST).max(1);
     // Whole stretches.
     batch.div_ceil(parts).next_multiple_of(64)

@@ -15,7 +15,6 @@ pub mod direction;
 pub mod dropout;
 pub mod edits;
 pub mod embed;
-pub mod fused;
 pub mod gather;
 pub mod gradient;
 pub mod loss;
@@ -34,6 +33,7 @@ pub mod sums;
 pub mod tile;
 pub mod update;
 pub mod vector_norm;
+pub mod whole_net;
 
 use crate::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
@@ -148,7 +148,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     ];
     let tiled = [
         &matmul::MATMUL,
-        &fused::ROWS,
+        &whole_net::WHOLE_NET,
         &dense::DENSE,
         &dense::DENSE_GATHER,
         &backward::BACKWARD,

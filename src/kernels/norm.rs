@@ -67,15 +67,16 @@ pub struct NormTensors {
 }
 
 impl NormTensors {
-    /// The same in a program whose tensors have other numbers, and where some are gone.
-    pub(crate) fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>) {
+    /// The same in a program whose tensors have other numbers, and where some are gone, as u, in whose place
+    /// is `a` then.
+    pub(crate) fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>, a: TensorId) {
         let of = |n: Normalized| Normalized {
             z: place(n.z).unwrap_or(n.z),
             statistics: n.statistics.and_then(place),
             scale: place(n.scale).unwrap_or(n.scale),
             shift: place(n.shift).unwrap_or(n.shift),
             normal: place(n.normal).unwrap_or(n.normal),
-            out: place(n.out).unwrap_or(n.out),
+            out: place(n.out).unwrap_or(a),
         };
         self.forward = of(self.forward);
         self.running = self.running.and_then(place);

@@ -85,6 +85,18 @@ pub enum NormSums {
     },
 }
 
+impl NormSums {
+    /// The gradients that an op before has added up.
+    pub fn given(&self) -> impl Iterator<Item = TensorId> + use<> {
+        match *self {
+            NormSums::Given(sums) => Some(sums),
+            NormSums::Of { .. } => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+}
+
 impl NormParameters {
     /// Those of a normalization: batch normalization adds its sums up on the way back.
     #[must_use]

@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::kernels::mixed::Multiplier;
 use crate::kernels::mixup::mixing;
 use crate::kernels::{Access, Step};
-use crate::plan::{self, Fusion, Plan, Purpose};
+use crate::plan::{self, Plan, Purpose};
 use crate::precision::{EPSILON, Precision};
 use crate::program::{Op, Program};
 use crate::random::{Permutation, Stream, stream_key};
@@ -95,11 +95,11 @@ pub fn verify(
         Precision::F16 => device.open_mixed()?,
         Precision::F32 => Vec::new(),
     };
-    let fusion = plan::fusion(spec, device.fusion(spec, batch));
+    let traits = device.traits();
     let plan = plan::plain(spec, batch, Purpose::Train);
     let mut replay = Replay::new(plan.program.clone(), samples.clone(), device)?;
     let mut ops = replay.steps(spec, &plan)?;
-    if fusion != Fusion::None {
+    if plan::plan(spec, batch, Purpose::Train, traits).is_fused() {
         let mut smooth = spec.clone();
         // No update is skipped.
         smooth.mixed.scale = smooth.mixed.scale.min(256.0);
@@ -110,7 +110,7 @@ pub fn verify(
                 *activation = Activation::Tanh;
             }
         }
-        let plan = plan::plan(&smooth, batch, Purpose::Train, fusion);
+        let plan = plan::plan(&smooth, batch, Purpose::Train, traits);
         let mut device = replay.into_device();
         let mut step = |multiplier: Option<Multiplier>| -> Result<()> {
             if let Some(multiplier) = multiplier {

@@ -6,10 +6,11 @@ use crate::backend::{Values, ValuesMut};
 use crate::error::Result;
 use crate::kernels::backward::Delta;
 use crate::kernels::dense::Dense;
-use crate::kernels::fused::{ParameterGradient, Rows};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::mixed::{Mixed, Update};
 use crate::kernels::optimizer::RuleStep;
+use crate::kernels::update::ParameterGradient;
+use crate::kernels::whole_net::WholeNet;
 use crate::kernels::{Access, Step};
 use crate::optim::Rule;
 use crate::program::Op;
@@ -29,7 +30,7 @@ struct Product {
 /// The products of a fused op whose results are the op's.
 fn products(op: &Op) -> Vec<Product> {
     match op {
-        Op::Rows(op) => fused(op),
+        Op::WholeNet(op) => fused(op),
         Op::Dense(op) => vec![dense(op)],
         Op::Backward(op) => op.delta.iter().map(delta).collect(),
         Op::Mixed(op) => match &**op {
@@ -50,7 +51,7 @@ fn delta(op: &Delta) -> Product {
     Product { out: op.out, left: op.above, weight: op.weight, forward: false, bias: None }
 }
 
-fn fused(op: &Rows) -> Vec<Product> {
+fn fused(op: &WholeNet) -> Vec<Product> {
     let inputs = std::iter::once(op.x).chain(op.layers.iter().map(|layer| layer.a));
     let forward = op.layers.iter().zip(inputs).skip(op.from).map(|(layer, left)| Product {
         out: layer.z,

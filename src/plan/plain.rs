@@ -1,7 +1,7 @@
 //! The plain program, which people read to learn and the others are held against.
 
 use super::update::update;
-use super::{Layout, Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
+use super::{Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
 use crate::kernels::matmul::Form;
 use crate::kernels::norm::Normalized;
 use crate::program::{EmbeddingTensors, LayerTensors, Op, Routines};
@@ -23,7 +23,7 @@ use crate::tensor::TensorId;
 /// in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
-    let mut tensors = allocate(spec, batch, purpose, Layout::Plain);
+    let mut tensors = allocate(spec, batch, purpose);
     let t = tensors.target(spec);
     let gradient = tensors.output_gradient();
     let update = update(spec, &mut tensors);
@@ -57,11 +57,11 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         if spec.accumulates() {
             let gradient = ops[start..].to_vec();
             let [part, last] = [false, true].map(|last| collect(&mut tensors, last));
-            ops.extend(part);
+            ops.push(part);
             routines.part = start..ops.len();
             start = ops.len();
             ops.extend(gradient);
-            ops.extend(last);
+            ops.push(last);
         }
         ops.extend(update);
         ops.extend(max_norm(spec, &tensors));
@@ -73,10 +73,9 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
 }
 
 /// What adds up the gradients of micro-batches: behind each of them, or behind the last.
-pub(super) fn collect(tensors: &mut Tensors, last: bool) -> Option<Op> {
-    let g = tensors.gradients()?;
-    let total = tensors.collected();
-    Some(Op::Collect { g, total, last })
+fn collect(tensors: &mut Tensors, last: bool) -> Op {
+    let (g, total) = (tensors.gradients(), tensors.collected());
+    Op::Collect { g, total, last }
 }
 
 /// Features to outputs, in training or not.

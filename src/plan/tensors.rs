@@ -14,51 +14,15 @@ use crate::random::{Stream, stream_key};
 use crate::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use crate::tensor::{Extent, Role, TensorId};
 
-/// Where the tensors of a program lie. Parameters lie in one buffer, so that one op updates them
-/// all: first all weights, then all tables of embeddings and all biases, so that one number tells what
-/// is decayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// Gradients in a second buffer, in the same places; everything else has a buffer of its own.
-    Plain,
-    /// What has a row for each row of the batch shares the second buffer, A takes the place of Z
-    /// where the derivative follows from it, and gradients are not kept.
-    Arena,
-    /// As [`Layout::Arena`], with gradients in a third buffer, in the places of the parameters.
-    ArenaAndGradients,
-}
-
+/// Parameters lie in one buffer, so that one op updates them all: first all weights, then all tables of embeddings
+/// and all biases, so that one number tells what is decayed.
 const PARAMETERS: usize = 0;
-pub(super) const ARENA: usize = 1;
-
-impl Layout {
-    /// Whether rows share a buffer.
-    fn has_arena(self) -> bool {
-        matches!(self, Layout::Arena | Layout::ArenaAndGradients)
-    }
-
-    /// The buffer of the gradients, where they are kept.
-    fn gradients(self) -> Option<usize> {
-        match self {
-            Layout::Plain => Some(1),
-            Layout::ArenaAndGradients => Some(2),
-            Layout::Arena => None,
-        }
-    }
-
-    /// The buffers that stand before all others.
-    fn buffers(self) -> usize {
-        match self {
-            Layout::Plain | Layout::Arena => 2,
-            Layout::ArenaAndGradients => 3,
-        }
-    }
-}
+/// Gradients in the same places. All else has a buffer of its own.
+const GRADIENTS: usize = 1;
 
 /// The tensors of a spec before there are ops.
 pub(super) struct Tensors {
     pub(super) plan: Plan,
-    pub(super) layout: Layout,
     pub(super) x: TensorId,
     /// δ of each layer, in training.
     pub(super) deltas: Vec<TensorId>,
@@ -72,7 +36,7 @@ pub(super) struct Tensors {
 impl Tensors {
     /// A new tensor with a row for each row of the batch.
     pub(super) fn transient(&mut self, name: &str, cols: usize) -> TensorId {
-        transient(&mut self.plan.program, self.layout, name.into(), cols)
+        transient(&mut self.plan.program, name, cols)
     }
 
     /// The feature columns of a net that embeds some: (B, features).
@@ -95,12 +59,11 @@ impl Tensors {
         }
     }
 
-    /// All gradients in one row, in a layout that keeps them.
-    pub(super) fn gradients(&mut self) -> Option<TensorId> {
-        let buffer = self.layout.gradients()?;
+    /// All gradients in one row.
+    pub(super) fn gradients(&mut self) -> TensorId {
         let p = &mut self.plan.program;
         let found = p.find("gradients");
-        Some(found.unwrap_or_else(|| p.add_whole(buffer, "gradients", Role::Gradient)))
+        found.unwrap_or_else(|| p.add_whole(GRADIENTS, "gradients", Role::Gradient))
     }
 
     /// The gradients of a batch's earlier micro-batches: (1, len).
@@ -112,24 +75,20 @@ impl Tensors {
     }
 }
 
-fn transient(p: &mut Program, layout: Layout, name: String, cols: usize) -> TensorId {
-    match layout.has_arena() {
-        true => p.add_to(ARENA, name, Role::Transient, Extent::Batch, cols),
-        false => p.add(name, Role::Transient, Extent::Batch, cols),
-    }
+fn transient(p: &mut Program, name: impl Into<String>, cols: usize) -> TensorId {
+    p.add(name, Role::Transient, Extent::Batch, cols)
 }
 
 /// The tensors that `spec` needs in every program.
-pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layout) -> Tensors {
+pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
     let net = &spec.net;
     let training = purpose == Purpose::Train;
     let mut p = Program::new(batch);
-    p.buffers = vec![0; layout.buffers()];
-    let x = transient(&mut p, layout, "input".into(), net.input_width());
+    p.buffers = vec![0; 2];
+    let x = transient(&mut p, "input", net.input_width());
     let (weights, places) = add_parameters(&mut p, net, PARAMETERS, Role::Parameter, "");
-    let gradients = layout.gradients().filter(|_| training);
     let gradients =
-        gradients.map(|buffer| add_parameters(&mut p, net, buffer, Role::Gradient, ".gradient").1);
+        training.then(|| add_parameters(&mut p, net, GRADIENTS, Role::Gradient, ".gradient").1);
     let embeddings = embeddings(net, &places, gradients.as_ref());
     let (mut layers, mut deltas) = (Vec::new(), Vec::new());
     for (l, (layer, (weight, bias))) in net.layers.iter().zip(places.layers).enumerate() {
@@ -137,26 +96,17 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layo
         let name = |what: &str| format!("layers.{l}.{what}");
         let gradients = gradients.as_ref().map(|places| places.layers[l]);
         let gradients = gradients.map(|(weight, bias)| LayerGradients { weight, bias });
-        let z = transient(&mut p, layout, name("z"), out);
-        let in_place = match layer.activation {
-            Units::Same(Activation::Identity) => true,
-            Units::Same(activation) => {
-                layout != Layout::Plain && activation.derivative_follows_from_value()
-            }
-            _ => false,
-        };
+        let z = transient(&mut p, name("z"), out);
+        let is_identity = layer.activation == Units::Same(Activation::Identity);
         let a = match layer.norm {
-            None if in_place => z,
-            // In the place of what its normalization makes of Z.
-            Some(_) if in_place && layout.has_arena() => z,
-            _ => transient(&mut p, layout, name("a"), out),
+            None if is_identity => z,
+            _ => transient(&mut p, name("a"), out),
         };
-        let delta = training.then(|| transient(&mut p, layout, name("delta"), out));
+        let delta = training.then(|| transient(&mut p, name("delta"), out));
         deltas.extend(delta);
         let of = LayerTensors { weight, shadow: None, bias, z, a, delta, gradients, norm: None };
-        let norm = layer.norm.map(|norm| normalisation(&mut p, layout, l, norm, &of));
-        let a = norm.filter(|_| a == z).map_or(a, |norm| norm.forward.out);
-        layers.push(LayerTensors { norm, a, ..of });
+        let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
+        layers.push(LayerTensors { norm, ..of });
     }
 
     let outputs = net.outputs();
@@ -183,7 +133,7 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose, layout: Layo
     let plan = Plan { program: p, embeddings, layers, output, sums, unit, parameters, rules };
     let decayed = if spec.decay_all { usize::MAX } else { weights };
     let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
-    Tensors { plan, layout, x, deltas, scores, rule, state }
+    Tensors { plan, x, deltas, scores, rule, state }
 }
 
 /// W and b of every layer, and the tables of embeddings.
@@ -270,26 +220,16 @@ pub(super) fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = O
 }
 
 /// The tensors of a normalisation between `of.z` and the activation of layer `l`.
-fn normalisation(
-    p: &mut Program,
-    layout: Layout,
-    l: usize,
-    norm: Norm,
-    of: &LayerTensors,
-) -> NormTensors {
+fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
     let n = p.tensor(of.z).cols;
     let name = |what: &str| format!("layers.{l}.norm.{what}");
     let pair = |p: &mut Program, buffer, role, suffix: &str| {
         ["weight", "bias"].map(|what| {
-            let name = name(&format!("{what}{suffix}"));
-            match buffer {
-                Some(buffer) => p.add_to(buffer, name, role, Extent::Fixed(1), n),
-                None => p.add(name, role, Extent::Fixed(1), n),
-            }
+            p.add_to(buffer, name(&format!("{what}{suffix}")), role, Extent::Fixed(1), n)
         })
     };
-    let [scale, shift] = pair(p, Some(PARAMETERS), Role::Parameter, "");
-    let gradients = of.delta.map(|_| pair(p, layout.gradients(), Role::Gradient, ".gradient"));
+    let [scale, shift] = pair(p, PARAMETERS, Role::Parameter, "");
+    let gradients = of.delta.map(|_| pair(p, GRADIENTS, Role::Gradient, ".gradient"));
     let is_batch = norm == Norm::Batch;
     let whole = |p: &mut Program, what: &str, role| p.add(name(what), role, Extent::Fixed(2), n);
     let forward = Normalized {
@@ -297,8 +237,8 @@ fn normalisation(
         statistics: is_batch.then(|| whole(p, "statistics", Role::Transient)),
         scale,
         shift,
-        normal: transient(p, layout, name("normal"), n),
-        out: transient(p, layout, name("out"), n),
+        normal: transient(p, name("normal"), n),
+        out: transient(p, name("out"), n),
     };
     let running = is_batch.then(|| whole(p, "running", Role::State));
     let backward = of.delta.zip(gradients).map(|(gradient, [scale, shift])| NormalizedGradient {
@@ -306,7 +246,7 @@ fn normalisation(
         gradient,
         scale,
         shift,
-        delta: transient(p, layout, name("delta"), n),
+        delta: transient(p, name("delta"), n),
     });
     NormTensors { forward, running, backward }
 }

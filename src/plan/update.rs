@@ -18,7 +18,8 @@ use crate::tensor::{Extent, Role, TensorId};
 
 /// The ops behind the gradients of a training step; none in a program that has no gradients.
 pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
-    let (Some(state), Some(g)) = (tensors.state, tensors.gradients()) else { return Vec::new() };
+    let Some(state) = tensors.state else { return Vec::new() };
+    let g = tensors.gradients();
     let mut ops = edits(spec, tensors, g);
     let (rule, w) = (tensors.rule, tensors.plan.parameters);
     match spec.optimizer {
@@ -76,7 +77,7 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
 
 /// The step of LAMB: where the directions of all parameters go, and the ops that take as much of each
 /// tensor's as the trust ratio says.
-pub(super) fn lamb(tensors: &mut Tensors) -> (TensorId, Vec<Op>) {
+fn lamb(tensors: &mut Tensors) -> (TensorId, Vec<Op>) {
     let w = tensors.plan.parameters;
     let p = &mut tensors.plan.program;
     // In the places of the parameters.

@@ -3,8 +3,8 @@
 
 use super::{Op, Program, Slice, Task};
 use crate::error::{Error, Result};
-use crate::kernels::fused::{FusedLayer, Rows};
-use crate::kernels::{fused, sort_indices};
+use crate::kernels::whole_net::{NetLayer, WholeNet};
+use crate::kernels::{sort_indices, whole_net};
 use crate::tensor::{ALIGNMENT, Role, TensorId};
 use std::ops::Range;
 
@@ -22,14 +22,14 @@ impl Program {
     /// For the first op that breaks a rule, with its place.
     pub fn check(&self) -> Result<()> {
         for (i, op) in self.ops.iter().enumerate() {
-            self.check_op(op).map_err(|error| error.at(self.place(i)))?;
+            self.check_op(op).map_err(|error| error.at(self.place_of(i)))?;
         }
         let r = &self.routines;
         let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.part, &r.step];
         passes.into_iter().chain([&r.average, &r.swap]).try_for_each(|ops| self.check_routine(ops))
     }
 
-    fn place(&self, i: usize) -> String {
+    fn place_of(&self, i: usize) -> String {
         format!("op {i}: {}", self.describe(&self.ops[i]))
     }
 
@@ -49,13 +49,13 @@ impl Program {
             return Err(Error::usage("an op writes what it reads or writes side by side"));
         }
         match op {
-            Op::Rows(rows) if !(1..=fused::LARGEST_BLOCK).contains(&rows.block) => {
+            Op::WholeNet(rows) if !(1..=whole_net::LARGEST_BLOCK).contains(&rows.block) => {
                 Err(Error::usage("a block of too few or too many rows"))
             }
-            Op::Rows(rows) if !rows.layers.iter().all(FusedLayer::is_consistent) => {
+            Op::WholeNet(rows) if !rows.layers.iter().all(NetLayer::is_consistent) => {
                 Err(Error::usage("a normalization of other tensors than its layer's"))
             }
-            Op::Rows(rows) if !self.connects_equals(rows) => Err(Error::usage(
+            Op::WholeNet(rows) if !self.connects_equals(rows) => Err(Error::usage(
                 "a residual connection from what is no output of a layer below of the same width",
             )),
             Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
@@ -69,7 +69,7 @@ impl Program {
     }
 
     /// Whether the residual connections of a pass begin at X or the A of layers below, of their width.
-    fn connects_equals(&self, rows: &Rows) -> bool {
+    fn connects_equals(&self, rows: &WholeNet) -> bool {
         let cols = |id: TensorId| self.tensor(id).cols;
         rows.layers.iter().enumerate().all(|(l, layer)| {
             let below = rows.layers[..l].iter().map(|below| below.a);
@@ -112,7 +112,7 @@ impl Program {
             };
             let tasks = self.effects(op);
             for slice in tasks.iter().flat_map(Task::read) {
-                contents.check(slice).map_err(|error| error.at(self.place(i)))?;
+                contents.check(slice).map_err(|error| error.at(self.place_of(i)))?;
             }
             tasks.iter().flat_map(Task::written).for_each(|slice| contents.write(slice));
         }

@@ -4,13 +4,13 @@ use crate::augment::Augment;
 use crate::data::Storage;
 use crate::embedding::Embedding;
 use crate::kernels::activation::UnitFunctions;
-use crate::kernels::fused::Reach;
 use crate::kernels::mixed::Mixed;
 use crate::kernels::tile::Tuning;
+use crate::kernels::whole_net::Reach;
 use crate::kernels::{Access, Arg};
 use crate::loss::Loss;
 use crate::optim::{Averaging, GradientEdits, Optimizer};
-use crate::plan::{self, Purpose};
+use crate::plan::{self, Purpose, Traits};
 use crate::precision::Precision;
 use crate::program::Routines;
 use crate::spec::{Net, Norm, PlanKind, Spec, Units};
@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 /// Z and A of a layer, which may be one tensor.
 fn in_place(op: &Op) -> Vec<[TensorId; 2]> {
     match op {
-        Op::Rows(op) => {
+        Op::WholeNet(op) => {
             let active = op.layers.iter().filter(|l| l.functions.is_some());
             active.map(|l| [l.before_activation(), l.a]).collect()
         }
@@ -73,19 +73,25 @@ fn programs() -> Vec<Program> {
             train,
         ),
         plan::plain(&images, 8, train),
-        plan::fused(&spec(small()), 70, train),
-        plan::rows(&spec(small()), 70, train),
-        plan::rows(&spec(small()), 1 << 17, train),
-        plan::rows(&spec(hidden(Net::new(300)).layer(3, Units::Softmax)), 70, train),
-        plan::layers(&spec(small()), 70, train),
-        plan::layers(&spec(hidden(Net::new(5).embed(vec![Embedding::new(4, 2)]))), 8, train),
-        plan::layers(&spec(small()), 1 << 14, train),
-        plan::layers(
+        plan::plan(&spec(small()), 70, train, Traits::Cpu),
+        plan::plan(&spec(small()), 70, train, Traits::GPU),
+        plan::plan(&spec(small()), 1 << 17, train, Traits::GPU),
+        plan::plan(&spec(hidden(Net::new(300)).layer(3, Units::Softmax)), 70, train, Traits::GPU),
+        plan::plan(&spec(small()), 70, train, Traits::LAYERS),
+        plan::plan(
+            &spec(hidden(Net::new(5).embed(vec![Embedding::new(4, 2)]))),
+            8,
+            train,
+            Traits::LAYERS,
+        ),
+        plan::plan(&spec(small()), 1 << 14, train, Traits::LAYERS),
+        plan::plan(
             &spec(hidden(Net::new(5)).layer(600, Activation::Relu).layer(3, Activation::Sigmoid)),
             64,
             train,
+            Traits::LAYERS,
         ),
-        plan::layers(&half, 70, train),
+        plan::plan(&half, 70, train, Traits::LAYERS),
         plan::watched(&spec(small()), 8).plan,
     ];
     plans.map(|plan| plan.program).to_vec()
@@ -120,7 +126,7 @@ fn programs_of_the_cpu() -> Vec<Program> {
         spec
     });
     let all = specs.into_iter().chain(normalized).chain(kept);
-    all.map(|spec| plan::fused(&spec, 8, Purpose::Train).program).collect()
+    all.map(|spec| plan::plan(&spec, 8, Purpose::Train, Traits::Cpu).program).collect()
 }
 
 fn kind(op: &Op) -> String {
@@ -138,7 +144,8 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
     for program in programs().into_iter().chain(programs_of_the_cpu()) {
         program.check().unwrap();
         // What a pass that ends at the loss names for the way back, it doesn't use.
-        let ends_early = |op: &&Op| matches!(op, Op::Rows(rows) if rows.reach < Reach::Deltas);
+        let ends_early =
+            |op: &&Op| matches!(op, Op::WholeNet(rows) if rows.reach() < Reach::Deltas);
         for op in program.ops.iter().filter(|op| !ends_early(op)) {
             let tasks = program.effects(op);
             let touched: Vec<&Slice> = tasks.iter().flat_map(Task::touched).collect();
@@ -204,7 +211,7 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
         "NormalizeGradient",
         "NormalizeSums",
         "Output",
-        "Rows",
+        "WholeNet",
         "Softmax",
         "SoftmaxGradient",
         "SortIndices",
@@ -283,7 +290,7 @@ fn effects_are_what_launches_bind() {
                 // Of a rule's states that it doesn't keep there is one element, which is bound all the same.
                 let unused = program.tensor(id).role == Role::State && program.len(id) == 1;
                 // The kernel of whole rows binds all, however far it goes.
-                let unused = unused || matches!(op, Op::Rows(_));
+                let unused = unused || matches!(op, Op::WholeNet(_));
                 // The kernel that updates beside a δ binds what an update changes, also where there is none.
                 let kept = program.tensor(id).role != Role::Transient;
                 let unused = unused || (kept && matches!(op, Op::Backward(_)));
@@ -337,7 +344,7 @@ fn routines_that_use_what_is_not_there_are_refused() {
 fn updates_beside_what_reads_their_weights_are_refused() {
     let net = Net::new(5).layer(9, Activation::Relu).layer(9, Activation::Relu);
     let spec = Spec::new(net.layer(3, Activation::Identity), Loss::CrossEntropy);
-    let program = plan::layers(&spec, 8, Purpose::Train).program;
+    let program = plan::plan(&spec, 8, Purpose::Train, Traits::LAYERS).program;
     let changed = |change: &dyn Fn(&mut crate::kernels::backward::Backward)| {
         let mut program = program.clone();
         let steps = program.routines.step.clone();

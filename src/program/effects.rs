@@ -5,10 +5,10 @@ use crate::kernels::activation::UnitFunctions;
 use crate::kernels::backward::Delta;
 use crate::kernels::combine::Factors;
 use crate::kernels::dense::Dense;
-use crate::kernels::fused::ParameterGradient;
 use crate::kernels::mixed::Mixed;
 use crate::kernels::norm::NormalizedGradient;
 use crate::kernels::output::Output;
+use crate::kernels::update::ParameterGradient;
 use crate::optim::Rule;
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -131,7 +131,7 @@ impl Program {
             }
             Op::NormalizeSums(n) => self.task(&[n.gradient, n.of.normal], &[n.scale, n.shift], &[]),
             Op::NormalizeGradient(n) => self.normalize_gradient(n),
-            Op::Rows(rows) => self.rows(rows),
+            Op::WholeNet(op) => self.whole_net(op),
             Op::GradientUpdate(op) => {
                 let states = kept(op.rule, &op.state);
                 let steps = op.layers.iter().map(|layer| self.update(layer, states));

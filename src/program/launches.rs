@@ -4,11 +4,11 @@
 use super::{Op, Program, Task};
 use crate::data::Storage;
 use crate::kernels::activation::{self, ACTIVATION, ACTIVATION_GRADIENT};
-use crate::kernels::fused::{self, Reach};
 use crate::kernels::matmul::{self, Form};
 use crate::kernels::random::{PERMUTATION, UNIFORM};
 use crate::kernels::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::tile::{Products, Tiling, Tuning};
+use crate::kernels::whole_net::{self, Reach};
 use crate::kernels::{
     Access, Arg, Launch, add, augment, average, backward, collect, combine, dense, direction,
     dropout, edits, embed, gather, gradient, loss, max_norm, mixed, mixup, nonfinite, norm,
@@ -151,7 +151,7 @@ impl Program {
             Op::Dropout { dropout, x } => dropout::launch(*dropout, *x, cols(*x)),
             Op::Mixup { x } => mixup::launch(*x, cols(*x)),
             Op::MaxNorm { w, limit } => max_norm::launch(*w, self.shape(*w), *limit),
-            Op::Rows(rows) => fused::launch_rows(rows, self.batch, storage, &place),
+            Op::WholeNet(op) => whole_net::launch(op, self.batch, storage, &place),
             Op::GradientUpdate(op) => gradient::launch_update(op, self.batch, &tiling(), &place),
             Op::GradientParts(op) => {
                 gradient::launch_parts(op, self.shape(op.parts), &tiling(), &place)
@@ -216,12 +216,12 @@ impl Program {
             Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
             Op::TableGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
             Op::Update { range, .. } => 10.0 * range.len() as f64,
-            Op::Rows(rows) => {
+            Op::WholeNet(rows) => {
                 let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));
                 let forward = 2.0 * batch as f64 * weights.sum::<f64>();
                 let first = rows.layers.first().map_or(0.0, |l| elements(l.weight));
                 let kept = if rows.from == 0 { first } else { 0.0 };
-                match rows.reach {
+                match rows.reach() {
                     Reach::Deltas => 2.0 * forward - 2.0 * batch as f64 * kept,
                     _ => forward,
                 }

@@ -3,12 +3,12 @@
 
 mod check;
 mod effects;
-mod fused_effects;
 mod launches;
 mod names;
 mod op;
 mod reads;
 mod text;
+mod whole_net_effects;
 
 pub use effects::{Slice, Task};
 pub use op::Op;
@@ -160,14 +160,44 @@ impl Program {
         rows: Extent,
         cols: usize,
     ) -> TensorId {
+        let (name, precision) = (name.into(), Precision::F32);
+        self.tensors.push(Tensor { name, role, rows, cols, buffer, offset: 0, precision });
+        let id = TensorId(self.tensors.len() - 1);
+        self.place(id, buffer);
+        id
+    }
+
+    /// Moves tensors into one buffer, which is the tensor `name` as one row; more each time.
+    pub(crate) fn share_buffer(&mut self, name: &str, tensors: &[TensorId]) -> TensorId {
+        let whole = self.find(name).unwrap_or_else(|| {
+            self.buffers.push(0);
+            self.add_whole(self.buffers.len() - 1, name, Role::Transient)
+        });
+        let buffer = self.tensor(whole).buffer;
+        for &id in tensors.iter().filter(|id| **id != whole) {
+            if self.tensor(id).buffer != buffer {
+                self.place(id, buffer);
+            }
+        }
+        self.tensors[whole.0].cols = self.buffers[buffer];
+        whole
+    }
+
+    /// Moves a tensor into a buffer of its own.
+    pub(crate) fn own_buffer(&mut self, id: TensorId) {
+        self.buffers.push(0);
+        self.place(id, self.buffers.len() - 1);
+    }
+
+    /// Puts a tensor behind those that are in `buffer` already.
+    fn place(&mut self, id: TensorId, buffer: usize) {
         let offset = self.buffers[buffer];
+        let t = &mut self.tensors[id.0];
+        (t.buffer, t.offset) = (buffer, offset);
         // Saturates, so that a device refuses what no machine could count.
-        let len = rows.rows(self.batch).saturating_mul(cols);
+        let len = t.rows.rows(self.batch).saturating_mul(t.cols);
         let padded = len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         self.buffers[buffer] = offset.saturating_add(padded);
-        let (name, precision) = (name.into(), Precision::F32);
-        self.tensors.push(Tensor { name, role, rows, cols, buffer, offset, precision });
-        TensorId(self.tensors.len() - 1)
     }
 
     /// All of `buffer` as one row.

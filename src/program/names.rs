@@ -6,9 +6,9 @@ use crate::kernels::backward::Delta;
 use crate::kernels::combine::Factors;
 use crate::kernels::dense::Dense;
 use crate::kernels::edits::Edit;
-use crate::kernels::fused::{Companions, NormParameters, NormSums, ParameterGradient};
 use crate::kernels::mixed::Mixed;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
+use crate::kernels::update::{Companions, NormParameters, NormSums, ParameterGradient};
 use crate::tensor::TensorId;
 
 impl Op {
@@ -99,9 +99,11 @@ impl Op {
             Op::BatchStatistics { z, statistics, running } => vec![z, statistics, running],
             Op::Normalize(n) => normalized(n).collect(),
             Op::NormalizeSums(n) | Op::NormalizeGradient(n) => normalized_gradient(n).collect(),
-            Op::Rows(op) => {
-                let mut all = vec![&mut op.x, &mut op.t, &mut op.unit, &mut op.gradient];
-                all.extend([&mut op.scores, &mut op.arena, &mut op.parameters]);
+            Op::WholeNet(op) => {
+                let mut all = vec![&mut op.x, &mut op.arena, &mut op.parameters];
+                if let Some(of) = &mut op.loss {
+                    all.extend([&mut of.t, &mut of.unit, &mut of.gradient, &mut of.scores]);
+                }
                 for l in &mut op.layers {
                     all.extend([&mut l.weight, &mut l.z, &mut l.a]);
                     all.extend(first(&mut l.bias).into_iter().chain(&mut l.delta));

@@ -9,12 +9,13 @@ use crate::kernels::dense::Dense;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::edits::Edit;
 use crate::kernels::embed::Place;
-use crate::kernels::fused::{Companions, GradientUpdate, Rows};
 use crate::kernels::gradient::{GradientParts, SumUpdate};
 use crate::kernels::matmul::Form;
 use crate::kernels::mixed::Mixed;
 use crate::kernels::norm::{Normalized, NormalizedGradient};
 use crate::kernels::output::Output;
+use crate::kernels::update::{Companions, GradientUpdate};
+use crate::kernels::whole_net::WholeNet;
 use crate::loss::Loss;
 use crate::optim::Rule;
 use crate::precision::Precision;
@@ -97,7 +98,7 @@ pub enum Op {
     /// delta = ∂E/∂z from ∂E/∂out: (B, n_l).
     NormalizeGradient(Box<NormalizedGradient>),
     /// Gather, forward, loss and backward to all δ, a block of rows at a time.
-    Rows(Box<Rows>),
+    WholeNet(Box<WholeNet>),
     /// All gradients of all parameters, each followed at once by the optimiser's step; and
     /// sums += Σ_rows scores.
     GradientUpdate(Box<GradientUpdate>),
@@ -127,7 +128,7 @@ impl Op {
     #[must_use]
     pub fn runs_on_gpus(&self) -> bool {
         match self {
-            Op::Rows(op) => op.runs_on_gpus(),
+            Op::WholeNet(op) => op.runs_on_gpus(),
             Op::GradientUpdate(op) => op.norms.is_empty() && op.with == Companions::default(),
             Op::GradientParts(op) => op.norms.is_empty() && !op.adds && op.collected.is_none(),
             _ => true,

@@ -1,7 +1,6 @@
 //! What an op reads of the data set.
 
 use super::{Op, Program};
-use crate::kernels::fused::Reach;
 use crate::kernels::mixed::Mixed;
 
 /// What an op reads of the rows of the data set.
@@ -27,14 +26,13 @@ impl Program {
             Op::Augment { x, .. } => Reads { features: cols(*x), bytes: true, ..Reads::default() },
             Op::Targets { t } => Reads { targets: cols(*t), ..Reads::default() },
             Op::Loss { .. } => Reads { weights: true, ..Reads::default() },
-            Op::Rows(rows) => {
-                let scores = rows.reach >= Reach::Loss;
+            Op::WholeNet(rows) => {
                 let features = rows.embedded.as_ref().map_or(rows.x, |embedded| embedded.features);
                 Reads {
                     features: cols(features).filter(|_| rows.from == 0),
                     bytes: rows.augmentation.is_some() && rows.from == 0,
-                    targets: cols(rows.t).filter(|_| scores),
-                    weights: scores,
+                    targets: rows.loss.as_ref().and_then(|loss| cols(loss.t)),
+                    weights: rows.loss.is_some(),
                 }
             }
             Op::Dense(dense) => {
@@ -61,7 +59,7 @@ mod tests {
     use crate::kernels::Arg;
     use crate::kernels::tile::Tuning;
     use crate::loss::Loss;
-    use crate::plan::{Fusion, Purpose, plan};
+    use crate::plan::{Purpose, Traits, plan};
     use crate::precision::Precision;
     use crate::spec::{Net, PlanKind, Spec};
 
@@ -73,10 +71,10 @@ mod tests {
         for (inputs, loss) in [(5, Loss::CrossEntropy), (300, Loss::SquaredError)] {
             let net = Net::new(inputs).layer(8, Activation::Relu).layer(3, Activation::Identity);
             let spec = Spec { plan: PlanKind::Fused, ..Spec::new(net, loss) };
-            let fusions = [Fusion::None, Fusion::Blocks, Fusion::Rows, Fusion::Layers];
+            let fusions = [Traits::Plain, Traits::Cpu, Traits::GPU, Traits::LAYERS];
             let plans = fusions.map(|offered| plan(&spec, 16, Purpose::Train, offered));
             let half = Spec { precision: Precision::F16, ..spec.clone() };
-            let half = plan(&half, 16, Purpose::Train, Fusion::None);
+            let half = plan(&half, 16, Purpose::Train, Traits::Plain);
             for program in plans.into_iter().chain([half]) {
                 let program = program.program;
                 for op in &program.ops {
@@ -85,9 +83,9 @@ mod tests {
                     let reads = program.reads(op);
                     let text = program.describe(op);
                     // The kernel of a pass that begins behind the first layer binds them all the same.
-                    let unread = matches!(op, Op::Rows(rows) if rows.from > 0);
+                    let unread = matches!(op, Op::WholeNet(rows) if rows.from > 0);
                     assert_eq!(reads.features.is_some(), binds(Arg::Features) && !unread, "{text}");
-                    let unread = matches!(op, Op::Rows(rows) if rows.reach < Reach::Loss);
+                    let unread = matches!(op, Op::WholeNet(rows) if rows.loss.is_none());
                     assert_eq!(reads.targets.is_some(), binds(Arg::Targets) && !unread, "{text}");
                     assert_eq!(reads.weights, binds(Arg::Weights) && !unread, "{text}");
                     assert!(reads.features.is_none_or(|cols| cols == inputs), "{text}");

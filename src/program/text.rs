@@ -3,9 +3,9 @@
 use super::{Op, Program};
 use crate::kernels::combine::Factors;
 use crate::kernels::dense::Dense;
-use crate::kernels::fused::Reach;
 use crate::kernels::matmul::Form;
 use crate::kernels::mixed::Mixed;
+use crate::kernels::whole_net::Reach;
 use crate::tensor::{Extent, TensorId};
 use std::fmt;
 
@@ -194,15 +194,15 @@ impl fmt::Display for OpText<'_> {
             Op::MaxNorm { w, limit } => {
                 write!(f, "max-norm             {} to {limit} for each unit", t(w))
             }
-            Op::Rows(rows) => {
-                let reach = match rows.reach {
+            Op::WholeNet(rows) => {
+                let reach = match rows.reach() {
                     Reach::Outputs => "",
                     Reach::Loss => ", loss",
                     Reach::Deltas => ", loss, δ of all layers",
                 };
                 write!(
                     f,
-                    "rows                 gather, {}{} layers{reach}: {} rows at a time",
+                    "whole net            gather, {}{} layers{reach}: {} rows at a time",
                     if rows.embedded.is_some() { "embed, " } else { "" },
                     rows.layers.len(),
                     rows.block

@@ -14,7 +14,7 @@ use crate::loss::Loss;
 use crate::matrix::Matrix;
 use crate::optim::Optimizer;
 use crate::parity::{OpReport, Replay};
-use crate::plan::{self, Fusion, Purpose};
+use crate::plan::{self, Purpose, Traits};
 use crate::precision::{Gate, MixedPrecision, Precision};
 use crate::random::{Random, Stream};
 use crate::session::{self, LayerWeights};
@@ -169,7 +169,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
         let (features, targets) = (normal(widths[0]), normal(outputs));
         let data = Dataset::new("self-test", Features::F32(features), Targets::from(targets))?;
         let samples = Preprocessing::none(&data).samples(&data)?;
-        let plan = plan::layers(&spec, rows, Purpose::Train);
+        let plan = plan::plan(&spec, rows, Purpose::Train, Traits::LAYERS);
         let name = backend.info().to_string();
         let mut replay = Replay::new(plan.program.clone(), samples, Box::new(&mut *backend))?;
         let reports = replay.steps(&spec, &plan);
@@ -226,11 +226,7 @@ impl Work<'_> {
         const ALL: f64 = 0.5;
         const STRETCHES: usize = 5;
         let spec = Spec { precision, ..self.spec.clone() };
-        let offered = match precision {
-            Precision::F32 => backend.fusion(&spec, self.batch),
-            Precision::F16 => Fusion::Mixed,
-        };
-        let plan = plan::plan(&spec, self.batch, Purpose::Train, offered);
+        let plan = plan::plan(&spec, self.batch, Purpose::Train, backend.traits());
         backend.unload();
         backend.load(Arc::new(plan.program.clone()))?;
         for (tensor, values) in session::tensors(&plan, &self.weights) {

@@ -39,7 +39,7 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
     loop {
         let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
         let batch = spec.rows_at_a_time().max(evaluation);
-        let plan = plan::plan(spec, batch, Purpose::Train, backend.fusion(spec, batch));
+        let plan = plan::plan(spec, batch, Purpose::Train, backend.traits());
         match backend.load(Arc::new(plan.program.clone())) {
             Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
             Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {

@@ -16,7 +16,7 @@ use wgrad::kernels::Step;
 use wgrad::kernels::mixup::mixing;
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
-use wgrad::plan::{self, Fusion, Plan, Purpose};
+use wgrad::plan::{self, Plan, Purpose, Traits};
 use wgrad::program::Program;
 use wgrad::random::{Random, Stream};
 use wgrad::session::{self, LayerWeights};
@@ -89,8 +89,8 @@ impl Backend for Shared {
     fn info(&self) -> &DeviceInfo {
         &self.info
     }
-    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        self.backend.borrow().fusion(spec, batch)
+    fn traits(&self) -> Traits {
+        self.backend.borrow().traits()
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
         self.backend.borrow_mut().load(program)

@@ -9,7 +9,7 @@ use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::mixed::{BLOCKS, MixedTuning, Multiplier};
 use wgrad::kernels::tile::Tuning;
 use wgrad::parity::Replay;
-use wgrad::plan::{Fusion, Purpose};
+use wgrad::plan::{Purpose, Traits};
 use wgrad::precision::{MixedPrecision, Precision};
 use wgrad::program::Op;
 use wgrad::random::{Random, Stream};
@@ -29,7 +29,7 @@ fn mixed_steps_agree_tensor_by_tensor() {
         // With the checks of shaders at run time on and off.
         let mut gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
         gpu.open_mixed().unwrap();
-        let plan = plan::layers(&spec, spec.batch_size, Purpose::Train);
+        let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::LAYERS);
         let samples = Preprocessing::none(&data).samples(&data).unwrap();
         let mut replay = Replay::new(plan.program.clone(), samples, Box::new(gpu)).unwrap();
         let reports = replay.steps(&spec, &plan).unwrap();
@@ -57,7 +57,7 @@ fn sums_are_held_against_the_magnitudes_of_their_terms() {
     let scale = largest(&|row| terms(row).map(f64::abs).sum());
     assert!(scale > 5.0 * largest(&|row| terms(row).sum::<f64>().abs()));
     let data = Dataset::new("long", Features::F32(x.clone()), Targets::from(y)).unwrap();
-    let plan = plan::layers(&spec, 8, Purpose::Train);
+    let plan = plan::plan(&spec, 8, Purpose::Train, Traits::LAYERS);
     let samples = Preprocessing::none(&data).samples(&data).unwrap();
     let mut replay = Replay::new(plan.program.clone(), samples, Device::boxed()).unwrap();
     let reports = replay.steps(&spec, &plan).unwrap();
@@ -73,7 +73,7 @@ fn parity_in_f16_sees_one_unit_in_the_last_place() {
     let (spec, data) = task(0);
     let spec = in_f16(&spec);
     let reports = |device: Box<dyn Backend>| {
-        let plan = plan::layers(&spec, spec.batch_size, Purpose::Train);
+        let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::LAYERS);
         let samples = Preprocessing::none(&data).samples(&data).unwrap();
         let mut replay = Replay::new(plan.program.clone(), samples, device).unwrap();
         replay.steps(&spec, &plan).unwrap()
@@ -153,7 +153,7 @@ fn every_block_of_a_multiplier_gives_the_same_bits() {
     let (mut spec, data) = task(6);
     spec.epochs = 1;
     let spec = in_f16(&spec);
-    let program = |batch| plan::layers(&spec, batch, Purpose::Train).program;
+    let program = |batch| plan::plan(&spec, batch, Purpose::Train, Traits::LAYERS).program;
     let batches = [spec.batch_size, plan::evaluation_rows(&spec.net, spec.batch_size)];
     let products: Vec<[usize; 3]> = batches
         .into_iter()
@@ -191,7 +191,7 @@ fn f32_programs_know_nothing_of_f16() {
         let single = Spec { precision: Precision::F32, ..half.clone() };
         let other = Spec { mixed: MixedPrecision::default(), ..single.clone() };
         let layers = single.net.layers.len();
-        for offered in [Fusion::None, Fusion::Blocks, Fusion::Rows, Fusion::Layers] {
+        for offered in [Traits::Plain, Traits::Cpu, Traits::GPU, Traits::LAYERS] {
             let program = plan::plan(&single, 16, Purpose::Train, offered).program;
             assert_eq!(program.ops, plan::plan(&other, 16, Purpose::Train, offered).program.ops);
             assert!(program.tensors.iter().all(|t| t.precision == Precision::F32));

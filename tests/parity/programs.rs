@@ -11,7 +11,7 @@ use wgrad::kernels::Step;
 use wgrad::loss::Loss;
 use wgrad::matrix::Matrix;
 use wgrad::optim::Optimizer;
-use wgrad::plan::Fusion;
+use wgrad::plan::{self, Purpose};
 use wgrad::program::Program;
 use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use wgrad::tensor::TensorId;
@@ -90,7 +90,7 @@ fn fused_steps_agree_tensor_by_tensor() {
 #[test]
 fn every_loss_keeps_the_rule_in_every_plan() {
     let mut random = random(13);
-    for (units, fusion) in [(12, Fusion::Rows), (450, Fusion::Layers)] {
+    for (units, is_whole) in [(12, true), (450, false)] {
         for loss in Loss::ALL {
             if has_few_shapes() && loss != Loss::CrossEntropy {
                 continue;
@@ -111,7 +111,8 @@ fn every_loss_keeps_the_rule_in_every_plan() {
             let features = Features::F32(Matrix::from_fn(rows, 6, |_, _| random.normal() as f32));
             let numbers = Matrix::from_fn(rows, targets, |_, _| random.uniform() as f32);
             let data = Dataset::new("random", features, Targets::from(numbers)).unwrap();
-            assert_eq!(device.fusion(&spec, spec.batch_size), fusion);
+            let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, device.traits());
+            assert_eq!(plan.has_whole_net(), is_whole);
             let preprocessing = wgrad::data::Preprocessing::none(&data);
             let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
             let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();

@@ -3,10 +3,10 @@
 //! Where every thread has some units of the first layer, it needs all of X, for the outputs and again
 //! for the gradient. What another processor wrote takes longer to come than to be gathered again.
 
-use super::fused::goes_by_units;
 use super::memory::{Cells, Span};
+use super::whole_net::goes_by_units;
 use crate::data::{Affine, Features, Samples};
-use crate::kernels::fused::{Reach, Rows};
+use crate::kernels::whole_net::{Reach, WholeNet};
 use crate::program::{Op, Program};
 use crate::real::Real;
 use crate::tensor::TensorId;
@@ -18,7 +18,7 @@ const MOST_THREADS: usize = 4;
 /// Numbers of X beyond which a copy is felt in memory, and gathering isn't in time.
 const LARGEST: usize = 1 << 20;
 
-/// Rows or columns of X that products leave out together where all are 0.
+/// WholeNet or columns of X that products leave out together where all are 0.
 const TOGETHER: usize = 8;
 
 /// How much of X products can leave out, as measured on rows from all over the data set.
@@ -90,12 +90,12 @@ impl<T: Real> Inputs<T> {
     /// Room for the copies, if `program` has a step in which they help. Inputs that are dropped or
     /// augmented cost more than to come from another processor.
     pub(super) fn new(program: &Program, threads: usize) -> Option<Self> {
-        let helps = |rows: &Rows| {
+        let helps = |rows: &WholeNet| {
             let plain = rows.augmentation.is_none() && rows.input_dropout.is_none();
-            rows.reach == Reach::Deltas && rows.from == 0 && plain
+            rows.reach() == Reach::Deltas && rows.from == 0 && plain
         };
         let rows = program.ops.iter().filter_map(|op| match op {
-            Op::Rows(rows) => Some(rows),
+            Op::WholeNet(rows) => Some(rows),
             _ => None,
         });
         let op =

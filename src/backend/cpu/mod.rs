@@ -1,7 +1,6 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
 mod embed;
-mod fused;
 mod inputs;
 mod layers;
 mod memory;
@@ -15,6 +14,7 @@ mod team;
 #[cfg(test)]
 mod tests;
 mod update;
+mod whole_net;
 
 use super::check::{self, RowShape};
 use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, mebibytes};
@@ -22,11 +22,10 @@ use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::gemm::{Aligned, Gemm};
 use crate::kernels::Step;
-use crate::kernels::fused::Reach;
-use crate::plan::Fusion;
+use crate::kernels::whole_net::Reach;
+use crate::plan::Traits;
 use crate::precision::Precision;
 use crate::program::{Op, Program};
-use crate::spec::Spec;
 use crate::system_memory;
 use crate::tensor::{Role, TensorId};
 use inputs::{Inputs, Zeros};
@@ -149,8 +148,8 @@ impl<T: Gemm> Backend for Cpu<T> {
         &self.info
     }
 
-    fn fusion(&self, _: &Spec, _: usize) -> Fusion {
-        Fusion::Blocks
+    fn traits(&self) -> Traits {
+        Traits::Cpu
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
@@ -189,7 +188,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn left_out(&self, samples: &Samples) -> f64 {
-        let is_fused = |op: &Op| matches!(op, Op::Rows(rows) if rows.from == 0);
+        let is_fused = |op: &Op| matches!(op, Op::WholeNet(rows) if rows.from == 0);
         let zeros = Zeros::of(samples);
         match self.program.ops.iter().any(is_fused) && zeros.pay() {
             true => (zeros.of_columns + zeros.of_rows) / 2.0,
@@ -237,14 +236,14 @@ impl<T: Gemm> Backend for Cpu<T> {
         let run = &self.program.ops[ops.clone()];
         let passes = run
             .iter()
-            .any(|op| matches!(op, Op::Rows(r) if r.reach == Reach::Deltas && r.from == 0));
+            .any(|op| matches!(op, Op::WholeNet(r) if r.reach() == Reach::Deltas && r.from == 0));
         let batch = self.program.batch;
         let updates = run.iter().any(|op| takes_whole_batch(op, batch));
         let whole = passes && updates;
         let partial = self.partial.as_ref().filter(|_| whole);
         let inputs = self.inputs.as_ref().filter(|_| whole);
         let x = run.iter().find_map(|op| match op {
-            Op::Rows(rows) => Some(rows.x),
+            Op::WholeNet(rows) => Some(rows.x),
             _ => None,
         });
         let sparse = x.filter(|_| *sparse);

@@ -2,7 +2,6 @@
 
 use super::Caches;
 use super::embed;
-use super::fused::Pass;
 use super::layers;
 use super::memory::Shared;
 use super::mixed;
@@ -10,14 +9,15 @@ use super::norm;
 use super::taken::{Taker, take_step};
 use super::team::Worker;
 use super::update::Gradients;
+use super::whole_net::Pass;
 use crate::data::Samples;
 use crate::gemm::Gemm;
 use crate::kernels::combine::{self, Factors};
 use crate::kernels::edits::{self, Edit};
-use crate::kernels::fused::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::loss::SCORES;
 use crate::kernels::matmul::{self, Pieces};
 use crate::kernels::optimizer::RuleStep;
+use crate::kernels::whole_net::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
 use crate::kernels::{
     Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm, mixup,
     nonfinite, random, softmax, sums, vector_norm,
@@ -247,8 +247,8 @@ pub(super) fn run<T: Gemm>(
                 },
             );
         }
-        Op::Rows(op) => {
-            let caches = match op.reach {
+        Op::WholeNet(op) => {
+            let caches = match op.reach() {
                 Reach::Deltas => caches,
                 _ => Caches { partial: None, inputs: None, ..caches },
             };

@@ -10,6 +10,7 @@ use super::memory::{Cells, Shared};
 use super::team::Worker;
 use crate::gemm::{self, Gemm, View};
 use crate::kernels::edits::Edit;
+use crate::kernels::whole_net::Reach;
 use crate::program::{Op, Program};
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -49,10 +50,12 @@ impl InPlace {
     /// The first layer's weights, if no op of `program` needs them in rows.
     fn new<T: Gemm>(program: &Program) -> Option<Self> {
         let first = program.ops.iter().find_map(|op| match op {
-            Op::Rows(rows) => rows.layers.first().filter(|_| rows.from == 0),
+            Op::WholeNet(net) if net.reach() == Reach::Deltas && net.from == 0 => {
+                net.layers.first()
+            }
             _ => None,
         });
-        let layer = first.filter(|layer| layer.delta.is_some())?;
+        let layer = first?;
         let mut like_parameters = Vec::new();
         for op in &program.ops {
             like_parameters.extend(whole_rows(op, program.batch)?);
@@ -78,7 +81,7 @@ impl InPlace {
 /// which number belongs to which weight.
 fn whole_rows(op: &Op, batch: usize) -> Option<Vec<TensorId>> {
     let rows = match op {
-        Op::Rows(rows) if rows.from == 0 => {
+        Op::WholeNet(rows) if rows.from == 0 => {
             let needs_rows = rows.embedded.as_ref().is_some_and(|e| e.gradient.is_some());
             return (!needs_rows).then(|| vec![rows.parameters]);
         }
@@ -123,7 +126,7 @@ impl<T: Gemm> Packed<T> {
     pub(super) fn new(program: &Program, in_place: bool) -> Self {
         let in_place = if in_place { InPlace::new::<T>(program) } else { None };
         let rows = program.ops.iter().find_map(|op| match op {
-            Op::Rows(rows) => Some(rows),
+            Op::WholeNet(rows) => Some(rows),
             _ => None,
         });
         let layer = |weight: TensorId| {
@@ -240,7 +243,7 @@ mod tests {
     use crate::activation::Activation;
     use crate::loss::Loss;
     use crate::optim::{Averaging, Optimizer};
-    use crate::plan::{self, Fusion, Purpose};
+    use crate::plan::{self, Purpose, Traits};
     use crate::spec::{Net, Spec};
     use crate::tensor::Role;
 
@@ -250,7 +253,7 @@ mod tests {
     }
 
     fn program(spec: &Spec) -> Program {
-        plan::plan(spec, 8, Purpose::Train, Fusion::Blocks).program
+        plan::plan(spec, 8, Purpose::Train, Traits::Cpu).program
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! chunk's gradients while its activations are in cache, and nothing of them is written to memory.
 //! The optimiser's step takes the sum over the chunks, in their order.
 
-use super::fused::WEIGHTS_A_ROW;
 use super::memory::{Cells, Shared, Span};
 use super::takes_whole_batch;
-use crate::kernels::fused::FusedLayer;
+use super::whole_net::WEIGHTS_A_ROW;
+use crate::kernels::whole_net::{NetLayer, Reach};
 use crate::program::{Op, Program};
 use crate::real::Real;
 use crate::tensor::TensorId;
@@ -34,12 +34,12 @@ impl<T: Real> Partial<T> {
     pub(super) fn new(program: &Program) -> Option<Self> {
         program.ops.iter().find(|op| takes_whole_batch(op, program.batch))?;
         let rows = program.ops.iter().find_map(|op| match op {
-            Op::Rows(rows) if rows.from == 0 => Some(rows),
+            Op::WholeNet(net) if net.from == 0 && net.reach() == Reach::Deltas => Some(net),
             _ => None,
         })?;
         // Statistics need all rows, and so do the gradients of tables.
         let learns = rows.embedded.as_ref().is_some_and(|embedded| embedded.gradient.is_some());
-        if learns || rows.layers.iter().any(FusedLayer::has_batch_norm) {
+        if learns || rows.layers.iter().any(NetLayer::has_batch_norm) {
             return None;
         }
         let parameters = program.range(rows.parameters, 0).len();

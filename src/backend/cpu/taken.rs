@@ -2,9 +2,9 @@
 
 use super::memory::Shared;
 use crate::gemm::Gemm;
-use crate::kernels::fused::GradientUpdate;
 use crate::kernels::gradient::GradientParts;
 use crate::kernels::optimizer::RuleStep;
+use crate::kernels::update::GradientUpdate;
 use crate::kernels::{Step, average, collect, direction};
 use crate::tensor::TensorId;
 use std::ops::Range;

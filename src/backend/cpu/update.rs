@@ -2,14 +2,15 @@
 //! optimizer's step, or a place where they are kept.
 
 use super::Caches;
-use super::fused::blocks_of;
 use super::memory::Shared;
 use super::partial::Partial;
 use super::taken::Taker;
 use super::team::Worker;
+use super::whole_net::blocks_of;
 use crate::gemm::{self, Gemm, Right, Scratch, View};
-use crate::kernels::fused::{NormParameters, NormSums, ParameterGradient, unit_pieces, units_of};
 use crate::kernels::loss::{self, SCORES};
+use crate::kernels::update::{NormParameters, NormSums, ParameterGradient};
+use crate::kernels::whole_net::{unit_pieces, units_of};
 use crate::tensor::TensorId;
 use crate::vector::prefetch_far;
 use std::cell::RefCell;

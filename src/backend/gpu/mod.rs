@@ -28,12 +28,11 @@ pub use adapter::{AdapterSummary, HlslCompiler, adapters};
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check};
 use crate::data::Samples;
 use crate::error::Result;
+use crate::kernels::Step;
 use crate::kernels::mixed::{MixedTuning, Multiplier};
 use crate::kernels::tile::Tuning;
-use crate::kernels::{Step, fused};
-use crate::plan::Fusion;
+use crate::plan::Traits;
 use crate::program::Program;
-use crate::spec::Spec;
 use crate::tensor::TensorId;
 use adapter::{Health, Wanted};
 use cache::Cache;
@@ -82,9 +81,8 @@ pub struct Gpu {
     bound: HashMap<(usize, DataId), Vec<Bound>>,
     under_way: UnderWay,
     traffic: Traffic,
-    /// Whether the kernel of whole rows is compiled in reasonable time: FXC takes 40 s for it, and a
-    /// few for any of those that two ops for each layer need.
-    compiles_rows: bool,
+    /// See [`Traits::Gpu`].
+    compiles_whole_nets: bool,
 }
 
 impl Backend for Gpu {
@@ -92,13 +90,10 @@ impl Backend for Gpu {
         &self.info
     }
 
-    fn fusion(&self, spec: &Spec, batch: usize) -> Fusion {
-        if self.compiles_rows && fused::fits(spec, batch, self.largest_binding()) {
-            Fusion::Rows
-        } else if spec.net.parameters() as u64 <= self.largest_binding() / 4 {
-            Fusion::Layers
-        } else {
-            Fusion::None
+    fn traits(&self) -> Traits {
+        Traits::Gpu {
+            largest_binding: self.largest_binding(),
+            compiles_whole_nets: self.compiles_whole_nets,
         }
     }
 

@@ -49,7 +49,7 @@ impl Gpu {
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
-        gpu.compiles_rows = !by_fxc;
+        gpu.compiles_whole_nets = !by_fxc;
         gpu.tuning.registers = registers;
         gpu.pipelines.reduce_by(subgroups);
         Ok(gpu)
@@ -167,7 +167,7 @@ impl Gpu {
             bound: HashMap::new(),
             under_way: UnderWay::default(),
             traffic: Traffic::default(),
-            compiles_rows: true,
+            compiles_whole_nets: true,
             device,
             queue,
         })

@@ -209,7 +209,7 @@ mod tests {
     use crate::backend::gpu::adapters;
     use crate::backend::{Backend, ValuesMut};
     use crate::data::{Preprocessing, digits};
-    use crate::plan::{Fusion, Purpose, plan};
+    use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Optimizer, Spec};
     use std::sync::Arc;
 
@@ -244,7 +244,7 @@ mod tests {
         let samples = Arc::new(Preprocessing::none(&data).samples(&data).unwrap());
         let run = |pace: f64| {
             let mut gpu = Gpu::open(0).unwrap();
-            let plan = plan(&spec, 64, Purpose::Train, Fusion::None);
+            let plan = plan(&spec, 64, Purpose::Train, Traits::Plain);
             gpu.load(Arc::new(plan.program.clone())).unwrap();
             let rows = gpu.upload(samples.clone()).unwrap();
             gpu.under_way.pace = Pace(pace);

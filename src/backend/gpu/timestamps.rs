@@ -70,7 +70,7 @@ mod tests {
     use crate::backend::Backend;
     use crate::backend::gpu::adapters;
     use crate::data::{Preprocessing, digits};
-    use crate::plan::{Fusion, Purpose, plan};
+    use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Spec};
     use std::sync::Arc;
     use std::time::Instant;
@@ -82,7 +82,7 @@ mod tests {
         }
         let data = digits();
         let net = Net::new(64).layer(512, Activation::Relu).layer(10, Activation::Identity);
-        let plan = plan(&Spec::new(net, Loss::CrossEntropy), 256, Purpose::Train, Fusion::None);
+        let plan = plan(&Spec::new(net, Loss::CrossEntropy), 256, Purpose::Train, Traits::Plain);
         let mut gpu = Gpu::open(0).unwrap();
         gpu.load(Arc::new(plan.program.clone())).unwrap();
         let samples = Preprocessing::none(&data).samples(&data).unwrap();

@@ -2,9 +2,9 @@
 //! weights and biases in f32, and the weights again in f16.
 
 use super::{BLOCKS, Block};
-use crate::kernels::fused::ParameterGradient;
 use crate::kernels::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use crate::kernels::tile::Along;
+use crate::kernels::update::ParameterGradient;
 use crate::kernels::{Arg, COMMON, Grid, Kernel, Launch, Place, read, read_write, uniform};
 use crate::optim::Rule;
 use crate::tensor::{Extent, TensorId};

@@ -19,6 +19,9 @@
 //! | stretches | the last `Dense`, `Output` | both with stretches | the sums are worth cutting |
 //! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z want σ′, which A tells |
 //!
+//! Before these, `whole net` and what follows it ([`whole_net`], [`whole_update`]) take all of a routine, where
+//! [`Traits`] say so.
+//!
 //! In mixed precision ([`half`]) tensors become f16 behind the rules that its kernels have.
 
 mod backward;
@@ -29,39 +32,129 @@ mod place;
 #[cfg(test)]
 mod tests;
 mod updates;
+mod whole_net;
+mod whole_update;
 
 use super::Plan;
 use crate::kernels::activation::UnitFunctions;
 use crate::kernels::dense::TERMS;
 use crate::optim::{Optimizer, Rule};
-use crate::precision::{MixedPrecision, Precision};
+use crate::precision::MixedPrecision;
 use crate::program::{Op, Program, Slice, Task};
 use crate::tensor::{Role, TensorId};
 use half::LossScale;
 use place::Lists;
 use std::fmt;
 
-/// The fused program that follows from a plain one, in f32 or in mixed precision.
-pub(super) fn derive(plain: Plan, precision: Precision, mixed: &MixedPrecision) -> Plan {
+/// What a device says of itself: from that follows which rules are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traits {
+    /// It has no kernels for what rules make.
+    Plain,
+    /// Threads that keep a block of rows in cache: whole nets, with all that a net may have; fused layers gain
+    /// nothing there.
+    Cpu,
+    /// Launches and memory are what costs: small nets whole, others layer by layer.
+    Gpu {
+        /// The bytes of its largest binding, which all parameters must fit.
+        largest_binding: u64,
+        /// Whether the kernel of whole nets is compiled in reasonable time: FXC takes 40 s for it, and a few
+        /// for any of those of fused layers.
+        compiles_whole_nets: bool,
+    },
+}
+
+impl Traits {
+    /// A GPU without limits that takes small nets whole.
+    pub const GPU: Traits = Traits::Gpu { largest_binding: u64::MAX, compiles_whole_nets: true };
+    /// A GPU without limits that takes all nets layer by layer.
+    pub const LAYERS: Traits =
+        Traits::Gpu { largest_binding: u64::MAX, compiles_whole_nets: false };
+}
+
+/// The fused program that follows from a plain one in f32: the only place that decides which rules are on.
+pub(super) fn derive(plain: Plan, traits: Traits) -> Plan {
+    let refused = match traits {
+        Traits::Plain => return plain,
+        Traits::Gpu { compiles_whole_nets: false, .. } => "the kernel takes too long to compile",
+        _ => match whole_nets(plain.clone(), traits) {
+            Ok(plan) => return plan,
+            Err(refused) => refused,
+        },
+    };
+    let refused = Verdict { rule: WHOLE_NET, refused: Some(refused), times: 1 };
+    let bytes = plain.program.len(plain.parameters).saturating_mul(4) as u64;
+    match traits {
+        Traits::Gpu { largest_binding, .. } if bytes <= largest_binding => {
+            let mut plan = layers(plain);
+            plan.rules.insert(0, refused);
+            plan
+        }
+        _ => Plan { rules: vec![refused], ..plain },
+    }
+}
+
+/// The rule of whole nets, and those behind it; why not, where a routine isn't that of a net.
+fn whole_nets(plain: Plan, traits: Traits) -> Result<Plan, &'static str> {
+    if Lists::is_led_by_host(&plain.program) {
+        return Err("the host leads the step");
+    }
+    rewrite(plain, |routine, trains| {
+        routine.whole_net(trains)?;
+        routine.note(WHOLE_NET, Ok(()));
+        match traits {
+            Traits::Gpu { largest_binding, .. } => routine.whole_net_on_gpu(largest_binding),
+            _ if trains => Ok(routine.whole_update()),
+            _ => Ok(()),
+        }
+    })
+}
+
+const WHOLE_NET: &str = "whole net";
+
+/// The rules of fused layers.
+fn layers(plain: Plan) -> Plan {
+    let unchanged = plain.clone();
+    let fused = rewrite(plain, |routine, trains| {
+        routine.fuse(trains);
+        Ok(())
+    });
+    fused.unwrap_or(unchanged)
+}
+
+/// The program of fused layers in mixed precision.
+pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let mut plan = plain;
+    let trains = !plan.program.routines.step.is_empty();
+    let loss_scale = trains.then(|| LossScale::new(&mut plan.program, mixed));
+    let unchanged = plan.clone();
+    let fused = rewrite(plan, |routine, trains| {
+        routine.fuse_in_half(loss_scale.filter(|_| trains));
+        Ok(())
+    });
+    let mut plan = fused.unwrap_or(unchanged);
+    for layer in &mut plan.layers {
+        layer.shadow = half::shadow(&plan.program, layer.weight);
+    }
+    plan
+}
+
+/// The plan with `rules` applied to the ops of each routine, which may train or not, and with what that makes
+/// needless dropped; nothing, if a routine is refused.
+fn rewrite(
+    mut plan: Plan,
+    mut rules: impl FnMut(&mut Routine, bool) -> Result<(), &'static str>,
+) -> Result<Plan, &'static str> {
     let mut lists = Lists::of(&plan.program);
-    let is_scaled = precision == Precision::F16 && lists.trains();
-    let loss_scale = is_scaled.then(|| LossScale::new(&mut plan.program, mixed));
     for (ops, trains) in lists.each().into_iter().filter(|(ops, _)| !ops.is_empty()) {
         let mut routine = Routine::new(&plan, std::mem::take(ops));
-        match precision {
-            Precision::F32 => routine.fuse(trains),
-            Precision::F16 => routine.fuse_in_half(loss_scale.filter(|_| trains)),
-        }
+        rules(&mut routine, trains)?;
         if !routine.verdicts.is_empty() && trains {
             plan.rules = routine.verdicts.clone();
         }
         (*ops, plan.program) = routine.end();
     }
-    for layer in &mut plan.layers {
-        layer.shadow = half::shadow(&plan.program, layer.weight);
-    }
-    lists.place(plan)
+    Ok(lists.place(plan))
 }
 
 /// What became of a rule in the routine of a step.
@@ -142,7 +235,7 @@ impl Routine {
         (self.nodes.into_iter().map(|node| node.op).collect(), self.program)
     }
 
-    /// All rules in f32.
+    /// The rules of fused layers.
     fn fuse(&mut self, trains: bool) {
         self.dense();
         self.gathered();

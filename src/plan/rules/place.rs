@@ -22,7 +22,7 @@ impl Lists {
     pub(super) fn of(program: &Program) -> Self {
         let r = &program.routines;
         let ops = |range: &Range<usize>| program.ops[range.clone()].to_vec();
-        let is_led_by_host = !r.gradient.is_empty() && r.gradient == r.step;
+        let is_led_by_host = Self::is_led_by_host(program);
         Lists {
             predict: ops(&r.predict),
             evaluate: ops(&r.evaluate),
@@ -34,8 +34,10 @@ impl Lists {
         }
     }
 
-    pub(super) fn trains(&self) -> bool {
-        !self.step.is_empty()
+    /// Whether a step is the gradient alone, as that of L-BFGS.
+    pub(super) fn is_led_by_host(program: &Program) -> bool {
+        let r = &program.routines;
+        !r.gradient.is_empty() && r.gradient == r.step
     }
 
     /// Each list on which rules work, and whether it trains.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::activation::Activation;
 use crate::loss::Loss;
-use crate::plan::{Purpose, layers, plain};
+use crate::plan::{Purpose, plan};
 use crate::spec::{Layer, Net, Spec, Units};
 
 fn net(widths: &[usize], hidden: Activation, last: impl Into<Units>) -> Net {
@@ -28,7 +28,7 @@ fn a_step_of_plain_layers_is_two_ops_for_each() {
         net(&[13, 512, 256, 1], Activation::Tanh, Activation::Identity),
         Loss::SquaredError,
     );
-    let plan = layers(&spec, 256, Purpose::Train);
+    let plan = plan(&spec, 256, Purpose::Train, Traits::LAYERS);
     let expected = [
         "dense                layers.0.a (B, 512) = tanh of gathered input (B, 13) · layers.0.weight (512, 13)ᵀ + layers.0.bias (1, 512)",
         "dense                layers.1.a (B, 256) = tanh of layers.0.a (B, 512) · layers.1.weight (256, 512)ᵀ + layers.1.bias (1, 256)",
@@ -50,7 +50,7 @@ fn verdicts_name_what_stood_in_the_way() {
     let verdicts = |change: &dyn Fn(&mut Spec)| {
         let mut spec = Spec::new(base(), Loss::CrossEntropy);
         change(&mut spec);
-        layers(&spec, 16, Purpose::Train).rules
+        plan(&spec, 16, Purpose::Train, Traits::LAYERS).rules
     };
     let refused = |verdicts: &[Verdict], rule: &str| {
         verdicts.iter().find(|v| v.rule == rule && v.refused.is_some()).and_then(|v| v.refused)
@@ -83,13 +83,14 @@ fn tensors_that_no_op_needs_are_not_allocated() {
     let (relu, id) = (Activation::Relu, Activation::Identity);
     let spec = Spec::new(net(&[4096, 4096, 4096, 4096], relu, id), Loss::SquaredError)
         .optimizer(Optimizer::Sgd);
-    let [fused, plain] = [layers, plain].map(|f| f(&spec, 512, Purpose::Train).program);
+    let [fused, plain] = [Traits::LAYERS, Traits::Plain]
+        .map(|traits| plan(&spec, 512, Purpose::Train, traits).program);
     assert_eq!(fused.bytes(4), 260_121_600);
     assert!(plain.bytes(4) > fused.bytes(4) + 4 * 3 * 4096 * 4096, "gradients are kept");
     assert!(fused.find("gradients").is_none() && fused.find("target").is_none());
     assert!(fused.find("layers.0.z").is_none() && fused.find("layers.0.a").is_some());
     fused.check().unwrap();
-    let predicts = layers(&spec, 512, Purpose::Evaluate).program;
+    let predicts = plan(&spec, 512, Purpose::Evaluate, Traits::LAYERS).program;
     assert!(predicts.find("layers.0.delta").is_none());
     predicts.check().unwrap();
 }

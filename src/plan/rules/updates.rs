@@ -2,9 +2,9 @@
 
 use super::{Routine, Step, TERMS, ensure, no_rule};
 use crate::kernels::backward::{Backward, Parts, part_rows};
-use crate::kernels::fused::ParameterGradient;
 use crate::kernels::gradient::SumUpdate;
 use crate::kernels::matmul::Form;
+use crate::kernels::update::ParameterGradient;
 use crate::program::{Op, Slice};
 use crate::tensor::{ALIGNMENT, Extent, Role, TensorId};
 use std::ops::Range;
@@ -105,7 +105,7 @@ impl Routine {
     }
 
     /// The parameter whose gradient `gradient` is: it lies in the same place.
-    fn parameter(&self, gradient: TensorId) -> Option<TensorId> {
+    pub(super) fn parameter(&self, gradient: TensorId) -> Option<TensorId> {
         let p = &self.program;
         let (of, all) = (p.tensor(gradient), p.tensor(self.parameters));
         (of.role == Role::Gradient).then_some(())?;

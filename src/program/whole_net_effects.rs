@@ -2,7 +2,8 @@
 
 use super::effects::table;
 use super::{Program, Slice, Task};
-use crate::kernels::fused::{FusedLayer, GradientUpdate, NormParameters, NormSums, Reach, Rows};
+use crate::kernels::update::{GradientUpdate, NormParameters, NormSums};
+use crate::kernels::whole_net::{NetLayer, Reach, WholeNet};
 use crate::tensor::TensorId;
 
 impl Program {
@@ -61,9 +62,9 @@ impl Program {
     }
 
     /// A pass over rows: A may take the place of Z, and the last δ that of the loss's gradient.
-    pub(super) fn rows(&self, op: &Rows) -> Vec<Task> {
+    pub(super) fn whole_net(&self, op: &WholeNet) -> Vec<Task> {
         let (computed, layers) = op.layers.split_at(op.from.min(op.layers.len()));
-        let trains = op.reach == Reach::Deltas;
+        let trains = op.reach() == Reach::Deltas;
         let (mut reads, mut writes, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         match computed.last() {
             None => writes.push(op.x),
@@ -77,7 +78,7 @@ impl Program {
             reads.extend(embedded.tables.iter().map(|(_, table)| *table));
             writes.extend(embedded.gradient.filter(|_| trains));
         }
-        let in_place = |l: &FusedLayer| l.a == l.before_activation() && l.functions.is_some();
+        let in_place = |l: &NetLayer| l.a == l.before_activation() && l.functions.is_some();
         for layer in layers {
             reads.push(layer.weight);
             reads.extend(layer.bias.map(|(bias, _)| bias));
@@ -100,15 +101,16 @@ impl Program {
                 writes.extend([backward.scale, backward.shift]);
             }
         }
-        if op.reach >= Reach::Loss {
-            reads.push(op.unit);
-            writes.extend([op.t, op.gradient, op.scores]);
+        if let Some(loss) = &op.loss {
+            reads.push(loss.unit);
+            writes.extend([loss.t, loss.gradient, loss.scores]);
         }
         if trains {
             let last = op.layers.len().saturating_sub(1);
             let deltas =
                 op.layers.iter().enumerate().filter_map(|(l, layer)| Some((l, layer.delta?)));
-            let deltas = deltas.filter(|(l, delta)| *l != last || *delta != op.gradient);
+            let gradient = op.loss.as_ref().map(|loss| loss.gradient);
+            let deltas = deltas.filter(|(l, delta)| *l != last || Some(*delta) != gradient);
             writes.extend(deltas.map(|(_, delta)| delta));
         }
         self.task(&reads, &writes, &changes)

@@ -5,7 +5,7 @@
 // All that has a row for each row of the batch (X, T, Z, A, δ) lies in one buffer, `arena`; the
 // table says where.
 
-struct Rows {
+struct WholeNet {
     layers: u32,
     reach: u32,       // 0: to the outputs, 1: to the loss, 2: back to all δ
     inputs: u32,      // n_0
@@ -31,7 +31,7 @@ override CLASSES: bool = false;
 override OUTPUT: u32 = 0u; // the activation of the last layer
 override DROPS: bool = false; // whether something is dropped in training
 
-@group(1) @binding(0) var<uniform> p: Rows;
+@group(1) @binding(0) var<uniform> p: WholeNet;
 @group(1) @binding(1) var<storage, read> data: array<u32>;
 @group(1) @binding(2) var<storage, read> affine: array<vec2<f32>>;
 @group(1) @binding(3) var<storage, read> labels: array<u32>;
@@ -275,7 +275,7 @@ fn shape_of(l: u32) -> vec2<u32> {
     return found;
 }
 
-fn rows(lane: u32, group: u32) {
+fn whole_net(lane: u32, group: u32) {
     let first = group * ROWS;
     if (first >= now.rows) {
         return;

@@ -3,8 +3,8 @@
 
 use super::Pass;
 use crate::gemm::{Gemm, Scratch};
-use crate::kernels::fused::FusedLayer;
 use crate::kernels::norm;
+use crate::kernels::whole_net::NetLayer;
 use crate::tensor::TensorId;
 use crate::vector::norm::inverse_deviation;
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ thread_local! {
 impl<T: Gemm> Pass<'_, T> {
     /// The normalization of some whole rows: of layer normalization, or by the running statistics where the
     /// pass is none of training.
-    pub(super) fn normalize_rows(&self, layer: &FusedLayer, block: &Range<usize>) {
+    pub(super) fn normalize_rows(&self, layer: &NetLayer, block: &Range<usize>) {
         let Some(of) = layer.norm.filter(|_| self.takes_rows(layer)) else { return };
         let (n, forward) = (self.cols(layer.z), of.forward);
         let affine = [self.whole(forward.scale), self.whole(forward.shift)];
@@ -38,7 +38,7 @@ impl<T: Gemm> Pass<'_, T> {
     }
 
     /// ∂E/∂Z of some whole rows from ∂E/∂u, of layer normalization.
-    pub(super) fn normalize_rows_gradient(&self, layer: &FusedLayer, block: &Range<usize>) {
+    pub(super) fn normalize_rows_gradient(&self, layer: &NetLayer, block: &Range<usize>) {
         let norm = layer.norm.filter(|_| self.takes_rows(layer));
         let Some(back) = norm.and_then(|norm| norm.backward) else { return };
         // SAFETY: these rows belong to this piece, and these are different tensors.
@@ -57,7 +57,7 @@ impl<T: Gemm> Pass<'_, T> {
     /// Z of some units for all rows, their statistics, and the normalization by these.
     pub(super) fn normalize_batch(
         &self,
-        layer: &FusedLayer,
+        layer: &NetLayer,
         input: TensorId,
         rows: usize,
         units: &Range<usize>,
@@ -98,7 +98,7 @@ impl<T: Gemm> Pass<'_, T> {
     /// normalization.
     pub(super) fn normalize_batch_gradient(
         &self,
-        layer: &FusedLayer,
+        layer: &NetLayer,
         rows: usize,
         units: &Range<usize>,
     ) {

@@ -12,7 +12,7 @@ use super::ops::{ROWS, from};
 use super::team::Worker;
 use crate::data::Samples;
 use crate::gemm::Gemm;
-use crate::kernels::fused::{FusedLayer, Reach, Rows, unit_pieces, units_of};
+use crate::kernels::whole_net::{NetLayer, Reach, WholeNet, unit_pieces, units_of};
 use crate::kernels::{Step, gather};
 use crate::program::Program;
 use crate::tensor::TensorId;
@@ -20,7 +20,7 @@ use std::ops::Range;
 
 /// What the passes over rows work with.
 pub(super) struct Pass<'a, T> {
-    pub op: &'a Rows,
+    pub op: &'a WholeNet,
     pub data: &'a Samples,
     pub step: &'a Step,
     pub memory: &'a Shared<'a, T>,
@@ -32,11 +32,11 @@ pub(super) struct Pass<'a, T> {
 /// Whether a pass over `rows` rows has every thread compute some units of each layer for all rows, so
 /// that their weights stay in its cache, or some rows through all layers: a matter of the shape alone.
 /// Statistics of a batch need all rows of a unit.
-pub(super) fn goes_by_units(op: &Rows, program: &Program, rows: usize) -> bool {
-    let weights = |layer: &FusedLayer| program.range(layer.weight, 0).len();
+pub(super) fn goes_by_units(op: &WholeNet, program: &Program, rows: usize) -> bool {
+    let weights = |layer: &NetLayer| program.range(layer.weight, 0).len();
     // δ of a softmax needs whole rows.
     let hidden = &op.layers[..op.layers.len() - 1];
-    let takes_batch = op.reach == Reach::Deltas && hidden.iter().any(FusedLayer::has_batch_norm);
+    let takes_batch = op.reach() == Reach::Deltas && hidden.iter().any(NetLayer::has_batch_norm);
     hidden.iter().all(|layer| layer.functions.is_some())
         && (takes_batch || op.layers.iter().map(weights).sum::<usize>() > rows * WEIGHTS_A_ROW)
 }
@@ -106,12 +106,9 @@ impl<T: Gemm> Pass<'_, T> {
             self.softmax(layer, block.clone());
             input = layer.a;
         }
-        if self.op.reach < Reach::Loss {
-            return;
-        }
         let start = rows.start;
         self.loss(found, rows, &block);
-        if self.op.reach < Reach::Deltas {
+        if self.op.reach() < Reach::Deltas {
             return;
         }
         for l in (to..self.op.layers.len()).rev() {
@@ -183,7 +180,7 @@ impl<T: Gemm> Pass<'_, T> {
             gather::rows(&from(self.step, rows.start), found);
             self.forward_and_back(tail, tail + 1, input, found, rows.clone(), rows);
         });
-        if op.reach < Reach::Deltas {
+        if op.reach() < Reach::Deltas {
             return;
         }
         for l in (1..op.layers.len().min(tail + 1)).rev() {
@@ -210,7 +207,7 @@ impl<T: Gemm> Pass<'_, T> {
         const WEIGHTS: usize = 1 << 14;
         let layers = &self.op.layers;
         let is_large =
-            |layer: &FusedLayer| self.len(layer.weight) > WEIGHTS || self.takes_batch(layer);
+            |layer: &NetLayer| self.len(layer.weight) > WEIGHTS || self.takes_batch(layer);
         let large = layers.iter().rposition(is_large);
         large.map_or(0, |l| l + 1).max(self.op.from + 1).min(layers.len())
     }
@@ -222,16 +219,16 @@ impl<T: Gemm> Pass<'_, T> {
 
     /// Whether the pass is one of training.
     fn trains(&self) -> bool {
-        self.op.reach == Reach::Deltas
+        self.op.reach() == Reach::Deltas
     }
 
     /// Whether a layer is normalized by the statistics of the batch.
-    fn takes_batch(&self, layer: &FusedLayer) -> bool {
+    fn takes_batch(&self, layer: &NetLayer) -> bool {
         self.trains() && layer.has_batch_norm()
     }
 
     /// Whether a layer is normalized row by row.
-    fn takes_rows(&self, layer: &FusedLayer) -> bool {
+    fn takes_rows(&self, layer: &NetLayer) -> bool {
         layer.norm.is_some() && !self.takes_batch(layer)
     }
 

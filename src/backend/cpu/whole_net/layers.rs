@@ -5,13 +5,13 @@ use crate::activation::Activation;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
 use crate::kernels::activation::UnitFunctions;
 use crate::kernels::dropout::Dropout;
-use crate::kernels::fused::FusedLayer;
+use crate::kernels::whole_net::NetLayer;
 use crate::kernels::{activation, dropout, softmax};
 use crate::tensor::TensorId;
 use std::ops::Range;
 
 /// Whether the layer's activation is done by the product that makes Z.
-fn is_relu_in_place(layer: &FusedLayer) -> bool {
+fn is_relu_in_place(layer: &NetLayer) -> bool {
     layer.a == layer.z
         && layer.skip.is_none()
         && layer.functions == Some(UnitFunctions::Same(Activation::Relu))
@@ -21,7 +21,7 @@ impl<T: Gemm> Pass<'_, T> {
     /// Some units' Z for some rows, or at once A where that is a relu in its place.
     pub(super) fn product(
         &self,
-        layer: &FusedLayer,
+        layer: &NetLayer,
         input: TensorId,
         block: Range<usize>,
         units: Range<usize>,
@@ -38,7 +38,7 @@ impl<T: Gemm> Pass<'_, T> {
     /// `to` points at as many rows of as many units, which nothing else accesses meanwhile.
     pub(super) unsafe fn product_to(
         &self,
-        layer: &FusedLayer,
+        layer: &NetLayer,
         input: TensorId,
         block: Range<usize>,
         units: Range<usize>,
@@ -73,7 +73,7 @@ impl<T: Gemm> Pass<'_, T> {
     /// `first` is the batch's row in the first of `block`.
     pub(super) fn activate(
         &self,
-        layer: &FusedLayer,
+        layer: &NetLayer,
         first: usize,
         block: Range<usize>,
         units: Range<usize>,
@@ -124,7 +124,7 @@ impl<T: Gemm> Pass<'_, T> {
     }
 
     /// A of a softmax layer, for some rows.
-    pub(super) fn softmax(&self, layer: &FusedLayer, block: Range<usize>) {
+    pub(super) fn softmax(&self, layer: &NetLayer, block: Range<usize>) {
         if layer.functions.is_none() {
             // SAFETY: these rows belong to this piece, and Z and A of a softmax are different tensors.
             let (z, a) = unsafe { (self.read(layer.z, &block), self.write(layer.a, &block)) };
@@ -137,7 +137,7 @@ impl<T: Gemm> Pass<'_, T> {
     pub(super) fn add_connected(
         &self,
         a: TensorId,
-        layers: &[FusedLayer],
+        layers: &[NetLayer],
         gradient: TensorId,
         block: &Range<usize>,
         columns: &Range<usize>,

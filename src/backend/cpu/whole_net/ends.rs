@@ -2,7 +2,6 @@
 
 use super::Pass;
 use crate::gemm::{self, Begin, End, Gemm, Right, View};
-use crate::kernels::fused::Reach;
 use crate::kernels::{activation, augment, embed, gather, loss, mixup, softmax};
 use crate::tensor::TensorId;
 use std::ops::Range;
@@ -67,34 +66,29 @@ impl<T: Gemm> Pass<'_, T> {
     /// are the rows of the data set.
     pub(super) fn loss(&self, found: &[u32], rows: Range<usize>, block: &Range<usize>) {
         let op = self.op;
+        let Some(of) = &op.loss else { return };
         let last = op.layers.last();
         let y = last.map_or(op.x, |layer| layer.a);
-        if op.reach < Reach::Loss {
-            return;
-        }
         if let Some(targets) = &self.data.targets {
             // SAFETY: these rows belong to this piece.
-            let t = unsafe { self.write(op.t, block) };
-            gather::targets(found, targets, self.cols(op.t), t);
+            let t = unsafe { self.write(of.t, block) };
+            gather::targets(found, targets, self.cols(of.t), t);
             if self.trains() && op.mixup {
-                mixup::reference(self.step.mixing, self.cols(op.t), t);
+                mixup::reference(self.step.mixing, self.cols(of.t), t);
             }
         }
         // SAFETY: as above, and all of these are different tensors.
         let (y, t, gradient, scores) = unsafe {
-            let (y, t) = (self.read(y, block), self.read(op.t, block));
-            (y, t, self.write(op.gradient, block), self.write(op.scores, &rows))
+            let (y, t) = (self.read(y, block), self.read(of.t, block));
+            (y, t, self.write(of.gradient, block), self.write(of.scores, &rows))
         };
-        loss::rows(op.loss, self.step, y, t, self.whole(op.unit), gradient, scores);
+        loss::rows(of.loss, self.step, y, t, self.whole(of.unit), gradient, scores);
         if let Some(weights) = &self.data.weights {
             loss::weigh(weights, found, gradient, scores);
         }
         let Some((layer, delta)) = last.and_then(|l| l.delta.map(|delta| (l, delta))) else {
             return;
         };
-        if op.reach < Reach::Deltas {
-            return;
-        }
         let n = self.cols(delta);
         // SAFETY: as above; δ takes the place of the gradient, which isn't used any more.
         let (z, a, delta) = unsafe {

@@ -1,6 +1,6 @@
-//! Fused ops: several of the plain ops at once, on rows that stay in cache.
+//! Rows through a whole net in one op, forward and back, while they stay in cache.
 //!
-//! They compute what the plain ops compute, in the same order within each row; only sums over the
+//! It computes what the plain ops compute, in the same order within each row; only sums over the
 //! batch are cut elsewhere.
 
 use super::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
@@ -9,7 +9,6 @@ use super::embed;
 use super::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
 use super::norm::{NormTensors, NormalizedGradient};
 use super::tile::{Along, At, Operand, Tile, tile};
-pub use super::update::{Companions, GradientUpdate, NormParameters, NormSums, ParameterGradient};
 use super::{
     Arg, Binding, COMMON, FUNCTIONS, Grid, Kernel, Launch, Place, RANDOM_FUNCTIONS, read,
     read_write, uniform,
@@ -17,14 +16,13 @@ use super::{
 use crate::augment::Augmentation;
 use crate::data::Storage;
 use crate::loss::Loss;
-use crate::spec::{Spec, Units};
 use crate::tensor::{Extent, TensorId};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// A layer of a fused op.
+/// A layer of the net.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FusedLayer {
+pub struct NetLayer {
     /// W: (n_l, n_{l−1}).
     pub weight: TensorId,
     /// b: (1, n_l), and its sign.
@@ -45,7 +43,7 @@ pub struct FusedLayer {
     pub skip: Option<TensorId>,
 }
 
-impl FusedLayer {
+impl NetLayer {
     /// What σ takes: Z, or its normalization.
     #[must_use]
     pub fn before_activation(&self) -> TensorId {
@@ -79,7 +77,7 @@ impl FusedLayer {
     }
 }
 
-/// How far a fused pass goes.
+/// How far a pass goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// To the outputs.
@@ -92,9 +90,7 @@ pub enum Reach {
 
 /// The forward pass, the loss and the backward pass to all δ, a block of rows at a time.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rows {
-    /// Features to where.
-    pub reach: Reach,
+pub struct WholeNet {
     /// The first layer to compute: 1 where another op has computed the first.
     pub from: usize,
     /// X: (B, n_0).
@@ -108,7 +104,21 @@ pub struct Rows {
     /// Whether pairs of rows of X and T are mixed, in passes back to the δ; on the CPU only.
     pub mixup: bool,
     /// The layers, from the input on.
-    pub layers: Vec<FusedLayer>,
+    pub layers: Vec<NetLayer>,
+    /// The loss, where the pass goes as far.
+    pub loss: Option<NetLoss>,
+    /// Rows of a block, on the CPU.
+    pub block: usize,
+    /// The buffer in which all of these lie that have a row for each row of the batch, but the
+    /// scores.
+    pub arena: TensorId,
+    /// All parameters in one row.
+    pub parameters: TensorId,
+}
+
+/// What a pass does with its outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetLoss {
     /// The loss.
     pub loss: Loss,
     /// T: (B, n_L).
@@ -119,26 +129,29 @@ pub struct Rows {
     pub gradient: TensorId,
     /// (B, 4).
     pub scores: TensorId,
-    /// Rows of a block, on the CPU.
-    pub block: usize,
-    /// The buffer in which all of these lie that have a row for each row of the batch, but the
-    /// scores.
-    pub arena: TensorId,
-    /// All parameters in one row.
-    pub parameters: TensorId,
 }
 
-impl Rows {
+impl WholeNet {
+    /// How far it goes: back, where layers have a δ.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match self.loss {
+            None => Reach::Outputs,
+            Some(_) if self.layers.iter().any(|layer| layer.delta.is_some()) => Reach::Deltas,
+            Some(_) => Reach::Loss,
+        }
+    }
+
     /// Whether something is dropped in passes back to the δ.
     #[must_use]
     pub fn drops(&self) -> bool {
         self.input_dropout.is_some() || self.layers.iter().any(|layer| layer.dropout.is_some())
     }
 
-    /// Whether the kernel of whole rows does all of it.
+    /// Whether the kernel does all of it.
     #[must_use]
     pub fn runs_on_gpus(&self) -> bool {
-        let is_plain = |layer: &FusedLayer| layer.norm.is_none() && layer.skip.is_none();
+        let is_plain = |layer: &NetLayer| layer.norm.is_none() && layer.skip.is_none();
         let gathers = self.augmentation.is_none() && self.embedded.is_none() && !self.mixup;
         gathers && self.layers.iter().all(is_plain)
     }
@@ -194,7 +207,7 @@ const SOFTMAX: u32 = 255;
 
 uniform! {
     /// How far to go, where everything lies in the arena, and the table of the layers.
-    RowsUniform {
+    WholeNetUniform {
         layers: u32,
         reach: u32,
         inputs: u32,
@@ -212,15 +225,15 @@ uniform! {
     }
 }
 
-/// The blocks of [`ROWS`], each with all of its rows: many workgroups for a short batch, and the
+/// The blocks of [`WHOLE_NET`], each with all of its rows: many workgroups for a short batch, and the
 /// fastest products for a long one.
 const BLOCKS: [Tile; 2] = [tile(16, 32, 8, [4, 4], 4), tile(64, 64, 16, [4, 4], 1)];
 
 /// Batches from which on the larger block fills a GPU.
 const LONG_BATCH: usize = 8192;
 
-/// [`Rows`] on the device, for each of the blocks.
-pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+/// [`WholeNet`] on the device, for each of the blocks.
+pub static WHOLE_NET: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     const BINDINGS: &[Binding] = &[
         read("data"),
         read("affine"),
@@ -258,45 +271,51 @@ pub static ROWS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
             ACTIVATION_FUNCTIONS,
             LOSS_FUNCTIONS,
             LOSS_ROW,
-            include_str!("../../shaders/rows.wgsl"),
+            include_str!("../../shaders/whole_net.wgsl"),
             &products,
         ];
-        block.kernel(["rows"; 2], RowsUniform::FIELDS, BINDINGS, &["w"], &texts)
+        block.kernel(["whole_net"; 2], WholeNetUniform::FIELDS, BINDINGS, &["w"], &texts)
     };
     BLOCKS.iter().map(kernel).collect()
 });
 
-/// Whether the two kernels take `spec` with batches of up to `batch` rows, on a device whose
-/// bindings have up to `largest` bytes: one activation for each layer, a table that is long enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it
-/// is not slower than a product for each layer.
+/// Whether the kernel takes a pass of `op` with batches of up to `batch` rows, in a net of `parameters`, on a
+/// device whose bindings have up to `largest` bytes: one activation for each layer, a table that is long
+/// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it is not slower
+/// than a product for each layer. `cols`: the columns of a tensor.
 #[must_use]
-pub fn fits(spec: &Spec, batch: usize, largest: u64) -> bool {
+pub fn fits(
+    op: &WholeNet,
+    batch: usize,
+    parameters: usize,
+    largest: u64,
+    cols: impl Fn(TensorId) -> usize,
+) -> bool {
     /// Some drivers end a loop after 65,535 rounds without a word; these are well below.
     const ROUNDS: usize = 50_000;
-    const WEIGHTS: usize = 150_000;
-    let net = &spec.net;
-    let one_each = net.layers.iter().all(|l| !matches!(l.activation, Units::Each(_)));
+    const PARAMETERS: usize = 150_000;
+    let one_each = |l: &NetLayer| !matches!(l.functions, Some(UnitFunctions::Each(..)));
     let tiles = |a: usize, b: usize| a.div_ceil(32) * (b.div_ceil(8) + 2);
-    let rounds: usize = net.shapes().map(|(n, k)| tiles(n, k) + tiles(k, n)).sum();
-    let rows_rounds = rounds + net.inputs;
+    let inputs = cols(op.x);
+    let (mut rounds, mut units, mut below) = (inputs, 0, inputs);
+    for layer in &op.layers {
+        let n = cols(layer.z);
+        rounds += tiles(n, below) + tiles(below, n);
+        (units, below) = (units + n, n);
+    }
     let update_rounds = batch / 8;
-    let units: usize = net.layers.iter().map(|l| l.units).sum();
-    let arena = 4 * batch as u64 * (net.inputs + 4 * units) as u64;
-    one_each
-        && spec.augment.is_none()
-        && net.layers.len() <= LAYERS
-        && net.parameters() <= WEIGHTS
-        && rows_rounds.max(update_rounds) <= ROUNDS
-        && arena.max(4 * net.parameters() as u64) <= largest
+    let arena = 4 * batch as u64 * (inputs + 4 * units) as u64;
+    op.layers.iter().all(one_each)
+        && op.layers.len() <= LAYERS
+        && parameters <= PARAMETERS
+        && rounds.max(update_rounds) <= ROUNDS
+        && arena.max(4 * parameters as u64) <= largest
 }
 
-/// Launches [`ROWS`] for batches of up to `batch` rows.
+/// Launches [`WHOLE_NET`] for batches of up to `batch` rows.
 #[must_use]
-pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
-    assert!(
-        op.runs_on_gpus(),
-        "the kernel of whole rows has no part in what the CPU's pass does more"
-    );
+pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
+    assert!(op.runs_on_gpus(), "the kernel has no part in what the CPU's pass does more");
     let size = usize::from(batch >= LONG_BATCH);
     let at = |id: TensorId| place(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];
@@ -325,31 +344,32 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
         output = code;
     }
     let flag = |set: bool| f64::from(u8::from(set));
+    let (loss, outputs) = (op.loss.as_ref(), place(input).1);
     let mut overrides = BLOCKS[size].short_stretches();
     overrides.extend([
         ("BYTES", flag(storage.bytes)),
         ("CLASSES", flag(storage.classes)),
         ("WEIGHTED", flag(storage.weighted)),
-        ("LOSS", f64::from(op.loss.code())),
+        ("LOSS", f64::from(loss.map_or(0, |of| of.loss.code()))),
         ("OUTPUT", f64::from(output)),
         ("DROPS", flag(op.drops())),
     ]);
     Launch {
-        kernel: &ROWS[size],
+        kernel: &WHOLE_NET[size],
         overrides,
-        uniform: RowsUniform {
+        uniform: WholeNetUniform {
             layers: op.layers.len() as u32,
-            reach: op.reach as u32,
+            reach: op.reach() as u32,
             inputs: place(op.x).1,
-            outputs: place(input).1,
+            outputs,
             x: at(op.x),
-            t: at(op.t),
+            t: loss.map_or(0, |of| at(of.t)),
             y: at(input),
-            gradient: at(op.gradient),
-            parameter: op.loss.parameter(),
-            threshold: op.loss.link().threshold(),
+            gradient: loss.map_or(0, |of| at(of.gradient)),
+            parameter: loss.map_or(0.0, |of| of.loss.parameter()),
+            threshold: loss.map_or(0.0, |of| of.loss.link().threshold()),
             first_layer: op.from as u32,
-            targets: op.loss.targets(place(input).1 as usize) as u32,
+            targets: loss.map_or(0, |of| of.loss.targets(outputs as usize) as u32),
             table,
             drops,
         }
@@ -359,10 +379,10 @@ pub fn launch_rows(op: &Rows, batch: usize, storage: Storage, place: Place<'_>) 
             Arg::Affine,
             Arg::Targets,
             Arg::Tensor(op.parameters),
-            Arg::Tensor(op.unit),
+            loss.map_or(Arg::Unused, |of| Arg::Tensor(of.unit)),
             loss::weights(storage.weighted),
             Arg::Tensor(op.arena),
-            Arg::Tensor(op.scores),
+            loss.map_or(Arg::Unused, |of| Arg::Tensor(of.scores)),
         ],
         grid: Grid::Tiles(Extent::Batch, BLOCKS[size].rows, 1),
     }

@@ -1,0 +1,233 @@
+//! The rules of a step behind a pass through the whole net, whose gradients go to a place where they are kept:
+//! what follows, up to the optimizer's step, is done with each part of them while it is in cache.
+
+use super::{Routine, ensure};
+use crate::kernels::edits::Edit;
+use crate::kernels::gradient::{GradientParts, SumUpdate, part_rows};
+use crate::kernels::update::{Companions, GradientUpdate};
+use crate::kernels::whole_net::{self, WholeNet};
+use crate::optim::Rule;
+use crate::program::Op;
+use crate::tensor::{Extent, Role, TensorId};
+use std::ops::Range;
+
+/// What all gradients go to.
+enum End {
+    /// The optimizer's step at this op, on all parameters.
+    Step(usize, Rule),
+    /// LAMB's directions, at this op.
+    Directions(usize, Rule, TensorId),
+}
+
+impl Routine {
+    /// On a CPU: sums over micro-batches, edits of single elements, the step and a moving average, each where
+    /// nothing else stands between; tables of embeddings have their own step.
+    pub(super) fn whole_update(&mut self) {
+        let Some((at, parts)) = self.kept_of_net() else { return };
+        let outcome = self.take_step(at, &parts);
+        if outcome.is_err() {
+            self.collect_in_place(at, parts);
+        } else {
+            self.average_beside();
+        }
+        self.note("gradients with their step", outcome);
+    }
+
+    /// The op that keeps the gradients of a whole net.
+    fn kept_of_net(&self) -> Option<(usize, GradientParts)> {
+        self.nodes.iter().enumerate().find_map(|(i, node)| match &node.op {
+            Op::GradientParts(parts) => Some((i, (**parts).clone())),
+            _ => None,
+        })
+    }
+
+    /// The gradients of tables, which other ops make of ∂E/∂X.
+    fn gradients_of_tables(&self) -> Vec<TensorId> {
+        let of = |op: &Op| match *op {
+            Op::EmbedGradient { out, .. } | Op::TableGradient { out, .. } => Some(out),
+            _ => None,
+        };
+        self.nodes.iter().filter_map(|node| of(&node.op)).collect()
+    }
+
+    /// The gradients kept by op `at`, with all that follows → `GradientUpdate`.
+    fn take_step(&mut self, at: usize, parts: &GradientParts) -> super::Outcome {
+        let (g, tables) = (parts.parts, self.gradients_of_tables());
+        let Some(state) = self.state else { return Err(None) };
+        let (mut with, mut taken, mut penalized) = (Companions::default(), vec![at], 0);
+        let mut end = None;
+        for k in (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g)) {
+            match *self.op(k) {
+                Op::EmbedGradient { .. } | Op::TableGradient { .. } => continue,
+                Op::Collect { total, last: true, .. } if tables.is_empty() => {
+                    with.collected = Some(total);
+                }
+                Op::Edit { edit: Edit::SignPenalty { strength, w }, g: of }
+                    if self.parameter(of) == Some(w) =>
+                {
+                    (with.l1, penalized) = (strength, penalized + 1);
+                }
+                Op::Edit { edit: Edit::ClipValue { limit }, g: of } if of == g => {
+                    with.clip_value = Some(limit);
+                }
+                Op::Update { rule, ref range, .. } if *range == self.all() => {
+                    end = Some(End::Step(k, rule));
+                    break;
+                }
+                Op::Direction { rule, g: of, u, at: 0, .. } if of == g && tables.is_empty() => {
+                    end = Some(End::Directions(k, rule, u));
+                    break;
+                }
+                _ => return Err(Some("the step begins when all gradients are there")),
+            }
+            taken.push(k);
+        }
+        let end = end.ok_or(None)?;
+        ensure(penalized == 0 || penalized == parts.layers.len(), "L1 of some layers alone")?;
+        let (place, rule) = match end {
+            End::Step(k, rule) => (k, rule),
+            End::Directions(k, rule, u) => {
+                with.direction = Some(u);
+                (k, rule)
+            }
+        };
+        let of_tables = self.step_of_tables(&tables, with.clip_value, rule, state);
+        for id in parts.norms.iter().flat_map(|norm| norm.sums.given()) {
+            // Alone, so that the others need no place.
+            self.program.own_buffer(id);
+        }
+        let GradientParts { layers, arena, norms, .. } = parts.clone();
+        let (parameters, scores) = (self.parameters, None);
+        let update = GradientUpdate { layers, rule, state, arena, parameters, scores, norms, with };
+        self.set(place, Op::GradientUpdate(Box::new(update)));
+        of_tables.into_iter().rev().for_each(|op| self.insert(place + 1, op));
+        taken.into_iter().rev().for_each(|k| drop(self.remove(k)));
+        Ok(())
+    }
+
+    /// All parameters' elements.
+    fn all(&self) -> Range<usize> {
+        0..self.program.len(self.parameters)
+    }
+
+    /// The clipping of tables' gradients and the step on the tables, which lie one behind the other.
+    fn step_of_tables(
+        &self,
+        tables: &[TensorId],
+        clip_value: Option<f32>,
+        rule: Rule,
+        state: [TensorId; 3],
+    ) -> Vec<Op> {
+        let places = tables.iter().map(|id| self.program.range(*id, 0));
+        let range = places.reduce(|all, one| all.start.min(one.start)..all.end.max(one.end));
+        let (Some(range), Some(g)) = (range, self.gradients) else { return Vec::new() };
+        let clip = clip_value.map(|limit| Edit::ClipValue { limit });
+        let clips = tables.iter().filter_map(|&g| clip.map(|edit| Op::Edit { edit, g }));
+        clips.chain([Op::Update { rule, w: self.parameters, g, state, range }]).collect()
+    }
+
+    /// The sums over micro-batches with the gradients that op `at` keeps, where they are the next that touches
+    /// these.
+    fn collect_in_place(&mut self, at: usize, parts: GradientParts) {
+        let Some(k) = self.next(at, parts.parts) else { return };
+        let Op::Collect { total, last, .. } = *self.op(k) else { return };
+        let parts = match last {
+            true => GradientParts { collected: Some(total), ..parts },
+            false => GradientParts { parts: total, adds: true, ..parts },
+        };
+        self.set(at, Op::GradientParts(Box::new(parts)));
+        self.remove(k);
+    }
+
+    /// The moving average of the parameters with their step, where it is the op behind that and no table has a
+    /// step of its own.
+    fn average_beside(&mut self) {
+        let is_update = |op: &Op| matches!(op, Op::GradientUpdate(_));
+        let Some(i) = self.nodes.iter().position(|node| is_update(&node.op)) else { return };
+        let Some(Op::Average { share, w, average }) = self.nodes.get(i + 1).map(|n| &n.op) else {
+            return;
+        };
+        let Op::GradientUpdate(update) = self.op(i) else { return };
+        if *w != self.parameters || update.with.direction.is_some() {
+            return;
+        }
+        let mut update = update.clone();
+        update.with.average = Some((*share, *average));
+        self.set(i, Op::GradientUpdate(update));
+        self.remove(i + 1);
+    }
+
+    /// On a GPU: what its kernels do of a small net, with the scores beside the gradients. A long batch leaves
+    /// too few blocks of gradients: it is cut into parts ([`part_rows`]), which another launch adds up.
+    pub(super) fn whole_net_on_gpu(&mut self, largest: u64) -> Result<(), &'static str> {
+        let Op::WholeNet(net) = self.op(0) else { return Ok(()) };
+        let net: WholeNet = (**net).clone();
+        let (batch, cols) = (self.program.batch, |id| self.cols(id));
+        let parameters = self.program.len(self.parameters);
+        if !net.runs_on_gpus() {
+            return Err("its ops are more than the kernel of whole nets does");
+        }
+        if !whole_net::fits(&net, batch, parameters, largest, cols) {
+            return Err("the net is large, or its units have several activations");
+        }
+        let inputs = [net.x].into_iter().chain(net.layers.iter().map(|layer| layer.a));
+        let shapes = net.layers.iter().zip(inputs);
+        let shapes: Vec<_> = shapes
+            .map(|(layer, input)| [cols(layer.z), cols(input) + usize::from(layer.bias.is_some())])
+            .collect();
+        let rows = part_rows(&shapes, batch);
+        if let Some((at, kept)) = self.kept_of_net() {
+            self.step_on_gpu(at, kept, rows)?;
+        }
+        self.wide_input(rows < batch);
+        Ok(())
+    }
+
+    /// The gradients kept by op `at` with the scores; with the step where nothing but that reads them.
+    fn step_on_gpu(
+        &mut self,
+        at: usize,
+        kept: GradientParts,
+        rows: usize,
+    ) -> Result<(), &'static str> {
+        let (batch, g) = (self.program.batch, kept.parts);
+        let next = self.next(at, g);
+        let step = next.and_then(|k| match *self.op(k) {
+            Op::Update { rule, state, ref range, .. } if *range == self.all() => {
+                Some((k, rule, state))
+            }
+            _ => None,
+        });
+        if step.is_none() && rows < batch {
+            return Err("gradients of a long batch are kept");
+        }
+        let is_sum = |op: &Op| matches!(op, Op::Accumulate { .. });
+        let sum = self.nodes.iter().position(|node| is_sum(&node.op));
+        let scores = match sum.map(|i| (i, self.op(i).clone())) {
+            Some((_, Op::Accumulate { scores, sums })) => Some([scores, sums]),
+            _ => None,
+        };
+        let GradientParts { layers, arena, norms, .. } = kept.clone();
+        let parameters = self.parameters;
+        match step {
+            None => self.set(at, Op::GradientParts(Box::new(GradientParts { scores, ..kept }))),
+            Some((k, rule, state)) if rows >= batch => {
+                let with = Companions::default();
+                let update =
+                    GradientUpdate { layers, rule, state, arena, parameters, scores, norms, with };
+                self.set(at, Op::GradientUpdate(Box::new(update)));
+                self.remove(k);
+            }
+            Some((k, rule, state)) => {
+                let (count, len) = (Extent::Fixed(batch.div_ceil(rows)), self.all().end);
+                let parts = self.program.add("gradients.parts", Role::Gradient, count, len);
+                let of_parts = GradientParts { parts, rows, scores, ..kept };
+                self.set(at, Op::GradientParts(Box::new(of_parts)));
+                let sum = SumUpdate { parts, rule, parameters, state, scores: None };
+                self.set(k, Op::SumUpdate(Box::new(sum)));
+            }
+        }
+        sum.map(|i| self.remove(i));
+        Ok(())
+    }
+}
