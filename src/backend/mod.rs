@@ -100,8 +100,8 @@ pub struct Traffic {
     pub submissions: u64,
 }
 
-/// Runs programs.
-pub trait Backend {
+/// Runs programs. It may go to another thread, and several may run at a time.
+pub trait Backend: Send {
     /// What it runs on.
     fn info(&self) -> &DeviceInfo;
 

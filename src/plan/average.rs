@@ -23,7 +23,7 @@ impl Tensors {
         p.ops.push(Op::Average { share, w, average });
         p.ops.push(Op::Swap { a: w, b: average });
         match share {
-            Share::Constant(_) => p.routines.step.end = at + 1,
+            Share::Constant(_) => [p.routines.step.end, p.routines.update.end] = [at + 1; 2],
             Share::Equal(_) => p.routines.average = at..at + 1,
         }
         p.routines.swap = at + 1..at + 2;

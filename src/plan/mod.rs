@@ -90,6 +90,9 @@ impl Plan {
 pub enum Purpose {
     /// Training: with gradients and optimiser state.
     Train,
+    /// The same with a look at the gradients before each update: they are kept, and the update is a routine
+    /// of its own ([`Routines::update`](crate::program::Routines::update)).
+    TrainWithHook,
     /// Predictions and losses only.
     Evaluate,
 }
@@ -113,6 +116,8 @@ pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, traits: Traits) -> Plan
     match (spec.precision, spec.plan) {
         (Precision::F16, _) => rules::derive_in_half(plain, &spec.mixed),
         (Precision::F32, PlanKind::Plain) => plain,
-        (Precision::F32, PlanKind::Fused) => rules::derive(plain, traits),
+        (Precision::F32, PlanKind::Fused) => {
+            rules::derive(plain, traits, purpose == Purpose::TrainWithHook)
+        }
     }
 }

@@ -63,9 +63,11 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
             ops.extend(gradient);
             ops.push(last);
         }
+        let behind = ops.len();
         ops.extend(update);
         ops.extend(max_norm(spec, &tensors));
         routines.step = start..ops.len();
+        routines.update = behind..ops.len();
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;

@@ -82,7 +82,7 @@ fn transient(p: &mut Program, name: impl Into<String>, cols: usize) -> TensorId 
 /// The tensors that `spec` needs in every program.
 pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
     let net = &spec.net;
-    let training = purpose == Purpose::Train;
+    let training = purpose != Purpose::Evaluate;
     let mut p = Program::new(batch);
     p.buffers = vec![0; 2];
     let x = transient(&mut p, "input", net.input_width());

@@ -77,6 +77,9 @@ pub struct Routines {
     pub part: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
+    /// The update alone, with which a step ends, where it begins when all gradients of the batch are in their
+    /// places; else empty.
+    pub update: Range<usize>,
     /// The weights of an epoch taken into their average, where epochs are averaged.
     pub average: Range<usize>,
     /// The averaged weights in the place of the trained ones, or back, where there are such.

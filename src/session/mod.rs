@@ -100,6 +100,11 @@ impl Session {
         self.backend.as_mut()
     }
 
+    /// The plan, and the backend to run it on.
+    pub(crate) fn parts(&mut self) -> (&Plan, &mut dyn Backend) {
+        (&self.plan, self.backend.as_mut())
+    }
+
     /// The backend, to be used otherwise; rows that were uploaded are still there.
     #[must_use]
     pub fn into_backend(self) -> Box<dyn Backend> {

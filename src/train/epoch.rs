@@ -121,17 +121,24 @@ impl Trainer {
     /// Runs steps, each in as many micro-batches as its batch has.
     pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
         let routines = self.session.plan().program.routines.clone();
-        let (data, backend) = (self.training.id, self.session.backend_mut());
-        if !run.spec.accumulates() {
-            return backend.run(routines.step, data, steps);
+        let data = self.training.id;
+        if !run.spec.accumulates() && self.hook.is_none() {
+            return self.session.backend_mut().run(routines.step, data, steps);
         }
-        for step in steps {
+        let mut hook = self.hook.take();
+        let done = steps.iter().try_for_each(|step| {
             let micro_batches = run.micro_batches(step);
-            let Some((last, parts)) = micro_batches.split_last() else { continue };
-            backend.run(routines.part.clone(), data, parts)?;
-            backend.run(routines.step.clone(), data, &[*last])?;
-        }
-        Ok(())
+            let Some((last, parts)) = micro_batches.split_last() else { return Ok(()) };
+            if !parts.is_empty() {
+                self.session.backend_mut().run(routines.part.clone(), data, parts)?;
+            }
+            match &mut hook {
+                None => self.session.backend_mut().run(routines.step.clone(), data, &[*last]),
+                Some(hook) => self.run_with_hook(hook, *last),
+            }
+        });
+        self.hook = hook;
+        done
     }
 
     /// Runs the next step at the learning rate `lr`, whatever the schedule says: the mean loss of its

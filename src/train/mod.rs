@@ -1,7 +1,7 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
-//! one, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! one, `hook` shows gradients before the update, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
@@ -13,6 +13,7 @@ mod diagnosis;
 mod doctor;
 mod epoch;
 mod fit;
+mod hook;
 mod keep;
 mod lbfgs;
 mod learnt;
@@ -24,6 +25,7 @@ mod sample;
 mod start;
 mod stream;
 
+pub use hook::Gradients;
 pub use keep::GoodAt;
 pub use loss_scale::LossScale;
 pub use mixed::Admission;
@@ -86,7 +88,7 @@ pub struct Trainer {
     /// Whether the run began with drawn weights.
     is_drawn: bool,
     /// What users call a training row.
-    row_name: Box<dyn Fn(usize) -> String>,
+    row_name: Box<dyn Fn(usize) -> String + Send>,
     /// What the schedule has seen of the loss.
     plateau: Plateau,
     /// The held-out rows that the run was judged by last.
@@ -107,6 +109,8 @@ pub struct Trainer {
     admission: Option<Admission>,
     /// Steps that overflowed and were skipped before the present epoch.
     skipped_before: u64,
+    /// What is called between gradient and update.
+    hook: Option<hook::Hook>,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
     /// Whether they are asked after every step.
@@ -212,6 +216,7 @@ impl Trainer {
             is_intact: true,
             admission,
             skipped_before: 0,
+            hook: None,
             piece,
             is_asking_always: false,
         })
@@ -261,7 +266,7 @@ impl Trainer {
     }
 
     /// Says what users call each training row, counted from 0: by default its number.
-    pub fn name_rows(&mut self, name: impl Fn(usize) -> String + 'static) {
+    pub fn name_rows(&mut self, name: impl Fn(usize) -> String + Send + 'static) {
         self.row_name = Box::new(name);
     }
 

@@ -2,11 +2,9 @@
 
 #![allow(dead_code, reason = "every test file is a crate of its own and uses its own part")]
 
-use std::cell::RefCell;
 use std::io::Write as _;
 use std::ops::Range;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wgrad::Result;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::{self, Gpu};
@@ -51,12 +49,12 @@ pub fn cpu64(threads: usize) -> Shared {
 #[derive(Clone)]
 pub struct Shared {
     info: DeviceInfo,
-    backend: Rc<RefCell<dyn Backend>>,
+    backend: Arc<Mutex<dyn Backend>>,
 }
 
 impl Shared {
     fn new(backend: impl Backend + 'static) -> Self {
-        Shared { info: backend.info().clone(), backend: Rc::new(RefCell::new(backend)) }
+        Shared { info: backend.info().clone(), backend: Arc::new(Mutex::new(backend)) }
     }
 
     /// Itself, for a trainer to own.
@@ -73,7 +71,7 @@ impl Shared {
     /// All elements of a tensor, in a batch of `rows`.
     pub fn get(&self, program: &Program, tensor: TensorId, rows: usize) -> Vec<f64> {
         let mut values = vec![f64::NAN; program.range(tensor, rows).len()];
-        self.backend.borrow_mut().read(tensor, ValuesMut::F64(&mut values)).unwrap();
+        self.backend.lock().unwrap().read(tensor, ValuesMut::F64(&mut values)).unwrap();
         values
     }
 
@@ -90,28 +88,28 @@ impl Backend for Shared {
         &self.info
     }
     fn traits(&self) -> Traits {
-        self.backend.borrow().traits()
+        self.backend.lock().unwrap().traits()
     }
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        self.backend.borrow_mut().load(program)
+        self.backend.lock().unwrap().load(program)
     }
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        self.backend.borrow_mut().upload(samples)
+        self.backend.lock().unwrap().upload(samples)
     }
     fn forget(&mut self, data: DataId) {
-        self.backend.borrow_mut().forget(data);
+        self.backend.lock().unwrap().forget(data);
     }
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        self.backend.borrow_mut().write(tensor, values)
+        self.backend.lock().unwrap().write(tensor, values)
     }
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.backend.borrow_mut().run(ops, data, steps)
+        self.backend.lock().unwrap().run(ops, data, steps)
     }
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        self.backend.borrow_mut().read(tensor, values)
+        self.backend.lock().unwrap().read(tensor, values)
     }
     fn traffic(&self) -> Traffic {
-        self.backend.borrow().traffic()
+        self.backend.lock().unwrap().traffic()
     }
 }
 

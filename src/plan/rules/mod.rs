@@ -73,11 +73,12 @@ impl Traits {
 }
 
 /// The fused program that follows from a plain one in f32: the only place that decides which rules are on.
-pub(super) fn derive(plain: Plan, traits: Traits) -> Plan {
+/// `with_hook`: gradients stay in their places, and the update a routine of its own.
+pub(super) fn derive(plain: Plan, traits: Traits, with_hook: bool) -> Plan {
     let refused = match traits {
         Traits::Plain => return plain,
         Traits::Gpu { compiles_whole_nets: false, .. } => "the kernel takes too long to compile",
-        _ => match whole_nets(plain.clone(), traits) {
+        _ => match whole_nets(plain.clone(), traits, with_hook) {
             Ok(plan) => return plan,
             Err(refused) => refused,
         },
@@ -86,7 +87,7 @@ pub(super) fn derive(plain: Plan, traits: Traits) -> Plan {
     let bytes = plain.program.len(plain.parameters).saturating_mul(4) as u64;
     match traits {
         Traits::Gpu { largest_binding, .. } if bytes <= largest_binding => {
-            let mut plan = layers(plain);
+            let mut plan = layers(plain, with_hook);
             plan.rules.insert(0, refused);
             plan
         }
@@ -95,17 +96,19 @@ pub(super) fn derive(plain: Plan, traits: Traits) -> Plan {
 }
 
 /// The rule of whole nets, and those behind it; why not, where a routine isn't that of a net.
-fn whole_nets(plain: Plan, traits: Traits) -> Result<Plan, &'static str> {
+fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, &'static str> {
     if Lists::is_led_by_host(&plain.program) {
         return Err("the host leads the step");
     }
-    rewrite(plain, |routine, trains| {
+    rewrite(plain, with_hook, |routine, trains| {
         routine.whole_net(trains)?;
         routine.note(WHOLE_NET, Ok(()));
         match traits {
             Traits::Gpu { largest_binding, .. } => routine.whole_net_on_gpu(largest_binding),
-            _ if trains => Ok(routine.whole_update()),
-            _ => Ok(()),
+            _ => {
+                routine.whole_update();
+                Ok(())
+            }
         }
     })
 }
@@ -113,9 +116,9 @@ fn whole_nets(plain: Plan, traits: Traits) -> Result<Plan, &'static str> {
 const WHOLE_NET: &str = "whole net";
 
 /// The rules of fused layers.
-fn layers(plain: Plan) -> Plan {
+fn layers(plain: Plan, with_hook: bool) -> Plan {
     let unchanged = plain.clone();
-    let fused = rewrite(plain, |routine, trains| {
+    let fused = rewrite(plain, with_hook, |routine, trains| {
         routine.fuse(trains);
         Ok(())
     });
@@ -128,7 +131,7 @@ pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let trains = !plan.program.routines.step.is_empty();
     let loss_scale = trains.then(|| LossScale::new(&mut plan.program, mixed));
     let unchanged = plan.clone();
-    let fused = rewrite(plan, |routine, trains| {
+    let fused = rewrite(plan, false, |routine, trains| {
         routine.fuse_in_half(loss_scale.filter(|_| trains));
         Ok(())
     });
@@ -140,12 +143,13 @@ pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
 }
 
 /// The plan with `rules` applied to the ops of each routine, which may train or not, and with what that makes
-/// needless dropped; nothing, if a routine is refused.
+/// needless dropped; nothing, if a routine is refused. An update of its own stays as it is.
 fn rewrite(
     mut plan: Plan,
+    with_hook: bool,
     mut rules: impl FnMut(&mut Routine, bool) -> Result<(), &'static str>,
 ) -> Result<Plan, &'static str> {
-    let mut lists = Lists::of(&plan.program);
+    let mut lists = Lists::of(&plan.program, with_hook);
     for (ops, trains) in lists.each().into_iter().filter(|(ops, _)| !ops.is_empty()) {
         let mut routine = Routine::new(&plan, std::mem::take(ops));
         rules(&mut routine, trains)?;

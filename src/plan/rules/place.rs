@@ -12,6 +12,8 @@ pub(super) struct Lists {
     evaluate: Vec<Op>,
     part: Vec<Op>,
     step: Vec<Op>,
+    /// The end of `step`, where a hook stands before it.
+    update: Vec<Op>,
     average: Vec<Op>,
     swap: Vec<Op>,
     /// The gradient alone, where the host takes the step.
@@ -19,15 +21,17 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    pub(super) fn of(program: &Program) -> Self {
+    pub(super) fn of(program: &Program, with_hook: bool) -> Self {
         let r = &program.routines;
+        let end = if with_hook { r.update.start } else { r.step.end };
         let ops = |range: &Range<usize>| program.ops[range.clone()].to_vec();
         let is_led_by_host = Self::is_led_by_host(program);
         Lists {
             predict: ops(&r.predict),
             evaluate: ops(&r.evaluate),
             part: ops(&r.part),
-            step: ops(&r.step),
+            step: ops(&(r.step.start..end)),
+            update: ops(&(end..r.step.end)),
             average: ops(&r.average),
             swap: ops(&r.swap),
             gradient: if is_led_by_host { ops(&r.gradient) } else { Vec::new() },
@@ -61,7 +65,9 @@ impl Lists {
         let evaluate = put(self.evaluate);
         let predict = put(self.predict);
         let part = put(self.part);
-        let step = put(self.step);
+        let updates = self.update.len();
+        let step = put([self.step, self.update].concat());
+        let update = step.end - updates..step.end;
         let gradient = put(self.gradient);
         let [average, swap] = [self.average, self.swap].map(put);
         p.routines = Routines {
@@ -70,6 +76,7 @@ impl Lists {
             gradient,
             part,
             step,
+            update,
             average,
             swap,
             ..Routines::default()
@@ -79,7 +86,7 @@ impl Lists {
 
     fn lists(&mut self) -> impl Iterator<Item = &mut Op> {
         let lists = [&mut self.predict, &mut self.evaluate, &mut self.part, &mut self.step];
-        let others = [&mut self.gradient, &mut self.average, &mut self.swap];
+        let others = [&mut self.update, &mut self.gradient, &mut self.average, &mut self.swap];
         lists.into_iter().chain(others).flatten()
     }
 

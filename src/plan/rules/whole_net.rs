@@ -154,7 +154,7 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
         Some(_) => Some(ops.expect("scores are not added up", is_sum)?),
         None => None,
     };
-    let embedded = (!tables.is_empty()).then(|| Embedded { features, tables, gradient: None });
+    let embedded = (!tables.is_empty()).then_some(Embedded { features, tables, gradient: None });
     let block = batch.div_ceil(16).next_multiple_of(32).clamp(32, LARGEST_BLOCK);
     let net = WholeNet {
         from: 0,

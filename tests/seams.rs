@@ -1,0 +1,155 @@
+//! Where other programs meet a run: between gradient and update, and on threads of their own.
+
+mod common;
+
+use common::{cpu32, gpu};
+use std::sync::{Arc, Mutex};
+use wgrad::backend::Backend;
+use wgrad::data::{Dataset, Preprocessing};
+use wgrad::optim::GradientEdits;
+use wgrad::session::LayerWeights;
+use wgrad::spec::{Net, Norm, PlanKind, Spec};
+use wgrad::train::Gradients;
+use wgrad::{Activation, Error, Loss, Optimizer, Result, Trainer};
+
+fn net() -> Net {
+    Net::new(64).layer(12, Activation::Relu).layer(10, Activation::Identity)
+}
+
+fn spec(net: Net) -> Spec {
+    let mut spec = Spec::new(net, Loss::CrossEntropy).optimizer(Optimizer::Sgd).epochs(2);
+    (spec.batch_size, spec.lr) = (32, 0.05);
+    spec
+}
+
+fn digits() -> Dataset {
+    // A ragged last batch.
+    wgrad::data::digits().select(&(0..100).collect::<Vec<_>>())
+}
+
+fn trainer(spec: &Spec, backend: Box<dyn Backend>) -> Trainer {
+    let data = digits();
+    Trainer::new(spec, &data, Preprocessing::none(&data), backend).unwrap()
+}
+
+/// The weights of a run, with a hook or without.
+fn weights(
+    spec: &Spec,
+    backend: Box<dyn Backend>,
+    hook: Option<fn(&mut Gradients<'_>) -> Result<()>>,
+) -> Vec<LayerWeights> {
+    let mut trainer = trainer(spec, backend);
+    if let Some(hook) = hook {
+        trainer.set_hook(hook).unwrap();
+    }
+    trainer.fit(None, &mut ()).unwrap();
+    trainer.weights().unwrap()
+}
+
+/// Nets and steps for which every plan keeps its gradients in another way.
+fn specs() -> Vec<(&'static str, Spec)> {
+    let of = |change: &dyn Fn(&mut Spec)| {
+        let mut spec = spec(net());
+        change(&mut spec);
+        spec
+    };
+    vec![
+        ("small", of(&|_| ())),
+        ("plain", of(&|s| s.plan = PlanKind::Plain)),
+        ("large", spec(Net::new(64).layer(420, Activation::Relu).layer(10, Activation::Identity))),
+        ("micro-batches", of(&|s| s.micro_batch = Some(8))),
+        ("batch norm", of(&|s| s.net = s.net.clone().norm(Some(Norm::Batch)))),
+        ("averaged", of(&|s| s.averaging = wgrad::optim::Averaging::Ema { decay: 0.9 })),
+    ]
+}
+
+#[test]
+fn a_hook_that_changes_nothing_changes_no_bit_on_the_cpu() {
+    for (name, spec) in specs() {
+        let without = weights(&spec, cpu32(2).boxed(), None);
+        let with = weights(&spec, cpu32(2).boxed(), Some(|_| Ok(())));
+        assert!(with == without, "{name}");
+    }
+}
+
+/// SGD takes twice the step where the gradient is twice as large, which no rounding changes.
+#[test]
+fn what_a_hook_makes_of_the_gradients_is_what_the_update_takes() {
+    for (name, spec) in specs() {
+        let double = Spec { lr: 2.0 * spec.lr, ..spec.clone() };
+        let twice = |gradients: &mut Gradients<'_>| -> Result<()> {
+            for (name, range) in
+                gradients.tensors().map(|(n, r)| (n.to_string(), r)).collect::<Vec<_>>()
+            {
+                if name.ends_with(".gradient") {
+                    gradients.values[range].iter_mut().for_each(|g| *g *= 2.0);
+                }
+            }
+            Ok(())
+        };
+        let expected = weights(&double, cpu32(1).boxed(), Some(|_| Ok(())));
+        assert!(weights(&spec, cpu32(1).boxed(), Some(twice)) == expected, "{name} on the CPU");
+        let Some(device) = gpu("hooks") else { continue };
+        let expected = weights(&double, device.boxed(), Some(|_| Ok(())));
+        assert!(weights(&spec, device.boxed(), Some(twice)) == expected, "{name} on a GPU");
+    }
+}
+
+#[test]
+fn a_hook_sees_each_batch_once_with_all_its_tensors() {
+    let mut spec = spec(net().norm(Some(Norm::Batch)));
+    spec.micro_batch = Some(8);
+    spec.edits = GradientEdits { clip_global_norm: Some(1.0), ..GradientEdits::default() };
+    for backend in [Some(cpu32(2)), gpu("what hooks see")].into_iter().flatten() {
+        let mut trainer = trainer(&spec, backend.boxed());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let notes = seen.clone();
+        let hook = move |gradients: &mut Gradients<'_>| -> Result<()> {
+            let weight = gradients.place("layers.0.weight.gradient").unwrap();
+            assert_eq!(weight.len(), 64 * 12);
+            let largest = |range: std::ops::Range<usize>| {
+                gradients.values[range].iter().fold(0.0_f32, |most, g| most.max(g.abs()))
+            };
+            let running = gradients.place("layers.0.norm.running").unwrap();
+            assert_eq!(running.len(), 2 * 12);
+            assert!(largest(weight) > 0.0 && largest(running) > 0.0);
+            notes.lock().unwrap().push((gradients.step.t, gradients.step.rows));
+            Ok(())
+        };
+        trainer.set_hook(hook).unwrap();
+        trainer.fit(None, &mut ()).unwrap();
+        // Of each batch the rows of its last micro-batch.
+        let expected: Vec<_> = (0..8).map(|t| (t, if t % 4 == 3 { 4 } else { 8 })).collect();
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
+}
+
+#[test]
+fn an_error_of_a_hook_ends_the_run_and_late_hooks_are_refused() {
+    let mut trainer = trainer(&spec(net()), cpu32(1).boxed());
+    trainer.set_hook(|_| Err(Error::failed("rank 3 is gone"))).unwrap();
+    let error = trainer.fit(None, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("rank 3 is gone"), "{error}");
+    let mut late = self::trainer(&spec(net()), cpu32(1).boxed());
+    late.run_steps(1).unwrap();
+    assert!(late.set_hook(|_| Ok(())).is_err());
+    let by_host = spec(net()).optimizer(Optimizer::Lbfgs);
+    assert!(self::trainer(&by_host, cpu32(1).boxed()).set_hook(|_| Ok(())).is_err());
+}
+
+/// A trainer goes to a thread with its device; two train there as one after the other.
+#[test]
+fn two_devices_train_on_two_threads() {
+    let Some(device) = gpu("two devices on two threads") else { return };
+    let run = |trainer: Trainer| {
+        std::thread::spawn(move || {
+            let mut trainer = trainer;
+            trainer.fit(None, &mut ()).unwrap();
+            trainer.weights().unwrap()
+        })
+    };
+    let alone = [cpu32(1).boxed(), device.boxed()].map(|on| weights(&spec(net()), on, None));
+    let threads = [cpu32(1).boxed(), device.boxed()].map(|on| run(trainer(&spec(net()), on)));
+    let together = threads.map(|thread| thread.join().unwrap());
+    assert!(together == alone);
+}
