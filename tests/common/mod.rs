@@ -1,6 +1,6 @@
 //! What golden, gradients and determinism share: backends to run on, random data, comparisons.
 
-#![allow(dead_code, reason = "every test file is a crate of its own and uses its own part")]
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::io::Write as _;
 use std::ops::Range;

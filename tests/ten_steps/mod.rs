@@ -1,6 +1,6 @@
 //! Runs of ten steps on full batches, held against those that PyTorch made in f64.
 
-#![allow(dead_code, reason = "every test file is a crate of its own and uses its own part")]
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use crate::common::{Shared, cpu32, cpu64, gpu, largest, largest_error};
 use serde::Deserialize;

@@ -1,0 +1,13 @@
+//! That the mathematics is right: against the source documents, central differences, PyTorch and scikit-learn.
+//! Parity with f64, op by op, is a program of its own: it is also taken to machines without Rust.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod evaluation;
+mod golden;
+mod golden_layers;
+mod golden_training;
+mod gradients;
+mod sources;
+#[path = "../ten_steps/mod.rs"]
+mod ten_steps;

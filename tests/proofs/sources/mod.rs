@@ -1,0 +1,12 @@
+//! What each of the five source documents claims, evaluated literally in f64 and held against the
+//! plain program on every backend. The oracles share no code with the library.
+
+mod algebra;
+mod digits_notes;
+mod explanation;
+mod functions;
+mod lecture;
+mod matrix_form;
+mod matrix_form_checks;
+mod support;
+mod vector_calculus;

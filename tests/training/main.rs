@@ -1,0 +1,19 @@
+//! Whole runs: what a step does beside layers, what ends a run, what it keeps, and how it goes on.
+
+mod accumulation;
+#[path = "../adapter/mod.rs"]
+mod adapter;
+mod averaging;
+mod by_hand;
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+#[path = "../common/mod.rs"]
+mod common;
+mod determinism;
+mod divergence;
+mod doctor;
+mod layerwise;
+mod resume;
+mod schedules;
+mod stopping;
+mod weights;
