@@ -19,7 +19,7 @@ use wgrad::data::{Preprocessing, Scaling};
 use wgrad::kernels::Step;
 use wgrad::kernels::matmul::Form;
 use wgrad::kernels::tile::{Products, TILES, Tuning, choices};
-use wgrad::plan::{self, Purpose, Traits};
+use wgrad::plan::{self, Purpose};
 use wgrad::random::Permutation;
 use wgrad::session::Session;
 use wgrad::spec::PlanKind;

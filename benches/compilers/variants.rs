@@ -6,7 +6,7 @@ use wgrad::data::Storage;
 use wgrad::embedding::Embedding;
 use wgrad::kernels::mixed::{self, BLOCKS, MixedTuning};
 use wgrad::kernels::tile::{self, Tuning};
-use wgrad::kernels::{ALL, Kernel, REDUCE, fused};
+use wgrad::kernels::{ALL, Kernel, REDUCE};
 use wgrad::optim::GradientEdits;
 use wgrad::plan::{self, Plan, Purpose, Traits};
 use wgrad::precision::Precision;

@@ -7,7 +7,7 @@ use crate::kernels::Step;
 use crate::optim::Optimizer;
 use crate::plan::{self, Plan, Purpose};
 use crate::precision::Precision;
-use crate::tensor::{Role, TensorId};
+use crate::tensor::TensorId;
 use std::ops::Range;
 
 /// All gradients of a batch, and what normalizations know of all batches, before the update.
@@ -15,7 +15,7 @@ use std::ops::Range;
 pub struct Gradients<'a> {
     /// One slice: the gradients of all parameters, then running means and variances.
     pub values: &'a mut [f32],
-    /// The step that they are of: its rows, η, and its number.
+    /// The step that they are of, or its last micro-batch: rows, η, its number.
     pub step: &'a Step,
     parts: &'a [Part],
 }
@@ -78,7 +78,12 @@ impl Hook {
     }
 
     /// Reads the gradients, calls, and writes what became of them.
-    pub(super) fn call(&mut self, plan: &Plan, backend: &mut dyn Backend, step: &Step) -> Result<()> {
+    pub(super) fn call(
+        &mut self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        step: &Step,
+    ) -> Result<()> {
         self.each(plan, |id, part| backend.read(id, ValuesMut::F32(part)))?;
         (self.call)(&mut Gradients { values: &mut self.values, step, parts: &self.parts })?;
         self.each(plan, |id, part| backend.write(id, Values::F32(part)))
@@ -118,12 +123,12 @@ impl Trainer {
             return Err(Error::usage("a hook is set before the first step"));
         }
         if self.spec.precision != Precision::F32 || self.spec.optimizer == Optimizer::Lbfgs {
-            let what = "between gradient and update nothing can stand in mixed precision, and in L-BFGS";
+            let what =
+                "between gradient and update nothing can stand in mixed precision, and in L-BFGS";
             return Err(Error::usage(what));
         }
         let weights = self.session.weights()?;
-        let (batch, traits) =
-            (self.session.plan().program.batch, self.session.backend().traits());
+        let (batch, traits) = (self.session.plan().program.batch, self.session.backend().traits());
         let plan = plan::plan(&self.spec, batch, Purpose::TrainWithHook, traits);
         self.hook = Some(Hook::new(&plan, Box::new(hook)));
         self.session.replace(plan)?;

@@ -15,5 +15,6 @@ mod doctor;
 mod layerwise;
 mod resume;
 mod schedules;
+mod seams;
 mod stopping;
 mod weights;
