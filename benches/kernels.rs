@@ -13,17 +13,17 @@
 use std::time::{Duration, Instant};
 use wgrad::backend::device::{self, Choice};
 use wgrad::backend::gpu::Gpu;
+use wgrad::backend::session::Session;
+use wgrad::backend::session::initial_weights;
 use wgrad::backend::{Backend, DataId, ValuesMut};
-use wgrad::bench::{CASES, Case, Ceilings, ceilings};
 use wgrad::data::{Preprocessing, Scaling};
 use wgrad::kernels::Step;
-use wgrad::kernels::matmul::Form;
-use wgrad::kernels::tile::{Products, TILES, Tuning, choices};
+use wgrad::kernels::products::matmul::Form;
+use wgrad::kernels::products::tile::{Products, TILES, Tuning, choices};
+use wgrad::math::random::Permutation;
+use wgrad::net::spec::PlanKind;
 use wgrad::plan::{self, Purpose};
-use wgrad::random::Permutation;
-use wgrad::session::Session;
-use wgrad::spec::PlanKind;
-use wgrad::train::initial_weights;
+use wgrad::train::bench::{CASES, Case, Ceilings, ceilings};
 
 /// The most steps that are measured, in about so many seconds.
 const STEPS: f64 = 21.0;

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgrad::backend::device::{self, Choice};
-use wgrad::bench::cases::{random_numbers, relu_net};
-use wgrad::bench::{Bench, step_flops};
 use wgrad::data::{Preprocessing, Scaling, StoredWriter};
-use wgrad::event::{Flow, Observer, Progress};
-use wgrad::train::Trainer;
+use wgrad::train::bench::cases::{random_numbers, relu_net};
+use wgrad::train::bench::{Bench, step_flops};
+use wgrad::train::event::{Flow, Observer, Progress};
+use wgrad::train::trainer::Trainer;
 use wgrad::{Loss, Optimizer, Spec};
 
 /// Seconds for a point.

@@ -20,8 +20,8 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! A [`Spec`] says what to train, [`plan`] turns it into a [`program::Program`], a
-//! [`backend::Backend`] runs that, a [`Trainer`] holds the loop, and an [`event::Observer`] sees
+//! A [`Spec`] says what to train, [`plan`] turns it into a [`plan::program::Program`], a
+//! [`backend::Backend`] runs that, a [`Trainer`] holds the loop, and an [`train::event::Observer`] sees
 //! what happens. A program that has a `wgpu::Device` hands it in with
 //! [`backend::gpu::Gpu::from_device`].
 //!
@@ -31,65 +31,27 @@
 //!
 //! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
-pub mod activation;
-pub mod augment;
 pub mod backend;
-pub mod bench;
-pub mod calibration;
-pub mod checkpoint;
-pub mod choose;
+pub mod base;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-#[cfg(feature = "cli")]
-pub mod config;
 pub mod data;
-pub mod embedding;
-pub mod error;
-pub mod evaluation;
-pub mod event;
-pub mod export;
 pub mod files;
-pub mod findings;
-pub mod functions;
-pub mod gemm;
-pub mod gradcheck;
-pub mod import;
-pub mod init;
 pub mod kernels;
-pub mod linear;
-pub mod loss;
-pub mod matrix;
-pub mod memory;
-pub mod metrics;
-pub mod model;
+pub mod math;
+pub mod net;
 pub mod observe;
-pub mod optim;
-mod pages;
-pub mod parity;
 pub mod plan;
-pub mod precision;
-pub mod predictions;
-pub mod program;
-pub mod random;
-pub mod range_test;
-pub mod real;
+pub mod proof;
 #[cfg(feature = "cli")]
 pub mod report;
-pub mod schedule;
-pub mod session;
-pub mod snapshot;
-pub mod spec;
-pub mod stopping;
-pub mod system_memory;
-pub mod tensor;
 pub mod train;
-pub mod vector;
 
-pub use activation::Activation;
-pub use error::{Error, Result};
-pub use loss::Loss;
-pub use model::Model;
-pub use optim::Optimizer;
-pub use spec::{Net, Spec};
-pub use train::Trainer;
+pub use base::error::{Error, Result};
+pub use math::activation::Activation;
+pub use math::loss::Loss;
+pub use math::optim::Optimizer;
+pub use net::spec::{Net, Spec};
+pub use train::model::Model;
+pub use train::trainer::Trainer;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wgrad::bench::CASES;
-use wgrad::kernels::tile::TILES;
+use wgrad::kernels::products::tile::TILES;
+use wgrad::train::bench::CASES;
 
 /// The families of the table, from the oldest: GCN 4 and 5, RDNA 1 to 4.
 const FAMILIES: [&str; 6] = ["polaris10", "vega10", "navi10", "navi21", "navi31", "gfx1201"];

@@ -1,16 +1,16 @@
 //! Every variant of every kernel: with the constants that real programs launch it with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use wgrad::bench::CASES;
 use wgrad::data::Storage;
-use wgrad::embedding::Embedding;
 use wgrad::kernels::mixed::{self, BLOCKS, MixedTuning};
-use wgrad::kernels::tile::{self, Tuning};
+use wgrad::kernels::products::tile::{self, Tuning};
 use wgrad::kernels::{ALL, Kernel, REDUCE};
-use wgrad::optim::GradientEdits;
+use wgrad::math::embedding::Embedding;
+use wgrad::math::optim::GradientEdits;
+use wgrad::net::precision::Precision;
+use wgrad::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use wgrad::plan::{self, Plan, Purpose, Traits};
-use wgrad::precision::Precision;
-use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
+use wgrad::train::bench::CASES;
 use wgrad::{Activation, Loss, Optimizer};
 
 /// A kernel with its constants, as one pipeline has it.

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use wgrad::checkpoint::load_checkpoint;
+use wgrad::files::checkpoint::load_checkpoint;
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     std::env::temp_dir().join(format!("wgrad-fuzz-checkpoint-{}.safetensors", std::process::id()))

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wgrad::config::TrainConfig;
+use wgrad::files::config::TrainConfig;
 
 fuzz_target!(|text: &str| {
     let Ok(config) = TrainConfig::from_toml(text) else { return };

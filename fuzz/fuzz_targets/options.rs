@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wgrad::config::TrainConfig;
+use wgrad::files::config::TrainConfig;
 use wgrad::data::{ClassWeight, ImageSize};
 
 fuzz_target!(|text: &str| {

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use wgrad::checkpoint::{load_model, load_weights};
+use wgrad::files::checkpoint::{load_model, load_weights};
 use wgrad::{Activation, Net};
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -1,11 +1,11 @@
 //! What every backend refuses before it touches memory: shaders run without checks of their own, so
 //! nothing that a caller of the safe API says may lead out of a buffer.
 
+use crate::base::error::{Error, Result};
 use crate::data::{Samples, Storage, Targets};
-use crate::error::{Error, Result};
 use crate::kernels::Step;
-use crate::program::{Program, Reads};
-use crate::tensor::TensorId;
+use crate::kernels::tensor::TensorId;
+use crate::plan::program::{Program, Reads};
 use std::ops::Range;
 
 /// The shape of uploaded rows, which a backend keeps beside them.

@@ -3,15 +3,15 @@
 use super::Backend;
 use super::cpu::Cpu;
 use super::gpu::{self, Gpu};
-use crate::error::{Error, Result, serde_as_text};
-use crate::precision::Multiplier;
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::net::precision::Multiplier;
 use std::fmt;
 use std::str::FromStr;
 
 /// A device as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// The fastest of the CPU and the real GPUs for the work at hand: [`choose::open`](crate::choose::open)
+    /// The fastest of the CPU and the real GPUs for the work at hand: [`train::choose::open`](crate::train::choose::open)
     /// measures it. Where the work isn't known, a real GPU if there is one, otherwise the CPU.
     #[default]
     Auto,
@@ -36,7 +36,7 @@ pub struct Opened {
     /// What multiplies in mixed precision, where that was measured on it already.
     pub multiplier: Option<Multiplier>,
     /// The devices that [`Choice::Auto`] couldn't take, each with the reason, a sentence for users: one
-    /// that doesn't open or, where [`choose::open`](crate::choose::open) chose, doesn't compile the kernels.
+    /// that doesn't open or, where [`train::choose::open`](crate::train::choose::open) chose, doesn't compile the kernels.
     pub passed_over: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn passed_over(name: &str, error: &Error) -> String {
 }
 
 /// Opens the chosen device; `threads` are those of the CPU backend. For [`Choice::Auto`] prefer
-/// [`choose::open`](crate::choose::open), as the commands do: this takes the first real GPU that opens,
+/// [`train::choose::open`](crate::train::choose::open), as the commands do: this takes the first real GPU that opens,
 /// which is slower than the CPU for small nets.
 ///
 /// # Errors

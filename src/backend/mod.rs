@@ -4,14 +4,15 @@ pub(crate) mod check;
 pub mod cpu;
 pub mod device;
 pub mod gpu;
+pub mod session;
 
+use crate::base::error::{Error, Result};
 use crate::data::Samples;
-use crate::error::{Error, Result};
 use crate::kernels::Step;
 use crate::kernels::mixed::Multiplier;
+use crate::kernels::tensor::TensorId;
 use crate::plan::Traits;
-use crate::program::Program;
-use crate::tensor::TensorId;
+use crate::plan::program::Program;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;

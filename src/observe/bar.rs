@@ -2,10 +2,11 @@
 
 use super::lines::detour;
 use super::narrow::{Part, columns, fit};
-use super::{can_redraw, duration, short, thousands};
-use crate::error::Result;
-use crate::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
+use crate::base::error::Result;
+use crate::base::words::{duration, short, thousands};
+use crate::train::event::{Diverged, Epoch, Flow, Observer, Progress, Start};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 /// A bar on the terminal behind standard error, with loss, samples per second and time left.
@@ -170,6 +171,13 @@ impl Observer for Bar {
         self.metrics = first.map(|(n, x)| format!("{n} {}", short(*x))).unwrap_or_default();
         Ok(Flow::Continue)
     }
+}
+
+/// Whether standard error is a terminal that can move its cursor, as bars need; `TERM=dumb` is one that
+/// can't, such as the shell of an editor.
+#[must_use]
+pub fn can_redraw() -> bool {
+    stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Takes checkpoints of a run while it goes on.
 
-use super::Every;
-use crate::checkpoint::{Saved, Writer};
-use crate::error::Result;
-use crate::event::{Ending, Observer};
-use crate::snapshot::{Checkpoint, Position};
+use crate::base::error::Result;
+use crate::base::every::Every;
+use crate::files::checkpoint::{Saved, Writer};
+use crate::train::event::{Ending, Observer};
+use crate::train::snapshot::{Checkpoint, Position};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -1,9 +1,8 @@
 //! What people see of a run on a terminal: a bar, or a dashboard.
 
 use super::{Bar, Dashboard, Screen};
-use crate::event::Observer;
+use crate::train::event::Observer;
 use indicatif::ProgressBar;
-use std::io::{IsTerminal, stderr};
 
 /// What people see of a run on a terminal.
 pub enum Display {
@@ -11,13 +10,6 @@ pub enum Display {
     Bar(Bar),
     /// The whole terminal.
     Dashboard(Dashboard),
-}
-
-/// Whether standard error is a terminal that can move its cursor, as bars need; `TERM=dumb` is one that
-/// can't, such as the shell of an editor.
-#[must_use]
-pub fn can_redraw() -> bool {
-    stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 impl Display {

@@ -1,8 +1,8 @@
 //! A metric that is good enough ends a run before its last epoch.
 
-use crate::error::Result;
-use crate::event::{Epoch, Flow, Observer};
-use crate::stopping::StopAt;
+use crate::base::error::Result;
+use crate::net::stopping::StopAt;
+use crate::train::event::{Epoch, Flow, Observer};
 
 /// Ends a run when a metric is good enough.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What Ctrl-C does.
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Epoch, Flow, Observer, Progress};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::train::event::{Epoch, Flow, Observer, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,7 +38,7 @@ impl Interrupt {
                     }
                     None => {
                         super::restore();
-                        crate::files::give_up_temporary_files();
+                        crate::base::atomic::give_up_temporary_files();
                         std::process::exit(ErrorKind::Interrupted.exit_code().into())
                     }
                 }

@@ -1,10 +1,11 @@
 //! Progress for people where there is no terminal: a line for each epoch.
 
+use super::HeldOut;
 use super::narrow::{Part, fit};
-use super::{HeldOut, duration, short, thousands};
-use crate::error::Result;
-use crate::event::{Diverged, Epoch, Flow, Observer, Start};
-use crate::stopping::OnDivergence;
+use crate::base::error::Result;
+use crate::base::words::{duration, short, thousands};
+use crate::net::stopping::OnDivergence;
+use crate::train::event::{Diverged, Epoch, Flow, Observer, Start};
 use std::io::Write;
 
 /// A line for each epoch.

@@ -1,8 +1,8 @@
 //! The metrics of each epoch as a table: `metrics.csv`.
 
 use super::HeldOut;
-use crate::error::{Error, Result};
-use crate::event::{Epoch, Flow, Observer};
+use crate::base::error::{Error, Result};
+use crate::train::event::{Epoch, Flow, Observer};
 use std::io::{self, ErrorKind, Write};
 
 /// A file that can be written anew.

@@ -1,7 +1,7 @@
 //! A run as JSON lines, one for each event, each written whole and flushed.
 
-use crate::error::{Error, Result};
-use crate::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start};
+use crate::base::error::{Error, Result};
+use crate::train::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, Write};
@@ -126,7 +126,7 @@ impl<W: Write> Observer for Record<W> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io;
 

@@ -1,11 +1,11 @@
 //! What a program does beside its steps where weights are averaged.
 
 use super::{Plan, Tensors};
-use crate::kernels::average::Share;
-use crate::optim::Averaging;
-use crate::program::Op;
-use crate::spec::Spec;
-use crate::tensor::{Extent, Role};
+use crate::kernels::optim::average::Share;
+use crate::kernels::tensor::{Extent, Role};
+use crate::math::optim::Averaging;
+use crate::net::spec::Spec;
+use crate::plan::program::Op;
 
 impl Tensors {
     /// The plan, with the ops that average weights behind all others: a moving average at the end

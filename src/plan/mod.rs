@@ -5,6 +5,7 @@
 
 mod average;
 mod plain;
+pub mod program;
 mod rules;
 mod tensors;
 mod update;
@@ -14,10 +15,10 @@ pub use plain::plain;
 pub use rules::{Traits, Verdict};
 pub use watched::{Watch, Watched, watched};
 
-use crate::precision::Precision;
-use crate::program::{EmbeddingTensors, LayerGradients, LayerTensors, Op, Program};
-use crate::spec::{Net, PlanKind, Spec};
-use crate::tensor::TensorId;
+use crate::kernels::tensor::TensorId;
+use crate::net::precision::Precision;
+use crate::net::spec::{Net, PlanKind, Spec};
+use crate::plan::program::{EmbeddingTensors, LayerGradients, LayerTensors, Op, Program};
 use tensors::{Tensors, allocate, augmentation, dropout, functions, max_norm};
 
 /// A program for a spec, and where its tensors are.
@@ -91,7 +92,7 @@ pub enum Purpose {
     /// Training: with gradients and optimiser state.
     Train,
     /// The same with a look at the gradients before each update: they are kept, and the update is a routine
-    /// of its own ([`Routines::update`](crate::program::Routines::update)).
+    /// of its own ([`Routines::update`](crate::plan::program::Routines::update)).
     TrainWithHook,
     /// Predictions and losses only.
     Evaluate,

@@ -2,11 +2,11 @@
 
 use super::update::update;
 use super::{Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
-use crate::kernels::matmul::Form;
-use crate::kernels::norm::Normalized;
-use crate::program::{EmbeddingTensors, LayerTensors, Op, Routines};
-use crate::spec::{Spec, Units};
-use crate::tensor::TensorId;
+use crate::kernels::layers::norm::Normalized;
+use crate::kernels::products::matmul::Form;
+use crate::kernels::tensor::TensorId;
+use crate::net::spec::{Spec, Units};
+use crate::plan::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 
 /// The plain program: the kernels that the mathematics names, one after the other.
 ///

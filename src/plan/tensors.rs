@@ -1,18 +1,20 @@
 //! The tensors of a spec, before there are ops.
 
 use super::{Plan, Purpose};
-use crate::activation::Activation;
-use crate::augment::Augmentation;
-use crate::kernels::activation::{UnitFunctions, unit_table};
-use crate::kernels::dropout::Dropout;
-use crate::kernels::embed::Place;
+use crate::kernels::inputs::embed::Place;
+use crate::kernels::layers::activation::{UnitFunctions, unit_table};
+use crate::kernels::layers::dropout::Dropout;
+use crate::kernels::layers::norm::{Normalized, NormalizedGradient};
 use crate::kernels::loss::SCORES;
-use crate::kernels::norm::{Normalized, NormalizedGradient};
-use crate::optim::Rule;
-use crate::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program};
-use crate::random::{Stream, stream_key};
-use crate::spec::{Bias, Layer, Net, Norm, Spec, Units};
-use crate::tensor::{Extent, Role, TensorId};
+use crate::kernels::tensor::{Extent, Role, TensorId};
+use crate::math::activation::Activation;
+use crate::math::optim::Rule;
+use crate::math::random::{Stream, stream_key};
+use crate::net::augment::Augmentation;
+use crate::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
+use crate::plan::program::{
+    EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program,
+};
 
 /// Parameters lie in one buffer, so that one op updates them all: first all weights, then all tables of embeddings
 /// and all biases, so that one number tells what is decayed.

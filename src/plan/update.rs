@@ -3,18 +3,18 @@
 //! LAMB and Muon need whole tensors: their steps are ops of several kinds.
 
 use super::Tensors;
-use crate::kernels::combine::Factors;
-use crate::kernels::edits::Edit;
-use crate::kernels::matmul::Form;
-use crate::kernels::vector_norm::STRETCH;
-use crate::optim::lbfgs::HISTORY;
-use crate::optim::{
+use crate::kernels::optim::combine::Factors;
+use crate::kernels::optim::edits::Edit;
+use crate::kernels::optim::vector_norm::STRETCH;
+use crate::kernels::products::matmul::Form;
+use crate::kernels::tensor::{Extent, Role, TensorId};
+use crate::math::optim::lbfgs::HISTORY;
+use crate::math::optim::{
     MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, Rule,
 };
-use crate::program::{Op, Program};
-use crate::random::{Stream, stream_key};
-use crate::spec::Spec;
-use crate::tensor::{Extent, Role, TensorId};
+use crate::math::random::{Stream, stream_key};
+use crate::net::spec::Spec;
+use crate::plan::program::{Op, Program};
 
 /// The ops behind the gradients of a training step; none in a program that has no gradients.
 pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
@@ -39,7 +39,7 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
 }
 
 /// The edits of the gradients `g` of all parameters, in the order of
-/// [`crate::optim::GradientEdits`].
+/// [`crate::math::optim::GradientEdits`].
 fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
     let edits = &spec.edits;
     let p = &mut tensors.plan.program;

@@ -3,9 +3,9 @@
 
 use super::{Plan, Purpose, plain};
 use crate::kernels::Access;
-use crate::program::{Op, Routines};
-use crate::spec::Spec;
-use crate::tensor::{Role, TensorId};
+use crate::kernels::tensor::{Role, TensorId};
+use crate::net::spec::Spec;
+use crate::plan::program::{Op, Routines};
 
 /// The widest tensor that is looked at: up to here f32 counts columns exactly.
 const WIDEST: usize = 1 << 24;

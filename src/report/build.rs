@@ -6,10 +6,10 @@ use super::{
     Curve, Evaluation, Kept, NetSummary, NotComputed, RunReport, Settings, Subject, TargetKind,
     TargetSummary, columns, curves, dependence, influence, judged, regions, weights,
 };
+use crate::backend::session::Session;
+use crate::base::error::Result;
 use crate::data::{Data, Preprocessing};
-use crate::error::Result;
-use crate::event::Ending;
-use crate::session::Session;
+use crate::train::event::Ending;
 use serde_json::Value;
 
 /// Makes the report of a run: of the files in its directory, and of the data where they are at hand.

@@ -2,9 +2,9 @@
 
 use super::words::{count, of_name, shown, tidy};
 use super::{ColumnSummary, Distribution, Evaluation, Rows, RunReport, TargetKind};
-use crate::error::Result;
-use crate::files::write_atomically;
-use crate::observe::thousands;
+use crate::base::atomic::write_atomically;
+use crate::base::error::Result;
+use crate::base::words::thousands;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -229,6 +229,44 @@ pub(super) fn sampled(known: usize, rows: Rows) -> Option<NotComputed> {
     })
 }
 
+/// What kind of target is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// One class a row.
+    Classes,
+    /// Any number of labels a row.
+    Labels,
+    /// Numbers.
+    Numbers,
+}
+
+/// What is predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetSummary {
+    /// Its kind.
+    pub kind: TargetKind,
+    /// The target columns of a table.
+    pub columns: Vec<String>,
+    /// The names of the classes, labels or numbers, in the order of the outputs.
+    pub names: Vec<String>,
+    /// How many training rows have each class or label.
+    pub shares: Vec<Share>,
+    /// Of numbers, their distribution in the training rows, in the order of `names`.
+    pub distributions: Vec<super::Distribution>,
+}
+
+/// The columns of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Columns {
+    /// How many there are.
+    pub total: usize,
+    /// How many rows the distributions are of.
+    pub sampled_rows: usize,
+    /// The columns in the order of the table, up to a number.
+    pub columns: Vec<ColumnSummary>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

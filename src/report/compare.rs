@@ -5,8 +5,8 @@ use super::page::{document, figures, note, scroll};
 use super::plots::{Chart, Scale, cut};
 use super::words::{count, of_name, shown};
 use super::{Evaluation, RunReport};
-use crate::metrics::Metrics;
-use crate::observe::duration;
+use crate::base::words::duration;
+use crate::net::metrics::Metrics;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
@@ -70,9 +70,9 @@ fn runs(reports: &[RunReport]) -> Markup {
                             td { (report.data.as_deref().map_or(String::new(), |data| cut(data, 40))) }
                             td class="wide" { (cut(&report.net.layers, 120)) }
                             td { (report.net.device.as_deref().map_or(String::new(), |device| cut(device, 60))) }
-                            td class="n" { (report.rows.map_or(String::new(), |rows| crate::observe::thousands(rows.training as f64))) }
+                            td class="n" { (report.rows.map_or(String::new(), |rows| crate::base::words::thousands(rows.training as f64))) }
                             td class="n" { (report.net.nets) }
-                            td class="n" { (crate::observe::thousands(report.net.parameters as f64)) }
+                            td class="n" { (crate::base::words::thousands(report.net.parameters as f64)) }
                             td class="n" { (report.net.seconds.map_or(String::new(), duration)) }
                         }
                     }

@@ -1,9 +1,7 @@
 //! The contents of a report: what is computed once, and what page, card and JSON show.
 
-use super::{
-    ColumnSummary, Curve, Dependence, Evaluation, Influence, LayerHistogram, Picture, Regions,
-    Share,
-};
+use super::{Curve, Dependence, Evaluation, Influence, LayerHistogram, Picture, Regions};
+use crate::report::{Columns, NotComputed, Rows, TargetSummary};
 use serde::{Deserialize, Serialize};
 
 /// All that is told of a run.
@@ -45,55 +43,6 @@ pub struct RunReport {
     pub findings: Vec<String>,
     /// The parts that could not be computed, and why.
     pub not_computed: Vec<NotComputed>,
-}
-
-/// What kind of target is predicted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetKind {
-    /// One class a row.
-    Classes,
-    /// Any number of labels a row.
-    Labels,
-    /// Numbers.
-    Numbers,
-}
-
-/// What is predicted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TargetSummary {
-    /// Its kind.
-    pub kind: TargetKind,
-    /// The target columns of a table.
-    pub columns: Vec<String>,
-    /// The names of the classes, labels or numbers, in the order of the outputs.
-    pub names: Vec<String>,
-    /// How many training rows have each class or label.
-    pub shares: Vec<Share>,
-    /// Of numbers, their distribution in the training rows, in the order of `names`.
-    pub distributions: Vec<super::Distribution>,
-}
-
-/// The rows of each part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    /// Those that are trained on.
-    pub training: usize,
-    /// Those that are held out for validation.
-    pub validation: usize,
-    /// Those that are only measured on.
-    pub test: usize,
-}
-
-/// The columns of a table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Columns {
-    /// How many there are.
-    pub total: usize,
-    /// How many rows the distributions are of.
-    pub sampled_rows: usize,
-    /// The columns in the order of the table, up to a number.
-    pub columns: Vec<ColumnSummary>,
 }
 
 /// The net, or the nets of an ensemble.
@@ -138,13 +87,4 @@ pub struct Settings {
     pub command: String,
     /// The run's `config.toml`; none of a model without one.
     pub config: Option<String>,
-}
-
-/// A part of a report that could not be computed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NotComputed {
-    /// The part.
-    pub part: String,
-    /// Why.
-    pub why: String,
 }

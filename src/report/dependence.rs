@@ -3,8 +3,8 @@
 use super::influence::{Inputs, replaced};
 use super::subject::Predictor;
 use super::{Influence, Subject, TargetKind, TargetSummary, sample};
+use crate::base::error::Result;
 use crate::data::{Data, Dataset, Encoder, Features, Predictions, Values};
-use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -167,7 +167,7 @@ fn grid(subject: &Subject<'_>, training: &Dataset, column: usize, inputs: &Input
         (None, None) => {
             let features: &Features = training.features();
             let number = |row: usize| f64::from(features.value(row, own.start));
-            spread(&looked, number, |row| crate::observe::short(number(row)))
+            spread(&looked, number, |row| crate::base::words::short(number(row)))
         }
         _ => return None,
     };

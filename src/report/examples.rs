@@ -2,9 +2,9 @@
 
 use super::pictures::Layout;
 use super::{HeldOut, Picture, Subject};
+use crate::base::words::short;
 use crate::data::{Data, Features, Predictions, Role, Targets};
-use crate::loss::index_of_max;
-use crate::observe::short;
+use crate::math::loss::index_of_max;
 use serde::{Deserialize, Serialize};
 
 /// How many rows are shown.
@@ -185,7 +185,7 @@ fn listed(mut all: Vec<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Matrix;
+    use crate::math::matrix::Matrix;
 
     #[test]
     fn rows_are_as_wrong_as_the_loss_of_what_is_the_case() {

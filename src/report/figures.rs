@@ -6,7 +6,7 @@ use super::{
     Curve, Dependence, Distribution, Evaluation, Influence, LayerHistogram, RankingCurves, Regions,
     Residuals, RunReport, TargetKind,
 };
-use crate::observe::short;
+use crate::base::words::short;
 
 /// The columns whose importance is drawn.
 const IMPORTANCES: usize = 15;
@@ -382,5 +382,5 @@ pub(super) fn layer(one: &LayerHistogram) -> Option<Figure> {
 
 /// A weight of rows, which is a number of rows where all count alike.
 pub(super) fn short_count(x: f64) -> String {
-    if x.fract() == 0.0 { crate::observe::thousands(x) } else { short(x) }
+    if x.fract() == 0.0 { crate::base::words::thousands(x) } else { short(x) }
 }

@@ -2,10 +2,10 @@
 
 use super::subject::Predictor;
 use super::{HeldOut, Subject, sample};
+use crate::base::error::Result;
 use crate::data::{Dataset, Features, Predictions, Targets};
-use crate::error::Result;
-use crate::matrix::Matrix;
-use crate::random::{Random, Stream};
+use crate::math::matrix::Matrix;
+use crate::math::random::{Random, Stream};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -290,7 +290,7 @@ mod tests {
         let p = Predictions::F32(p);
         let truth = Targets::Numbers(Matrix::from_fn(4, 2, |r, c| (r + c) as f64));
         let weights = [1.0, 2.0, 0.0, 1.0];
-        let report = crate::evaluation::Report::new(&p, &truth, Some(&weights)).unwrap();
+        let report = crate::train::evaluation::Report::new(&p, &truth, Some(&weights)).unwrap();
         let rmse = report.values().iter().find(|(name, _)| *name == "rmse").unwrap().1;
         assert!((score(&p, &truth, Some(&weights)) - rmse).abs() < 1e-12);
         let order = shuffled(&[5, 6, 7, 8], 0);

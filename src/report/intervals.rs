@@ -1,10 +1,10 @@
 //! Bootstrap intervals of metrics: how much they depend on which rows happened to be held out.
 
 use super::sample;
+use crate::base::error::Result;
 use crate::data::{Predictions, Targets};
-use crate::error::Result;
-use crate::evaluation::Report;
-use crate::random::{Random, Stream};
+use crate::math::random::{Random, Stream};
+use crate::train::evaluation::Report;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ pub(super) fn intervals(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Matrix;
+    use crate::math::matrix::Matrix;
 
     /// `rows` rows of two classes, of which every `wrong`th is predicted wrongly.
     fn classes(rows: usize, wrong: usize) -> (Predictions, Targets) {

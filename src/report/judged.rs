@@ -4,9 +4,10 @@ use super::examples::wrong_rows;
 use super::intervals::{RESAMPLES, intervals};
 use super::ranking::ranking;
 use super::{HeldOut, Subject, WrongRow, finite, sample};
+use crate::base::error::Result;
 use crate::data::{Predictions, Targets};
-use crate::error::Result;
-use crate::evaluation::{ClassScores, Report};
+use crate::report::RankingCurves;
+use crate::train::evaluation::{ClassScores, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -115,21 +116,6 @@ pub struct CalibrationPoint {
     pub accuracy: f64,
 }
 
-/// How well two classes are told apart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RankingCurves {
-    /// The class that the score is of: the second.
-    pub positive: String,
-    /// (False positive rate, true positive rate).
-    pub roc: Vec<[f64; 2]>,
-    /// (Recall, precision).
-    pub precision_recall: Vec<[f64; 2]>,
-    /// The area under the latter, without interpolation.
-    pub average_precision: f64,
-    /// The share of the positive class: the precision of guessing.
-    pub share: f64,
-}
-
 /// Predictions of one number beside the truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Residuals {
@@ -196,7 +182,7 @@ pub(super) fn judged(
             };
             let worst = report.confusion.most_confused(MISTAKES);
             all.mistakes = worst.into_iter().map(mistake).collect();
-            let point = |bin: &crate::evaluation::CalibrationBin| CalibrationPoint {
+            let point = |bin: &crate::train::evaluation::CalibrationBin| CalibrationPoint {
                 weight: bin.weight,
                 confidence: bin.confidence,
                 accuracy: bin.accuracy,
@@ -247,7 +233,7 @@ fn class_rows(all: &[ClassScores], name: impl Fn(usize) -> String) -> Vec<ClassR
 /// Predicted probabilities of labels in ten bins, all labels together.
 fn label_bins(
     predictions: &Predictions,
-    truth: &crate::matrix::Matrix<f32>,
+    truth: &crate::math::matrix::Matrix<f32>,
     weight: impl Fn(usize) -> f64,
 ) -> Vec<CalibrationPoint> {
     const BINS: usize = 10;
@@ -283,7 +269,7 @@ pub(super) fn of_event(end: &Value, part: &str) -> Option<Evaluation> {
     let loss = values.remove("loss");
     // In the order of people, as far as it is known.
     let mut names: Vec<&str> =
-        crate::metrics::Metrics::all_names().filter(|n| values.contains_key(*n)).collect();
+        crate::net::metrics::Metrics::all_names().filter(|n| values.contains_key(*n)).collect();
     names.extend(values.keys().map(String::as_str));
     let mut metrics: Vec<Metric> = Vec::new();
     for name in names {

@@ -35,27 +35,27 @@ pub mod words;
 pub use build::build;
 pub use columns::{ColumnSummary, Distribution, Share};
 
+pub use columns::{Columns, TargetKind, TargetSummary};
 pub use compare::comparison;
-pub use contents::{
-    Columns, Kept, NetSummary, NotComputed, Rows, RunReport, Settings, TargetKind, TargetSummary,
-};
+pub use contents::{Kept, NetSummary, RunReport, Settings};
 pub use curves::{Curve, EpochPoint};
 pub use dependence::Dependence;
 pub use examples::WrongRow;
 pub use influence::{Importance, Influence, rows_to_sample};
 pub use judged::{
-    BaselineValues, CalibrationPoint, ClassRow, Evaluation, Metric, Mistake, RankingCurves,
-    Residuals,
+    BaselineValues, CalibrationPoint, ClassRow, Evaluation, Metric, Mistake, Residuals,
 };
 pub use page::page;
 pub use pictures::Picture;
+pub use ranking::RankingCurves;
 pub use regions::Regions;
 pub use standalone::{Plot, plots};
 pub use subject::{HeldOut, Predictor, Subject};
+pub use subject::{NotComputed, Rows};
 pub use weights::LayerHistogram;
 
-use crate::error::{Error, Result};
-use crate::random::{Random, Stream};
+use crate::base::error::{Error, Result};
+use crate::math::random::{Random, Stream};
 
 /// The file of a report's numbers in a run directory.
 pub const JSON: &str = "report.json";

@@ -1,7 +1,7 @@
 //! Small PNG images as data URIs: pixels of rows, weights of units.
 
+use crate::base::error::{Error, Result};
 use crate::data::{Features, Preprocessing};
-use crate::error::{Error, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use image::{DynamicImage, ImageFormat, RgbaImage, imageops::FilterType};
@@ -158,7 +158,7 @@ fn diverging(x: f32) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Matrix;
+    use crate::math::matrix::Matrix;
 
     fn decoded(picture: &Picture) -> RgbaImage {
         let bytes = picture.uri.strip_prefix("data:image/png;base64,").unwrap();

@@ -1,6 +1,6 @@
 //! The curves behind ROC AUC and average precision, for two classes.
 
-use super::RankingCurves;
+use serde::{Deserialize, Serialize};
 
 /// The most points of a curve.
 const POINTS: usize = 200;
@@ -64,6 +64,21 @@ fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
         kept.push(last);
     }
     kept
+}
+
+/// How well two classes are told apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankingCurves {
+    /// The class that the score is of: the second.
+    pub positive: String,
+    /// (False positive rate, true positive rate).
+    pub roc: Vec<[f64; 2]>,
+    /// (Recall, precision).
+    pub precision_recall: Vec<[f64; 2]>,
+    /// The area under the latter, without interpolation.
+    pub average_precision: f64,
+    /// The share of the positive class: the precision of guessing.
+    pub share: f64,
 }
 
 #[cfg(test)]

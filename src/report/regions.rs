@@ -3,10 +3,10 @@
 use super::influence::Inputs;
 use super::subject::Predictor;
 use super::{Subject, TargetKind, TargetSummary, sample};
+use crate::base::error::Result;
 use crate::data::{Data, Dataset, Encoder, Features, Targets};
-use crate::error::Result;
-use crate::loss::index_of_max;
-use crate::matrix::Matrix;
+use crate::math::loss::index_of_max;
+use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
 /// Multiply-adds that may be spent.

@@ -3,7 +3,7 @@
 use super::RunReport;
 use super::figures::{self, Figure};
 use super::plots::{COLORS, Drawing, STYLE, png};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// A figure as a file.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,11 @@
 //! What a report is made of: a model, its run's files, and where they are at hand the data.
 
+use crate::backend::session::Session;
+use crate::base::error::{Error, Result};
 use crate::data::{Data, Dataset, Features, Predictions, Preprocessing, Targets};
-use crate::error::{Error, Result};
-use crate::evaluation::{Report, Value};
-use crate::model::Model;
-use crate::session::Session;
+use crate::train::evaluation::{Report, Value};
+use crate::train::model::Model;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -145,4 +146,24 @@ impl<'a> Predictor<'a> {
         self.session.set_weights(&alone.net, weights)?;
         alone.predict_in(self.session, features)
     }
+}
+
+/// The rows of each part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// Those that are trained on.
+    pub training: usize,
+    /// Those that are held out for validation.
+    pub validation: usize,
+    /// Those that are only measured on.
+    pub test: usize,
+}
+
+/// A part of a report that could not be computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotComputed {
+    /// The part.
+    pub part: String,
+    /// Why.
+    pub why: String,
 }

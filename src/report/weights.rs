@@ -33,22 +33,23 @@ pub struct LayerHistogram {
 pub(super) fn histograms(subject: &Subject<'_>) -> Vec<LayerHistogram> {
     let model = subject.model;
     let shapes = model.net.layers.iter().zip(model.net.shapes()).enumerate();
-    let of = |(l, (layer, (units, inputs))): (usize, (&crate::spec::Layer, (usize, usize)))| {
-        let of_net = units * inputs;
-        let step = (of_net * model.members.len()).div_ceil(WEIGHTS).max(1);
-        let all = model.members.iter().filter_map(|net| net.get(l));
-        let values = all.flat_map(|weights| weights.weight.data());
-        let seen: Vec<f64> = values.step_by(step).map(|&w| f64::from(w)).collect();
-        let zeros = seen.iter().filter(|w| **w == 0.0).count() as f64;
-        LayerHistogram {
-            layer: l + 1,
-            shape: [inputs, units],
-            activation: layer.activation.to_string(),
-            weights: of_net,
-            zeros: zeros / seen.len().max(1) as f64,
-            distribution: Distribution::of_numbers(seen.into_iter(), false),
-        }
-    };
+    let of =
+        |(l, (layer, (units, inputs))): (usize, (&crate::net::spec::Layer, (usize, usize)))| {
+            let of_net = units * inputs;
+            let step = (of_net * model.members.len()).div_ceil(WEIGHTS).max(1);
+            let all = model.members.iter().filter_map(|net| net.get(l));
+            let values = all.flat_map(|weights| weights.weight.data());
+            let seen: Vec<f64> = values.step_by(step).map(|&w| f64::from(w)).collect();
+            let zeros = seen.iter().filter(|w| **w == 0.0).count() as f64;
+            LayerHistogram {
+                layer: l + 1,
+                shape: [inputs, units],
+                activation: layer.activation.to_string(),
+                weights: of_net,
+                zeros: zeros / seen.len().max(1) as f64,
+                distribution: Distribution::of_numbers(seen.into_iter(), false),
+            }
+        };
     shapes.map(of).collect()
 }
 

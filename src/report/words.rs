@@ -1,7 +1,7 @@
 //! Metrics and baselines in the words that people use.
 
-use crate::evaluation::Value;
-use crate::observe::{short, thousands};
+use crate::base::words::{short, thousands};
+use crate::train::evaluation::Value;
 
 /// How a metric is called, and whether it is a share of one.
 #[must_use]

@@ -6,10 +6,10 @@ use crate::common::{
 };
 use wgrad::backend::Backend;
 use wgrad::kernels::Step;
-use wgrad::parity::Replay;
+use wgrad::net::spec::{Bias, Layer, Net, Spec};
+use wgrad::plan::program::Op;
 use wgrad::plan::{self, Plan, Purpose, Traits};
-use wgrad::program::Op;
-use wgrad::spec::{Bias, Layer, Net, Spec};
+use wgrad::proof::parity::Replay;
 use wgrad::{Activation, Loss, Optimizer};
 
 /// A net of these widths with tanh in between.

@@ -8,17 +8,18 @@ use crate::ten_steps::{Golden, devices, load, matrix, parts};
 use serde::Deserialize;
 use std::sync::Arc;
 use wgrad::backend::{Backend, Values, ValuesMut};
-use wgrad::checkpoint::{load_model, load_weights, save_model};
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, Targets};
-use wgrad::embedding::Embedding;
-use wgrad::gradcheck::{self, Options};
-use wgrad::kernels::{Step, embed};
-use wgrad::matrix::Matrix;
+use wgrad::files::checkpoint::{load_model, load_weights, save_model};
+use wgrad::kernels::Step;
+use wgrad::kernels::inputs::embed;
+use wgrad::kernels::tensor::{Extent, Role};
+use wgrad::math::embedding::Embedding;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::spec::{Net, Norm, Spec};
+use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{self, Purpose, Traits};
-use wgrad::program::{Op, Program};
-use wgrad::random::{Random, Stream};
-use wgrad::spec::{Net, Norm, Spec};
-use wgrad::tensor::{Extent, Role};
+use wgrad::proof::gradcheck::{self, Options};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 #[derive(Deserialize)]
@@ -276,7 +277,7 @@ fn whole_steps_keep_the_parity_rule() {
     for (what, spec) in variants() {
         let Some(device) = gpu("steps of nets with embeddings") else { return };
         let none = Preprocessing::none(&data);
-        let report = wgrad::parity::verify(&spec, &none, &data, device.boxed()).unwrap();
+        let report = wgrad::proof::parity::verify(&spec, &none, &data, device.boxed()).unwrap();
         let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
         assert!(report.passed, "{what}: {failed:#?}");
         assert!(report.ops.iter().any(|op| op.op.starts_with("embed gradient")));

@@ -4,13 +4,13 @@ use crate::adapter::has_gpu;
 use std::sync::Arc;
 use wgpu::util::DeviceExt;
 use wgrad::backend::device::{self, Choice};
+use wgrad::backend::session::initial_weights;
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, Targets};
-use wgrad::embedding::Embedding;
-use wgrad::export::{Bare, Description, wgsl};
-use wgrad::loss::Loss;
-use wgrad::matrix::Matrix;
-use wgrad::spec::{Bias, Norm};
-use wgrad::train::initial_weights;
+use wgrad::files::export::{Bare, Description, wgsl};
+use wgrad::math::embedding::Embedding;
+use wgrad::math::loss::Loss;
+use wgrad::math::matrix::Matrix;
+use wgrad::net::spec::{Bias, Norm};
 use wgrad::{Activation, Model, Net, Spec};
 
 /// Rows of three numbers, and of an index from 0 to 4.

@@ -8,14 +8,14 @@ use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::embedding::Embedding;
-use wgrad::gemm::Gemm;
-use wgrad::matrix::Matrix;
-use wgrad::optim::Averaging;
+use wgrad::kernels::tensor::HostTensor;
+use wgrad::math::embedding::Embedding;
+use wgrad::math::gemm::Gemm;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::Averaging;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::spec::{Net, Norm, PlanKind, Spec};
 use wgrad::plan::{self, Purpose, Traits};
-use wgrad::random::{Random, Stream};
-use wgrad::snapshot::HostTensor;
-use wgrad::spec::{Net, Norm, PlanKind, Spec};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 /// What a feature does to a spec.
@@ -168,7 +168,7 @@ fn every_feature_is_verified_on_the_cpu() {
         change(&mut spec);
         let device = Box::new(Cpu::<f32>::new(Some(2)).unwrap());
         let preprocessing = Preprocessing::none(&data);
-        let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+        let report = wgrad::proof::parity::verify(&spec, &preprocessing, &data, device).unwrap();
         assert!(report.passed, "{feature}");
         assert!(report.ops.iter().any(|report| report.op.starts_with("whole net")), "{feature}");
     }
@@ -185,7 +185,7 @@ fn a_gpu_refuses_what_only_the_cpu_fuses() {
         let mut spec = spec.clone();
         change(&mut spec);
         let program = plan::plan(&spec, 8, Purpose::Train, Traits::Cpu).program;
-        if program.ops.iter().all(wgrad::program::Op::runs_on_gpus) {
+        if program.ops.iter().all(wgrad::plan::program::Op::runs_on_gpus) {
             continue;
         }
         let error = Gpu::open(0).unwrap().load(Arc::new(program)).unwrap_err().to_string();

@@ -7,21 +7,21 @@ use std::ops::Range;
 use std::sync::Arc;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
+use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
-use wgrad::bench::Case;
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, Samples, Targets};
-use wgrad::embedding::Embedding;
 use wgrad::kernels::Step;
-use wgrad::kernels::matmul::Form;
-use wgrad::kernels::tile::{TILES, Tuning, choices};
-use wgrad::matrix::Matrix;
-use wgrad::metrics::Metrics;
+use wgrad::kernels::products::matmul::Form;
+use wgrad::kernels::products::tile::{TILES, Tuning, choices};
+use wgrad::kernels::tensor::{Extent, Role, TensorId};
+use wgrad::math::embedding::Embedding;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::metrics::Metrics;
+use wgrad::net::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
+use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{self, Purpose, Traits};
-use wgrad::program::{Op, Program};
-use wgrad::random::{Random, Stream};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
-use wgrad::tensor::{Extent, Role, TensorId};
+use wgrad::train::bench::Case;
 use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
 
 /// A backend that fuses as it is told, whatever the net.
@@ -150,7 +150,8 @@ fn steps_of_fused_layers_agree_tensor_by_tensor() {
         let gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
         let device = Box::new(Fusing(Box::new(gpu), Traits::LAYERS));
         let report =
-            wgrad::parity::verify(&spec, &Preprocessing::none(&data), &data, device).unwrap();
+            wgrad::proof::parity::verify(&spec, &Preprocessing::none(&data), &data, device)
+                .unwrap();
         let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
         assert!(report.passed, "{spec:?}\n{failed:#?}");
         for op in ["dense", "output", "backward"] {
@@ -177,7 +178,8 @@ fn fused_layers_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
             run(Box::new(Cpu::<f32>::new(None).unwrap()), &spec, &data, PlanKind::Plain);
         let (fused, metrics) = gpu();
         let off = difference(&fused, &exact);
-        let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+        let allowed = wgrad::proof::parity::FACTOR * difference(&single, &exact)
+            + wgrad::proof::parity::FLOOR;
         assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
         let (a, b) = (exact_metrics.loss, metrics.loss);
         assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "round {round}: {a} and {b}");
@@ -362,7 +364,8 @@ fn features_beside_fused_layers_train_as_in_the_plain_program() {
         let single = run(Box::new(Cpu::<f32>::new(None).unwrap()), &spec, &data, PlanKind::Plain).0;
         let found = run(Box::new(Gpu::open(0).unwrap()), &spec, &data, PlanKind::Fused).0;
         let off = difference(&found, &exact);
-        let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+        let allowed = wgrad::proof::parity::FACTOR * difference(&single, &exact)
+            + wgrad::proof::parity::FLOOR;
         assert!(off <= allowed, "{feature}: {off} > {allowed}");
     }
 }
@@ -406,7 +409,8 @@ fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
         let exact = on(Box::new(Cpu::<f64>::new(None).unwrap()), &plain);
         let single = on(Box::new(Cpu::<f32>::new(None).unwrap()), &plain);
         let off = difference(&on(gpu(), &spec), &exact);
-        let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+        let allowed = wgrad::proof::parity::FACTOR * difference(&single, &exact)
+            + wgrad::proof::parity::FLOOR;
         assert!(off <= allowed, "{feature}: {off} > {allowed}");
     }
 }
@@ -490,10 +494,11 @@ fn gradients_in_parts_agree_with_whole_ones() {
     let single = weights(Box::new(Cpu::<f32>::new(Some(2)).unwrap()), PlanKind::Plain);
     let gpu = || weights(Box::new(Gpu::open(0).unwrap()), PlanKind::Fused);
     let found = gpu();
-    let allowed = wgrad::parity::FACTOR * difference(&single, &exact) + wgrad::parity::FLOOR;
+    let allowed =
+        wgrad::proof::parity::FACTOR * difference(&single, &exact) + wgrad::proof::parity::FLOOR;
     assert!(difference(&found, &exact) <= allowed);
     assert!(gpu() == found, "the same seed gives the same bits");
-    let report = wgrad::parity::verify(
+    let report = wgrad::proof::parity::verify(
         &spec,
         &Preprocessing::none(&data),
         &data,

@@ -2,11 +2,11 @@
 
 use crate::adapter::has_gpu;
 use wgrad::backend::gpu::{self, Gpu};
+use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, cpu::Cpu};
+use wgrad::base::error::ErrorKind;
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, Targets, digits};
-use wgrad::error::ErrorKind;
-use wgrad::matrix::Matrix;
-use wgrad::session::LayerWeights;
+use wgrad::math::matrix::Matrix;
 use wgrad::{Activation, Loss, Net, Optimizer, Spec, Trainer};
 
 fn train(spec: &Spec, data: &Dataset, backend: Box<dyn Backend>) -> Vec<LayerWeights> {

@@ -5,22 +5,22 @@ use rand::RngExt;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::Storage;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::embedding::Embedding;
-use wgrad::event::{Epoch, Flow, Observer};
-use wgrad::gemm::Gemm;
-use wgrad::kernels::tile::Tuning;
-use wgrad::matrix::Matrix;
-use wgrad::metrics::Metrics;
-use wgrad::optim::Averaging;
+use wgrad::kernels::products::tile::Tuning;
+use wgrad::kernels::tensor::Role;
+use wgrad::math::embedding::Embedding;
+use wgrad::math::gemm::Gemm;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::Averaging;
+use wgrad::math::random::{Random, Stream};
+use wgrad::math::schedule::{MomentumCycle, Schedule, Span};
+use wgrad::net::metrics::Metrics;
+use wgrad::net::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
+use wgrad::net::stopping::{Keep, Stopping};
 use wgrad::plan::{self, Purpose, Traits};
-use wgrad::random::{Random, Stream};
-use wgrad::schedule::{MomentumCycle, Schedule, Span};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
-use wgrad::stopping::{Keep, Stopping};
-use wgrad::tensor::Role;
+use wgrad::train::event::{Epoch, Flow, Observer};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
@@ -255,8 +255,8 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run_on(device(), &spec, &data, PlanKind::Fused);
         let off = f64::from(difference(&fused, &exact));
-        let allowed =
-            wgrad::parity::FACTOR * f64::from(difference(&single, &exact)) + wgrad::parity::FLOOR;
+        let allowed = wgrad::proof::parity::FACTOR * f64::from(difference(&single, &exact))
+            + wgrad::proof::parity::FLOOR;
         assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
         let losses = (exact_metrics.loss, fused_metrics.loss);
         assert!((losses.0 - losses.1).abs() < 1e-5 * losses.0.abs().max(1.0), "{losses:?}");
@@ -289,8 +289,8 @@ fn a_long_batch_on_the_gpu_keeps_the_parity_rule() {
     let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
     let (fused, _) = run_on(device(), &spec, &data, PlanKind::Fused);
     let off = f64::from(difference(&fused, &exact));
-    let allowed =
-        wgrad::parity::FACTOR * f64::from(difference(&single, &exact)) + wgrad::parity::FLOOR;
+    let allowed = wgrad::proof::parity::FACTOR * f64::from(difference(&single, &exact))
+        + wgrad::proof::parity::FLOOR;
     assert!(off <= allowed, "{off} > {allowed}");
 }
 

@@ -2,12 +2,12 @@
 
 use crate::adapter::{has_gpu, say};
 use wgrad::backend::gpu::Gpu;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Preprocessing, Scaling, digits};
 use wgrad::kernels::ALL;
-use wgrad::metrics::Metrics;
-use wgrad::optim::GradientEdits;
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Layer, Net, Norm, PlanKind, Spec, Units};
+use wgrad::math::optim::GradientEdits;
+use wgrad::net::metrics::Metrics;
+use wgrad::net::spec::{Layer, Net, Norm, PlanKind, Spec, Units};
 use wgrad::{Activation, Loss, Trainer};
 
 /// Every kernel's text for subgroups of any size is valid, and differs where it reduces.

@@ -68,7 +68,7 @@ impl Place {
 
     /// The model of a run.
     pub fn model(&self, run: &str) -> wgrad::Model {
-        wgrad::checkpoint::load_model(&self.path(run).join("model.safetensors")).unwrap()
+        wgrad::files::checkpoint::load_model(&self.path(run).join("model.safetensors")).unwrap()
     }
 
     /// The names in a directory, sorted.

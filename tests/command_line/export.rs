@@ -143,12 +143,12 @@ fn by_c(place: &Place, csv: &str) -> Vec<Vec<f64>> {
 }
 
 /// What tract makes of `net.onnx` for the rows of a table, whose texts are given as they stand.
-fn ran_onnx(place: &Place, csv: &str) -> wgrad::export::Outputs {
+fn ran_onnx(place: &Place, csv: &str) -> wgrad::files::export::Outputs {
     use wgrad::data::{Features, RawColumn};
-    use wgrad::export::rows::{Given, Rows};
+    use wgrad::files::export::rows::{Given, Rows};
     let model = place.model("run");
-    let description = wgrad::export::Description::new(&model, Default::default()).unwrap();
-    let wgrad::export::description::Inputs::Columns(columns) = &description.inputs else {
+    let description = wgrad::files::export::Description::new(&model, Default::default()).unwrap();
+    let wgrad::files::export::description::Inputs::Columns(columns) = &description.inputs else {
         panic!("columns")
     };
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
@@ -159,7 +159,7 @@ fn ran_onnx(place: &Place, csv: &str) -> wgrad::export::Outputs {
         Err(_) if cell.is_empty() => f64::NAN,
         Err(_) => cell.parse().unwrap(),
     };
-    let column = |column: &wgrad::export::description::Column| {
+    let column = |column: &wgrad::files::export::description::Column| {
         let at = header.iter().position(|name| name == column.name).unwrap();
         let cells = records.iter().map(|record| &record[at]);
         match column.step.takes_texts() {
@@ -169,10 +169,10 @@ fn ran_onnx(place: &Place, csv: &str) -> wgrad::export::Outputs {
     };
     let given = Given::Columns(columns.iter().map(column).collect());
     // Of the features only their number of rows counts here.
-    let features = wgrad::matrix::Matrix::from_fn(records.len(), 1, |_, _| 0.0);
+    let features = wgrad::math::matrix::Matrix::from_fn(records.len(), 1, |_, _| 0.0);
     let rows = Rows { given, features: std::sync::Arc::new(Features::F32(features)) };
     let file = std::fs::read(place.path("net.onnx")).unwrap();
-    wgrad::export::runtime::run(&file, &description, &rows).unwrap()
+    wgrad::files::export::runtime::run(&file, &description, &rows).unwrap()
 }
 
 fn by_onnx(place: &Place, csv: &str) -> Vec<Vec<f64>> {
@@ -253,7 +253,7 @@ fn all_alike(csv: &str, options: &str) -> Place {
 fn one_table_gives_the_same_predictions_in_every_format() {
     let csv = table(|_, y| format!("{y:.3}"));
     let place = all_alike(&csv, "--layers 12:relu,6:gelu --log income");
-    let columns = wgrad::export::Description::new(&place.model("run"), Default::default())
+    let columns = wgrad::files::export::Description::new(&place.model("run"), Default::default())
         .map(|description| format!("{:?}", description.inputs))
         .unwrap();
     for name in COLUMNS {

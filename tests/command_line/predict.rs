@@ -262,7 +262,7 @@ fn the_saved_model_predicts_what_the_trainer_does_bit_for_bit() {
         trainer.fit(None, &mut ()).unwrap();
         let model = trainer.model().unwrap();
         let at_end = model.predict_in(trainer.session(), set.features_shared()).unwrap();
-        wgrad::checkpoint::save_model(&model, &place.path("model.safetensors")).unwrap();
+        wgrad::files::checkpoint::save_model(&model, &place.path("model.safetensors")).unwrap();
         let printed = place.ok("predict model.safetensors plane.csv --device cpu").stdout;
         let mut expected = "y\n".to_string();
         at_end.as_f32().unwrap().data().iter().for_each(|y| writeln!(expected, "{y:?}").unwrap());

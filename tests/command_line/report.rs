@@ -381,7 +381,7 @@ fn a_run_that_was_interrupted_has_a_report_that_says_so() {
     assert!(epochs >= 3 && json["net"]["ending"] == "it was interrupted", "{epochs}");
     let points = json["curves"][0]["points"].as_array().unwrap();
     assert_eq!(points.last().unwrap()["epoch"].as_u64(), Some(epochs));
-    let says = format!("interrupted after {} epochs", wgrad::observe::thousands(epochs as f64));
+    let says = format!("interrupted after {} epochs", wgrad::base::words::thousands(epochs as f64));
     assert!(html.contains(&says) && html.contains("wgrad report run makes what"), "{says}");
     assert!(place.read("run/README.md").contains(&says));
     assert!(!metrics(&json, "validation").is_empty());

@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex};
 use wgrad::Result;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::{self, Gpu};
+use wgrad::backend::session::initial_weights;
+use wgrad::backend::session::{self, LayerWeights};
 use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
-use wgrad::kernels::mixup::mixing;
-use wgrad::loss::Loss;
-use wgrad::matrix::Matrix;
+use wgrad::kernels::inputs::mixup::mixing;
+use wgrad::kernels::tensor::TensorId;
+use wgrad::math::loss::Loss;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::spec::Spec;
+use wgrad::plan::program::Program;
 use wgrad::plan::{self, Plan, Purpose, Traits};
-use wgrad::program::Program;
-use wgrad::random::{Random, Stream};
-use wgrad::session::{self, LayerWeights};
-use wgrad::spec::Spec;
-use wgrad::tensor::TensorId;
-use wgrad::train::initial_weights;
 
 /// The best adapter, or none, which is said and with `WGRAD_REQUIRE_GPU=1` is a failure.
 pub fn gpu(test: &str) -> Option<Shared> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use wgrad::backend::Backend;
 use wgrad::backend::device::{self, Choice};
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, StoredSet, StoredWriter, Targets};
-use wgrad::event::{Flow, Observer, Progress};
-use wgrad::matrix::Matrix;
+use wgrad::math::matrix::Matrix;
+use wgrad::train::event::{Flow, Observer, Progress};
 use wgrad::{Activation, Loss, Net, Spec, Trainer};
 
 /// y = 3 a − 2 b + a b over a grid.

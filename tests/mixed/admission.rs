@@ -9,11 +9,11 @@ use wgrad::Trainer;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
+use wgrad::base::error::ErrorKind;
 use wgrad::data::Preprocessing;
-use wgrad::error::ErrorKind;
 use wgrad::kernels::mixed::Multiplier;
-use wgrad::precision::Precision;
-use wgrad::spec::Spec;
+use wgrad::net::precision::Precision;
+use wgrad::net::spec::Spec;
 
 #[test]
 fn a_device_is_taken_where_it_computes_right_and_gains() {

@@ -11,8 +11,8 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
 use wgrad::data::Samples;
 use wgrad::kernels::Step;
 use wgrad::kernels::mixed::Multiplier;
-use wgrad::program::{Op, Program};
-use wgrad::tensor::TensorId;
+use wgrad::kernels::tensor::TensorId;
+use wgrad::plan::program::{Op, Program};
 
 /// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
 pub struct Device {

@@ -4,19 +4,20 @@ use super::adapter::has_gpu;
 use super::device::Device;
 use super::task::{draw, in_f16, normal, task, train, trainer};
 use wgrad::backend::gpu::Gpu;
+use wgrad::backend::session::initial_weights;
 use wgrad::backend::{Backend, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::mixed::{BLOCKS, MixedTuning, Multiplier};
-use wgrad::kernels::tile::Tuning;
-use wgrad::parity::Replay;
+use wgrad::kernels::products::tile::Tuning;
+use wgrad::kernels::tensor::{Role, TensorId};
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::precision::{MixedPrecision, Precision};
+use wgrad::net::spec::{Net, Spec};
+use wgrad::plan::program::Op;
 use wgrad::plan::{Purpose, Traits};
-use wgrad::precision::{MixedPrecision, Precision};
-use wgrad::program::Op;
-use wgrad::random::{Random, Stream};
-use wgrad::spec::{Net, Spec};
-use wgrad::tensor::{Role, TensorId};
-use wgrad::train::initial_weights;
-use wgrad::{Activation, Loss, parity, plan};
+use wgrad::proof::parity;
+use wgrad::proof::parity::Replay;
+use wgrad::{Activation, Loss, plan};
 
 #[test]
 fn mixed_steps_agree_tensor_by_tensor() {

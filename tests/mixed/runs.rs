@@ -4,14 +4,14 @@ use super::device::{Device, devices};
 use super::task::{in_f16, normal, task, train, trainer};
 use std::time::Duration;
 use wgrad::backend::cpu::Cpu;
+use wgrad::base::error::ErrorKind;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::error::ErrorKind;
 use wgrad::kernels::mixed::Multiplier;
-use wgrad::matrix::Matrix;
-use wgrad::precision::{MixedPrecision, Precision};
-use wgrad::random::{Random, Stream};
-use wgrad::spec::{Net, Spec};
-use wgrad::train::LossScale;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::precision::{MixedPrecision, Precision};
+use wgrad::net::spec::{Net, Spec};
+use wgrad::train::trainer::LossScale;
 use wgrad::{Activation, Loss, Trainer};
 
 /// In f16 a loss that fell below a tenth of what it was ends within 3% of the first loss of where it

@@ -2,12 +2,12 @@
 
 use rand::RngExt;
 use wgrad::backend::Backend;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::matrix::Matrix;
-use wgrad::precision::{Gate, MixedPrecision, Precision};
-use wgrad::random::{Random, Stream};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Layer, Net, Spec, Units};
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::precision::{Gate, MixedPrecision, Precision};
+use wgrad::net::spec::{Bias, Layer, Net, Spec, Units};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 /// The same spec in f16, without a measured gain.

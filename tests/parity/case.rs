@@ -9,11 +9,11 @@ use wgrad::backend::Backend;
 use wgrad::backend::gpu::Gpu;
 use wgrad::data::{Affine, Features, Samples};
 use wgrad::kernels::Step;
-use wgrad::matrix::Matrix;
-use wgrad::parity::Replay;
-use wgrad::program::{Op, Program};
-use wgrad::random::Random;
-use wgrad::tensor::{Extent, Role, TensorId};
+use wgrad::kernels::tensor::{Extent, Role, TensorId};
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::Random;
+use wgrad::plan::program::{Op, Program};
+use wgrad::proof::parity::Replay;
 
 /// The GPU backend, or none where there is no adapter and none is required.
 pub fn gpu(test: &str) -> Option<Box<dyn Backend>> {

@@ -3,15 +3,15 @@
 use super::case::{Case, gpu, has_few_shapes, normal, random, rounds, size};
 use rand::RngExt;
 use std::sync::Arc;
-use wgrad::activation::Activation;
 use wgrad::backend::{Values, ValuesMut};
 use wgrad::data::{Affine, Features, Samples};
 use wgrad::kernels::Step;
-use wgrad::kernels::activation::{UnitFunctions, unit_table};
-use wgrad::loss::{Loss, Reduction};
-use wgrad::matrix::Matrix;
-use wgrad::program::{Op, Program};
-use wgrad::tensor::{Extent, Role};
+use wgrad::kernels::layers::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::tensor::{Extent, Role};
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::math::matrix::Matrix;
+use wgrad::plan::program::{Op, Program};
 
 #[test]
 fn activations_and_their_derivatives_agree_over_a_wide_range() {

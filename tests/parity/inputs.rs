@@ -3,15 +3,15 @@
 use super::case::{Case, gpu, normal, random, rounds, size};
 use rand::RngExt;
 use std::sync::Arc;
-use wgrad::augment::Augmentation;
 use wgrad::data::{Affine, Features, Samples, Targets};
 use wgrad::kernels::Step;
-use wgrad::kernels::dropout::Dropout;
-use wgrad::kernels::embed::Place;
-use wgrad::matrix::Matrix;
-use wgrad::program::Op;
-use wgrad::random::{Permutation, Random, Stream, stream_key};
-use wgrad::tensor::Extent;
+use wgrad::kernels::inputs::embed::Place;
+use wgrad::kernels::layers::dropout::Dropout;
+use wgrad::kernels::tensor::Extent;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Permutation, Random, Stream, stream_key};
+use wgrad::net::augment::Augmentation;
+use wgrad::plan::program::Op;
 
 #[test]
 fn gathered_rows_are_bit_equal_from_bytes_and_from_floats() {

@@ -2,11 +2,11 @@
 
 use super::case::{Case, gpu, normal, random, rounds, size};
 use wgrad::kernels::Step;
-use wgrad::kernels::embed::Place;
-use wgrad::kernels::matmul::Form;
-use wgrad::kernels::vector_norm::STRETCH;
-use wgrad::program::Op;
-use wgrad::tensor::Extent;
+use wgrad::kernels::inputs::embed::Place;
+use wgrad::kernels::optim::vector_norm::STRETCH;
+use wgrad::kernels::products::matmul::Form;
+use wgrad::kernels::tensor::Extent;
+use wgrad::plan::program::Op;
 
 #[test]
 fn matrix_products_of_every_form_agree() {

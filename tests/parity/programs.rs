@@ -3,18 +3,18 @@
 use super::case::{gpu, has_few_shapes, random, rounds, size};
 use rand::RngExt;
 use std::sync::Arc;
-use wgrad::activation::Activation;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
-use wgrad::loss::Loss;
-use wgrad::matrix::Matrix;
-use wgrad::optim::Optimizer;
+use wgrad::kernels::tensor::TensorId;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::Optimizer;
+use wgrad::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
+use wgrad::plan::program::Program;
 use wgrad::plan::{self, Purpose};
-use wgrad::program::Program;
-use wgrad::spec::{Bias, Layer, Net, Norm, Spec, Units};
-use wgrad::tensor::TensorId;
 
 /// Whole programs of nets drawn at random, replayed op by op.
 #[test]
@@ -58,7 +58,7 @@ fn steps_of_random_nets_agree_op_by_op() {
         let names = (0..classes).map(|c| c.to_string()).collect();
         let data = Dataset::new("random", features, Targets::Classes { labels, names }).unwrap();
         let preprocessing = wgrad::data::Preprocessing::none(&data);
-        let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+        let report = wgrad::proof::parity::verify(&spec, &preprocessing, &data, device).unwrap();
         let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
         assert!(report.passed, "{spec:?}\n{failed:#?}");
     }
@@ -79,7 +79,7 @@ fn fused_steps_agree_tensor_by_tensor() {
             Net::new(64).layer(70, Activation::Relu).layer(33, Activation::Gelu).layer(10, last);
         let mut spec = Spec::new(net.bias(Bias::ALL[round % 3]), loss).optimizer(optimizer);
         spec.batch_size = 50;
-        let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+        let report = wgrad::proof::parity::verify(&spec, &preprocessing, &data, device).unwrap();
         let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
         assert!(report.passed, "{failed:#?}");
         assert!(report.ops.iter().any(|op| op.op.starts_with("gradient + update")));
@@ -114,7 +114,8 @@ fn every_loss_keeps_the_rule_in_every_plan() {
             let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, device.traits());
             assert_eq!(plan.has_whole_net(), is_whole);
             let preprocessing = wgrad::data::Preprocessing::none(&data);
-            let report = wgrad::parity::verify(&spec, &preprocessing, &data, device).unwrap();
+            let report =
+                wgrad::proof::parity::verify(&spec, &preprocessing, &data, device).unwrap();
             let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
             assert!(report.passed, "{}: {failed:#?}", spec.objective);
         }
@@ -164,7 +165,7 @@ fn a_device_that_gives_nan_fails_the_comparison() {
     let spec = Spec::new(net, Loss::CrossEntropy);
     let preprocessing = wgrad::data::Preprocessing::none(&data);
     let broken = Box::new(Broken(Cpu::new(Some(1)).unwrap()));
-    let report = wgrad::parity::verify(&spec, &preprocessing, &data, broken).unwrap();
+    let report = wgrad::proof::parity::verify(&spec, &preprocessing, &data, broken).unwrap();
     let failed = report.ops.iter().filter(|op| !op.passed).count();
     assert!(!report.passed && 2 * failed > report.ops.len(), "{report:#?}");
 }

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wgrad::random::{Random, Stream};
+use wgrad::math::random::{Random, Stream};
 
 /// The seed to be taken, where one is given.
 const GIVEN: &str = "WGRAD_TEST_SEED";

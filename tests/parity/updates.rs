@@ -3,12 +3,12 @@
 use super::case::{Case, gpu, normal, random, rounds, size};
 use rand::RngExt;
 use wgrad::kernels::Step;
-use wgrad::kernels::average::Share;
-use wgrad::kernels::combine::Factors;
-use wgrad::kernels::edits::Edit;
-use wgrad::optim::{Optimizer, Rule};
-use wgrad::program::Op;
-use wgrad::tensor::Extent;
+use wgrad::kernels::optim::average::Share;
+use wgrad::kernels::optim::combine::Factors;
+use wgrad::kernels::optim::edits::Edit;
+use wgrad::kernels::tensor::Extent;
+use wgrad::math::optim::{Optimizer, Rule};
+use wgrad::plan::program::Op;
 
 #[test]
 fn every_optimizer_agrees() {

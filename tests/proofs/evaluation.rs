@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::HashMap;
-use wgrad::evaluation::{ClassReport, ClassScores, LabelReport, NumberReport};
-use wgrad::matrix::Matrix;
+use wgrad::math::matrix::Matrix;
+use wgrad::train::evaluation::{ClassReport, ClassScores, LabelReport, NumberReport};
 
 /// All sums are in f64 over at most 80 rows, of inputs that f32 holds exactly. Measured: 2e-15.
 const TOLERANCE: f64 = 1e-13;

@@ -10,21 +10,21 @@ use crate::common::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use wgrad::activation::Activation;
+use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, Values};
 use wgrad::data::{Affine, ClassWeight, Dataset, Features, Preprocessing, Samples, Targets};
-use wgrad::event::{Epoch, Flow, Observer};
 use wgrad::kernels::Step;
-use wgrad::kernels::activation::{UnitFunctions, unit_table};
-use wgrad::loss::{Loss, Objective};
-use wgrad::matrix::Matrix;
-use wgrad::optim::{GradientEdits, Optimizer};
+use wgrad::kernels::layers::activation::{UnitFunctions, unit_table};
+use wgrad::kernels::tensor::{Extent, Role};
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::{Loss, Objective};
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::{GradientEdits, Optimizer};
+use wgrad::net::spec::{Bias, Net, PlanKind, Spec, Units};
+use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{self, Plan, Purpose};
-use wgrad::program::{Op, Program};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Net, PlanKind, Spec, Units};
-use wgrad::tensor::{Extent, Role};
-use wgrad::train::Trainer;
+use wgrad::train::event::{Epoch, Flow, Observer};
+use wgrad::train::trainer::Trainer;
 
 /// In f64 what remains is that constants such as the slope 0.01 of leaky relu are f32, wrong by
 /// 2e-8 of a slope that is a hundredth of the largest. Measured: 2e-10, and without leaky relu

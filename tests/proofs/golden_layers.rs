@@ -3,11 +3,11 @@
 
 use crate::ten_steps::{Golden, devices, load, matrix};
 use serde::Deserialize;
-use wgrad::activation::Activation;
 use wgrad::data::{Dataset, Features, Targets};
-use wgrad::loss::Loss;
-use wgrad::optim::Optimizer;
-use wgrad::spec::{Net, Norm, Spec};
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::optim::Optimizer;
+use wgrad::net::spec::{Net, Norm, Spec};
 
 #[derive(Deserialize)]
 struct Cases {

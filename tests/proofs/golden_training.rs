@@ -3,13 +3,13 @@
 
 use crate::ten_steps::{Golden, devices, load, matrix};
 use serde::Deserialize;
-use wgrad::activation::Activation;
 use wgrad::data::{Dataset, Features, Targets};
-use wgrad::kernels::mixup::mixing;
-use wgrad::loss::Loss;
-use wgrad::optim::Optimizer;
-use wgrad::schedule::{MomentumCycle, Schedule};
-use wgrad::spec::{Net, Spec, Units};
+use wgrad::kernels::inputs::mixup::mixing;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::optim::Optimizer;
+use wgrad::math::schedule::{MomentumCycle, Schedule};
+use wgrad::net::spec::{Net, Spec, Units};
 
 #[derive(Deserialize)]
 struct Cases {

@@ -4,18 +4,18 @@
 use crate::common::{
     cpu32, cpu64, gpu, gradients, largest, largest_error, random_data, random_weights, unscaled,
 };
-use wgrad::activation::Activation;
+use wgrad::backend::session::LayerWeights;
+use wgrad::backend::session::initial_weights;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::gradcheck::{self, Options, Report, Worst, check_plan};
-use wgrad::kernels::activation::UnitFunctions;
-use wgrad::loss::{Loss, Objective, Reduction};
-use wgrad::matrix::Matrix;
-use wgrad::parity::{FACTOR, FLOOR};
+use wgrad::kernels::layers::activation::UnitFunctions;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::{Loss, Objective, Reduction};
+use wgrad::math::matrix::Matrix;
+use wgrad::net::spec::{Bias, Net, Norm, Spec, Units};
+use wgrad::plan::program::Op;
 use wgrad::plan::{self, Plan, Purpose};
-use wgrad::program::Op;
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Net, Norm, Spec, Units};
-use wgrad::train::initial_weights;
+use wgrad::proof::gradcheck::{self, Options, Report, Worst, check_plan};
+use wgrad::proof::parity::{FACTOR, FLOOR};
 
 const ROWS: usize = 5;
 const INPUTS: usize = 3;

@@ -5,13 +5,13 @@
 use crate::common::{Shared, cpu32, cpu64, gpu, largest, largest_error};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use wgrad::backend::session::{LayerWeights, NormWeights};
 use wgrad::data::{Dataset, Preprocessing};
-use wgrad::event::{Epoch, Flow, Observer};
-use wgrad::matrix::Matrix;
-use wgrad::parity::{FACTOR, FLOOR};
-use wgrad::session::{LayerWeights, NormWeights};
-use wgrad::spec::Spec;
-use wgrad::train::Trainer;
+use wgrad::math::matrix::Matrix;
+use wgrad::net::spec::Spec;
+use wgrad::proof::parity::{FACTOR, FLOOR};
+use wgrad::train::event::{Epoch, Flow, Observer};
+use wgrad::train::trainer::Trainer;
 
 /// In f64 what remains is that η, the scale of the loss and the constants of an optimiser are f32,
 /// each wrong by up to 6e-8, in ten steps.

@@ -3,18 +3,18 @@
 use crate::common::{Shared, cpu32, cpu64, gpu, largest, largest_error, random_data};
 use std::ops::Range;
 use std::sync::Arc;
-use wgrad::activation::Activation;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
+use wgrad::base::error::Error;
 use wgrad::data::{Dataset, Preprocessing, Samples};
-use wgrad::error::Error;
 use wgrad::kernels::Step;
-use wgrad::loss::Loss;
-use wgrad::optim::Optimizer;
-use wgrad::parity::{FACTOR, FLOOR};
-use wgrad::program::Program;
-use wgrad::spec::{Net, Norm, Spec};
-use wgrad::tensor::TensorId;
-use wgrad::train::Trainer;
+use wgrad::kernels::tensor::TensorId;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::optim::Optimizer;
+use wgrad::net::spec::{Net, Norm, Spec};
+use wgrad::plan::program::Program;
+use wgrad::proof::parity::{FACTOR, FLOOR};
+use wgrad::train::trainer::Trainer;
 
 const ROWS: usize = 600;
 const BATCH: usize = 256;

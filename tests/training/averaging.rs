@@ -1,11 +1,11 @@
 //! Averaged weights: what is evaluated and saved, against averages of the weights of shorter runs.
 
 use crate::common::{Shared, cpu32, gpu, largest_error, random_classes};
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Dataset, Preprocessing};
-use wgrad::event::{Epoch, Flow, Observer};
-use wgrad::optim::{Averaging, Optimizer};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Net, PlanKind, Spec};
+use wgrad::math::optim::{Averaging, Optimizer};
+use wgrad::net::spec::{Net, PlanKind, Spec};
+use wgrad::train::event::{Epoch, Flow, Observer};
 use wgrad::{Activation, Loss, Trainer};
 
 const EPOCHS: usize = 6;
@@ -131,7 +131,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(Averaging::Ema { decay: f32::NAN }).contains("--ema"));
     assert!(refused(Averaging::Swa { fraction: 0.0 }).contains("--swa"));
     let mut spec = spec(Averaging::Swa { fraction: 0.5 }, PlanKind::Fused);
-    spec.net.layers[0].norm = Some(wgrad::spec::Norm::Batch);
+    spec.net.layers[0].norm = Some(wgrad::net::spec::Norm::Batch);
     assert!(spec.check().unwrap_err().to_string().contains("batch normalisation"));
 }
 

@@ -3,16 +3,16 @@
 
 use crate::common::{cpu32, random_classes};
 use std::sync::Arc;
-use wgrad::activation::Activation;
-use wgrad::checkpoint::{Saved, Store, load_checkpoint};
 use wgrad::data::{Dataset, Preprocessing};
-use wgrad::event::{Ending, Epoch, Flow, Observer, Progress, RateChange, StepSample};
-use wgrad::loss::Loss;
-use wgrad::optim::{Averaging, Optimizer};
-use wgrad::snapshot::{Checkpoint, Position, RateFactor};
-use wgrad::spec::{Net, PlanKind, Spec};
-use wgrad::stopping::{Keep, Stopping};
-use wgrad::train::Trainer;
+use wgrad::files::checkpoint::{Saved, Store, load_checkpoint};
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::optim::{Averaging, Optimizer};
+use wgrad::net::spec::{Net, PlanKind, Spec};
+use wgrad::net::stopping::{Keep, Stopping};
+use wgrad::train::event::{Ending, Epoch, Flow, Observer, Progress, RateChange, StepSample};
+use wgrad::train::snapshot::{Checkpoint, Position, RateFactor};
+use wgrad::train::trainer::Trainer;
 
 /// Asks for what it holds, and keeps what it is told.
 #[derive(Default)]

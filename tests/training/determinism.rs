@@ -7,20 +7,20 @@ use crate::common::{
 };
 use std::io::Write as _;
 use std::process::Command;
-use wgrad::activation::Activation;
 use wgrad::backend::Backend;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Dataset, Preprocessing, Targets};
-use wgrad::event::{Epoch, Flow, Observer};
 use wgrad::kernels::Step;
-use wgrad::loss::{Loss, Objective, Reduction};
-use wgrad::matrix::Matrix;
-use wgrad::optim::Optimizer;
-use wgrad::parity::{FACTOR, FLOOR};
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::{Loss, Objective, Reduction};
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::Optimizer;
+use wgrad::math::random::{Permutation, Stream, stream_key};
+use wgrad::net::spec::{Bias, Net, Spec, Units};
 use wgrad::plan::{self, Purpose};
-use wgrad::random::{Permutation, Stream, stream_key};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Net, Spec, Units};
-use wgrad::train::Trainer;
+use wgrad::proof::parity::{FACTOR, FLOOR};
+use wgrad::train::event::{Epoch, Flow, Observer};
+use wgrad::train::trainer::Trainer;
 
 /// Trains as the spec says; all parameters, in one row.
 fn train(spec: &Spec, data: &Dataset, backend: &Shared) -> Vec<f64> {

@@ -5,21 +5,21 @@ use crate::cli_support::{Place, plane};
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
 use std::ops::Range;
 use std::sync::Arc;
-use wgrad::activation::Activation;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
-use wgrad::event::{Ending, Epoch, Flow, Observer};
 use wgrad::kernels::Step;
-use wgrad::loss::Loss;
-use wgrad::matrix::Matrix;
-use wgrad::optim::{Averaging, Optimizer};
+use wgrad::kernels::tensor::TensorId;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::{Averaging, Optimizer};
+use wgrad::math::random::{Permutation, Stream, permute, stream_key};
+use wgrad::net::spec::{Net, PlanKind, Spec};
+use wgrad::net::stopping::{Keep, OnDivergence, Stopping};
 use wgrad::plan::Traits;
-use wgrad::program::{Op, Program};
-use wgrad::random::{Permutation, Stream, permute, stream_key};
-use wgrad::spec::{Net, PlanKind, Spec};
-use wgrad::stopping::{Keep, OnDivergence, Stopping};
-use wgrad::tensor::TensorId;
-use wgrad::train::{GoodAt, Trainer};
+use wgrad::plan::program::{Op, Program};
+use wgrad::train::event::{Ending, Epoch, Flow, Observer};
+use wgrad::train::trainer::{GoodAt, Trainer};
 use wgrad::{Error, Result};
 
 const ROWS: usize = 70;
@@ -149,7 +149,7 @@ fn diverged(spec: &Spec, backend: Box<dyn Backend>) -> (String, Trainer) {
 
 /// The steps before the one that meets a planted row, and the weights behind them. That one still has a
 /// finite loss, as tanh is finite everywhere; what it makes of the weights is not.
-fn good_weights(spec: &Spec, device: &Shared) -> (u64, Vec<wgrad::session::LayerWeights>) {
+fn good_weights(spec: &Spec, device: &Shared) -> (u64, Vec<wgrad::backend::session::LayerWeights>) {
     let steps = steps_before();
     let (data, scaling) = planted();
     let mut run = Trainer::new(spec, &data, scaling, device.boxed()).unwrap();
@@ -257,7 +257,7 @@ fn a_batch_is_passed_over_alike_wherever_it_was_looked_into() {
             run.weights().unwrap()
         };
         let weights = train(Fails::Never);
-        assert!(weights.iter().all(wgrad::session::LayerWeights::is_finite));
+        assert!(weights.iter().all(wgrad::backend::session::LayerWeights::is_finite));
         assert!(train(Fails::Looks(2)) == weights && train(Fails::Looks(1)) == weights);
     }
 }

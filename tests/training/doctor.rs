@@ -3,18 +3,18 @@
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
 use std::sync::Arc;
 use wgrad::Error;
-use wgrad::activation::Activation;
 use wgrad::backend::Backend;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, StoredWriter, TargetScaling, Targets};
-use wgrad::event::{Diverged, Ending, Flow, Observer, Progress};
-use wgrad::loss::Loss;
-use wgrad::matrix::Matrix;
-use wgrad::optim::Optimizer;
-use wgrad::random::{Permutation, Stream, permute, stream_key};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Net, PlanKind, Spec};
-use wgrad::stopping::{OnDivergence, Stopping};
-use wgrad::train::Trainer;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::Optimizer;
+use wgrad::math::random::{Permutation, Stream, permute, stream_key};
+use wgrad::net::spec::{Net, PlanKind, Spec};
+use wgrad::net::stopping::{OnDivergence, Stopping};
+use wgrad::train::event::{Diverged, Ending, Flow, Observer, Progress};
+use wgrad::train::trainer::Trainer;
 
 const ROWS: usize = 70;
 const BATCH: usize = 8;

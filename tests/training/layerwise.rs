@@ -5,14 +5,15 @@ use crate::common::{
 };
 use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::kernels::combine::{self, Factors};
-use wgrad::kernels::{Step, direction};
-use wgrad::matrix::Matrix;
-use wgrad::optim::{Optimizer, Rule};
+use wgrad::kernels::Step;
+use wgrad::kernels::optim::combine::{self, Factors};
+use wgrad::kernels::optim::direction;
+use wgrad::kernels::tensor::TensorId;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::optim::{Optimizer, Rule};
+use wgrad::math::schedule::Schedule;
+use wgrad::net::spec::{Net, Spec};
 use wgrad::plan::{self, Purpose};
-use wgrad::schedule::Schedule;
-use wgrad::spec::{Net, Spec};
-use wgrad::tensor::TensorId;
 use wgrad::{Activation, Loss, Trainer};
 
 /// A product of row-major matrices, a: (m, k), b: (k, n).

@@ -7,17 +7,17 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wgrad::activation::Activation;
-use wgrad::checkpoint::{Saved, Store, load_checkpoint};
 use wgrad::data::{Dataset, Preprocessing};
-use wgrad::event::{Ending, Flow, Observer, Progress};
-use wgrad::loss::Loss;
-use wgrad::optim::Optimizer;
-use wgrad::random::{Random, Stream};
-use wgrad::snapshot::{Checkpoint, Position};
-use wgrad::spec::{Net, PlanKind, Spec};
-use wgrad::stopping::{Keep, Stopping};
-use wgrad::train::Trainer;
+use wgrad::files::checkpoint::{Saved, Store, load_checkpoint};
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::optim::Optimizer;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::spec::{Net, PlanKind, Spec};
+use wgrad::net::stopping::{Keep, Stopping};
+use wgrad::train::event::{Ending, Flow, Observer, Progress};
+use wgrad::train::snapshot::{Checkpoint, Position};
+use wgrad::train::trainer::Trainer;
 
 /// A seed that differs from run to run, or that of `WGRAD_TEST_SEED`; it is printed.
 fn seed(test: &str) -> u64 {

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::event::{Epoch, Flow, Observer};
-use wgrad::matrix::Matrix;
-use wgrad::schedule::{Length, Plateau, Schedule, Span};
-use wgrad::spec::{Net, Spec};
+use wgrad::math::matrix::Matrix;
+use wgrad::math::schedule::{Length, Plateau, Schedule, Span};
+use wgrad::net::spec::{Net, Spec};
+use wgrad::train::event::{Epoch, Flow, Observer};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 #[derive(Deserialize)]

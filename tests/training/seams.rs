@@ -3,11 +3,11 @@
 use crate::common::{cpu32, gpu};
 use std::sync::{Arc, Mutex};
 use wgrad::backend::Backend;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Dataset, Preprocessing};
-use wgrad::optim::GradientEdits;
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Net, Norm, PlanKind, Spec};
-use wgrad::train::Gradients;
+use wgrad::math::optim::GradientEdits;
+use wgrad::net::spec::{Net, Norm, PlanKind, Spec};
+use wgrad::train::trainer::Gradients;
 use wgrad::{Activation, Error, Loss, Optimizer, Result, Trainer};
 
 fn net() -> Net {
@@ -57,7 +57,7 @@ fn specs() -> Vec<(&'static str, Spec)> {
         ("large", spec(Net::new(64).layer(420, Activation::Relu).layer(10, Activation::Identity))),
         ("micro-batches", of(&|s| s.micro_batch = Some(8))),
         ("batch norm", of(&|s| s.net = s.net.clone().norm(Some(Norm::Batch)))),
-        ("averaged", of(&|s| s.averaging = wgrad::optim::Averaging::Ema { decay: 0.9 })),
+        ("averaged", of(&|s| s.averaging = wgrad::math::optim::Averaging::Ema { decay: 0.9 })),
     ]
 }
 

@@ -2,14 +2,14 @@
 
 use crate::common::{Shared, cpu32, gpu, random_classes};
 use wgrad::Error;
-use wgrad::activation::Activation;
 use wgrad::data::{Dataset, Preprocessing};
-use wgrad::event::{Ending, Epoch, Flow, Observer, Progress};
-use wgrad::loss::Loss;
-use wgrad::optim::Averaging;
-use wgrad::spec::{Net, Spec};
-use wgrad::stopping::{Keep, Stopping};
-use wgrad::train::Trainer;
+use wgrad::math::activation::Activation;
+use wgrad::math::loss::Loss;
+use wgrad::math::optim::Averaging;
+use wgrad::net::spec::{Net, Spec};
+use wgrad::net::stopping::{Keep, Stopping};
+use wgrad::train::event::{Ending, Epoch, Flow, Observer, Progress};
+use wgrad::train::trainer::Trainer;
 
 /// Random classes are learnt by heart, so that the validation loss soon rises.
 fn sets() -> (Dataset, Dataset) {

@@ -4,15 +4,15 @@ use crate::adapter::has_gpu;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
+use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::gemm::Gemm;
-use wgrad::matrix::Matrix;
-use wgrad::metrics::Metrics;
-use wgrad::parity;
+use wgrad::math::gemm::Gemm;
+use wgrad::math::matrix::Matrix;
+use wgrad::math::random::{Random, Stream};
+use wgrad::net::metrics::Metrics;
+use wgrad::net::spec::{Net, PlanKind, Spec, Units};
 use wgrad::plan::{self, Purpose};
-use wgrad::random::{Random, Stream};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Net, PlanKind, Spec, Units};
+use wgrad::proof::parity;
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 /// `rows` rows of 7 normal features and 3 seeded classes.

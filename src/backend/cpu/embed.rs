@@ -2,10 +2,10 @@
 
 use super::memory::Shared;
 use super::team::Worker;
-use crate::gemm::Gemm;
-use crate::kernels::{embed, sort_indices};
-use crate::program::Op;
-use crate::tensor::TensorId;
+use crate::kernels::inputs::{embed, sort_indices};
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Gemm;
+use crate::plan::program::Op;
 use std::ops::Range;
 
 /// Elements of a piece of element-wise work.

@@ -6,10 +6,10 @@
 use super::memory::{Cells, Span};
 use super::whole_net::goes_by_units;
 use crate::data::{Affine, Features, Samples};
-use crate::kernels::whole_net::{Reach, WholeNet};
-use crate::program::{Op, Program};
-use crate::real::Real;
-use crate::tensor::TensorId;
+use crate::kernels::fused::whole_net::{Reach, WholeNet};
+use crate::kernels::tensor::TensorId;
+use crate::math::real::Real;
+use crate::plan::program::{Op, Program};
 
 /// Threads up to which each gathers all rows for itself: gathering takes no less time with more of
 /// them, while what else a step does takes less.
@@ -121,7 +121,7 @@ impl<T: Real> Inputs<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Matrix;
+    use crate::math::matrix::Matrix;
     use std::sync::Arc;
 
     fn zeros(features: Features, affine: Affine) -> Zeros {

@@ -5,10 +5,10 @@
 //! it is used. So none is made to a whole buffer or tensor while threads write parts of it, but to those
 //! elements only that the rule gives to the caller.
 
-use crate::gemm::Aligned;
-use crate::program::Program;
-use crate::real::Real;
-use crate::tensor::TensorId;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Aligned;
+use crate::math::real::Real;
+use crate::plan::program::Program;
 use std::marker::PhantomData;
 use std::ops::Range;
 

@@ -6,13 +6,14 @@ use super::ops::{ROWS, from};
 use super::taken::take_step;
 use super::team::Worker;
 use crate::data::Samples;
-use crate::gemm::Gemm;
-use crate::kernels::dense::Dense;
+use crate::kernels::Step;
+use crate::kernels::inputs::gather;
 use crate::kernels::mixed::{Mixed, SCALE_STATE, Update, next_scale};
-use crate::kernels::optimizer::RuleStep;
-use crate::kernels::{Step, gather};
-use crate::precision::{OVERFLOW, Precision};
-use crate::tensor::TensorId;
+use crate::kernels::optim::optimizer::RuleStep;
+use crate::kernels::products::dense::Dense;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Gemm;
+use crate::net::precision::{OVERFLOW, Precision};
 use std::ops::Range;
 
 /// Units whose gradients are one piece of work.

@@ -2,10 +2,10 @@
 
 use super::memory::Shared;
 use super::team::Worker;
-use crate::gemm::Gemm;
-use crate::kernels::norm;
-use crate::program::Op;
-use crate::tensor::TensorId;
+use crate::kernels::layers::norm;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Gemm;
+use crate::plan::program::Op;
 use std::ops::Range;
 
 /// Units of a piece of sums over the batch.

@@ -11,19 +11,21 @@ use super::team::Worker;
 use super::update::Gradients;
 use super::whole_net::Pass;
 use crate::data::Samples;
-use crate::gemm::Gemm;
-use crate::kernels::combine::{self, Factors};
-use crate::kernels::edits::{self, Edit};
+use crate::kernels::common::random;
+use crate::kernels::fused::whole_net::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
+use crate::kernels::inputs::{augment, gather, mixup};
+use crate::kernels::layers::{activation, dropout, nonfinite, softmax};
 use crate::kernels::loss::SCORES;
-use crate::kernels::matmul::{self, Pieces};
-use crate::kernels::optimizer::RuleStep;
-use crate::kernels::whole_net::{LARGEST_BLOCK, Reach, unit_pieces, units_of};
-use crate::kernels::{
-    Step, activation, augment, average, collect, direction, dropout, gather, loss, max_norm, mixup,
-    nonfinite, random, softmax, sums, vector_norm,
-};
-use crate::program::Op;
-use crate::tensor::TensorId;
+use crate::kernels::optim::combine::{self, Factors};
+use crate::kernels::optim::edits::{self, Edit};
+use crate::kernels::optim::optimizer::RuleStep;
+use crate::kernels::optim::{average, collect, direction, max_norm, vector_norm};
+use crate::kernels::products::matmul::{self, Pieces};
+use crate::kernels::products::sums;
+use crate::kernels::tensor::TensorId;
+use crate::kernels::{Step, loss};
+use crate::math::gemm::Gemm;
+use crate::plan::program::Op;
 use std::ops::Range;
 
 /// Elements of a piece of element-wise work.

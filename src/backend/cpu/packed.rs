@@ -8,11 +8,11 @@
 
 use super::memory::{Cells, Shared};
 use super::team::Worker;
-use crate::gemm::{self, Gemm, View};
-use crate::kernels::edits::Edit;
-use crate::kernels::whole_net::Reach;
-use crate::program::{Op, Program};
-use crate::tensor::TensorId;
+use crate::kernels::fused::whole_net::Reach;
+use crate::kernels::optim::edits::Edit;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::{self, Gemm, View};
+use crate::plan::program::{Op, Program};
 use std::ops::Range;
 
 /// The packed weights of a program's fused layers.
@@ -240,12 +240,12 @@ impl<T: Gemm> Packed<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation;
-    use crate::loss::Loss;
-    use crate::optim::{Averaging, Optimizer};
+    use crate::kernels::tensor::Role;
+    use crate::math::activation::Activation;
+    use crate::math::loss::Loss;
+    use crate::math::optim::{Averaging, Optimizer};
+    use crate::net::spec::{Net, Spec};
     use crate::plan::{self, Purpose, Traits};
-    use crate::spec::{Net, Spec};
-    use crate::tensor::Role;
 
     fn spec(inputs: usize, units: usize) -> Spec {
         let net = Net::new(inputs).layer(units, Activation::Relu).layer(3, Activation::Identity);
@@ -299,7 +299,7 @@ mod tests {
         assert!(in_place(&spec(7, 32)));
         assert!(!in_place(&spec(7, 33)), "no whole vectors");
         assert!(!in_place(&Spec { max_norm: Some(1.0), ..spec(7, 32) }));
-        assert!(!in_place(&Spec { plan: crate::spec::PlanKind::Plain, ..spec(7, 32) }));
+        assert!(!in_place(&Spec { plan: crate::net::spec::PlanKind::Plain, ..spec(7, 32) }));
         assert!(!in_place(&spec(1 << 17, 64)), "too large");
     }
 }

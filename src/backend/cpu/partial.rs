@@ -7,10 +7,10 @@
 use super::memory::{Cells, Shared, Span};
 use super::takes_whole_batch;
 use super::whole_net::WEIGHTS_A_ROW;
-use crate::kernels::whole_net::{NetLayer, Reach};
-use crate::program::{Op, Program};
-use crate::real::Real;
-use crate::tensor::TensorId;
+use crate::kernels::fused::whole_net::{NetLayer, Reach};
+use crate::kernels::tensor::TensorId;
+use crate::math::real::Real;
+use crate::plan::program::{Op, Program};
 use std::ops::Range;
 
 /// Chunks of a batch, whatever its length and however many threads there are.

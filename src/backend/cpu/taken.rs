@@ -1,12 +1,13 @@
 //! What becomes of a part of the gradients.
 
 use super::memory::Shared;
-use crate::gemm::Gemm;
-use crate::kernels::gradient::GradientParts;
-use crate::kernels::optimizer::RuleStep;
-use crate::kernels::update::GradientUpdate;
-use crate::kernels::{Step, average, collect, direction};
-use crate::tensor::TensorId;
+use crate::kernels::Step;
+use crate::kernels::fused::gradient::GradientParts;
+use crate::kernels::optim::optimizer::RuleStep;
+use crate::kernels::optim::update::GradientUpdate;
+use crate::kernels::optim::{average, collect, direction};
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Gemm;
 use std::ops::Range;
 
 /// What takes the gradients of an op, part by part.

@@ -5,7 +5,7 @@
 //! own, and finds it in its cache. Other pieces are shared: who is done helps. What the pieces are
 //! depends on the shape alone, so results depend on neither the number of threads nor their timing.
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

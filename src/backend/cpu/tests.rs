@@ -2,15 +2,15 @@
 //! the threads change no bit.
 
 use super::*;
-use crate::activation::Activation;
 use crate::data::{Affine, Features, Targets};
-use crate::embedding::Embedding;
-use crate::loss::Loss;
-use crate::matrix::Matrix;
-use crate::optim::Optimizer;
+use crate::math::activation::Activation;
+use crate::math::embedding::Embedding;
+use crate::math::loss::Loss;
+use crate::math::matrix::Matrix;
+use crate::math::optim::Optimizer;
+use crate::math::random::{Permutation, Random, Stream};
+use crate::net::spec::{Net, Norm, PlanKind, Spec};
 use crate::plan::{self, Plan, Purpose};
-use crate::random::{Permutation, Random, Stream};
-use crate::spec::{Net, Norm, PlanKind, Spec};
 
 fn samples(net: &Net, rows: usize) -> Samples {
     let mut random = Random::new(8, Stream::Check, 0);

@@ -7,12 +7,12 @@ use super::partial::Partial;
 use super::taken::Taker;
 use super::team::Worker;
 use super::whole_net::blocks_of;
-use crate::gemm::{self, Gemm, Right, Scratch, View};
+use crate::kernels::fused::whole_net::{unit_pieces, units_of};
 use crate::kernels::loss::{self, SCORES};
-use crate::kernels::update::{NormParameters, NormSums, ParameterGradient};
-use crate::kernels::whole_net::{unit_pieces, units_of};
-use crate::tensor::TensorId;
-use crate::vector::prefetch_far;
+use crate::kernels::optim::update::{NormParameters, NormSums, ParameterGradient};
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::{self, Gemm, Right, Scratch, View};
+use crate::math::vector::prefetch_far;
 use std::cell::RefCell;
 use std::ops::Range;
 

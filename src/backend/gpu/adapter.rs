@@ -1,6 +1,6 @@
 //! Adapters: which there are, and opening one.
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::kernels::mixed::{Cooperative, Multiplier, SUBGROUP};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -259,7 +259,7 @@ fn open_with_matrices(
     let descriptor = wgpu::DeviceDescriptor {
         required_features: descriptor.required_features | feature,
         // SAFETY: the kernels that use it keep to the sizes that the adapter names. A run takes them only
-        // after a test of what each of them computes (`train::mixed`).
+        // after a test of what each of them computes (`train::trainer::mixed`).
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..descriptor.clone()
     };
@@ -281,7 +281,7 @@ fn known(matrices: &wgpu::CooperativeMatrixProperties) -> Option<Multiplier> {
 /// The invocations of a subgroup, where the device has subgroups and all are of one size that the
 /// kernels take.
 pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<u32> {
-    // They may still be partial, for which the shaders look: shaders/reduce_subgroups.wgsl.
+    // They may still be partial, for which the shaders look: shaders/common/reduce_subgroups.wgsl.
     let size = adapter.subgroup_min_size;
     let fits = size == adapter.subgroup_max_size && [4, 8, 16, 32, 64].contains(&size);
     (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)

@@ -4,9 +4,9 @@ use super::Gpu;
 use super::data::DeviceData;
 use super::pipeline::Bound;
 use crate::backend::{DataId, check};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::kernels::tensor::TensorId;
 use crate::kernels::{Access, Arg, Launch};
-use crate::tensor::TensorId;
 use std::ops::Range;
 use wgpu::Limits;
 

@@ -2,9 +2,9 @@
 //! the tiles that were measured to be the fastest. Nothing in it changes a result, and whatever is
 //! wrong with it, it is passed over.
 
-use crate::files::{cache_directory, write_atomically};
+use crate::base::atomic::{cache_directory, write_atomically};
 use crate::kernels::mixed::{BLOCKS, MixedTuning};
-use crate::kernels::tile::{Products, TILES, Tuning};
+use crate::kernels::products::tile::{Products, TILES, Tuning};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 

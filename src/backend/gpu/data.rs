@@ -2,8 +2,8 @@
 
 use super::{Gpu, PIECE_WORDS, memory};
 use crate::backend::check::RowShape;
+use crate::base::error::Result;
 use crate::data::{Features, Samples, Storage, Targets};
-use crate::error::Result;
 
 /// A data set on the device.
 #[derive(Clone)]

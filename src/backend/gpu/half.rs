@@ -1,7 +1,7 @@
 //! f16 tensors in device memory: two elements share a word, by which memory is copied.
 
 use super::{PIECE_WORDS, memory};
-use crate::error::Result;
+use crate::base::error::Result;
 use half::f16;
 
 /// Writes values from element `offset` of `buffer` on, a multiple of two.

@@ -3,11 +3,11 @@
 use super::submit::Pace;
 use super::{Gpu, memory, tune};
 use crate::backend::{Backend, Values, check};
+use crate::base::error::{Error, Result};
 use crate::data::Storage;
-use crate::error::{Error, Result};
 use crate::kernels::Arg;
-use crate::program::Program;
-use crate::tensor::Extent;
+use crate::kernels::tensor::Extent;
+use crate::plan::program::Program;
 use std::sync::Arc;
 
 impl Gpu {

@@ -1,7 +1,7 @@
 //! Device memory: buffers within the limits, and transfers.
 
 use crate::backend::mebibytes;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -26,14 +26,14 @@ mod tune;
 pub use adapter::{AdapterSummary, HlslCompiler, adapters};
 
 use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check};
+use crate::base::error::Result;
 use crate::data::Samples;
-use crate::error::Result;
 use crate::kernels::Step;
 use crate::kernels::mixed::{MixedTuning, Multiplier};
-use crate::kernels::tile::Tuning;
+use crate::kernels::products::tile::Tuning;
+use crate::kernels::tensor::TensorId;
 use crate::plan::Traits;
-use crate::program::Program;
-use crate::tensor::TensorId;
+use crate::plan::program::Program;
 use adapter::{Health, Wanted};
 use cache::Cache;
 use data::DeviceData;

@@ -3,7 +3,7 @@
 use super::bind::Argument;
 use super::cache::Cache;
 use super::memory;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::kernels::{Access, Grid, Kernel, Launch, Step};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -322,7 +322,7 @@ mod tests {
         let first = "the device can't compile the kernel refused: refused(12,9): error X3507: 'f': Not all control paths return a value";
         assert_eq!((lines[0], lines.len()), (first, 3));
         assert!(lines[1].contains("warning X4000") && lines[2].contains("error X3507"));
-        assert_eq!(error.kind(), crate::error::ErrorKind::Device);
+        assert_eq!(error.kind(), crate::base::error::ErrorKind::Device);
         let one = cannot_compile(&KERNEL, "its compiler panicked").brief();
         assert_eq!(one, "the device can't compile the kernel refused: its compiler panicked");
     }

@@ -7,9 +7,9 @@
 use super::pipeline::Bound;
 use super::{Gpu, memory};
 use crate::backend::DataId;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::kernels::Step;
-use crate::program::Program;
+use crate::plan::program::Program;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;

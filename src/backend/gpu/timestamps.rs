@@ -2,7 +2,7 @@
 
 use super::{Gpu, memory};
 use crate::backend::DataId;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::kernels::Step;
 use std::ops::Range;
 

@@ -2,9 +2,9 @@
 
 use super::{Gpu, PIECE_WORDS, half, memory};
 use crate::backend::{Values, ValuesMut, check};
-use crate::error::Result;
-use crate::precision::Precision;
-use crate::tensor::TensorId;
+use crate::base::error::Result;
+use crate::kernels::tensor::TensorId;
+use crate::net::precision::Precision;
 
 impl Gpu {
     /// What [`Backend::write`](crate::backend::Backend::write) promises.
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::backend::gpu::adapters;
-    use crate::program::Program;
-    use crate::tensor::{Extent, Role};
+    use crate::kernels::tensor::{Extent, Role};
+    use crate::plan::program::Program;
     use std::sync::Arc;
 
     #[test]

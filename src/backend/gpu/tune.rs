@@ -1,10 +1,10 @@
 //! Which tiles are the fastest for a program, measured on the device.
 
 use super::{Gpu, memory};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::kernels::Step;
-use crate::kernels::tile::{TILES, Tuning};
-use crate::program::{Op, Program};
+use crate::kernels::products::tile::{TILES, Tuning};
+use crate::plan::program::{Op, Program};
 use std::time::{Duration, Instant};
 
 /// What the measuring may take in one run; what is left over is measured in the next.

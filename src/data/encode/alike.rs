@@ -2,7 +2,7 @@
 
 use super::canonical::{canonical, folded};
 use super::{Encoder, Encoding};
-use crate::data::frame::{Frame, Values};
+use crate::data::columns::frame::{Frame, Values};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 

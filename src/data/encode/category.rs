@@ -3,8 +3,8 @@
 use super::canonical::canonical;
 use super::look::{Is, Looked, Names, look};
 use super::seen::Seen;
-use crate::data::frame::{MISSING, Texts};
-use crate::random::text_hash;
+use crate::data::columns::frame::{MISSING, Texts};
+use crate::math::random::text_hash;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;

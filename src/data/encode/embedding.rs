@@ -2,8 +2,8 @@
 
 use super::category::Counted;
 use super::look::{Is, Looked, Names, look};
-use crate::data::frame::Texts;
-use crate::embedding::Embedding;
+use crate::data::columns::frame::Texts;
+use crate::math::embedding::Embedding;
 use serde::{Deserialize, Serialize};
 
 /// A single input that holds the index of the row's category, from 1 on, for an [`Embedding`] of the

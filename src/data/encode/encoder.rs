@@ -1,13 +1,12 @@
 //! How a column is turned into inputs: what is fitted to the training rows.
 
 use super::category::count;
-use super::{
-    CategoryEncoder, EmbeddingEncoder, HashEncoder, MomentEncoder, NumberEncoder, Scaler, texts_of,
-};
-use crate::data::fitting::Fitting;
-use crate::data::frame::Values;
-use crate::data::kind::{Kind, booleans};
-use crate::data::table::Column;
+use super::{CategoryEncoder, EmbeddingEncoder, HashEncoder, MomentEncoder, NumberEncoder, Scaler};
+use crate::data::columns::frame::Values;
+use crate::data::columns::frame::texts_of;
+use crate::data::columns::kind::{Kind, booleans};
+use crate::data::tables::column::Column;
+use crate::data::tables::fitting::Fitting;
 use serde::{Deserialize, Serialize};
 
 /// How a column is turned into inputs.

@@ -3,9 +3,9 @@
 use super::canonical::canonical;
 use super::write::{is_0_and_1, number};
 use super::{Encoder, Encoding};
+use crate::base::error::Error;
 use crate::data::Features;
-use crate::data::frame::{Frame, Values};
-use crate::error::Error;
+use crate::data::columns::frame::{Frame, Values};
 
 /// What to do about a number that is too large.
 const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log, or without the column, by --ignore";

@@ -27,13 +27,13 @@ pub(super) use unknown::Unknown;
 pub use unknown::{OnUnknown, UnknownCategories, UnknownColumn, UnknownExample};
 
 use super::Features;
-use super::frame::{Frame, Header, MISSING, Texts, Values, number_text, places_by_name};
-use super::roles::places_of;
-use crate::embedding::Embedding;
-use crate::error::{Error, Result, nearest};
-use crate::matrix::Matrix;
-use crate::pages::zeros;
-use hashbrown::HashMap;
+use super::columns::frame::{Frame, Header, Values, places_by_name};
+use super::tables::roles::places_of;
+use crate::base::error::{Error, Result};
+use crate::base::pages::zeros;
+use crate::data::tables::roles::suggestion;
+use crate::math::embedding::Embedding;
+use crate::math::matrix::Matrix;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -71,30 +71,6 @@ pub struct Feature {
     pub column: String,
     /// What it is turned into.
     pub encoder: Encoder,
-}
-
-/// The values as texts, numbers as people write them.
-pub(super) fn texts_of(values: &Values) -> Cow<'_, Texts> {
-    match values {
-        Values::Texts(texts) => Cow::Borrowed(texts),
-        _ => {
-            let mut texts = Texts::default();
-            // Each different number is written once.
-            let mut written: HashMap<u64, u32> = HashMap::new();
-            for row in 0..values.len() {
-                let code = match values.is_missing(row) {
-                    true => MISSING,
-                    false => {
-                        let x = values.number(row);
-                        let write = || texts.words.code(&number_text(x));
-                        *written.entry(x.to_bits()).or_insert_with(write)
-                    }
-                };
-                texts.codes.push(code);
-            }
-            Cow::Owned(texts)
-        }
-    }
 }
 
 /// Where the columns of an encoding stand in a table.
@@ -310,23 +286,3 @@ impl Encoding {
 
 /// Rows that a thread encodes at a time: few enough that all their inputs stay in its cache.
 const ROWS: usize = 64;
-
-/// The nearest name, and the ones there are.
-pub(super) fn suggestion(name: &str, names: &[String]) -> String {
-    let has_comma = |name: &str| name.contains(',');
-    // As it must be written in a list.
-    let written = |name: &str| match has_comma(name) {
-        true => format!("\"{}\"", name.replace('"', "\"\"")),
-        false => name.to_string(),
-    };
-    let hint = nearest(name, names.iter().map(String::as_str))
-        .map(|n| format!("did you mean {}? ", written(n)))
-        .unwrap_or_default();
-    let listed = names.iter().take(20).map(|n| written(n)).collect::<Vec<_>>().join(", ");
-    let more = if names.len() > 20 { ", …" } else { "" };
-    let quotes = match names.iter().any(|n| has_comma(n)) {
-        true => "; a name with a comma is quoted within a list, as in '\"a, b\",c'",
-        false => "",
-    };
-    format!("{hint}the columns are {listed}{more}{quotes}")
-}

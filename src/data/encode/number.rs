@@ -1,7 +1,7 @@
 //! Numbers as inputs: what is missing is filled in, then logarithms where asked for, then scaling.
 
 use crate::data::Scaling;
-use crate::data::frame::Values;
+use crate::data::columns::frame::Values;
 use serde::{Deserialize, Serialize};
 
 /// The quantiles that are kept of a column.

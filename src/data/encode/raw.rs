@@ -3,11 +3,12 @@
 
 use super::canonical::canonical;
 use super::write::{is_0_and_1, sign};
-use super::{Encoder, Encoding, texts_of};
-use crate::data::frame::{Frame, Texts, Values};
-use crate::data::kind::{BOOLEANS, truth};
-use crate::data::missing::{self, cases};
-use crate::error::Result;
+use super::{Encoder, Encoding};
+use crate::base::error::Result;
+use crate::data::columns::frame::texts_of;
+use crate::data::columns::frame::{Frame, Texts, Values};
+use crate::data::columns::kind::{BOOLEANS, truth};
+use crate::data::columns::missing::{self, cases};
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 

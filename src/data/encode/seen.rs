@@ -2,7 +2,7 @@
 //! were never seen.
 
 use super::canonical::variants;
-use crate::random::text_hash;
+use crate::math::random::text_hash;
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -94,7 +94,7 @@ impl FromStr for Hashes {
     }
 }
 
-crate::error::serde_as_text!(Hashes);
+crate::base::error::serde_as_text!(Hashes);
 
 #[cfg(test)]
 mod tests {

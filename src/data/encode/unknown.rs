@@ -1,10 +1,11 @@
 //! Categories of other data that a model doesn't know: counted and said, or refused.
 
+use super::Encoding;
 use super::alike::Alike;
 use super::write::Unlearnt;
-use super::{Encoding, texts_of};
-use crate::data::frame::{Frame, Texts};
-use crate::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result, unknown};
+use crate::data::columns::frame::texts_of;
+use crate::data::columns::frame::{Frame, Texts};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::cell::OnceCell;

@@ -1,11 +1,12 @@
 //! The inputs of a column, written into rows.
 
+use super::Encoder;
 use super::canonical::canonical;
 use super::category::Places;
 use super::look::Looked;
-use super::{Encoder, texts_of};
-use crate::data::frame::{Texts, Values};
-use crate::data::kind::truth;
+use crate::data::columns::frame::texts_of;
+use crate::data::columns::frame::{Texts, Values};
+use crate::data::columns::kind::truth;
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -1,9 +1,9 @@
 //! One image file: what its header says, and its pixels.
 
 use super::frames::has_more_frames;
-use crate::data::decoding;
-use crate::error::{Error, Result};
-use crate::memory::human;
+use crate::base::error::{Error, Result};
+use crate::base::memory::human;
+use crate::data::streams::decoding;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! Which files of a folder are images, of which class, and what is passed over.
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;

@@ -13,9 +13,9 @@ pub(super) use remarks::Tally;
 pub use shape::{Colour, ImageOptions, ImageShape, ImageSize};
 
 use super::{Dataset, Features, Targets};
-use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::memory::{available, human};
+use crate::base::error::{Error, Result};
+use crate::base::memory::{available, human};
+use crate::math::matrix::Matrix;
 use decode::Head;
 use pixels::Value;
 use rayon::prelude::*;

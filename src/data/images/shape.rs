@@ -1,6 +1,6 @@
 //! The shape to which images are brought, and what users say of it.
 
-use crate::error::{Error, Result, serde_as_text};
+use crate::base::error::{Error, Result, serde_as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 use super::super::{Data, DataOptions, Preprocessing, Scaling, TrainTest, open, open_measured};
 use super::*;
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb};
 use image::{RgbImage, Rgba, RgbaImage};

@@ -1,11 +1,11 @@
-//! Blocks of products in mixed precision: the tiles of [`super::super::tile`] with f16 in workgroup
+//! Blocks of products in mixed precision: the tiles of [`super::super::products::tile`] with f16 in workgroup
 //! memory, and those of cooperative matrices.
 
 use super::cooperative::Cooperative;
-use super::{NOTE, NOTE_PLAIN};
-use crate::kernels::tile::{self, Along, Products, TILES, Tile, Tiling, Tuning};
-use crate::kernels::{Binding, Kernel};
-use crate::precision::{Multiplier, Precision};
+use super::texts::{NOTE, NOTE_PLAIN};
+use crate::kernels::common::declaration::{Binding, Kernel};
+use crate::kernels::products::tile::{self, Along, Products, TILES, Tile, Tiling, Tuning};
+use crate::net::precision::{Multiplier, Precision};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;

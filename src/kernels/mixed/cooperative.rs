@@ -6,7 +6,7 @@
 //! different banks; the next part is read while the present one is multiplied. A subgroup has 32
 //! rows and 64 or 32 columns of the block. Its sums pass through workgroup memory too, as elements of
 //! such a matrix can't be told apart in registers; from there they are stored like those of a tile.
-//! The text around a product is that of [`crate::kernels::tile`].
+//! The text around a product is that of [`crate::kernels::products::tile`].
 //!
 //! An element is the sum of its products, `size` of them at a time, in order, whatever the block: all
 //! blocks of one size give the same bits. They are not those of a tile: how a device rounds what it adds
@@ -18,8 +18,8 @@
 //! it. Behind each [`STRETCH`] of a longer inner dimension the sums are therefore added to others,
 //! which rounds. Matrices of 8 × 8 are those of Metal, where each product is an `fma` that rounds.
 
-use crate::kernels::tile::{Along, compose};
-use crate::kernels::{Binding, Kernel};
+use crate::kernels::common::declaration::{Binding, Kernel};
+use crate::kernels::products::tile::{Along, compose};
 use std::fmt::{self, Write};
 
 /// The part of the inner dimension that is in workgroup memory at a time.
@@ -290,8 +290,8 @@ impl fmt::Display for Cooperative {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::precision::Precision;
-    use crate::random::{Random, Stream};
+    use crate::math::random::{Random, Stream};
+    use crate::net::precision::Precision;
 
     /// What parity allows beside the error of a CPU, as a part of the magnitudes.
     const FLOOR: f64 = 16.0 / (1 << 24) as f64;

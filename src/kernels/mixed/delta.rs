@@ -1,11 +1,13 @@
 //! δ of a layer from that of the layer above: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), all in f16.
 
-use super::{BLOCKS, Block, STORED};
-use crate::kernels::activation::ACTIVATION_FUNCTIONS;
-use crate::kernels::backward::Delta;
-use crate::kernels::tile::Along;
-use crate::kernels::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, read, read_write, uniform};
-use crate::tensor::{Extent, TensorId};
+use super::texts::STORED;
+use super::{BLOCKS, Block};
+use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
+use crate::kernels::common::launch::{Arg, Grid, Launch};
+use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
+use crate::kernels::products::backward::Delta;
+use crate::kernels::products::tile::Along;
+use crate::kernels::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
 
 uniform! {
@@ -15,7 +17,7 @@ uniform! {
 
 /// δ of a layer, for each of [`BLOCKS`].
 pub static DELTA: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::Binding] =
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] =
         &[read("above"), read("w"), read("z"), read_write("out"), read_write("loss_scale")];
     let kernel = |block: &Block| {
         let product = block.product("delta", [Along::Depth, Along::Side]);
@@ -25,7 +27,7 @@ pub static DELTA: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
             ACTIVATION_FUNCTIONS,
             block.note(),
             STORED,
-            include_str!("../../../shaders/mixed_delta.wgsl"),
+            include_str!("../../../shaders/mixed/mixed_delta.wgsl"),
             &product,
         ];
         block.kernel("mixed_delta", "delta", Uniform::FIELDS, BINDINGS, &texts)

@@ -1,25 +1,27 @@
 //! A layer forward: Z = X Wᵀ ± b and A = σ(Z), from X and W in f16.
 
-use super::{BLOCKS, Block, STORED};
-use crate::kernels::activation::ACTIVATION_FUNCTIONS;
-use crate::kernels::dense::{Dense, Uniform};
-use crate::kernels::tile::Along;
-use crate::kernels::{Arg, COMMON, FUNCTIONS, Grid, Kernel, Launch, read, read_write};
-use crate::tensor::{Extent, TensorId};
+use super::texts::STORED;
+use super::{BLOCKS, Block};
+use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write};
+use crate::kernels::common::launch::{Arg, Grid, Launch};
+use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
+use crate::kernels::products::dense::{Dense, Uniform};
+use crate::kernels::products::tile::Along;
+use crate::kernels::tensor::{Extent, TensorId};
 use std::sync::LazyLock;
 
 /// A hidden layer forward, with Z and A in f16, for each of [`BLOCKS`].
 pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    kernels("mixed_dense", include_str!("../../../shaders/mixed_dense_hidden.wgsl"))
+    kernels("mixed_dense", include_str!("../../../shaders/mixed/mixed_dense_hidden.wgsl"))
 });
 
 /// The last layer forward, with Z and A in f32, for each of [`BLOCKS`].
 pub static DENSE_LAST: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    kernels("mixed_dense_last", include_str!("../../../shaders/mixed_dense_last.wgsl"))
+    kernels("mixed_dense_last", include_str!("../../../shaders/mixed/mixed_dense_last.wgsl"))
 });
 
 fn kernels(name: &str, result: &str) -> Vec<Kernel> {
-    const BINDINGS: &[crate::kernels::Binding] = &[
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
         read("x"),
         read("w"),
         read("bias"),
@@ -36,7 +38,7 @@ fn kernels(name: &str, result: &str) -> Vec<Kernel> {
             block.note(),
             STORED,
             result,
-            include_str!("../../../shaders/mixed_dense.wgsl"),
+            include_str!("../../../shaders/mixed/mixed_dense.wgsl"),
             &product,
         ];
         block.kernel(name, "dense", Uniform::FIELDS, BINDINGS, &texts)

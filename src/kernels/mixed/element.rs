@@ -1,13 +1,16 @@
 //! What lies between the products: the batch's rows in f16, δ_L with the scale of the loss, and that
 //! scale at the end of a step.
 
-use super::{NOTE, SCALE_STATE, STORED};
-use crate::kernels::{
-    Arg, COMMON, Grid, Kernel, Launch, RANDOM_FUNCTIONS, gather, read, read_write, uniform,
+use super::SCALE_STATE;
+use super::texts::{NOTE, STORED};
+use crate::kernels::common::declaration::{
+    COMMON, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
-use crate::precision::LARGEST_SCALE;
-use crate::real::Real;
-use crate::tensor::{Extent, TensorId};
+use crate::kernels::common::launch::{Arg, Grid, Launch};
+use crate::kernels::inputs::gather;
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::math::real::Real;
+use crate::net::precision::LARGEST_SCALE;
 
 const ENABLE: &str = "enable f16;";
 
@@ -24,7 +27,12 @@ uniform! {
 /// Gathers features: (N, n_0) → (B, n_0) in f16.
 pub static GATHER: Kernel = Kernel {
     entry: "mixed_gather",
-    source: &[ENABLE, COMMON, RANDOM_FUNCTIONS, include_str!("../../../shaders/mixed_gather.wgsl")],
+    source: &[
+        ENABLE,
+        COMMON,
+        RANDOM_FUNCTIONS,
+        include_str!("../../../shaders/mixed/mixed_gather.wgsl"),
+    ],
     uniform: gather::Uniform::FIELDS,
     bindings: &[read("data"), read("affine"), read_write("out")],
     workgroup_size: 64,
@@ -33,7 +41,13 @@ pub static GATHER: Kernel = Kernel {
 /// y = S x: (B, n_L), x in f32, y in f16.
 pub static RESCALE: Kernel = Kernel {
     entry: "mixed_rescale",
-    source: &[ENABLE, COMMON, NOTE, STORED, include_str!("../../../shaders/mixed_rescale.wgsl")],
+    source: &[
+        ENABLE,
+        COMMON,
+        NOTE,
+        STORED,
+        include_str!("../../../shaders/mixed/mixed_rescale.wgsl"),
+    ],
     uniform: RescaleUniform::FIELDS,
     bindings: &[read("x"), read_write("y"), read_write("loss_scale")],
     workgroup_size: 64,
@@ -42,7 +56,7 @@ pub static RESCALE: Kernel = Kernel {
 /// S and its counts at the end of a step: (1, 4).
 pub static SCALE: Kernel = Kernel {
     entry: "mixed_scale",
-    source: &[COMMON, include_str!("../../../shaders/mixed_scale.wgsl")],
+    source: &[COMMON, include_str!("../../../shaders/mixed/mixed_scale.wgsl")],
     uniform: ScaleUniform::FIELDS,
     bindings: &[read_write("loss_scale")],
     workgroup_size: 1,

@@ -18,27 +18,27 @@ mod cooperative;
 mod delta;
 mod dense;
 mod element;
+mod texts;
 mod update;
 
-pub use crate::precision::Multiplier;
+pub use crate::net::precision::Multiplier;
 pub use block::{BLOCKS, Block, MixedTuning};
 pub use cooperative::{Cooperative, SUBGROUP};
 pub use delta::DELTA;
 pub use dense::{DENSE, DENSE_LAST};
 pub use element::{GATHER, RESCALE, SCALE, next_scale};
+pub use texts::SCALE_STATE;
 pub use update::{UPDATE, Update};
 
-use super::backward::Delta;
-use super::dense::Dense;
-use super::tile::Tuning;
-use super::{Kernel, Launch, Place};
+use super::common::declaration::Kernel;
+use super::common::launch::{Launch, Place};
+use super::products::backward::Delta;
+use super::products::dense::Dense;
+use super::products::tile::Tuning;
 use crate::data::Storage;
-use crate::precision::Precision;
-use crate::tensor::TensorId;
+use crate::kernels::tensor::TensorId;
+use crate::net::precision::Precision;
 use std::sync::LazyLock;
-
-/// Elements of the tensor `loss_scale`.
-pub const SCALE_STATE: usize = 4;
 
 /// An op that reads or writes f16.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,14 +67,6 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     all.extend(products.into_iter().flat_map(|kernels| kernels.iter()));
     all
 });
-
-/// `stored(v)`, `v` in f16 with a note of its overflow, for kernels with a binding `loss_scale`; one of the
-/// next two stands before it.
-const STORED: &str = include_str!("../../../shaders/mixed_stored.wgsl");
-/// How an overflow is noted.
-const NOTE: &str = include_str!("../../../shaders/mixed_note.wgsl");
-/// The same, without an atomic.
-const NOTE_PLAIN: &str = include_str!("../../../shaders/mixed_note_plain.wgsl");
 
 impl Mixed {
     /// The product that the op computes for a batch of `batch` rows, (m, n, k), if it is one.

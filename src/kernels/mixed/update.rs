@@ -2,12 +2,13 @@
 //! weights and biases in f32, and the weights again in f16.
 
 use super::{BLOCKS, Block};
-use crate::kernels::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
-use crate::kernels::tile::Along;
-use crate::kernels::update::ParameterGradient;
-use crate::kernels::{Arg, COMMON, Grid, Kernel, Launch, Place, read, read_write, uniform};
-use crate::optim::Rule;
-use crate::tensor::{Extent, TensorId};
+use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
+use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::products::tile::Along;
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::math::optim::Rule;
 use std::sync::LazyLock;
 
 /// The update of a layer.
@@ -45,7 +46,7 @@ uniform! {
 
 /// The update of a layer, for each of [`BLOCKS`].
 pub static UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::Binding] = &[
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),
@@ -59,7 +60,7 @@ pub static UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         let texts = [
             COMMON,
             OPTIMIZER_FUNCTIONS,
-            include_str!("../../../shaders/mixed_update.wgsl"),
+            include_str!("../../../shaders/mixed/mixed_update.wgsl"),
             &product,
         ];
         block.kernel("mixed_update", "update_layer", Uniform::FIELDS, BINDINGS, &texts)

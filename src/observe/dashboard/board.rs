@@ -1,6 +1,6 @@
 //! What a dashboard shows, and what its keys ask for: no terminal, no thread.
 
-use crate::event::{Diverged, Epoch, LayerSample, Progress, RateChange, Start, StepSample};
+use crate::train::event::{Diverged, Epoch, LayerSample, Progress, RateChange, Start, StepSample};
 use std::collections::VecDeque;
 
 /// A key halves or doubles the learning rate.

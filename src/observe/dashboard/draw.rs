@@ -1,8 +1,8 @@
 //! Draws a [`Board`] into any terminal of ratatui, of any size.
 
-use super::super::{duration, short, thousands};
 use super::board::{Board, Curve, NetBoard};
-use crate::memory::human;
+use crate::base::memory::human;
+use crate::base::words::{duration, short, thousands};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};

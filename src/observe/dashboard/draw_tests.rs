@@ -2,8 +2,8 @@
 
 use super::board::{Action, Board};
 use super::draw::{Looks, draw};
-use crate::event::{LayerSample, Progress, Start, StepSample};
 use crate::observe::record::tests::epoch;
+use crate::train::event::{LayerSample, Progress, Start, StepSample};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 

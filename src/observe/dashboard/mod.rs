@@ -11,9 +11,11 @@ mod draw_tests;
 mod screen;
 pub use screen::{Screen, end_pause, restore, take_message};
 
-use crate::error::Result;
-use crate::event::{Diverged, Epoch, Flow, Observer, Progress, RateChange, Start, StepSample};
-use crate::snapshot::{Checkpoint, Position};
+use crate::base::error::Result;
+use crate::train::event::{
+    Diverged, Epoch, Flow, Observer, Progress, RateChange, Start, StepSample,
+};
+use crate::train::snapshot::{Checkpoint, Position};
 use board::NetBoard;
 use screen::Shared;
 use std::sync::Arc;

@@ -5,8 +5,8 @@
 
 use super::board::{Action, Board};
 use super::draw::{Looks, draw};
-use crate::error::{Error, Result};
-use crate::system_memory;
+use crate::base::error::{Error, Result};
+use crate::base::system_memory;
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,

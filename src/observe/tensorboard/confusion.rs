@@ -1,8 +1,8 @@
 //! The confusion matrix as an image and as a table in Markdown.
 
 use super::messages::{Image, Kind, Value, text, value};
-use crate::error::{Error, Result};
-use crate::evaluation::Confusion;
+use crate::base::error::{Error, Result};
+use crate::train::evaluation::Confusion;
 use embedded_graphics::Pixel;
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::iso_8859_1::FONT_6X10;

@@ -5,7 +5,7 @@
 //! (`tensorflow/core/lib/io/record_writer.h`, `lib/hash/crc32c.h`).
 
 use super::messages::{Event, What};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use prost::Message;
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -9,10 +9,10 @@ mod messages;
 pub use files::{event_files, is_event_file, read};
 pub use messages::{Event, Histogram, Image, Kind, Metadata, Plugin, Summary, Tensor, Value, What};
 
-use crate::error::{Error, Result};
-use crate::evaluation::Confusion;
-use crate::event::{Diverged, Epoch, Flow, Observer, RateChange, Start, StepSample};
-use crate::snapshot::Position;
+use crate::base::error::{Error, Result};
+use crate::train::evaluation::Confusion;
+use crate::train::event::{Diverged, Epoch, Flow, Observer, RateChange, Start, StepSample};
+use crate::train::snapshot::Position;
 use files::EventFile;
 use messages::{text, value};
 use std::fs;

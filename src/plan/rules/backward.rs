@@ -1,11 +1,11 @@
 //! The rules of the way back: δ of one layer from that of the layer above.
 
 use super::{Routine, TERMS, ensure, is_same, no_rule};
-use crate::activation::Activation;
-use crate::kernels::activation::UnitFunctions;
-use crate::kernels::backward::{Backward, Delta};
-use crate::kernels::matmul::Form;
-use crate::program::Op;
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::products::backward::{Backward, Delta};
+use crate::kernels::products::matmul::Form;
+use crate::math::activation::Activation;
+use crate::plan::program::Op;
 
 impl Routine {
     /// Dropout of δ, then δ ⊙ σ′ → the other way round, so that σ′ can go with the product before: both

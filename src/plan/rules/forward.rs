@@ -1,14 +1,14 @@
 //! The rules of the way forward, to the loss.
 
 use super::{Routine, TERMS, ensure, is_same};
-use crate::activation::Activation;
-use crate::kernels::activation::UnitFunctions;
-use crate::kernels::dense::{self, Dense};
-use crate::kernels::matmul::Form;
-use crate::kernels::output::{self, Output};
-use crate::kernels::tile::short_stretches;
-use crate::program::Op;
-use crate::tensor::{Extent, Role};
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::loss::output::{self, Output};
+use crate::kernels::products::dense::{self, Dense};
+use crate::kernels::products::matmul::Form;
+use crate::kernels::products::tile::short_stretches;
+use crate::kernels::tensor::{Extent, Role};
+use crate::math::activation::Activation;
+use crate::plan::program::Op;
 
 impl Routine {
     /// Z = A Wᵀ ± b, A = σ(Z) → one op. A softmax stays an op behind it.

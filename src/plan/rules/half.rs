@@ -1,11 +1,11 @@
 //! Mixed precision: the rules that its kernels have, then tensors in f16, with what that asks for.
 
 use super::Routine;
-use crate::kernels::backward::Backward;
 use crate::kernels::mixed::{Mixed, SCALE_STATE, Update};
-use crate::precision::MixedPrecision;
-use crate::program::{Op, Program};
-use crate::tensor::{Extent, Role, TensorId};
+use crate::kernels::products::backward::Backward;
+use crate::kernels::tensor::{Extent, Role, TensorId};
+use crate::net::precision::MixedPrecision;
+use crate::plan::program::{Op, Program};
 
 /// S, by which every δ is multiplied.
 #[derive(Clone, Copy)]

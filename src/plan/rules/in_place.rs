@@ -1,10 +1,10 @@
 //! The rule that spares a tensor for each layer.
 
 use super::{Routine, ensure};
-use crate::kernels::activation::UnitFunctions;
-use crate::kernels::dense::Dense;
-use crate::program::Op;
-use crate::tensor::TensorId;
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::products::dense::Dense;
+use crate::kernels::tensor::TensorId;
+use crate::plan::program::Op;
 
 impl Routine {
     /// A in the place of Z, where all that read Z want σ′ of a σ whose derivative follows from its value.

@@ -36,12 +36,12 @@ mod whole_net;
 mod whole_update;
 
 use super::Plan;
-use crate::kernels::activation::UnitFunctions;
-use crate::kernels::dense::TERMS;
-use crate::optim::{Optimizer, Rule};
-use crate::precision::MixedPrecision;
-use crate::program::{Op, Program, Slice, Task};
-use crate::tensor::{Role, TensorId};
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::products::dense::TERMS;
+use crate::kernels::tensor::{Role, TensorId};
+use crate::math::optim::{Optimizer, Rule};
+use crate::net::precision::MixedPrecision;
+use crate::plan::program::{Op, Program, Slice, Task};
 use half::LossScale;
 use place::Lists;
 use std::fmt;

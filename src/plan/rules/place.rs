@@ -1,8 +1,8 @@
 //! From the ops of routines to a program: tensors that nothing names any more go.
 
+use crate::kernels::tensor::{Role, TensorId};
 use crate::plan::Plan;
-use crate::program::{Op, Program, Routines};
-use crate::tensor::{Role, TensorId};
+use crate::plan::program::{Op, Program, Routines};
 use std::collections::BTreeSet;
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 use super::*;
-use crate::activation::Activation;
-use crate::loss::Loss;
+use crate::math::activation::Activation;
+use crate::math::loss::Loss;
+use crate::net::spec::{Layer, Net, Spec, Units};
 use crate::plan::{Purpose, plan};
-use crate::spec::{Layer, Net, Spec, Units};
 
 fn net(widths: &[usize], hidden: Activation, last: impl Into<Units>) -> Net {
     let mut net = Net::new(widths[0]);

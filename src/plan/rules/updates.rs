@@ -1,12 +1,12 @@
 //! The rules of gradients and updates.
 
 use super::{Routine, Step, TERMS, ensure, no_rule};
-use crate::kernels::backward::{Backward, Parts, part_rows};
-use crate::kernels::gradient::SumUpdate;
-use crate::kernels::matmul::Form;
-use crate::kernels::update::ParameterGradient;
-use crate::program::{Op, Slice};
-use crate::tensor::{ALIGNMENT, Extent, Role, TensorId};
+use crate::kernels::fused::gradient::SumUpdate;
+use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::products::backward::{Backward, Parts, part_rows};
+use crate::kernels::products::matmul::Form;
+use crate::kernels::tensor::{ALIGNMENT, Extent, Role, TensorId};
+use crate::plan::program::{Op, Slice};
 use std::ops::Range;
 
 /// The gradient of a layer's parameters, with the ops that give it.
@@ -109,8 +109,9 @@ impl Routine {
         let p = &self.program;
         let (of, all) = (p.tensor(gradient), p.tensor(self.parameters));
         (of.role == Role::Gradient).then_some(())?;
-        let place = |t: &crate::tensor::Tensor| (t.offset, t.rows, t.cols);
-        let is_it = |t: &crate::tensor::Tensor| t.buffer == all.buffer && place(t) == place(of);
+        let place = |t: &crate::kernels::tensor::Tensor| (t.offset, t.rows, t.cols);
+        let is_it =
+            |t: &crate::kernels::tensor::Tensor| t.buffer == all.buffer && place(t) == place(of);
         p.tensors.iter().position(is_it).map(TensorId)
     }
 

@@ -2,17 +2,17 @@
 //! back to the gradients of all parameters, must be those of a net, one behind the other.
 
 use super::Routine;
-use crate::activation::Activation;
-use crate::kernels::activation::UnitFunctions;
-use crate::kernels::dense::Dense;
-use crate::kernels::dropout::Dropout;
-use crate::kernels::gradient::GradientParts;
-use crate::kernels::matmul::Form;
-use crate::kernels::norm::NormTensors;
-use crate::kernels::update::{NormParameters, ParameterGradient};
-use crate::kernels::whole_net::{Embedded, LARGEST_BLOCK, NetLayer, NetLoss, WholeNet};
-use crate::program::Op;
-use crate::tensor::{Extent, TensorId};
+use crate::kernels::fused::gradient::GradientParts;
+use crate::kernels::fused::whole_net::{Embedded, LARGEST_BLOCK, NetLayer, NetLoss, WholeNet};
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::layers::dropout::Dropout;
+use crate::kernels::layers::norm::NormTensors;
+use crate::kernels::optim::update::{NormParameters, ParameterGradient};
+use crate::kernels::products::dense::Dense;
+use crate::kernels::products::matmul::Form;
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::math::activation::Activation;
+use crate::plan::program::Op;
 
 /// Why a routine isn't that of a net.
 type Refused = &'static str;

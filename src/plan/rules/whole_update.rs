@@ -2,13 +2,13 @@
 //! what follows, up to the optimizer's step, is done with each part of them while it is in cache.
 
 use super::{Routine, ensure};
-use crate::kernels::edits::Edit;
-use crate::kernels::gradient::{GradientParts, SumUpdate, part_rows};
-use crate::kernels::update::{Companions, GradientUpdate};
-use crate::kernels::whole_net::{self, WholeNet};
-use crate::optim::Rule;
-use crate::program::Op;
-use crate::tensor::{Extent, Role, TensorId};
+use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
+use crate::kernels::fused::whole_net::{self, WholeNet};
+use crate::kernels::optim::edits::Edit;
+use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::tensor::{Extent, Role, TensorId};
+use crate::math::optim::Rule;
+use crate::plan::program::Op;
 use std::ops::Range;
 
 /// What all gradients go to.

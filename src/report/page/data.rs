@@ -1,8 +1,8 @@
 //! The section about the data: columns with their distributions, what was left out, the target.
 
-use super::Detail;
+use super::parts::Detail;
 use super::parts::{cut, figures, note, scroll};
-use crate::observe::thousands;
+use crate::base::words::thousands;
 use crate::report::figures::histogram;
 use crate::report::plots::small_histogram;
 use crate::report::words::{count, percent, tidy};

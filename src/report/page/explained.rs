@@ -1,6 +1,6 @@
 //! The sections about columns and about the net: importance, partial dependence, regions, weights.
 
-use super::Detail;
+use super::parts::Detail;
 use super::parts::{figures, note};
 use crate::report::figures::{self as drawn, Figure};
 use crate::report::words::count;
@@ -43,7 +43,7 @@ pub(super) fn net(report: &RunReport, detail: Detail) -> Markup {
             @if net.nets > 1 { " in each of " (net.nets) " nets, whose predictions are averaged" }
             ", trained to minimize " (net.loss) "."
             @if let Some(temperature) = net.temperature {
-                " Its outputs were divided by " (crate::observe::short(temperature)) " to calibrate its probabilities."
+                " Its outputs were divided by " (crate::base::words::short(temperature)) " to calibrate its probabilities."
             }
         }
         @if let Some(picture) = &report.first_layer { (first_layer(picture)) }

@@ -9,7 +9,8 @@ pub(super) use parts::{document, figures, note, scroll};
 
 use super::words::{count, of_name, shown};
 use super::{Evaluation, RunReport, TargetKind, figures as all_figures};
-use crate::observe::duration;
+use crate::base::words::duration;
+use crate::report::page::parts::{Detail, first};
 use maud::{Markup, html};
 use parts::section;
 
@@ -19,17 +20,6 @@ pub(super) const LARGEST: usize = 2_000_000;
 const TILES: usize = 4;
 /// The nets of an ensemble whose curves are shown.
 const CURVES: usize = 10;
-
-/// How much of long lists is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Detail {
-    /// Rows of a table.
-    pub rows: usize,
-    /// Figures of a kind.
-    pub figures: usize,
-    /// Characters of a name.
-    pub name: usize,
-}
 
 /// From all that is usually wanted to what is small under all circumstances.
 const DETAILS: [Detail; 3] = [
@@ -118,11 +108,6 @@ fn lead(report: &RunReport, detail: Detail) -> Markup {
             " this is the model as it was then."
         }
     }
-}
-
-/// The part that is told first: test rows tell more than validation rows, by which an epoch was chosen.
-fn first(report: &RunReport) -> Option<&Evaluation> {
-    report.evaluations.iter().find(|e| e.part == "test").or(report.evaluations.first())
 }
 
 /// The most important metrics, large.

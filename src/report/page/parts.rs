@@ -4,6 +4,7 @@ use super::super::figures::Figure;
 pub(in crate::report) use super::super::plots::cut;
 use super::super::plots::key;
 use super::style::style;
+use crate::report::{Evaluation, RunReport};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// A whole document with this title.
@@ -83,4 +84,20 @@ pub(in crate::report) fn long(text: &str, most: usize) -> String {
         Some((end, _)) => format!("{}\n… (cut off here)", &text[..end]),
         None => text.into(),
     }
+}
+
+/// How much of long lists is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Detail {
+    /// Rows of a table.
+    pub rows: usize,
+    /// Figures of a kind.
+    pub figures: usize,
+    /// Characters of a name.
+    pub name: usize,
+}
+
+/// The part that is told first: test rows tell more than validation rows, by which an epoch was chosen.
+pub(super) fn first(report: &RunReport) -> Option<&Evaluation> {
+    report.evaluations.iter().find(|e| e.part == "test").or(report.evaluations.first())
 }

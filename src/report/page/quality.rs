@@ -1,8 +1,8 @@
 //! The sections about held-out rows: metrics beside baselines, plots, classes, the worst rows.
 
-use super::Detail;
+use super::parts::Detail;
 use super::parts::{cut, figures, note, scroll};
-use crate::observe::short;
+use crate::base::words::short;
 use crate::report::figures::{evaluation, short_count};
 use crate::report::words::{count, of_name, percent, shown};
 use crate::report::{ClassRow, Evaluation, RunReport, TargetKind, WrongRow};
@@ -167,7 +167,8 @@ fn frequent_mistakes(judged: &Evaluation, detail: Detail) -> Markup {
 
 /// The rows that are predicted worst, of the part that is told first.
 pub(super) fn mistakes(report: &RunReport, detail: Detail) -> Markup {
-    let Some(judged) = super::first(report).filter(|judged| !judged.wrong_rows.is_empty()) else {
+    let Some(judged) = super::parts::first(report).filter(|judged| !judged.wrong_rows.is_empty())
+    else {
         return html! {};
     };
     let what = match report.target.kind {

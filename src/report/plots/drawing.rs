@@ -1,7 +1,7 @@
 //! A drawing as shapes, of which a page has SVG and a file of its own may have pixels.
 
 use super::{cut, round};
-use crate::random::text_hash;
+use crate::math::random::text_hash;
 use maud::{Markup, html};
 use std::fmt::Write;
 
@@ -177,6 +177,9 @@ pub(in crate::report) fn key(series: usize, [x, y]: [f64; 2]) -> [Shape; 2] {
         },
     ]
 }
+
+/// Pixels for each unit of a drawing.
+pub(super) const SCALE: f32 = 2.0;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Texts in drawings as pixels, in the bitmap fonts of embedded-graphics: no font has to be there.
 
 use super::drawing::Anchor;
-use super::pixels::SCALE;
+use super::drawing::SCALE;
 use embedded_graphics::Pixel;
 use embedded_graphics::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics::mono_font::{

@@ -3,16 +3,14 @@
 use super::drawing::{Drawing, Part, Shape};
 use super::letters::{self, Face};
 use super::{COLORS, SERIES};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::report::plots::drawing::SCALE;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash,
     Transform,
 };
-
-/// Pixels for each unit of a drawing.
-pub(super) const SCALE: f32 = 2.0;
 
 /// How shapes of a class look: what `plots.css` says in words of SVG.
 #[derive(Debug, Clone, PartialEq, Default)]

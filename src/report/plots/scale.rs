@@ -1,6 +1,6 @@
 //! From values to places along an axis.
 
-use crate::observe::short;
+use crate::base::words::short;
 
 /// The most steps between ticks.
 const STEPS: f64 = 5.0;
@@ -121,8 +121,8 @@ impl Scale {
         let decimals = (-step.log10().floor()).clamp(0.0, 8.0) as usize;
         let x = if x.abs() < step / 2.0 { 0.0 } else { x };
         match (decimals, largest >= 10_000.0) {
-            (0, true) if x < 0.0 => format!("−{}", crate::observe::thousands(-x)),
-            (0, true) => crate::observe::thousands(x),
+            (0, true) if x < 0.0 => format!("−{}", crate::base::words::thousands(-x)),
+            (0, true) => crate::base::words::thousands(x),
             _ => format!("{x:.decimals$}").replace('-', "−"),
         }
     }

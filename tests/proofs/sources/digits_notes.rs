@@ -19,9 +19,9 @@ use super::support::{
 use std::sync::Arc;
 use wgrad::Activation;
 use wgrad::data::{Affine, Dataset, Features, Samples, Targets, digits};
-use wgrad::loss::{Loss, Reduction};
-use wgrad::matrix::Matrix;
-use wgrad::spec::{Bias, Net, Units};
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::math::matrix::Matrix;
+use wgrad::net::spec::{Bias, Net, Units};
 
 /// g.
 const G: Activation = Activation::Sigmoid;

@@ -7,8 +7,8 @@ use super::algebra::{
 use super::functions::{sigma, sigma_prime};
 use super::support::{Case, Device, ETA, Outcome, Parameters, net, on_every_backend, samples};
 use wgrad::Activation;
-use wgrad::loss::{Loss, Reduction};
-use wgrad::spec::{Bias, Net, Units};
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::net::spec::{Bias, Net, Units};
 
 /// The functions f that the products are evaluated with.
 const F: [Activation; 8] = [

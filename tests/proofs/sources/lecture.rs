@@ -10,9 +10,9 @@ use super::support::{
     single,
 };
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::loss::{Loss, Reduction};
-use wgrad::random::{Permutation, Stream, stream_key};
-use wgrad::spec::{Bias, Net, Spec, Units};
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::math::random::{Permutation, Stream, stream_key};
+use wgrad::net::spec::{Bias, Net, Spec, Units};
 use wgrad::{Activation, Trainer};
 
 /// Layers 1 to 4 of the concrete example; layer 1 is the input.

@@ -13,11 +13,11 @@ use super::support::{
 use std::sync::Arc;
 use wgrad::Activation;
 use wgrad::kernels::Step;
-use wgrad::kernels::matmul::Form;
-use wgrad::loss::{Loss, Reduction};
-use wgrad::program::{Op, Program};
-use wgrad::spec::Bias;
-use wgrad::tensor::{Extent, Role, TensorId};
+use wgrad::kernels::products::matmul::Form;
+use wgrad::kernels::tensor::{Extent, Role, TensorId};
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::net::spec::Bias;
+use wgrad::plan::program::{Op, Program};
 
 /// σ_1 … σ_5.
 const SIGMA: [Activation; 5] = [

@@ -8,13 +8,13 @@ use super::support::{
     single,
 };
 use wgrad::backend::Values;
+use wgrad::backend::session::Session;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::gradcheck;
-use wgrad::loss::{Loss, Reduction};
-use wgrad::matrix::Matrix;
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::math::matrix::Matrix;
+use wgrad::net::spec::{Bias, Units};
 use wgrad::plan::{self, Purpose};
-use wgrad::session::Session;
-use wgrad::spec::{Bias, Units};
+use wgrad::proof::gradcheck;
 use wgrad::{Activation, Trainer};
 
 /// h of the difference quotients.

@@ -6,15 +6,15 @@ use std::io::Write as _;
 use std::sync::Arc;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::{Gpu, adapters};
+use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::data::{Affine, Features, Samples, Targets};
 use wgrad::kernels::Step;
-use wgrad::loss::{Loss, Objective, Reduction};
-use wgrad::matrix::Matrix;
+use wgrad::kernels::tensor::{Extent, TensorId};
+use wgrad::math::loss::{Loss, Objective, Reduction};
+use wgrad::math::matrix::Matrix;
+use wgrad::net::spec::{Bias, Net, Spec, Units};
 use wgrad::plan::{self, Purpose};
-use wgrad::session::LayerWeights;
-use wgrad::spec::{Bias, Net, Spec, Units};
-use wgrad::tensor::{Extent, TensorId};
 use wgrad::{Activation, Optimizer};
 
 /// The largest error of a backend in f64, relative to the largest magnitude of the tensor.

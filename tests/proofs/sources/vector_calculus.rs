@@ -7,8 +7,8 @@ use super::algebra::{
 };
 use super::functions::{error, sigma, sigma_prime};
 use super::support::{Case, Device, ETA, Parameters, agree_within, net, on_every_backend, samples};
-use wgrad::loss::{Loss, Reduction};
-use wgrad::spec::Bias;
+use wgrad::math::loss::{Loss, Reduction};
+use wgrad::net::spec::Bias;
 use wgrad::{Activation, Net};
 
 /// φ_l: three different activations; the last gives values in (0, 1) for the cross-entropy.

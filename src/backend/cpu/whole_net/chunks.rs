@@ -2,7 +2,7 @@
 
 use super::super::partial::Partial;
 use super::Pass;
-use crate::gemm::{self, Begin, End, Gemm, Right, View};
+use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
 use std::ops::Range;
 
 impl<T: Gemm> Pass<'_, T> {

@@ -1,9 +1,11 @@
 //! Where a pass begins and where it turns back: the inputs, and the loss.
 
 use super::Pass;
-use crate::gemm::{self, Begin, End, Gemm, Right, View};
-use crate::kernels::{activation, augment, embed, gather, loss, mixup, softmax};
-use crate::tensor::TensorId;
+use crate::kernels::inputs::{augment, embed, gather, mixup};
+use crate::kernels::layers::{activation, softmax};
+use crate::kernels::loss;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
 use std::ops::Range;
 
 impl<T: Gemm> Pass<'_, T> {

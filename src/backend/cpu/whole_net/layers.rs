@@ -1,13 +1,13 @@
 //! What a pass does in a layer, for some units of some rows.
 
 use super::Pass;
-use crate::activation::Activation;
-use crate::gemm::{self, Begin, End, Gemm, Right, View};
-use crate::kernels::activation::UnitFunctions;
-use crate::kernels::dropout::Dropout;
-use crate::kernels::whole_net::NetLayer;
-use crate::kernels::{activation, dropout, softmax};
-use crate::tensor::TensorId;
+use crate::kernels::fused::whole_net::NetLayer;
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::layers::dropout::Dropout;
+use crate::kernels::layers::{activation, dropout, softmax};
+use crate::kernels::tensor::TensorId;
+use crate::math::activation::Activation;
+use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
 use std::ops::Range;
 
 /// Whether the layer's activation is done by the product that makes Z.

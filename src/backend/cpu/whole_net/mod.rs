@@ -11,11 +11,12 @@ use super::memory::{Shared, Span};
 use super::ops::{ROWS, from};
 use super::team::Worker;
 use crate::data::Samples;
-use crate::gemm::Gemm;
-use crate::kernels::whole_net::{NetLayer, Reach, WholeNet, unit_pieces, units_of};
-use crate::kernels::{Step, gather};
-use crate::program::Program;
-use crate::tensor::TensorId;
+use crate::kernels::Step;
+use crate::kernels::fused::whole_net::{NetLayer, Reach, WholeNet, unit_pieces, units_of};
+use crate::kernels::inputs::gather;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Gemm;
+use crate::plan::program::Program;
 use std::ops::Range;
 
 /// What the passes over rows work with.

@@ -2,11 +2,11 @@
 //! units.
 
 use super::Pass;
-use crate::gemm::{Gemm, Scratch};
-use crate::kernels::norm;
-use crate::kernels::whole_net::NetLayer;
-use crate::tensor::TensorId;
-use crate::vector::norm::inverse_deviation;
+use crate::kernels::fused::whole_net::NetLayer;
+use crate::kernels::layers::norm;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::{Gemm, Scratch};
+use crate::math::vector::norm::inverse_deviation;
 use std::cell::RefCell;
 use std::ops::Range;
 

@@ -1,0 +1,10 @@
+//! What all else stands on: errors that say what, where and what to do, files written whole, memory of the
+//! machine.
+
+pub mod atomic;
+pub mod error;
+pub mod every;
+pub mod memory;
+pub(crate) mod pages;
+pub mod system_memory;
+pub mod words;

@@ -1,0 +1,57 @@
+//! Numbers and times in few words, as people read them.
+
+/// A number in four significant digits.
+#[must_use]
+pub fn short(x: f64) -> String {
+    if x != 0.0 && x.is_finite() && !(1e-3..1e6).contains(&x.abs()) {
+        return format!("{x:.3e}");
+    }
+    let before_point = x.abs().max(1.0).log10() as usize + 1;
+    format!("{x:.*}", 5usize.saturating_sub(before_point))
+}
+
+/// A whole number with its thousands apart.
+#[must_use]
+pub fn thousands(n: f64) -> String {
+    let digits = format!("{:.0}", n.max(0.0));
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A time in seconds, as people read it.
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.clamp(0.0, 1e9).round() as u64;
+    match seconds {
+        s if s.is_nan() => "?".into(),
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 60.0 => format!("{s:.0} s"),
+        s if s < 3600.0 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let all = [0.0, 0.97777, 12.3456, 54321.6, 0.000_123_4, 1.5e9, -2.5, f64::NAN].map(short);
+        assert_eq!(
+            all,
+            ["0.0000", "0.9778", "12.346", "54322", "1.234e-4", "1.500e9", "-2.5000", "NaN"]
+        );
+        assert_eq!([0.0, 999.6, 1234567.0].map(thousands), ["0", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0.25, 42.0, 61.0, 7320.0, f64::INFINITY].map(duration)[..4],
+            ["0.2 s", "42 s", "1m01s", "2h02m"]
+        );
+    }
+}

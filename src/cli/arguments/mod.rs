@@ -1,0 +1,7 @@
+//! What was typed, or stands in the environment.
+
+pub(super) mod args;
+pub(super) mod environment;
+pub(super) mod origins;
+pub(super) mod terminal;
+pub(super) mod usage;

@@ -1,0 +1,6 @@
+//! What a trained net is worth, in the words of the command line.
+
+pub(super) mod judgement;
+pub(super) mod judgement_text;
+pub(super) mod report_files;
+pub(super) mod warnings;

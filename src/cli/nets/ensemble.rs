@@ -1,0 +1,331 @@
+//! `wgrad train --ensemble N`: as many nets, trained at the same time, each in a directory of its own,
+//! whose predictions are averaged. The run's model holds all of them.
+
+use super::ensemble_judgement::judge;
+use super::ensemble_report;
+use crate::backend::DeviceInfo;
+use crate::backend::device::{self, Choice, Opened};
+use crate::base::error::{ErrorKind, Result};
+use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::terminal::{print_text, say};
+use crate::cli::judging::judgement::{Baselines, JudgeCpu};
+use crate::cli::judging::judgement_text::not_worth_it;
+use crate::cli::judging::report_files;
+use crate::cli::judging::warnings::warnings;
+use crate::cli::nets::ensemble_judgement::Trained;
+use crate::cli::runs::begin::{announce, describe, store, title, trainer, warn};
+use crate::cli::runs::going_on::{Begun, check_same, goes_on};
+use crate::cli::runs::names::CONFIG;
+use crate::cli::runs::run::{EndLine, Finished, Run, Shown, Summary};
+use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
+use crate::cli::runs::{plan_ahead, tensorboard};
+use crate::cli::setup::job::Source;
+use crate::cli::setup::members::Nets;
+use crate::cli::setup::open::open_device_as;
+use crate::files::checkpoint::{Store, load_model};
+use crate::files::config::{Ensemble, TrainConfig};
+use crate::observe::{Bar, Display, HeldOut, Interrupt, Record, Screen};
+use crate::train::event::Ending;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use serde_json::Map;
+use std::io::stdout;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// Trains an ensemble in a new run directory.
+pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<ExitCode> {
+    let nets = Nets::new(&mut source)?;
+    if args.dry_run {
+        warn(&warnings(&nets.whole));
+        say(format_args!("ensemble: {}", nets.ensemble.describe()));
+        return plan_ahead::show(&nets.whole, Some(nets.ensemble), args.json);
+    }
+    let warnings = introduce(args, &nets);
+    let Opened { backend, device, .. } = nets.open()?;
+    let info = backend.info().clone();
+    let name = nets.whole.training.name();
+    let directory = RunDirectory::create(source.config.run.out.as_deref(), name, args.force)?;
+    tensorboard::check_free(&source.config.run, &directory, args.force)?;
+    let events = directory.metrics()?;
+    let given = None;
+    let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
+    run.train(events)
+}
+
+/// Goes on with an ensemble: nets that are finished stay as they are, the others go on from their
+/// checkpoints.
+pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result<ExitCode> {
+    let directory = RunDirectory::open(run)?;
+    let begun = directory.config()?;
+    check_same(&given, &begun)?;
+    let mut events = directory.metrics_again()?;
+    let is_chosen = given.device.device.is_some();
+    let mut source = Source::open(given.clone().or(begun))?;
+    let nets = Nets::new(&mut source)?;
+    let warnings = introduce(args, &nets);
+    let Opened { backend, device, .. } = match is_chosen {
+        true => nets.open()?,
+        false => open_device_as(&nets.whole.config.device, "the run was begun on it")?,
+    };
+    let info = backend.info().clone();
+    // They are the lines of nets, which are said again.
+    events.cut(0)?;
+    let given = Some(given);
+    let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
+    run.train(events)
+}
+
+/// Says what will be trained on what, and what to doubt: the warnings.
+fn introduce(args: &TrainArgs, nets: &Nets) -> Vec<String> {
+    announce(args, &nets.whole);
+    if !args.quiet && !args.json {
+        say(format_args!("ensemble: {}", nets.ensemble.describe()));
+    }
+    let warnings = warnings(&nets.whole);
+    warn(&warnings);
+    warnings
+}
+
+impl Ensemble {
+    /// In a sentence.
+    fn describe(self) -> String {
+        match self.by_folds {
+            true => format!("{} nets, each with another part of the rows held out", self.nets),
+            false => format!("{} nets of different seeds", self.nets),
+        }
+    }
+}
+
+/// An ensemble in its run directory.
+struct EnsembleRun<'a> {
+    args: &'a TrainArgs,
+    source: Source,
+    nets: Nets,
+    info: DeviceInfo,
+    device: Choice,
+    directory: RunDirectory,
+    /// The options that were given for going on.
+    given: Option<TrainConfig>,
+    warnings: Vec<String>,
+}
+
+/// What the event `net` says, once for each net.
+#[derive(Serialize)]
+struct NetLine<'a> {
+    net: usize,
+    #[serde(flatten)]
+    summary: &'a Summary,
+}
+
+impl EnsembleRun<'_> {
+    /// Trains all nets, saves the model, judges it, and shows what it came to.
+    fn train(&self, events: WholeLines) -> Result<ExitCode> {
+        let begin = Instant::now();
+        let mut config = self.config_text(&[])?;
+        self.directory.write_config(&self.nets.whole.explained(&config))?;
+        let interrupt = Interrupt::watch(|| {
+            say(
+                "interrupted: each net finishes its step and writes a checkpoint (again: end at once)",
+            );
+        })?;
+        let trained = self.all(&interrupt)?;
+        let rates = crate::cli::nets::ensemble_judgement::of_nets(&trained);
+        if !rates.is_empty() {
+            config = self.config_text(&rates)?;
+            self.directory.write_config(&self.nets.whole.explained(&config))?;
+        }
+        let place = events.place();
+        let mut events = Record::new(events, place, Map::new(), HeldOut::Validation);
+        let mut json = Record::new(stdout(), "standard output", Map::new(), HeldOut::Validation);
+        for (i, net) in trained.iter().enumerate() {
+            let line = NetLine { net: i + 1, summary: &net.summary };
+            events.event("net", &line)?;
+            if self.args.json {
+                json.event("net", &line)?;
+            }
+        }
+        if trained.iter().any(|net| net.summary.ending == Ending::Interrupted) {
+            let run = self.directory.path().display();
+            say(format_args!("go on with --resume {run}"));
+            if !self.args.no_report {
+                say(format_args!("{run}/net-1/report.html and so on show the nets so far"));
+            }
+            return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
+        }
+        let threads = self.nets.whole.config.device.threads;
+        let backend = device::open(&self.device, threads)?.backend;
+        let mut judged = judge(&self.nets, &trained, backend, &config, &self.directory)?;
+        let first = &trained[0].summary;
+        let of_all = |of: fn(&Summary) -> u64| trained.iter().map(|net| of(&net.summary)).sum();
+        let summary = Summary {
+            run: self.directory.path().to_path_buf(),
+            model: self.directory.model(),
+            device: self.info.to_string(),
+            backend: self.info.backend.clone(),
+            ending: first.ending,
+            epochs: trained.iter().map(|net| net.summary.epochs).max().unwrap_or_default(),
+            steps: of_all(|net| net.steps),
+            seconds: begin.elapsed().as_secs_f64(),
+            bytes_read: of_all(|net| net.bytes_read),
+            dispatches: of_all(|net| net.dispatches),
+            submissions: of_all(|net| net.submissions),
+            train_loss: None,
+            best: None,
+            nets: Some(trained.len()),
+            temperature: judged.temperature,
+            findings: first.findings.clone(),
+            valid: judged.valid,
+            test: judged.test,
+        };
+        let end = EndLine::new(&summary, &self.warnings);
+        events.event("end", &end)?;
+        if !self.args.no_report {
+            let nets = &self.nets;
+            ensemble_report::after_training(nets, &summary, &mut judged.session, &self.warnings);
+        }
+        let job = &self.nets.whole;
+        let board = tensorboard::events(&job.config.run, &self.directory, Some(&config));
+        if let Some(mut board) = board {
+            board.begin(None)?;
+            let judged = [&summary.valid, &summary.test];
+            tensorboard::end(&mut board, summary.steps, judged, &job.preprocessing)?;
+        }
+        if self.args.json {
+            json.event("end", &end)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        print_text(&describe(&summary))?;
+        summary.findings.iter().for_each(|finding| say(format_args!("note: net 1: {finding}")));
+        let mut judged = summary.valid.iter().chain(&summary.test);
+        if let Some(note) = judged.find_map(not_worth_it) {
+            say(format_args!("note: {note}"));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The file of the resolved options: those of each net, but for which it is; and what they don't tell.
+    fn config_text(&self, history: &[String]) -> Result<String> {
+        let mut job = self.nets.job(&self.source, 1)?;
+        job.config.run.member = None;
+        job.config_text_with(&self.info, history)
+    }
+
+    /// Trains the nets, on the CPU as many at a time as it has threads; once one fails no other is
+    /// begun.
+    fn all(&self, interrupt: &Interrupt) -> Result<Vec<Trained>> {
+        let count = self.nets.ensemble.nets;
+        let [workers, threads] = self.workers();
+        let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let done: Mutex<Vec<(usize, Result<Trained>)>> = Mutex::new(Vec::with_capacity(count));
+        let bar = ProgressBar::hidden();
+        let mut screen = self.args.screen(|| title(&self.directory, &self.nets.whole))?;
+        let on = screen.as_ref();
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    loop {
+                        let i = next.fetch_add(1, Ordering::SeqCst);
+                        if i >= count || has_failed.load(Ordering::SeqCst) {
+                            return;
+                        }
+                        let trained = self.one(i + 1, threads, interrupt, (&bar, on));
+                        if trained.is_err() {
+                            has_failed.store(true, Ordering::SeqCst);
+                        }
+                        done.lock().unwrap_or_else(PoisonError::into_inner).push((i, trained));
+                    }
+                });
+            }
+        });
+        bar.finish_and_clear();
+        screen.iter_mut().for_each(Screen::close);
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(i, _)| *i);
+        let named = |(i, trained): (usize, Result<Trained>)| {
+            trained.map_err(|e| e.at(format!("net {} of {count}", i + 1)))
+        };
+        done.into_iter().map(named).collect()
+    }
+
+    /// How many nets are trained at a time, and the threads of each: one after the other on a GPU.
+    fn workers(&self) -> [usize; 2] {
+        let asked = self.nets.whole.config.device.threads;
+        let threads =
+            asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        match self.info.backend == "cpu" {
+            true => {
+                let workers = threads.min(self.nets.ensemble.nets);
+                [workers, (threads / workers).max(1)]
+            }
+            false => [1, threads],
+        }
+    }
+
+    /// Trains net `member`, counted from 1, or goes on with it.
+    fn one(
+        &self,
+        member: usize,
+        threads: usize,
+        interrupt: &Interrupt,
+        (bar, screen): (&ProgressBar, Option<&Screen>),
+    ) -> Result<Trained> {
+        let mut job = self.nets.job(&self.source, member)?;
+        let place = self.directory.net(member);
+        let (directory, begun) = match self.given.is_some() && place.join(CONFIG).is_file() {
+            true => {
+                let directory = RunDirectory::open(&place)?;
+                let found = Store::new(directory.checkpoints(), 1);
+                found.tidy();
+                (directory, found.newest()?.map(Begun::at).transpose()?)
+            }
+            false => (RunDirectory::create(Some(&place), "", self.given.is_some())?, None),
+        };
+        let mut events = directory.metrics_again()?;
+        events.cut(begun.as_ref().map_or(0, |begun| begun.events))?;
+        let given = self.given.clone().unwrap_or_default();
+        let at = begun.as_ref().map(Begun::position).unwrap_or_default();
+        let ended = begun.as_ref().and_then(|begun| begun.ended);
+        let ended = ended.filter(|ending| !goes_on(*ending, &given, at));
+        if ended.is_some() {
+            job.spec.epochs = at.epoch;
+        }
+        let backend = device::open(&self.device, Some(threads))?.backend;
+        let mut trainer = trainer(&job, backend)?;
+        if let Some(checkpoint) = begun.as_ref().and_then(|begun| begun.checkpoint.as_ref()) {
+            trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
+        }
+        let config = job.config_text(&self.info)?;
+        directory.write_config(&config)?;
+        let run = Run {
+            job: &job,
+            device: &self.info,
+            directory: &directory,
+            config: Some(&config),
+            warnings: &[],
+            checkpoints: store(&job, &directory),
+            ended,
+            is_judged: false,
+        };
+        let shown = if self.args.quiet || self.args.json { Shown::Nothing } else { Shown::Bar };
+        let bar = || Bar::of_one(bar, self.nets.ensemble.nets);
+        let mut display = Display::on(screen, &format!("net {member}"), bar);
+        let mut cpu = JudgeCpu::new(Some(threads));
+        let Finished { summary, .. } =
+            run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt.share())?;
+        if !self.args.no_report {
+            report_files::of_net(&run, &mut trainer);
+        }
+        let is_alone = self.nets.folds.is_some() && summary.ending != Ending::Interrupted;
+        let linear = match job.validation.as_ref().filter(|_| is_alone) {
+            Some(data) => Baselines::fit(&job, &mut cpu)?.linear(data)?,
+            None => None,
+        };
+        let rates = trainer.rates_by_hand().to_vec();
+        Ok(Trained { model: load_model(&directory.model())?, summary, rates, linear })
+    }
+}

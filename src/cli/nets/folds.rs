@@ -1,0 +1,199 @@
+//! `wgrad train --folds K`: as many nets, each judged on the part that it didn't see, and a last
+//! one trained on all rows, which is the run's model.
+
+use super::fold_judgement::Folds;
+use crate::cli::arguments::args::TrainArgs;
+use crate::cli::judging::judgement::{ByName, JudgeCpu, Judgement};
+use crate::cli::judging::judgement_text::{fold_line, fold_tables};
+use crate::cli::setup::job::{Job, Source};
+
+use crate::backend::device;
+use crate::base::atomic::write_atomically;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::cli::arguments::terminal::{print, print_json, say};
+use crate::cli::judging::report_files;
+use crate::cli::judging::warnings::warnings;
+use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, warn};
+use crate::cli::runs::names::OUT_OF_FOLD;
+use crate::cli::runs::run::{Finished, Run, Shown, Summary};
+use crate::cli::runs::run_directory::RunDirectory;
+use crate::cli::runs::{plan_ahead, tensorboard};
+use crate::cli::setup::{open, splitting};
+use crate::data::Dataset;
+use crate::data::split::Parts;
+use crate::files::config::RunConfig;
+use crate::net::stopping::Keep;
+use crate::observe::{Bar, Display, Interrupt, Screen};
+use crate::train::choose::Work;
+use crate::train::event::Ending;
+use serde::Serialize;
+use std::process::ExitCode;
+
+pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<ExitCode> {
+    keep_the_last_epoch(&mut source.config.run)?;
+    let data = source.data.clone();
+    let folds = splitting::folds(&mut source.config, &data, k)?;
+    let rows = data.rows();
+    let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
+    if args.dry_run {
+        warn(&warnings(&job));
+        say(format_args!("{k} folds, and then a net on all rows:"));
+        return plan_ahead::show(&job, None, args.json);
+    }
+    announce(args, &job);
+    if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {
+        say(format_args!("folds: {k}, {split}, and then a net on all rows"));
+    }
+    // All folds and the last net together are about so many runs on all rows.
+    let work = match job.work() {
+        Work::Training { spec, data, preprocessing, rows, steps } => {
+            let steps = steps.saturating_mul(k);
+            Work::Training { spec, data, preprocessing, rows, steps }
+        }
+        other => other,
+    };
+    let opened = open::open_device(&job.config.device, &work)?;
+    let (info, device) = (opened.backend.info().clone(), opened.device);
+    let directory =
+        RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
+    tensorboard::check_free(&job.config.run, &directory, args.force)?;
+    let config = job.config_text(&info)?;
+    directory.write_config(&job.explained(&config))?;
+    let mut interrupt = Interrupt::watch(|| {
+        say(
+            "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",
+        );
+    })?;
+    let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
+    let mut cpu = JudgeCpu::new(job.config.device.threads);
+    let mut screen = args.screen(|| title(&directory, &job))?;
+    let mut fit = |job: &Job,
+                   directory: &RunDirectory,
+                   text: &str,
+                   warnings: &[String],
+                   whole: Option<&Judgement>| {
+        let threads = job.config.device.threads;
+        let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
+        let (checkpoints, ended) = (None, None);
+        let run = Run {
+            job,
+            device: &info,
+            directory,
+            config: Some(text),
+            warnings,
+            checkpoints,
+            ended,
+            is_judged: true,
+        };
+        let name = job.config.run.fold.map_or("all rows".into(), |fold| format!("fold {fold}"));
+        let mut display = Display::on(screen.as_ref(), &name, Bar::new);
+        let events = directory.metrics()?;
+        let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
+        if !args.no_report {
+            report_files::of_fold(&run, &done.summary, &mut trainer, whole);
+        }
+        Ok::<_, Error>(done)
+    };
+    drop(opened.backend);
+
+    let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
+    let mut said: Vec<String> = Vec::new();
+    for (i, held_out) in folds.iter().enumerate() {
+        let mut fold = source.job(&splitting::parts_of(rows, held_out))?;
+        fold.config.run.fold = Some(i + 1);
+        let found = warnings(&fold);
+        // What holds for all folds is said once; what for one alone, such as a class without training
+        // rows, is said of it.
+        let new: Vec<String> = found.iter().filter(|w| !said.contains(*w)).cloned().collect();
+        warn(&new);
+        said.extend(new);
+        let path = directory.fold(i + 1);
+        let place = RunDirectory::create(Some(&path), "", false)?;
+        let config = fold.config_text(&info)?;
+        place.write_config(&config)?;
+        let name = |e: Error| e.at(format!("fold {} of {k}", i + 1));
+        let Finished { summary, .. } = fit(&fold, &place, &config, &found, None).map_err(name)?;
+        if summary.ending == Ending::Interrupted {
+            return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
+        }
+        let (Some(judged), Some(data)) = (summary.valid, fold.validation) else {
+            return Err(Error::failed("a fold was not judged").at(path.display()));
+        };
+        if args.json {
+            print_json(&FoldLine {
+                event: "fold",
+                fold: i + 1,
+                rows: held_out.len(),
+                valid: &judged,
+                baselines: judged.baselines(),
+            })?;
+        } else if !args.quiet {
+            say(fold_line(i + 1, k, &judged));
+        }
+        parts.push((judged, data));
+    }
+    let judged = Folds::new(&job, &folds, parts)?;
+    let report = serde_json::to_string_pretty(&judged)
+        .map_err(|e| Error::failed(format!("cannot write the folds as JSON: {e}")))?;
+    write_atomically(&directory.path().join("folds.json"), |out| out.write_all(report.as_bytes()))?;
+    judged.write_predictions(&job, &directory.path().join(OUT_OF_FOLD))?;
+
+    let whole = judged.together(&job)?;
+    let Finished { summary, .. } = fit(&job, &directory, &config, &[], Some(&whole))?;
+    screen.iter_mut().for_each(Screen::close);
+    // Nets of folds have no checkpoints to go on from.
+    let next = match summary.ending {
+        Ending::Interrupted => "train again: what was interrupted can't be resumed".into(),
+        _ => predict_next(&summary),
+    };
+    if args.json {
+        print_json(&EndLine { event: "end", summary: &summary, folds: &judged })?;
+    } else {
+        print(&format!("{}\n{}", fold_tables(&judged), ending(&summary, &next)))?;
+    }
+    Ok(match summary.ending {
+        Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Refuses to choose an epoch by the rows that it is then judged on: each net is its last epoch's.
+fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
+    if run.stop_at.is_some() {
+        return Err(Error::usage("--stop-at beside --folds").help(
+            "leave out --stop-at: the last net is trained on all rows and has none to stop by",
+        ));
+    }
+    if run.patience.is_some() || run.keep == Some(Keep::Best) {
+        return Err(Error::usage("--patience or --keep best beside --folds").help(
+            "leave it out: an epoch that was chosen by the rows of its fold would be judged too well",
+        ));
+    }
+    run.keep = Some(Keep::Last);
+    if let Some(metric) = run.metric.take() {
+        warn(&[format!(
+            "--metric {metric} has no effect beside --folds: their epochs are not compared"
+        )]);
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct FoldLine<'a> {
+    event: &'static str,
+    fold: usize,
+    rows: usize,
+    valid: &'a Judgement,
+    baselines: ByName<'a>,
+}
+
+/// The last line: `valid` are the metrics over all rows, each as the net that didn't see it
+/// predicts it.
+#[derive(Serialize)]
+struct EndLine<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(flatten)]
+    folds: &'a Folds,
+}

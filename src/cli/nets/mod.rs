@@ -1,0 +1,7 @@
+//! Several nets of one task: ensembles and folds.
+
+pub(super) mod ensemble;
+pub(super) mod ensemble_judgement;
+pub(super) mod ensemble_report;
+pub(super) mod fold_judgement;
+pub(super) mod folds;

@@ -1,0 +1,225 @@
+//! How a run begins, and what is said of it before and after.
+
+use crate::backend::Backend;
+use crate::base::error::{ErrorKind, Result};
+use crate::base::words::{duration, short, thousands};
+use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::terminal::{count, print_text, say};
+use crate::cli::judging::judgement::JudgeCpu;
+use crate::cli::judging::judgement_text::{brief, not_worth_it};
+use crate::cli::judging::report_files;
+use crate::cli::runs::plan_ahead;
+use crate::cli::runs::run::{Finished, Run, Shown, Summary};
+use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
+use crate::cli::setup::choices;
+use crate::cli::setup::job::Job;
+use crate::cli::setup::settings::describe_net;
+use crate::cli::setup::streaming::Stored;
+use crate::data::{Column, Kind, Role};
+use crate::files::checkpoint::Store;
+use crate::observe::{Bar, Display, Interrupt, Screen};
+use crate::train::event::Ending;
+use crate::train::trainer::Trainer;
+use std::process::ExitCode;
+
+/// How many checkpoints are kept, unless something else is asked for.
+pub(super) const KEEP_CHECKPOINTS: usize = 2;
+
+/// Where a run's checkpoints go, if it has any.
+pub(in crate::cli) fn store(job: &Job, directory: &RunDirectory) -> Option<Store> {
+    let keep = job.config.run.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
+    (keep > 0).then(|| Store::new(directory.checkpoints(), keep))
+}
+
+/// Trains a run that is ready, shows what it came to, and gives the exit code.
+pub(in crate::cli) fn train_in(
+    args: &TrainArgs,
+    run: &Run<'_>,
+    trainer: &mut Trainer,
+    events: WholeLines,
+) -> Result<ExitCode> {
+    let mut screen = args.screen(|| title(run.directory, run.job))?;
+    let mut display = Display::on(screen.as_ref(), "", Bar::new);
+    let handle = display.handle();
+    let mut interrupt = Interrupt::watch(move || handle.suspend(say_interrupted))?;
+    let shown = match (args.json, args.quiet) {
+        (true, _) => Shown::Json,
+        (_, true) => Shown::Nothing,
+        _ => Shown::Epochs,
+    };
+    let mut cpu = JudgeCpu::new(run.job.config.device.threads);
+    let Finished { summary, is_closed } =
+        run.fit(trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
+    screen.iter_mut().for_each(Screen::close);
+    if !args.no_report {
+        report_files::of_run(run, &summary, trainer, Vec::new());
+    }
+    if !args.json {
+        print_text(&describe(&summary))?;
+        summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
+        let mut judged = summary.valid.iter().chain(&summary.test);
+        if let Some(note) = judged.find_map(not_worth_it) {
+            say(format_args!("note: {note}"));
+        }
+    }
+    Ok(match summary.ending {
+        Ending::Interrupted if is_closed => ExitCode::FAILURE,
+        Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// The first line of a dashboard.
+pub(in crate::cli) fn title(directory: &RunDirectory, job: &Job) -> String {
+    let data = std::path::Path::new(job.training.name()).file_name().unwrap_or_default();
+    format!(
+        "{}  {}  {}",
+        directory.path().display(),
+        data.to_string_lossy(),
+        describe_net(&job.spec.net)
+    )
+}
+
+/// Says what will be trained on what.
+pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
+    if args.quiet || args.json {
+        return;
+    }
+    say(format_args!(
+        "data: {}: {}",
+        job.training.name(),
+        plan_ahead::describe_data(&job.training)
+    ));
+    if let Some(columns) = left_out(job) {
+        say(format_args!("left out: {columns}"));
+    }
+    if let (Some(split), Some(_)) = (&job.config.run.split, &job.validation) {
+        say(format_args!(
+            "split: {} to train on, {} for validation ({split})",
+            count(job.rows().0, "row"),
+            thousands(job.rows().1 as f64)
+        ));
+    }
+    if job.streaming.is_some() {
+        say(format_args!(
+            "memory: the table is larger than the limit: understood by {}, kept encoded on disk",
+            count(job.data.rows(), "row")
+        ));
+    }
+    say(format_args!("net: {}, {}", describe_net(&job.spec.net), job.spec.objective));
+    if !job.choices.is_empty() {
+        let line = choices::line(&job.choices);
+        say(format_args!("chosen for these data: {line} (--dry-run gives the reasons)"));
+    }
+}
+
+/// The columns that nothing is learnt from without being asked for it, and why.
+pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
+    const NAMED: usize = 8;
+    let table = job.data.table().filter(|table| !table.pixels())?;
+    let is_out = |c: &&Column| {
+        c.role == Role::Feature && matches!(c.kind, Some(Kind::Text | Kind::Constant))
+    };
+    let columns: Vec<&Column> = table.columns().iter().filter(is_out).collect();
+    let name = |c: &&Column| {
+        // Of "300 different texts in 300 rows: an identifier" the conclusion.
+        let why = c.why.rsplit(": ").next().unwrap_or_default();
+        format!("{} ({why})", c.name)
+    };
+    let named: Vec<String> = columns.iter().take(NAMED).map(name).collect();
+    let more = match columns.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more, which --dry-run lists"),
+    };
+    (!columns.is_empty()).then(|| named.join(", ") + &more)
+}
+
+pub(in crate::cli) fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| say(format_args!("warning: {warning}")));
+}
+
+pub(super) fn say_interrupted() {
+    say(
+        "interrupted: finishing the step and saving the model and a checkpoint (again: end at once)",
+    );
+}
+
+/// A trainer for a run, with the weights that it starts from.
+pub(in crate::cli) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
+    let preprocessing = job.preprocessing.clone();
+    let mut trainer = match &job.stored {
+        Some(Stored { training, limit, .. }) => {
+            Trainer::streamed(&job.spec, training.clone(), preprocessing, backend, *limit)?
+        }
+        None => Trainer::new(&job.spec, &job.training, preprocessing, backend)?,
+    };
+    if let Some(weights) = &job.init {
+        trainer.set_weights(weights)?;
+    }
+    trainer.name_rows(job.row_name());
+    if let Some(admission) = trainer.admission() {
+        say(format_args!("precision: f16: {admission}"));
+    }
+    Ok(trainer)
+}
+
+/// Takes over, and says, in what parts batches go that the device has no memory for.
+pub(in crate::cli) fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
+    let micro_batch = trainer.spec().micro_batch;
+    if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
+        say(format_args!(
+            "note: the device has no memory for a batch of {}: they go in parts of {rows}, with the same result",
+            job.spec.batch_size
+        ));
+        (job.spec.micro_batch, job.config.step.micro_batch) = (micro_batch, micro_batch);
+    }
+}
+
+/// The end of a run, for people.
+pub(in crate::cli) fn describe(summary: &Summary) -> String {
+    let mut text = String::new();
+    for (name, judged) in [("validation", &summary.valid), ("test", &summary.test)] {
+        if let Some(judged) = judged {
+            text += &brief(name, judged);
+        }
+    }
+    if let (true, Some(loss)) = (text.is_empty(), summary.train_loss) {
+        text += &format!("training    loss {} in the last epoch\n", short(loss));
+    }
+    let next = match summary.ending {
+        Ending::Interrupted | Ending::TimeLimit => {
+            format!("wgrad train --resume {}", summary.run.display())
+        }
+        _ => predict_next(summary),
+    };
+    text + &ending(summary, &next)
+}
+
+/// What to do with a model.
+pub(in crate::cli) fn predict_next(summary: &Summary) -> String {
+    format!("wgrad predict {} DATA -o FILE.csv", summary.run.display())
+}
+
+/// How a run ended, what it left, and what to do next.
+pub(in crate::cli) fn ending(summary: &Summary, next: &str) -> String {
+    let kept = summary.best.as_ref().map_or(String::new(), |best| {
+        format!(
+            "kept        epoch {} of {}, the best by validation {}\n",
+            best.epoch, summary.epochs, best.metric
+        )
+    });
+    let nets = summary.nets.map_or(String::new(), |nets| {
+        format!("ensemble    {nets} nets, whose predictions are averaged\n")
+    });
+    let calibrated = summary.temperature.map_or(String::new(), |t| {
+        format!("calibrated  logits divided by {} (--calibrate)\n", short(t))
+    });
+    format!(
+        "{:<11} {}, {} in {}\n{kept}{nets}{calibrated}model       {}\nnext        {next}\n",
+        summary.ending.name(),
+        count(summary.epochs, "epoch"),
+        count(summary.steps as usize, "step"),
+        duration(summary.seconds),
+        summary.model.display(),
+    )
+}

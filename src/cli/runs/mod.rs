@@ -1,0 +1,12 @@
+//! A run in its directory: announced, trained, recorded, gone on with.
+
+pub(super) mod begin;
+pub(super) mod going_on;
+pub(super) mod names;
+pub(super) mod own_files;
+pub(super) mod plan_ahead;
+pub(super) mod rates;
+pub(super) mod resume;
+pub(super) mod run;
+pub(super) mod run_directory;
+pub(super) mod tensorboard;

@@ -1,0 +1,28 @@
+//! Files and directories of a run, by name.
+
+/// The file of options.
+pub(in crate::cli) const CONFIG: &str = "config.toml";
+
+/// The file of events.
+pub(in crate::cli) const EVENTS: &str = "metrics.jsonl";
+
+/// The table of the metrics of each epoch.
+pub(super) const TABLE: &str = "metrics.csv";
+
+/// The file of the model.
+pub(in crate::cli) const MODEL: &str = "model.safetensors";
+
+/// The directory of checkpoints.
+pub(super) const CHECKPOINTS: &str = "checkpoint";
+
+/// What the directories of folds begin with.
+pub(in crate::cli) const FOLD: &str = "fold-";
+
+/// What those of the nets of an ensemble begin with.
+pub(super) const NET: &str = "net-";
+
+/// The file of each row's prediction by the net that didn't see it.
+pub(in crate::cli) const OUT_OF_FOLD: &str = "out-of-fold.csv";
+
+/// The file of the linear model in a run directory.
+pub(in crate::cli) const LINEAR: &str = "linear.safetensors";

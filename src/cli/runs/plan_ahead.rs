@@ -1,0 +1,258 @@
+//! `wgrad train --dry-run`: what would be trained, and how long it would take.
+
+use crate::backend::device::Opened;
+use crate::base::error::Result;
+use crate::base::words::duration;
+use crate::cli::arguments::terminal::{count, print, print_json};
+use crate::cli::setup::job::Job;
+use crate::cli::setup::memory::{Estimate, human};
+use crate::cli::setup::settings::describe_net;
+use crate::cli::setup::{choices, open};
+use crate::data::{Column, Dataset, Feature, Features, Role, Table, Targets};
+use crate::files::config::Ensemble;
+use crate::math::schedule::Span;
+use crate::net::spec::Spec;
+use crate::train::choose;
+use crate::train::trainer::Trainer;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitCode;
+
+/// Steps are timed for about so many seconds.
+const TIMED: f64 = 0.25;
+
+/// Shows the plan of a run, or of the nets of an `ensemble`, of which `job` is the whole.
+pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) -> Result<ExitCode> {
+    let (rows, validation_rows) = match ensemble {
+        Some(Ensemble { nets, by_folds: true }) => {
+            let held_out = job.rows().0.div_ceil(nets);
+            (job.rows().0 - held_out, held_out)
+        }
+        _ => job.rows(),
+    };
+    let nets = ensemble.map_or(1, |ensemble| ensemble.nets);
+    let steps = rows.div_ceil(job.spec.batch_size.min(rows));
+    let spec = &job.spec;
+    let sets = [Some(&job.training), job.validation.as_ref(), job.test.as_ref()];
+    let memory = Estimate::new(spec, sets.into_iter().flatten());
+    memory.check()?;
+    let seconds = seconds(job, steps)? * nets as f64;
+    let columns = columns(job);
+    let class_weights = class_weights(job);
+    let test_rows = match (&job.streaming, &job.other_test) {
+        (_, Some(set)) => set.rows(),
+        (Some(table), _) if table.test_rows > 0 => table.test_rows,
+        _ => job.test.as_ref().map_or(0, Dataset::rows),
+    };
+    if json {
+        print_json(&serde_json::json!({
+            "event": "plan",
+            "data": job.training.name(),
+            "rows": rows,
+            "validation_rows": validation_rows,
+            "test_rows": test_rows,
+            "columns": columns,
+            "class_weights": class_weights,
+            "net": spec.net,
+            "parameters": spec.net.parameters(),
+            "nets": nets,
+            "steps_per_epoch": steps,
+            "epochs": spec.epochs,
+            "memory": memory,
+            "seconds": seconds,
+            "chosen": job.choices,
+            "config": job.config.to_toml()?,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let held_out = |name: &str, rows: usize| match rows {
+        0 => format!("none for {name}"),
+        rows => format!("{} for {name}", count(rows, "row")),
+    };
+    let text = [
+        format!("data       {}: {}", job.training.name(), describe_data(&job.training)),
+        format!(
+            "split      {} for training{}, {}, {}{}",
+            count(rows, "row"),
+            if nets > 1 { " of each net" } else { "" },
+            held_out("validation", validation_rows),
+            held_out("test", test_rows),
+            job.config.run.split.as_ref().map_or(String::new(), |split| format!(" ({split})")),
+        ),
+        class_weights.map_or(String::new(), |weights| describe_weights(&weights)),
+        format!("scaling    {}", job.scaling),
+        describe_columns(job, &columns),
+        format!("net        {}", describe_net(&spec.net)),
+        match job.config.net.residual {
+            Some(depth @ 1..) => format!(
+                "           residual blocks of {} behind the first hidden layer",
+                count(depth, "layer")
+            ),
+            _ => String::new(),
+        },
+        format!("           {}", count(spec.net.parameters(), "parameter")),
+        format!("loss       {}", spec.objective),
+        format!(
+            "optimizer  {}, learning rate {} ({}{}), weight decay {}",
+            spec.optimizer,
+            spec.lr,
+            spec.schedule,
+            match spec.warmup == Span::default() {
+                true => String::new(),
+                false => format!(" after a warm-up of {}", spec.warmup),
+            },
+            spec.weight_decay
+        ),
+        format!(
+            "steps      {} of {} in each of {}{}",
+            count(steps, "step"),
+            count(spec.batch_size.min(rows), "row"),
+            count(spec.epochs, "epoch"),
+            if nets > 1 { format!(", for each of {}", count(nets, "net")) } else { String::new() }
+        ),
+        match job.choices.is_empty() {
+            true => String::new(),
+            false => {
+                format!(
+                    "chosen     {}",
+                    choices::block(&job.choices).replace('\n', "\n           ")
+                )
+            }
+        },
+        format!(
+            "memory     about {} on the device: {} for parameters and optimizer, {} for a batch, {} for data",
+            human(memory.total()),
+            human(memory.parameters),
+            human(memory.batch),
+            human(memory.data)
+        ),
+        format!("time       about {}, by timing some steps", duration(seconds)),
+        "nothing was trained: leave out --dry-run to start\n".into(),
+    ];
+    let lines: Vec<&str> = text.iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
+    print(&lines.join("\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// About how many seconds the training takes, by steps on the device itself; `steps` in an epoch.
+fn seconds(job: &Job, steps: usize) -> Result<f64> {
+    let Opened { backend, multiplier, .. } = open::open_for(job)?;
+    let spec = Spec { mixed: job.spec.mixed.chosen(multiplier), ..job.spec.clone() };
+    let mut trainer = Trainer::new(&spec, &job.training, job.preprocessing.clone(), backend)?;
+    let (seconds, _) = choose::time_steps(&mut trainer, TIMED)?;
+    Ok(seconds * steps as f64 * spec.epochs as f64)
+}
+
+/// How much the rows of each class count in the loss, where that was asked for.
+fn class_weights(job: &Job) -> Option<BTreeMap<String, f32>> {
+    let (weights, names) = (job.class_weights.as_ref()?, job.training.class_names()?);
+    Some(names.iter().cloned().zip(weights.iter().copied()).collect())
+}
+
+fn describe_weights(weights: &BTreeMap<String, f32>) -> String {
+    const SHOWN: usize = 10;
+    let each = weights.iter().take(SHOWN).map(|(class, weight)| format!("{class} {weight}"));
+    let more = if weights.len() > SHOWN { ", …" } else { "" };
+    format!("weights    of classes: {}{more}", each.collect::<Vec<_>>().join(", "))
+}
+
+/// A column as it was understood.
+#[derive(Serialize)]
+struct ColumnReport {
+    name: String,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    why: String,
+    /// The share of rows in which it is missing.
+    missing: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<String>,
+    inputs: usize,
+}
+
+impl ColumnReport {
+    /// What is said of a column and of the `feature` that is made of it, where it is one.
+    fn new(column: &Column, table: &Table, feature: Option<&Feature>) -> Self {
+        let feature = feature.filter(|_| column.role == Role::Feature);
+        ColumnReport {
+            name: column.name.clone(),
+            role: match (column.role, feature) {
+                (Role::Feature, Some(_)) => "learnt from",
+                (Role::Feature, None) => "left out",
+                (Role::Target(_), _) => "target",
+                (Role::Weight, _) => "weight",
+                (Role::Reserved, _) => "for the split",
+                (Role::Ignored, _) => "ignored",
+            },
+            kind: column.kind.map(|k| k.to_string()),
+            why: column.why.clone(),
+            missing: column.missing as f64 / table.rows() as f64,
+            encoding: feature.map(|f| f.encoder.describe()),
+            inputs: feature.map_or(0, |f| f.encoder.width()),
+        }
+    }
+}
+
+/// The columns of a table.
+fn columns(job: &Job) -> Option<Vec<ColumnReport>> {
+    let (table, encoding) = (job.data.table()?, job.preprocessing.encoding.as_ref()?);
+    let features: HashMap<&str, &Feature> =
+        encoding.features.iter().map(|feature| (feature.column.as_str(), feature)).collect();
+    let report = |column: &Column| {
+        ColumnReport::new(column, table, features.get(column.name.as_str()).copied())
+    };
+    Some(table.columns().iter().map(report).collect())
+}
+
+fn describe_columns(job: &Job, columns: &Option<Vec<ColumnReport>>) -> String {
+    let Some(columns) = columns else { return String::new() };
+    if job.preprocessing.encoding.as_ref().is_some_and(|e| e.pixels) {
+        let others = columns.iter().filter(|c| c.inputs == 0).map(|c| c.name.as_str());
+        return format!(
+            "columns    {} of bytes, taken for the pixels of an image and scaled together; beside them {}",
+            columns.iter().filter(|c| c.inputs > 0).count(),
+            others.collect::<Vec<_>>().join(", ")
+        );
+    }
+    let widest = |text: fn(&ColumnReport) -> &str| {
+        columns.iter().map(|c| text(c).chars().count()).max().unwrap_or(0).min(40)
+    };
+    let (name, why) = (widest(|c| &c.name), widest(|c| &c.why));
+    let line = |c: &ColumnReport| {
+        let missing = match c.missing {
+            0.0 => String::new(),
+            share => format!("{:.1} % missing", (share * 100.0).max(0.1)),
+        };
+        let becomes = c.encoding.as_deref().unwrap_or(c.role);
+        let kind = c.kind.as_deref().unwrap_or("");
+        let line = format!(
+            "           {:<name$}  {kind:<8}  {:<why$}  {missing:<14}  {becomes}",
+            c.name, c.why
+        );
+        line.trim_end().to_string()
+    };
+    let inputs = columns.iter().map(|c| c.inputs).sum();
+    let first = format!(
+        "columns    {}, {} of them learnt from as {}",
+        columns.len(),
+        columns.iter().filter(|c| c.inputs > 0).count(),
+        count(inputs, "input")
+    );
+    std::iter::once(first).chain(columns.iter().map(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// The shape of a data set, and what is to be learnt.
+pub(super) fn describe_data(data: &Dataset) -> String {
+    let kind = match data.features() {
+        Features::U8(_) if data.is_image() => "pixel",
+        Features::U8(_) => "byte column",
+        Features::F32(_) => "feature",
+    };
+    let target = match data.targets() {
+        Targets::Classes { names, .. } => count(names.len(), "class"),
+        Targets::Numbers(m) => count(m.cols(), "numeric target"),
+        Targets::Labels { names, .. } => count(names.len(), "label"),
+    };
+    format!("{} to learn {target} from", count(data.features().cols(), kind))
+}

@@ -1,0 +1,467 @@
+//! One training run in its directory: trained, saved, judged, recorded.
+
+use super::rates::RatesByHand;
+use super::run_directory::{RunDirectory, WholeLines};
+use super::{rates, tensorboard};
+use crate::backend::DeviceInfo;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::every::Every;
+use crate::cli::arguments::terminal::{Failure, say};
+use crate::cli::judging::judgement::{Baselines, ByName, JudgeCpu, Judgement};
+use crate::cli::judging::warnings::images_alike;
+use crate::cli::setup::job::Job;
+use crate::data::{Dataset, StoredSet};
+use crate::files::checkpoint::{Provenance, Store, Writer, save_model_with};
+use crate::files::config::Calibration;
+use crate::math::matrix::Matrix;
+use crate::net::metrics::Metrics;
+use crate::observe::{
+    Checkpoints, Display, HeldOut, Interrupt, Lines, MetricsCsv, Record, StopWhen, Together,
+    can_redraw, columns,
+};
+use crate::train::calibration;
+use crate::train::event::{End, Ending, Epoch, Flow, Observer};
+use crate::train::model::Model;
+use crate::train::trainer::{GoodAt, Trainer};
+use serde::Serialize;
+use std::io::{IsTerminal, stderr, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How often a checkpoint is written, unless something else is asked for.
+const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
+
+/// What a run was, as its last event.
+#[derive(Serialize)]
+pub(in crate::cli) struct Summary {
+    pub run: PathBuf,
+    pub model: PathBuf,
+    pub device: String,
+    pub backend: String,
+    pub ending: Ending,
+    pub epochs: usize,
+    pub steps: u64,
+    pub seconds: f64,
+    pub bytes_read: u64,
+    pub dispatches: u64,
+    pub submissions: u64,
+    /// The mean loss while the last epoch ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// The epoch whose weights are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<Kept>,
+    /// How many nets the model has, where it is an ensemble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nets: Option<usize>,
+    /// What outputs are divided by, where the model was calibrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// What the weights tell of how the net was trained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Judgement>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<Judgement>,
+}
+
+/// The epoch whose weights are kept, and why.
+#[derive(Serialize)]
+pub(in crate::cli) struct Kept {
+    pub epoch: usize,
+    pub step: u64,
+    pub metric: String,
+    pub value: Option<f64>,
+}
+
+/// The summary, what the same data say of predictions that cost nothing, and what to doubt.
+#[derive(Serialize)]
+pub(in crate::cli) struct EndLine<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baselines: Option<ByName<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_baselines: Option<ByName<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+}
+
+impl<'a> EndLine<'a> {
+    pub fn new(summary: &'a Summary, warnings: &'a [String]) -> Self {
+        EndLine {
+            summary,
+            baselines: summary.valid.as_ref().map(Judgement::baselines),
+            test_baselines: summary.test.as_ref().map(Judgement::baselines),
+            warnings,
+        }
+    }
+}
+
+/// What is shown while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Shown {
+    /// Its events, as JSON lines on standard output.
+    Json,
+    /// A bar on a terminal, else a line for each epoch.
+    Epochs,
+    /// A bar on a terminal, else nothing.
+    Bar,
+    /// Nothing.
+    Nothing,
+}
+
+/// A run whose directory is made.
+pub(in crate::cli) struct Run<'a> {
+    pub job: &'a Job,
+    pub device: &'a DeviceInfo,
+    pub directory: &'a RunDirectory,
+    /// The configuration, for the model's file; none where the options alone don't say what was
+    /// trained.
+    pub config: Option<&'a str>,
+    pub warnings: &'a [String],
+    /// Its checkpoints, where it has any.
+    pub checkpoints: Option<Store>,
+    /// What ended it before it is gone on with, where nothing is left to train.
+    pub ended: Option<Ending>,
+    /// Whether the model is calibrated and judged at the end; the nets of an ensemble are judged
+    /// together.
+    pub is_judged: bool,
+}
+
+/// What a run came to, and whether the reader of its JSON lines went away.
+pub(in crate::cli) struct Finished {
+    pub summary: Summary,
+    pub is_closed: bool,
+}
+
+impl Run<'_> {
+    /// Trains to the end, saves the model, judges it on the held-out data, beside baselines on `cpu`, and
+    /// writes all events.
+    pub fn fit(
+        &self,
+        trainer: &mut Trainer,
+        cpu: &mut JudgeCpu,
+        events: WholeLines,
+        shown: Shown,
+        display: &mut Display,
+        interrupt: &mut Interrupt,
+    ) -> Result<Finished> {
+        // What the run is watched on: a run that ends by a metric needs data for it.
+        let stop = self.job.config.run.stop_at.clone();
+        let held_out = match (&self.job.validation, &self.job.test) {
+            (None, Some(_)) if stop.is_some() => HeldOut::Test,
+            _ => HeldOut::Validation,
+        };
+        let about = serde_json::json!({
+            "run": self.directory.path(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "data": self.job.training.name(),
+        });
+        let about = about.as_object().cloned().unwrap_or_default();
+        let mut checkpoints = self.checkpoints(&events, display)?;
+        display.keeps_checkpoints(checkpoints.is_some());
+        let place = events.place();
+        let mut metrics = Record::new(events, place, about.clone(), held_out);
+        let (table, kept) = self.directory.table(trainer.position().epoch)?;
+        let place = table.place();
+        let mut table = MetricsCsv::new(table, place, held_out, kept);
+        let mut json = Record::new(stdout(), "standard output", about, held_out);
+        let mut lines =
+            Lines::new(stderr(), held_out).within(stderr().is_terminal().then(columns).flatten());
+        let mut board = tensorboard::events(&self.job.config.run, self.directory, self.config);
+        let mut stop = stop.map(StopWhen);
+        let mut last = LastLoss(None);
+        let mut rates = RatesByHand::new(self.job, self.device, self.directory);
+
+        let mut observers: Vec<&mut dyn Observer> =
+            vec![&mut metrics, &mut table, interrupt, &mut last];
+        if self.config.is_some() {
+            observers.push(&mut rates);
+        }
+        if let Some(stop) = &mut stop {
+            observers.push(stop);
+        }
+        if let Some(board) = &mut board {
+            observers.push(board);
+        }
+        // Behind the record, whose length a checkpoint counts on.
+        if let Some(checkpoints) = &mut checkpoints {
+            observers.push(checkpoints);
+        }
+        match (shown, can_redraw() || display.is_dashboard()) {
+            (Shown::Json, _) => observers.push(&mut json),
+            (Shown::Epochs | Shown::Bar, true) => observers.push(display.observer()),
+            (Shown::Epochs, false) => observers.push(&mut lines),
+            _ => {}
+        }
+        let fitted = self.train(trainer, held_out, &mut Together(observers));
+        display.clear();
+        let changed = self.config_by_hand(trainer)?;
+        let config = changed.as_deref().or(self.config);
+        if let Err(error) = &fitted {
+            self.rescue(trainer, config, error);
+        }
+        let outcome = fitted.and_then(|end| {
+            let end = End { ending: self.ended.unwrap_or(end.ending), ..end };
+            if let Some(checkpoints) = &mut checkpoints {
+                checkpoints.last(trainer.checkpoint()?, end.ending);
+            }
+            self.finish(trainer, cpu, end, held_out, last.0, config)
+        });
+        let summary = match outcome {
+            Ok(summary) => summary,
+            Err(error) => {
+                // The error itself is what matters now.
+                let _ = metrics.event("error", &Failure::of(&error));
+                return Err(error);
+            }
+        };
+        let end = EndLine::new(&summary, self.warnings);
+        metrics.event("end", &end)?;
+        if shown == Shown::Json {
+            json.event("end", &end)?;
+        }
+        if let Some(board) = &mut board {
+            let judged = [&summary.valid, &summary.test];
+            tensorboard::end(board, summary.steps, judged, &self.job.preprocessing)?;
+        }
+        if let Some(checkpoints) = &mut checkpoints {
+            checkpoints.finish();
+        }
+        Ok(Finished { summary, is_closed: json.is_closed() })
+    }
+
+    /// Trains to the end, watched on the held-out rows. A whole run in which nothing was learnt is
+    /// an error.
+    fn train(
+        &self,
+        trainer: &mut Trainer,
+        held_out: HeldOut,
+        observers: &mut dyn Observer,
+    ) -> Result<End> {
+        let (stored, data) = match held_out {
+            HeldOut::Validation => (self.stored_validation(), &self.job.validation),
+            HeldOut::Test => (self.stored_test(), &self.job.test),
+        };
+        let end = match stored {
+            Some(set) => trainer.fit_stored(set.clone(), observers)?,
+            None => trainer.fit(data.as_ref(), observers)?,
+        };
+        if matches!(end.ending, Ending::Done | Ending::Patience) {
+            trainer.check_learnt()?;
+        }
+        Ok(end)
+    }
+
+    /// What writes the run's checkpoints, beside its `events`.
+    fn checkpoints(&self, events: &WholeLines, display: &Display) -> Result<Option<Checkpoints>> {
+        let (Some(store), Some(config)) = (&self.checkpoints, self.config) else {
+            return Ok(None);
+        };
+        let every = self.job.config.run.checkpoint_every.unwrap_or(CHECKPOINT_EVERY);
+        let writer = Writer::start(store.clone(), events.file())?;
+        let bar = display.handle();
+        let notify = Box::new(move |message: &str| bar.suspend(|| say(message)));
+        Ok(Some(Checkpoints::new(writer, every, config.into(), events.length(), notify)))
+    }
+
+    /// Saves the model, then measures it.
+    fn finish(
+        &self,
+        trainer: &mut Trainer,
+        cpu: &mut JudgeCpu,
+        end: End,
+        held_out: HeldOut,
+        train_loss: Option<f64>,
+        config: Option<&str>,
+    ) -> Result<Summary> {
+        let traffic = trainer.session().backend().traffic();
+        let kept = trainer.restore_best()?;
+        let best = trainer.best().filter(|_| kept);
+        let valid = best.map(|best| best.metrics.clone()).or(end.valid);
+        let best = best.map(|best| Kept {
+            epoch: best.epoch,
+            step: best.step,
+            value: best.metrics.get(&best.metric),
+            metric: best.metric.clone(),
+        });
+        let complete = end.ending != Ending::Interrupted;
+        let is_judged = self.is_judged && complete;
+        let mut model = trainer.model()?;
+        let temperature = match is_judged {
+            true => self.calibrate(&mut model, trainer)?,
+            false => None,
+        };
+        self.save(&model, config, temperature)?;
+        let (valid, mut test) = match held_out {
+            HeldOut::Validation => (valid, None),
+            HeldOut::Test => (None, valid),
+        };
+        // Of images that are all alike, nothing in the net is at fault.
+        let findings = match complete && images_alike(&self.job.training).is_none() {
+            true => trainer.findings()?,
+            false => Vec::new(),
+        };
+        if let (None, true) = (&test, is_judged) {
+            test = match (self.stored_test(), &self.job.test) {
+                (Some(set), _) => Some(trainer.evaluate_stored(&set.clone())?),
+                (None, data) => data.as_ref().map(|data| trainer.evaluate(data)).transpose()?,
+            };
+        }
+        let mut baselines = match is_judged && (valid.is_some() || test.is_some()) {
+            true => Baselines::fit(self.job, cpu)?,
+            false => Baselines::default(),
+        };
+        baselines.save(self.directory.path(), self.job)?;
+        let mut judge = |stored: Option<&Arc<StoredSet>>,
+                         data: &Option<Dataset>,
+                         metrics: Option<Metrics>|
+         -> Result<Option<Judgement>> {
+            let Some(Metrics { loss, .. }) = metrics else { return Ok(None) };
+            if let Some(set) = stored {
+                // What was measured before the outputs were divided holds no longer.
+                let loss = match temperature {
+                    Some(_) => trainer.evaluate_stored(set)?.loss,
+                    None => loss,
+                };
+                return Judgement::of_stored(set, loss, trainer, &mut baselines).map(Some);
+            }
+            let Some(data) = data else { return Ok(None) };
+            let (Metrics { loss, .. }, predictions) = model.judge_in(trainer.session(), data)?;
+            let preprocessing = &self.job.preprocessing;
+            Judgement::new(data, loss, predictions, preprocessing, &mut baselines).map(Some)
+        };
+        let is_shown = |metrics: Option<Metrics>| metrics.filter(|_| self.is_judged);
+        let test = judge(self.stored_test(), &self.job.test, is_shown(test))?;
+        let valid = judge(self.stored_validation(), &self.job.validation, is_shown(valid))?;
+        baselines.give_back(cpu);
+        Ok(Summary {
+            run: self.directory.path().to_path_buf(),
+            model: self.directory.model(),
+            device: self.device.to_string(),
+            backend: self.device.backend.clone(),
+            ending: end.ending,
+            epochs: end.epochs,
+            steps: end.steps,
+            seconds: end.seconds,
+            bytes_read: traffic.bytes_read,
+            dispatches: traffic.dispatches,
+            submissions: traffic.submissions,
+            train_loss,
+            best,
+            nets: None,
+            temperature,
+            findings,
+            valid,
+            test,
+        })
+    }
+
+    /// The rows held out of a table that isn't held in memory.
+    fn stored_validation(&self) -> Option<&Arc<StoredSet>> {
+        self.job.stored.as_ref()?.validation.as_ref()
+    }
+
+    /// The rows for a test of such a table.
+    fn stored_test(&self) -> Option<&Arc<StoredSet>> {
+        self.job.stored.as_ref()?.test.as_ref()
+    }
+
+    /// Calibrates the model by the validation rows, where that is asked for and can be done, and puts it in
+    /// the trainer's session: the temperature.
+    fn calibrate(&self, model: &mut Model, trainer: &mut Trainer) -> Result<Option<f64>> {
+        let asked = self.job.config.run.calibrate == Some(Calibration::Temperature);
+        let Some(data) = self.job.validation.as_ref().filter(|_| asked) else { return Ok(None) };
+        let outputs = model.outputs_of_nets(trainer.session(), data)?;
+        let temperature = calibrate(model, &outputs, data)?;
+        if temperature.is_some() {
+            trainer.session().set_weights(&model.net, &model.members[0])?;
+        }
+        Ok(temperature)
+    }
+
+    fn save(&self, model: &Model, config: Option<&str>, temperature: Option<f64>) -> Result<()> {
+        save_model_of(self.job, model, config, temperature, self.directory)
+    }
+
+    /// The configuration, written again, where the learning rate was changed by hand: it says so.
+    fn config_by_hand(&self, trainer: &Trainer) -> Result<Option<String>> {
+        if self.config.is_none() || trainer.rates_by_hand().is_empty() {
+            return Ok(None);
+        }
+        rates::write(self.job, self.device, self.directory, trainer.rates_by_hand()).map(Some)
+    }
+
+    /// Saves what can be saved after a failure, and says what there is.
+    fn rescue(&self, trainer: &mut Trainer, config: Option<&str>, error: &Error) {
+        // The error itself is what matters now, not one about what it left.
+        let good = trainer.last_good().ok().flatten();
+        // Where all numbers are finite and nothing was learnt, the last step is worth no more than the
+        // first.
+        let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
+        let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
+        let saved =
+            good.filter(|(at, model)| is_kept(at) && self.save(model, config, None).is_ok());
+        let model = match saved {
+            None => "no model".into(),
+            Some((GoodAt::BestEpoch(epoch), _)) => format!("the model of the best epoch, {epoch}"),
+            Some((GoodAt::Step(step), _)) if error.kind() == ErrorKind::Diverged => {
+                format!("the model of step {step}, up to which the loss was finite")
+            }
+            Some((GoodAt::Step(step), _)) => format!("the model of the last step, {step}"),
+        };
+        let run = self.directory.path().display();
+        say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
+    }
+}
+
+/// Saves the model of a run into its directory.
+pub(in crate::cli) fn save_model_of(
+    job: &Job,
+    model: &Model,
+    config: Option<&str>,
+    temperature: Option<f64>,
+    directory: &RunDirectory,
+) -> Result<()> {
+    if !model.is_finite() {
+        let error =
+            Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
+        let lr = job.spec.lr;
+        return Err(error.at("the last step").help(format!(
+            "lower the learning rate, now {lr}, with --lr; --find-lr says which one to take"
+        )));
+    }
+    let provenance = Provenance {
+        data: Some(job.training.name().into()),
+        config: config.map(str::to_string),
+        baselines: Baselines::constants(job),
+        temperature,
+        ..Provenance::default()
+    };
+    save_model_with(model, &provenance, &directory.model())
+}
+
+/// Divides the outputs of a model's nets by the temperature that suits their outputs for `data`,
+/// (N, n_L) each: that temperature, where there is one.
+pub(in crate::cli) fn calibrate(
+    model: &mut Model,
+    outputs: &[Matrix<f32>],
+    data: &Dataset,
+) -> Result<Option<f64>> {
+    let truth = model.preprocessing.truth(data)?;
+    let link = model.objective.loss.link();
+    let found = calibration::temperature(outputs, link, &truth, data.weights());
+    Ok(found.filter(|&temperature| model.divide_outputs(temperature as f32)))
+}
+
+/// The training loss of the last epoch.
+struct LastLoss(Option<f64>);
+
+impl Observer for LastLoss {
+    fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
+        self.0 = Some(epoch.train_loss);
+        Ok(Flow::Continue)
+    }
+}

@@ -1,0 +1,87 @@
+//! The nets of an ensemble, before they are trained.
+
+use crate::backend::device::Opened;
+use crate::base::error::{Error, Result};
+use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::open::open_device;
+use crate::cli::setup::splitting;
+use crate::files::config::Ensemble;
+use crate::train::choose::Work;
+
+/// The nets of an ensemble before they are trained: what is the same for all of them, and what each
+/// holds out.
+pub(in crate::cli) struct Nets {
+    pub ensemble: Ensemble,
+    /// The run as if it were one net's: over the rows that all train on; by folds over all rows.
+    pub whole: Job,
+    /// The held-out rows of each net, where they differ.
+    pub folds: Option<Vec<Vec<usize>>>,
+}
+
+impl Nets {
+    /// Those of a source's options. By folds the columns are understood by all rows: a model has one
+    /// preprocessing, whichever of its nets predicts.
+    ///
+    /// # Errors
+    /// For options that make no sense together or with the data.
+    pub fn new(source: &mut Source) -> Result<Self> {
+        let run = &source.config.run;
+        let member = run.member.map_or(String::new(), |member| format!("--member {member}"));
+        let Some(ensemble) = run.ensemble.filter(|ensemble| ensemble.nets > 1) else {
+            return Err(Error::usage(format!("{member} without --ensemble"))
+                .help("say with --ensemble of how many nets it is one"));
+        };
+        if run.member.is_some_and(|member| !(1..=ensemble.nets).contains(&member)) {
+            return Err(Error::usage(format!("{member} of --ensemble {ensemble}"))
+                .help(format!("its nets are counted from 1 to {}", ensemble.nets)));
+        }
+        if run.folds.is_some() {
+            return Err(Error::usage(format!("--folds beside --ensemble {ensemble}"))
+                .help("leave out --folds: --ensemble N:folds keeps the nets of the folds"));
+        }
+        if source.is_streamed() {
+            let what = format!("--ensemble {ensemble} beside a table larger than --memory-limit");
+            return Err(Error::usage(what).help("raise the limit, or leave out --ensemble"));
+        }
+        if !ensemble.by_folds {
+            let parts = source.parts()?;
+            return Ok(Nets { ensemble, whole: source.job(&parts)?, folds: None });
+        }
+        let data = source.data.clone();
+        let folds = splitting::folds(&mut source.config, &data, ensemble.nets)?;
+        let asked = source.config.clone();
+        // What compares epochs needs held-out rows, which only the nets have.
+        let run = &mut source.config.run;
+        (run.patience, run.keep, run.metric, run.stop_at) = (None, None, None, None);
+        let whole = source.job(&splitting::all(&data));
+        source.config = asked;
+        let whole = whole?;
+        // Of fewer rows another scaling might follow.
+        source.config.data.scaling = whole.config.data.scaling;
+        Ok(Nets { ensemble, whole, folds: Some(folds) })
+    }
+
+    /// The run of a net, counted from 1.
+    ///
+    /// # Errors
+    /// For options that make no sense with its rows.
+    pub fn job(&self, source: &Source, member: usize) -> Result<Job> {
+        let Some(held_out) = self.folds.as_ref().map(|folds| &folds[member - 1]) else {
+            return Ok(self.whole.of_member(member));
+        };
+        let parts = splitting::parts_of(self.whole.data.rows(), held_out);
+        Ok(source.job_with(&parts, Some(&self.whole.preprocessing))?.of_member(member))
+    }
+
+    /// The device for all of them.
+    pub(in crate::cli) fn open(&self) -> Result<Opened> {
+        let work = match self.whole.work() {
+            Work::Training { spec, data, preprocessing, rows, steps } => {
+                let steps = steps.saturating_mul(self.ensemble.nets);
+                Work::Training { spec, data, preprocessing, rows, steps }
+            }
+            other => other,
+        };
+        open_device(&self.whole.config.device, &work)
+    }
+}

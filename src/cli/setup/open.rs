@@ -1,0 +1,125 @@
+//! Opening what a command names: the device, a trained model, data for it.
+
+use super::job::Job;
+use crate::backend::device::{self, Opened};
+use crate::base::error::{Error, Result};
+use crate::cli::arguments::args::ModelArgs;
+use crate::cli::arguments::terminal::say;
+use crate::cli::runs::names::{CONFIG, MODEL};
+use crate::data::{ColumnOptions, DataOptions, UnknownCategories, UnknownColumn, is_generated};
+use crate::files::checkpoint::{Provenance, load_model_with};
+use crate::files::config::{DataConfig, DeviceConfig, TrainConfig};
+use crate::train::choose::{self, Work};
+use crate::train::model::Model;
+use std::path::{Path, absolute};
+
+/// More threads than this are a mistake.
+const MAX_THREADS: usize = 1024;
+
+/// Opens the device for some work, and says which it is and why.
+pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
+    check_threads(config.threads)?;
+    let choice = config.device.clone().unwrap_or_default();
+    let opened = choose::open(&choice, config.threads, work)?;
+    opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
+    say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
+    Ok(opened)
+}
+
+/// As [`open_device`], for the training of a run.
+pub(in crate::cli) fn open_for(job: &Job) -> Result<Opened> {
+    open_device(&job.config.device, &job.work())
+}
+
+/// As [`open_device`], where the device is known and the user didn't choose it: `why` it is this one.
+pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
+    check_threads(config.threads)?;
+    let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
+    opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
+    say(format_args!("device: {}: {why}", opened.backend.info()));
+    Ok(opened)
+}
+
+/// Refuses a number of threads that makes no sense.
+fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
+            Err(Error::usage(format!("{threads} threads"))
+                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A trained model, with what its file says of where it came from.
+pub(in crate::cli) struct Trained {
+    pub model: Model,
+    pub provenance: Provenance,
+}
+
+impl Trained {
+    /// Reads the model of a run directory, or a model file.
+    pub fn open(run: &Path) -> Result<Self> {
+        let file = if run.is_dir() { run.join(MODEL) } else { run.to_path_buf() };
+        if !file.exists() {
+            let error = Error::data(format!("there is no model {}", file.display()));
+            return Err(error.help(match (run.is_dir(), run.join(CONFIG).exists()) {
+                (true, true) => format!(
+                    "a run has one once it has ended, unless it diverged in its first steps: go on with wgrad train --resume {}",
+                    run.display()
+                ),
+                (true, false) => "this is no run directory; name another".into(),
+                (false, _) => "name a run directory, such as runs/digits-1, or a model file".into(),
+            }));
+        }
+        let (model, provenance) = load_model_with(&file)?;
+        Ok(Trained { model, provenance })
+    }
+
+    /// The options of the run that made the model, as far as its file tells.
+    pub fn config(&self) -> Result<Option<TrainConfig>> {
+        let config = self.provenance.config.as_deref().map(TrainConfig::from_toml).transpose();
+        config.map_err(|e| e.at("wgrad.config in the metadata"))
+    }
+
+    /// Whether the model was trained on the data that `args` name.
+    pub fn is_of(&self, args: &ModelArgs) -> bool {
+        let Ok(Some(DataConfig { data: Some(data), seed, .. })) =
+            self.config().map(|c| c.map(|c| c.data))
+        else {
+            return false;
+        };
+        let same_path = absolute(&args.data).is_ok_and(|path| path == Path::new(&data));
+        // A generated set is another one under another seed.
+        let same_seed = seed == args.seed.or(Some(0)) || !is_generated(&args.data);
+        (data == args.data && same_seed) || same_path
+    }
+
+    /// Warns of the categories that the model doesn't know: of these columns.
+    pub fn warn_of_unknown(&self, unknown: &UnknownCategories) -> Vec<UnknownColumn> {
+        let encoding = self.model.preprocessing.encoding.as_ref();
+        let columns = encoding.map(|encoding| unknown.columns(encoding)).unwrap_or_default();
+        columns.iter().for_each(|column| say(format_args!("warning: {column}")));
+        let untold = unknown.untold();
+        if !untold.is_empty() {
+            say(format_args!(
+                "note: the model doesn't say which categories it was trained on in {}: unknown ones are not counted there",
+                untold.join(", ")
+            ));
+        }
+        columns
+    }
+
+    /// How data for the model are opened.
+    pub fn data_options(&self, args: &ModelArgs, columns: ColumnOptions) -> DataOptions {
+        DataOptions {
+            data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),
+            columns,
+            seed: args.seed.unwrap_or(0),
+            text: args.text.options(),
+            unknown: args.unknown,
+            notify: Some(|message| say(message)),
+            ..DataOptions::default()
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! What suits the data at hand better than the general defaults, and the presets. An option that is
+//! given goes before both. Each of them is options in a file's words, so that what a preset does can be
+//! written down and changed; `benches/RESULTS.md` and `benches/tables/RESULTS.md` have what they reach.
+
+use crate::base::error::Result;
+use crate::data::Targets;
+use crate::data::split::Split;
+use crate::files::config::{Calibration, Ensemble, Preset, TrainConfig};
+use crate::math::init::Init;
+use crate::math::optim::Optimizer;
+use crate::math::schedule::Schedule;
+
+/// The kinds of data that settings are known for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Kind {
+    /// The bundled digits, of which there are few.
+    Digits,
+    /// Images of 0 to 255.
+    Images,
+    /// Columns of a table.
+    Table,
+    /// Anything else: generated points, arrays of numbers.
+    Other,
+}
+
+/// What settings are chosen by.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct About<'a> {
+    pub kind: Kind,
+    /// Those that are trained on and those that are held out of them.
+    pub rows: usize,
+    /// The groups that are held out as a whole, where the rows are split by groups.
+    pub groups: Option<usize>,
+    /// Whether the table is larger than the memory limit.
+    pub is_streamed: bool,
+    /// Whether the data hold rows out by themselves.
+    pub holds_out: bool,
+    pub targets: &'a Targets,
+}
+
+const IMAGES_QUICK: &str = r#"
+layers = "256:relu"
+epochs = 5
+batch-size = 128
+lr = 0.002
+schedule = "cosine"
+"#;
+
+const IMAGES_STRONG: &str = r#"
+layers = "800:relu,800:relu"
+epochs = 60
+batch-size = 128
+lr = 0.001
+schedule = "cosine"
+dropout = 0.5
+input-dropout = 0.2
+"#;
+
+const IMAGES_BEST: &str = r#"
+layers = "1024:relu,1024:relu"
+epochs = 70
+batch-size = 128
+lr = 0.001
+schedule = "cosine"
+augment = "standard"
+ema = 0.999
+"#;
+
+const OTHERS_QUICK: &str = r#"
+layers = "64:relu"
+epochs = 10
+lr = 0.003
+schedule = "cosine"
+"#;
+
+const OTHERS_STRONG: &str = r#"
+layers = "256:relu,256:relu"
+epochs = 60
+batch-size = 128
+lr = 0.003
+schedule = "cosine"
+optimizer = "adamw"
+weight-decay = 0.1
+dropout = 0.1
+initializer = "xavier-uniform"
+"#;
+
+const OTHERS_BEST: &str = r#"
+layers = "256:relu,256:relu,256:relu"
+epochs = 100
+batch-size = 128
+lr = 0.002
+schedule = "cosine"
+optimizer = "adamw"
+weight-decay = 0.1
+dropout = 0.1
+initializer = "xavier-uniform"
+"#;
+
+/// How a table is trained on: what depends on the number of its rows. A median table of 5,000 rows then
+/// takes as long as `benches/tables/RESULTS.md` says.
+struct Recipe {
+    /// The hidden layers up to [`WIDE_FROM`] rows, and from there.
+    layers: [&'static str; 2],
+    /// Steps of 64 rows that a net takes, for each two classes.
+    steps: usize,
+    /// The fewest epochs up to [`WIDE_FROM`] rows, and from there: with many rows each is worth much.
+    least_epochs: [usize; 2],
+    /// The most epochs: with few rows more of them only learn the rows by heart.
+    most_epochs: usize,
+    /// Nets of folds.
+    nets: usize,
+    /// The other options, as a file of them.
+    others: &'static str,
+}
+
+/// From so many rows wider layers and more epochs pay.
+const WIDE_FROM: usize = 10_000;
+
+const TABLES: Recipe = Recipe {
+    layers: ["128,128"; 2],
+    steps: 500,
+    least_epochs: [8, 20],
+    most_epochs: 60,
+    nets: 3,
+    others: "lr = 0.007",
+};
+
+/// Numbers take longer to learn than classes do.
+const TABLES_OF_NUMBERS: Recipe = Recipe {
+    steps: 1500,
+    least_epochs: [10, 20],
+    most_epochs: 100,
+    others: "lr = 0.005",
+    ..TABLES
+};
+
+/// Where one net is asked for or all that the rows allow.
+const TABLES_ONE_NET: Recipe = Recipe {
+    layers: ["128,128"; 2],
+    steps: 4000,
+    least_epochs: [20; 2],
+    most_epochs: 150,
+    nets: 1,
+    others: "lr = 0.003",
+};
+
+const TABLES_QUICK: Recipe = Recipe {
+    layers: ["64"; 2],
+    steps: 0,
+    least_epochs: [10; 2],
+    most_epochs: 10,
+    nets: 1,
+    others: "lr = 0.003",
+};
+
+const TABLES_STRONG: Recipe = Recipe {
+    layers: ["128,128", "256,256"],
+    steps: 4000,
+    least_epochs: [30, 45],
+    most_epochs: 150,
+    nets: 10,
+    others: "lr = 0.003",
+};
+
+/// Decay and dropout keep wide nets from learning few rows by heart, where the learning rate begins low.
+const TABLES_BEST: Recipe = Recipe {
+    layers: ["256,256", "256,256,256"],
+    steps: 4000,
+    least_epochs: [40; 2],
+    most_epochs: 150,
+    nets: 10,
+    others: r#"
+lr = 0.003
+warmup = 0.1
+optimizer = "adamw"
+weight-decay = 0.1
+dropout = 0.1
+"#,
+};
+
+/// The rows of a batch, unless something else is asked for.
+const BATCH: usize = 64;
+/// Up to so many rows a table is worth the time for the nets of folds.
+const FOLDED: usize = 30_000;
+/// And from so many.
+const LEAST_FOLDED: usize = 20;
+
+/// The place of what depends on the number of rows.
+fn is_wide(about: &About<'_>) -> usize {
+    usize::from(about.rows >= WIDE_FROM)
+}
+
+impl Recipe {
+    fn of(config: &TrainConfig, about: &About<'_>) -> &'static Recipe {
+        match config.run.preset {
+            None if config.run.ensemble.is_none() && takes_folds(config, about) => {
+                match about.targets {
+                    Targets::Numbers(_) => &TABLES_OF_NUMBERS,
+                    Targets::Classes { .. } | Targets::Labels { .. } => &TABLES,
+                }
+            }
+            None => &TABLES_ONE_NET,
+            Some(Preset::Quick) => &TABLES_QUICK,
+            Some(Preset::Strong) => &TABLES_STRONG,
+            Some(Preset::Best) => &TABLES_BEST,
+        }
+    }
+
+    /// The steps of a net: a net that tells more classes apart has more to learn.
+    fn steps(&self, targets: &Targets) -> usize {
+        match targets {
+            Targets::Classes { names, .. } => self.steps * names.len().max(2) / 2,
+            Targets::Labels { .. } | Targets::Numbers(_) => self.steps,
+        }
+    }
+
+    /// The options for these data.
+    fn options(&self, config: &TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
+        let mut options = TrainConfig::from_toml(self.others)?;
+        options.net.layers = self.layers[is_wide(about)].parse().ok();
+        options.net.initializer = Some(Init::XavierUniform);
+        options.step.schedule = Some(Schedule::Cosine);
+        let batch = config.step.batch_size.unwrap_or(BATCH);
+        let steps_per_epoch = about.rows.div_ceil(batch.min(about.rows).max(1)).max(1);
+        let epochs = self.steps(about.targets) / steps_per_epoch;
+        options.run.epochs =
+            Some(epochs.clamp(self.least_epochs[is_wide(about)], self.most_epochs));
+        let most = about.groups.unwrap_or(usize::MAX);
+        let nets = if takes_folds(config, about) { self.nets.min(most) } else { 1 };
+        options.run.ensemble = Some(Ensemble { nets, by_folds: nets > 1 });
+        if !matches!(about.targets, Targets::Numbers(_)) {
+            options.run.calibrate = Some(Calibration::Temperature);
+            // The share of right rows is too coarse where a part of few rows is held out.
+            if config.run.stop_at.is_none() {
+                options.run.metric = Some("loss".into());
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The settings of a preset for data other than tables, as a file of options.
+fn text(preset: Preset, kind: Kind) -> &'static str {
+    match (preset, kind) {
+        (Preset::Quick, Kind::Images) => IMAGES_QUICK,
+        (Preset::Strong, Kind::Images) => IMAGES_STRONG,
+        (Preset::Best, Kind::Images) => IMAGES_BEST,
+        (Preset::Quick, _) => OTHERS_QUICK,
+        (Preset::Strong, _) => OTHERS_STRONG,
+        (Preset::Best, _) => OTHERS_BEST,
+    }
+}
+
+/// The options for digits without a preset.
+const DIGITS: &str = "epochs = 30\nlr = 0.007";
+
+/// Completes the options by the preset that is asked for, and by what suits the data.
+///
+/// # Errors
+/// None but for settings in this file that don't read as options.
+pub(in crate::cli) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
+    let mut suited = match (about.kind, config.run.preset) {
+        (Kind::Table, _) => Recipe::of(&config, about).options(&config, about)?,
+        (kind, Some(preset)) => TrainConfig::from_toml(text(preset, kind))?,
+        (Kind::Digits, None) => TrainConfig::from_toml(DIGITS)?,
+        (Kind::Images | Kind::Other, None) => return Ok(config),
+    };
+    if let Some(optimizer) = config.step.optimizer
+        && optimizer.name() != suited.step.optimizer.map_or("adam", Optimizer::name)
+    {
+        // Another rule has a decay of its own, and a rate unless it is of one family.
+        suited.step.weight_decay = None;
+        if !matches!(optimizer, Optimizer::Adam { .. } | Optimizer::AdamW { .. }) {
+            (suited.step.lr, suited.step.warmup) = (None, None);
+        }
+        if optimizer.needs_full_batch() {
+            suited.step.batch_size = None;
+        }
+    }
+    Ok(config.or(suited))
+}
+
+/// Why [`complete`] sets an option for these data; nothing for options that it doesn't set.
+pub(in crate::cli) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Option<String> {
+    let recipe = Recipe::of(config, about);
+    let preset = config.run.preset.map(|preset| format!("--preset {preset}"));
+    Some(match (option, about.kind) {
+        ("epochs", Kind::Table) => {
+            let (least, most) = (recipe.least_epochs[is_wide(about)], recipe.most_epochs);
+            match recipe.steps(about.targets) {
+                0 => format!("as many for each table with {}", preset?),
+                steps => format!("about {steps} steps of a batch, {least} to {most} epochs"),
+            }
+        }
+        ("ensemble", Kind::Table) if takes_folds(config, about) && recipe.nets > 1 => {
+            "each net holds out another part, so that every row is learned from and judged".into()
+        }
+        ("ensemble", Kind::Table) if config.run.preset == Some(Preset::Quick) => preset?,
+        ("ensemble", Kind::Table) => format!(
+            "one net, as {}",
+            match () {
+                () if about.is_streamed => "the table is larger than --memory-limit",
+                () if about.rows > FOLDED => "there are rows enough to hold some out",
+                () if about.rows < LEAST_FOLDED => "there are too few rows for folds",
+                () => "other held-out rows or one net are asked for",
+            }
+        ),
+        ("metric", Kind::Table) => {
+            "the epoch is kept by its loss: accuracy is too coarse on few rows".into()
+        }
+        ("calibrate", Kind::Table) => "a temperature, fitted to held-out rows".into(),
+        ("layers", Kind::Table) if recipe.layers[0] != recipe.layers[1] => {
+            format!("narrower below {WIDE_FROM} rows, wider from there")
+        }
+        (
+            "layers" | "epochs" | "lr" | "schedule" | "initializer" | "batch-size" | "optimizer"
+            | "weight-decay" | "warmup" | "dropout" | "input-dropout" | "augment" | "ema",
+            _,
+        ) => preset.unwrap_or_else(|| match about.kind {
+            Kind::Table => "suits most tables".into(),
+            Kind::Digits => "suits the digits".into(),
+            Kind::Images | Kind::Other => "suits these data".into(),
+        }),
+        _ => return None,
+    })
+}
+
+/// Whether the nets of folds may be trained where one net was not asked for: nothing is said of the rows
+/// that are held out, or of what needs one net.
+fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
+    let run = &config.run;
+    let is_free = run.validation.is_none()
+        && matches!(run.split, None | Some(Split::Random | Split::Stratified | Split::Group(_)))
+        && (run.folds, run.fold, run.member) == (None, None, None)
+        && run.init.is_none()
+        && run.stop_at.is_none()
+        && run.keep.is_none();
+    let is_small = (LEAST_FOLDED..=FOLDED).contains(&about.rows);
+    let has_groups = about.groups.is_none_or(|groups| groups > 1);
+    is_free && is_small && has_groups && !about.is_streamed && !about.holds_out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of so many rows.
+    fn about(kind: Kind, rows: usize, targets: &Targets) -> About<'_> {
+        About { kind, rows, groups: None, is_streamed: false, holds_out: false, targets }
+    }
+
+    fn classes() -> Targets {
+        Targets::Classes { labels: vec![0, 1], names: vec!["a".into(), "b".into()] }
+    }
+
+    #[test]
+    fn presets_are_options_and_what_is_given_goes_before_them() {
+        for preset in Preset::ALL {
+            for kind in [Kind::Digits, Kind::Images, Kind::Table, Kind::Other] {
+                let mut given = TrainConfig::default();
+                given.run.preset = Some(preset);
+                given.run.epochs = Some(3);
+                let complete = complete(given, &about(kind, 500, &classes())).unwrap();
+                assert_eq!(complete.run.epochs, Some(3));
+                assert!(complete.net.layers.is_some() && complete.step.lr.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn another_optimizer_keeps_its_own_rate() {
+        let mut given = TrainConfig::default();
+        given.step.optimizer = Some(Optimizer::Sgd);
+        assert_eq!(
+            complete(given.clone(), &about(Kind::Table, 500, &classes())).unwrap().step.lr,
+            None
+        );
+        given.run.preset = Some(Preset::Best);
+        let best = complete(given, &about(Kind::Table, 500, &classes())).unwrap();
+        assert_eq!(best.step.lr, None, "a preset's rate is for its own optimizer");
+        assert_eq!(best.step.weight_decay, None, "adamw's decay is not that of other rules");
+    }
+
+    #[test]
+    fn tables_are_trained_by_steps_and_with_the_nets_of_folds_where_nothing_else_is_held_out() {
+        let targets = classes();
+        let epochs = |rows| {
+            let found =
+                complete(TrainConfig::default(), &about(Kind::Table, rows, &targets)).unwrap();
+            found.run.epochs.unwrap()
+        };
+        // Three nets of 500 steps of 64 rows, of 8 to 60 epochs, or 20 from 10,000 rows; one of 4,000, of 20 to 150 epochs.
+        assert_eq!([100, 3200, 9000, 20_000].map(epochs), [60, 10, 8, 20]);
+        assert_eq!([15, 40_000, 1_000_000].map(epochs), [150, 20, 20]);
+        let ensemble = |options: &str, about: &About<'_>| {
+            let config = TrainConfig::from_toml(options).unwrap();
+            complete(config, about).unwrap().run.ensemble.unwrap().to_string()
+        };
+        let small = about(Kind::Table, 500, &targets);
+        assert_eq!(ensemble("", &small), "3:folds");
+        assert_eq!(ensemble("preset = \"best\"", &small), "10:folds");
+        assert_eq!(ensemble("preset = \"quick\"", &small), "1");
+        let of_groups = |groups| About { groups: Some(groups), ..small };
+        let by_groups = |groups| ensemble("split = \"group:a\"", &of_groups(groups));
+        assert_eq!([1, 2, 90].map(by_groups), ["1", "2:folds", "3:folds"]);
+        let strong = "split = \"group:a\"\npreset = \"strong\"";
+        assert_eq!(ensemble(strong, &of_groups(4)), "4:folds");
+        for options in [
+            "validation = 0.2",
+            "validation = 0",
+            "split = \"time:t\"",
+            "split = \"column:c\"",
+            "folds = 3",
+            "init = \"w\"",
+            "stop-at = \"accuracy=1\"",
+            "keep = \"last\"",
+            "ensemble = 1",
+        ] {
+            assert_eq!(ensemble(options, &small), "1", "{options}");
+        }
+        for about in [
+            About { rows: 40_000, ..small },
+            About { rows: 9, ..small },
+            About { is_streamed: true, ..small },
+            About { holds_out: true, ..small },
+        ] {
+            assert_eq!(ensemble("", &about), "1", "{about:?}");
+            assert_eq!(ensemble("preset = \"strong\"", &about), "1", "{about:?}");
+        }
+    }
+}

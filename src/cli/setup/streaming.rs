@@ -1,0 +1,242 @@
+//! `--memory-limit`: a table beyond it is understood by a sample of its rows, encoded into files,
+//! and trained on in windows.
+
+use super::job::Job;
+use super::splitting::{self, VALIDATION};
+use super::unseen::unseen_classes;
+use crate::base::error::{Error, Result};
+use crate::cli::arguments::terminal::{count, say};
+use crate::data::split::{Part, Parts, Split};
+use crate::data::{
+    self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
+    SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets, UnknownCategories,
+};
+use crate::files::config::{TrainConfig, Validation};
+use crate::math::loss::Loss;
+use crate::train::samples::check_targets;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// So many rows of another file are held.
+const FIRST: usize = 1000;
+
+/// A table that is larger than the limit, and how its rows are split.
+pub(in crate::cli) struct Streaming {
+    table: StreamedTable,
+    limit: u64,
+    census: Census,
+    pub training_rows: usize,
+    pub validation_rows: usize,
+    pub test_rows: usize,
+}
+
+/// Its encoded rows, in files.
+pub(in crate::cli) struct Stored {
+    pub training: Arc<StoredSet>,
+    pub validation: Option<Arc<StoredSet>>,
+    pub test: Option<Arc<StoredSet>>,
+    pub limit: u64,
+    /// What to doubt of all rows.
+    pub warnings: Vec<String>,
+}
+
+/// Says of data other than a table that all of them are held.
+fn say_unlimited(name: &str) {
+    say(format_args!(
+        "note: --memory-limit doesn't hold for {name}: only tables are kept on disk, this is held as a whole"
+    ));
+}
+
+/// The first rows of another file that is held out, all of them encoded into one, checked as
+/// [`Streaming::store`] checks them, and their categories that the training rows don't have; none where
+/// it is no table.
+///
+/// # Errors
+/// As [`Streaming::store`].
+pub(super) fn store_other(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    loss: Loss,
+) -> Result<Option<(Dataset, Arc<StoredSet>, UnknownCategories)>> {
+    if !data::is_table(name, options)? {
+        say_unlimited(name);
+        return Ok(None);
+    }
+    let mut writer = StoredWriter::create()?;
+    let mut all_unknown = UnknownCategories::default();
+    data::pass_measured(name, preprocessing, options, |EncodedChunk { first, data, unknown }| {
+        check_targets(loss, data.targets(), |row, output| {
+            format!("row {}, target {}", first + row + 1, output + 1)
+        })
+        .map_err(|e| e.at(name))?;
+        all_unknown.add(&unknown);
+        writer.append(&data)
+    })?;
+    let Some(set) = writer.finish()? else {
+        return Err(Error::data("the table has no rows").at(name));
+    };
+    let first = set.window(&SlabOrder::new(&set, None, 0), 0, FIRST)?;
+    Ok(Some((first, Arc::new(set), all_unknown)))
+}
+
+/// The table that DATA names, if it is larger than the limit.
+///
+/// # Errors
+/// When it can't be read, or the options need all rows at once.
+pub(in crate::cli) fn open(
+    config: &mut TrainConfig,
+    name: &str,
+    options: &DataOptions,
+) -> Result<Option<Streaming>> {
+    let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
+    if !data::is_table(name, options)? {
+        // Folders of images are refused beyond the limit.
+        if !Path::new(name).is_dir() {
+            say_unlimited(name);
+        }
+        return Ok(None);
+    }
+    // The sample lives beside the windows.
+    let table = StreamedTable::open(name, options, limit / 2)?;
+    if table.bytes() <= limit / 2 {
+        return Ok(None);
+    }
+    if let (Some(fold), None) = (config.run.fold, config.run.folds) {
+        return Err(splitting::without_folds(fold));
+    }
+    if config.run.folds.is_some() {
+        return Err(Error::usage("--folds beside a table larger than --memory-limit")
+            .help("raise the limit, or leave out --folds"));
+    }
+    let split = config.run.split.get_or_insert(Split::Random).clone();
+    let fraction = match (&config.run.validation, &split) {
+        (Some(_), Split::Column(_)) => return Err(splitting::beside_column()),
+        (Some(Validation::Path(_)), Split::Random) => 0.0,
+        (Some(Validation::Path(_)), _) => return Err(splitting::beside_column()),
+        (Some(Validation::Fraction(fraction)), _) => *fraction,
+        (None, _) => VALIDATION,
+    };
+    if let Some(Validation::Path(_)) = &config.run.validation {
+        config.run.split = None;
+    }
+    // Of no part nothing is held out, whatever would decide it.
+    let split = if fraction == 0.0 { Split::Random } else { split };
+    let census = table.census(&split, fraction, config.data.seed.unwrap_or(0))?;
+    for name in &census.too_many {
+        say(format_args!(
+            "note: the column {name} has so many categories that only those of {} are told apart",
+            count(table.sample().rows(), "row")
+        ));
+    }
+    let rows = |part: Part| census.parts.rows(part).count();
+    let (validation_rows, test_rows) = (rows(Part::Validation), rows(Part::Test));
+    let training_rows = table.rows() - validation_rows - test_rows;
+    Ok(Some(Streaming { table, limit, census, training_rows, validation_rows, test_rows }))
+}
+
+impl Streaming {
+    /// The sample by which the table is understood.
+    pub fn sample(&self) -> Arc<data::Data> {
+        self.table.sample().clone()
+    }
+
+    /// The categories of the rows that are trained on.
+    pub fn categories(&self) -> &BTreeMap<String, Categories> {
+        &self.census.categories
+    }
+
+    /// The row of the table that is the training row of that number.
+    pub fn training_row(&self, number: usize) -> usize {
+        self.census.parts.rows(Part::Training).nth(number).unwrap_or(number)
+    }
+
+    /// The weight of each class, by its training rows.
+    ///
+    /// # Errors
+    /// When the target is no class, or a named class is none of them.
+    pub fn class_weights(&self, weight: &ClassWeight) -> Result<Vec<f32>> {
+        let targets = self.table.sample().targets();
+        match (weight, targets) {
+            (ClassWeight::Balanced, Targets::Classes { names, .. }) => {
+                let counts = self.table.class_rows(&self.census.parts)?.unwrap_or_default();
+                weight.of_counts(names, &counts)
+            }
+            _ => weight.of_classes(targets),
+        }
+    }
+
+    /// The parts of the sample.
+    pub fn parts(&self) -> Parts {
+        let mut parts = Parts::default();
+        for (i, &row) in self.table.places().iter().enumerate() {
+            match self.census.parts.of(row) {
+                Part::Training => parts.training.push(i),
+                Part::Validation => parts.validation.push(i),
+                Part::Test => parts.test.push(i),
+            }
+        }
+        parts
+    }
+
+    /// Encodes all rows as the job says, into files; training rows with the weights of their classes.
+    ///
+    /// # Errors
+    /// With line and column, for a value that doesn't fit what was fitted or that the loss can't be
+    /// taken of; when all rows of a part have the weight 0; when the disk is full.
+    pub fn store(&self, job: &Job) -> Result<Stored> {
+        let mut training = StoredWriter::create()?;
+        let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
+        let mut class_rows = [(); 3].map(|()| vec![0; job.training.outputs()]);
+        self.table.pass(&job.preprocessing, |chunk| {
+            check_targets(job.spec.objective.loss, chunk.data.targets(), |row, output| {
+                format!("row {}, {}", chunk.first + row + 1, job.target_name(output))
+            })
+            .map_err(|e| e.at(chunk.data.name()))?;
+            if let Targets::Numbers(m) = chunk.data.targets() {
+                let scaled = job.preprocessing.targets.apply(m, chunk.first);
+                scaled.map_err(|e| e.at(chunk.data.name()))?;
+            }
+            let own = |part: Part| -> Vec<usize> {
+                let is_own = |row: &usize| self.census.parts.of(chunk.first + row) == part;
+                (0..chunk.data.rows()).filter(is_own).collect()
+            };
+            let writers = [
+                (Part::Training, &mut training),
+                (Part::Validation, &mut validation),
+                (Part::Test, &mut test),
+            ];
+            for ((part, writer), class_rows) in writers.into_iter().zip(&mut class_rows) {
+                let rows = own(part);
+                if rows.is_empty() {
+                    continue;
+                }
+                let chosen = chunk.data.select(&rows);
+                if let Targets::Classes { labels, .. } = chosen.targets() {
+                    labels.iter().for_each(|&label| class_rows[label as usize] += 1);
+                }
+                writer.append(&match &job.class_weights {
+                    Some(weights) if part == Part::Training => chosen.class_weighted(weights)?,
+                    _ => chosen,
+                })?;
+            }
+            Ok(())
+        })?;
+        let training = training.finish()?.ok_or_else(|| {
+            Error::data("no row is left to train on").help("hold fewer rows out with --validation")
+        })?;
+        let held_out = |writer: StoredWriter, name: &str| {
+            Ok::<_, Error>(writer.finish().map_err(|e| e.at(name))?.map(Arc::new))
+        };
+        let validation = held_out(validation, "the validation rows")?;
+        let test = held_out(test, "the test rows")?;
+        let [validation, test] = [(validation, &job.other_validation), (test, &job.other_test)]
+            .map(|(own, other)| own.or_else(|| other.clone()));
+        let [trained, held @ ..] = &class_rows;
+        let warnings = held.iter().zip(["validation", "test"]);
+        let warnings = warnings.filter_map(|(held, part)| unseen_classes(trained, held, job, part));
+        let (training, warnings) = (Arc::new(training), warnings.collect());
+        Ok(Stored { training, validation, test, limit: self.limit, warnings })
+    }
+}

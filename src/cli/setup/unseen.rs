@@ -1,0 +1,55 @@
+//! What held-out rows have that training rows don't.
+
+use crate::base::error::Result;
+use crate::cli::arguments::terminal::count;
+use crate::cli::setup::job::Job;
+use crate::data::split::Parts;
+use crate::data::{Data, Preprocessing, UnknownCategories};
+
+/// Categories of a held-out part that training rows don't have.
+pub(in crate::cli) struct HeldOutUnknown {
+    /// `validation` or `test`.
+    pub part: &'static str,
+    /// Whether the part is a file of its own; else rows of the data.
+    pub is_file: bool,
+    pub unknown: UnknownCategories,
+}
+
+impl HeldOutUnknown {
+    /// Those of the rows of the data that are held out.
+    pub fn of_rows(preprocessing: &Preprocessing, data: &Data, parts: &Parts) -> Result<Vec<Self>> {
+        let held_out = [("validation", &parts.validation), ("test", &parts.test)];
+        let of = |(part, rows): (_, &Vec<usize>)| {
+            let unknown = preprocessing.unknown(data, rows)?;
+            Ok(HeldOutUnknown { part, is_file: false, unknown })
+        };
+        held_out.into_iter().map(of).collect()
+    }
+}
+
+/// Classes that have rows in a held-out part of that name, and none to train on; both counts by class.
+pub(in crate::cli) fn unseen_classes(
+    training: &[usize],
+    held_out: &[usize],
+    job: &Job,
+    part: &str,
+) -> Option<String> {
+    const NAMED: usize = 5;
+    let names = job.training.class_names()?;
+    let counts = training.iter().zip(held_out).zip(names);
+    let unseen: Vec<_> =
+        counts.filter(|((trained, held), _)| **trained == 0 && **held > 0).collect();
+    let rows: usize = unseen.iter().map(|((_, held), _)| **held).sum();
+    let named: Vec<String> =
+        unseen.iter().take(NAMED).map(|(_, name)| format!("{name:?}")).collect();
+    let more = if unseen.len() > NAMED { ", …" } else { "" };
+    let of = if unseen.len() == 1 { "the class" } else { "the classes" };
+    (!unseen.is_empty()).then(|| {
+        format!(
+            "{} of {of} {}{more}, which no training row is of: the net can't predict what it never saw, so \
+             that they all count as wrong; split otherwise, or leave these rows out",
+            count(rows, &format!("{part} row")),
+            named.join(", ")
+        )
+    })
+}

@@ -1,0 +1,463 @@
+//! Columns of typed values, with the lines of the text that they came from.
+
+use super::lines::Lines;
+use super::number_form::NumberForm;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// The code of a text that is missing.
+pub const MISSING: u32 = u32::MAX;
+
+/// The names of a table's columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Whether the names stood in the data; else they are the numbers from 1 on.
+    pub named: bool,
+    /// One name for each column, no two alike.
+    pub names: Vec<String>,
+    /// The forms of numbers, by the names of the columns whose text has another than the plain one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forms: BTreeMap<String, NumberForm>,
+    /// What stands for a missing value in text, beside the usual marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// What is said of columns that had to be renamed; no part of a model.
+    #[serde(skip)]
+    pub renamed: Vec<String>,
+}
+
+impl Header {
+    /// The header of `cols` columns without names.
+    #[must_use]
+    pub fn numbered(cols: usize) -> Self {
+        let names = (1..=cols).map(|n| n.to_string()).collect();
+        Header { names, ..Header::default() }
+    }
+
+    /// The header of columns with these names. A name that an earlier column has becomes `NAME.1`,
+    /// `NAME.2` and so on, as pandas does it.
+    #[must_use]
+    pub fn of_names(mut names: Vec<String>) -> Self {
+        let mut first: HashMap<String, usize> = HashMap::new();
+        let mut taken: HashSet<String> = names.iter().cloned().collect();
+        let mut renamed = Vec::new();
+        for (place, name) in names.iter_mut().enumerate() {
+            let Some(before) = first.get(name) else {
+                first.insert(name.clone(), place);
+                continue;
+            };
+            let free = (1..).map(|i| format!("{name}.{i}")).find(|new| !taken.contains(new));
+            let new = free.unwrap_or_default();
+            renamed.push(format!(
+                "columns {} and {} are both called {name:?}: the latter is taken as {new:?}",
+                before + 1,
+                place + 1
+            ));
+            taken.insert(new.clone());
+            *name = new;
+        }
+        Header { named: true, names, renamed, ..Header::default() }
+    }
+
+    /// The place of the column of that name.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|n| n == name)
+    }
+
+    /// A column for a message: its number, and its name where it has one.
+    #[must_use]
+    pub fn describe(&self, place: usize) -> String {
+        match self.names.get(place) {
+            Some(name) if self.named => format!("column {} ({name})", place + 1),
+            _ => format!("column {}", place + 1),
+        }
+    }
+}
+
+/// The place of each of some names, the first of equal ones: for finding many of them.
+pub(in crate::data) fn places_by_name(names: &[String]) -> HashMap<&str, usize> {
+    names.iter().enumerate().rev().map(|(place, name)| (name.as_str(), place)).collect()
+}
+
+/// The values of one column, one for each row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Whole numbers of 0 to 255, none missing.
+    Bytes(Vec<u8>),
+    /// Numbers; NaN where one is missing.
+    Numbers(Vec<f64>),
+    /// Texts.
+    Texts(Texts),
+    /// Seconds since 1970-01-01 00:00; NaN where one is missing.
+    Times(Vec<f64>),
+}
+
+impl Values {
+    /// The number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Values::Bytes(v) => v.len(),
+            Values::Numbers(v) | Values::Times(v) => v.len(),
+            Values::Texts(t) => t.codes.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the value of `row` is missing.
+    #[must_use]
+    pub fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Values::Bytes(_) => false,
+            Values::Numbers(v) | Values::Times(v) => v[row].is_nan(),
+            Values::Texts(t) => t.codes[row] == MISSING,
+        }
+    }
+
+    /// About the bytes of memory that they take.
+    pub(in crate::data) fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Values::Bytes(v) => v.len(),
+            Values::Numbers(v) | Values::Times(v) => v.len() * 8,
+            Values::Texts(t) => t.codes.len() * 4 + t.words.bytes(),
+        };
+        bytes as u64
+    }
+
+    /// How many are not missing.
+    #[must_use]
+    pub fn present(&self) -> usize {
+        match self {
+            Values::Bytes(v) => v.len(),
+            Values::Numbers(v) | Values::Times(v) => v.iter().filter(|x| !x.is_nan()).count(),
+            Values::Texts(t) => t.codes.iter().filter(|&&code| code != MISSING).count(),
+        }
+    }
+
+    /// The number, or the seconds, of `row`; NaN where it is missing or a text.
+    #[must_use]
+    pub fn number(&self, row: usize) -> f64 {
+        match self {
+            Values::Bytes(v) => v[row].into(),
+            Values::Numbers(v) | Values::Times(v) => v[row],
+            Values::Texts(_) => f64::NAN,
+        }
+    }
+
+    /// The value of `row` as text; none where it is missing.
+    #[must_use]
+    pub fn text(&self, row: usize) -> Option<String> {
+        if self.is_missing(row) {
+            return None;
+        }
+        match self {
+            Values::Texts(t) => Some(t.words.get(t.codes[row]).to_string()),
+            _ => Some(number_text(self.number(row))),
+        }
+    }
+
+    /// The values of these rows, in that order.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Values::Bytes(v) => Values::Bytes(rows.iter().map(|&r| v[r]).collect()),
+            Values::Numbers(v) => Values::Numbers(rows.iter().map(|&r| v[r]).collect()),
+            Values::Times(v) => Values::Times(rows.iter().map(|&r| v[r]).collect()),
+            Values::Texts(t) => {
+                let text = |&r: &usize| match t.codes[r] {
+                    MISSING => None,
+                    code => Some(t.words.get(code)),
+                };
+                Values::Texts(rows.iter().map(text).collect())
+            }
+        }
+    }
+
+    /// Appends the rows of `more`. Bytes and numbers go together, and else only the same type.
+    pub(in crate::data) fn append(&mut self, more: Values) {
+        match (&mut *self, more) {
+            (Values::Bytes(all), Values::Bytes(more)) => all.extend(more),
+            (Values::Numbers(all), Values::Numbers(more))
+            | (Values::Times(all), Values::Times(more)) => all.extend(more),
+            (Values::Numbers(all), Values::Bytes(more)) => {
+                all.extend(more.into_iter().map(f64::from));
+            }
+            (Values::Bytes(bytes), more @ Values::Numbers(_)) => {
+                *self = Values::Numbers(bytes.iter().map(|&b| b.into()).collect());
+                self.append(more);
+            }
+            (Values::Texts(all), Values::Texts(more)) => all.append(&more),
+            (all, more) => {
+                unreachable!("a reader gives a column one type, not {all:?} and {more:?}")
+            }
+        }
+    }
+}
+
+/// A number as people write it: whole numbers without a fraction.
+#[must_use]
+pub fn number_text(x: f64) -> String {
+    if x.fract() == 0.0 && x.abs() < 9e15 { (x as i64).to_string() } else { x.to_string() }
+}
+
+/// The texts of a column: each different one is kept once.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    /// The place in `words` of each row's text; [`MISSING`] where it is missing.
+    pub codes: Vec<u32>,
+    /// The different texts, in the order in which they were met.
+    pub words: Words,
+}
+
+impl PartialEq for Texts {
+    /// Equal texts row by row, whatever the order in which they were met.
+    fn eq(&self, other: &Self) -> bool {
+        let word = |t: &Self, code: u32| (code != MISSING).then(|| t.words.get(code).to_string());
+        self.codes.len() == other.codes.len()
+            && self.codes.iter().zip(&other.codes).all(|(&a, &b)| word(self, a) == word(other, b))
+    }
+}
+
+impl Texts {
+    /// Appends a row.
+    pub fn push(&mut self, text: Option<&str>) {
+        let code = text.map_or(MISSING, |text| self.words.code(text));
+        self.codes.push(code);
+    }
+
+    fn append(&mut self, more: &Texts) {
+        let places: Vec<u32> = more.words.iter().map(|word| self.words.code(word)).collect();
+        let place = |&code: &u32| places.get(code as usize).copied().unwrap_or(MISSING);
+        self.codes.extend(more.codes.iter().map(place));
+    }
+}
+
+impl<'a> FromIterator<Option<&'a str>> for Texts {
+    fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(texts: I) -> Self {
+        let mut all = Texts::default();
+        texts.into_iter().for_each(|text| all.push(text));
+        all
+    }
+}
+
+/// Different texts one behind the other, found by their hash.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    text: String,
+    ends: Vec<usize>,
+    codes: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Words {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// About the bytes of memory that they take: texts, their ends, and their places by hash.
+    fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * 16
+    }
+
+    /// The text of a code.
+    #[must_use]
+    pub fn get(&self, code: u32) -> &str {
+        word(&self.text, &self.ends, code)
+    }
+
+    /// All of them in the order of their codes.
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+        (0..self.ends.len() as u32).map(|code| self.get(code))
+    }
+
+    /// The code of a text that is there.
+    #[must_use]
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(text);
+        self.codes.find(hash, |&code| self.get(code).as_bytes() == text).copied()
+    }
+
+    /// The code of a text, which is added if it is new.
+    pub fn code(&mut self, text: &str) -> u32 {
+        let Words { text: all, ends, codes, hasher } = self;
+        let hash = hasher.hash_one(text.as_bytes());
+        if let Some(&code) = codes.find(hash, |&code| word(all, ends, code) == text) {
+            return code;
+        }
+        let code = ends.len() as u32;
+        all.push_str(text);
+        ends.push(all.len());
+        codes.insert_unique(hash, code, |&code| hasher.hash_one(word(all, ends, code).as_bytes()));
+        code
+    }
+}
+
+fn word<'a>(text: &'a str, ends: &[usize], code: u32) -> &'a str {
+    let code = code as usize;
+    let begin = if code == 0 { 0 } else { ends[code - 1] };
+    &text[begin..ends[code]]
+}
+
+/// Rows of a table, or all of them: typed columns, those that were read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Frame {
+    /// The names of all columns.
+    pub header: Arc<Header>,
+    /// The values of each column; none where it wasn't read.
+    pub columns: Vec<Option<Values>>,
+    /// The number of rows.
+    pub rows: usize,
+    /// The lines of the rows, or their numbers where the data are no text.
+    pub lines: Lines,
+    /// What a person should know of how the data were read, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Frame {
+    /// The values of the column of that name, where there is one and it was read.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Values> {
+        self.columns.get(self.header.place(name)?)?.as_ref()
+    }
+
+    /// A row for a message: its line, or its number in the whole table from 1 on.
+    #[must_use]
+    pub fn describe_row(&self, row: usize) -> String {
+        match self.lines.of(row) {
+            Some(line) if !self.lines.are_rows() => format!("line {line}"),
+            Some(number) => format!("row {number}"),
+            None => format!("row {}", row + 1),
+        }
+    }
+
+    /// These rows, in that order, with no text that isn't theirs.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let lines = self.lines.select(rows);
+        Frame {
+            header: self.header.clone(),
+            columns: self.columns.iter().map(|c| c.as_ref().map(|c| c.select(rows))).collect(),
+            rows: rows.len(),
+            lines,
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// About the bytes of memory that it takes.
+    pub(in crate::data) fn bytes(&self) -> u64 {
+        self.columns.iter().flatten().map(Values::bytes).sum()
+    }
+
+    /// Appends the rows of `more`, which has the same columns of the same types.
+    pub(in crate::data) fn append(&mut self, more: Frame) {
+        if self.rows == 0 {
+            *self = more;
+            return;
+        }
+        self.lines.append(&more.lines, self.rows);
+        self.rows += more.rows;
+        self.warnings.extend(
+            more.warnings.into_iter().filter(|w| !self.warnings.contains(w)).collect::<Vec<_>>(),
+        );
+        for (all, more) in self.columns.iter_mut().zip(more.columns) {
+            if let (Some(all), Some(more)) = (all, more) {
+                all.append(more);
+            }
+        }
+    }
+}
+
+/// The values as texts, numbers as people write them.
+pub(in crate::data) fn texts_of(values: &Values) -> Cow<'_, Texts> {
+    match values {
+        Values::Texts(texts) => Cow::Borrowed(texts),
+        _ => {
+            let mut texts = Texts::default();
+            // Each different number is written once.
+            let mut written: HashMap<u64, u32> = HashMap::new();
+            for row in 0..values.len() {
+                let code = match values.is_missing(row) {
+                    true => MISSING,
+                    false => {
+                        let x = values.number(row);
+                        let write = || texts.words.code(&number_text(x));
+                        *written.entry(x.to_bits()).or_insert_with(write)
+                    }
+                };
+                texts.codes.push(code);
+            }
+            Cow::Owned(texts)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_numbers_only_where_they_must() {
+        let mut column = Values::Bytes(vec![1, 2]);
+        column.append(Values::Bytes(vec![3]));
+        assert_eq!(column, Values::Bytes(vec![1, 2, 3]));
+        column.append(Values::Numbers(vec![0.5]));
+        column.append(Values::Bytes(vec![7]));
+        assert_eq!(column, Values::Numbers(vec![1.0, 2.0, 3.0, 0.5, 7.0]));
+    }
+
+    #[test]
+    fn the_second_column_of_a_name_gets_one_of_its_own() {
+        let of = |names: &[&str]| Header::of_names(names.iter().map(|n| n.to_string()).collect());
+        let header = of(&["a", "dup", "dup.1", "dup", "dup"]);
+        assert_eq!(header.names, ["a", "dup", "dup.1", "dup.2", "dup.3"]);
+        assert_eq!(
+            header.renamed[0],
+            "columns 2 and 4 are both called \"dup\": the latter is taken as \"dup.2\""
+        );
+        assert_eq!((header.renamed.len(), of(&["a", "b"]).renamed.len()), (2, 0));
+    }
+
+    #[test]
+    fn texts_of_two_chunks_share_their_words() {
+        let mut all: Texts = [Some("a"), None, Some("b")].into_iter().collect();
+        let more: Texts = [Some("b"), Some("c"), None].into_iter().collect();
+        all.append(&more);
+        assert_eq!(all.words.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(all.codes, [0, MISSING, 1, 1, 2, MISSING]);
+        assert_eq!((all.words.find(b"c"), all.words.find(b"d")), (Some(2), None));
+    }
+
+    #[test]
+    fn rows_keep_their_number_in_the_whole_table() {
+        let chunk = |first| Frame {
+            columns: vec![Some(Values::Bytes(vec![0; 5]))],
+            rows: 5,
+            lines: Lines::of_rows(first),
+            ..Frame::default()
+        };
+        assert_eq!(chunk(100).describe_row(2), "row 103");
+        let mut chosen = chunk(100).select(&[1, 4]);
+        chosen.append(chunk(105));
+        let rows: Vec<String> = (0..4).map(|row| chosen.describe_row(row)).collect();
+        assert_eq!(rows, ["row 102", "row 105", "row 106", "row 107"]);
+    }
+}

@@ -1,0 +1,285 @@
+//! Tables from Parquet and Arrow IPC: record batches as typed columns.
+
+mod fault;
+mod format;
+mod ipc;
+mod parquet;
+#[cfg(test)]
+mod tests;
+mod values;
+pub(super) use format::Format;
+pub(super) use values::narrow;
+
+use self::parquet::{Chunks, check_pages};
+use super::want::{Rows, Selection, Want};
+use crate::base::error::{Error, Result};
+use crate::data::columns::frame::{Frame, Header, Values};
+use crate::data::columns::lines::Lines;
+use crate::data::streams::stream::Source;
+use ::parquet::arrow::ProjectionMask;
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, SchemaRef};
+use fault::{decoded, fault, of_parquet};
+use std::sync::Arc;
+use values::{Whole, is_beyond_f64, is_whole, nested, values};
+
+/// Batch size of Parquet: the rows that are decoded at a time.
+const BATCH: usize = 1 << 16;
+
+/// Batches of the wanted columns.
+type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>>>;
+
+/// Takes the rows of a columnar file batch by batch: `select` says of its header which columns
+/// are read, and which are carried along. It may begin again with the first row, where a column that
+/// nobody said anything about turned out to hold whole numbers that f64 can't tell apart: it is read as
+/// the texts of their digits.
+///
+/// # Errors
+/// When the file is cut short or damaged, uses what can't be read, or two columns have one name; when a
+/// target, or a column of which something is said, holds lists, structs or the like; and what `take`
+/// returns.
+pub(in crate::data) fn pass(
+    source: &Source,
+    format: Format,
+    select: impl FnOnce(&Header) -> Result<Selection>,
+    mut take: impl FnMut(Rows) -> Result<()>,
+) -> Result<()> {
+    let file = File::open(source, format)?;
+    let header = Arc::new(header(&file.schema)?);
+    let mut selection = select(&header)?;
+    let warnings = leave_out(&header, &file.schema, &mut selection.wanted)?;
+    let mut pass = Pass {
+        whole: vec![Whole::Numbers; header.names.len()],
+        places: places(&selection),
+        file,
+        header,
+        selection,
+        warnings,
+    };
+    pass.file.check(&pass.places)?;
+    while !pass.take(&mut take)? {}
+    Ok(())
+}
+
+/// A file, and what is read of it.
+struct Pass<'a> {
+    file: File<'a>,
+    header: Arc<Header>,
+    selection: Selection,
+    /// The places of the columns that are read, in order.
+    places: Vec<usize>,
+    /// How whole numbers are read, column by column.
+    whole: Vec<Whole>,
+    /// What is left out of the table.
+    warnings: Vec<String>,
+}
+
+impl Pass<'_> {
+    /// Takes all batches; false where a column has to be read otherwise than before.
+    fn take(&mut self, mut take: impl FnMut(Rows) -> Result<()>) -> Result<bool> {
+        let format = self.file.format;
+        let mut first = 0;
+        for batch in self.file.batches(&self.places)? {
+            let batch = batch.map_err(|e| fault(format, &e))?;
+            let rows = batch.num_rows();
+            let Some((columns, faults)) = self.columns(&batch, first)? else { return Ok(false) };
+            let array =
+                |place: &usize| Some(batch.column(self.places.binary_search(place).ok()?).clone());
+            let kept = self.selection.kept.iter().filter_map(array).collect();
+            if rows > 0 {
+                let (header, lines) = (self.header.clone(), Lines::of_rows(first));
+                let warnings = self.warnings.clone();
+                let frame = Frame { header, columns, rows, lines, warnings };
+                take(Rows { first, frame, kept, faults })?;
+            }
+            first += rows;
+        }
+        match first {
+            0 => {
+                Err(Error::data("the table has no rows").help("give a table with at least one row"))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// The values of a batch, whose first row is `first`, and what is wrong with them; none where a column
+    /// must be read again from the beginning as digits.
+    #[expect(clippy::type_complexity, reason = "the parts of what becomes Rows")]
+    fn columns(
+        &mut self,
+        batch: &RecordBatch,
+        first: usize,
+    ) -> Result<Option<(Vec<Option<Values>>, Vec<(usize, Error)>)>> {
+        let mut columns = vec![None; self.header.names.len()];
+        let mut faults = Vec::new();
+        for (&place, array) in self.places.iter().zip(batch.columns()) {
+            let want = self.selection.wanted[place];
+            if want == Want::Nothing {
+                continue;
+            }
+            let at = self.header.describe(place);
+            let format = self.file.format;
+            let read = |whole| values(array, whole).map_err(|e| fault(format, &e).at(&at));
+            let mut found = read(self.whole[place])?;
+            let is_text = matches!(want, Want::Text | Want::Class);
+            let keeps_identity = is_text || matches!(want, Want::Guess | Want::Target);
+            if keeps_identity && is_whole(array.data_type()) && is_beyond_f64(&found) {
+                found = read(Whole::Digits)?;
+                if !is_text {
+                    // Texts of the batches before are the same either way; numbers are not.
+                    self.whole[place] = Whole::Digits;
+                    if first > 0 {
+                        return Ok(None);
+                    }
+                }
+            }
+            faults.extend(infinite(&found, first).map(|(row, e)| (row, e.at(&at))));
+            columns[place] = Some(found);
+        }
+        Ok(Some((columns, faults)))
+    }
+}
+
+/// A file whose schema is known.
+struct File<'a> {
+    format: Format,
+    source: &'a Source,
+    schema: SchemaRef,
+    /// Where it is Parquet.
+    parquet: Option<(Chunks, ArrowReaderMetadata)>,
+}
+
+/// The source of a columnar file that needs no unpacking for each pass over it.
+///
+/// # Errors
+/// As [`Source::unpacked`].
+pub(in crate::data) fn at_hand(source: Source) -> Result<Source> {
+    match Format::of(source.open()?.head()) {
+        Some(Format::Parquet) => source.unpacked(),
+        _ => Ok(source),
+    }
+}
+
+impl<'a> File<'a> {
+    fn open(source: &'a Source, format: Format) -> Result<Self> {
+        if format != Format::Parquet {
+            let schema = Self::arrow(source, format)?.schema;
+            return Ok(File { format, source, schema, parquet: None });
+        }
+        let chunks = Chunks::new(source.unpacked()?.seekable()?);
+        let options = ArrowReaderOptions::new();
+        let load = || {
+            let metadata = ArrowReaderMetadata::load(&chunks, options)?;
+            match values::without_dictionaries(metadata.schema()) {
+                // The decoder makes dictionaries of few types.
+                Some(schema) => {
+                    let options = ArrowReaderOptions::new().with_schema(schema);
+                    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+                }
+                None => Ok(metadata),
+            }
+        };
+        let metadata = decoded(|| load().map_err(of_parquet)).map_err(|e| fault(format, &e))?;
+        let schema = metadata.schema().clone();
+        Ok(File { format, source, schema, parquet: Some((chunks, metadata)) })
+    }
+
+    fn arrow(source: &Source, format: Format) -> Result<ipc::Opened> {
+        let reader = Box::new(source.open()?.into_reader());
+        let opened = ipc::Opened::new(reader, format == Format::ArrowFile);
+        opened.map_err(|e| fault(format, &e))
+    }
+
+    /// Refuses headers of the columns at these places that can't be true.
+    fn check(&self, places: &[usize]) -> Result<()> {
+        let Some((chunks, metadata)) = &self.parquet else { return Ok(()) };
+        let roots = places.iter().copied().collect();
+        let checked = check_pages(chunks, metadata.metadata(), &roots);
+        checked.map_err(|e| fault(self.format, &of_parquet(e)))
+    }
+
+    /// The batches of the columns at these places, from the first one on.
+    fn batches(&self, places: &[usize]) -> Result<Batches> {
+        let places = places.to_vec();
+        let Some((chunks, metadata)) = &self.parquet else {
+            let opened = Self::arrow(self.source, self.format)?;
+            return Ok(Box::new(opened.batches(places)));
+        };
+        let build = || {
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+                chunks.clone(),
+                metadata.clone(),
+            );
+            let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+            builder.with_projection(mask).with_batch_size(BATCH).build().map_err(of_parquet)
+        };
+        let mut reader = decoded(build).map_err(|e| fault(self.format, &e))?;
+        let next = move || decoded(|| reader.next().transpose()).transpose();
+        Ok(Box::new(std::iter::from_fn(next)))
+    }
+}
+
+/// The places of the columns that are read, in order.
+fn places(selection: &Selection) -> Vec<usize> {
+    let is_read = |&place: &usize| {
+        selection.wanted[place] != Want::Nothing || selection.kept.contains(&place)
+    };
+    (0..selection.wanted.len()).filter(is_read).collect()
+}
+
+/// Leaves out columns of lists, structs and the like that nobody said anything about: a warning for
+/// each.
+///
+/// # Errors
+/// Where one is the target, or something is said of it.
+fn leave_out(header: &Header, schema: &SchemaRef, wanted: &mut [Want]) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for (place, want) in wanted.iter_mut().enumerate() {
+        let Some(what) = nested(schema.field(place).data_type()) else { continue };
+        let name = &header.names[place];
+        match want {
+            Want::Nothing => {}
+            Want::Guess => {
+                *want = Want::Nothing;
+                warnings.push(format!(
+                    "the column {name} holds {what}: it is left out; write what is to be learnt from as \
+                     columns of numbers or texts, or name it with --ignore"
+                ));
+            }
+            _ => {
+                return Err(Error::data(format!(
+                    "the column holds {what}, which are no numbers, texts or times"
+                ))
+                .at(header.describe(place))
+                .help(format!(
+                    "name another column with --target if this is the target; leave it out with --ignore \
+                     {name}, or write its parts as columns of their own"
+                )));
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+fn header(schema: &SchemaRef) -> Result<Header> {
+    let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    if names.is_empty() {
+        return Err(Error::data("the table has no columns"));
+    }
+    Ok(Header::of_names(names))
+}
+
+/// The rows with an infinite number; messages count rows from `first`.
+fn infinite(values: &Values, first: usize) -> impl Iterator<Item = (usize, Error)> {
+    let numbers = if let Values::Numbers(numbers) = values { &numbers[..] } else { &[] };
+    let rows = numbers.iter().enumerate().filter(|(_, x)| x.is_infinite());
+    rows.map(move |(row, x)| {
+        let error = Error::data(format!("{x} is not a finite number"))
+            .at(format!("row {}", first + row + 1))
+            .help("replace it, or leave it out as missing");
+        (row, error)
+    })
+}

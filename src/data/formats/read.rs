@@ -1,0 +1,216 @@
+//! Tables from files of every format, as typed columns.
+
+use super::columnar::{self, Format};
+use super::delimited::Delimited;
+use super::npy;
+use crate::base::error::{Error, Result};
+use crate::base::memory::Budget;
+use crate::data::columns::frame::{Frame, Header, MISSING, Texts, Values, texts_of};
+use crate::data::columns::lines::Lines;
+use crate::data::columns::missing::Marks;
+use crate::data::formats::want::{Known, Rows, Selection, Want};
+use crate::data::streams::stream::Source;
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// The rows of an array that are named.
+pub(in crate::data) fn rows_of(array: &ArrayRef, rows: &[usize]) -> Result<ArrayRef> {
+    let mut mask = vec![false; array.len()];
+    rows.iter().for_each(|&row| mask[row] = true);
+    arrow_select::filter::filter(array, &BooleanArray::from(mask))
+        .map_err(|e| Error::data(format!("a column can't be carried along: {e}")))
+}
+
+/// Reads a table of any format: `want` says of its header what is wanted of each column.
+///
+/// # Errors
+/// When the file can't be read or isn't what is wanted.
+pub(in crate::data) fn read(
+    source: &Source,
+    known: Known,
+    want: impl FnOnce(&Header) -> Result<Vec<Want>>,
+) -> Result<Frame> {
+    let mut all = Frame::default();
+    let want = |header: &Header| want(header).map(Selection::from);
+    pass(source, known, want, |rows| {
+        let rows = rows.sound()?;
+        if rows.first == 0 {
+            all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
+        }
+        all.append(rows.frame);
+        Budget::default()
+            .check(all.bytes(), "the table")
+            .map_err(|e| e.at(source.path().display()).help("--memory-limit reads it in parts"))
+    })?;
+    Ok(all)
+}
+
+/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY in Fortran order is one
+/// chunk. It may begin again with the first row, where a column turned out to be text. What to do about
+/// rows that can't be read is up to `take`.
+///
+/// # Errors
+/// As [`read`], rows that can't be read aside, and what `take` returns.
+pub(in crate::data) fn pass(
+    source: &Source,
+    known: Known,
+    want: impl FnOnce(&Header) -> Result<Selection>,
+    mut take: impl FnMut(Rows) -> Result<()>,
+) -> Result<()> {
+    let (place, missing) = (source.path().display().to_string(), &known.text.missing);
+    let head = match source {
+        Source::Rows(..) | Source::Json(_) => Vec::new(),
+        _ => source.open()?.head().to_vec(),
+    };
+    if let Some(format) = Format::of(&head) {
+        // What is taken knows its place by itself.
+        let mut taken = Ok(());
+        let read = columnar(source, format, want, missing, |mut rows| {
+            rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
+            taken = take(rows);
+            taken.clone()
+        });
+        return taken.and(read.map_err(|e| e.at(&place)));
+    }
+    if matches!(source, Source::Rows(..) | Source::Json(_)) || npy::is_npy(&head) {
+        let (mut want, mut chosen, mut taken) = (Some(want), Selection::default(), Ok(()));
+        let mut window = |first: usize, frame: Frame, faults: Vec<(usize, Error)>| -> Result<()> {
+            if let Some(want) = want.take() {
+                chosen = want(&frame.header)?;
+                check_read(&frame, &chosen)?;
+            }
+            let array = |&place: &usize| frame.columns[place].as_ref().map(array_of);
+            let kept = chosen.kept.iter().filter_map(array).collect();
+            let mut rows = Rows { first, frame, kept, faults };
+            as_wanted(&mut rows, &chosen.wanted, missing);
+            rows.faults.iter_mut().for_each(|(_, error)| *error = error.clone().at(&place));
+            // What is taken knows its place by itself.
+            taken = take(rows);
+            taken.clone()
+        };
+        let numbered = |first, frame| Frame { lines: Lines::of_rows(first), ..frame };
+        let read = match source {
+            Source::Rows(_, frame) => window(0, numbered(0, (**frame).clone()), Vec::new()),
+            Source::Json(table) => table.pass(window),
+            _ => npy::pass(source, Budget::default(), |first, frame| {
+                window(first, numbered(first, frame), Vec::new())
+            }),
+        };
+        return taken.and(read.map_err(|e| e.at(&place)));
+    }
+    let delimited = Delimited::open(source.clone(), known)?;
+    let selection = want(delimited.header()).map_err(|e| e.at(&place))?;
+    delimited.pass(&selection, take).map(|_| ())
+}
+
+fn columnar(
+    source: &Source,
+    format: Format,
+    want: impl FnOnce(&Header) -> Result<Selection>,
+    missing: &[String],
+    mut take: impl FnMut(Rows) -> Result<()>,
+) -> Result<()> {
+    let chosen = OnceCell::new();
+    let choose = |header: &Header| {
+        let selection = want(header)?;
+        // Set once: the header is asked for once.
+        Ok(chosen.get_or_init(|| selection).clone())
+    };
+    columnar::pass(source, format, choose, |mut rows| {
+        if let Some(Selection { wanted, .. }) = chosen.get() {
+            as_wanted(&mut rows, wanted, missing);
+        }
+        take(rows)
+    })
+}
+
+/// Refuses columns that were asked for and can't be read: of lists or objects.
+fn check_read(frame: &Frame, selection: &Selection) -> Result<()> {
+    let is_asked = |place: usize| {
+        let want = selection.wanted.get(place);
+        selection.kept.contains(&place) || !matches!(want, None | Some(Want::Nothing | Want::Guess))
+    };
+    match (0..frame.columns.len()).find(|&place| frame.columns[place].is_none() && is_asked(place))
+    {
+        None => Ok(()),
+        Some(place) => Err(Error::data("the column holds lists or objects, no numbers or texts")
+            .at(frame.header.describe(place))
+            .help("give each of their values a column of its own")),
+    }
+}
+
+/// Turns the columns of a typed format into what is wanted of them, without what stands for a missing
+/// value: the usual marks, and those that the user adds.
+fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[String]) {
+    let marks = Marks::new(missing);
+    if !missing.is_empty() {
+        Arc::make_mut(&mut rows.frame.header).missing = missing.to_vec();
+    }
+    let mut faults = std::mem::take(&mut rows.faults);
+    for (place, want) in wanted.iter().enumerate() {
+        let Some(values) = rows.frame.columns[place].take() else { continue };
+        let values = marks.clear(values, matches!(want, Want::Class | Want::Target));
+        rows.frame.columns[place] = match want {
+            Want::Nothing => None,
+            Want::Guess | Want::Target => Some(values),
+            Want::Moment if matches!(values, Values::Times(_)) => Some(values),
+            Want::Text | Want::Class | Want::Moment => {
+                Some(Values::Texts(texts_of(&values).into_owned()))
+            }
+            Want::Number => {
+                let (numbers, wrong) = as_numbers(values);
+                let column = rows.frame.header.describe(place);
+                let place = |row| format!("{column}, {}", rows.frame.describe_row(row));
+                faults.extend(wrong.into_iter().map(|(row, e)| (row, e.at(place(row)))));
+                Some(numbers)
+            }
+        };
+    }
+    faults.sort_by_key(|(row, _)| *row);
+    faults.dedup_by_key(|(row, _)| *row);
+    rows.faults = faults;
+}
+
+/// Texts as the numbers that they are, and the rows whose text is none. A moment is none either: nobody
+/// knows in what unit the others are.
+fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
+    if let Values::Times(times) = &values {
+        let error = Error::data("a date or time is no number")
+            .help("give numbers, or leave out --numeric: dates and times are taken by themselves");
+        let present = times.iter().enumerate().filter(|(_, x)| !x.is_nan());
+        let faults = present.map(|(row, _)| (row, error.clone())).collect();
+        return (values, faults);
+    }
+    let Values::Texts(Texts { codes, words }) = &values else { return (values, Vec::new()) };
+    let number = |word: &str| word.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+    let numbers: Vec<Option<f64>> = words.iter().map(number).collect();
+    let mut faults = Vec::new();
+    let mut of = |(row, &code): (usize, &u32)| match numbers.get(code as usize) {
+        Some(Some(number)) => *number,
+        Some(None) => {
+            let error = Error::data(format!("{:?} is not a number", words.get(code)))
+                .help("correct it, or leave the value out if it is missing");
+            faults.push((row, error));
+            f64::NAN
+        }
+        None => f64::NAN,
+    };
+    let numbers = codes.iter().enumerate().map(&mut of).collect();
+    (Values::Numbers(numbers), faults)
+}
+
+/// A column of an array file, to be carried along.
+fn array_of(values: &Values) -> ArrayRef {
+    match values {
+        Values::Bytes(bytes) => Arc::new(UInt8Array::from(bytes.clone())),
+        Values::Numbers(numbers) | Values::Times(numbers) => {
+            let present = |&x: &f64| Some(x).filter(|x| !x.is_nan());
+            Arc::new(numbers.iter().map(present).collect::<Float64Array>())
+        }
+        Values::Texts(texts) => {
+            let text = |&code: &u32| (code != MISSING).then(|| texts.words.get(code));
+            Arc::new(texts.codes.iter().map(text).collect::<StringArray>())
+        }
+    }
+}

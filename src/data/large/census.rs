@@ -1,0 +1,296 @@
+//! What takes all rows of a table larger than memory: the part that each belongs to, and the categories
+//! of those that are trained on.
+
+use crate::base::error::{Error, Result};
+use crate::data::columns::frame::Values;
+use crate::data::columns::frame::texts_of;
+use crate::data::columns::kind::Kind;
+use crate::data::encode::{Categories, canonical};
+use crate::data::formats::want::{Rows, Want};
+use crate::data::split::class_shares::ClassShares;
+use crate::data::split::keys::times_of;
+use crate::data::split::{Part, Split, first_held_out, is_group_held_out, is_held_out};
+use crate::data::tables::roles::Role;
+use crate::data::tables::target::{Goal, read as read_targets};
+use crate::data::tables::target_columns::Columns;
+use crate::data::{StreamedTable, Table, Targets};
+use std::collections::BTreeMap;
+
+/// Of columns with more categories than this only those of the sample are known.
+const MOST: usize = 100_000;
+
+/// The part of each row of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowParts {
+    /// Each row is held out with this probability, by its number and the seed.
+    Random {
+        /// The probability.
+        fraction: f64,
+        /// The seed.
+        seed: u64,
+        /// The number of rows.
+        rows: usize,
+    },
+    /// In the order of the rows.
+    Listed(Vec<Part>),
+}
+
+impl RowParts {
+    /// The part of a row.
+    #[must_use]
+    pub fn of(&self, row: usize) -> Part {
+        match self {
+            RowParts::Random { fraction, seed, .. } if is_held_out(row, *fraction, *seed) => {
+                Part::Validation
+            }
+            RowParts::Random { .. } => Part::Training,
+            RowParts::Listed(parts) => parts.get(row).copied().unwrap_or(Part::Training),
+        }
+    }
+
+    /// The rows of a part, ascending.
+    pub fn rows(&self, part: Part) -> impl Iterator<Item = usize> + '_ {
+        let all = match self {
+            RowParts::Random { rows, .. } => *rows,
+            RowParts::Listed(parts) => parts.len(),
+        };
+        (0..all).filter(move |&row| self.of(row) == part)
+    }
+}
+
+/// What a pass over all rows found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Census {
+    /// The part of each row.
+    pub parts: RowParts,
+    /// The categories in the rows that are trained on, by the names of the columns.
+    pub categories: BTreeMap<String, Categories>,
+    /// The columns with so many categories that only those of the sample are known.
+    pub too_many: Vec<String>,
+}
+
+/// How the parts follow from the values of a column.
+enum Rule {
+    Group { fraction: f64, seed: u64 },
+    From { time: f64, format: Option<String> },
+    Named,
+    Classes(ClassShares),
+}
+
+impl StreamedTable {
+    /// Goes once through the columns that decide the split and those of categories, where there are
+    /// any. Groups are held out each with a probability of `fraction`; for a split by time the sample
+    /// says from which time on rows are. A stratified split counts the rows of each class before.
+    ///
+    /// # Errors
+    /// For a stratified split without classes; when there is no such column, it holds what is no time
+    /// or no part, or a part is left without rows.
+    pub fn census(&self, split: &Split, fraction: f64, seed: u64) -> Result<Census> {
+        let Some(table) = self.sample().table() else {
+            return Err(Error::failed("the sample of a table is no table"));
+        };
+        let mut rule = match split {
+            Split::Random => None,
+            Split::Stratified => {
+                self.sample().labels()?;
+                Some(Rule::Classes(ClassShares::new(&self.class_sizes(table)?, fraction, seed)?))
+            }
+            Split::Group(_) => Some(Rule::Group { fraction, seed }),
+            Split::Time(column) => {
+                let place = self.sample().column_of(column)?.1;
+                let format = self.sample().date_format(place).map(str::to_string);
+                let time = first_held_out(&self.sample().times(column)?, fraction)?;
+                Some(Rule::From { time, format })
+            }
+            Split::Column(_) => Some(Rule::Named),
+        };
+        let key = split.column().map(|name| self.sample().column_of(name)).transpose()?;
+        let key = match split {
+            Split::Stratified => target(table),
+            _ => key.map(|(_, place, _)| place),
+        };
+        let columns = table.columns().iter().enumerate();
+        let is_category = |(_, c): &(usize, &crate::data::Column)| {
+            (c.role, c.kind) == (Role::Feature, Some(Kind::Category))
+        };
+        let counted: Vec<usize> = columns
+            .filter(is_category)
+            .filter(|_| !table.pixels())
+            .map(|(place, _)| place)
+            .collect();
+        let mut categories = vec![Some(Categories::default()); counted.len()];
+        let mut listed: Vec<Part> = Vec::new();
+        let random = RowParts::Random { fraction, seed, rows: self.rows() };
+        let places: Vec<usize> = counted.iter().copied().chain(key).collect();
+        if !places.is_empty() {
+            self.pass_columns(&places, |rows| {
+                if rows.first == 0 {
+                    // A pass may begin again.
+                    listed.clear();
+                    categories.fill(Some(Categories::default()));
+                }
+                if let (Some(rule), Some(key)) = (&mut rule, key) {
+                    listed.extend(rule.parts(&rows, key)?);
+                }
+                let is_trained_on = |row: usize| {
+                    let row = rows.first + row;
+                    listed.get(row).copied().unwrap_or_else(|| random.of(row)) == Part::Training
+                };
+                for (place, all) in counted.iter().zip(&mut categories) {
+                    let Some(values) = &rows.frame.columns[*place] else { continue };
+                    if let Some(found) = all
+                        && !found.take(&texts_of(values), is_trained_on, MOST)
+                    {
+                        *all = None;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        let parts = if key.is_some() { RowParts::Listed(listed) } else { random };
+        if key.is_some() {
+            check(&parts, split)?;
+        }
+        let names = counted.iter().map(|&place| table.columns()[place].name.clone());
+        let mut census = Census { parts, categories: BTreeMap::new(), too_many: Vec::new() };
+        for (name, found) in names.zip(categories) {
+            match found {
+                Some(found) => drop(census.categories.insert(name, found)),
+                None => census.too_many.push(name),
+            }
+        }
+        Ok(census)
+    }
+
+    /// The training rows of each class, in a pass through the target; none where it is no class.
+    ///
+    /// # Errors
+    /// With line and column, for a value that is no class.
+    pub fn class_rows(&self, parts: &RowParts) -> Result<Option<Vec<usize>>> {
+        let (Some(table), Targets::Classes { names, .. }) =
+            (self.sample().table(), self.sample().targets())
+        else {
+            return Ok(None);
+        };
+        let places: Vec<usize> = target(table).into_iter().collect();
+        let mut counts = vec![0; names.len()];
+        self.pass_columns(&places, |rows| {
+            if rows.first == 0 {
+                // A pass may begin again.
+                counts.fill(0);
+            }
+            let columns = Columns { frame: &rows.frame, places: &places };
+            let Targets::Classes { labels, .. } = read_targets(columns, Goal::Classes(names))?
+            else {
+                return Ok(());
+            };
+            for (row, label) in labels.into_iter().enumerate() {
+                if parts.of(rows.first + row) == Part::Training {
+                    counts[label as usize] += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Some(counts))
+    }
+
+    /// The rows of each class of the target, by its text.
+    fn class_sizes(&self, table: &Table) -> Result<BTreeMap<String, usize>> {
+        let Some(place) = target(table) else { return Ok(BTreeMap::new()) };
+        let mut sizes = BTreeMap::new();
+        self.pass_columns(&[place], |rows| {
+            if rows.first == 0 {
+                sizes.clear();
+            }
+            let Some(values) = &rows.frame.columns[place] else { return Ok(()) };
+            for row in 0..rows.frame.rows {
+                *sizes.entry(class_text(values, row)).or_default() += 1;
+            }
+            Ok(())
+        })?;
+        Ok(sizes)
+    }
+
+    /// Takes the values of some columns, read as they were for the sample.
+    fn pass_columns(&self, places: &[usize], take: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+        let columns = self.sample().table().map_or(0, |table| table.columns().len());
+        let mut wanted = vec![Want::Nothing; columns];
+        for &place in places {
+            wanted[place] = self.want_as_sampled(place);
+        }
+        self.read_columns(wanted, take)
+    }
+}
+
+/// The place of a table's target.
+fn target(table: &Table) -> Option<usize> {
+    table.columns().iter().position(|c| c.role == Role::Target(0))
+}
+
+impl Rule {
+    /// The parts of some rows by their column at that place. Rows come in the order of the table, and
+    /// may begin again.
+    fn parts(&mut self, rows: &Rows, place: usize) -> Result<Vec<Part>> {
+        let frame = &rows.frame;
+        let Some(values) = &frame.columns[place] else {
+            return Err(Error::failed("the column of the split was not read"));
+        };
+        let held_out = |is: bool| if is { Part::Validation } else { Part::Training };
+        match self {
+            Rule::From { time, format } => {
+                let times = times_of(frame, place, values, format.as_deref())?;
+                Ok(times.into_iter().map(|t| held_out(t >= *time)).collect())
+            }
+            Rule::Group { fraction, seed } => Ok((0..frame.rows)
+                .map(|row| {
+                    // What no text can be stands for a missing one.
+                    let name = values.text(row).unwrap_or_else(|| "\0".into());
+                    held_out(is_group_held_out(&name, *fraction, *seed))
+                })
+                .collect()),
+            Rule::Classes(classes) => {
+                if rows.first == 0 {
+                    classes.begin();
+                }
+                let part = |row: usize| {
+                    held_out(classes.holds_out(&class_text(values, row), rows.first + row))
+                };
+                Ok((0..frame.rows).map(part).collect())
+            }
+            Rule::Named => (0..frame.rows)
+                .map(|row| {
+                    let at =
+                        || format!("{}, {}", frame.describe_row(row), frame.header.describe(place));
+                    Part::named(&values.text(row).unwrap_or_default()).map_err(|e| e.at(at()))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The class of a row, in the form that equal spellings share.
+fn class_text(values: &Values, row: usize) -> String {
+    canonical(&values.text(row).unwrap_or_default()).into_owned()
+}
+
+/// Refuses parts that leave nothing to train on, or to measure on.
+fn check(parts: &RowParts, split: &Split) -> Result<()> {
+    if parts.rows(Part::Training).next().is_none() {
+        return Err(Error::data("no row is left to train on")
+            .at(format!("--split {split}"))
+            .help("hold fewer rows out with --validation, or split otherwise"));
+    }
+    let is_drawn = matches!(split, Split::Group(_));
+    if is_drawn && parts.rows(Part::Validation).next().is_none() {
+        return Err(Error::data(
+            "no group is held out: each is with the probability of --validation",
+        )
+        .at(format!("--split {split}"))
+        .help("hold out more with --validation, or draw again with another --seed"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "census_tests.rs"]
+mod tests;

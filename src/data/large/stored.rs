@@ -1,0 +1,423 @@
+//! Encoded rows in a temporary file, for sets larger than memory.
+//!
+//! Rows are written once and read as often as an epoch or an evaluation needs them, in windows that
+//! fit into memory. An epoch's order is shuffled in two steps, as in Xu et al., *Stochastic Gradient
+//! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighbouring rows are put in the
+//! epoch's order, cut into windows, and the rows of a window are shuffled among themselves.
+
+use crate::base::atomic::{passing_file, write_error};
+use crate::base::error::{Error, Result};
+use crate::data::Fingerprint;
+use crate::data::sets::dataset::all_zero;
+use crate::data::{Dataset, Features, ImageShape, SlabOrder, Targets};
+use crate::math::matrix::Matrix;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// What the rows of a set have in common.
+#[derive(Debug, Clone, PartialEq)]
+struct Form {
+    name: String,
+    /// Whether features are bytes; else f32.
+    bytes: bool,
+    features: usize,
+    /// The targets of no row: their kind, their width and their names.
+    targets: Targets,
+    weighted: bool,
+    is_image: bool,
+    shape: Option<ImageShape>,
+}
+
+impl Form {
+    fn of(data: &Dataset) -> Self {
+        Form {
+            name: data.name().to_string(),
+            bytes: matches!(data.features(), Features::U8(_)),
+            features: data.features().cols(),
+            targets: data.targets().select_rows(&[]),
+            weighted: data.weights().is_some(),
+            is_image: data.is_image(),
+            shape: data.shape(),
+        }
+    }
+
+    /// Bytes of a row: features, targets, weight.
+    fn row_bytes(&self) -> usize {
+        let feature = if self.bytes { 1 } else { 4 };
+        self.features * feature + self.target_bytes() + if self.weighted { 4 } else { 0 }
+    }
+
+    fn target_bytes(&self) -> usize {
+        match &self.targets {
+            Targets::Classes { .. } => 4,
+            Targets::Numbers(m) => 8 * m.cols(),
+            Targets::Labels { values, .. } => 4 * values.cols(),
+        }
+    }
+}
+
+/// Rows of a set on their way to a file.
+pub struct StoredWriter {
+    path: PathBuf,
+    out: BufWriter<File>,
+    form: Option<Form>,
+    rows: usize,
+    /// Σ w over the rows, added up in their order.
+    weight: f64,
+    spread: Spread,
+    hash: Sha256,
+}
+
+impl StoredWriter {
+    /// Begins a [`passing_file`].
+    ///
+    /// # Errors
+    /// When it can't be created.
+    pub fn create() -> Result<Self> {
+        let (file, path) = passing_file()?;
+        let out = BufWriter::with_capacity(1 << 20, file);
+        let (spread, hash) = (Spread::default(), Sha256::new());
+        Ok(StoredWriter { path, out, form: None, rows: 0, weight: 0.0, spread, hash })
+    }
+
+    /// Appends rows, of the same columns and targets as the rows before.
+    ///
+    /// # Errors
+    /// When they are not, or can't be written.
+    pub fn append(&mut self, data: &Dataset) -> Result<()> {
+        let found = Form::of(data);
+        let form = self.form.get_or_insert_with(|| found.clone());
+        // Bytes are numbers too.
+        let same = Form { bytes: form.bytes, ..found.clone() } == *form;
+        if !same || form.bytes && !found.bytes {
+            return Err(Error::data("later rows are of another kind than the first ones")
+                .at(data.name())
+                .help("a column that held whole numbers from 0 to 255 only may hold others later: say --numeric of it"));
+        }
+        let mut bytes = Vec::with_capacity(form.row_bytes() * data.rows());
+        for row in 0..data.rows() {
+            match data.features() {
+                Features::U8(m) if form.bytes => bytes.extend_from_slice(m.row(row)),
+                Features::U8(m) => {
+                    bytes.extend(m.row(row).iter().flat_map(|&b| f32::from(b).to_ne_bytes()));
+                }
+                Features::F32(m) => bytes.extend_from_slice(bytemuck::cast_slice(m.row(row))),
+            }
+            match data.targets() {
+                Targets::Classes { labels, .. } => bytes.extend(labels[row].to_ne_bytes()),
+                Targets::Numbers(m) => {
+                    bytes.extend_from_slice(bytemuck::cast_slice(m.row(row)));
+                }
+                Targets::Labels { values, .. } => {
+                    bytes.extend_from_slice(bytemuck::cast_slice(values.row(row)));
+                }
+            }
+            if let Some(weights) = data.weights() {
+                bytes.extend(weights[row].to_ne_bytes());
+            }
+        }
+        if let Targets::Numbers(m) = data.targets() {
+            self.spread.add(m, data.weights());
+        }
+        data.weights().into_iter().flatten().for_each(|&w| self.weight += f64::from(w));
+        self.rows += data.rows();
+        self.hash.update(&bytes);
+        self.out.write_all(&bytes).map_err(|e| self.error(&e))
+    }
+
+    /// The set, if it has rows.
+    ///
+    /// # Errors
+    /// When they can't be written, or all have the weight 0.
+    pub fn finish(self) -> Result<Option<StoredSet>> {
+        let StoredWriter { path, mut out, form, rows, weight, spread, hash } = self;
+        let file = out.flush().and_then(|()| out.into_inner().map_err(|e| e.into_error()));
+        let file = file.map_err(|e| full(&path, &e))?;
+        let Some(form) = form.filter(|_| rows > 0) else { return Ok(None) };
+        if form.weighted && weight <= 0.0 {
+            return Err(all_zero(&form.name));
+        }
+        let mean_weight = form.weighted.then_some(weight / rows as f64);
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = Fingerprint { rows, columns: form.features, sha256 };
+        let file = Mutex::new(file);
+        Ok(Some(StoredSet { path, file, form, rows, mean_weight, spread, fingerprint }))
+    }
+
+    fn error(&self, error: &std::io::Error) -> Error {
+        full(&self.path, error)
+    }
+}
+
+fn full(path: &std::path::Path, error: &std::io::Error) -> Error {
+    write_error(path, error)
+        .help("a table beyond --memory-limit is kept encoded on disk while it is trained on: make room, or name another directory in WGRAD_CACHE_DIR")
+}
+
+/// Rows in a temporary file.
+#[derive(Debug)]
+pub struct StoredSet {
+    path: PathBuf,
+    file: Mutex<File>,
+    form: Form,
+    rows: usize,
+    mean_weight: Option<f64>,
+    spread: Spread,
+    fingerprint: Fingerprint,
+}
+
+impl StoredSet {
+    /// The name, as shown to users.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.form.name
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// What the rows are recognised by.
+    #[must_use]
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The bytes of a row.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.form.row_bytes()
+    }
+
+    /// The mean of the rows' weights; none where rows have none.
+    #[must_use]
+    pub fn mean_weight(&self) -> Option<f64> {
+        self.mean_weight
+    }
+
+    /// Σ w (t − mean t)² over rows and outputs of numeric targets, with weights divided by their mean.
+    #[must_use]
+    pub fn variation(&self) -> f64 {
+        self.spread.squares.iter().sum::<f64>() / self.mean_weight.unwrap_or(1.0)
+    }
+
+    /// The rows at these positions of an order, at most as many as there are.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn window(&self, order: &SlabOrder, first: usize, rows: usize) -> Result<Dataset> {
+        let row_bytes = self.row_bytes();
+        let mut all = Columns::new(&self.form, rows.min(self.rows.saturating_sub(first)));
+        let mut bytes = Vec::new();
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in order.pieces(first, rows) {
+            bytes.resize(piece.len() * row_bytes, 0);
+            let place = SeekFrom::Start((piece.start * row_bytes) as u64);
+            file.seek(place)
+                .and_then(|_| file.read_exact(&mut bytes))
+                .map_err(|e| Error::io("read", &self.path, &e))?;
+            bytes.chunks_exact(row_bytes).for_each(|row| all.push(&self.form, row));
+        }
+        drop(file);
+        all.dataset(&self.form)
+    }
+
+    /// Some of its rows, in the order of the file that they lie in.
+    ///
+    /// # Errors
+    /// When they can't be read, or there is no such row.
+    pub fn select(&self, rows: &[usize]) -> Result<Dataset> {
+        let mut all = Columns::new(&self.form, rows.len());
+        let mut bytes = vec![0; self.row_bytes()];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        for &row in rows {
+            let place = SeekFrom::Start((row * bytes.len()) as u64);
+            file.seek(place)
+                .and_then(|_| file.read_exact(&mut bytes))
+                .map_err(|e| Error::io("read", &self.path, &e))?;
+            all.push(&self.form, &bytes);
+        }
+        drop(file);
+        all.dataset(&self.form)
+    }
+}
+
+/// The parts of rows that are read.
+struct Columns {
+    bytes: Vec<u8>,
+    numbers: Vec<f32>,
+    classes: Vec<u32>,
+    targets: Vec<f64>,
+    labels: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Columns {
+    fn new(form: &Form, rows: usize) -> Self {
+        let room = |is_there: bool, cols: usize| if is_there { rows * cols } else { 0 };
+        let [mut classes, mut targets, mut labels] = [0; 3];
+        match &form.targets {
+            Targets::Classes { .. } => classes = rows,
+            Targets::Numbers(m) => targets = rows * m.cols(),
+            Targets::Labels { values, .. } => labels = rows * values.cols(),
+        }
+        Columns {
+            bytes: Vec::with_capacity(room(form.bytes, form.features)),
+            numbers: Vec::with_capacity(room(!form.bytes, form.features)),
+            classes: Vec::with_capacity(classes),
+            targets: Vec::with_capacity(targets),
+            labels: Vec::with_capacity(labels),
+            weights: Vec::with_capacity(room(form.weighted, 1)),
+        }
+    }
+
+    /// Takes a row apart.
+    fn push(&mut self, form: &Form, row: &[u8]) {
+        let words = |bytes| <[u8]>::as_chunks(bytes).0.iter();
+        let (features, rest) = match form.bytes {
+            true => row.split_at(form.features),
+            false => row.split_at(form.features * 4),
+        };
+        let (targets, weight) = rest.split_at(form.target_bytes());
+        match form.bytes {
+            true => self.bytes.extend_from_slice(features),
+            false => self.numbers.extend(words(features).map(|&w| f32::from_ne_bytes(w))),
+        }
+        match form.targets {
+            Targets::Classes { .. } => {
+                self.classes.extend(words(targets).map(|&w| u32::from_ne_bytes(w)));
+            }
+            Targets::Numbers(_) => {
+                let words = <[u8]>::as_chunks(targets).0.iter();
+                self.targets.extend(words.map(|&w| f64::from_ne_bytes(w)));
+            }
+            Targets::Labels { .. } => {
+                self.labels.extend(words(targets).map(|&w| f32::from_ne_bytes(w)));
+            }
+        }
+        self.weights.extend(words(weight).map(|&w| f32::from_ne_bytes(w)));
+    }
+
+    fn dataset(self, form: &Form) -> Result<Dataset> {
+        let Columns { bytes, numbers, classes, targets, labels, weights } = self;
+        let features = match form.bytes {
+            true => Features::U8(Matrix::new(bytes.len() / form.features, form.features, bytes)?),
+            false => {
+                let rows = numbers.len() / form.features;
+                Features::F32(Matrix::new(rows, form.features, numbers)?)
+            }
+        };
+        let rows = features.rows();
+        let targets = match &form.targets {
+            Targets::Classes { names, .. } => {
+                Targets::Classes { labels: classes, names: names.clone() }
+            }
+            Targets::Numbers(m) => Targets::Numbers(Matrix::new(rows, m.cols(), targets)?),
+            Targets::Labels { values, names } => {
+                let values = Matrix::new(rows, values.cols(), labels)?;
+                Targets::Labels { values, names: names.clone() }
+            }
+        };
+        let data = Dataset::new(form.name.clone(), features, targets)?;
+        let data = match (form.shape, form.is_image) {
+            (Some(shape), _) => data.image_of(shape),
+            (None, true) => data.image(),
+            (None, false) => data,
+        };
+        if form.weighted { data.weighted(weights) } else { Ok(data) }
+    }
+}
+
+/// Weighted means and Σ w (x − mean)² of columns, added up chunk by chunk (Chan, Golub and LeVeque,
+/// 1979).
+#[derive(Debug, Default)]
+struct Spread {
+    /// Σ w: the rows, where they have no weights.
+    total: f64,
+    means: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Spread {
+    fn add(&mut self, m: &Matrix<f64>, weights: Option<&[f32]>) {
+        self.means.resize(m.cols(), 0.0);
+        self.squares.resize(m.cols(), 0.0);
+        let weight = |row: usize| weights.map_or(1.0, |w| f64::from(w[row]));
+        let n: f64 = (0..m.rows()).map(weight).sum();
+        if n <= 0.0 {
+            return;
+        }
+        for c in 0..m.cols() {
+            let column = || (0..m.rows()).map(|row| (weight(row), m.row(row)[c]));
+            let mean = column().map(|(w, x)| w * x).sum::<f64>() / n;
+            let squares: f64 = column().map(|(w, x)| w * (x - mean).powi(2)).sum();
+            let (apart, all) = (mean - self.means[c], self.total + n);
+            self.squares[c] += squares + apart * apart * self.total * n / all;
+            self.means[c] += apart * n / all;
+        }
+        self.total += n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(rows: std::ops::Range<usize>) -> Dataset {
+        let count = rows.len();
+        let features = Matrix::from_fn(count, 3, |r, c| ((rows.start + r) * 10 + c) as f32);
+        let targets = Matrix::from_fn(count, 1, |r, _| (rows.start + r) as f64);
+        let weights = (0..count).map(|r| (rows.start + r) as f32 + 0.5).collect();
+        let data = Dataset::new("t", Features::F32(features), Targets::Numbers(targets)).unwrap();
+        data.weighted(weights).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_in_chunks_is_read_in_windows() {
+        let mut writer = StoredWriter::create().unwrap();
+        for chunk in [0..7, 7..8, 8..50] {
+            writer.append(&set(chunk)).unwrap();
+        }
+        let stored = writer.finish().unwrap().unwrap();
+        assert_eq!((stored.rows(), stored.row_bytes()), (50, 24));
+        let order = SlabOrder::new(&stored, None, 0);
+        assert_eq!(stored.window(&order, 0, 100).unwrap(), set(0..50));
+        assert_eq!(stored.window(&order, 13, 9).unwrap(), set(13..22));
+        let weighted = |of: fn(f64) -> f64| -> f64 {
+            (0..50).map(|t| (f64::from(t) + 0.5) / 25.0 * of(f64::from(t))).sum()
+        };
+        let mean = weighted(|t| t) / 50.0;
+        let squares = weighted(|t| t * t) - 50.0 * mean * mean;
+        assert_eq!(stored.mean_weight(), Some(25.0));
+        assert!((stored.variation() / squares - 1.0).abs() < 1e-12);
+        assert!(StoredWriter::create().unwrap().finish().unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_and_classes_come_back_and_other_kinds_are_refused() {
+        let of = |features| {
+            let names = vec!["a".to_string(), "b".to_string()];
+            let targets = Targets::Classes { labels: vec![1, 0], names };
+            Dataset::new("t", features, targets).unwrap().image()
+        };
+        let bytes = of(Features::U8(Matrix::new(2, 2, vec![1, 2, 3, 255]).unwrap()));
+        let numbers = of(Features::F32(Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 255.0]).unwrap()));
+        let mut writer = StoredWriter::create().unwrap();
+        writer.append(&bytes).unwrap();
+        assert!(writer.append(&numbers).is_err());
+        assert!(writer.append(&set(0..2)).is_err());
+        let stored = writer.finish().unwrap().unwrap();
+        assert_eq!(stored.window(&SlabOrder::new(&stored, None, 0), 0, 2).unwrap(), bytes);
+        let mut writer = StoredWriter::create().unwrap();
+        writer.append(&numbers).unwrap();
+        writer.append(&bytes).unwrap();
+        let stored = writer.finish().unwrap().unwrap();
+        let order = SlabOrder::new(&stored, None, 0);
+        assert_eq!(stored.window(&order, 2, 2).unwrap(), numbers);
+    }
+}

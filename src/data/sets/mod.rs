@@ -1,0 +1,12 @@
+//! Rows of numbers as a net takes them, their targets, weights and scaling.
+
+pub(super) mod dataset;
+pub(super) mod digits;
+pub(super) mod fingerprint;
+pub(super) mod generated;
+pub(super) mod matrix_scaling;
+pub(super) mod predictions;
+pub(super) mod samples;
+pub(super) mod scaling;
+pub(super) mod target_scaling;
+pub(super) mod weights;

@@ -1,0 +1,109 @@
+//! How columns are scaled, and the linear form of a fitted scaling.
+
+use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::math::matrix::Matrix;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How the columns are scaled before they enter the net: the same for those of a table and of a matrix,
+/// fitted on the training rows only. A constant column is only shifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scaling {
+    /// To mean 0 and standard deviation 1, column by column.
+    Standard,
+    /// To the range 0…1, column by column; the pixels of an image all alike.
+    Minmax,
+    /// To median 0 and interquartile range 1, column by column: outliers count for little. Where half of
+    /// the values are equal, and so this range is 0, to standard deviation 1.
+    Robust,
+    /// The quantile transform to a standard normal distribution, column by column: neither the shape nor
+    /// outliers count.
+    Quantile,
+    /// Not at all.
+    None,
+}
+
+impl Scaling {
+    /// Every scaling once.
+    pub const ALL: [Scaling; 5] =
+        [Scaling::Standard, Scaling::Minmax, Scaling::Robust, Scaling::Quantile, Scaling::None];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scaling::Standard => "standard",
+            Scaling::Minmax => "minmax",
+            Scaling::Robust => "robust",
+            Scaling::Quantile => "quantile",
+            Scaling::None => "none",
+        }
+    }
+}
+
+/// A fitted scaling, x′ = (x − shift) · scale for each column.
+///
+/// A difference, then a product: no compiler can contract it into one rounding, so every device
+/// gives the same bits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Affine {
+    /// What is subtracted: (columns).
+    pub shift: Vec<f32>,
+    /// What is multiplied by: (columns).
+    pub scale: Vec<f32>,
+}
+
+impl Affine {
+    /// The scaling that changes nothing.
+    #[must_use]
+    pub fn identity(cols: usize) -> Self {
+        Affine { shift: vec![0.0; cols], scale: vec![1.0; cols] }
+    }
+
+    /// The number of columns.
+    #[must_use]
+    pub fn cols(&self) -> usize {
+        self.shift.len()
+    }
+
+    /// Whether the last `count` columns stay as they are.
+    #[must_use]
+    pub fn keeps_last(&self, count: usize) -> bool {
+        let pairs = self.shift.iter().zip(&self.scale).rev().take(count);
+        pairs.into_iter().all(|pair| pair == (&0.0, &1.0))
+    }
+
+    /// Scales a matrix whose columns are these.
+    #[must_use]
+    pub fn apply(&self, m: &Matrix<f32>) -> Matrix<f32> {
+        Matrix::from_fn(m.rows(), m.cols(), |r, c| (m.row(r)[c] - self.shift[c]) * self.scale[c])
+    }
+
+    /// Undoes [`Affine::apply`] on one row of values, in place.
+    pub fn undo(&self, row: &mut [f32]) {
+        for ((x, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
+            *x = *x / scale + shift;
+        }
+    }
+}
+
+serde_as_text!(Scaling);
+
+impl fmt::Display for Scaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scaling {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|s| s.name() == name)
+            .ok_or_else(|| unknown("scaling", name, &Self::ALL.map(Self::name)))
+    }
+}

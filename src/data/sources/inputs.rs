@@ -1,0 +1,395 @@
+//! Features without targets, for predictions: all at once, or chunk by chunk from tables of any size.
+
+use super::find::{Found, Images, find};
+use super::idx_set;
+use super::options::say;
+use super::source::{check_ready, shape_for};
+use crate::base::error::{Error, Result};
+use crate::base::memory::Budget;
+use crate::data::columns::frame::Frame;
+use crate::data::encode::not_finite;
+use crate::data::formats::npy;
+use crate::data::formats::read;
+use crate::data::formats::want::Rows;
+use crate::data::images::{Pixels, Tally};
+use crate::data::streams::stream::{Source, set_name};
+use crate::data::tables::trained::{Keep, Reading};
+use crate::data::{DataOptions, Features, OnUnknown, Preprocessing, UnknownCategories};
+use arrow_array::{ArrayRef, StringArray};
+use std::sync::Arc;
+
+/// The one column that folders of images have to carry along.
+const FILE: &str = "file";
+/// Images are predicted in chunks of so many features.
+const IMAGES: usize = 1 << 24;
+
+/// Features without targets, for prediction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inputs {
+    /// The name, as shown to users.
+    pub name: String,
+    /// The features: (rows, features).
+    pub features: Arc<Features>,
+    /// The categories of a table that the model doesn't know.
+    pub unknown: UnknownCategories,
+}
+
+/// Some rows of features without targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputChunk {
+    /// The features: (rows, features).
+    pub features: Arc<Features>,
+    /// The columns that are carried along, in the order in which they were asked for: of a text as
+    /// [`Keep`] says, else values of the file's types.
+    pub kept: Vec<ArrayRef>,
+    /// The names of these columns.
+    pub kept_names: Vec<String>,
+    /// What is wrong with each row that can't be read, or has a category that is refused, and is left
+    /// out, with its place.
+    pub faults: Vec<Error>,
+    /// What a person should know of how the data were read, a sentence each.
+    pub warnings: Vec<String>,
+    /// The categories that the model doesn't know, in the rows that are there.
+    pub unknown: UnknownCategories,
+}
+
+impl InputChunk {
+    /// Rows of a matrix, which has no columns to carry along.
+    fn of_matrix(features: Arc<Features>, unknown: UnknownCategories) -> Self {
+        let (kept, kept_names, faults, warnings) = Default::default();
+        InputChunk { features, kept, kept_names, faults, warnings, unknown }
+    }
+}
+
+/// Opens the features alone for a trained model: of a set with a test part those of that, and of a
+/// table whether its target is there or not.
+///
+/// # Errors
+/// When there is no such thing, it is bad, or it isn't what the model needs.
+pub fn open_inputs(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<Inputs> {
+    let source = match table_or(find(name, options)?) {
+        Ok(source) => source,
+        Err(found) => match *found {
+            Found::Images(images) => {
+                let mut chunks = Vec::new();
+                pass_images(*images, preprocessing, options, usize::MAX, false, |chunk| {
+                    chunks.push(chunk);
+                    Ok(())
+                })?;
+                let chunk = chunks.pop().ok_or_else(|| Error::failed("no images").at(name))?;
+                let InputChunk { features, faults, unknown, .. } = chunk;
+                return match faults.into_iter().next() {
+                    Some(error) => Err(error),
+                    None => Ok(Inputs { name: name.to_string(), features, unknown }),
+                };
+            }
+            found => return ready(found, name, preprocessing, options),
+        },
+    };
+    let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
+    let (known, frame, _) = reading.whole(&source)?;
+    let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+    let chunk = encode(&source, &known, rows, options.unknown)?;
+    let InputChunk { features, faults, unknown, .. } = chunk;
+    match faults.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(Inputs { name: set_name(source.path()), features, unknown }),
+    }
+}
+
+/// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file and folders of
+/// images in bounded memory, anything else as one chunk. The columns that `keep` names
+/// are carried along; folders of images
+/// have the column `file`. What to do about rows that can't be read is up to `take`.
+///
+/// # Errors
+/// As [`open_inputs`], when a column to keep isn't there, and what `take` returns.
+pub fn pass_inputs(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    keep: Keep<'_>,
+    mut take: impl FnMut(InputChunk) -> Result<()>,
+) -> Result<()> {
+    let wants_file = keep.names == [FILE];
+    let found = table_or(find(name, options)?);
+    let has_columns = match &found {
+        Ok(_) => true,
+        Err(found) => wants_file && matches!(**found, Found::Images(_)),
+    };
+    if !has_columns && !keep.names.is_empty() {
+        let what = format!("--keep {}: there is no such column", keep.names.join(","));
+        return Err(Error::usage(what)
+            .at(name)
+            .help("tables have columns to keep, and folders of images have one, called file"));
+    }
+    let source = match found.map_err(|found| *found) {
+        Ok(source) => source,
+        Err(Found::Images(images)) => {
+            return pass_images(*images, preprocessing, options, IMAGES, wants_file, take);
+        }
+        Err(found) => {
+            let Inputs { features, unknown, .. } = ready(found, name, preprocessing, options)?;
+            return take(InputChunk::of_matrix(features, unknown));
+        }
+    };
+    let reading = Reading { preprocessing, options, with_targets: false, keep };
+    reading.pass(&source, |known, rows| {
+        let places = reading.kept_places(&rows.frame.header)?;
+        let names = places.into_iter().map(|place| rows.frame.header.names[place].clone());
+        let kept_names = names.collect();
+        take(InputChunk { kept_names, ..encode(&source, known, rows, options.unknown)? })
+    })
+}
+
+/// The first rows of a table for a trained model, up to about `most` of them: its columns as they stand
+/// in the file, and the features that they are encoded as, (rows, features). None where the data are no
+/// table.
+///
+/// # Errors
+/// As [`open_inputs`].
+pub fn read_columns(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    most: usize,
+) -> Result<Option<(Frame, Arc<Features>)>> {
+    let Ok(source) = table_or(find(name, options)?) else { return Ok(None) };
+    let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
+    let mut found = None;
+    let done = reading.pass(&source, |known, rows| {
+        let is_sound = |row: &usize| rows.faults.binary_search_by_key(row, |(r, _)| *r).is_err();
+        let chosen: Vec<usize> = (0..rows.frame.rows).filter(is_sound).take(most).collect();
+        let frame = rows.frame.select(&chosen);
+        let rows = Rows { first: 0, frame: frame.clone(), kept: Vec::new(), faults: Vec::new() };
+        let chunk = encode(&source, known, rows, OnUnknown::Warn)?;
+        if !chunk.faults.is_empty() || frame.rows == 0 {
+            return Ok(());
+        }
+        found = Some((frame, chunk.features));
+        // The pass ends here: the rest of the table isn't needed.
+        Err(Error::failed("enough rows were read"))
+    });
+    match (found, done) {
+        (Some(found), _) => Ok(Some(found)),
+        (None, done) => done.map(|()| None),
+    }
+}
+
+/// The table that predictions are wanted for, of arrays with a test part that; else what was found.
+fn table_or(found: Found) -> std::result::Result<Source, Box<Found>> {
+    match found {
+        Found::Table(source) => Ok(source),
+        Found::Arrays(set) if set.is_table() => Ok(set.rows()),
+        found => Err(Box::new(found)),
+    }
+}
+
+/// Encodes those rows that can be read.
+fn encode(
+    source: &Source,
+    known: &Preprocessing,
+    rows: Rows,
+    on_unknown: OnUnknown,
+) -> Result<InputChunk> {
+    let Some(encoding) = &known.encoding else {
+        return Err(Error::failed("a table was read without its columns"));
+    };
+    let place = source.path().display();
+    let is_sound = |row: &usize| rows.faults.binary_search_by_key(row, |(r, _)| *r).is_err();
+    let sound: Vec<usize> = (0..rows.frame.rows).filter(is_sound).collect();
+    let chosen = (sound.len() < rows.frame.rows).then_some(&sound[..]);
+    let encoded = encoding.encode_and_look(&rows.frame, chosen);
+    let (features, unknown) = encoded.map_err(|e| e.at(place.to_string()))?;
+    let lost = not_finite(&features);
+    let mut refused = match on_unknown {
+        OnUnknown::Warn => Vec::new(),
+        OnUnknown::Error => {
+            encoding.refuse_unknown(&rows.frame, &unknown, sound.iter().copied())?
+        }
+    };
+    // Of a row that is wrong in two ways the first is said.
+    refused.extend(
+        lost.iter().map(|&(at, input)| (sound[at], encoding.fault(&rows.frame, sound[at], input))),
+    );
+    refused.sort_by_key(|(row, _)| *row);
+    refused.dedup_by_key(|(row, _)| *row);
+    let is_taken = |i: &usize| refused.binary_search_by_key(&sound[*i], |(row, _)| *row).is_err();
+    let taken: Vec<usize> = (0..sound.len()).filter(is_taken).collect();
+    let features = match refused.is_empty() {
+        true => features,
+        false => features.select_rows(&taken),
+    };
+    let rest: Vec<usize> = taken.iter().map(|&i| sound[i]).collect();
+    let unknown = UnknownCategories::count(&rows.frame, &unknown, rest.iter().copied());
+    let mut faults = rows.faults.clone();
+    faults.extend(
+        refused.into_iter().map(|(row, error)| {
+            (row, error.at(format!("{place}, {}", rows.frame.describe_row(row))))
+        }),
+    );
+    faults.sort_by_key(|(row, _)| *row);
+    let kept = match rest.len() < rows.frame.rows {
+        true => rows.kept.iter().map(|a| read::rows_of(a, &rest)).collect::<Result<_>>()?,
+        false => rows.kept.clone(),
+    };
+    let faults = faults.into_iter().map(|(_, error)| error).collect();
+    let mut warnings = rows.frame.warnings;
+    if rows.first == 0 {
+        warnings.extend(rows.frame.header.renamed.iter().cloned());
+    }
+    let (features, kept_names) = (Arc::new(features), Vec::new());
+    Ok(InputChunk { features, kept, kept_names, faults, warnings, unknown })
+}
+
+/// The images that a model is measured on, in chunks of about so many features; with the
+/// column of their files, where that is asked for.
+fn pass_images(
+    images: Images,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    most: usize,
+    with_files: bool,
+    mut take: impl FnMut(InputChunk) -> Result<()>,
+) -> Result<()> {
+    let images = images.held_out(options);
+    say(options, &images.lines());
+    let shape = shape_for(&images, preprocessing, options)?;
+    let rows = (most / shape.features().max(1)).max(1);
+    let mut tally = Tally::default();
+    for first in (0..images.len()).step_by(rows) {
+        let places = first..images.len().min(first.saturating_add(rows));
+        let Pixels { features, faults } =
+            images.pixels(places.clone(), shape, options.memory, &mut tally)?;
+        check_ready(&images.path().display().to_string(), &features, preprocessing)?;
+        let is_read =
+            |place: &usize| faults.binary_search_by_key(place, |(lost, _)| *lost).is_err();
+        let files = || {
+            let names = places.clone().filter(is_read).map(|place| images.name(place));
+            Arc::new(StringArray::from_iter_values(names)) as ArrayRef
+        };
+        let kept = if with_files { vec![files()] } else { Vec::new() };
+        let faults = faults.into_iter().map(|(_, error)| error).collect();
+        let kept_names = kept.iter().map(|_| FILE.to_string()).collect();
+        let own = InputChunk::of_matrix(Arc::new(features), UnknownCategories::default());
+        take(InputChunk { kept, kept_names, faults, ..own })?;
+    }
+    say(options, &tally.lines(images.path(), shape, true));
+    Ok(())
+}
+
+/// The features of what is a matrix from the start.
+fn ready(
+    found: Found,
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<Inputs> {
+    let unknown = UnknownCategories::default();
+    let inputs = match found {
+        Found::Table(_) | Found::Images(_) => {
+            return Err(Error::failed("what is read in chunks is no matrix").at(name));
+        }
+        Found::Set(crate::data::sets::dataset::Ready { train, test, .. }) => {
+            let data = test.unwrap_or(train);
+            let (name, features) = (data.name().to_string(), data.features_shared());
+            Inputs { name, features, unknown }
+        }
+        Found::Pixels(source) => {
+            let array = npy::read_npy(source.open()?, Budget(options.memory));
+            let features = array.and_then(|array| array.features());
+            let features = features.map_err(|e| e.at(source.path().display()))?;
+            Inputs { name: set_name(source.path()), features: Arc::new(features), unknown }
+        }
+        Found::Arrays(set) => {
+            let (path, features) = set.images()?;
+            Inputs { name: set_name(&path), features: Arc::new(features), unknown }
+        }
+        Found::Idx(images) => {
+            let name = set_name(images.path());
+            let (features, _) = idx_set::features(images, Budget(options.memory))?;
+            Inputs { name, features: Arc::new(features), unknown }
+        }
+    };
+    check_ready(&inputs.name, &inputs.features, preprocessing)?;
+    Ok(inputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::idx_set::tests::write_quartet;
+    use super::*;
+    use crate::data::{Dataset, Targets};
+    use crate::math::matrix::Matrix;
+    use std::fs;
+    use std::path::Path;
+
+    fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = dir.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    /// The preprocessing of a net for so many columns as they are.
+    fn plain(cols: usize) -> Preprocessing {
+        let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
+        let features = Features::F32(numbers(cols));
+        Preprocessing::none(&Dataset::new("set", features, Targets::from(numbers(1))).unwrap())
+    }
+
+    #[test]
+    fn prediction_takes_tables_without_targets_and_images_without_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let csv = write(dir.path(), "new.csv", "1,2.5\n3,4\n");
+        let options = DataOptions::default();
+        let inputs = open_inputs(&csv, &plain(2), &options).unwrap();
+        assert_eq!((inputs.name.as_str(), inputs.features.rows()), ("new", 2));
+        assert_eq!(inputs.features.value(0, 1), 2.5);
+        write_quartet(dir.path(), "-", false);
+        fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
+        let images = dir.path().join("t10k-images-idx3-ubyte").to_string_lossy().into_owned();
+        let four = plain(4);
+        assert_eq!(open_inputs(&images, &four, &options).unwrap().features.value(0, 0), 9.0);
+        let error = open_inputs("digits", &four, &options).unwrap_err().to_string();
+        assert!(error.contains("64 feature columns"), "{error}");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_left_out_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = b"1,2\n3\n4,x\n,5\n6,1e300\n\n7,\xFF\n8,9\n";
+        let csv = write(dir.path(), "new.csv", text);
+        let (options, model) = (DataOptions::default(), plain(2));
+        let names = ["1".to_string()];
+        let keep = Keep { names: &names, typed: false };
+        let mut found = Vec::new();
+        pass_inputs(&csv, &model, &options, keep, |chunk| {
+            found.push(chunk);
+            Ok(())
+        })
+        .unwrap();
+        let [InputChunk { features, kept, faults, .. }] = &found[..] else { panic!("one chunk") };
+        assert_eq!((features.rows(), features.value(1, 1)), (2, 9.0));
+        assert_eq!(*kept, [Arc::new(StringArray::from(vec!["1", "8"])) as ArrayRef]);
+        let faults: Vec<String> = faults.iter().map(Error::brief).collect();
+        for (fault, what) in faults.iter().zip([
+            ("a row of 1 cell,", "line 2)"),
+            ("\"x\" is not", "line 3, column 2)"),
+            ("missing", "line 4, column 1)"),
+            ("too large", "line 5, column 2)"),
+            ("UTF-8", "line 7, column 2)"),
+        ]) {
+            assert!(fault.contains(what.0) && fault.ends_with(what.1), "{fault}");
+        }
+        assert_eq!(faults.len(), 5);
+        let first = open_inputs(&csv, &model, &options).unwrap_err();
+        assert_eq!((first.kind().exit_code(), first.brief()), (3, faults[0].clone()));
+        let keep = Keep { names: &["id".into()], typed: false };
+        let error = pass_inputs(&csv, &model, &options, keep, |_| Ok(())).unwrap_err();
+        assert!(error.kind().exit_code() == 2 && error.to_string().contains("\"id\""), "{error}");
+    }
+}

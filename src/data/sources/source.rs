@@ -1,0 +1,349 @@
+//! Opening what a user calls DATA: to train on, or to measure a trained model on.
+
+use super::arrays::{self, Parted, TableParts, task_of};
+use super::find::{Found, Images, find, find_in};
+use super::idx_set::{self, several_classes};
+use crate::base::error::{Error, Result};
+use crate::base::memory::Budget;
+use crate::data::formats::npy::NpzPart;
+use crate::data::formats::read;
+use crate::data::formats::want::Known;
+use crate::data::images::{ImageFolder, ImageShape};
+use crate::data::sets::dataset::Ready;
+use crate::data::sources::options::{DataOptions, Measured, NAMES, say};
+use crate::data::streams::stream::{ByteStream, Source, set_name};
+use crate::data::tables::table::{self, Table};
+use crate::data::{
+    ColumnOptions, Data, Dataset, Features, Preprocessing, Targets, Task, TextOptions,
+    UnknownCategories,
+};
+use std::path::Path;
+
+/// Whether the set of that name is drawn by a seed.
+#[must_use]
+pub fn is_generated(name: &str) -> bool {
+    matches!(name, "spiral" | "moons" | "xor")
+}
+
+/// A training part and, where the source has one, a test part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainTest {
+    /// What is trained on; all of it where there is no test part.
+    pub train: Data,
+    /// What the source itself holds out for validation.
+    pub validation: Option<Dataset>,
+    /// What is only measured on.
+    pub test: Option<Dataset>,
+    /// The same of a table, whose rows are encoded once its training rows are known.
+    pub parts: TableParts,
+}
+
+/// Opens a set by its name, a file, or a directory; names come before paths of the same name, and
+/// `-` is standard input.
+///
+/// # Errors
+/// When there is no such thing, or it is bad.
+pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
+    opened(find(name, options)?, options)
+}
+
+/// As [`open`], for the bytes of a file in memory; `name` is what it is called in errors.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_bytes(name: &str, bytes: &[u8], options: &DataOptions) -> Result<TrainTest> {
+    opened(find_in(Source::Memory(name.into(), bytes.into()), options)?, options)
+}
+
+fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
+    let ready = match found {
+        Found::Set(ready) => ready,
+        Found::Table(source) => return table(&source, TableParts::default(), options),
+        Found::Arrays(set) => {
+            say(options, &set.set.notes.iter().map(|n| format!("note: {n}")).collect::<Vec<_>>());
+            match set.parted(options.task)? {
+                Parted::Table(source, parts) => return table(&source, parts, options),
+                Parted::Images(ready) => *ready,
+            }
+        }
+        Found::Images(images) => open_images(&images, options)?,
+        Found::Pixels(source) => return Err(without_classes(source.path())),
+        Found::Idx(images) => {
+            let path = images.path().to_path_buf();
+            let train =
+                several_classes(pair(images, options)?).map_err(|e| e.at(path.display()))?;
+            Ready { train, validation: None, test: None }
+        }
+    };
+    check_options(&ready.train, options)?;
+    let Ready { train, validation, test } = ready;
+    Ok(TrainTest { train: Data::Ready(train), validation, test, parts: TableParts::default() })
+}
+
+/// Folders of images to train on. Parts whose images are of no class, as those that a competition
+/// keeps its labels of, are passed over.
+fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
+    let Images { train, validation, test, lines } = images;
+    say(options, lines);
+    let labelled = |part: &Option<ImageFolder>| part.clone().filter(ImageFolder::has_classes);
+    for part in [validation, test].into_iter().flatten().filter(|part| !part.has_classes()) {
+        let path = part.path().display();
+        let line = format!(
+            "warning: passed over {} images in {path}: they are of no class; put those of each class \
+             in a folder of its own",
+            part.len()
+        );
+        say(options, &[line]);
+    }
+    let (validation, test) = (labelled(validation), labelled(test));
+    let others = [&validation, &test].into_iter().flatten().map(ImageFolder::len).sum();
+    let memory = options.memory;
+    let (train, lines) = train.training(&options.image, memory, others)?;
+    say(options, &lines);
+    let part = |images: Option<ImageFolder>| {
+        let Some((images, shape)) = images.zip(train.shape()) else { return Ok(None) };
+        let held = train.rows() as u64 * shape.bytes();
+        let rest = memory.map(|memory| memory.saturating_sub(held));
+        let (data, lines) = images.measured(shape, rest)?;
+        say(
+            options,
+            &[format!("note: {}: {} images held out", images.path().display(), images.len())],
+        );
+        say(options, &lines);
+        Ok::<_, Error>(Some(data))
+    };
+    let (validation, test) = (part(validation)?, part(test)?);
+    Ok(Ready { train, validation, test })
+}
+
+/// A table to be trained on, and the rows that it holds out.
+fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<TrainTest> {
+    say(options, &source.notes());
+    let place = source.path().display().to_string();
+    let (columns, task) = (&options.columns, options.task);
+    let frame = read::read(source, known(options), |header| table::wanted(header, columns, task))?;
+    let table = Table::new(set_name(source.path()), frame, options);
+    let train = Data::Table(Box::new(table.map_err(|e| e.at(place))?));
+    Ok(TrainTest { train, validation: None, test: None, parts })
+}
+
+/// Whether a name is that of a table, which is read row by row; a known set is none, and neither are
+/// arrays with names.
+///
+/// # Errors
+/// When there is no such thing, or its beginning can't be read.
+pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
+    Ok(!NAMES.contains(&name) && matches!(find(name, options)?, Found::Table(_)))
+}
+
+/// Opens data to measure a trained model on: of a set with a test part that.
+///
+/// # Errors
+/// When there is no such thing, it is bad, or it isn't what the model needs.
+pub fn open_measured(
+    name: &str,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<Measured> {
+    // One-hot targets are read as the model knows them.
+    let options = &DataOptions { task: task_of(preprocessing), ..options.clone() };
+    let (data, is_test_part) = match find(name, options)? {
+        Found::Set(Ready { train, test, .. }) => {
+            let is_test_part = test.is_some();
+            (test.unwrap_or(train), is_test_part)
+        }
+        Found::Table(source) => {
+            return arrays::measured(&source, preprocessing, options, false);
+        }
+        Found::Arrays(set) => {
+            let without = set.set.without_targets();
+            match set.measured_part() {
+                (path, NpzPart::Table(frame), is_test_part) => {
+                    let source = Source::Rows(path, frame.into());
+                    return arrays::measured(&source, preprocessing, options, is_test_part);
+                }
+                (path, NpzPart::Images(x, Some(y)), is_test_part) => {
+                    (arrays::read(&path, &x, &y, preprocessing.goal())?, is_test_part)
+                }
+                (path, NpzPart::Images(_, None), _) => return Err(without.at(path.display())),
+            }
+        }
+        Found::Images(images) => {
+            let is_part = images.has_held_out_part();
+            let images = images.held_out(options);
+            let shape = shape_for(&images, preprocessing, options)?;
+            let (data, lines) = images.measured(shape, options.memory)?;
+            say(options, &lines);
+            (data, is_part)
+        }
+        Found::Pixels(source) => return Err(without_classes(source.path())),
+        Found::Idx(images) => (pair(images, options)?, false),
+    };
+    check_ready(data.name(), data.features(), preprocessing)?;
+    preprocessing.samples(&data)?;
+    let (unknown, warnings) = (UnknownCategories::default(), Vec::new());
+    Ok(Measured { data, is_test_part, unknown, warnings })
+}
+
+/// What is known of a table that is trained on.
+pub(in crate::data) fn known(options: &DataOptions) -> Known<'_> {
+    let (names, text) = (&options.columns.target, &options.text);
+    Known { names, unnamed: false, text, forms: None }
+}
+
+/// The error for an array of images without labels.
+fn without_classes(path: &Path) -> Error {
+    Error::data("images without their classes")
+        .at(path.display())
+        .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)")
+}
+
+/// Refuses a matrix for a model that was trained on the columns of a table.
+pub(super) fn check_ready(
+    name: &str,
+    features: &Features,
+    preprocessing: &Preprocessing,
+) -> Result<()> {
+    let expected = preprocessing.features.cols();
+    if let Some(encoding) = preprocessing.encoding.as_ref().filter(|e| !e.pixels)
+        && features.cols() == expected
+    {
+        let columns: Vec<&str> =
+            encoding.features.iter().take(8).map(|f| f.column.as_str()).collect();
+        return Err(Error::data("the net was trained on a table, and these data are none")
+            .at(name)
+            .help(format!("give a table with the columns {}", columns.join(", "))));
+    }
+    preprocessing.check_width(features).map_err(|e| e.at(name))
+}
+
+/// The images of a file with the labels beside it.
+fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
+    let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
+    idx_set::pair(images, labels, None, Budget(options.memory))
+}
+
+/// The shape of images for a model: that of its training, or of the images themselves where it was
+/// trained on other data.
+///
+/// # Errors
+/// When the model's shape isn't that of its inputs, or a file is no image.
+pub(super) fn shape_for(
+    images: &ImageFolder,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+) -> Result<ImageShape> {
+    match preprocessing.image {
+        Some(shape) => shape.check(preprocessing.features.cols()).map(|()| shape),
+        None => images.plain_shape(&options.image, options.memory),
+    }
+}
+
+/// Refuses options that a set which isn't a table has no use for.
+fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
+    let has_classes = data.class_names().is_some();
+    // A column that decides a split is asked for where the rows are split.
+    let (reserved, missing_target) =
+        (options.columns.reserved.clone(), options.columns.missing_target);
+    if options.text != TextOptions::default() {
+        return Err(Error::usage(format!("{} is no delimited text", data.name())).help(
+            "leave out --decimal, --thousands, --separator, --header, --missing and --date-format",
+        ));
+    }
+    let error = match options.task {
+        _ if options.columns
+            != (ColumnOptions { reserved, missing_target, ..ColumnOptions::default() }) =>
+        {
+            format!("the columns of {} can't be chosen", data.name())
+        }
+        Task::Multilabel if !matches!(data.targets(), Targets::Labels { .. }) => {
+            format!("the target of {} is no set of labels", data.name())
+        }
+        Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
+        Task::Classification if !has_classes => {
+            format!("the target of {} is a number", data.name())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::usage(error)
+        .help("leave out --target, --task and what else is said of columns, which are for tables"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::idx_set::tests::write_quartet;
+    use super::*;
+    use crate::data::streams::stream::tests::gzip;
+    use std::fs;
+
+    fn plain(name: &str) -> Result<TrainTest> {
+        open(name, &DataOptions::default())
+    }
+
+    fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = dir.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn bundled_and_generated_sets_are_opened_by_name() {
+        for (name, rows, cols) in
+            [("digits", 1797, 64), ("spiral", 1000, 2), ("moons", 1000, 2), ("xor", 400, 2)]
+        {
+            let found = plain(name).unwrap();
+            assert_eq!((found.train.name(), found.train.rows()), (name, rows));
+            let Data::Ready(train) = found.train else { panic!("a matrix") };
+            assert_eq!((train.features().cols(), found.test), (cols, None));
+        }
+        let seeded = DataOptions { seed: 1, ..DataOptions::default() };
+        assert_ne!(open("moons", &seeded).unwrap(), plain("moons").unwrap());
+    }
+
+    #[test]
+    fn files_are_known_by_what_they_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        write_quartet(dir.path(), "-", true);
+        let images = dir.path().join("train-images-idx3-ubyte.gz");
+        let found = plain(&images.to_string_lossy()).unwrap();
+        assert_eq!((found.train.rows(), found.train.targets().outputs()), (2, 3));
+        assert_eq!(found.test, None);
+        assert_eq!(plain(&dir.path().to_string_lossy()).unwrap().test.unwrap().rows(), 1);
+        let csv = write(dir.path(), "table.dat", gzip(b"a,y\n1,2\n3,4\n"));
+        let found = plain(&csv).unwrap();
+        assert_eq!(found.train.table().unwrap().frame().header.names, ["a", "y"]);
+        assert_eq!(found.train.name(), "table");
+    }
+
+    #[test]
+    fn what_is_not_there_is_answered_with_the_nearest() {
+        let error = plain("digit").unwrap_err();
+        assert_eq!(error.kind().exit_code(), 3);
+        assert!(error.to_string().contains("did you mean digits?"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "houses.csv", "1,2\n");
+        let error = plain(&dir.path().join("house.csv").to_string_lossy()).unwrap_err();
+        assert!(error.to_string().contains("houses.csv?"), "{error}");
+    }
+
+    #[test]
+    fn formats_that_cannot_be_read_yet_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        for (bytes, format) in [(&b"\x89PNG\r\n\x1a\n"[..], "image"), (b"[[1], [2]]", "JSON")] {
+            let error = plain(&write(dir.path(), "file.csv", bytes)).unwrap_err();
+            assert!(error.kind().exit_code() == 3 && error.to_string().contains(format), "{error}");
+        }
+        let error = plain(&dir.path().to_string_lossy()).unwrap_err().to_string();
+        assert!(error.contains("folder of images"), "{error}");
+    }
+
+    #[test]
+    fn options_for_tables_are_refused_elsewhere() {
+        let columns = ColumnOptions { target: vec!["y".into()], ..ColumnOptions::default() };
+        let target = DataOptions { columns, ..DataOptions::default() };
+        let task = DataOptions { task: Task::Regression, ..DataOptions::default() };
+        for options in [target, task] {
+            assert_eq!(open("digits", &options).unwrap_err().kind().exit_code(), 2);
+        }
+    }
+}

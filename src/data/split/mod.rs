@@ -1,0 +1,408 @@
+//! Which rows are trained on and which are held out: seeded, each row in exactly one part.
+//!
+//! Pure functions over what is known of the rows: labels, groups, times, or names of parts. All
+//! give row numbers in ascending order. Every random choice walks the rows in the one order that
+//! (seed, rows) gives, so a split depends on nothing else.
+
+pub(super) mod class_shares;
+pub(super) mod keys;
+
+use crate::base::error::{Error, Result, nearest, serde_as_text, unknown};
+use crate::math::random::{Permutation, Stream, stream_key, text_hash, threefry};
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// How rows are dealt to training and validation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Split {
+    /// At random.
+    Random,
+    /// At random within each class, so that both parts have the classes in the same shares.
+    Stratified,
+    /// At random by the values of a column: rows with the same value stay together.
+    Group(String),
+    /// By the values of a column: the latest rows are held out.
+    Time(String),
+    /// As a column says: train, validation or test.
+    Column(String),
+}
+
+impl Split {
+    /// The column that decides, where one does.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Split::Random | Split::Stratified => None,
+            Split::Group(column) | Split::Time(column) | Split::Column(column) => Some(column),
+        }
+    }
+}
+
+serde_as_text!(Split);
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Split::Random => f.write_str("random"),
+            Split::Stratified => f.write_str("stratified"),
+            Split::Group(column) => write!(f, "group:{column}"),
+            Split::Time(column) => write!(f, "time:{column}"),
+            Split::Column(column) => write!(f, "column:{column}"),
+        }
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const KNOWN: [&str; 5] = ["random", "stratified", "group:COL", "time:COL", "column:COL"];
+        let (kind, column) = match text.split_once(':') {
+            Some((kind, column)) => (kind, Some(column.trim())),
+            None => (text, None),
+        };
+        match (kind.trim(), column) {
+            ("random", None) => Ok(Split::Random),
+            ("stratified", None) => Ok(Split::Stratified),
+            ("group" | "time" | "column", None | Some("")) => {
+                Err(Error::usage(format!("a split by {kind} without a column"))
+                    .help(format!("name the column, as in {kind}:NAME")))
+            }
+            ("group", Some(column)) => Ok(Split::Group(column.into())),
+            ("time", Some(column)) => Ok(Split::Time(column.into())),
+            ("column", Some(column)) => Ok(Split::Column(column.into())),
+            _ => Err(unknown("split", text, &KNOWN)),
+        }
+    }
+}
+
+/// What a row is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It is trained on.
+    Training,
+    /// It is held out for validation.
+    Validation,
+    /// It is only measured at the end.
+    Test,
+}
+
+impl Part {
+    /// The part of a name: `train`, `validation` or `test`, in any case, and what else is usual for
+    /// these (`training`, `valid`, `val`, `dev`, `testing`).
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn named(name: &str) -> Result<Self> {
+        match name.trim().to_lowercase().as_str() {
+            "train" | "training" => Ok(Part::Training),
+            "validation" | "valid" | "val" | "dev" => Ok(Part::Validation),
+            "test" | "testing" => Ok(Part::Test),
+            other => {
+                let known = ["train", "validation", "test"];
+                let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
+                Err(Error::data(format!("{name:?} is no part of the data"))
+                    .help(format!("{hint}known: {}", known.join(", "))))
+            }
+        }
+    }
+}
+
+/// The rows of each part, ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// What is trained on.
+    pub training: Vec<usize>,
+    /// What is held out for validation.
+    pub validation: Vec<usize>,
+    /// What is only measured at the end.
+    pub test: Vec<usize>,
+}
+
+impl Parts {
+    /// The held-out rows where `is_held_out` says so, the others for training.
+    fn of(rows: usize, is_held_out: impl Fn(usize) -> bool) -> Self {
+        let (validation, training) = (0..rows).partition(|&row| is_held_out(row));
+        Parts { training, validation, test: Vec::new() }
+    }
+}
+
+/// Holds out a random `fraction` of the rows.
+///
+/// # Errors
+/// When the fraction is not in (0, 1), or leaves one side without rows.
+pub fn random(rows: usize, fraction: f64, seed: u64) -> Result<Parts> {
+    let count = held_out_count(rows, fraction)?;
+    let mut held_out = vec![false; rows];
+    order(rows, seed, Stream::Split)?.take(count).for_each(|row| held_out[row] = true);
+    Ok(Parts::of(rows, |row| held_out[row]))
+}
+
+/// Holds out a random `fraction` of the rows of each class, exactly but for less than one row a
+/// class; of all rows as many as [`random`]. A class that has a single row is trained on, as long
+/// as others have rows to give.
+///
+/// # Errors
+/// As [`random`].
+pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
+    let rows = labels.len();
+    let mut quota = quotas(&sizes(labels), fraction)?;
+    let mut held_out = vec![false; rows];
+    for row in order(rows, seed, Stream::Split)? {
+        let left = &mut quota[labels[row] as usize];
+        if *left > 0 {
+            *left -= 1;
+            held_out[row] = true;
+        }
+    }
+    Ok(Parts::of(rows, |row| held_out[row]))
+}
+
+/// The rows to hold out of each class, of which there are so many rows each: see [`stratified`].
+///
+/// # Errors
+/// As [`random`].
+pub fn quotas(sizes: &[usize], fraction: f64) -> Result<Vec<usize>> {
+    let count = held_out_count(sizes.iter().sum(), fraction)?;
+    let mut quota: Vec<usize> = sizes.iter().map(|&n| (n as f64 * fraction) as usize).collect();
+    // What the rounding down left over goes to the largest remainders.
+    let remainder = |class: usize| sizes[class] as f64 * fraction - quota[class] as f64;
+    let empties = |class: usize| quota[class] + 1 >= sizes[class];
+    let mut next: Vec<usize> = (0..sizes.len()).filter(|&c| remainder(c) > 0.0).collect();
+    next.sort_by(|&a, &b| {
+        empties(a).cmp(&empties(b)).then(remainder(b).total_cmp(&remainder(a))).then(a.cmp(&b))
+    });
+    let missing = count.saturating_sub(quota.iter().sum());
+    next.iter().take(missing).for_each(|&class| quota[class] += 1);
+    Ok(quota)
+}
+
+/// Holds out whole groups, in random order each that brings the held-out rows nearer to
+/// `fraction`; where every group is too large for that, the smallest.
+///
+/// `groups` holds the group of each row, numbered from 0 on.
+///
+/// # Errors
+/// As [`random`], and when there is only one group.
+pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
+    let rows = groups.len();
+    let wanted = held_out_count(rows, fraction)?;
+    let sizes = sizes(groups);
+    let order: Vec<usize> =
+        order(sizes.len(), seed, Stream::Split)?.filter(|&group| sizes[group] > 0).collect();
+    if order.len() < 2 {
+        return Err(Error::data("all rows are of one group")
+            .help("split by a column that has several values, or take --split random"));
+    }
+    let mut held_out = vec![false; sizes.len()];
+    let mut count = 0usize;
+    for &group in &order {
+        let with = count + sizes[group];
+        if with < rows && with.abs_diff(wanted) < count.abs_diff(wanted) {
+            (held_out[group], count) = (true, with);
+        }
+    }
+    if count == 0
+        && let Some(&smallest) = order.iter().min_by_key(|&&group| sizes[group])
+    {
+        held_out[smallest] = true;
+    }
+    Ok(Parts::of(rows, |row| held_out[groups[row] as usize]))
+}
+
+/// Holds out the last `fraction` of the rows by time. Rows of the same time stay together, on the
+/// side that brings the held-out rows nearer to the fraction: every training row is earlier than
+/// every held-out one.
+///
+/// # Errors
+/// As [`random`]; when a time is not a finite number (its row is named), or all are the same.
+pub fn by_time(times: &[f64], fraction: f64) -> Result<Parts> {
+    let first = first_held_out(times, fraction)?;
+    Ok(Parts::of(times.len(), |row| times[row] >= first))
+}
+
+/// The time from which on [`by_time`] holds rows out.
+///
+/// # Errors
+/// As [`by_time`].
+pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
+    let rows = times.len();
+    let wanted = rows - held_out_count(rows, fraction)?;
+    if let Some(row) = times.iter().position(|t| !t.is_finite()) {
+        return Err(Error::data(format!("a time is {}", times[row]))
+            .at(format!("row {}", row + 1))
+            .help("every row needs its time: remove the row, or split otherwise"));
+    }
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    // Training ends before the first row of some time: the nearest such row to where it should.
+    let boundary = sorted[wanted];
+    let before = sorted.partition_point(|t| *t < boundary);
+    let after = sorted.partition_point(|t| *t <= boundary);
+    let first = match (before, after) {
+        (0, after) if after == rows => {
+            return Err(Error::data("all rows are of the same time")
+                .help("split by a column that has several values, or take --split random"));
+        }
+        (0, after) => after,
+        (before, after) if after == rows => before,
+        (before, after) if wanted - before <= after - wanted => before,
+        (_, after) => after,
+    };
+    Ok(sorted[first])
+}
+
+/// Parts as a column names them, by [`Part::named`].
+///
+/// # Errors
+/// When a name is none of these (its row is named), or no row is for training.
+pub fn by_column<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Parts> {
+    let mut parts = Parts::default();
+    for (row, name) in names.into_iter().enumerate() {
+        let part = Part::named(name).map_err(|e| e.at(format!("row {}", row + 1)))?;
+        match part {
+            Part::Training => parts.training.push(row),
+            Part::Validation => parts.validation.push(row),
+            Part::Test => parts.test.push(row),
+        }
+    }
+    if parts.training.is_empty() {
+        return Err(Error::data("no row is for training")
+            .help("mark the rows to train on with train in the column of --split"));
+    }
+    Ok(parts)
+}
+
+/// The held-out rows of each of `k` folds, whose sizes differ by one row at most.
+///
+/// # Errors
+/// When there are fewer than 2 folds, or fewer rows than folds.
+pub fn folds(rows: usize, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    stratified_folds(&vec![0; rows], k, seed)
+}
+
+/// As [`folds`], where also the rows of each class differ by one at most between folds.
+///
+/// # Errors
+/// As [`folds`].
+pub fn stratified_folds(labels: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    let rows = labels.len();
+    check_folds(k, rows, "row")?;
+    // The rows of a class are dealt in turn, from where the class before stopped.
+    let mut turn: Vec<usize> = sizes(labels)
+        .iter()
+        .scan(0, |sum, size| Some(std::mem::replace(sum, *sum + size)))
+        .collect();
+    let mut fold_of = vec![0; rows];
+    for row in order(rows, seed, Stream::Folds)? {
+        let turn = &mut turn[labels[row] as usize];
+        fold_of[row] = *turn % k;
+        *turn += 1;
+    }
+    Ok(collect(&fold_of, k))
+}
+
+/// As [`folds`], where the rows of a group stay in one fold: the largest groups are dealt first,
+/// each into the fold that has the fewest rows.
+///
+/// # Errors
+/// As [`folds`], with groups in place of rows.
+pub fn grouped_folds(groups: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    let sizes = sizes(groups);
+    check_folds(k, sizes.iter().filter(|&&n| n > 0).count(), "group")?;
+    let mut order: Vec<usize> = order(sizes.len(), seed, Stream::Folds)?.collect();
+    order.sort_by_key(|&group| std::cmp::Reverse(sizes[group]));
+    let (mut rows_of, mut fold_of) = (vec![0; k], vec![0; sizes.len()]);
+    for group in order {
+        let smallest = (0..k).min_by_key(|&fold| rows_of[fold]).unwrap_or(0);
+        rows_of[smallest] += sizes[group];
+        fold_of[group] = smallest;
+    }
+    let fold_of: Vec<usize> = groups.iter().map(|&group| fold_of[group as usize]).collect();
+    Ok(collect(&fold_of, k))
+}
+
+/// The rows of `0..rows` that are not in `held_out`, which is ascending.
+#[must_use]
+pub fn all_but(rows: usize, held_out: &[usize]) -> Vec<usize> {
+    let mut held_out = held_out.iter().peekable();
+    (0..rows).filter(|row| held_out.next_if_eq(&row).is_none()).collect()
+}
+
+/// Numbers values in the order in which they come up: the number of each, from 0 on.
+#[must_use]
+pub fn numbered<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<u32> {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    values
+        .into_iter()
+        .map(|value| {
+            let next = numbers.len() as u32;
+            *numbers.entry(value).or_insert(next)
+        })
+        .collect()
+}
+
+/// How many rows a `fraction` of them is.
+fn held_out_count(rows: usize, fraction: f64) -> Result<usize> {
+    let count = (rows as f64 * fraction).round() as usize;
+    if fraction > 0.0 && fraction < 1.0 && count > 0 && count < rows {
+        return Ok(count);
+    }
+    Err(Error::usage(format!("a validation fraction of {fraction} of {rows} rows"))
+        .help("choose a fraction that leaves rows on both sides, or 0 for none"))
+}
+
+fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
+    if k >= 2 && k <= count {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{k} folds of {count} {what}{}", if count == 1 { "" } else { "s" }))
+        .help(format!("--folds is a number from 2 on, and every fold needs a {what}")))
+}
+
+/// `0..n` in the random order of a stream of `seed`.
+fn order(n: usize, seed: u64, stream: Stream) -> Result<impl Iterator<Item = usize>> {
+    let n = u32::try_from(n).map_err(|_| {
+        Error::data(format!("{n} rows")).help("a data set ends at 2³² rows: split it")
+    })?;
+    let permutation = Permutation::new(n, Some(stream_key(seed, stream, 0)));
+    Ok((0..n).map(move |i| permutation.at(i) as usize))
+}
+
+/// How often each number comes up.
+fn sizes(numbers: &[u32]) -> Vec<usize> {
+    let mut sizes = vec![0; numbers.iter().max().map_or(0, |&n| n as usize + 1)];
+    numbers.iter().for_each(|&n| sizes[n as usize] += 1);
+    sizes
+}
+
+/// The rows of each fold, ascending.
+fn collect(fold_of: &[usize], k: usize) -> Vec<Vec<usize>> {
+    let mut folds = vec![Vec::new(); k];
+    fold_of.iter().enumerate().for_each(|(row, &fold)| folds[fold].push(row));
+    folds
+}
+
+/// Whether a row is held out where each is with a probability of `fraction`, by its number and the
+/// seed alone: for tables whose rows are never all at hand.
+#[must_use]
+pub fn is_held_out(row: usize, fraction: f64, seed: u64) -> bool {
+    let row = row as u64;
+    let key = stream_key(seed, Stream::HeldOut, 0);
+    let [drawn, _] = threefry(key, [row as u32, (row >> 32) as u32]);
+    f64::from(drawn) < fraction * 2f64.powi(32)
+}
+
+/// As [`is_held_out`], for a whole group by its name.
+#[must_use]
+pub fn is_group_held_out(group: &str, fraction: f64, seed: u64) -> bool {
+    let hash = text_hash(group);
+    let key = stream_key(seed, Stream::HeldOut, 1);
+    let [drawn, _] = threefry(key, [hash as u32, (hash >> 32) as u32]);
+    f64::from(drawn) < fraction * 2f64.powi(32)
+}
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;

@@ -1,0 +1,41 @@
+//! Decoders of other crates, which panic on some files that contradict themselves.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+
+thread_local!(static DECODING: Cell<bool> = const { Cell::new(false) });
+
+/// Whether this thread is in a decoder of Parquet, Arrow or images. They believe some numbers of a file and
+/// panic where one leads nowhere, which becomes an error of the file. The process's panic hook is called
+/// before that: one that asks this can pass over such a panic in silence, as that of the program does.
+#[must_use]
+pub fn is_decoding() -> bool {
+    DECODING.get()
+}
+
+/// What a decoder makes of a file, or the text of its panic. Nothing of ours is to be called in `decode`:
+/// its panic would be taken for a fault of the file.
+pub(in crate::data) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, String> {
+    DECODING.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(false);
+    result.map_err(|cause: Box<dyn Any + Send>| {
+        let text = cause.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+        text.unwrap_or("it contradicts itself").to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_and_only_within_is_decoding_said() {
+        assert_eq!(guarded(is_decoding), Ok(true));
+        assert!(!is_decoding());
+        assert_eq!(guarded(|| panic!("offset {}", 7)).map(|()| 0), Err("offset 7".to_string()));
+        assert!(!is_decoding());
+    }
+}

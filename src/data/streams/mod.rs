@@ -1,0 +1,7 @@
+//! The bytes of files, local or not, decompressed, and what kind of file they are.
+
+pub(super) mod archive;
+pub(super) mod decoding;
+pub(super) mod download;
+pub(super) mod recognize;
+pub(super) mod stream;

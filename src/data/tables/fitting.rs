@@ -1,0 +1,64 @@
+//! How the columns of a table are to be turned into inputs.
+
+use super::roles::places_of;
+use crate::base::error::Result;
+use crate::data::Scaling;
+use crate::data::columns::frame::Header;
+use crate::data::encode::Categories;
+use std::collections::BTreeMap;
+
+/// How a table's columns are turned into inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitting {
+    /// The scaling of numbers.
+    pub scaling: Scaling,
+    /// The columns whose logarithms are taken.
+    pub log: Vec<String>,
+    /// The columns of categories that become an input for each category, however many they have; without
+    /// being named, those of up to 100.
+    pub one_hot: Vec<String>,
+    /// The columns of categories that are embedded, however few categories they have.
+    pub embed: Vec<String>,
+    /// The columns of categories that are hashed into shared inputs, however few categories they have.
+    pub hash: Vec<String>,
+    /// The dimensions of embeddings, by default [`crate::math::embedding::Embedding::default_dims`]; with 0
+    /// many categories are hashed into shared inputs instead.
+    pub embedding_dims: Option<usize>,
+    /// Categories of columns that were counted in more rows than those at hand, by the columns' names:
+    /// see [`StreamedTable`](crate::data::StreamedTable).
+    pub counted: BTreeMap<String, Categories>,
+}
+
+impl Fitting {
+    /// Numbers scaled so, and all else as it is by default.
+    #[must_use]
+    pub fn new(scaling: Scaling) -> Self {
+        Fitting {
+            scaling,
+            log: Vec::new(),
+            one_hot: Vec::new(),
+            embed: Vec::new(),
+            hash: Vec::new(),
+            embedding_dims: None,
+            counted: BTreeMap::new(),
+        }
+    }
+
+    /// The same, in which columns are called by their names in that header.
+    ///
+    /// # Errors
+    /// When it has no such column.
+    pub(super) fn found_in(&self, header: &Header) -> Result<Self> {
+        let found = |option: &str, names: &[String]| -> Result<Vec<String>> {
+            let places = places_of(header, &format!("column for {option}"), names)?;
+            Ok(places.into_iter().map(|place| header.names[place].clone()).collect())
+        };
+        Ok(Fitting {
+            log: found("--log", &self.log)?,
+            one_hot: found("--one-hot", &self.one_hot)?,
+            embed: found("--embed", &self.embed)?,
+            hash: found("--hash", &self.hash)?,
+            ..self.clone()
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! Rows whose target is missing: refused, or left out.
+
+use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::data::formats::want::Rows;
+use std::fmt;
+use std::str::FromStr;
+
+/// What becomes of rows whose target is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingTarget {
+    /// They are refused.
+    #[default]
+    Error,
+    /// They are left out.
+    Drop,
+}
+
+impl MissingTarget {
+    /// Every way once.
+    pub const ALL: [MissingTarget; 2] = [MissingTarget::Error, MissingTarget::Drop];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            MissingTarget::Error => "error",
+            MissingTarget::Drop => "drop",
+        }
+    }
+}
+
+serde_as_text!(MissingTarget);
+
+impl fmt::Display for MissingTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for MissingTarget {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let names = Self::ALL.map(Self::name);
+        let found = Self::ALL.into_iter().find(|m| m.name() == name);
+        found.ok_or_else(|| unknown("way with missing targets", name, &names))
+    }
+}
+
+/// Takes the rows of a table, chunk by chunk, that have all of their targets.
+pub(in crate::data) struct Complete {
+    rule: MissingTarget,
+    rows: usize,
+    missing: usize,
+    /// Where the first missing target stands.
+    first: String,
+}
+
+impl Complete {
+    pub(in crate::data) fn new(rule: MissingTarget) -> Self {
+        Complete { rule, rows: 0, missing: 0, first: String::new() }
+    }
+
+    /// The rows of a chunk whose targets, in the columns at these places, are all there, numbered as if
+    /// there were no others; none where nothing is left, or where rows are only counted until
+    /// [`Complete::finish`] refuses them. A table may begin again with its first row.
+    pub(in crate::data) fn take(&mut self, mut rows: Rows, places: &[usize]) -> Option<Rows> {
+        if rows.first == 0 {
+            (self.rows, self.missing) = (0, 0);
+        }
+        let frame = &rows.frame;
+        let missing = |row: usize| {
+            places.iter().copied().find(|&place| {
+                frame.columns[place].as_ref().is_some_and(|values| values.is_missing(row))
+            })
+        };
+        let kept: Vec<usize> = (0..frame.rows).filter(|&row| missing(row).is_none()).collect();
+        let lost = frame.rows - kept.len();
+        if let (0, Some(row)) = (self.missing, (0..frame.rows).find(|&row| missing(row).is_some()))
+        {
+            let column = missing(row).map(|place| frame.header.describe(place)).unwrap_or_default();
+            self.first = format!("{}, {column}", frame.describe_row(row));
+        }
+        rows.first -= self.missing;
+        self.rows += frame.rows;
+        self.missing += lost;
+        match (self.missing, self.rule) {
+            _ if kept.is_empty() => None,
+            (0, _) => Some(rows),
+            (_, MissingTarget::Error) => None,
+            (_, MissingTarget::Drop) if lost == 0 => Some(rows),
+            (_, MissingTarget::Drop) => {
+                rows.frame = rows.frame.select(&kept);
+                Some(rows)
+            }
+        }
+    }
+
+    /// What is said of rows that were left out.
+    ///
+    /// # Errors
+    /// When rows are to be refused, or none is left.
+    pub(in crate::data) fn finish(self) -> Result<Option<String>> {
+        let share = 100.0 * self.missing as f64 / self.rows.max(1) as f64;
+        let count = format!("{} of {} rows ({share:.1}%)", self.missing, self.rows);
+        match self.rule {
+            _ if self.missing == 0 => Ok(None),
+            _ if self.missing == self.rows => {
+                Err(Error::data("the target is missing in every row")
+                    .at(self.first)
+                    .help("name another target with --target"))
+            }
+            MissingTarget::Error => Err(Error::data(format!("the target is missing in {count}"))
+                .at(self.first)
+                .help("fill it in, or leave these rows out with --missing-target drop")),
+            MissingTarget::Drop => {
+                Ok(Some(format!("{count} are left out: their target is missing")))
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Tables whose columns are understood: what each is for, and what is to be learnt.
+
+pub(super) mod class_names;
+pub(super) mod column;
+pub(super) mod doubts;
+pub(super) mod fitting;
+pub(super) mod missing_target;
+pub(super) mod prepare;
+pub(super) mod roles;
+pub(super) mod table;
+pub(super) mod target;
+pub(super) mod target_columns;
+pub(super) mod task;
+pub(super) mod task_guess;
+pub(super) mod trained;

@@ -1,0 +1,440 @@
+//! A table whose columns are understood: what is learnt from, what is to be learnt.
+
+use super::doubts;
+use super::fitting::Fitting;
+use super::missing_target::Complete;
+use super::roles::{ColumnOptions, Role, Said, names_like_numbers, roles};
+use super::target::{self, Learnt};
+use super::target_columns::Columns;
+use crate::base::error::{Error, Result};
+use crate::data::columns::frame::{Frame, Header, MISSING, Values, texts_of};
+use crate::data::columns::kind::{Found, Kind, kind_of};
+use crate::data::columns::time;
+use crate::data::encode::{Encoder, Encoding, Feature, out_of_scale};
+use crate::data::formats::want::{Rows, Want};
+use crate::data::tables::column::Column;
+use crate::data::{DataOptions, Targets, Task};
+use rayon::prelude::*;
+
+/// A number among texts is a mistake where it is at most this share of them.
+const STRAY: f64 = 0.001;
+/// Fewer columns of bytes than this are no image.
+const LEAST_PIXELS: usize = 64;
+
+/// A table in memory, every row of it, as it was read: nothing is fitted yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    name: String,
+    frame: Frame,
+    columns: Vec<Column>,
+    targets: Targets,
+    separator: Option<char>,
+    weights: Option<Vec<f32>>,
+    pixels: bool,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// The places of the targets of a table to be trained on, in the order of the outputs.
+pub(in crate::data) fn target_places(
+    header: &Header,
+    options: &ColumnOptions,
+) -> Result<Vec<usize>> {
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    for (place, (role, _)) in roles(header, options)?.into_iter().enumerate() {
+        if let Role::Target(k) = role {
+            places.push((k, place));
+        }
+    }
+    places.sort_unstable();
+    Ok(places.into_iter().map(|(_, place)| place).collect())
+}
+
+/// The places of the targets that no row to be trained on may lack. Where labels stand in one column, a
+/// row without any has none.
+pub(in crate::data) fn complete_places(
+    header: &Header,
+    options: &ColumnOptions,
+    task: Task,
+) -> Result<Vec<usize>> {
+    let mut places = target_places(header, options)?;
+    if task == Task::Multilabel && places.len() == 1 {
+        places.clear();
+    }
+    Ok(places)
+}
+
+/// What to read of each column, by what the user said of them.
+pub(in crate::data) fn wanted(
+    header: &Header,
+    options: &ColumnOptions,
+    task: Task,
+) -> Result<Vec<Want>> {
+    if header.names.len() == 1 {
+        return Err(Error::data("there is one column only")
+            .help("give features and a target, separated by commas, semicolons, tabs or bars"));
+    }
+    let roles = roles(header, options)?;
+    let several = roles.iter().filter(|(role, _)| matches!(role, Role::Target(_))).count() > 1;
+    let want = |(role, said): (Role, Said)| match (role, said) {
+        (Role::Ignored, _) => Want::Nothing,
+        (Role::Weight, _) | (_, Said::Numbers) => Want::Number,
+        (_, Said::Categories) => Want::Text,
+        (Role::Target(_), _) => match task {
+            Task::Classification | Task::Multilabel => Want::Class,
+            Task::Regression => Want::Number,
+            Task::Auto if several => Want::Number,
+            Task::Auto => Want::Target,
+        },
+        _ => Want::Guess,
+    };
+    Ok(roles.into_iter().map(want).collect())
+}
+
+impl Table {
+    /// Understands the columns of a frame that was read as [`wanted`] says, and whose rows without a
+    /// target are refused or left out as the options say.
+    ///
+    /// # Errors
+    /// With line and column, for values that make no sense, and where nothing is left to learn
+    /// from.
+    pub(in crate::data) fn new(name: String, frame: Frame, options: &DataOptions) -> Result<Self> {
+        let places = complete_places(&frame.header, &options.columns, options.task)?;
+        let mut complete = Complete::new(options.columns.missing_target);
+        let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+        let rows = complete.take(rows, &places);
+        let dropped = complete.finish()?;
+        let frame = rows.map(|rows| rows.frame).unwrap_or_default();
+        let mut table = Self::of_complete(name, frame, options, None)?;
+        table.add_notes(dropped);
+        Ok(table)
+    }
+
+    /// As [`Table::new`], where each row has its target: all rows, or a sample of so many in which every
+    /// class has a row.
+    pub(in crate::data) fn of_complete(
+        name: String,
+        mut frame: Frame,
+        options: &DataOptions,
+        sample_of: Option<usize>,
+    ) -> Result<Self> {
+        let DataOptions { columns: options, task, text, .. } = options;
+        let (task, date_format) = (*task, text.date_format.as_ref().map(|form| form.0.as_str()));
+        let roles = roles(&frame.header, options)?;
+        for ((role, said), values) in roles.iter().zip(&mut frame.columns) {
+            compact_days(*role, *said, values);
+        }
+        let places = target_places(&frame.header, options)?;
+        let understand = || -> Vec<Option<Result<(Found, usize)>>> {
+            let found = |(place, (&(role, said), values)): (usize, (&(Role, Said), &_))| {
+                let values: &Values = Option::as_ref(values)?;
+                let missing = values.len() - values.present();
+                let found = understand(&frame, place, values, (role, said), date_format);
+                Some(found.map(|found| (found, missing)))
+            };
+            roles.par_iter().zip(&frame.columns).enumerate().map(found).collect()
+        };
+        let learn = || target::learn(Columns { frame: &frame, places: &places }, task, sample_of);
+        let (found, learnt) = rayon::join(understand, learn);
+        let mut weights = None;
+        let mut columns = Vec::with_capacity(roles.len());
+        for (place, ((role, _), found)) in roles.into_iter().zip(found).enumerate() {
+            let values = frame.columns[place].as_ref();
+            if let (Role::Weight, Some(values)) = (role, values) {
+                weights = Some(row_weights(&frame, place, values)?);
+            }
+            let name = frame.header.names[place].clone();
+            columns.push(match found.transpose()? {
+                Some((Found { kind, why, dates }, missing)) => {
+                    Column { name, role, kind: Some(kind), why, missing, dates }
+                }
+                None => {
+                    let asked = role == Role::Ignored;
+                    let why =
+                        if asked { "as asked for" } else { "no numbers, texts or times" }.into();
+                    Column { name, role, kind: None, why, missing: 0, dates: None }
+                }
+            });
+        }
+        let Learnt { targets, separator, note, warning } = learnt?;
+        let (mut notes, mut warnings) = (Vec::from_iter(note), frame.header.renamed.clone());
+        for names in options.lists() {
+            notes.extend(names_like_numbers(&frame.header, names));
+        }
+        warnings.extend(frame.warnings.iter().cloned().chain(warning));
+        let mut table = Table {
+            name,
+            frame,
+            columns,
+            targets,
+            separator,
+            weights,
+            pixels: false,
+            notes,
+            warnings,
+        };
+        table.pixels = table.is_image();
+        if !table.pixels {
+            let values = table.columns.par_iter().zip(&table.frame.columns);
+            let doubts: Vec<Vec<String>> =
+                values.map(|(column, values)| doubts::of(column, values.as_ref())).collect();
+            table.warnings.extend(doubts.into_iter().flatten());
+        }
+        table.keep_something()?;
+        Ok(table)
+    }
+
+    /// The name, as shown to users.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.frame.rows
+    }
+
+    /// The values as they were read.
+    #[must_use]
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// What was understood of each column.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// What is to be learnt, row by row.
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// The rows' weights, where a column gives them.
+    #[must_use]
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+
+    /// What is good to know of how the table is understood.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    pub(in crate::data) fn add_notes(&mut self, notes: impl IntoIterator<Item = String>) {
+        self.notes.extend(notes);
+    }
+
+    /// What to doubt of it.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether the features are the pixels of one image.
+    #[must_use]
+    pub fn pixels(&self) -> bool {
+        self.pixels
+    }
+
+    /// Fits what turns the columns into inputs to the training rows.
+    ///
+    /// # Errors
+    /// For a logarithm of a column that holds no numbers, an embedding of one that holds no
+    /// categories, and numbers so far apart that they can't be scaled.
+    pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
+        let fitting = &fitting.found_in(&self.frame.header)?;
+        for name in &fitting.log {
+            self.check_log(name)?;
+        }
+        self.check_categories(fitting)?;
+        let fit = |(place, column): (usize, &Column)| {
+            let (Role::Feature, Some(kind), Some(values)) =
+                (column.role, column.kind, &self.frame.columns[place])
+            else {
+                return None;
+            };
+            let encoder = match self.pixels {
+                true => Encoder::Plain,
+                false => Encoder::fit(kind, values, rows, column, fitting)?,
+            };
+            if matches!(&encoder, Encoder::Number(numbers) if !numbers.is_sound()) {
+                return Some(Err(out_of_scale(&self.frame, place, rows).at(&self.name)));
+            }
+            Some(Ok(Feature { column: column.name.clone(), encoder }))
+        };
+        let features: Vec<Result<Feature>> =
+            self.columns.par_iter().enumerate().filter_map(fit).collect();
+        let features: Vec<Feature> = features.into_iter().collect::<Result<_>>()?;
+        let (embedded, mut features): (Vec<_>, Vec<_>) =
+            features.into_iter().partition(|f| matches!(f.encoder, Encoder::Embedding(_)));
+        features.extend(embedded);
+        let mut targets: Vec<(usize, &String)> = Vec::new();
+        for column in &self.columns {
+            if let Role::Target(k) = column.role {
+                targets.push((k, &column.name));
+            }
+        }
+        targets.sort_unstable();
+        let weight = self.columns.iter().find(|column| column.role == Role::Weight);
+        Ok(Encoding {
+            header: Header { renamed: Vec::new(), ..(*self.frame.header).clone() },
+            features,
+            targets: targets.into_iter().map(|(_, name)| name.clone()).collect(),
+            separator: self.separator,
+            weight: weight.map(|column| column.name.clone()),
+            pixels: self.pixels,
+        })
+    }
+
+    fn check_log(&self, name: &str) -> Result<()> {
+        let Some(column) = self.columns.iter().find(|c| c.name == name) else { return Ok(()) };
+        match (column.role, column.kind) {
+            (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
+            (Role::Feature, Some(kind)) => Err(Error::usage(format!(
+                "--log {name}: the column holds no numbers, but is of the kind {kind}"
+            ))
+            .help("logarithms are for numbers; --numeric says that a column holds them")),
+            _ => Err(Error::usage(format!("--log {name}: nothing is learnt from this column"))
+                .help("name a column that is learnt from")),
+        }
+    }
+
+    /// Refuses a way with categories for a column that holds none, and two ways for one.
+    fn check_categories(&self, fitting: &Fitting) -> Result<()> {
+        let ways = [
+            ("--one-hot", &fitting.one_hot),
+            ("--embed", &fitting.embed),
+            ("--hash", &fitting.hash),
+        ];
+        for (i, (option, names)) in ways.into_iter().enumerate() {
+            for name in names {
+                let Some(column) = self.columns.iter().find(|c| c.name == *name) else { continue };
+                let is_category =
+                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
+                if !is_category || self.pixels {
+                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
+                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
+                }
+                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
+                    return Err(Error::usage(format!("{other} {name} beside {option} {name}"))
+                        .help("take one of the two"));
+                }
+            }
+        }
+        if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {
+            return Err(Error::usage("--embed with --embedding-dims 0")
+                .help("0 dimensions stand for no embeddings: leave one of the two out"));
+        }
+        Ok(())
+    }
+
+    /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.
+    fn is_image(&self) -> bool {
+        let features = self.columns.iter().zip(&self.frame.columns).enumerate();
+        let features: Vec<_> = features.filter(|(_, (c, _))| c.role == Role::Feature).collect();
+        let is_square = |n: usize| n.isqrt().pow(2) == n;
+        let count = features.len();
+        count >= LEAST_PIXELS
+            && (is_square(count) || count % 3 == 0 && is_square(count / 3))
+            && features.iter().all(|(_, (column, values))| {
+                matches!(values, Some(Values::Bytes(_)))
+                    && matches!(column.kind, Some(Kind::Number | Kind::Boolean | Kind::Constant))
+            })
+    }
+
+    /// Takes identifiers for numbers where nothing else is there to learn from.
+    fn keep_something(&mut self) -> Result<()> {
+        let is_learnt = |c: &Column| {
+            c.role == Role::Feature && !matches!(c.kind, None | Some(Kind::Text | Kind::Constant))
+        };
+        if self.pixels || self.columns.iter().any(is_learnt) {
+            return Ok(());
+        }
+        let mut some = false;
+        for (column, values) in self.columns.iter_mut().zip(&self.frame.columns) {
+            let is_number = matches!(values, Some(Values::Bytes(_) | Values::Numbers(_)));
+            if column.role == Role::Feature && is_number && column.kind == Some(Kind::Text) {
+                column.kind = Some(Kind::Number);
+                column.why = "there is nothing else to learn from".into();
+                some = true;
+            }
+        }
+        let list = |c: &Column| format!("{}: {} ({})", c.name, c.kind.unwrap_or(Kind::Text), c.why);
+        let listed: Vec<String> =
+            self.columns.iter().filter(|c| c.role == Role::Feature).take(8).map(list).collect();
+        match some {
+            true => Ok(()),
+            false => Err(Error::data("no column is left to learn from")
+                .at(listed.join("; "))
+                .help("say of a column --categorical or --numeric to take it all the same")),
+        }
+    }
+}
+
+/// Takes whole numbers that are all days, written as 20240131, for texts, as which they are read again.
+fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
+    if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
+        && let Some(Values::Numbers(numbers)) = &values
+        && time::are_compact_days(numbers.iter().copied().filter(|x| !x.is_nan()))
+    {
+        *values = values.as_ref().map(|numbers| Values::Texts(texts_of(numbers).into_owned()));
+    }
+}
+
+/// What a column holds.
+fn understand(
+    frame: &Frame,
+    place: usize,
+    values: &Values,
+    (role, said): (Role, Said),
+    date_format: Option<&str>,
+) -> Result<Found> {
+    let name = &frame.header.names[place];
+    let asked = |kind| Ok(Found { kind, why: "as asked for".into(), dates: None });
+    match said {
+        Said::Categories => return asked(Kind::Category),
+        Said::Numbers => return asked(Kind::Number),
+        Said::Nothing => {}
+    }
+    let mut found = kind_of(name, place, values, date_format);
+    let form = frame.header.forms.get(name).and_then(|form| form.describe());
+    if let (Kind::Number | Kind::Boolean, Some(form)) = (found.kind, form) {
+        found.why = format!("{} with {form}", found.why);
+    }
+    if let (Kind::Category, Role::Feature, Values::Texts(texts)) = (found.kind, role, values) {
+        let is_number: Vec<bool> = texts.words.iter().map(|w| w.parse::<f64>().is_ok()).collect();
+        let of = |code: u32| is_number.get(code as usize).copied().unwrap_or(false);
+        let numbers = texts.codes.iter().filter(|&&code| of(code)).count();
+        let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
+        if numbers > 0 && numbers as f64 <= STRAY * present as f64 {
+            let row = texts.codes.iter().position(|&code| of(code)).unwrap_or(0);
+            let text = texts.words.get(texts.codes[row]);
+            return Err(Error::data(format!("{text} is a number among texts"))
+                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
+                .help(format!("correct it, leave it empty if the value is missing, or say --categorical {name}, if it is a category like the others")));
+        }
+    }
+    Ok(found)
+}
+
+/// The weights of some rows of a table, which may all be 0: numbers from 0 on.
+pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
+    let mut weights = Vec::with_capacity(values.len());
+    for row in 0..values.len() {
+        let weight = values.number(row) as f32;
+        if !(weight >= 0.0 && weight.is_finite()) {
+            let what = if values.is_missing(row) { "missing".into() } else { weight.to_string() };
+            return Err(Error::data(format!("the weight of a row is {what}"))
+                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
+                .help("weights are numbers from 0 on"));
+        }
+        weights.push(weight);
+    }
+    Ok(weights)
+}

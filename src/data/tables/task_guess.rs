@@ -1,0 +1,158 @@
+//! Whether a target is a class or a number, where nobody says: what is guessed, what is said of the
+//! guess, and what can't be classes.
+
+use super::class_names::whole;
+use super::target_columns::Columns;
+use crate::base::error::{Error, Result};
+use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::time::Dates;
+use std::collections::BTreeSet;
+
+/// Whole numbers of at most so many different values are taken for classes.
+const FEW: usize = 50;
+/// A class comes up at least so often on average.
+const REPEATS: usize = 10;
+/// Of fewer rows nobody can say that they have too many classes.
+const LEAST_ROWS: usize = 20;
+
+/// What a target was taken for.
+pub(in crate::data) struct Guess {
+    pub(in crate::data) is_class: bool,
+    /// What it could have been taken for, and how to say so.
+    pub(in crate::data) note: Option<String>,
+}
+
+/// Takes a target for classes where it holds texts that are no numbers, or few different whole numbers
+/// that come up often: from 0 on, or −1, 0 and 1.
+pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
+    let Some(few) = few_whole_numbers(values) else {
+        let is_class = matches!(values, Values::Texts(texts) if !are_numbers(texts));
+        return Guess { is_class, note: None };
+    };
+    let (count, rows) = (few.len(), values.len());
+    let is_counted_from_zero = few.first().is_some_and(|&least| least >= 0);
+    let are_signs = few.iter().all(|x| (-1..=1).contains(x));
+    let is_class = (is_counted_from_zero || are_signs) && count * REPEATS <= rows;
+    let (learnt, task, others) = match is_class {
+        true => ("classes", "regression", "numbers"),
+        false => ("numbers", "classification", "classes"),
+    };
+    let note = format!(
+        "{} has {count} different whole numbers: learnt as {learnt}; --task {task} learns them as {others}",
+        columns.called(0)
+    );
+    // Of two classes nobody means numbers, and of numbers that hardly come up again nobody classes.
+    let is_open = if is_class { count > 2 } else { count > 1 && count * 2 <= rows };
+    Guess { is_class, note: is_open.then_some(note) }
+}
+
+/// The different values of a target, where all are whole numbers and not too many differ.
+fn few_whole_numbers(values: &Values) -> Option<BTreeSet<i128>> {
+    let mut seen = BTreeSet::new();
+    let mut add = |number: i128| {
+        seen.insert(number);
+        seen.len() <= FEW
+    };
+    let is_few = match values {
+        Values::Texts(texts) => texts.words.iter().all(|word| whole(word).is_some_and(&mut add)),
+        _ => (0..values.len()).all(|row| {
+            let x = values.number(row);
+            // Beyond this an i128 ends, and so do numbers that could be classes.
+            x.fract() == 0.0 && x.abs() < 1e38 && add(x as i128)
+        }),
+    };
+    is_few.then_some(seen)
+}
+
+/// Whether all texts of a column are numbers.
+pub(in crate::data) fn are_numbers(texts: &Texts) -> bool {
+    !texts.words.is_empty() && texts.words.iter().all(|word| number(word).is_some())
+}
+
+/// The finite number that a text is.
+pub(in crate::data) fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|x: &f64| x.is_finite())
+}
+
+/// Refuses classes of which each row, or nearly each, has its own; `rows` of them. `is_guess`: nobody said
+/// that they are classes.
+pub(in crate::data) fn check_classes(
+    columns: Columns,
+    texts: &Texts,
+    classes: usize,
+    rows: usize,
+    is_guess: bool,
+) -> Result<()> {
+    let each = classes >= rows && rows > 2;
+    let nearly = is_guess && classes * 2 > rows && rows >= LEAST_ROWS;
+    if !each && !nearly {
+        return Ok(());
+    }
+    let (looks, advice) = looks_like(texts);
+    let mut advice = format!("it looks like {looks}: {advice}");
+    if !each {
+        advice += "; --task classification learns them as classes all the same";
+    }
+    let name = columns.called(0);
+    let what = match each {
+        true => format!("{name} has another class in each of its {rows} rows"),
+        false => {
+            format!("{name} has {classes} different texts in {rows} rows: too many to be classes")
+        }
+    };
+    Err(Error::data(what).at(columns.column(0)).help(advice))
+}
+
+/// What different texts look like, and what to do about it.
+fn looks_like(texts: &Texts) -> (String, String) {
+    let words = || texts.words.iter();
+    let first = words().next().unwrap_or_default();
+    let share =
+        |is: &dyn Fn(&str) -> bool| words().filter(|w| is(w)).count() * 2 > texts.words.len();
+    let other = "name another target with --target".to_string();
+    if Dates::of(words().map(|word| (word, 1)), None).is_some() {
+        return (format!("dates, such as {first:?}"), other);
+    }
+    if are_numbers(texts) {
+        let advice = format!("--task regression learns it as numbers; or {other}");
+        return ("numbers or an identifier".into(), advice);
+    }
+    if share(&|word| number(word).is_some()) {
+        let (text, rows) = most_frequent_text(texts);
+        let looks = format!("numbers, beside texts such as {text:?} ({rows} rows)");
+        return (
+            looks,
+            format!("correct them, or say --missing {text} if such a value is missing"),
+        );
+    }
+    if share(&is_written_number) {
+        let example = words().find(|w| is_written_number(w)).unwrap_or(first);
+        let advice = "give plain numbers such as 1234.5, or say how they are written with --decimal and --thousands";
+        return (format!("numbers written in another form, such as {example:?}"), advice.into());
+    }
+    let is_name = |word: &str| !word.trim().contains(char::is_whitespace) && word.len() < 40;
+    let what = if share(&is_name) { "an identifier" } else { "free text" };
+    let shown: String = first.chars().take(40).collect();
+    (format!("{what}, such as {shown:?}"), other)
+}
+
+/// The text that most rows have of those that are no numbers, and how many have it.
+fn most_frequent_text(texts: &Texts) -> (&str, usize) {
+    let mut counts = vec![0usize; texts.words.len()];
+    texts.codes.iter().filter(|&&c| c != MISSING).for_each(|&c| counts[c as usize] += 1);
+    let others = texts.words.iter().zip(counts).filter(|(word, _)| number(word).is_none());
+    others.max_by_key(|(_, count)| *count).unwrap_or_default()
+}
+
+/// Whether a text is a number but for separators, a currency, a percent sign and the like.
+fn is_written_number(text: &str) -> bool {
+    let text = text.trim().trim_matches(['-', '+', '(', ')']);
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    // A currency's code or a unit stands apart; a letter beside digits is an identifier's.
+    let are_apart = letters == 0 || letters <= 3 && text.contains(char::is_whitespace);
+    are_apart && text.contains(|c: char| c.is_ascii_digit()) && !text.contains(['-', '/', ':'])
+}
+
+#[cfg(test)]
+#[path = "task_guess_tests.rs"]
+mod tests;

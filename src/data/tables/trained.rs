@@ -1,0 +1,188 @@
+//! Tables that are read for a trained model: its columns, found by name.
+
+use super::missing_target::Complete;
+use super::roles::places_of;
+use crate::base::error::{Error, Result};
+use crate::data::columns::frame::{Frame, Header};
+use crate::data::formats::read;
+use crate::data::formats::want::{Known, Rows, Selection, Want};
+use crate::data::streams::stream::Source;
+use crate::data::{DataOptions, DateFormat, Encoder, Encoding, Preprocessing};
+use std::cell::OnceCell;
+
+/// Columns that are carried along.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep<'a> {
+    /// Their names.
+    pub names: &'a [String],
+    /// Whether those of a text become numbers or booleans where all their values are; else they stay
+    /// texts as they stand. This takes another pass over the text.
+    pub typed: bool,
+}
+
+/// What of a table is read for a trained model.
+pub(in crate::data) struct Reading<'a> {
+    pub(in crate::data) preprocessing: &'a Preprocessing,
+    pub(in crate::data) options: &'a DataOptions,
+    /// Whether the targets and the weights of the rows are read too.
+    pub(in crate::data) with_targets: bool,
+    /// The columns that are carried along.
+    pub(in crate::data) keep: Keep<'a>,
+}
+
+impl Reading<'_> {
+    /// Takes the rows chunk by chunk, with the preprocessing by which they are encoded. What to do
+    /// about rows that can't be read is up to `take`.
+    ///
+    /// # Errors
+    /// When the table can't be read, or isn't what the model needs; and what `take` returns.
+    pub(in crate::data) fn pass(
+        &self,
+        source: &Source,
+        mut take: impl FnMut(&Preprocessing, Rows) -> Result<()>,
+    ) -> Result<()> {
+        let known = match self.preprocessing.encoding {
+            Some(_) => self.preprocessing.clone(),
+            None => self.preprocessing.with_plain_columns(),
+        };
+        let Some(mut encoding) = known.encoding.clone() else {
+            return Err(Error::failed("a model of a table without its columns"));
+        };
+        if let Some(DateFormat(format)) = &self.options.text.date_format {
+            for feature in &mut encoding.features {
+                if let Encoder::Moment(moment) = &mut feature.encoder {
+                    moment.read_first(format);
+                }
+            }
+        }
+        let names = if encoding.header.named { encoding.header.names.clone() } else { Vec::new() };
+        let (text, forms) =
+            (self.options.text.with_marks(&encoding.header.missing), encoding.header.forms.clone());
+        let unnamed = !encoding.header.named;
+        let hint = Known { names: &names, unnamed, text: &text, forms: Some(&forms) };
+        let chosen = OnceCell::new();
+        let choose = |header: &Header| -> Result<Selection> {
+            let mut encoding = encoding;
+            let target = &self.options.columns.target;
+            if !target.is_empty() && self.with_targets {
+                encoding.rename_targets(target, header)?;
+            }
+            let known = Preprocessing { encoding: Some(encoding), ..known };
+            let selection = self.selection(header, &known)?;
+            // Set once: the header is asked for once.
+            let _ = chosen.set(known);
+            Ok(selection)
+        };
+        read::pass(source, hint, choose, |rows| match chosen.get() {
+            Some(known) => take(known, rows),
+            None => Ok(()),
+        })
+    }
+
+    /// Takes the rows chunk by chunk, those left out whose targets are read and missing; and what is said
+    /// of these.
+    ///
+    /// # Errors
+    /// As [`Reading::pass`], for a row that can't be read, and for a missing target unless the options
+    /// say that it is left out.
+    pub(in crate::data) fn complete(
+        &self,
+        source: &Source,
+        mut take: impl FnMut(&Preprocessing, Rows) -> Result<()>,
+    ) -> Result<Option<String>> {
+        let mut complete = Complete::new(self.options.columns.missing_target);
+        self.pass(source, |known, rows| {
+            let rows = rows.sound()?;
+            let places = self.complete_places(known, &rows.frame.header)?;
+            match complete.take(rows, &places) {
+                Some(rows) => take(known, rows),
+                None => Ok(()),
+            }
+        })?;
+        complete.finish().map_err(|e| e.at(source.path().display()))
+    }
+
+    /// The places of the targets that no row may lack.
+    fn complete_places(&self, known: &Preprocessing, header: &Header) -> Result<Vec<usize>> {
+        // Where labels stand in one column, a row without any has none.
+        let one_column = |e: &Encoding| known.labels.is_some() && e.separator.is_some();
+        match &known.encoding {
+            Some(encoding) if self.with_targets && !one_column(encoding) => {
+                Ok(encoding.locate(header)?.targets.unwrap_or_default())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// All rows at once, as [`Reading::complete`] takes them.
+    ///
+    /// # Errors
+    /// As [`Reading::complete`].
+    pub(in crate::data) fn whole(
+        &self,
+        source: &Source,
+    ) -> Result<(Preprocessing, Frame, Option<String>)> {
+        let mut all: Option<(Preprocessing, Frame)> = None;
+        let dropped = self.complete(source, |known, rows| {
+            match &mut all {
+                Some((_, frame)) if rows.first > 0 => frame.append(rows.frame),
+                all => *all = Some((known.clone(), rows.frame)),
+            }
+            Ok(())
+        })?;
+        let all = all.map(|(known, frame)| (known, frame, dropped));
+        all.ok_or_else(|| Error::data("the table has no rows").at(source.path().display()))
+    }
+
+    fn selection(&self, header: &Header, known: &Preprocessing) -> Result<Selection> {
+        let mut wanted = vec![Want::Nothing; header.names.len()];
+        if let Some(encoding) = &known.encoding {
+            self.want(header, encoding, known, &mut wanted)?;
+        }
+        let kept = self.kept_places(header)?;
+        Ok(Selection { wanted, kept, typed: self.keep.typed })
+    }
+
+    /// The places of the columns that are carried along, each once.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub(in crate::data) fn kept_places(&self, header: &Header) -> Result<Vec<usize>> {
+        let mut kept = Vec::new();
+        for place in places_of(header, "column to keep", self.keep.names)? {
+            if !kept.contains(&place) {
+                kept.push(place);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn want(
+        &self,
+        header: &Header,
+        encoding: &Encoding,
+        known: &Preprocessing,
+        wanted: &mut [Want],
+    ) -> Result<()> {
+        let located = encoding.locate(header)?;
+        for (feature, &place) in encoding.features.iter().zip(&located.features) {
+            wanted[place] = match &feature.encoder {
+                // Yes and no may be written as 0 and 1 here, and as words in training, or the other way
+                // round. Moments are neither, and are refused where they can still be told.
+                Encoder::Moment(_) | Encoder::Boolean { .. } => Want::Moment,
+                encoder if encoder.takes_numbers() => Want::Number,
+                _ => Want::Text,
+            };
+        }
+        if self.with_targets {
+            let is_class = known.classes.is_some() || known.labels.is_some();
+            for &place in located.targets.iter().flatten() {
+                wanted[place] = if is_class { Want::Class } else { Want::Number };
+            }
+            if let Some(place) = located.weight {
+                wanted[place] = Want::Number;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Reading a safetensors file: all of it, but only once its header goes with its length.
+
+use crate::base::error::{Error, Result};
+use crate::base::memory::Budget;
+use safetensors::SafeTensorError;
+use safetensors::tensor::Metadata;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Bytes in front of the header, which say how long it is.
+const LENGTH: usize = 8;
+/// The longest header that the format allows.
+const LONGEST: u64 = 100_000_000;
+
+/// The bytes of a file. Nothing behind the header is read before what it declares was compared with the
+/// file's length.
+///
+/// # Errors
+/// When it can't be read, isn't a file, is no safetensors of that length, or takes more memory than
+/// there is.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let io = |e: io::Error| Error::io("read", path, &e);
+    let metadata = fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        return Err(Error::data(format!("{} is not a file", path.display()))
+            .help("give a safetensors file"));
+    }
+    let mut file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    let mut more = |count: u64, bytes: &mut Vec<u8>| -> Result<()> {
+        file.by_ref().take(count).read_to_end(bytes).map(|_| ()).map_err(io)
+    };
+    more(LENGTH as u64, &mut bytes)?;
+    let fail = |e: SafeTensorError| not_safetensors(&e).at(path.display());
+    let Some(length) = bytes.first_chunk::<LENGTH>().map(|b| u64::from_le_bytes(*b)) else {
+        return Err(fail(SafeTensorError::HeaderTooSmall));
+    };
+    if length > LONGEST {
+        return Err(fail(SafeTensorError::HeaderTooLarge));
+    }
+    more(length, &mut bytes)?;
+    let header: Metadata = serde_json::from_slice(&bytes[LENGTH..])
+        .map_err(|e| fail(SafeTensorError::InvalidHeaderDeserialization(e)))?;
+    let whole = (bytes.len() as u64).saturating_add(header.data_len() as u64);
+    if whole != metadata.len() {
+        return Err(fail(SafeTensorError::MetadataIncompleteBuffer));
+    }
+    // The bytes, and the numbers made of them.
+    let need = whole.saturating_mul(2);
+    Budget::default().check(need, "the model").map_err(|e| e.at(path.display()))?;
+    more(header.data_len() as u64, &mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn not_safetensors(error: &safetensors::SafeTensorError) -> Error {
+    Error::data(format!("not a whole safetensors file: {error}"))
+        .help("give a model.safetensors that is complete")
+}

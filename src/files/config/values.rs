@@ -1,0 +1,419 @@
+//! Values of options that have no type elsewhere, and how options are written in TOML.
+
+use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::math::activation::Activation;
+use crate::net::spec::{Layer, Units, parse_layers};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What is held out for validation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Validation {
+    /// A seeded random part of the training rows; 0 for none.
+    Fraction(f64),
+    /// Data of their own.
+    Path(PathBuf),
+}
+
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Validation::Fraction(fraction) => write!(f, "{fraction}"),
+            Validation::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Validation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().parse::<f64>() {
+            Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(Validation::Fraction(fraction)),
+            Ok(_) => Err(Error::usage(format!("{text} is no part of the rows"))
+                .help("give a fraction from 0 to below 1, or the path of other data")),
+            Err(_) if text.is_empty() => Err(Error::usage("no validation data are named")),
+            Err(_) => Ok(Validation::Path(text.into())),
+        }
+    }
+}
+
+/// The hidden layers as text, known to be well formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenLayers(String);
+
+impl HiddenLayers {
+    /// The layers, `default` where none is given.
+    ///
+    /// # Errors
+    /// None that weren't found when the text was read.
+    pub fn layers(&self, default: &Units) -> Result<Vec<Layer>> {
+        parse_layers(&self.0, default)
+    }
+
+    /// The text that reads as these layers.
+    #[must_use]
+    pub fn of(layers: &[Layer]) -> Self {
+        let parts: Vec<_> =
+            layers.iter().map(|l| format!("{}:{}", l.units, l.activation)).collect();
+        HiddenLayers(if parts.is_empty() { "none".into() } else { parts.join(",") })
+    }
+}
+
+impl fmt::Display for HiddenLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for HiddenLayers {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.trim().is_empty() {
+            return Err(Error::usage("no layers are named").help(
+                "write for example 128:relu,64:tanh, or none for a net without hidden layers",
+            ));
+        }
+        parse_layers(text, &Activation::Relu.into())?;
+        Ok(HiddenLayers(text.to_string()))
+    }
+}
+
+/// Several nets whose predictions are averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ensemble {
+    /// How many nets.
+    pub nets: usize,
+    /// Whether each holds out another part of the rows; else they differ in their seeds alone.
+    pub by_folds: bool,
+}
+
+impl Ensemble {
+    /// More nets than this are a mistake.
+    pub const MOST: usize = 1000;
+}
+
+impl fmt::Display for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.nets, if self.by_folds { ":folds" } else { "" })
+    }
+}
+
+impl FromStr for Ensemble {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fail = |what: String| {
+            Err(Error::usage(what).help("write for example 5, or 5:folds for nets that each hold out another fifth of the rows"))
+        };
+        let (number, by_folds) = match text.strip_suffix(":folds") {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        match number.trim().parse() {
+            Ok(nets @ 1..=Self::MOST) if nets > 1 || !by_folds => Ok(Ensemble { nets, by_folds }),
+            Ok(nets) if by_folds && nets < 2 => {
+                fail(format!("an ensemble of {nets} nets by folds: at least 2"))
+            }
+            Ok(0) => fail("an ensemble of 0 nets: at least 1".into()),
+            Ok(nets) => fail(format!("an ensemble of {nets} nets: at most {}", Self::MOST)),
+            Err(_) => fail(format!("{text:?} is no number of nets")),
+        }
+    }
+}
+
+/// How probabilities are calibrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calibration {
+    /// Logits are divided by one number.
+    Temperature,
+    /// Not at all.
+    None,
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Calibration::Temperature => "temperature",
+            Calibration::None => "none",
+        })
+    }
+}
+
+impl FromStr for Calibration {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "temperature" => Ok(Calibration::Temperature),
+            "none" => Ok(Calibration::None),
+            _ => Err(unknown("calibration", name, &["temperature", "none"])),
+        }
+    }
+}
+
+/// Settings that suit the kind of data at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// A result in seconds.
+    Quick,
+    /// A good result in minutes.
+    Strong,
+    /// The best that is known, however long it takes.
+    Best,
+}
+
+impl Preset {
+    /// Every preset once.
+    pub const ALL: [Preset; 3] = [Preset::Quick, Preset::Strong, Preset::Best];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Quick => "quick",
+            Preset::Strong => "strong",
+            Preset::Best => "best",
+        }
+    }
+}
+
+serde_as_text!(Ensemble, Calibration, Preset);
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or_else(|| unknown("preset", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+/// A number of bytes, written as in `256M` or `2G` (powers of 1024); a number alone is in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    const UNITS: [&'static str; 4] = ["K", "M", "G", "T"];
+    /// Less than this holds nothing.
+    const LEAST: u64 = 1 << 20;
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |i: &usize| self.0 > 0 && self.0.is_multiple_of(1 << (10 * (i + 1)));
+        match (0..Self::UNITS.len()).rev().find(whole) {
+            Some(i) => write!(f, "{}{}", self.0 >> (10 * (i + 1)), Self::UNITS[i]),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let upper = text.trim().to_uppercase();
+        let upper = upper.strip_suffix("IB").or(upper.strip_suffix('B')).unwrap_or(&upper);
+        let unit = (0..Self::UNITS.len()).find(|&i| upper.ends_with(Self::UNITS[i]));
+        let digits = if unit.is_some() { &upper[..upper.len() - 1] } else { upper };
+        let scale = unit.map_or(1.0, |i| 1024f64.powi(i as i32 + 1));
+        match digits.trim().parse::<f64>() {
+            Ok(number)
+                if number * scale >= Self::LEAST as f64 && number * scale < 2f64.powi(63) =>
+            {
+                Ok(ByteSize((number * scale) as u64))
+            }
+            _ => Err(Error::usage(format!("{text:?} is no size of memory"))
+                .help("write for example 256M or 2G; at least 1M")),
+        }
+    }
+}
+
+serde_as_text!(HiddenLayers);
+
+/// An option that is read from its text, or from a number in its place.
+pub(super) mod text {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use std::fmt::{self, Display};
+    use std::marker::PhantomData;
+    use std::str::FromStr;
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Some(value) = value else { return s.serialize_none() };
+        let text = value.to_string();
+        match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(number), _) => s.serialize_i64(number),
+            (_, Ok(number)) => s.serialize_f64(number),
+            _ => s.serialize_str(&text),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(d: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err = crate::base::error::Error>,
+        D: Deserializer<'de>,
+    {
+        d.deserialize_any(TextOrNumber(PhantomData)).map(Some)
+    }
+
+    struct TextOrNumber<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err = crate::base::error::Error>> Visitor<'_> for TextOrNumber<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a number")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+    }
+}
+
+/// Names of columns, separated by commas. A name with a comma stands in double quotes, in which a double
+/// quote is written twice, as in CSV.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnNames(Vec<String>);
+
+impl ColumnNames {
+    /// All the names of some lists.
+    #[must_use]
+    pub fn join(lists: &[ColumnNames]) -> Vec<String> {
+        lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
+    }
+}
+
+impl FromStr for ColumnNames {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fail = |what: &str| {
+            Error::usage(format!("{what} in the list of columns {text}"))
+                .help("write a name with a comma or a quote as in CSV: \"a, b\",\"say \"\"c\"\"\"")
+        };
+        let (mut names, mut rest) = (Vec::new(), text);
+        loop {
+            let Some(mut quoted) = rest.trim_start().strip_prefix('"') else {
+                match rest.split_once(',') {
+                    Some((name, more)) => {
+                        names.push(name.to_string());
+                        rest = more;
+                        continue;
+                    }
+                    None => {
+                        names.push(rest.to_string());
+                        return Ok(ColumnNames(names));
+                    }
+                }
+            };
+            let mut name = String::new();
+            loop {
+                let (part, more) =
+                    quoted.split_once('"').ok_or_else(|| fail("a quote that isn't closed"))?;
+                name.push_str(part);
+                quoted = more;
+                let Some(more) = quoted.strip_prefix('"') else { break };
+                name.push('"');
+                quoted = more;
+            }
+            names.push(name);
+            match quoted.trim_start().strip_prefix(',') {
+                Some(more) => rest = more,
+                None if quoted.trim().is_empty() => return Ok(ColumnNames(names)),
+                None => return Err(fail("text behind a closing quote")),
+            }
+        }
+    }
+}
+
+/// Lists of names of columns: in TOML a list, or one text as on the command line.
+pub(super) mod names {
+    use super::ColumnNames;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a name or a list of names")]
+    enum Names {
+        One(String),
+        Several(Vec<String>),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        names: &Option<Vec<ColumnNames>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        names.as_deref().map(ColumnNames::join).serialize(s)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Vec<ColumnNames>>, D::Error> {
+        let names = match Names::deserialize(d)? {
+            Names::One(text) => text.parse().map_err(serde::de::Error::custom)?,
+            Names::Several(names) => ColumnNames(names),
+        };
+        Ok(Some(vec![names]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_columns_are_separated_by_commas_and_quoted_as_in_csv() {
+        for (text, names) in [
+            ("a,b", &["a", "b"][..]),
+            ("\"price, EUR\",dup", &["price, EUR", "dup"]),
+            ("a, \"b,c\" ,d", &["a", "b,c", "d"]),
+            ("say \"hi\"", &["say \"hi\""]),
+            ("\"say \"\"a, b\"\"\"", &["say \"a, b\""]),
+            (" lead,trail ", &[" lead", "trail "]),
+            ("\"\"", &[""]),
+        ] {
+            assert_eq!(ColumnNames::join(&[text.parse().unwrap()]), names, "{text}");
+        }
+        for wrong in ["\"a", "\"a\"b", "a,\"b\"\""] {
+            assert_eq!(wrong.parse::<ColumnNames>().unwrap_err().kind().exit_code(), 2, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_memory_have_units() {
+        for (text, bytes) in
+            [("256M", 256 << 20), ("2g", 2 << 30), ("1.5GiB", 3 << 29), ("2000000", 2_000_000)]
+        {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!(size.0, bytes, "{text}");
+            assert_eq!(size.to_string().parse(), Ok(size));
+        }
+        assert_eq!(ByteSize(256 << 20).to_string(), "256M");
+        for wrong in ["", "M", "-1G", "12", "0", "1e300G", "NaN", "infM"] {
+            assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
+        }
+    }
+}

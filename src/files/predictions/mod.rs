@@ -1,0 +1,199 @@
+//! Files of predictions: CSV, TSV, JSON lines, Parquet, NPY.
+//!
+//! A row has the columns that are carried along, then what is predicted: `class` and the
+//! probability `p_NAME` of each class; `labels`, those of probability 0.5 and more, and `p_NAME` of
+//! each label; or the values under the names of the targets, in their units. An NPY file holds the
+//! probabilities or values alone, (rows, outputs). They are in f32, or in f64 where the targets need it:
+//! see [`TargetScaling`].
+
+mod cells;
+mod columnar;
+mod matrix;
+mod text;
+mod writer;
+
+use crate::base::error::{Error, Result, unknown};
+use crate::data::{Predictions, Preprocessing, TargetScaling};
+use crate::math::loss::index_of_max;
+use arrow_array::ArrayRef;
+use std::io::{Seek, Write};
+use std::path::Path;
+use std::str::FromStr;
+pub use writer::Writer;
+
+/// A label is said to hold from this probability on.
+const THRESHOLD: f32 = 0.5;
+
+/// How predictions are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Cells separated by commas, under a header.
+    Csv,
+    /// Cells separated by tabs, under a header.
+    Tsv,
+    /// A JSON object a line.
+    Jsonl,
+    /// Parquet, compressed with Snappy.
+    Parquet,
+    /// A NumPy array: (rows, outputs).
+    Npy,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 5] =
+        [Format::Csv, Format::Tsv, Format::Jsonl, Format::Parquet, Format::Npy];
+
+    /// The name, which is also the usual extension of a file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Tsv => "tsv",
+            Format::Jsonl => "jsonl",
+            Format::Parquet => "parquet",
+            Format::Npy => "npy",
+        }
+    }
+
+    /// The format that a file's extension says; CSV where it has none.
+    ///
+    /// # Errors
+    /// For an extension that says something else.
+    pub fn of(path: &Path) -> Result<Self> {
+        let Some(extension) = path.extension() else { return Ok(Format::Csv) };
+        match extension.to_string_lossy().to_lowercase().as_str() {
+            "csv" | "txt" => Ok(Format::Csv),
+            "tsv" | "tab" => Ok(Format::Tsv),
+            "jsonl" | "ndjson" => Ok(Format::Jsonl),
+            "parquet" | "pq" => Ok(Format::Parquet),
+            "npy" => Ok(Format::Npy),
+            other => Err(Error::usage(format!("no format of predictions is called .{other}"))
+                .at(path.display())
+                .help("end the name in .csv, .tsv, .jsonl, .parquet or .npy, or say --format")),
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let names = Format::ALL.map(Format::name);
+        let found = Format::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| unknown("format of predictions", text, &names))
+    }
+}
+
+/// What is said of a row besides its numbers.
+enum Verdict {
+    /// The most probable of these classes.
+    Class(Vec<String>),
+    /// Those of these labels that are probable, and what stands between them.
+    Labels(Vec<String>, char),
+}
+
+impl Verdict {
+    fn name(&self) -> &'static str {
+        match self {
+            Verdict::Class(_) => "class",
+            Verdict::Labels(..) => "labels",
+        }
+    }
+
+    /// Appends what is said of a row with these probabilities.
+    fn say(&self, probabilities: &[f32], text: &mut String) {
+        match self {
+            Verdict::Class(names) => text.push_str(&names[index_of_max(probabilities)]),
+            Verdict::Labels(names, separator) => {
+                let probable = names.iter().zip(probabilities).filter(|(_, p)| **p >= THRESHOLD);
+                for (i, (name, _)) in probable.enumerate() {
+                    if i > 0 {
+                        text.push(*separator);
+                    }
+                    text.push_str(name);
+                }
+            }
+        }
+    }
+}
+
+/// The columns of a file of predictions.
+pub struct Columns {
+    kept: Vec<String>,
+    verdict: Option<Verdict>,
+    outputs: Vec<String>,
+    /// Whether predictions are in f64.
+    is_double: bool,
+}
+
+impl Columns {
+    /// The columns of predictions of so many outputs, by the preprocessing of their model, behind
+    /// those that are carried along. A prediction that would have the name of one of these is
+    /// called `predicted_NAME`.
+    #[must_use]
+    pub fn new(preprocessing: &Preprocessing, outputs: usize, kept: &[String]) -> Self {
+        let probability = |name: &String| format!("p_{name}");
+        let (verdict, outputs) = match (&preprocessing.classes, &preprocessing.labels) {
+            (Some(names), _) => {
+                (Some(Verdict::Class(names.clone())), names.iter().map(probability).collect())
+            }
+            (None, Some(names)) => {
+                let separator = preprocessing.encoding.as_ref().and_then(|e| e.separator);
+                let verdict = Verdict::Labels(names.clone(), separator.unwrap_or('|'));
+                (Some(verdict), names.iter().map(probability).collect())
+            }
+            (None, None) => (None, value_names(preprocessing, outputs)),
+        };
+        let is_double = matches!(preprocessing.targets, TargetScaling::Double(_));
+        let mut columns = Columns { kept: kept.to_vec(), verdict, outputs, is_double };
+        for name in &mut columns.outputs {
+            if kept.contains(name) {
+                *name = format!("predicted_{name}");
+            }
+        }
+        columns
+    }
+
+    /// The name of the column with the class or the labels, where there is one.
+    fn verdict_name(&self) -> Option<String> {
+        let name = self.verdict.as_ref()?.name();
+        match self.kept.iter().any(|k| k == name) {
+            true => Some(format!("predicted_{name}")),
+            false => Some(name.to_string()),
+        }
+    }
+
+    /// The names in order.
+    fn names(&self) -> Vec<String> {
+        self.kept.iter().cloned().chain(self.verdict_name()).chain(self.outputs.clone()).collect()
+    }
+}
+
+/// The names of predicted values.
+fn value_names(preprocessing: &Preprocessing, outputs: usize) -> Vec<String> {
+    let targets = preprocessing.targets.cols();
+    let names = match (&preprocessing.encoding, targets) {
+        (Some(encoding), _) if encoding.header.named => encoding.targets.clone(),
+        (_, 1) => vec!["prediction".into()],
+        _ => (1..=targets).map(|i| format!("prediction_{i}")).collect(),
+    };
+    // Behind the means come the standard deviations, where they are predicted.
+    let deviations = names.iter().take(outputs - targets).map(|name| format!("{name}_std"));
+    names.iter().cloned().chain(deviations).collect()
+}
+
+/// Some rows of predictions.
+pub struct Rows<'a> {
+    /// The columns that are carried along, of as many rows as `values`.
+    pub kept: &'a [ArrayRef],
+    /// Probabilities or values: (rows, outputs).
+    pub values: &'a Predictions,
+}
+
+/// Where predictions go. NPY needs to seek, the others don't.
+pub trait Sink: Write + Seek + Send {}
+impl<T: Write + Seek + Send> Sink for T {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What a device is told of a step, and of each launch in it.
+
+use crate::kernels::common::declaration::Kernel;
+use crate::kernels::tensor::{Extent, TensorId};
+
+/// What differs from step to step; the uniform of bind group 0, `now` in the shaders.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Step {
+    /// The rows of this batch.
+    pub rows: u32,
+    /// The position of its first row in the epoch's order.
+    pub first: u32,
+    /// The epoch's order: [`crate::math::random::Permutation::words`].
+    pub order: [u32; 5],
+    /// η.
+    pub lr: f32,
+    /// What the gradient of the sum over rows and outputs is multiplied by.
+    pub loss_scale: f32,
+    /// What the optimiser needs at this step: [`crate::math::optim::Optimizer::corrections`].
+    pub corrections: [f32; 4],
+    /// Steps done before this one.
+    pub t: u32,
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// ε of label smoothing; 0 where rows are only measured.
+    pub smoothing: f32,
+    /// The position of its first row in the whole epoch: that of `first`, but where only a window of
+    /// the rows is on the device. What is drawn for a row is drawn by it.
+    pub position: u32,
+    /// What a row of a pair takes of the other: [`crate::kernels::inputs::mixup`]. 0 where rows are only measured.
+    pub mixing: f32,
+    /// What is added to μ, or β₁: [`crate::math::schedule::MomentumCycle`].
+    pub momentum_change: f32,
+}
+
+impl Step {
+    /// Bytes as a device binds them: a multiple of 16.
+    pub const BYTES: usize = size_of::<Step>().next_multiple_of(16);
+
+    /// The same step from row `row` of its batch on.
+    #[must_use]
+    pub fn from_row(&self, row: u32) -> Self {
+        let [first, position] = [self.first, self.position].map(|at| at.wrapping_add(row));
+        Step { first, position, ..*self }
+    }
+}
+
+/// A binding's argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arg {
+    /// A whole tensor.
+    Tensor(TensorId),
+    /// Elements `start..start + len` of a tensor.
+    Part(TensorId, usize, usize),
+    /// The feature rows of the data set at hand.
+    Features,
+    /// The shift and scale of its columns.
+    Affine,
+    /// Its targets.
+    Targets,
+    /// The weights of its rows.
+    Weights,
+    /// Nothing: the kernel doesn't touch this binding in this variant.
+    Unused,
+}
+
+/// Where a tensor lies in its buffer, and its columns.
+pub type Place<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
+
+/// How many workgroups a launch needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grid {
+    /// An invocation for each element of a (rows, cols) tensor.
+    Elements(Extent, usize),
+    /// A workgroup for each row.
+    Rows(Extent),
+    /// A workgroup for each tile of `tile` rows, times `across`.
+    Tiles(Extent, usize, usize),
+    /// So many workgroups, and behind them those of [`Grid::Tiles`].
+    TilesBehind(usize, Extent, usize, usize),
+}
+
+impl Grid {
+    /// The number of workgroups of `workgroup_size` when the batch has `batch` rows.
+    #[must_use]
+    pub fn groups(self, batch: usize, workgroup_size: u32) -> usize {
+        match self {
+            Grid::Elements(rows, cols) => {
+                (rows.rows(batch) * cols).div_ceil(workgroup_size as usize)
+            }
+            Grid::Rows(rows) => rows.rows(batch),
+            Grid::Tiles(rows, tile, across) => rows.rows(batch).div_ceil(tile) * across,
+            Grid::TilesBehind(before, rows, tile, across) => {
+                before + rows.rows(batch).div_ceil(tile) * across
+            }
+        }
+    }
+}
+
+/// A kernel with its constants and arguments: what a GPU runs for an op.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// The kernel, one of [`ALL`](crate::kernels::ALL).
+    pub kernel: &'static Kernel,
+    /// `override` constants: the variant of the kernel.
+    pub overrides: Vec<(&'static str, f64)>,
+    /// The bytes of its uniform.
+    pub uniform: Vec<u8>,
+    /// An argument for each of its bindings.
+    pub args: Vec<Arg>,
+    /// How many workgroups.
+    pub grid: Grid,
+}

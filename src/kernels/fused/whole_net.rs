@@ -1,0 +1,389 @@
+//! Rows through a whole net in one op, forward and back, while they stay in cache.
+//!
+//! It computes what the plain ops compute, in the same order within each row; only sums over the
+//! batch are cut elsewhere.
+
+use crate::data::Storage;
+use crate::kernels::common::declaration::{
+    Binding, COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
+};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::inputs::embed;
+use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use crate::kernels::layers::dropout::Dropout;
+use crate::kernels::layers::norm::{NormTensors, NormalizedGradient};
+use crate::kernels::loss::{self, LOSS_FUNCTIONS, LOSS_ROW};
+use crate::kernels::products::tile::{Along, At, Operand, Tile, tile};
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::math::loss::Loss;
+use crate::net::augment::Augmentation;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// A layer of the net.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetLayer {
+    /// W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// b: (1, n_l), and its sign.
+    pub bias: Option<(TensorId, f32)>,
+    /// σ_l; none for softmax.
+    pub functions: Option<UnitFunctions>,
+    /// Z: (B, n_l); the same tensor as A where σ′ follows from the sign of A.
+    pub z: TensorId,
+    /// A: (B, n_l).
+    pub a: TensorId,
+    /// δ: (B, n_l); none where no gradient is wanted.
+    pub delta: Option<TensorId>,
+    /// What is dropped of A, in passes back to the δ.
+    pub dropout: Option<Dropout>,
+    /// The normalization between Z and σ; on the CPU only.
+    pub norm: Option<NormTensors>,
+    /// X or the A of a layer below, which a residual connection adds before σ; on the CPU only.
+    pub skip: Option<TensorId>,
+}
+
+impl NetLayer {
+    /// What σ takes: Z, or its normalization.
+    #[must_use]
+    pub fn before_activation(&self) -> TensorId {
+        self.norm.map_or(self.z, |norm| norm.forward.out)
+    }
+
+    /// ∂E/∂Z: δ, or what the way back through the normalization makes of it.
+    #[must_use]
+    pub fn delta_of_z(&self) -> Option<TensorId> {
+        match self.norm.and_then(|norm| norm.backward) {
+            Some(backward) => Some(backward.delta),
+            None => self.delta,
+        }
+    }
+
+    /// Whether its normalization names the layer's own tensors, forth and back.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.norm.is_none_or(|norm| {
+            let back = |back: NormalizedGradient| {
+                back.of == norm.forward && Some(back.gradient) == self.delta
+            };
+            norm.forward.z == self.z && norm.backward.is_none_or(back)
+        })
+    }
+
+    /// Whether the normalization takes the whole batch at once.
+    #[must_use]
+    pub fn has_batch_norm(&self) -> bool {
+        self.norm.is_some_and(|norm| norm.running.is_some())
+    }
+}
+
+/// How far a pass goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// To the outputs.
+    Outputs,
+    /// To the losses and scores of the rows.
+    Loss,
+    /// Back to the δ of all layers.
+    Deltas,
+}
+
+/// The forward pass, the loss and the backward pass to all δ, a block of rows at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeNet {
+    /// The first layer to compute: 1 where another op has computed the first.
+    pub from: usize,
+    /// X: (B, n_0).
+    pub x: TensorId,
+    /// What happens to images, in passes back to the δ.
+    pub augmentation: Option<Augmentation>,
+    /// What is dropped of X, in passes back to the δ.
+    pub input_dropout: Option<Dropout>,
+    /// The last feature columns, looked up in tables; on the CPU only.
+    pub embedded: Option<Embedded>,
+    /// Whether pairs of rows of X and T are mixed, in passes back to the δ; on the CPU only.
+    pub mixup: bool,
+    /// The layers, from the input on.
+    pub layers: Vec<NetLayer>,
+    /// The loss, where the pass goes as far.
+    pub loss: Option<NetLoss>,
+    /// Rows of a block, on the CPU.
+    pub block: usize,
+    /// The buffer in which all of these lie that have a row for each row of the batch, but the
+    /// scores.
+    pub arena: TensorId,
+    /// All parameters in one row.
+    pub parameters: TensorId,
+}
+
+/// What a pass does with its outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetLoss {
+    /// The loss.
+    pub loss: Loss,
+    /// T: (B, n_L).
+    pub t: TensorId,
+    /// Users' units in one of ours: (1, n_L).
+    pub unit: TensorId,
+    /// ∂E/∂A_L: (B, n_L), which becomes δ_L in place.
+    pub gradient: TensorId,
+    /// (B, 4).
+    pub scores: TensorId,
+}
+
+impl WholeNet {
+    /// How far it goes: back, where layers have a δ.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match self.loss {
+            None => Reach::Outputs,
+            Some(_) if self.layers.iter().any(|layer| layer.delta.is_some()) => Reach::Deltas,
+            Some(_) => Reach::Loss,
+        }
+    }
+
+    /// Whether something is dropped in passes back to the δ.
+    #[must_use]
+    pub fn drops(&self) -> bool {
+        self.input_dropout.is_some() || self.layers.iter().any(|layer| layer.dropout.is_some())
+    }
+
+    /// Whether the kernel does all of it.
+    #[must_use]
+    pub fn runs_on_gpus(&self) -> bool {
+        let is_plain = |layer: &NetLayer| layer.norm.is_none() && layer.skip.is_none();
+        let gathers = self.augmentation.is_none() && self.embedded.is_none() && !self.mixup;
+        gathers && self.layers.iter().all(is_plain)
+    }
+}
+
+/// Feature columns that are looked up in tables on their way to X.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The feature columns: (B, features).
+    pub features: TensorId,
+    /// Each embedding's place, and its table.
+    pub tables: Vec<(embed::Place, TensorId)>,
+    /// ∂E/∂X: (B, n_0), of which only columns from [`Self::first`] on are computed; none where no
+    /// gradient is wanted.
+    pub gradient: Option<TensorId>,
+}
+
+impl Embedded {
+    /// The first column of ∂E/∂X that is computed: at most that of the first embedding, and a
+    /// multiple of 32, as dropout draws by 32 columns.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        let first = self.tables.iter().map(|(place, _)| place.at).min();
+        first.unwrap_or(0) / 32 * 32
+    }
+}
+
+/// Into how many pieces the units of a layer of `n` are cut.
+#[must_use]
+pub fn unit_pieces(n: usize) -> usize {
+    n.div_ceil(unit_block(n))
+}
+
+/// The units of some pieces, side by side, of a layer of `n`.
+#[must_use]
+pub fn units_of(n: usize, pieces: Range<usize>) -> Range<usize> {
+    let block = unit_block(n);
+    pieces.start * block..(pieces.end * block).min(n)
+}
+
+/// Units of a piece: whole panels of packed weights.
+fn unit_block(n: usize) -> usize {
+    n.div_ceil(16).next_multiple_of(32).clamp(32, 128)
+}
+
+/// The most rows of a block on the CPU.
+pub const LARGEST_BLOCK: usize = 128;
+
+/// The most layers that the tables of the two kernels hold.
+pub(super) const LAYERS: usize = 16;
+/// Stands for softmax among the codes of activations.
+const SOFTMAX: u32 = 255;
+
+uniform! {
+    /// How far to go, where everything lies in the arena, and the table of the layers.
+    WholeNetUniform {
+        layers: u32,
+        reach: u32,
+        inputs: u32,
+        outputs: u32,
+        x: u32,
+        t: u32,
+        y: u32,
+        gradient: u32,
+        parameter: f32,
+        threshold: f32,
+        first_layer: u32,
+        targets: u32,
+        table: [[u32; 4]; 3 * LAYERS],
+        drops: [[u32; 4]; LAYERS + 1],
+    }
+}
+
+/// The blocks of [`WHOLE_NET`], each with all of its rows: many workgroups for a short batch, and the
+/// fastest products for a long one.
+const BLOCKS: [Tile; 2] = [tile(16, 32, 8, [4, 4], 4), tile(64, 64, 16, [4, 4], 1)];
+
+/// Batches from which on the larger block fills a GPU.
+const LONG_BATCH: usize = 8192;
+
+/// [`WholeNet`] on the device, for each of the blocks.
+pub static WHOLE_NET: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[Binding] = &[
+        read("data"),
+        read("affine"),
+        read("labels"),
+        read("w"),
+        read("unit"),
+        read("weights"),
+        read_write("arena"),
+        read_write("scores"),
+    ];
+    let input = Operand {
+        source: "arena",
+        place: At::From("input + side * shape.x"),
+        len: "now.rows",
+        row: "shape.x",
+        along: Along::Depth,
+        ones: false,
+        in_fours: true,
+    };
+    let forward = Operand {
+        source: "w",
+        place: At::From("weight + side * shape.x"),
+        len: "shape.y",
+        ..input
+    };
+    let backward =
+        Operand { place: At::From("weight + side"), row: "shape.y", along: Along::Side, ..forward };
+    let kernel = |block: &Tile| {
+        let products = block.product("forward", [input, forward])
+            + &block.product("backward", [input, backward]);
+        let texts = [
+            COMMON,
+            FUNCTIONS,
+            RANDOM_FUNCTIONS,
+            ACTIVATION_FUNCTIONS,
+            LOSS_FUNCTIONS,
+            LOSS_ROW,
+            include_str!("../../../shaders/fused/whole_net.wgsl"),
+            &products,
+        ];
+        block.kernel(["whole_net"; 2], WholeNetUniform::FIELDS, BINDINGS, &["w"], &texts)
+    };
+    BLOCKS.iter().map(kernel).collect()
+});
+
+/// Whether the kernel takes a pass of `op` with batches of up to `batch` rows, in a net of `parameters`, on a
+/// device whose bindings have up to `largest` bytes: one activation for each layer, a table that is long
+/// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it is not slower
+/// than a product for each layer. `cols`: the columns of a tensor.
+#[must_use]
+pub fn fits(
+    op: &WholeNet,
+    batch: usize,
+    parameters: usize,
+    largest: u64,
+    cols: impl Fn(TensorId) -> usize,
+) -> bool {
+    /// Some drivers end a loop after 65,535 rounds without a word; these are well below.
+    const ROUNDS: usize = 50_000;
+    const PARAMETERS: usize = 150_000;
+    let one_each = |l: &NetLayer| !matches!(l.functions, Some(UnitFunctions::Each(..)));
+    let tiles = |a: usize, b: usize| a.div_ceil(32) * (b.div_ceil(8) + 2);
+    let inputs = cols(op.x);
+    let (mut rounds, mut units, mut below) = (inputs, 0, inputs);
+    for layer in &op.layers {
+        let n = cols(layer.z);
+        rounds += tiles(n, below) + tiles(below, n);
+        (units, below) = (units + n, n);
+    }
+    let update_rounds = batch / 8;
+    let arena = 4 * batch as u64 * (inputs + 4 * units) as u64;
+    op.layers.iter().all(one_each)
+        && op.layers.len() <= LAYERS
+        && parameters <= PARAMETERS
+        && rounds.max(update_rounds) <= ROUNDS
+        && arena.max(4 * parameters as u64) <= largest
+}
+
+/// Launches [`WHOLE_NET`] for batches of up to `batch` rows.
+#[must_use]
+pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
+    assert!(op.runs_on_gpus(), "the kernel has no part in what the CPU's pass does more");
+    let size = usize::from(batch >= LONG_BATCH);
+    let at = |id: TensorId| place(id).0;
+    let mut table = [[0; 4]; 3 * LAYERS];
+    let mut drops = [[0; 4]; LAYERS + 1];
+    let dropouts = op.layers.iter().map(|layer| layer.dropout);
+    let dropouts = [op.input_dropout].into_iter().chain(dropouts);
+    for (dropout, words) in dropouts.zip(&mut drops) {
+        if let Some(dropout) = dropout {
+            let [key0, key1] = dropout.key;
+            *words = [dropout.threshold(), dropout.scale().to_bits(), key0, key1];
+        }
+    }
+    let mut input = op.x;
+    let mut output = SOFTMAX;
+    for (layer, rows) in op.layers.iter().zip(table.chunks_exact_mut(3)) {
+        let (code, parameter) = match &layer.functions {
+            None => (SOFTMAX, 0.0),
+            Some(functions) => (functions.of(0).code(), functions.of(0).parameter()),
+        };
+        let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
+        let delta = layer.delta.map_or(0, at);
+        rows[0] = [place(layer.z).1, place(input).1, at(layer.weight), bias];
+        rows[1] = [at(layer.z), at(layer.a), delta, code];
+        rows[2] = [f32::to_bits(sign), f32::to_bits(parameter), 0, 0];
+        input = layer.a;
+        output = code;
+    }
+    let flag = |set: bool| f64::from(u8::from(set));
+    let (loss, outputs) = (op.loss.as_ref(), place(input).1);
+    let mut overrides = BLOCKS[size].short_stretches();
+    overrides.extend([
+        ("BYTES", flag(storage.bytes)),
+        ("CLASSES", flag(storage.classes)),
+        ("WEIGHTED", flag(storage.weighted)),
+        ("LOSS", f64::from(loss.map_or(0, |of| of.loss.code()))),
+        ("OUTPUT", f64::from(output)),
+        ("DROPS", flag(op.drops())),
+    ]);
+    Launch {
+        kernel: &WHOLE_NET[size],
+        overrides,
+        uniform: WholeNetUniform {
+            layers: op.layers.len() as u32,
+            reach: op.reach() as u32,
+            inputs: place(op.x).1,
+            outputs,
+            x: at(op.x),
+            t: loss.map_or(0, |of| at(of.t)),
+            y: at(input),
+            gradient: loss.map_or(0, |of| at(of.gradient)),
+            parameter: loss.map_or(0.0, |of| of.loss.parameter()),
+            threshold: loss.map_or(0.0, |of| of.loss.link().threshold()),
+            first_layer: op.from as u32,
+            targets: loss.map_or(0, |of| of.loss.targets(outputs as usize) as u32),
+            table,
+            drops,
+        }
+        .bytes(),
+        args: vec![
+            Arg::Features,
+            Arg::Affine,
+            Arg::Targets,
+            Arg::Tensor(op.parameters),
+            loss.map_or(Arg::Unused, |of| Arg::Tensor(of.unit)),
+            loss::weights(storage.weighted),
+            Arg::Tensor(op.arena),
+            loss.map_or(Arg::Unused, |of| Arg::Tensor(of.scores)),
+        ],
+        grid: Grid::Tiles(Extent::Batch, BLOCKS[size].rows, 1),
+    }
+}

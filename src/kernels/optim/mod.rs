@@ -1,0 +1,11 @@
+//! From gradients to new parameters: edits, the optimizer's step, averages.
+
+pub mod average;
+pub mod collect;
+pub mod combine;
+pub mod direction;
+pub mod edits;
+pub mod max_norm;
+pub mod optimizer;
+pub mod update;
+pub mod vector_norm;

@@ -1,0 +1,324 @@
+//! The backward pass of a layer in one launch, with the updates of parameters that nothing needs
+//! any more merged into it.
+//!
+//! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of the layer
+//! above with the optimiser's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
+//! The last launch of a step has two updates and no δ. Gradients are not kept.
+//!
+//! A long batch leaves the blocks of an update few and their sums long, beside a δ that is done
+//! soon. Then each update gives its gradient over parts of the batch, which one more launch adds
+//! up in order and takes the step by ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows`].
+
+use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
+use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
+use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::math::optim::Rule;
+use std::sync::LazyLock;
+
+/// δ of one layer from that of the layer above.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// δ_{l+1}: (B, n_{l+1}).
+    pub above: TensorId,
+    /// W_{l+1}: (n_{l+1}, n_l).
+    pub weight: TensorId,
+    /// σ_l.
+    pub functions: UnitFunctions,
+    /// Z_l: (B, n_l), or A_l where σ′ follows from it.
+    pub z: TensorId,
+    /// δ_l: (B, n_l).
+    pub out: TensorId,
+}
+
+/// Up to two of: a δ, and the updates of one or two layers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backward {
+    /// The δ, beside one update at most.
+    pub delta: Option<Delta>,
+    /// The updates.
+    pub updates: Vec<ParameterGradient>,
+    /// The rule, which keeps two numbers for each parameter at most.
+    pub rule: Rule,
+    /// What the rule keeps, for all parameters in one row.
+    pub state: [TensorId; 2],
+    /// All parameters in one row.
+    pub parameters: TensorId,
+    /// Where the gradients over parts of the batch go, in place of the optimiser's step.
+    pub parts: Option<Parts>,
+}
+
+/// Gradients over parts of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parts {
+    /// The sums: (parts, all parameters).
+    pub sums: TensorId,
+    /// Rows of each part.
+    pub rows: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// Rows of each part of a batch of `batch` rows: all of them, unless the blocks of some update are
+/// so few that it takes longer than all else in its launch. That depends on the shape alone.
+///
+/// `shapes`: (n, inputs of the product) of each layer, a column for the bias included.
+#[must_use]
+pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
+    /// Workgroups that fill a large GPU.
+    const ENOUGH: usize = 512;
+    const SHORTEST: usize = 256;
+    /// Elements of the sums: what a large GPU has in its cache.
+    const MOST: usize = 1 << 22;
+    let blocks = |rows: usize, cols: usize| rows.div_ceil(32).saturating_mul(cols.div_ceil(32));
+    let update = |l: usize| shapes.get(l).map_or(0, |[n, k]| blocks(*n, *k).saturating_mul(batch));
+    let delta = |l: usize| blocks(batch, shapes[l][0]).saturating_mul(shapes[l + 1][0]);
+    // Terms that each workgroup adds up in a launch, if all have as many.
+    let hidden = shapes.len().saturating_sub(1);
+    let merged = (0..hidden).filter(|l| l + 2 < shapes.len()).map(|l| delta(l) + update(l + 2));
+    let terms = merged.chain([update(0) + update(1)]).map(|work| work / ENOUGH);
+    let wanted = batch / terms.min().unwrap_or(batch).max(SHORTEST);
+    let parameters = shapes.iter().map(|[n, k]| n.saturating_mul(*k));
+    let parameters = parameters.fold(0, usize::saturating_add);
+    let parts = wanted.min(MOST / parameters.max(1));
+    match parts {
+        0 | 1 => batch,
+        // Whole stretches.
+        parts => batch.div_ceil(parts).next_multiple_of(64),
+    }
+}
+
+uniform! {
+    /// The rule's constants, and what each part of the launch works on.
+    Uniform {
+        decay: f32,
+        decayed: u32,
+        constant0: f32,
+        constant1: f32,
+        constant2: f32,
+        groups0: u32,
+        parts: u32,
+        rows: u32,
+        len: u32,
+        sign0: f32,
+        sign1: f32,
+        padding0: u32,
+        update0: [u32; 4],
+        update1: [u32; 4],
+        delta: [u32; 4],
+    }
+}
+
+/// [`Backward`] with a δ, for each of [`TILES`].
+pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+        read_write("w"),
+        read_write("first"),
+        read_write("second"),
+        read("d0"),
+        read("a0"),
+        read("above"),
+        read("z"),
+        read_write("out"),
+    ];
+    let above = Operand {
+        source: "above",
+        place: At::From("side * p.delta.y"),
+        len: "now.rows",
+        row: "p.delta.y",
+        along: Along::Depth,
+        ones: false,
+        in_fours: true,
+    };
+    let w = Operand {
+        source: "w",
+        place: At::From("p.delta.z + side"),
+        len: "p.delta.x",
+        row: "p.delta.x",
+        along: Along::Side,
+        ones: false,
+        in_fours: false,
+    };
+    let own = Own {
+        name: "backward",
+        text: include_str!("../../../shaders/products/backward_delta.wgsl"),
+        update: ["d0", "a0"],
+        delta: Some([above, w]),
+        declared: &["d0", "a0", "above"],
+    };
+    own.kernels(BINDINGS)
+});
+
+/// [`Backward`] without one, for each of [`TILES`].
+pub static UPDATES: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+        read_write("w"),
+        read_write("first"),
+        read_write("second"),
+        read("d0"),
+        read("a0"),
+        read("d1"),
+        read("a1"),
+    ];
+    let own = Own {
+        name: "updates",
+        text: include_str!("../../../shaders/products/backward_updates.wgsl"),
+        update: ["delta", "input"],
+        delta: None,
+        declared: &["d0", "a0", "d1", "a1"],
+    };
+    own.kernels(BINDINGS)
+});
+
+/// What the two kernels don't share.
+struct Own {
+    name: &'static str,
+    text: &'static str,
+    /// Where the operands of an update come from.
+    update: [&'static str; 2],
+    /// The operands of δ_l.
+    delta: Option<[Operand<'static>; 2]>,
+    /// The bindings that are operands.
+    declared: &'static [&'static str],
+}
+
+impl Own {
+    fn kernels(
+        &self,
+        bindings: &'static [crate::kernels::common::declaration::Binding],
+    ) -> Vec<Kernel> {
+        let [delta, input] = self.update;
+        let a = Operand {
+            source: delta,
+            place: At::From("part.y * task.x + side"),
+            len: "task.x",
+            row: "task.x",
+            along: Along::Side,
+            ones: false,
+            in_fours: true,
+        };
+        let b = Operand {
+            source: input,
+            place: At::From("part.y * task.y + side"),
+            len: "task.y",
+            row: "task.y",
+            ones: true,
+            in_fours: true,
+            ..a
+        };
+        let kernel = |tile: &Tile| {
+            let update = tile.product("update", [a, b]);
+            let delta = self.delta.map_or_else(String::new, |of| tile.product("delta", of));
+            tile.kernel(
+                [self.name; 2],
+                Uniform::FIELDS,
+                bindings,
+                self.declared,
+                &[
+                    COMMON,
+                    FUNCTIONS,
+                    ACTIVATION_FUNCTIONS,
+                    OPTIMIZER_FUNCTIONS,
+                    include_str!("../../../shaders/products/backward.wgsl"),
+                    self.text,
+                    &update,
+                    &delta,
+                ],
+            )
+        };
+        TILES.iter().map(kernel).collect()
+    }
+}
+
+impl Backward {
+    /// The products of the launch for a batch of `batch` rows.
+    #[must_use]
+    pub fn products(&self, batch: usize, cols: impl Fn(TensorId) -> usize) -> Products {
+        let delta = self.delta.iter().map(|d| {
+            let (n, k) = (cols(d.out), cols(d.above));
+            ([batch, n, k], [k, n])
+        });
+        let (rows, count) = self.parts.map_or((batch, 1), |parts| (parts.rows, parts.count));
+        let updates = self.updates.iter().map(|u| u.product(rows, &cols));
+        let updates = updates.flat_map(|product| std::iter::repeat_n(product, count));
+        Products::new(&updates.chain(delta).collect::<Vec<_>>())
+    }
+}
+
+/// Launches [`BACKWARD`] or [`UPDATES`].
+#[must_use]
+pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
+    let at = |id: TensorId| place(id).0;
+    let cols = |id: TensorId| place(id).1;
+    let tile = tiling.tile();
+    // Without parts, the one part has all rows.
+    let (rows, count) = op.parts.map_or((u32::MAX, 1), |parts| (parts.rows as u32, parts.count));
+    let mut tasks = [([0; 4], 0.0, 0); 2];
+    for (update, task) in op.updates.iter().zip(&mut tasks) {
+        let (n, k) = (cols(update.delta), cols(update.input));
+        let (bias, sign) = update.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
+        let covered = k as usize + usize::from(update.bias.is_some());
+        let groups = count * (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
+        *task = ([n, k, at(update.weight), bias], sign, groups);
+    }
+    let [(update0, sign0, groups0), (update1, sign1, groups1)] = tasks;
+    let [constant0, constant1, constant2] = op.rule.optimizer.constants();
+    let tensors = |u: Option<&ParameterGradient>| {
+        u.map_or([Arg::Unused; 2], |u| [u.delta, u.input].map(Arg::Tensor))
+    };
+    let mut overrides = tiling.overrides();
+    overrides.extend([
+        ("RULE", op.rule.optimizer.code().into()),
+        ("PARTS", f64::from(u8::from(op.parts.is_some()))),
+    ]);
+    let [first, second] = op.state;
+    let first = op.parts.map_or(first, |parts| parts.sums);
+    let mut args = [op.parameters, first, second].map(Arg::Tensor).to_vec();
+    args.extend(tensors(op.updates.first()));
+    let (kernel, delta, grid) = match &op.delta {
+        Some(d) => {
+            let activation = d.functions.of(0);
+            overrides.extend([
+                ("ACTIVATION", activation.code().into()),
+                ("PARAMETER", activation.parameter().into()),
+            ]);
+            args.extend([d.above, d.z, d.out].map(Arg::Tensor));
+            let (n, k) = (cols(d.out), cols(d.above));
+            let across = (n as usize).div_ceil(tile.cols);
+            let grid = Grid::TilesBehind(groups0, Extent::Batch, tile.rows, across);
+            (&BACKWARD[tiling.choice], [n, k, at(d.weight), 0], grid)
+        }
+        None => {
+            args.extend(tensors(op.updates.get(1)));
+            let grid = Grid::Rows(Extent::Fixed(groups0 + groups1));
+            (&UPDATES[tiling.choice], [0; 4], grid)
+        }
+    };
+    Launch {
+        kernel,
+        overrides,
+        uniform: Uniform {
+            decay: op.rule.decay,
+            decayed: decayed_word(op.rule.decayed),
+            constant0,
+            constant1,
+            constant2,
+            groups0: groups0 as u32,
+            parts: count as u32,
+            rows,
+            len: cols(op.parameters),
+            sign0,
+            sign1,
+            padding0: 0,
+            update0,
+            update1,
+            delta,
+        }
+        .bytes(),
+        args,
+        grid,
+    }
+}

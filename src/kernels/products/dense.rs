@@ -1,0 +1,228 @@
+//! A layer forward in one launch: Z = X Wᵀ ± b, A = σ(Z); for the first layer with X gathered from
+//! the data set by shuffled index, X\[r, c\] = (D\[π(r), c\] − shift\[c\]) · scale\[c\].
+
+use super::matmul::{self, Form};
+use super::tile::{self, Along, At, Operand, Products, TILES, Tile, Tiling};
+use crate::data::Storage;
+use crate::kernels::common::declaration::{
+    COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
+};
+use crate::kernels::common::launch::{Arg, Grid, Launch};
+use crate::kernels::layers::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
+use std::sync::LazyLock;
+
+/// A layer forward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// A_{l−1}: (B, n_{l−1}).
+    pub input: TensorId,
+    /// Whether the input is gathered from the data set, and stored, by this op.
+    pub gathers: bool,
+    /// W: (n_l, n_{l−1}).
+    pub weight: TensorId,
+    /// b: (1, n_l), and its sign.
+    pub bias: Option<(TensorId, f32)>,
+    /// σ_l; none where only Z is wanted.
+    pub functions: Option<UnitFunctions>,
+    /// Z: (B, n_l); the same tensor as A where σ′ follows from the sign of A.
+    pub z: TensorId,
+    /// A: (B, n_l).
+    pub a: TensorId,
+    /// The stretches of Z side by side, (B, stretches · n_l), in place of Z and A: see
+    /// [`is_worth_cutting`].
+    pub parts: Option<TensorId>,
+}
+
+uniform! {
+    /// The shape of W, how many parts the inner dimension is cut into, and the sign of the bias.
+    Uniform { n: u32, k: u32, parts: u32, bias_sign: f32 }
+}
+
+/// [`Dense`] on the device, for each of [`TILES`].
+pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] =
+        &[read("x"), read("w"), read("bias"), read_write("z"), read_write("a")];
+    kernels(
+        "dense",
+        ("x", At::From("side * p.k + part.y")),
+        include_str!("../../../shaders/products/dense_input.wgsl"),
+        BINDINGS,
+        &["x", "w"],
+    )
+});
+
+/// [`Dense`] with the gathering of its input, for each of [`TILES`].
+pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+        read("data"),
+        read("affine"),
+        read_write("x"),
+        read("w"),
+        read("bias"),
+        read_write("z"),
+        read_write("a"),
+    ];
+    kernels(
+        "dense_gather",
+        ("gathered", At::Written("side, part.y + k")),
+        include_str!("../../../shaders/products/dense_gather.wgsl"),
+        BINDINGS,
+        &["w"],
+    )
+});
+
+fn kernels(
+    name: &str,
+    (source, place): (&str, At<'_>),
+    input: &'static str,
+    bindings: &'static [crate::kernels::common::declaration::Binding],
+    operands: &[&str],
+) -> Vec<Kernel> {
+    let (along, row) = (Along::Depth, "p.k");
+    let x = Operand { source, place, len: "now.rows", row, along, ones: false, in_fours: true };
+    let w = Operand {
+        source: "w",
+        place: At::From("side * p.k + part.y"),
+        len: "p.n",
+        row,
+        along,
+        ones: false,
+        in_fours: true,
+    };
+    let kernel = |tile: &Tile| {
+        let product = tile.product("dense", [x, w]);
+        tile.kernel(
+            [name, "dense"],
+            Uniform::FIELDS,
+            bindings,
+            operands,
+            &[
+                COMMON,
+                FUNCTIONS,
+                RANDOM_FUNCTIONS,
+                ACTIVATION_FUNCTIONS,
+                input,
+                include_str!("../../../shaders/products/dense.wgsl"),
+                &product,
+            ],
+        )
+    };
+    TILES.iter().map(kernel).collect()
+}
+
+/// The longest sums of fused products: some drivers end a loop after 65,535 rounds without a word, and
+/// longer sums lose digits.
+pub const TERMS: usize = 1 << 16;
+
+/// Whether the last layer's product, of shape (m, n, k), is worth cutting along its inner dimension:
+/// where the sums are long and the blocks so few that most of a large GPU would wait for them.
+///
+/// Each stretch is then a product of its own, and [`crate::kernels::loss::output`] adds them up in order, which
+/// gives the same bits as if they had been added here. It takes no launch more.
+#[must_use]
+pub fn is_worth_cutting([m, n, k]: [usize; 3]) -> bool {
+    const ENOUGH: usize = 128;
+    const STRETCHES: std::ops::RangeInclusive<usize> = 8..=128;
+    let blocks = m.div_ceil(32).saturating_mul(n.div_ceil(32));
+    blocks < ENOUGH && STRETCHES.contains(&tile::short_stretches(k))
+}
+
+/// The products of the launch for a batch of `batch` rows and W: (n, k).
+#[must_use]
+pub fn products(op: &Dense, batch: usize, [n, k]: [usize; 2]) -> Products {
+    let of = |terms: usize| ([batch, n, terms], [k, k]);
+    match op.parts {
+        None => Products::new(&[of(k)]),
+        Some(_) => {
+            let parts = (0..tile::short_stretches(k)).map(|i| of(tile::short_stretch(i, k).len()));
+            Products::new(&parts.collect::<Vec<_>>())
+        }
+    }
+}
+
+/// Launches [`DENSE`] or [`DENSE_GATHER`] on `op`, whose Z is (B, n) and W (n, k).
+#[must_use]
+pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage) -> Launch {
+    let flag = |set: bool| f64::from(u8::from(set));
+    let activation = op.functions.as_ref().map(|f| f.of(0)).filter(|_| op.parts.is_none());
+    let bias = op.bias.filter(|_| op.parts.is_none());
+    let z = op.parts.or((op.z != op.a || activation.is_none()).then_some(op.z));
+    let parts = op.parts.map_or(1, |_| tile::short_stretches(k));
+    let mut overrides = tiling.overrides();
+    overrides.extend([
+        ("BIAS", flag(bias.is_some())),
+        ("STORE_Z", flag(z.is_some())),
+        ("STORE_A", flag(activation.is_some())),
+        ("ACTIVATION", activation.map_or(0.0, |f| f.code().into())),
+        ("PARAMETER", activation.map_or(0.0, |f| f.parameter().into())),
+    ]);
+    let mut args = vec![
+        Arg::Tensor(op.input),
+        Arg::Tensor(op.weight),
+        bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
+        z.map_or(Arg::Unused, Arg::Tensor),
+        if activation.is_some() { Arg::Tensor(op.a) } else { Arg::Unused },
+    ];
+    let kernel = if op.gathers {
+        overrides.push(("BYTES", flag(storage.bytes)));
+        args.splice(0..0, [Arg::Features, Arg::Affine]);
+        &DENSE_GATHER[tiling.choice]
+    } else {
+        &DENSE[tiling.choice]
+    };
+    let tile = tiling.tile();
+    let bias_sign = bias.map_or(0.0, |(_, sign)| sign);
+    Launch {
+        kernel,
+        overrides,
+        uniform: Uniform { n: n as u32, k: k as u32, parts: parts as u32, bias_sign }.bytes(),
+        args,
+        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols) * parts),
+    }
+}
+
+/// The CPU reference of [`DENSE`] with parts: x: (rows, k), weight: (n, k),
+/// parts: (rows, stretches · n).
+pub fn reference_parts<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], parts: &mut [T]) {
+    let count = tile::short_stretches(k);
+    let rows = parts.len() / (count * n);
+    for i in 0..count {
+        let terms = tile::short_stretch(i, k);
+        let x = View::new(x, rows, k).some_cols(terms.clone());
+        let weight = Right::Matrix(View::new(weight, n, k).some_cols(terms).transposed());
+        let to = parts[i * n..].as_mut_ptr();
+        // SAFETY: n elements of each row from there on, which are borrowed exclusively.
+        unsafe { gemm::product(x, weight, Begin::Zero, End::Store, to, count * n) };
+    }
+}
+
+/// The CPU reference of [`DENSE`]: x: (rows, k), weight: (n, k), bias: (n), z, a: (rows, n), of
+/// which z is none where it is not wanted, and a where there is no activation.
+pub fn reference<T: Gemm>(
+    functions: Option<&UnitFunctions>,
+    [n, k]: [usize; 2],
+    x: &[T],
+    weight: &[T],
+    bias: Option<(&[T], T)>,
+    z: Option<&mut [T]>,
+    a: Option<&mut [T]>,
+) {
+    let product = |out: &mut [T]| {
+        let rows = out.len() / n;
+        matmul::reference_rows(Form::Nt, [rows, n, k], x, weight, bias, out);
+    };
+    match (functions, z, a) {
+        (Some(functions), Some(z), Some(a)) => {
+            product(z);
+            activation::value(functions, n, z, a);
+        }
+        (Some(functions), None, Some(a)) => {
+            product(a);
+            activation::value_in_place(functions, 0..n, a);
+        }
+        (_, Some(z), _) => product(z),
+        (_, None, _) => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! Operands laid out in the order in which a product reads them.
+
+use super::transpose::BLOCK;
+use super::{Kernel, View};
+use crate::math::real::Real;
+use crate::math::vector::prefetch;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A cache line: what vectors of every width are aligned to.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+// SAFETY: plain bytes, without padding.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Line {}
+
+/// Lines of a page.
+const PAGE: usize = 4096 / size_of::<Line>();
+
+/// Where in its page the next piece of memory begins: each elsewhere than the last few, as
+/// processors take a load for one of what was just stored when the two addresses differ by whole
+/// pages (Intel, "Optimization Reference Manual", 4-KByte aliasing; here Adam took 2.5 times as long).
+fn next_place() -> usize {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed) * 29 % PAGE
+}
+
+/// Memory that begins with a cache line, for numbers of any precision.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    lines: Vec<Line>,
+    first: usize,
+}
+
+impl Scratch {
+    /// Zeros for `len` numbers.
+    fn zeros<T>(len: usize) -> Self {
+        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
+        // From a page's beginning on, wherever the memory itself begins.
+        let lines: Vec<Line> = vec![bytemuck::Zeroable::zeroed(); lines + 2 * PAGE];
+        let line = lines.as_ptr() as usize / size_of::<Line>();
+        let first = (PAGE - line % PAGE) % PAGE + next_place();
+        Scratch { lines, first }
+    }
+
+    /// The first `len` numbers, of any value; the memory grows where it must.
+    pub fn numbers<T: Real>(&mut self, len: usize) -> &mut [T] {
+        if (self.lines.len().saturating_sub(2 * PAGE)) * size_of::<Line>() < len * size_of::<T>() {
+            *self = Self::zeros::<T>(len);
+        }
+        &mut bytemuck::cast_slice_mut(&mut self.lines[self.first..])[..len]
+    }
+}
+
+/// Numbers in memory that begins with a cache line.
+#[derive(Debug)]
+pub struct Aligned<T> {
+    memory: Scratch,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+impl<T: Real> Aligned<T> {
+    /// `len` zeros.
+    #[must_use]
+    pub fn zeros(len: usize) -> Self {
+        Aligned { memory: Scratch::zeros::<T>(len), len, of: PhantomData }
+    }
+}
+
+impl<T: Real> std::ops::Deref for Aligned<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &bytemuck::cast_slice(&self.memory.lines[self.memory.first..])[..self.len]
+    }
+}
+
+impl<T: Real> std::ops::DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut bytemuck::cast_slice_mut(&mut self.memory.lines[self.memory.first..])[..self.len]
+    }
+}
+
+/// How many rows before it is copied a row is asked for.
+const AHEAD: usize = 16;
+
+/// Packs all columns of a (k, n) matrix, one of whose strides is 1: to[p · width + j] = b(p, j), and
+/// 0 for columns from n to `width`.
+pub(super) fn columns<T: Real>(kernel: &Kernel<T>, b: View<'_, T>, width: usize, to: &mut [T]) {
+    let (k, n) = (b.rows, b.cols);
+    assert!(to.len() >= k * width && n <= width, "a panel too small");
+    if n < width {
+        to[..k * width].fill(T::zero());
+    }
+    if b.col_stride == 1 {
+        for (p, to) in to.chunks_exact_mut(width).take(k).enumerate() {
+            // SAFETY: rows of b.
+            let from = unsafe {
+                prefetch(b.run((p + AHEAD).min(k - 1), 0, n));
+                b.run(p, 0, n)
+            };
+            copy(from, &mut to[..n]);
+        }
+        return;
+    }
+    assert_eq!(b.row_stride, 1, "a matrix or its transpose");
+    let (cols, steps) = (n - n % BLOCK, k - k % BLOCK);
+    // SAFETY: that many columns of b, and of the panel, which holds k rows.
+    unsafe { (kernel.transpose)(b.at, b.col_stride, [cols, steps], to.as_mut_ptr(), width) };
+    for j in 0..n {
+        let from = if j < cols { steps } else { 0 };
+        // SAFETY: a column of b.
+        let column = unsafe { b.run(from, j, k - from) };
+        let to = to[from * width..].iter_mut().skip(j).step_by(width);
+        to.zip(column).for_each(|(to, &b)| *to = b);
+    }
+}
+
+/// Copies rows so short that a call would be felt.
+fn copy<T: Real>(from: &[T], to: &mut [T]) {
+    if let (Ok(from), Ok(to)) = (<&[T; 32]>::try_from(from), <&mut [T; 32]>::try_from(&mut *to)) {
+        *to = *from;
+    } else if let (Ok(from), Ok(to)) =
+        (<&[T; 8]>::try_from(from), <&mut [T; 8]>::try_from(&mut *to))
+    {
+        *to = *from;
+    } else {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// Packs all rows of an (m, k) matrix whose rows have stride 1: to[p · m + i] = a(i, p).
+pub(super) fn rows<T: Real>(a: View<'_, T>, to: &mut [T]) {
+    assert_eq!(a.row_stride, 1, "the transpose of a matrix");
+    for (p, to) in to.chunks_exact_mut(a.rows).take(a.cols).enumerate() {
+        // SAFETY: columns of a.
+        unsafe {
+            prefetch(a.run(0, (p + AHEAD).min(a.cols - 1), a.rows));
+            copy(a.run(0, p, a.rows), to);
+        }
+    }
+}

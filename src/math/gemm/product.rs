@@ -1,0 +1,381 @@
+//! The loops around the tiles.
+//!
+//! Outermost are blocks of C's columns, as many as leave a second-level cache room for the part of B
+//! that they need; then stretches of the inner dimension; then groups of rows, which are read once
+//! for a whole block. A tile is a group by a panel.
+
+use super::operands::{Operands, Panel, groups};
+use super::pack::Scratch;
+use super::tile::{self, Tile};
+use super::{Begin, End, Gemm, Kernel, Right, View, zeros};
+use crate::math::vector::{prefetch, prefetch_to_write};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Inner dimension of a panel that is packed as the product goes: it fits a second-level cache.
+const DEPTH: usize = 1024;
+
+/// Panels that are passed over together, so that rows of A are read once for all of them: as many as
+/// leave room in a second-level cache.
+const TOGETHER: usize = 32;
+const TOGETHER_BYTES: usize = 1 << 19;
+
+/// Bytes of A and of C each that a thread which has just worked on them has in its first-level cache:
+/// asking for them line by line would cost a twentieth of the products of a small net.
+const NEARBY_BYTES: usize = 1 << 15;
+
+/// Numbers of A up to which it is packed once, and not for each block of columns.
+const ONCE: usize = 1 << 19;
+
+/// Rows of A that [`in_blocks`] packs once for an inner dimension of `k`.
+#[must_use]
+pub fn rows_at_once(k: usize) -> usize {
+    (ONCE / k.max(1)).max(32)
+}
+
+/// Where C goes.
+enum Target<T> {
+    /// To its place, with rows so far apart.
+    Matrix(*mut T, usize),
+    /// Each group of rows of a block, once it is computed, to who asked for it.
+    Groups,
+    /// The same, panel by panel.
+    Panels,
+}
+
+/// Where a block of C lies.
+struct Place<T> {
+    at: *mut T,
+    /// Whether it has all rows of C, or has room for a group of them.
+    all_rows: bool,
+    first_col: usize,
+    /// The distance of rows; in panels they follow each other.
+    row: Option<usize>,
+    /// The distance of a panel's first column from that of the one before, in columns.
+    col: usize,
+}
+
+impl<T> Place<T> {
+    /// Where a group's rows of a panel begin, as the distance from `at`, and how far apart they are.
+    fn of(&self, group: &Range<usize>, panel: &Panel<T>) -> (usize, usize) {
+        let stride = self.row.unwrap_or(panel.cols);
+        let row = if self.all_rows { group.start } else { 0 };
+        (row * stride + (panel.first - self.first_col) * self.col, stride)
+    }
+
+    /// What was written there, for scratch.
+    ///
+    /// # Safety
+    /// That many numbers from there on have been written, and nothing else accesses them while the
+    /// reference lives.
+    #[allow(clippy::mut_from_ref, reason = "the caller has these numbers to itself")]
+    unsafe fn part(&self, from: usize, len: usize) -> &mut [T] {
+        // SAFETY: the caller's.
+        unsafe { std::slice::from_raw_parts_mut(self.at.add(from), len) }
+    }
+}
+
+/// c = end(begin + a·b) for A: (m, k), B: (k, n) and C: (m, n) with rows `c_stride` apart.
+///
+/// # Safety
+/// `c` points at C, all rows of which lie in one allocation, and nothing else accesses them
+/// meanwhile.
+pub unsafe fn product<T: Gemm>(
+    a: View<'_, T>,
+    b: Right<'_, T>,
+    begin: Begin<'_, T>,
+    end: End<'_, T>,
+    c: *mut T,
+    c_stride: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe { product_by(T::kernel(), a, b, begin, end, c, c_stride) };
+}
+
+/// [`product`] by one of the kernels.
+pub(super) unsafe fn product_by<T: Gemm>(
+    kernel: Kernel<T>,
+    a: View<'_, T>,
+    b: Right<'_, T>,
+    begin: Begin<'_, T>,
+    end: End<'_, T>,
+    c: *mut T,
+    c_stride: usize,
+) {
+    let product = Product { operands: Operands { kernel, a, b }, begin, end };
+    // SAFETY: the caller's.
+    unsafe { product.run(Target::Matrix(c, c_stride), |_, _| {}, |_, _, _| {}) };
+}
+
+/// C = a·b in parts: `soon` is called with the rows and columns of a part before it is computed,
+/// `done` with the same and with the part itself, row by row, while it lies in a cache; it may change it.
+pub fn in_blocks<T: Gemm>(
+    a: View<'_, T>,
+    b: Right<'_, T>,
+    soon: impl FnMut(Range<usize>, Range<usize>),
+    done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
+) {
+    // SAFETY: C isn't anybody's.
+    unsafe { Product::new(a, b).run(Target::Groups, soon, done) };
+}
+
+/// The same by panels of C: a part is some rows of at most [`super::panel_cols`] columns, so that a
+/// panel's parts, one after the other, are that panel as [`super::pack`] lays it out.
+pub fn in_panels<T: Gemm>(
+    a: View<'_, T>,
+    b: Right<'_, T>,
+    soon: impl FnMut(Range<usize>, Range<usize>),
+    done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
+) {
+    // SAFETY: C isn't anybody's.
+    unsafe { Product::new(a, b).run(Target::Panels, soon, done) };
+}
+
+/// C = end(begin + a·b).
+struct Product<'a, T> {
+    operands: Operands<'a, T>,
+    begin: Begin<'a, T>,
+    end: End<'a, T>,
+}
+
+/// Memory that a thread keeps from product to product.
+#[derive(Default)]
+struct Room {
+    /// Panels of B, rows of A and a block of C.
+    panels: Scratch,
+    rows: Scratch,
+    block: Scratch,
+    /// The steps that are left of each panel, and of a group of rows.
+    steps_of_panels: Vec<u32>,
+    steps_of_rows: Vec<u32>,
+}
+
+/// A stretch of the inner dimension of some columns of C.
+struct Stretch<'a, T> {
+    depth: Range<usize>,
+    is_first: bool,
+    is_last: bool,
+    /// The columns, and the panels of B for them.
+    block: Range<usize>,
+    panels: &'a [Panel<T>],
+    /// This stretch of A's rows, if they are packed.
+    rows: Option<&'a [T]>,
+}
+
+impl<'a, T: Gemm> Product<'a, T> {
+    /// C = a·b.
+    fn new(a: View<'a, T>, b: Right<'a, T>) -> Self {
+        let operands = Operands { kernel: T::kernel(), a, b };
+        Product { operands, begin: Begin::Zero, end: End::Store }
+    }
+
+    /// The whole product.
+    ///
+    /// # Safety
+    /// C is as [`product`] wants it.
+    unsafe fn run(
+        &self,
+        target: Target<T>,
+        mut soon: impl FnMut(Range<usize>, Range<usize>),
+        mut done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
+    ) {
+        thread_local! {
+            static ROOM: RefCell<Room> = RefCell::default();
+        }
+        let operands = &self.operands;
+        let (m, k, n) = operands.shape();
+        self.check(&target);
+        let panel_cols = operands.kernel.panel();
+        let last = k.saturating_sub(1) / DEPTH;
+        ROOM.with_borrow_mut(|room| {
+            // Rows that have to be packed are packed as often as there is room for.
+            let (packs, once) = (operands.packs_rows(), m * k <= ONCE);
+            let packed_rows = room.rows.numbers::<T>(match (packs, once) {
+                (false, _) => 0,
+                (true, true) => m * k,
+                (true, false) => m * k.min(DEPTH),
+            });
+            if packs && once {
+                for stretch in 0..=last {
+                    operands.pack_rows(depth(k, stretch), &mut packed_rows[m * stretch * DEPTH..]);
+                }
+            }
+            let panel_bytes = k.clamp(1, DEPTH) * panel_cols * size_of::<T>();
+            let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * panel_cols;
+            for block in (0..n).step_by(together).map(|first| first..(first + together).min(n)) {
+                // Rows of a block in scratch: a group, or all where they are computed in stretches.
+                let rows = if last == 0 { operands.kernel.rows } else { m };
+                let mut scratch = || room.block.numbers::<T>(rows * block.len()).as_mut_ptr();
+                let place = match target {
+                    Target::Matrix(at, stride) => {
+                        Place { at, all_rows: true, first_col: 0, row: Some(stride), col: 1 }
+                    }
+                    Target::Groups => Place {
+                        at: scratch(),
+                        all_rows: last > 0,
+                        first_col: block.start,
+                        row: Some(block.len()),
+                        col: 1,
+                    },
+                    Target::Panels => Place {
+                        at: scratch(),
+                        all_rows: last > 0,
+                        first_col: block.start,
+                        row: None,
+                        col: rows,
+                    },
+                };
+                // An operand without a step is still one: C = end(begin).
+                for stretch in 0..=last {
+                    let depth = depth(k, stretch);
+                    if packs && !once {
+                        operands.pack_rows(depth.clone(), packed_rows);
+                    }
+                    let start = if once { m * depth.start } else { 0 };
+                    let panels = &mut [Panel::default(); TOGETHER];
+                    let panels = &mut panels[..block.len().div_ceil(panel_cols)];
+                    let mut scratch = room.panels.numbers::<T>(depth.len() * together);
+                    let listed = depth.len() + zeros::SPARE;
+                    grow(&mut room.steps_of_panels, panels.len() * listed);
+                    grow(&mut room.steps_of_rows, listed);
+                    let steps_of_panels = room.steps_of_panels.chunks_exact_mut(listed);
+                    for ((i, panel), steps) in panels.iter_mut().enumerate().zip(steps_of_panels) {
+                        let first = block.start + i * panel_cols;
+                        let cols = panel_cols.min(block.end - first);
+                        let to;
+                        (to, scratch) = scratch.split_at_mut(depth.len() * panel_cols);
+                        *panel = operands.panel(depth.clone(), first, cols, to, steps);
+                    }
+                    let stretch = Stretch {
+                        depth,
+                        is_first: stretch == 0,
+                        is_last: stretch == last,
+                        block: block.clone(),
+                        panels,
+                        rows: packs.then(|| &packed_rows[start..]),
+                    };
+                    // SAFETY: the caller's, and scratch is as large as `place` says.
+                    unsafe {
+                        self.stretch(
+                            &stretch,
+                            &target,
+                            &place,
+                            &mut room.steps_of_rows,
+                            &mut soon,
+                            &mut done,
+                        );
+                    }
+                }
+            }
+        });
+    }
+
+    /// All tiles of a stretch of some columns.
+    ///
+    /// # Safety
+    /// As [`Self::run`]; `place` has room for the block.
+    unsafe fn stretch(
+        &self,
+        stretch: &Stretch<'_, T>,
+        target: &Target<T>,
+        place: &Place<T>,
+        steps: &mut [u32],
+        soon: &mut impl FnMut(Range<usize>, Range<usize>),
+        done: &mut impl FnMut(Range<usize>, Range<usize>, &mut [T]),
+    ) {
+        let operands = &self.operands;
+        let (kernel, a) = (&operands.kernel, operands.a.some_cols(stretch.depth.clone()));
+        let (m, k, n) = operands.shape();
+        let far = m * k.max(n) * size_of::<T>() > NEARBY_BYTES;
+        for group in groups(m, kernel.rows) {
+            if stretch.is_last {
+                soon(group.clone(), stretch.block.clone());
+            }
+            if far && stretch.block.start == 0 && a.col_stride == 1 {
+                // What another thread has just written comes in time for the next tile.
+                let next = group.end..(group.end + kernel.rows).min(m);
+                // SAFETY: rows of A.
+                next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
+            }
+            let depth = || stretch.depth.clone();
+            let (a, a_rows) = operands.rows(group.clone(), depth(), stretch.rows);
+            let of_rows = operands.steps_of_rows(group.clone(), depth(), steps);
+            for panel in stretch.panels {
+                let (from, c_row) = place.of(&group, panel);
+                let tile = Tile {
+                    rows: group.len(),
+                    cols: panel.cols,
+                    steps: of_rows.unwrap_or(panel.steps),
+                    a,
+                    a_rows,
+                    b: panel.at,
+                    b_row: panel.row,
+                    // SAFETY: inside C, as the group and the panel are.
+                    c: unsafe { place.at.add(from) },
+                    c_row,
+                    begin: self.begin(stretch, panel.first),
+                    end: self.end(stretch, from, c_row),
+                };
+                for row in (0..group.len()).filter(|_| far) {
+                    prefetch_to_write(tile.c.wrapping_add(row * c_row), panel.cols);
+                }
+                // SAFETY: the views and the packed operands reach as far as the tile, C is the caller's
+                // or scratch, and the processor has the kernel's instructions.
+                unsafe { (kernel.tile)(&tile) };
+                if let (Target::Panels, true) = (target, stretch.is_last) {
+                    let cols = panel.first..panel.first + panel.cols;
+                    // SAFETY: just written, and the scratch belongs to this product.
+                    let part = unsafe { place.part(from, group.len() * c_row) };
+                    done(group.clone(), cols, part);
+                }
+            }
+            if let (Target::Groups, true) = (target, stretch.is_last) {
+                let (from, c_row) = place.of(&group, &stretch.panels[0]);
+                // SAFETY: just written, and the scratch belongs to this product.
+                let part = unsafe { place.part(from, group.len() * c_row) };
+                done(group, stretch.block.clone(), part);
+            }
+        }
+    }
+
+    /// Whether what a product begins and ends with has the right length.
+    fn check(&self, target: &Target<T>) {
+        let (m, _, n) = self.operands.shape();
+        if let Begin::Bias(bias, _) = self.begin {
+            assert!(bias.len() >= n, "a bias too short");
+        }
+        if let (End::ReluGradient(z), Target::Matrix(_, stride)) = (self.end, target) {
+            assert!(m == 0 || z.len() >= (m - 1) * stride + n, "z too short");
+        }
+    }
+
+    /// What a tile begins with whose first column is `first`.
+    fn begin(&self, stretch: &Stretch<'_, T>, first: usize) -> tile::Begin<T> {
+        match self.begin {
+            _ if !stretch.is_first => tile::Begin::Add,
+            Begin::Zero => tile::Begin::Zero,
+            Begin::Add => tile::Begin::Add,
+            Begin::Bias(bias, sign) => tile::Begin::Bias(bias[first..].as_ptr(), sign),
+        }
+    }
+
+    /// What becomes of a tile's sums, the first of which is element `at` of C.
+    fn end(&self, stretch: &Stretch<'_, T>, at: usize, c_stride: usize) -> tile::End<T> {
+        match self.end {
+            _ if !stretch.is_last => tile::End::Store,
+            End::Store => tile::End::Store,
+            End::Relu => tile::End::Relu,
+            End::ReluGradient(z) => tile::End::ReluGradient(z[at..].as_ptr(), c_stride),
+        }
+    }
+}
+
+/// Makes a list at least `len` long.
+fn grow(list: &mut Vec<u32>, len: usize) {
+    list.resize(len.max(list.len()), 0);
+}
+
+/// A stretch of an inner dimension of `k`.
+fn depth(k: usize, stretch: usize) -> Range<usize> {
+    stretch * DEPTH..((stretch + 1) * DEPTH).min(k)
+}

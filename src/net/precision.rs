@@ -1,0 +1,202 @@
+//! In what precision a net is trained: f32, or mixed precision after Micikevicius et al. 2018,
+//! "Mixed Precision Training" (arXiv:1710.03740).
+//!
+//! In mixed precision a step stores activations, δ and a second copy of the weights in f16, adds up
+//! every product in f32, and keeps master weights, biases, losses and the optimiser's state in f32.
+//! What is smaller than 2⁻²⁵ is lost in f16, and gradients often are: the loss is multiplied by a
+//! scale S, every δ with it, and the gradients are divided by S before the optimiser sees them.
+
+use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::math::real::Real;
+use half::f16;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The type that a step stores its large tensors in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Everything in f32.
+    #[default]
+    F32,
+    /// Activations, δ and a copy of the weights in f16, all else in f32.
+    F16,
+}
+
+/// ε of a value that is stored in f16: half of the distance between 1 and the next number.
+pub const EPSILON: f64 = 1.0 / (1 << 11) as f64;
+/// The smallest normal number of f16; below it the distance between numbers stays the same.
+pub const SMALLEST_NORMAL: f64 = 1.0 / (1 << 14) as f64;
+/// Halfway between the largest number of f16, 65,504, and the next there would be: what is as large
+/// is infinite in f16.
+pub const OVERFLOW: f32 = 65_520.0;
+
+impl Precision {
+    /// Every precision once.
+    pub const ALL: [Precision; 2] = [Precision::F32, Precision::F16];
+
+    /// The name used in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
+    }
+
+    /// Bytes of an element on a device.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        }
+    }
+
+    /// What is left of `x` when it is stored in this precision by a step that computes in f32.
+    #[must_use]
+    pub fn round<T: Real>(self, x: T) -> T {
+        match self {
+            Precision::F32 => x,
+            Precision::F16 => T::of(f16::from_f32(x.double() as f32).to_f64()),
+        }
+    }
+
+    /// The most that rounding to this precision changes `x` by, but for what f32 rounds too.
+    #[must_use]
+    pub fn rounding(self, x: f64) -> f64 {
+        match self {
+            Precision::F32 => 0.0,
+            Precision::F16 => EPSILON * x.abs().max(SMALLEST_NORMAL),
+        }
+    }
+}
+
+/// What multiplies in mixed precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Multiplier {
+    /// Each invocation by itself, with one f32 `fma` for a product.
+    #[default]
+    Fma,
+    /// The invocations of a subgroup together, f16 matrices of so many rows and columns with f32
+    /// sums: tensor cores, where the device has them.
+    Matrices(usize),
+}
+
+impl fmt::Display for Multiplier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Multiplier::Fma => f.write_str("f16 storage"),
+            Multiplier::Matrices(size) => write!(f, "{size}x{size} cooperative matrices"),
+        }
+    }
+}
+
+/// What must be shown of a device before it trains in f16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gate {
+    /// That it computes right, and that steps of the net at hand are faster than in f32.
+    #[default]
+    Measured,
+    /// That it computes right.
+    SelfTestOnly,
+    /// That it computes right with this, which was chosen before: nothing is measured.
+    Chosen(Multiplier),
+}
+
+/// How a net is trained in mixed precision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MixedPrecision {
+    /// S at the first step: a power of two, so that multiplying by it rounds nothing.
+    pub scale: f32,
+    /// Steps without an overflow after which S is doubled.
+    pub interval: u32,
+    /// What must be shown of the device first.
+    pub gate: Gate,
+}
+
+/// The largest S.
+pub const LARGEST_SCALE: f32 = (1u32 << 30) as f32;
+
+impl Default for MixedPrecision {
+    fn default() -> Self {
+        MixedPrecision { scale: 65_536.0, interval: 2000, gate: Gate::Measured }
+    }
+}
+
+impl MixedPrecision {
+    /// The same for a run that multiplies by what was chosen before, where that is known.
+    #[must_use]
+    pub fn chosen(self, multiplier: Option<Multiplier>) -> Self {
+        MixedPrecision { gate: multiplier.map_or(self.gate, Gate::Chosen), ..self }
+    }
+
+    /// Checks the scale and the interval.
+    ///
+    /// # Errors
+    /// For a scale that is no power of two from 1 to 2³⁰, and an interval of 0 steps.
+    pub fn check(&self) -> Result<()> {
+        let is_power = self.scale.log2().fract() == 0.0;
+        if !(1.0..=LARGEST_SCALE).contains(&self.scale) || !is_power {
+            return Err(Error::usage(format!("a loss scale of {}", self.scale))
+                .at("--loss-scale")
+                .help("it is a power of two from 1 to 2^30, such as 65536"));
+        }
+        if self.interval == 0 {
+            return Err(Error::usage("a loss scale that is doubled after 0 steps")
+                .help("the interval is at least 1; usual is 2000"));
+        }
+        Ok(())
+    }
+}
+
+serde_as_text!(Precision);
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or_else(|| unknown("precision", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_to_f16_changes_no_more_than_it_says() {
+        let round = |x: f64| Precision::F16.round(x);
+        assert_eq!(round(1.0), 1.0);
+        assert_eq!(round(1.0 + EPSILON), 1.0, "ties go to even");
+        assert_eq!(round(65_519.0), 65_504.0);
+        assert_eq!(round(f64::from(OVERFLOW)), f64::INFINITY);
+        assert_eq!(round(2f64.powi(-25)), 0.0);
+        assert!(round(f64::NAN).is_nan());
+        let mut x = 1e-8;
+        while x < 65_000.0 {
+            let off = (round(x) - x).abs();
+            assert!(off <= Precision::F16.rounding(x) * (1.0 + 1e-4), "{x}: {off}");
+            x *= 1.37;
+        }
+    }
+
+    #[test]
+    fn loss_scales_that_would_round_are_refused() {
+        let with = |scale| MixedPrecision { scale, ..MixedPrecision::default() };
+        assert!([1.0, 65_536.0, LARGEST_SCALE].iter().all(|&scale| with(scale).check().is_ok()));
+        for scale in [0.0, 0.5, 3.0, -2.0, 2.0 * LARGEST_SCALE, f32::NAN, f32::INFINITY] {
+            assert!(with(scale).check().is_err(), "{scale}");
+        }
+    }
+}

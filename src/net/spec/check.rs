@@ -1,0 +1,210 @@
+//! What a spec is refused for, each with what to do about it.
+
+use super::{Norm, Spec, Units};
+use crate::base::error::{Error, Result};
+use crate::math::activation::Activation;
+use crate::math::loss::Loss;
+use crate::math::optim::{Averaging, Optimizer};
+use crate::math::schedule::Schedule;
+use crate::net::augment::LARGEST;
+
+impl Spec {
+    /// Checks the net, and the run's settings.
+    ///
+    /// # Errors
+    /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
+    /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
+    /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
+    /// cross-entropy on probabilities over outputs that are none; f16 with what is trained in f32
+    /// only.
+    ///
+    /// [`Net::check`]: super::Net::check
+    /// [`GradientEdits::check`]: crate::math::optim::GradientEdits::check
+    pub fn check(&self) -> Result<()> {
+        self.net.check()?;
+        self.stopping.check()?;
+        if self.batch_size == 0 {
+            return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+        }
+        self.check_augment()?;
+        self.check_batches()?;
+        for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(
+                    Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
+                );
+            }
+        }
+        self.edits.check()?;
+        self.averaging.check()?;
+        let unseen = self.changes_that_a_line_search_does_not_see();
+        if self.optimizer == Optimizer::Lbfgs && !unseen.is_empty() {
+            return Err(Error::usage(format!("lbfgs beside {}", unseen.join(" and ")))
+                .at("--optimizer lbfgs")
+                .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
+        }
+        if matches!(self.averaging, Averaging::Swa { .. }) && self.has_batch_norm() {
+            return Err(Error::usage("an average over epochs with batch normalisation")
+                .at("--swa")
+                .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
+        }
+        if let Some(limit) = self.max_norm
+            && !(limit.is_finite() && limit > 0.0)
+        {
+            return Err(Error::usage(format!("a largest norm of {limit}"))
+                .help("--max-norm is above 0; usual are 1 to 4"));
+        }
+        self.check_precision()?;
+        self.check_loss()?;
+        self.schedule.check()?;
+        self.check_mixup()?;
+        self.check_momentum()?;
+        self.check_probabilities()
+    }
+
+    /// Refuses micro-batches without rows, and batches that batch normalisation can't take.
+    fn check_batches(&self) -> Result<()> {
+        if self.micro_batch == Some(0) {
+            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
+        }
+        if self.batch_size == 1 && self.has_batch_norm() {
+            return Err(Error::usage("batch normalisation over batches of one row")
+                .at("--norm batch")
+                .help("one row has no variance: take a larger --batch-size, or --norm layer"));
+        }
+        if self.accumulates() && self.has_batch_norm() {
+            return Err(Error::usage("batch normalisation over a batch in parts")
+                .at("--micro-batch")
+                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
+        }
+        Ok(())
+    }
+
+    /// Refuses augmentation of what are no images for this net, or that leaves little of them.
+    fn check_augment(&self) -> Result<()> {
+        let Some((augment, shape)) = &self.augment else { return Ok(()) };
+        augment.check()?;
+        let [width, height, colours] = shape.map(|n| n as usize);
+        let features = width.saturating_mul(height).saturating_mul(colours);
+        let largest = LARGEST as usize;
+        if features != self.net.inputs || width.max(height) > largest || features == 0 {
+            return Err(Error::usage(format!(
+                "images of {width} × {height} × {colours} for a net of {} inputs",
+                self.net.inputs
+            ))
+            .at("--augment")
+            .help(format!(
+                "images have as many numbers as the net inputs, and at most {largest} to a side"
+            )));
+        }
+        let side = width.min(height) as f32;
+        if augment.shift > side / 2.0 || augment.cutout >= side {
+            return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
+                .at("--augment")
+                .help("little would be left of them: shift by half a side at most, and cover less than one"));
+        }
+        Ok(())
+    }
+
+    /// Refuses cross-entropy on probabilities over outputs that are none.
+    fn check_probabilities(&self) -> Result<()> {
+        use Activation::{Gaussian, HardSigmoid, Sigmoid};
+        let output = self.net.layers.last().map(|layer| &layer.activation);
+        let are_probabilities =
+            matches!(output, Some(Units::Softmax | Units::Same(Sigmoid | HardSigmoid | Gaussian)));
+        if self.objective.loss == Loss::CrossEntropyProbabilities && !are_probabilities {
+            return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
+                .at("the output layer")
+                .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+        }
+        Ok(())
+    }
+
+    fn has_batch_norm(&self) -> bool {
+        self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
+    }
+
+    /// Refuses mixup where its α or the loss makes no sense of it, and micro-batches that part a pair.
+    fn check_mixup(&self) -> Result<()> {
+        let Some(alpha) = self.mixup else { return Ok(()) };
+        if !(alpha > 0.0 && alpha.is_finite()) {
+            return Err(Error::usage(format!("mixup with an α of {alpha}"))
+                .at("--mixup")
+                .help("it is above 0; usual are 0.1 to 0.4"));
+        }
+        if self.objective.loss == Loss::Hinge {
+            return Err(Error::usage("mixup under the loss hinge")
+                .at("--mixup")
+                .help("hinge knows one class of a row: take cross-entropy"));
+        }
+        if self.accumulates() && !self.rows_at_a_time().is_multiple_of(2) {
+            return Err(Error::usage(format!(
+                "mixup over micro-batches of {} rows",
+                self.rows_at_a_time()
+            ))
+            .at("--micro-batch")
+            .help("rows are mixed two by two: take an even number"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a momentum that could follow no schedule.
+    fn check_momentum(&self) -> Result<()> {
+        let Some(cycle) = self.cycle_momentum else { return Ok(()) };
+        cycle.check()?;
+        let fail =
+            |what: String, help: &str| Err(Error::usage(what).at("--cycle-momentum").help(help));
+        if !matches!(self.schedule, Schedule::OneCycle { .. }) {
+            let what = format!("a cycle of the momentum beside the schedule {}", self.schedule);
+            return fail(what, "take --schedule one-cycle, or leave it out");
+        }
+        if self.optimizer.momentum().is_none() {
+            let what = format!("a cycle of the momentum of {}", self.optimizer);
+            return fail(
+                what,
+                "it has none, or more than one: take momentum, nesterov, adam or another of its kind; rmsprop with --momentum",
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses a loss whose parameter, smoothing or number of outputs makes no sense.
+    fn check_loss(&self) -> Result<()> {
+        let (loss, smoothing) = (self.objective.loss, self.label_smoothing);
+        loss.check()?;
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(Error::usage(format!("a label smoothing of {smoothing}"))
+                .help("--label-smoothing is a share from 0 to below 1; usual is 0.1"));
+        }
+        if smoothing > 0.0 && !loss.takes_smoothing() {
+            return Err(Error::usage(format!("label smoothing under the loss {}", loss.name()))
+                .help("smoothing is for classes: take cross-entropy, binary-cross-entropy, focal or binary-focal"));
+        }
+        if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
+            return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
+                .at("the output layer")
+                .help("each target needs two: its mean and the logarithm of its variance"));
+        }
+        Ok(())
+    }
+
+    /// The options, by name, that change gradients, steps or the net in training.
+    fn changes_that_a_line_search_does_not_see(&self) -> Vec<&'static str> {
+        let layers = &self.net.layers;
+        let options = [
+            (self.edits.l1 != 0.0, "--l1"),
+            (self.edits.clip_value.is_some(), "--clip-value"),
+            (self.edits.clip_norm.is_some(), "--clip-norm"),
+            (self.edits.clip_global_norm.is_some(), "--clip-global-norm"),
+            (self.edits.noise != 0.0, "--gradient-noise"),
+            (self.max_norm.is_some(), "--max-norm"),
+            (matches!(self.averaging, Averaging::Ema { .. }), "--ema"),
+            (self.augment.is_some(), "--augment"),
+            (self.mixup.is_some(), "--mixup"),
+            (self.net.input_dropout != 0.0, "--input-dropout"),
+            (layers.iter().any(|layer| layer.dropout != 0.0), "--dropout"),
+            (self.has_batch_norm(), "--norm batch"),
+        ];
+        options.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect()
+    }
+}

@@ -1,0 +1,207 @@
+//! What backends rely on: that parts of an op which run side by side don't get in each other's way,
+//! and that what a routine reads is what an op before it wrote.
+
+use super::{Op, Program, Slice, Task};
+use crate::base::error::{Error, Result};
+use crate::kernels::fused::whole_net;
+use crate::kernels::fused::whole_net::{NetLayer, WholeNet};
+use crate::kernels::inputs::sort_indices;
+use crate::kernels::tensor::{ALIGNMENT, Role, TensorId};
+use std::ops::Range;
+
+impl Program {
+    /// Checks what backends rely on:
+    ///
+    /// - no op writes what it also reads, as the same tensor or as another, or twice, but for what it
+    ///   changes in place; of its tasks, which run side by side, none touches what another writes;
+    /// - no op goes beyond the end of a tensor;
+    /// - what a routine reads, an op of the same routine wrote before as the same tensor, or it is kept
+    ///   from step to step;
+    /// - numbers are such that kernels can count them.
+    ///
+    /// # Errors
+    /// For the first op that breaks a rule, with its place.
+    pub fn check(&self) -> Result<()> {
+        for (i, op) in self.ops.iter().enumerate() {
+            self.check_op(op).map_err(|error| error.at(self.place_of(i)))?;
+        }
+        let r = &self.routines;
+        let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.part, &r.step];
+        passes.into_iter().chain([&r.average, &r.swap]).try_for_each(|ops| self.check_routine(ops))
+    }
+
+    fn place_of(&self, i: usize) -> String {
+        format!("op {i}: {}", self.describe(&self.ops[i]))
+    }
+
+    fn check_op(&self, op: &Op) -> Result<()> {
+        let tasks = self.effects(op);
+        let mut touched = tasks.iter().flat_map(Task::touched);
+        if let Some(slice) = touched.find(|slice| !self.is_inside(slice)) {
+            let name = &self.tensor(slice.tensor).name;
+            return Err(Error::usage(format!("an op goes beyond the end of {name}")));
+        }
+        if tasks.iter().any(|task| self.is_in_its_own_way(task)) {
+            return Err(Error::usage("an op writes a tensor that overlaps another of its own"));
+        }
+        let pairs = tasks.iter().enumerate();
+        let mut pairs = pairs.flat_map(|(n, a)| tasks[n + 1..].iter().map(move |b| (a, b)));
+        if pairs.any(|(a, b)| self.is_in_the_way(a, b) || self.is_in_the_way(b, a)) {
+            return Err(Error::usage("an op writes what it reads or writes side by side"));
+        }
+        match op {
+            Op::WholeNet(rows) if !(1..=whole_net::LARGEST_BLOCK).contains(&rows.block) => {
+                Err(Error::usage("a block of too few or too many rows"))
+            }
+            Op::WholeNet(rows) if !rows.layers.iter().all(NetLayer::is_consistent) => {
+                Err(Error::usage("a normalization of other tensors than its layer's"))
+            }
+            Op::WholeNet(rows) if !self.connects_equals(rows) => Err(Error::usage(
+                "a residual connection from what is no output of a layer below of the same width",
+            )),
+            Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
+                let what = format!("embeddings of a batch of {} rows", self.batch);
+                Err(Error::usage(what).help(
+                    "up to 2²⁴ rows can be sorted: choose a smaller --batch-size or --micro-batch",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the residual connections of a pass begin at X or the A of layers below, of their width.
+    fn connects_equals(&self, rows: &WholeNet) -> bool {
+        let cols = |id: TensorId| self.tensor(id).cols;
+        rows.layers.iter().enumerate().all(|(l, layer)| {
+            let below = rows.layers[..l].iter().map(|below| below.a);
+            let mut below = [rows.x].into_iter().chain(below);
+            layer.skip.is_none_or(|skip| below.any(|a| a == skip) && cols(skip) == cols(layer.z))
+        })
+    }
+
+    fn is_inside(&self, slice: &Slice) -> bool {
+        let tensor = self.range(slice.tensor, self.batch);
+        tensor.start <= slice.range.start && slice.range.end <= tensor.end
+    }
+
+    /// Whether two slices have an element in common.
+    pub(crate) fn overlap(&self, a: &Slice, b: &Slice) -> bool {
+        let same = self.tensor(a.tensor).buffer == self.tensor(b.tensor).buffer;
+        same && a.range.start < b.range.end && b.range.start < a.range.end
+    }
+
+    /// Whether a task writes something twice, or writes what it reads otherwise than in place.
+    fn is_in_its_own_way(&self, task: &Task) -> bool {
+        let written: Vec<_> = task.written().collect();
+        written.iter().enumerate().any(|(n, a)| {
+            let others = written[n + 1..].iter().copied().chain(&task.reads);
+            others.into_iter().any(|b| self.overlap(a, b))
+        })
+    }
+
+    /// Whether `a` writes what `b` touches.
+    fn is_in_the_way(&self, a: &Task, b: &Task) -> bool {
+        a.written().any(|written| b.touched().any(|touched| self.overlap(written, touched)))
+    }
+
+    /// Follows a routine from definition to use.
+    fn check_routine(&self, ops: &Range<usize>) -> Result<()> {
+        let mut contents = Contents::kept(self);
+        for i in ops.clone() {
+            let Some(op) = self.ops.get(i) else {
+                return Err(Error::usage(format!("a routine to op {i} of {}", self.ops.len())));
+            };
+            let tasks = self.effects(op);
+            for slice in tasks.iter().flat_map(Task::read) {
+                contents.check(slice).map_err(|error| error.at(self.place_of(i)))?;
+            }
+            tasks.iter().flat_map(Task::written).for_each(|slice| contents.write(slice));
+        }
+        Ok(())
+    }
+}
+
+/// What each buffer holds at a place of a routine: stretches, with the tensor as which they were
+/// written.
+struct Contents<'a> {
+    program: &'a Program,
+    buffers: Vec<Vec<(Range<usize>, TensorId)>>,
+}
+
+impl<'a> Contents<'a> {
+    /// What is there when a routine begins: what is kept from step to step, or was written by the host.
+    fn kept(program: &'a Program) -> Self {
+        let mut contents = Contents { program, buffers: vec![Vec::new(); program.buffers.len()] };
+        for (i, tensor) in program.tensors.iter().enumerate() {
+            if !matches!(tensor.role, Role::Transient | Role::Gradient) {
+                let id = TensorId(i);
+                contents.write(&Slice { tensor: id, range: program.range(id, program.batch) });
+            }
+        }
+        contents
+    }
+
+    /// The parts of tensors that a slice covers: of a tensor that spans a buffer, those of the tensors
+    /// inside.
+    fn members(&self, slice: &Slice) -> Vec<Slice> {
+        let p = self.program;
+        let whole = p.tensor(slice.tensor);
+        let ids = (0..p.tensors.len()).map(TensorId);
+        let inside = ids.filter(|id| {
+            let t = p.tensor(*id);
+            p.spans_buffer(whole) && t.buffer == whole.buffer && !p.spans_buffer(t)
+        });
+        let common = |id| {
+            let Range { start, end } = p.range(id, p.batch);
+            let range = start.max(slice.range.start)..end.min(slice.range.end);
+            (range.start < range.end).then_some(Slice { tensor: id, range })
+        };
+        let members: Vec<_> = inside.filter_map(common).collect();
+        if members.is_empty() { vec![slice.clone()] } else { members }
+    }
+
+    fn write(&mut self, slice: &Slice) {
+        for Slice { tensor, range } in self.members(slice) {
+            let buffer = &mut self.buffers[self.program.tensor(tensor).buffer];
+            let mut left = vec![(range.clone(), tensor)];
+            for (old, of) in buffer.drain(..) {
+                let parts =
+                    [old.start..old.end.min(range.start), old.start.max(range.end)..old.end];
+                left.extend(parts.into_iter().filter(|p| p.start < p.end).map(|p| (p, of)));
+            }
+            *buffer = left;
+        }
+    }
+
+    /// Refuses a slice that nothing wrote, or that was written last as another tensor.
+    fn check(&self, slice: &Slice) -> Result<()> {
+        for Slice { tensor, range } in self.members(slice) {
+            let name = |id: TensorId| &self.program.tensor(id).name;
+            let buffer = &self.buffers[self.program.tensor(tensor).buffer];
+            let there = buffer.iter().filter(|(r, _)| r.start < range.end && range.start < r.end);
+            let mut there: Vec<_> = there.collect();
+            there.sort_by_key(|(r, _)| r.start);
+            if let Some((_, other)) = there.iter().find(|(_, of)| *of != tensor) {
+                let (read, held) = (name(tensor), name(*other));
+                return Err(Error::usage(format!(
+                    "{read} is read where {held} was written over it"
+                )));
+            }
+            // What pads the tensors of a buffer is never written.
+            let ends = there.iter().map(|(r, _)| r.end);
+            let ends = [range.start].into_iter().chain(ends);
+            let starts = there.iter().map(|(r, _)| r.start).chain([range.end]);
+            let largest = ends.zip(starts).map(|(end, start)| start.saturating_sub(end)).max();
+            if range.start < range.end
+                && (there.is_empty() || largest.is_some_and(|gap| gap >= ALIGNMENT))
+            {
+                return Err(Error::usage(format!("{} is read before it is written", name(tensor))));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

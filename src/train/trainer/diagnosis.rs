@@ -1,0 +1,291 @@
+//! The op, the layer and the rows in which a step meets the first value that isn't finite.
+//!
+//! The step is replayed as the plain program, with a look at all that each op writes: on the device
+//! itself, in the parts that its batch goes in, or in smaller ones where it doesn't hold that program
+//! beside the run's; else on the CPU.
+
+use super::Trainer;
+use super::learnt::lower_rate;
+use super::run::Run;
+use super::start::in_parts_of_half;
+use crate::backend::cpu::Cpu;
+use crate::backend::session::Session;
+use crate::backend::{Backend, ValuesMut};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::kernels::Step;
+use crate::kernels::tensor::Extent;
+use crate::net::precision::Precision;
+use crate::net::spec::Spec;
+use crate::plan::{self, Plan, Watch, Watched};
+use crate::train::event::Diverged;
+use crate::train::snapshot::{Position, Snapshot};
+use std::sync::Arc;
+
+/// What to do about values that f16 can't hold.
+const OVERFLOW_IN_F16: &str =
+    "values beyond 65,504 overflow in f16: scale the inputs, lower --lr, or train in f32";
+/// Rows that are named at most.
+const NAMED: usize = 5;
+
+/// What a replay found.
+pub(super) struct Found {
+    /// The step in which the first value stopped being finite: steps done before it.
+    pub step: u64,
+    layer: Option<usize>,
+    tensor: String,
+    op: String,
+    /// The rows of the batch, where the tensor has a row for each.
+    rows: Vec<usize>,
+    /// Where the first of them isn't.
+    column: usize,
+    batch: usize,
+}
+
+/// Loads the watched program of a spec by `load`, in smaller parts of the batch where the device doesn't
+/// hold it: the spec with these parts, and what `load` returned.
+fn load_watched<T>(
+    spec: &Spec,
+    mut load: impl FnMut(Plan) -> Result<T>,
+) -> Result<(Spec, [Vec<Watch>; 2], T)> {
+    // Looks are at f32.
+    let mut spec = Spec { precision: Precision::F32, ..spec.clone() };
+    loop {
+        let rows = spec.rows_at_a_time();
+        let Watched { plan, gradient, update } = plan::watched(&spec, rows);
+        match load(plan) {
+            Ok(loaded) => return Ok((spec, [gradient, update], loaded)),
+            Err(error) if error.kind() == ErrorKind::Device => {
+                spec = in_parts_of_half(&spec, rows).ok_or(error)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Trainer {
+    /// Replays the steps from `before`, where the trainer is, up to step `last`, counted from 0: the first
+    /// op whose result isn't finite, if there is one.
+    ///
+    /// # Errors
+    /// When they can't be replayed, neither on the device nor on the CPU.
+    pub(super) fn diagnose(
+        &mut self,
+        run: &Run,
+        before: &Snapshot,
+        last: u64,
+    ) -> Result<Option<Found>> {
+        let session = &mut self.session;
+        if let Ok((spec, watches, plan)) = load_watched(&self.spec, |plan| session.replace(plan)) {
+            let found = self.watch(&Run::new(spec, run.rows), before, last, &watches);
+            self.is_intact = false;
+            // Where this fails the run can't go on, which `is_intact` says; what was found is told.
+            let _ = self.session.replace(plan).and_then(|_| self.restore(before));
+            if found.is_ok() {
+                return found;
+            }
+        }
+        self.diagnose_on_cpu(run, before, last)
+    }
+
+    /// The same on the CPU, while the device stays as it is.
+    fn diagnose_on_cpu(
+        &mut self,
+        run: &Run,
+        before: &Snapshot,
+        last: u64,
+    ) -> Result<Option<Found>> {
+        let mut cpu = Cpu::<f32>::new(None)?;
+        let (spec, watches, plan) = load_watched(&self.spec, |plan| {
+            cpu.load(Arc::new(plan.program.clone()))?;
+            Ok(plan)
+        })?;
+        let mut session = Session::loaded(Box::new(cpu), plan, self.spec.objective);
+        let rows = session.upload(self.samples.clone(), &self.preprocessing)?;
+        let (is_intact, skipped) = (self.is_intact, self.skipped_before);
+        let session = std::mem::replace(&mut self.session, session);
+        let rows = std::mem::replace(&mut self.training, rows);
+        let found = self.watch(&Run::new(spec, run.rows), before, last, &watches);
+        (self.session, self.training) = (session, rows);
+        // The device has another window, where a replay asked for one.
+        self.forget_window();
+        (self.at, self.is_intact, self.skipped_before) = (before.position, is_intact, skipped);
+        found
+    }
+
+    /// Runs steps up to `last` in the watched program, from `before` on.
+    fn watch(
+        &mut self,
+        run: &Run,
+        before: &Snapshot,
+        last: u64,
+        [gradient, update]: &[Vec<Watch>; 2],
+    ) -> Result<Option<Found>> {
+        self.restore(&in_f32(before))?;
+        while self.at.step <= last {
+            self.at = self.page(run, self.at);
+            self.steps_at_hand(run)?;
+            // None where it is passed over.
+            let step = self.next_steps(run, 1).pop();
+            if let Some(step) = &step
+                && let Some(found) = self.watch_gradient(run, step, gradient)?
+            {
+                return Ok(Some(found));
+            }
+            let number = self.at.step;
+            self.advance(run, number + 1)?;
+            let Some(step) = &step else { continue };
+            for watch in update {
+                let found = self.look(watch, step)?;
+                if let Some(found) = found {
+                    return Ok(Some(Found { step: number, batch: step.rows as usize, ..found }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first op of the gradient of a step whose result isn't finite, in whatever parts its batch
+    /// goes: rows are those of the batch. Nothing that training reads is changed by it.
+    fn watch_gradient(
+        &mut self,
+        run: &Run,
+        step: &Step,
+        watches: &[Watch],
+    ) -> Result<Option<Found>> {
+        let sums = self.session.sums()?;
+        let mut first: Option<(usize, Found)> = None;
+        for part in run.micro_batches(step) {
+            let routine = self.session.plan().program.routines.gradient.clone();
+            self.session.backend_mut().run(routine, self.training.id, &[part])?;
+            let before = part.first.wrapping_sub(step.first) as usize;
+            // What comes behind the first so far doesn't matter.
+            let end = first.as_ref().map_or(watches.len(), |(at, _)| at + 1);
+            for (at, watch) in watches[..end].iter().enumerate() {
+                let Some(mut found) = self.look(watch, &part)? else { continue };
+                found.rows.iter_mut().for_each(|row| *row += before);
+                match &mut first {
+                    Some((same, first)) if *same == at => first.rows.extend(found.rows),
+                    first => *first = Some((at, found)),
+                }
+                break;
+            }
+        }
+        self.session.set_sums(sums)?;
+        let (number, batch) = (self.at.step, step.rows as usize);
+        Ok(first.map(|(_, found)| Found { step: number, batch, ..found }))
+    }
+
+    /// What the device found in one tensor, when `step` was run.
+    fn look(&mut self, watch: &Watch, step: &Step) -> Result<Option<Found>> {
+        let batch = step.rows as usize;
+        let program = &self.session.plan().program;
+        let t = program.tensor(watch.tensor);
+        let by_row = t.rows == Extent::Batch;
+        let mut first = vec![0.0; t.rows.rows(batch)];
+        let (tensor, op) = (t.name.clone(), program.describe(&watch.op));
+        self.session.backend_mut().read(watch.found, ValuesMut::F32(&mut first))?;
+        let rows: Vec<usize> = (0..first.len()).filter(|&row| first[row] >= 0.0).collect();
+        let Some(&row) = rows.first() else { return Ok(None) };
+        let number = tensor.strip_prefix("layers.").and_then(|rest| rest.split('.').next());
+        let number = number.and_then(|l| l.parse::<usize>().ok());
+        Ok(Some(Found {
+            step: self.at.step,
+            // What the first layer takes counts as its own.
+            layer: number.or(is_input(&tensor).then_some(0)).map(|l| l + 1),
+            op: op.split_whitespace().collect::<Vec<_>>().join(" "),
+            tensor,
+            column: first[row] as usize,
+            rows: if by_row { rows } else { Vec::new() },
+            batch,
+        }))
+    }
+
+    /// What observers are told of it.
+    pub(super) fn describe(
+        &self,
+        run: &Run,
+        loss: f64,
+        noticed: Position,
+        found: Option<&Found>,
+    ) -> Diverged {
+        let step = found.map_or(noticed.step, |found| found.step + 1);
+        let epoch = (step.saturating_sub(1) / run.steps as u64) as usize;
+        let within = step.saturating_sub(1) as usize % run.steps;
+        let source = |row: &usize| self.source(run, Position { epoch, within, step }, *row);
+        let rows = found.map_or(&[][..], |found| found.rows.as_slice());
+        Diverged {
+            loss,
+            epoch: epoch + 1,
+            step,
+            layer: found.and_then(|found| found.layer),
+            tensor: found.map(|found| found.tensor.clone()),
+            op: found.map(|found| found.op.clone()),
+            rows: rows.iter().take(NAMED).map(|row| (self.row_name)(source(row))).collect(),
+            action: self.spec.stopping.on_divergence,
+            lr: self.lr(run, step.saturating_sub(1)),
+        }
+    }
+
+    /// The error for a run of this trainer.
+    pub(super) fn report(&self, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
+        let error = error(&self.spec, diverged, found, what);
+        match self.spec.precision {
+            Precision::F16 => error.help(OVERFLOW_IN_F16),
+            Precision::F32 => error,
+        }
+    }
+}
+
+/// Whether a tensor is what the net takes: rows as they are gathered, and tables of embeddings.
+fn is_input(tensor: &str) -> bool {
+    ["input", "features", "embeddings"].contains(&tensor.split('.').next().unwrap_or_default())
+}
+
+/// A snapshot for the watched program, which is in f32 and scales no loss.
+fn in_f32(snapshot: &Snapshot) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.tensors.retain(|tensor| tensor.name != "loss_scale");
+    snapshot
+}
+
+/// The error for a run of this spec.
+fn error(spec: &Spec, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
+    let Diverged { loss, epoch, step, layer, .. } = diverged;
+    let layers = spec.net.layers.len();
+    let mut place = format!("epoch {epoch}, step {step}");
+    let mut help = format!(
+        "{}; or let the run lower it with --on-divergence lower-lr",
+        lower_rate(spec, spec.lr)
+    );
+    if let Some(found) = found {
+        let Found { tensor, op, rows, column, batch, .. } = found;
+        place += &match layer {
+            Some(layer) if is_input(tensor) => format!(", the input of layer {layer} of {layers}"),
+            Some(layer) => format!(", layer {layer} of {layers}"),
+            None => ", the loss".into(),
+        };
+        place += &format!(": {tensor} in column {} by {op}", column + 1);
+        let are_all = rows.len() == *batch && *batch > 1 && !is_input(tensor);
+        if are_all {
+            place += &format!("; in all {batch} rows of the batch");
+        } else if !rows.is_empty() {
+            let more = if rows.len() > NAMED { ", …" } else { "" };
+            let of = format!("in {} of the {batch} rows of the batch", rows.len());
+            place += &format!("; {of}: {}{more}", diverged.rows.join(", "));
+        }
+        // What only some rows do is theirs; a rate that is too high shows in all of them.
+        if is_input(tensor) || (!rows.is_empty() && 4 * rows.len() <= *batch) {
+            help = format!(
+                "look at what stands there: repair or leave out these rows, or pass over such \
+                 batches with --on-divergence skip-batch; else {help}"
+            );
+        }
+    }
+    let shown = match loss.is_finite() {
+        true => "weights are NaN or infinite".into(),
+        false => format!("the loss is {loss}"),
+    };
+    Error::new(ErrorKind::Diverged, format!("training diverged: {shown}{what}"))
+        .at(place)
+        .help(help)
+}

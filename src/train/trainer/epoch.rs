@@ -1,0 +1,200 @@
+//! The steps of one epoch, in pieces between which observers are asked.
+
+use super::Trainer;
+use super::run::Run;
+use crate::base::error::Result;
+use crate::kernels::Step;
+use crate::train::event::{Ending, Flow, Observer, Progress};
+use crate::train::snapshot::Position;
+use std::time::{Duration, Instant};
+
+/// Observers are asked about this often, in seconds.
+const PIECE_SECONDS: f64 = 0.05;
+
+/// What came of running an epoch.
+pub(super) struct Stretch {
+    /// What ended it before its end.
+    pub ended: Option<Ending>,
+    /// The mean loss over its rows so far.
+    pub loss: f64,
+    /// How long observers held it up, as in a pause.
+    pub waited: Duration,
+}
+
+impl Trainer {
+    /// Runs the rest of the epoch at hand, or less where something ends it; none where it diverged
+    /// and the run went back.
+    pub(super) fn run_epoch(
+        &mut self,
+        run: &Run,
+        observer: &mut dyn Observer,
+        reads: usize,
+    ) -> Result<Option<Stretch>> {
+        if self.at.within == 0 {
+            self.session.clear_sums()?;
+            self.keep_epoch_start()?;
+        }
+        let (begin, first) = (Instant::now(), self.at.within);
+        let between_reads = run.steps.div_ceil(reads);
+        let (mut ended, mut waited) = (None, Duration::ZERO);
+        while self.at.within < run.steps && ended.is_none() {
+            let to_read = between_reads - self.at.within % between_reads;
+            let most = if self.is_asking_always { 1 } else { self.piece };
+            let to_sample = observer.steps_to_sample(&self.at);
+            let asked = Instant::now();
+            let piece = most.min(to_read).min(self.steps_at_hand(run)?);
+            let piece = piece.min(to_sample.map_or(piece, |steps| steps.max(1)));
+            match to_sample {
+                Some(0) => self.run_sampled_step(run, observer)?,
+                _ => self.run_piece(run, piece)?,
+            }
+            // The last read is that of the whole epoch.
+            let is_read =
+                self.at.within.is_multiple_of(between_reads) && self.at.within < run.steps;
+            let loss = match is_read {
+                true => match self.training_loss(run, observer)? {
+                    None => return Ok(None),
+                    loss => loss,
+                },
+                false => None,
+            };
+            if to_sample != Some(0) {
+                self.fit_piece(piece, asked.elapsed().as_secs_f64());
+            }
+
+            let rows = (self.at.within - first) * run.batch;
+            let pace =
+                rows.min(run.rows) as f64 / begin.elapsed().saturating_sub(waited).as_secs_f64();
+            let left = run.total().saturating_sub(self.at.step);
+            let told = Instant::now();
+            let flow = observer.progress(&Progress {
+                epoch: self.at.epoch + 1,
+                epochs: self.spec.epochs,
+                step: self.at.step,
+                steps: run.total(),
+                loss,
+                samples_per_second: pace,
+                seconds_left: left as f64 * run.batch as f64 / pace,
+            });
+            waited += told.elapsed();
+            ended = ending_of(flow).or_else(|| self.out_of_time(run));
+            if ended.is_none() {
+                self.change_rate(run, observer)?;
+            }
+            if ended.is_none() && self.at.within < run.steps {
+                self.offer_checkpoint(run, observer)?;
+            }
+        }
+        let Some(loss) = self.training_loss(run, observer)? else { return Ok(None) };
+        // The last update shows in no loss of the run any more.
+        if (ended.is_some() || self.at.step >= run.total()) && !self.has_finite_weights()? {
+            return self.treat(run, observer, loss).map(|()| None);
+        }
+        Ok(Some(Stretch { ended, loss, waited }))
+    }
+
+    /// Runs the next `count` steps of the epoch, but for those that are passed over: all of them on
+    /// the rows at hand.
+    pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
+        let steps = self.next_steps(run, count);
+        self.take_steps(run, &steps)?;
+        self.at.within += count;
+        self.at.step += count as u64;
+        Ok(())
+    }
+
+    /// The next `count` steps of the epoch, but for those that are passed over: all of them on the rows
+    /// at hand.
+    pub(super) fn next_steps(&self, run: &Run, count: usize) -> Vec<Step> {
+        let ((first, window), rows) = (self.window(run), self.training.rows);
+        let order = run.order(rows, window);
+        let number = |i: usize| self.at.step + i as u64;
+        let step = |i: usize| Step {
+            lr: self.lr(run, number(i)),
+            ..run.step(self.at.within - first + i, rows, number(i), &order)
+        };
+        let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
+        (0..count).filter(is_run).map(step).collect()
+    }
+
+    /// Runs steps, each in as many micro-batches as its batch has.
+    pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        let routines = self.session.plan().program.routines.clone();
+        let data = self.training.id;
+        if !run.spec.accumulates() && self.hook.is_none() {
+            return self.session.backend_mut().run(routines.step, data, steps);
+        }
+        let mut hook = self.hook.take();
+        let done = steps.iter().try_for_each(|step| {
+            let micro_batches = run.micro_batches(step);
+            let Some((last, parts)) = micro_batches.split_last() else { return Ok(()) };
+            if !parts.is_empty() {
+                self.session.backend_mut().run(routines.part.clone(), data, parts)?;
+            }
+            match &mut hook {
+                None => self.session.backend_mut().run(routines.step.clone(), data, &[*last]),
+                Some(hook) => self.run_with_hook(hook, *last),
+            }
+        });
+        self.hook = hook;
+        done
+    }
+
+    /// Runs the next step at the learning rate `lr`, whatever the schedule says: the mean loss of its
+    /// rows before the step, which may be NaN or infinite. Epochs follow each other without end.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn step_at(&mut self, lr: f32) -> Result<f64> {
+        let run = Run::new(self.spec.clone(), self.rows);
+        if self.at.within == run.steps {
+            self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+        }
+        self.session.clear_sums()?;
+        self.steps_at_hand(&run)?;
+        let ((first, window), rows) = (self.window(&run), self.training.rows);
+        let order = run.order(rows, window);
+        let step = Step { lr, ..run.step(self.at.within - first, rows, self.at.step, &order) };
+        self.take_steps(&run, &[step])?;
+        self.at.within += 1;
+        self.at.step += 1;
+        Ok(self.session.metrics(&self.training, step.rows as usize)?.loss)
+    }
+
+    /// Fits the length of a piece to the time that one took.
+    fn fit_piece(&mut self, piece: usize, seconds: f64) {
+        if seconds < PIECE_SECONDS / 2.0 && piece == self.piece {
+            self.piece = (self.piece * 2).min(1024);
+        } else if seconds > PIECE_SECONDS * 2.0 {
+            self.piece = (self.piece / 2).max(1);
+        }
+    }
+
+    /// The mean loss of this epoch's rows so far, while it ran; none where it wasn't finite, and the
+    /// run went back.
+    fn training_loss(&mut self, run: &Run, observer: &mut dyn Observer) -> Result<Option<f64>> {
+        let first = self.at.step - self.at.within as u64;
+        let rows = |step: u64| run.batch.min(run.rows - (step - first) as usize * run.batch);
+        let skipped: usize =
+            self.detours.skipped.range(first..self.at.step).map(|&s| rows(s)).sum();
+        let rows = (self.at.within * run.batch).min(run.rows) - skipped;
+        let loss = self.session.metrics(&self.training, rows)?.loss;
+        if loss.is_finite() {
+            return self.note_good().map(|()| Some(loss));
+        }
+        self.treat(run, observer, loss).map(|()| None)
+    }
+
+    fn out_of_time(&self, run: &Run) -> Option<Ending> {
+        let limit = self.spec.stopping.time_limit?;
+        (run.begin.elapsed().as_secs_f64() >= limit).then_some(Ending::TimeLimit)
+    }
+}
+
+pub(super) fn ending_of(flow: Flow) -> Option<Ending> {
+    match flow {
+        Flow::Continue => None,
+        Flow::Stop => Some(Ending::Stopped),
+        Flow::Interrupt => Some(Ending::Interrupted),
+    }
+}

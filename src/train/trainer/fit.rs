@@ -1,0 +1,160 @@
+//! The loop over epochs: each is run, judged and reported, until the last one or what ends it.
+
+use super::Trainer;
+use super::epoch::Stretch;
+use super::run::Run;
+use super::stream::Held;
+use crate::base::error::{Error, Result};
+use crate::data::{Dataset, Samples};
+use crate::train::event::{End, Ending, Epoch, Observer, Start};
+use crate::train::snapshot::Position;
+use crate::train::trainer::epoch::ending_of;
+use std::time::Instant;
+
+/// How often the loss is read back within an epoch, at most.
+const READS_PER_EPOCH: usize = 8;
+
+impl Trainer {
+    /// Trains for the spec's epochs, or until an observer or the spec's [`Stopping`] ends it.
+    /// Called again, it goes on where it stopped, in the middle of an epoch too.
+    ///
+    /// Then the weights are those that the spec [keeps](crate::net::stopping::Keep): with `Keep::Best` those
+    /// of the best epoch so far, by which the net predicts and is evaluated. Checkpoints hold the trained
+    /// ones all the same, and another call goes on from them. After an error about divergence the trainer
+    /// is at the last step up to which all losses were finite, where that is known.
+    ///
+    /// [`Stopping`]: crate::net::stopping::Stopping
+    ///
+    /// # Errors
+    /// When the data don't fit the net, epochs are to be compared without validation data, the run is
+    /// gone on with and was judged by other validation data, the device was lost, an observer
+    /// fails, or the loss is no longer a finite number.
+    pub fn fit(
+        &mut self,
+        validation: Option<&Dataset>,
+        observer: &mut dyn Observer,
+    ) -> Result<End> {
+        let samples = |data: &Dataset| self.ready(data, data.mean_weight()?);
+        let samples = validation.map(samples).transpose()?;
+        self.hold_out(samples.as_ref().map(Samples::fingerprint))?;
+        let truth = validation.map(|data| self.truth(data)).transpose()?.flatten();
+        let load = |samples| self.session.upload(samples, &self.preprocessing);
+        let loaded = samples.map(load).transpose()?;
+        let validation = loaded.map(|data| Held::Loaded(data, truth));
+        let ended = self.fit_on(validation.as_ref(), observer);
+        if let Some(Held::Loaded(data, _)) = &validation {
+            self.session.forget(data);
+        }
+        ended
+    }
+
+    pub(super) fn fit_on(
+        &mut self,
+        validation: Option<&Held>,
+        observer: &mut dyn Observer,
+    ) -> Result<End> {
+        if validation.is_none() && self.spec.stopping.compares() {
+            return Err(Error::usage("the best epoch, or patience, without validation data")
+                .help("hold some rows out with --validation"));
+        }
+        self.check_intact()?;
+        self.for_training()?;
+        let run = Run::new(self.spec.clone(), self.rows);
+        self.announce(&run, validation, observer)?;
+        let mut ending = self.out_of_patience().then_some(Ending::Patience);
+        let mut valid = None;
+        let mut reads = READS_PER_EPOCH;
+        while self.at.epoch < self.spec.epochs && ending.is_none() {
+            let (begin, first) = (Instant::now(), self.at.within);
+            let Some(Stretch { ended, loss, waited }) = self.run_epoch(&run, observer, reads)?
+            else {
+                continue;
+            };
+            let seconds = begin.elapsed().saturating_sub(waited).as_secs_f64();
+            // A short epoch isn't worth stopping the device for.
+            reads = ((seconds / 0.25) as usize).clamp(1, READS_PER_EPOCH);
+            let steps = self.at.within - first;
+            let is_whole = self.at.within == run.steps;
+            if is_whole {
+                self.at = Position { epoch: self.at.epoch + 1, within: 0, ..self.at };
+                self.average_epoch()?;
+                self.check_overflows(run.steps)?;
+            }
+            valid = validation.map(|data| self.measure(data)).transpose()?;
+            ending = ended;
+            if is_whole {
+                let [low, high] = self.losses.unwrap_or([loss; 2]);
+                self.losses = Some([low.min(loss), high.max(loss)]);
+                let report = Epoch {
+                    epoch: self.at.epoch,
+                    step: self.at.step,
+                    train_loss: loss,
+                    valid_loss: valid.as_ref().map(|v| v.loss),
+                    metrics: valid.as_ref().map_or(Vec::new(), |v| v.values.clone()),
+                    lr: self.lr(&run, self.at.step.saturating_sub(1)),
+                    seconds: self.seconds(&run),
+                    samples_per_second: (steps * run.batch).min(run.rows) as f64 / seconds,
+                };
+                let judged = valid.as_ref().map_or(loss, |valid| valid.loss);
+                self.plateau.take(self.spec.schedule, judged);
+                if let Some(valid) = &valid {
+                    self.note_held_out(valid.loss);
+                    self.compare(valid)?;
+                }
+                let after = observer.epoch(&report)?;
+                let patience = || self.out_of_patience().then_some(Ending::Patience);
+                ending = ending.or_else(|| ending_of(after)).or_else(patience);
+                self.offer_checkpoint(&run, observer)?;
+            }
+        }
+        if let (Some(data), None) = (validation, &valid) {
+            valid = Some(self.measure(data)?);
+        }
+        // The best epoch is what is left, where there is one.
+        let judged = self.best.as_ref().map(|best| &best.metrics).or(valid.as_ref());
+        if let Some(metrics) = judged.filter(|metrics| !metrics.loss.is_finite()) {
+            return Err(self.diverged(metrics.loss));
+        }
+        self.seconds_before = self.seconds(&run);
+        self.restore_best()?;
+        Ok(End {
+            ending: ending.unwrap_or(Ending::Done),
+            epochs: self.at.epoch,
+            steps: self.at.step,
+            seconds: self.seconds_before,
+            valid,
+        })
+    }
+
+    fn announce(
+        &self,
+        run: &Run,
+        validation: Option<&Held>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let info = self.session.backend().info();
+        observer.start(&Start {
+            device: info.to_string(),
+            backend: info.backend.clone(),
+            parameters: self.spec.net.parameters(),
+            rows: run.rows,
+            validation_rows: validation.map_or(0, Held::rows),
+            batch_size: run.batch,
+            epochs: self.spec.epochs,
+            steps_per_epoch: run.steps,
+            from_step: (self.at.step > 0).then_some(self.at.step),
+        })
+    }
+
+    /// η of the step after `done` steps.
+    pub(super) fn lr(&self, run: &Run, done: u64) -> f32 {
+        let on_plateau = self.plateau.factor(self.spec.schedule) as f32;
+        let halved = 0.5f32.powi(self.detours.halvings as i32);
+        run.lr(done) * on_plateau * halved * self.detours.rate_factor(done)
+    }
+
+    /// Seconds that the run has taken.
+    pub(super) fn seconds(&self, run: &Run) -> f64 {
+        self.seconds_before + run.begin.elapsed().as_secs_f64()
+    }
+}

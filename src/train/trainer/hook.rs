@@ -1,0 +1,148 @@
+//! What users do with the gradients between a batch's backward pass and its update.
+
+use super::Trainer;
+use crate::backend::{Backend, Values, ValuesMut};
+use crate::base::error::{Error, Result};
+use crate::kernels::Step;
+use crate::kernels::tensor::TensorId;
+use crate::math::optim::Optimizer;
+use crate::net::precision::Precision;
+use crate::plan::{self, Plan, Purpose};
+use std::ops::Range;
+
+/// All gradients of a batch, and what normalizations know of all batches, before the update.
+#[derive(Debug)]
+pub struct Gradients<'a> {
+    /// One slice: the gradients of all parameters, then running means and variances.
+    pub values: &'a mut [f32],
+    /// The step that they are of, or its last micro-batch: rows, η, its number.
+    pub step: &'a Step,
+    parts: &'a [Part],
+}
+
+impl Gradients<'_> {
+    /// The tensors by name, such as `layers.0.weight.gradient` and `layers.0.norm.running`, with their
+    /// places in the slice. What lies between them is 0, and counts nothing.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.parts.iter().map(|part| (part.name.as_str(), part.range.clone()))
+    }
+
+    /// The place of a tensor in the slice.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<Range<usize>> {
+        self.tensors().find_map(|(of, range)| (of == name).then_some(range))
+    }
+}
+
+/// A tensor in the slice.
+#[derive(Debug)]
+struct Part {
+    name: String,
+    range: Range<usize>,
+}
+
+/// What is called.
+type Call = dyn FnMut(&mut Gradients<'_>) -> Result<()> + Send;
+
+/// A hook with what it sees.
+pub(super) struct Hook {
+    call: Box<Call>,
+    values: Vec<f32>,
+    /// The tensors that are read and written as a whole, one behind the other in the slice.
+    read: Vec<TensorId>,
+    parts: Vec<Part>,
+}
+
+impl Hook {
+    fn new(plan: &Plan, call: Box<Call>) -> Self {
+        let p = &plan.program;
+        let all = p.find("gradients");
+        let ids = || (0..p.tensors.len()).map(TensorId);
+        let running = ids().filter(|id| p.tensor(*id).name.ends_with(".norm.running"));
+        let read: Vec<TensorId> = all.into_iter().chain(running).collect();
+        let (mut parts, mut len) = (Vec::new(), 0);
+        for &id in &read {
+            let within = |part: &TensorId| match Some(id) == all {
+                true => *part != id && p.tensor(*part).buffer == p.tensor(id).buffer,
+                false => *part == id,
+            };
+            let start = p.tensor(id).offset;
+            parts.extend(ids().filter(within).map(|part| {
+                let Range { start: first, end } = p.range(part, 0);
+                let range = len + first - start..len + end - start;
+                Part { name: p.tensor(part).name.clone(), range }
+            }));
+            len += p.len(id);
+        }
+        Hook { call, values: vec![0.0; len], read, parts }
+    }
+
+    /// Reads the gradients, calls, and writes what became of them.
+    pub(super) fn call(
+        &mut self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        step: &Step,
+    ) -> Result<()> {
+        self.each(plan, |id, part| backend.read(id, ValuesMut::F32(part)))?;
+        (self.call)(&mut Gradients { values: &mut self.values, step, parts: &self.parts })?;
+        self.each(plan, |id, part| backend.write(id, Values::F32(part)))
+    }
+
+    fn each(
+        &mut self,
+        plan: &Plan,
+        mut act: impl FnMut(TensorId, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        let mut rest = &mut self.values[..];
+        for &id in &self.read {
+            let (part, behind) = rest.split_at_mut(plan.program.len(id));
+            act(id, part)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
+
+impl Trainer {
+    /// Calls `hook` in every step when all gradients of the batch are there, before the update: it sees and
+    /// changes them, and the running statistics of batch normalization, as one slice on the host. An error of
+    /// its own ends the run. Several machines meet here.
+    ///
+    /// Gradients are kept then, which takes memory and a pass over them; on the CPU the weights are the same to
+    /// the bit where the hook changes nothing.
+    ///
+    /// # Errors
+    /// Behind the first step, in mixed precision, for L-BFGS, whose steps have no such place, and when the device
+    /// can't hold the program that keeps gradients.
+    pub fn set_hook(
+        &mut self,
+        hook: impl FnMut(&mut Gradients<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        if self.at.step > 0 {
+            return Err(Error::usage("a hook is set before the first step"));
+        }
+        if self.spec.precision != Precision::F32 || self.spec.optimizer == Optimizer::Lbfgs {
+            let what =
+                "between gradient and update nothing can stand in mixed precision, and in L-BFGS";
+            return Err(Error::usage(what));
+        }
+        let weights = self.session.weights()?;
+        let (batch, traits) = (self.session.plan().program.batch, self.session.backend().traits());
+        let plan = plan::plan(&self.spec, batch, Purpose::TrainWithHook, traits);
+        self.hook = Some(Hook::new(&plan, Box::new(hook)));
+        self.session.replace(plan)?;
+        self.session.set_weights(&self.spec.net, &weights)?;
+        Ok(())
+    }
+
+    /// Runs a step whose micro-batch `last` is the one at hand: to the gradients, then the hook, then the update.
+    pub(super) fn run_with_hook(&mut self, hook: &mut Hook, last: Step) -> Result<()> {
+        let routines = self.session.plan().program.routines.clone();
+        let (data, before) = (self.training.id, routines.step.start..routines.update.start);
+        self.session.backend_mut().run(before, data, &[last])?;
+        let (plan, backend) = self.session.parts();
+        hook.call(plan, backend, &last)?;
+        backend.run(routines.update, data, &[last])
+    }
+}

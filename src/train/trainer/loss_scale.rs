@@ -1,0 +1,56 @@
+//! The scale of the loss in mixed precision, as the device holds it.
+
+use super::Trainer;
+use crate::backend::ValuesMut;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::kernels::mixed::SCALE_STATE;
+
+/// The scale of the loss at a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossScale {
+    /// S.
+    pub scale: f32,
+    /// Steps without an overflow since S last changed.
+    pub good: u64,
+    /// Steps of the run that overflowed: they changed no weight.
+    pub skipped: u64,
+}
+
+impl Trainer {
+    /// The scale of the loss; none in f32.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn loss_scale(&mut self) -> Result<Option<LossScale>> {
+        let Some(tensor) = self.session.plan().program.find("loss_scale") else { return Ok(None) };
+        let mut state = [0.0; SCALE_STATE];
+        self.session.backend_mut().read(tensor, ValuesMut::F32(&mut state))?;
+        let [scale, good, skipped, _] = state;
+        Ok(Some(LossScale { scale, good: good as u64, skipped: skipped as u64 }))
+    }
+
+    /// Refuses a run whose steps all overflow, however small the scale: at the end of an epoch of
+    /// `steps` steps.
+    pub(super) fn check_overflows(&mut self, steps: usize) -> Result<()> {
+        let Some(LossScale { scale, skipped, .. }) = self.loss_scale()? else { return Ok(()) };
+        let before = std::mem::replace(&mut self.skipped_before, skipped);
+        if scale > 1.0 || skipped.saturating_sub(before) < steps as u64 {
+            return Ok(());
+        }
+        let what = "f16 overflows in every step, though the loss isn't scaled any more";
+        Err(Error::new(ErrorKind::Diverged, what)
+            .at(format!("epoch {}", self.at.epoch))
+            .help("values of the net exceed 65,504: scale the inputs, lower --lr, or train in f32"))
+    }
+
+    /// What overflowed, in a sentence; none in f32.
+    pub(super) fn describe_overflows(&mut self) -> Result<Option<String>> {
+        let scale = self.loss_scale()?;
+        Ok(scale.map(|LossScale { scale, skipped, .. }| {
+            format!(
+                "f16: {skipped} of {} steps overflowed and were skipped; the loss scale ended at {scale}",
+                self.at.step
+            )
+        }))
+    }
+}

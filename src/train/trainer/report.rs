@@ -1,0 +1,112 @@
+//! Metrics that take the predictions for all held-out rows, and not only sums over them.
+
+use super::Trainer;
+use super::stream::Held;
+use crate::backend::session::Loaded;
+use crate::base::error::{Error, Result};
+use crate::data::{Dataset, Predictions, StoredSet, Targets};
+use crate::net::metrics::Metrics;
+use crate::train::evaluation::Report;
+use crate::train::model::predictions;
+
+/// What rows really hold, as the model counts it.
+pub(super) struct Truth {
+    targets: Targets,
+    weights: Option<Vec<f32>>,
+}
+
+/// Predictions for all rows of a set, and what they are held against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Probabilities or values, as [`Model::predict`](crate::Model::predict) has them.
+    pub predictions: Predictions,
+    /// The targets, in the model's order of classes and in the user's units.
+    pub truth: Targets,
+    /// How much each row counts, where they don't count alike.
+    pub weights: Option<Vec<f32>>,
+}
+
+impl Trainer {
+    /// What is kept of held-out rows for their metrics: nothing where the device's sums are enough.
+    pub(super) fn truth(&self, data: &Dataset) -> Result<Option<Truth>> {
+        if self.spec.stopping.measured.is_empty() {
+            return Ok(None);
+        }
+        let targets = self.preprocessing.truth(data)?;
+        Ok(Some(Truth { targets, weights: data.weights().map(<[f32]>::to_vec) }))
+    }
+
+    /// Adds the metrics that are asked for to those that the device adds up.
+    pub(super) fn add_measured(&mut self, held: &Held, metrics: &mut Metrics) -> Result<()> {
+        let wanted = self.spec.stopping.measured.clone();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let report = match held {
+            Held::Loaded(_, None) => return Ok(()),
+            Held::Loaded(data, Some(Truth { targets, weights })) => {
+                let predictions = self.predict_loaded(data)?;
+                Report::new(&predictions, targets, weights.as_deref())?
+            }
+            Held::Stored(set) => {
+                let Predicted { predictions, truth, weights } =
+                    self.predict_stored(&set.clone(), |_| Ok(()))?;
+                Report::new(&predictions, &truth, weights.as_deref())?
+            }
+        };
+        let values = report.values();
+        for name in wanted {
+            let value = values.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+                Error::data(format!("the validation rows have no {name}")).help(
+                    "hold out rows of every class, or of several values; or choose another --metric",
+                )
+            })?;
+            metrics.values.push(*value);
+        }
+        Ok(())
+    }
+
+    /// Predictions for rows on the device, by the weights that are in place.
+    fn predict_loaded(&mut self, data: &Loaded) -> Result<Predictions> {
+        let (objective, preprocessing) = (self.spec.objective, &self.preprocessing);
+        let mut all = Predictions::none(0);
+        self.session.outputs(data, |_, outputs| {
+            all.append(predictions(outputs, objective, preprocessing))
+        })?;
+        Ok(all)
+    }
+
+    /// Predictions for rows in a file, by the weights that are in place: of the rows only windows are
+    /// held, but all predictions. Each window is also handed to `also`.
+    ///
+    /// # Errors
+    /// When the file can't be read, the rows don't fit the net, the device was lost; and what `also`
+    /// returns.
+    pub fn predict_stored(
+        &mut self,
+        set: &StoredSet,
+        mut also: impl FnMut(&Dataset) -> Result<()>,
+    ) -> Result<Predicted> {
+        let (mut predicted, mut weights) = (Predictions::none(0), Vec::new());
+        let mut all: Option<Targets> = None;
+        self.each_window(set, |trainer, data| {
+            let loaded = trainer.upload(data, set.mean_weight())?;
+            let predictions = trainer.predict_loaded(&loaded);
+            trainer.session.forget(&loaded);
+            predicted.append(predictions?)?;
+            weights.extend_from_slice(data.weights().unwrap_or_default());
+            let truth = trainer.preprocessing.truth(data)?;
+            match &mut all {
+                Some(all) => all.append(&truth)?,
+                none => *none = Some(truth),
+            }
+            also(data)
+        })?;
+        let truth = all.ok_or_else(|| Error::failed("no rows to predict").at(set.name()))?;
+        Ok(Predicted {
+            predictions: predicted,
+            truth,
+            weights: Some(weights).filter(|w| !w.is_empty()),
+        })
+    }
+}
