@@ -72,9 +72,9 @@ def wgrad_no_zeros(case, args):
 
 
 def built(name, file, args):
-    """Where a peer's program is, or would be."""
+    """Where a peer's program is, or would be: in the repository, HERE has a folder of this name."""
     found = [HERE / name, BUILT / name / "release" / file]
-    return next((path for path in found if path.exists()), found[-1])
+    return next((path for path in found if path.is_file()), found[-1])
 
 
 def missing(name):

@@ -66,7 +66,7 @@ def get_ready(commands, args, meanwhile=lambda: None):
             failed[key] = [{"failed": f"not ready: {error}"}]
             process.end(kill=True)
 
-    side_by_side = contenders.peer_device(args) == "gpu"
+    side_by_side = contenders.peer_device(args) == "gpu" and not args.one_by_one
     started = {key: Process(commands[key], args) for key in commands if side_by_side}
     meanwhile()
     waited = time.perf_counter()
