@@ -38,7 +38,7 @@ pub struct Plan {
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
-    /// What became of the rules that fuse its step; there are none in a plain program.
+    /// What became of the rules that fuse its step.
     pub rules: Vec<Verdict>,
 }
 

@@ -4,9 +4,11 @@ use crate::common::{cpu32, gpu};
 use std::sync::{Arc, Mutex};
 use wgrad::backend::Backend;
 use wgrad::backend::session::LayerWeights;
+use wgrad::base::error::ErrorKind;
 use wgrad::data::{Dataset, Preprocessing};
 use wgrad::math::optim::GradientEdits;
 use wgrad::net::spec::{Net, Norm, PlanKind, Spec};
+use wgrad::net::stopping::OnDivergence;
 use wgrad::train::trainer::Gradients;
 use wgrad::{Activation, Error, Loss, Optimizer, Result, Trainer};
 
@@ -131,6 +133,31 @@ fn an_error_of_a_hook_ends_the_run_and_late_hooks_are_refused() {
     assert!(late.set_hook(|_| Ok(())).is_err());
     let by_host = Spec { batch_size: 100, ..spec(net()).optimizer(Optimizer::Lbfgs) };
     assert!(self::trainer(&by_host, cpu32(1).boxed()).set_hook(|_| Ok(())).is_err());
+}
+
+/// The hook is called for no step twice, the error is that of a run without one, and good weights are left.
+#[test]
+fn a_run_with_a_hook_that_diverges_stops_without_repeating_a_step() {
+    let mut spec = spec(net());
+    (spec.lr, spec.epochs) = (1e30, 3);
+    let mut trainer = trainer(&spec, cpu32(1).boxed());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = seen.clone();
+    let note = move |gradients: &mut Gradients<'_>| -> Result<()> {
+        // Between the tensors, too.
+        gradients.values.iter_mut().for_each(|g| *g += 1e-3);
+        notes.lock().unwrap().push(gradients.step.t);
+        Ok(())
+    };
+    trainer.set_hook(note).unwrap();
+    let error = trainer.fit(None, &mut ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen, (0..seen.len() as u32).collect::<Vec<_>>());
+    let mut around = spec.clone();
+    around.stopping.on_divergence = OnDivergence::SkipBatch;
+    let error = self::trainer(&around, cpu32(1).boxed()).set_hook(|_| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("stops where it diverges"), "{error}");
 }
 
 /// A trainer goes to a thread with its device; two train there as one after the other.

@@ -18,7 +18,7 @@ const MOST_THREADS: usize = 4;
 /// Numbers of X beyond which a copy is felt in memory, and gathering isn't in time.
 const LARGEST: usize = 1 << 20;
 
-/// WholeNet or columns of X that products leave out together where all are 0.
+/// Rows or columns of X that products leave out together where all are 0.
 const TOGETHER: usize = 8;
 
 /// How much of X products can leave out, as measured on rows from all over the data set.
@@ -95,7 +95,7 @@ impl<T: Real> Inputs<T> {
             rows.reach() == Reach::Deltas && rows.from == 0 && plain
         };
         let rows = program.ops.iter().filter_map(|op| match op {
-            Op::WholeNet(rows) => Some(rows),
+            Op::WholeNet(net) => Some(net),
             _ => None,
         });
         let op =

@@ -188,7 +188,7 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn left_out(&self, samples: &Samples) -> f64 {
-        let is_fused = |op: &Op| matches!(op, Op::WholeNet(rows) if rows.from == 0);
+        let is_fused = |op: &Op| matches!(op, Op::WholeNet(net) if net.from == 0);
         let zeros = Zeros::of(samples);
         match self.program.ops.iter().any(is_fused) && zeros.pay() {
             true => (zeros.of_columns + zeros.of_rows) / 2.0,
@@ -234,16 +234,16 @@ impl<T: Gemm> Backend for Cpu<T> {
         let packed = &self.packed;
         // Gradients are added up in the pass over rows where the step that takes them follows.
         let run = &self.program.ops[ops.clone()];
-        let passes = run
-            .iter()
-            .any(|op| matches!(op, Op::WholeNet(r) if r.reach() == Reach::Deltas && r.from == 0));
+        let passes = run.iter().any(
+            |op| matches!(op, Op::WholeNet(net) if net.reach() == Reach::Deltas && net.from == 0),
+        );
         let batch = self.program.batch;
         let updates = run.iter().any(|op| takes_whole_batch(op, batch));
         let whole = passes && updates;
         let partial = self.partial.as_ref().filter(|_| whole);
         let inputs = self.inputs.as_ref().filter(|_| whole);
         let x = run.iter().find_map(|op| match op {
-            Op::WholeNet(rows) => Some(rows.x),
+            Op::WholeNet(net) => Some(net.x),
             _ => None,
         });
         let sparse = x.filter(|_| *sparse);

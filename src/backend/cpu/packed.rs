@@ -81,9 +81,9 @@ impl InPlace {
 /// which number belongs to which weight.
 fn whole_rows(op: &Op, batch: usize) -> Option<Vec<TensorId>> {
     let rows = match op {
-        Op::WholeNet(rows) if rows.from == 0 => {
-            let needs_rows = rows.embedded.as_ref().is_some_and(|e| e.gradient.is_some());
-            return (!needs_rows).then(|| vec![rows.parameters]);
+        Op::WholeNet(net) if net.from == 0 => {
+            let needs_rows = net.embedded.as_ref().is_some_and(|e| e.gradient.is_some());
+            return (!needs_rows).then(|| vec![net.parameters]);
         }
         Op::GradientUpdate(op) => {
             let mut rows = vec![op.parameters];
@@ -126,7 +126,7 @@ impl<T: Gemm> Packed<T> {
     pub(super) fn new(program: &Program, in_place: bool) -> Self {
         let in_place = if in_place { InPlace::new::<T>(program) } else { None };
         let rows = program.ops.iter().find_map(|op| match op {
-            Op::WholeNet(rows) => Some(rows),
+            Op::WholeNet(net) => Some(net),
             _ => None,
         });
         let layer = |weight: TensorId| {

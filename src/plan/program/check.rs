@@ -26,6 +26,9 @@ impl Program {
             self.check_op(op).map_err(|error| error.at(self.place_of(i)))?;
         }
         let r = &self.routines;
+        if !r.update.is_empty() && !(r.step.start <= r.update.start && r.update.end == r.step.end) {
+            return Err(Error::usage("an update that isn't the end of a step"));
+        }
         let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.part, &r.step];
         passes.into_iter().chain([&r.average, &r.swap]).try_for_each(|ops| self.check_routine(ops))
     }
@@ -50,13 +53,13 @@ impl Program {
             return Err(Error::usage("an op writes what it reads or writes side by side"));
         }
         match op {
-            Op::WholeNet(rows) if !(1..=whole_net::LARGEST_BLOCK).contains(&rows.block) => {
+            Op::WholeNet(net) if !(1..=whole_net::LARGEST_BLOCK).contains(&net.block) => {
                 Err(Error::usage("a block of too few or too many rows"))
             }
-            Op::WholeNet(rows) if !rows.layers.iter().all(NetLayer::is_consistent) => {
+            Op::WholeNet(net) if !net.layers.iter().all(NetLayer::is_consistent) => {
                 Err(Error::usage("a normalization of other tensors than its layer's"))
             }
-            Op::WholeNet(rows) if !self.connects_equals(rows) => Err(Error::usage(
+            Op::WholeNet(net) if !self.connects_equals(net) => Err(Error::usage(
                 "a residual connection from what is no output of a layer below of the same width",
             )),
             Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
@@ -70,11 +73,11 @@ impl Program {
     }
 
     /// Whether the residual connections of a pass begin at X or the A of layers below, of their width.
-    fn connects_equals(&self, rows: &WholeNet) -> bool {
+    fn connects_equals(&self, net: &WholeNet) -> bool {
         let cols = |id: TensorId| self.tensor(id).cols;
-        rows.layers.iter().enumerate().all(|(l, layer)| {
-            let below = rows.layers[..l].iter().map(|below| below.a);
-            let mut below = [rows.x].into_iter().chain(below);
+        net.layers.iter().enumerate().all(|(l, layer)| {
+            let below = net.layers[..l].iter().map(|below| below.a);
+            let mut below = [net.x].into_iter().chain(below);
             layer.skip.is_none_or(|skip| below.any(|a| a == skip) && cols(skip) == cols(layer.z))
         })
     }

@@ -77,6 +77,7 @@ fn programs() -> Vec<Program> {
         plan::plan(&spec(small()), 70, train, Traits::GPU),
         plan::plan(&spec(small()), 1 << 17, train, Traits::GPU),
         plan::plan(&spec(hidden(Net::new(300)).layer(3, Units::Softmax)), 70, train, Traits::GPU),
+        plan::plan(&spec(Net::new(300).layer(3, Units::Softmax)), 70, train, Traits::GPU),
         plan::plan(&spec(small()), 70, train, Traits::LAYERS),
         plan::plan(
             &spec(hidden(Net::new(5).embed(vec![Embedding::new(4, 2)]))),
@@ -144,8 +145,7 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
     for program in programs().into_iter().chain(programs_of_the_cpu()) {
         program.check().unwrap();
         // What a pass that ends at the loss names for the way back, it doesn't use.
-        let ends_early =
-            |op: &&Op| matches!(op, Op::WholeNet(rows) if rows.reach() < Reach::Deltas);
+        let ends_early = |op: &&Op| matches!(op, Op::WholeNet(net) if net.reach() < Reach::Deltas);
         for op in program.ops.iter().filter(|op| !ends_early(op)) {
             let tasks = program.effects(op);
             let touched: Vec<&Slice> = tasks.iter().flat_map(Task::touched).collect();
@@ -289,7 +289,7 @@ fn effects_are_what_launches_bind() {
                 let name = &program.tensor(id).name;
                 // Of a rule's states that it doesn't keep there is one element, which is bound all the same.
                 let unused = program.tensor(id).role == Role::State && program.len(id) == 1;
-                // The kernel of whole rows binds all, however far it goes.
+                // The kernel of whole nets binds all, however far it goes.
                 let unused = unused || matches!(op, Op::WholeNet(_));
                 // The kernel that updates beside a δ binds what an update changes, also where there is none.
                 let kept = program.tensor(id).role != Role::Transient;

@@ -221,12 +221,12 @@ impl Program {
             Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
             Op::TableGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
             Op::Update { range, .. } => 10.0 * range.len() as f64,
-            Op::WholeNet(rows) => {
-                let weights = rows.layers[rows.from..].iter().map(|l| elements(l.weight));
+            Op::WholeNet(net) => {
+                let weights = net.layers[net.from..].iter().map(|l| elements(l.weight));
                 let forward = 2.0 * batch as f64 * weights.sum::<f64>();
-                let first = rows.layers.first().map_or(0.0, |l| elements(l.weight));
-                let kept = if rows.from == 0 { first } else { 0.0 };
-                match rows.reach() {
+                let first = net.layers.first().map_or(0.0, |l| elements(l.weight));
+                let kept = if net.from == 0 { first } else { 0.0 };
+                match net.reach() {
                     Reach::Deltas => 2.0 * forward - 2.0 * batch as f64 * kept,
                     _ => forward,
                 }

@@ -26,13 +26,13 @@ impl Program {
             Op::Augment { x, .. } => Reads { features: cols(*x), bytes: true, ..Reads::default() },
             Op::Targets { t } => Reads { targets: cols(*t), ..Reads::default() },
             Op::Loss { .. } => Reads { weights: true, ..Reads::default() },
-            Op::WholeNet(rows) => {
-                let features = rows.embedded.as_ref().map_or(rows.x, |embedded| embedded.features);
+            Op::WholeNet(net) => {
+                let features = net.embedded.as_ref().map_or(net.x, |embedded| embedded.features);
                 Reads {
-                    features: cols(features).filter(|_| rows.from == 0),
-                    bytes: rows.augmentation.is_some() && rows.from == 0,
-                    targets: rows.loss.as_ref().and_then(|loss| cols(loss.t)),
-                    weights: rows.loss.is_some(),
+                    features: cols(features).filter(|_| net.from == 0),
+                    bytes: net.augmentation.is_some() && net.from == 0,
+                    targets: net.loss.as_ref().and_then(|loss| cols(loss.t)),
+                    weights: net.loss.is_some(),
                 }
             }
             Op::Dense(dense) => {
@@ -83,9 +83,9 @@ mod tests {
                     let reads = program.reads(op);
                     let text = program.describe(op);
                     // The kernel of a pass that begins behind the first layer binds them all the same.
-                    let unread = matches!(op, Op::WholeNet(rows) if rows.from > 0);
+                    let unread = matches!(op, Op::WholeNet(net) if net.from > 0);
                     assert_eq!(reads.features.is_some(), binds(Arg::Features) && !unread, "{text}");
-                    let unread = matches!(op, Op::WholeNet(rows) if rows.loss.is_none());
+                    let unread = matches!(op, Op::WholeNet(net) if net.loss.is_none());
                     assert_eq!(reads.targets.is_some(), binds(Arg::Targets) && !unread, "{text}");
                     assert_eq!(reads.weights, binds(Arg::Weights) && !unread, "{text}");
                     assert!(reads.features.is_none_or(|cols| cols == inputs), "{text}");

@@ -194,8 +194,8 @@ impl fmt::Display for OpText<'_> {
             Op::MaxNorm { w, limit } => {
                 write!(f, "max-norm             {} to {limit} for each unit", t(w))
             }
-            Op::WholeNet(rows) => {
-                let reach = match rows.reach() {
+            Op::WholeNet(net) => {
+                let reach = match net.reach() {
                     Reach::Outputs => "",
                     Reach::Loss => ", loss",
                     Reach::Deltas => ", loss, δ of all layers",
@@ -203,9 +203,9 @@ impl fmt::Display for OpText<'_> {
                 write!(
                     f,
                     "whole net            gather, {}{} layers{reach}: {} rows at a time",
-                    if rows.embedded.is_some() { "embed, " } else { "" },
-                    rows.layers.len(),
-                    rows.block
+                    if net.embedded.is_some() { "embed, " } else { "" },
+                    net.layers.len(),
+                    net.block
                 )
             }
             Op::GradientUpdate(update) => {

@@ -44,6 +44,7 @@ use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program, Slice, Task};
 use half::LossScale;
 use place::Lists;
+use std::convert::Infallible;
 use std::fmt;
 
 /// What a device says of itself: from that follows which rules are on.
@@ -117,12 +118,11 @@ const WHOLE_NET: &str = "whole net";
 
 /// The rules of fused layers.
 fn layers(plain: Plan, with_hook: bool) -> Plan {
-    let unchanged = plain.clone();
-    let fused = rewrite(plain, with_hook, |routine, trains| {
+    let Ok(plan) = rewrite::<Infallible>(plain, with_hook, |routine, trains| {
         routine.fuse(trains);
         Ok(())
     });
-    fused.unwrap_or(unchanged)
+    plan
 }
 
 /// The program of fused layers in mixed precision.
@@ -130,12 +130,10 @@ pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let mut plan = plain;
     let trains = !plan.program.routines.step.is_empty();
     let loss_scale = trains.then(|| LossScale::new(&mut plan.program, mixed));
-    let unchanged = plan.clone();
-    let fused = rewrite(plan, false, |routine, trains| {
+    let Ok(mut plan) = rewrite::<Infallible>(plan, false, |routine, trains| {
         routine.fuse_in_half(loss_scale.filter(|_| trains));
         Ok(())
     });
-    let mut plan = fused.unwrap_or(unchanged);
     for layer in &mut plan.layers {
         layer.shadow = half::shadow(&plan.program, layer.weight);
     }
@@ -143,12 +141,12 @@ pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
 }
 
 /// The plan with `rules` applied to the ops of each routine, which may train or not, and with what that makes
-/// needless dropped; nothing, if a routine is refused. An update of its own stays as it is.
-fn rewrite(
+/// needless dropped; the error of `rules`, if a routine is refused. An update of its own stays as it is.
+fn rewrite<E>(
     mut plan: Plan,
     with_hook: bool,
-    mut rules: impl FnMut(&mut Routine, bool) -> Result<(), &'static str>,
-) -> Result<Plan, &'static str> {
+    mut rules: impl FnMut(&mut Routine, bool) -> Result<(), E>,
+) -> Result<Plan, E> {
     let mut lists = Lists::of(&plan.program, with_hook);
     for (ops, trains) in lists.each().into_iter().filter(|(ops, _)| !ops.is_empty()) {
         let mut routine = Routine::new(&plan, std::mem::take(ops));

@@ -35,7 +35,7 @@ impl Routine {
         let at = self.nodes.iter().position(
             |node| matches!(&node.op, Op::Update { g: of, range, .. } if *of == g && *range == all),
         );
-        let at = at.ok_or(Some("the optimiser needs whole tensors, or is the host's"))?;
+        let at = at.ok_or(Some("no update of all parameters follows"))?;
         let Op::Update { rule, w, state, .. } = *self.op(at) else { return Err(None) };
         ensure(rule.optimizer.state_slots() <= 2, "the optimiser has three states")?;
         ensure(self.program.batch <= TERMS, "sums of more than 65,536 terms")?;

@@ -101,7 +101,8 @@ impl Routine {
         const WIDE: usize = 256;
         let Op::WholeNet(net) = self.op(0) else { return };
         let Some(first) = net.layers.first() else { return };
-        if self.cols(net.x) < WIDE || parts || net.drops() {
+        // A softmax is done with the layers behind.
+        if self.cols(net.x) < WIDE || parts || net.drops() || first.functions.is_none() {
             return;
         }
         let dense = Dense {

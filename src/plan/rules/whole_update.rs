@@ -201,12 +201,11 @@ impl Routine {
         if step.is_none() && rows < batch {
             return Err("gradients of a long batch are kept");
         }
-        let is_sum = |op: &Op| matches!(op, Op::Accumulate { .. });
-        let sum = self.nodes.iter().position(|node| is_sum(&node.op));
-        let scores = match sum.map(|i| (i, self.op(i).clone())) {
-            Some((_, Op::Accumulate { scores, sums })) => Some([scores, sums]),
+        let sum = self.nodes.iter().enumerate().find_map(|(i, node)| match node.op {
+            Op::Accumulate { scores, sums } => Some((i, [scores, sums])),
             _ => None,
-        };
+        });
+        let scores = sum.map(|(_, scores)| scores);
         let GradientParts { layers, arena, norms, .. } = kept.clone();
         let parameters = self.parameters;
         match step {
@@ -227,7 +226,9 @@ impl Routine {
                 self.set(k, Op::SumUpdate(Box::new(sum)));
             }
         }
-        sum.map(|i| self.remove(i));
+        if let Some((i, _)) = sum {
+            self.remove(i);
+        }
         Ok(())
     }
 }

@@ -212,7 +212,8 @@ impl Trainer {
     /// comes to one. The trainer is then where the last step with a finite loss began, which is the last
     /// good state from now on.
     fn locate(&mut self, run: &Run, noticed: u64) -> Result<Located> {
-        if !self.go_back()? {
+        // What a hook did isn't done again: others may have taken part.
+        if !self.go_back()? || self.hook.is_some() {
             return Ok(Located::default());
         }
         // Until the last read all was well; from there on the loss is looked at after each step.

@@ -7,6 +7,7 @@ use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::Optimizer;
 use crate::net::precision::Precision;
+use crate::net::stopping::OnDivergence;
 use crate::plan::{self, Plan, Purpose};
 use std::ops::Range;
 
@@ -22,7 +23,7 @@ pub struct Gradients<'a> {
 
 impl Gradients<'_> {
     /// The tensors by name, such as `layers.0.weight.gradient` and `layers.0.norm.running`, with their
-    /// places in the slice. What lies between them is 0, and counts nothing.
+    /// places in the slice, in their order. What lies between them is 0, and is so again behind the hook.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         self.parts.iter().map(|part| (part.name.as_str(), part.range.clone()))
     }
@@ -74,6 +75,7 @@ impl Hook {
             }));
             len += p.len(id);
         }
+        parts.sort_by_key(|part: &Part| part.range.start);
         Hook { call, values: vec![0.0; len], read, parts }
     }
 
@@ -86,6 +88,13 @@ impl Hook {
     ) -> Result<()> {
         self.each(plan, |id, part| backend.read(id, ValuesMut::F32(part)))?;
         (self.call)(&mut Gradients { values: &mut self.values, step, parts: &self.parts })?;
+        // Norms of all gradients take in what lies between.
+        let mut end = 0;
+        for part in &self.parts {
+            self.values[end..part.range.start].fill(0.0);
+            end = part.range.end;
+        }
+        self.values[end..].fill(0.0);
         self.each(plan, |id, part| backend.write(id, Values::F32(part)))
     }
 
@@ -109,12 +118,15 @@ impl Trainer {
     /// changes them, and the running statistics of batch normalization, as one slice on the host. An error of
     /// its own ends the run. Several machines meet here.
     ///
+    /// A run with a hook stops where it diverges: it goes back to the last good weights, and no step is repeated to
+    /// find out why. To go on with a run, set the hook before.
+    ///
     /// Gradients are kept then, which takes memory and a pass over them; on the CPU the weights are the same to
     /// the bit where the hook changes nothing.
     ///
     /// # Errors
-    /// Behind the first step, in mixed precision, for L-BFGS, whose steps have no such place, and when the device
-    /// can't hold the program that keeps gradients.
+    /// Behind the first step, in mixed precision, for L-BFGS, whose steps have no such place, for a run that goes
+    /// around divergence, and when the device can't hold the program that keeps gradients beside the one before.
     pub fn set_hook(
         &mut self,
         hook: impl FnMut(&mut Gradients<'_>) -> Result<()> + Send + 'static,
@@ -127,12 +139,17 @@ impl Trainer {
                 "between gradient and update nothing can stand in mixed precision, and in L-BFGS";
             return Err(Error::usage(what));
         }
+        if self.spec.stopping.on_divergence != OnDivergence::Stop {
+            let what = "a run with a hook stops where it diverges";
+            return Err(Error::usage(what).help("leave on_divergence as it is by default"));
+        }
         let weights = self.session.weights()?;
         let (batch, traits) = (self.session.plan().program.batch, self.session.backend().traits());
         let plan = plan::plan(&self.spec, batch, Purpose::TrainWithHook, traits);
-        self.hook = Some(Hook::new(&plan, Box::new(hook)));
+        let hook = Hook::new(&plan, Box::new(hook));
         self.session.replace(plan)?;
         self.session.set_weights(&self.spec.net, &weights)?;
+        self.hook = Some(hook);
         Ok(())
     }
 
