@@ -16,10 +16,12 @@ const ROWS: usize = 1 << 12;
 /// Runs one of these ops on a batch of `rows` rows.
 pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker: &Worker<'_>) {
     let program = memory.program();
-    // SAFETY, for all of this function: between two barriers no op writes a tensor that it also reads
-    // (`Program::check`), and the pieces below have other rows of what they write.
+    // SAFETY: between two barriers no piece writes a tensor that is read by this: what an op reads it
+    // doesn't write (`Program::check`), but for the two that sorting merges from and to in turn.
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
+    // SAFETY: only of features, which these ops don't write.
     let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
+    // SAFETY: each piece takes its own block of the one tensor that is written before the next barrier.
     let write = |id: TensorId, range: Range<usize>| unsafe { memory.write(id, range) };
     // Blocks of `block` of all rows of a tensor.
     let each_block = |rows: usize, block: usize, piece: &dyn Fn(Range<usize>)| {

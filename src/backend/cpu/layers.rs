@@ -41,15 +41,17 @@ pub(super) fn dense<T: Gemm>(
     let cols = |id: TensorId| program.tensor(id).cols;
     blocks(step.rows as usize, worker, |block| {
         let span = |id: TensorId| block.start * cols(id)..block.end * cols(id);
-        // SAFETY: other pieces have other rows of what is written; parameters are only read, and
-        // no two references to the same elements live at a time.
+        // SAFETY: other pieces have other rows. Those of the input are taken once and let go before they
+        // are read, those of parts, Z and A once; Z and A are taken both only where they are two tensors.
         let write = |id: TensorId| unsafe { memory.write(id, span(id)) };
+        // SAFETY: weights and biases, which no such op writes.
         let whole = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, 0).len()) };
         if op.gathers {
             let found = &mut [0; ROWS][..block.len()];
             gather::rows(&from(step, block.start), found);
             gather::features(found, &data.features, &data.affine, write(op.input));
         }
+        // SAFETY: this piece wrote these rows above, or an earlier op did; the op writes other tensors now.
         let x = unsafe { memory.read(op.input, span(op.input)) };
         if let Some(parts) = op.parts {
             let shape = [cols(op.z), cols(op.input)];
@@ -76,10 +78,13 @@ pub(super) fn output<T: Gemm>(
     let targets = memory.program().tensor(op.unit).cols;
     blocks(step.rows as usize, worker, |block| {
         let span = block.start * cols..block.end * cols;
-        // SAFETY: as in `dense`.
+        // SAFETY: Z and Y: an earlier op wrote them, or this piece did below, whose reference to its rows
+        // of Y is gone by then.
         let read = |id: TensorId| unsafe { memory.read(id, span.clone()) };
+        // SAFETY: a constant.
         let unit = unsafe { memory.read(op.unit, 0..targets) };
         let scored = block.start * SCORES..block.end * SCORES;
+        // SAFETY: other pieces have other rows, and nothing else is written there.
         let scores = unsafe { memory.write(op.scores, scored) };
         let found = &mut [0; ROWS][..block.len()];
         let mut t = vec![T::zero(); block.len() * targets];
@@ -89,6 +94,7 @@ pub(super) fn output<T: Gemm>(
         }
         let mut unwanted = Vec::new();
         let delta = match op.delta {
+            // SAFETY: other pieces have other rows, and δ overlaps neither Z nor Y (`Program::check`).
             Some(delta) => unsafe { memory.write(delta, span.clone()) },
             None => {
                 unwanted.resize(span.len(), T::zero());
@@ -101,9 +107,10 @@ pub(super) fn output<T: Gemm>(
             Some(parts) => {
                 let of_row = memory.program().tensor(parts.sums).cols;
                 let sums = block.start * of_row..block.end * of_row;
-                // SAFETY: as in `dense`.
+                // SAFETY: an earlier op wrote the sums, and these rows of Y are this piece's alone.
                 let (sums, y) =
                     unsafe { (memory.read(parts.sums, sums), memory.write(op.y, span.clone())) };
+                // SAFETY: a bias, which this op doesn't write.
                 let whole = |b: TensorId| unsafe { memory.read(b, 0..cols) };
                 let bias = parts.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
                 added.resize(span.len(), T::zero());
@@ -150,9 +157,11 @@ pub(super) fn backward<T: Gemm>(
 pub(super) fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) {
     let cols = |id: TensorId| memory.program().tensor(id).cols;
     let (n, k) = (cols(op.out), cols(op.above));
-    // SAFETY: as in `dense`.
+    // SAFETY: δ of the layer above and Z, which earlier ops wrote and this one doesn't.
     let part = |id, cols| unsafe { memory.read(id, block.start * cols..block.end * cols) };
+    // SAFETY: no update of these weights runs before the next barrier.
     let weight = unsafe { memory.read(op.weight, 0..n * k) };
+    // SAFETY: other pieces have other rows, and δ overlaps nothing that is read (`Program::check`).
     let out = unsafe { memory.write(op.out, block.start * n..block.end * n) };
     let shape = [block.len(), n, k];
     matmul::reference_rows(Form::Nn, shape, part(op.above, k), weight, None, out);
@@ -169,9 +178,9 @@ fn update_units<T: Gemm>(
 ) {
     let rule = RuleStep::new(op.rule, step);
     unit_gradients(layer, step.rows as usize, memory, units, |w, range, gradient| {
-        // SAFETY: these units' parameters and their state belong to this piece.
         // The rule has no third state.
         let [first, second] = op.state;
+        // SAFETY: these units' parameters and their state belong to this piece.
         unsafe { take_step(&rule, [first, second, second], memory, w, range, gradient) };
     });
 }
@@ -187,14 +196,15 @@ pub(super) fn unit_gradients<T: Gemm>(
 ) {
     let program = memory.program();
     let (n, k) = (program.tensor(layer.delta).cols, program.tensor(layer.input).cols);
-    // SAFETY: δ and inputs are only read.
+    // SAFETY: δ and inputs, which earlier ops wrote; ops that take gradients only read them.
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     let (delta, input) = (read(layer.delta), read(layer.input));
     let mut gradient = vec![T::zero(); units.len() * k];
     let units_delta = View::new(delta, rows, n).transposed().some_rows(units.clone());
     let inputs = Right::Matrix(View::new(input, rows, k));
     let to = gradient.as_mut_ptr();
-    // SAFETY: the gradient of these units is k elements for each, one after the other.
+    // SAFETY: the gradient has k elements for each of these units, one after the other, and is this
+    // function's own.
     unsafe { gemm::product(units_delta, inputs, Begin::Zero, End::Store, to, k) };
     take(layer.weight, units.start * k..units.end * k, &mut gradient);
     if let Some((bias, sign)) = layer.bias {
@@ -222,7 +232,7 @@ pub(super) fn gradient_parts<T: Gemm>(
     }
     let Some([scores, sums]) = op.scores else { return };
     worker.share(1, |_| {
-        // SAFETY: one piece, and scores are only read.
+        // SAFETY: the one piece writes the sums, and an earlier op wrote the scores.
         let (scores, sums) =
             unsafe { (memory.read(scores, 0..rows * SCORES), memory.write(sums, 0..SCORES)) };
         loss::accumulate(scores, sums);
@@ -240,11 +250,12 @@ fn layer_part<T: Gemm>(
     let program = memory.program();
     let cols = |id: TensorId| program.tensor(id).cols;
     let (n, k) = (cols(layer.delta), cols(layer.input));
-    // SAFETY: δ and inputs are only read, and every piece has a place of its own in the parts.
+    // SAFETY: δ and inputs, which earlier ops wrote and this one only reads.
     let read =
         |id: TensorId| unsafe { memory.read(id, block.start * cols(id)..block.end * cols(id)) };
     let place = |w: TensorId, len: usize| {
         let start = part * cols(parts) + program.tensor(w).offset;
+        // SAFETY: each piece has its own row of the parts, and each parameter tensor its place in it.
         unsafe { memory.write(parts, start..start + len) }
     };
     let (delta, input) = (read(layer.delta), read(layer.input));
@@ -269,16 +280,16 @@ pub(super) fn sum_update<T: Gemm>(
         let w = op.parameters;
         let state = |slot: usize| {
             let used = op.rule.optimizer.state_slots() > slot;
-            // SAFETY: one piece, and all tensors are different ones.
+            // SAFETY: the one piece takes each state once, and none of one that the rule doesn't keep.
             unsafe { memory.write(op.state[slot], 0..if used { len(w) } else { 0 }) }
         };
-        // SAFETY: as above.
+        // SAFETY: an earlier op wrote the parts; the one piece takes the parameters once.
         let (parts, w) =
             unsafe { (memory.read(op.parts, 0..len(op.parts)), memory.write(w, 0..len(w))) };
         gradient::sum_update(op, step, parts, w, [state(0), state(1), state(2)]);
         if let Some([scores, sums]) = op.scores {
             let rows = step.rows as usize;
-            // SAFETY: one piece, and scores are only read.
+            // SAFETY: the one piece writes the sums, and an earlier op wrote the scores.
             let (scores, sums) =
                 unsafe { (memory.read(scores, 0..rows * SCORES), memory.write(sums, 0..SCORES)) };
             loss::accumulate(scores, sums);

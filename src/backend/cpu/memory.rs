@@ -22,7 +22,7 @@ pub(super) struct Span<'a, T> {
 
 // SAFETY: all access goes through methods whose callers keep the rule above.
 unsafe impl<T: Send> Send for Span<'_, T> {}
-// SAFETY: as above.
+// SAFETY: what is done through `&Span` is done through a copy of it, under the same rule.
 unsafe impl<T: Send + Sync> Sync for Span<'_, T> {}
 
 impl<'a, T> Span<'a, T> {
@@ -35,13 +35,17 @@ impl<'a, T> Span<'a, T> {
     pub(super) fn part(self, range: Range<usize>) -> Self {
         let inside = range.start <= range.end && range.end <= self.len;
         assert!(inside, "elements {range:?} of {}", self.len);
-        // SAFETY: inside.
+        // SAFETY: the first element of the range, or the end, of `len` in one allocation.
         Span { at: unsafe { self.at.add(range.start) }, len: range.len(), ..self }
     }
 
-    /// Where element `i` is, or the end, for pieces whose elements don't lie in one range.
-    pub(super) fn pointer(self, i: usize) -> *mut T {
-        self.part(i..i).at
+    /// Where rows `rows` and columns `cols` begin, of a matrix whose rows are `stride` apart, for pieces
+    /// whose elements don't lie in one range. All of them are inside.
+    pub(super) fn block(self, stride: usize, rows: Range<usize>, cols: Range<usize>) -> *mut T {
+        let first = rows.start * stride + cols.start;
+        let is_empty = rows.is_empty() || cols.is_empty();
+        let end = if is_empty { first } else { (rows.end - 1) * stride + cols.end };
+        self.part(first..end).at
     }
 
     /// Elements `range`.
@@ -60,7 +64,7 @@ impl<'a, T> Span<'a, T> {
     /// Nothing else reads or writes them while the reference lives.
     pub(super) unsafe fn write(self, range: Range<usize>) -> &'a mut [T] {
         let Span { at, len, .. } = self.part(range);
-        // SAFETY: as above, and the caller excludes all other access.
+        // SAFETY: `part` found them inside, and the caller excludes all other access.
         unsafe { std::slice::from_raw_parts_mut(at, len) }
     }
 }
@@ -119,7 +123,7 @@ impl<'a, T: Real> Shared<'a, T> {
     /// # Safety
     /// As [`Span::read`].
     pub(super) unsafe fn read(&self, id: TensorId, range: Range<usize>) -> &[T] {
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of `Span::read`.
         unsafe { self.span(id).read(range) }
     }
 
@@ -129,12 +133,52 @@ impl<'a, T: Real> Shared<'a, T> {
     /// As [`Span::write`].
     #[allow(clippy::mut_from_ref, reason = "the caller has these elements to itself")]
     pub(super) unsafe fn write(&self, id: TensorId, range: Range<usize>) -> &mut [T] {
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of `Span::write`.
         unsafe { self.span(id).write(range) }
     }
 
-    /// Where an element of a tensor is, for pieces whose elements don't lie in one range.
-    pub(super) fn pointer(&self, id: TensorId, element: usize) -> *mut T {
-        self.span(id).pointer(element)
+    /// Where some rows and columns of a tensor begin, as [`Span::block`].
+    pub(super) fn block(&self, id: TensorId, rows: Range<usize>, cols: Range<usize>) -> *mut T {
+        self.span(id).block(self.program.tensor(id).cols, rows, cols)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::team::Team;
+    use super::*;
+
+    /// By elements, by ranges and by columns; Miri sees whether a reference covers more than its piece has.
+    #[test]
+    fn threads_write_parts_and_read_all_behind_a_barrier() {
+        let (rows, cols) = (3, 5);
+        let cells = Cells::<f32>::zeros(rows * cols);
+        Team::new(3).unwrap().run(3, |worker| {
+            let span = cells.span();
+            worker.share(rows, |row| {
+                // SAFETY: other pieces have other rows.
+                let row = unsafe { span.write(row * cols..(row + 1) * cols) };
+                row.iter_mut().for_each(|x| *x += 1.0);
+            });
+            worker.share(cols, |col| {
+                let at = span.block(cols, 0..rows, col..col + 1);
+                for row in 0..rows {
+                    // SAFETY: `block` found these rows of the column inside, and other pieces have others.
+                    unsafe { *at.add(row * cols) += col as f32 };
+                }
+            });
+            worker.share(4, |_| {
+                // SAFETY: nothing writes before the next barrier.
+                let all = unsafe { span.read(0..rows * cols) };
+                assert!(all.iter().enumerate().all(|(i, &x)| x == 1.0 + (i % cols) as f32));
+            });
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "elements 10..16 of 15")]
+    fn rows_outside_are_refused() {
+        let cells = Cells::<f32>::zeros(15);
+        cells.span().block(5, 2..4, 0..1);
     }
 }

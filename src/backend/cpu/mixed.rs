@@ -68,7 +68,7 @@ pub(super) fn run<T: Gemm>(
         }
         Mixed::Scale { loss_scale, interval } => worker.share(1, |_| {
             let next = next_scale(*interval, run.state(*loss_scale));
-            // SAFETY: one piece, which holds no other reference to it.
+            // SAFETY: the one piece holds no other reference to it: `state` gave a copy.
             unsafe { memory.write(*loss_scale, 0..SCALE_STATE) }.copy_from_slice(&next);
         }),
     }
@@ -86,9 +86,10 @@ impl<T: Gemm> Run<'_, '_, T> {
         self.memory.program().tensor(id).cols
     }
 
-    /// Elements of a tensor that no piece of the op writes.
+    /// Elements of a tensor that nothing writes before the next barrier while the reference lives.
     fn read(&self, id: TensorId, range: Range<usize>) -> &[T] {
-        // SAFETY: it is only called for such tensors.
+        // SAFETY: it is called for X, which the op doesn't write, and to copy the state of the loss scale,
+        // which one piece of its own writes: behind a barrier, or after it copied it.
         unsafe { self.memory.read(id, range) }
     }
 
@@ -104,7 +105,7 @@ impl<T: Gemm> Run<'_, '_, T> {
         let (cols, rows) = (self.cols(to), self.step.rows as usize);
         self.worker.share(rows.div_ceil(ROWS), |i| {
             let block = i * ROWS..((i + 1) * ROWS).min(rows);
-            // SAFETY: other pieces have other rows.
+            // SAFETY: other pieces have other rows, and `piece` reads other tensors.
             let to = unsafe { self.memory.write(to, block.start * cols..block.end * cols) };
             piece(block, to);
         });
@@ -117,12 +118,12 @@ impl<T: Gemm> Run<'_, '_, T> {
             let precision = self.memory.program().tensor(id).precision;
             self.worker.share(1, |_| {
                 let len = self.step.rows as usize * self.cols(id);
-                // SAFETY: one piece, which holds no other reference to either tensor.
+                // SAFETY: the one piece has the tensor to itself: all that wrote it is behind a barrier.
                 let values = unsafe { self.memory.write(id, 0..len) };
                 // A NaN is not below the limit.
                 let fits = values.iter().all(|x| x.abs() < limit);
                 if let (false, Some(state)) = (fits, loss_scale) {
-                    // SAFETY: as above.
+                    // SAFETY: the one piece, and the state overlaps no tensor that is stored.
                     let state = unsafe { self.memory.write(state, 0..SCALE_STATE) };
                     state[3] = T::one();
                 }
@@ -149,7 +150,7 @@ impl<T: Gemm> Run<'_, '_, T> {
         let k = self.cols(layer.input);
         let range = units.start * k..units.end * k;
         let precision = self.memory.program().tensor(op.shadow).precision;
-        // SAFETY: other pieces have other units of both.
+        // SAFETY: other pieces have other units of both, and the step's references are gone.
         let (weights, shadow) = unsafe {
             (self.memory.read(layer.weight, range.clone()), self.memory.write(op.shadow, range))
         };

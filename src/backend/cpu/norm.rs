@@ -17,10 +17,12 @@ const PIECE: usize = 1 << 14;
 pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker: &Worker<'_>) {
     let program = memory.program();
     let cols = |id: TensorId| program.tensor(id).cols;
-    // SAFETY, for all of this function: no op of a program writes a tensor that it also reads, and
-    // the pieces below have other units or other rows of what they write.
+    // SAFETY: no op writes a tensor that it also reads by this (`Program::check`).
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
+    // SAFETY: as of a whole tensor, no piece writes any element of it.
     let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
+    // SAFETY: a piece takes each range once, of its own units (`by_units`) or rows (`by_rows`); the
+    // tensors that an op writes don't overlap.
     let write = |id: TensorId, range: Range<usize>| unsafe { memory.write(id, range) };
     let halves = |id: TensorId| read(id).split_at(cols(id));
     let by_units = |n: usize, piece: &dyn Fn(Range<usize>)| {

@@ -54,11 +54,16 @@ pub(super) fn run<T: Gemm>(
     let each_row_block = |rows: usize, f: &dyn Fn(Range<usize>)| {
         worker.share(rows.div_ceil(ROWS), |i| f(i * ROWS..((i + 1) * ROWS).min(rows)));
     };
-    // SAFETY, for all of this function: no op of a program writes a tensor that it also reads
-    // through `read` or `part`, nor one twice (`Program::check`), and `each_block` deals out disjoint
-    // rows of what it writes.
+    // A whole tensor.
+    // SAFETY: between two barriers no piece writes a tensor that the op reads by this: such a tensor is
+    // among the op's `reads`, which `Program::check` holds apart from all that the op writes.
     let read = |id: TensorId| unsafe { memory.read(id, 0..len(id)) };
+    // SAFETY: no piece writes such a tensor either, but for the partial sums of a vector norm, which are
+    // written before a barrier and read behind it.
     let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
+    // SAFETY: each op takes each range once, of tensors that overlap neither each other nor what it reads
+    // (`Program::check`), and other pieces have other rows or elements: they are cut by `each_row_block`,
+    // `each_block` or `unit_pieces`, or there is one piece.
     let write = |id: TensorId, range: Range<usize>| unsafe { memory.write(id, range) };
     // Blocks of whole rows of a (rows, cols) tensor: the first row, and the elements.
     let each_block = |rows: usize, cols: usize, block: usize, f: &dyn Fn(usize, Range<usize>)| {
@@ -109,8 +114,9 @@ pub(super) fn run<T: Gemm>(
             worker.share(pieces.count(), |i| {
                 let (rows, cols) = pieces.get(i);
                 let bias = bias.map(|(t, sign)| (read(t), T::of(sign.into())));
-                let at = memory.pointer(*c, rows.start * n + cols.start);
-                // SAFETY: C has m rows of n elements, and other pieces have other parts of it.
+                let at = memory.span(*c).block(n, rows.clone(), cols.clone());
+                // SAFETY: `block` found these rows and columns of C inside, other pieces have others, and C
+                // overlaps neither operand (`Program::check`).
                 unsafe {
                     matmul::reference(*form, [m, n, k], read(*a), read(*b), bias, (rows, cols), at);
                 }
@@ -208,7 +214,8 @@ pub(super) fn run<T: Gemm>(
             each_block(end - start, 1, PIECE, &|_, range| {
                 let range = start + range.start..start + range.end;
                 let g = part(*g, range.clone());
-                // SAFETY: no other piece has this range.
+                // SAFETY: no other piece has this range of the parameters and their state, and no
+                // reference to it is left: g is another tensor.
                 unsafe { take_step(&step, *state, memory, *w, range, g) };
             });
         }

@@ -187,7 +187,7 @@ impl<T: Gemm> Packed<T> {
         if let Some(p) = self.in_place.as_ref().filter(|p| p.weight == weight) {
             let [n, k] = p.shape;
             assert!(units.end <= n, "outside of the weights");
-            // SAFETY: the caller's.
+            // SAFETY: these units' weights, which the caller keeps from being written.
             return Some(unsafe { memory.read(weight, units.start * k..units.end * k) });
         }
         let layer = self.layer(weight)?;
@@ -195,7 +195,7 @@ impl<T: Gemm> Packed<T> {
         let len = gemm::packed_len::<T>([k, units.len()]);
         assert!(units.end <= n, "outside of the weights");
         let first = units.start * k;
-        // SAFETY: the caller's.
+        // SAFETY: the panels of these units, which the caller keeps from being written.
         Some(unsafe { layer.numbers.span().read(first..first + len) })
     }
 
@@ -206,7 +206,7 @@ impl<T: Gemm> Packed<T> {
             let [units, inputs] = layer.shape;
             worker.share(units.div_ceil(cols), |i| {
                 let units = i * cols..((i + 1) * cols).min(units);
-                // SAFETY: other pieces have other panels, and no piece writes weights.
+                // SAFETY: other pieces have other panels, and no op runs meanwhile that writes weights.
                 unsafe { self.part(memory, layer.weight, units, 0..inputs) };
             });
         }
@@ -225,11 +225,13 @@ impl<T: Gemm> Packed<T> {
     ) {
         let Some(layer) = self.layer(weight) else { return };
         let [n, k] = layer.shape;
-        // SAFETY: the weight has n rows of k numbers, of which those are read that the caller has.
-        unsafe {
-            let w = View::from_raw(memory.pointer(weight, 0), n, k);
-            gemm::pack(w.transposed(), inputs, units, layer.numbers.span().pointer(0));
-        }
+        let packed = layer.numbers.span().block(1, 0..gemm::packed_len::<T>([k, n]), 0..1);
+        let at = memory.block(weight, 0..n, 0..k);
+        // SAFETY: the weight has n rows of k numbers, of which those are read that the caller keeps from
+        // being written.
+        let w = unsafe { View::from_raw(at, n, k) };
+        // SAFETY: the packed form has that many numbers, of which these panels are the caller's.
+        unsafe { gemm::pack(w.transposed(), inputs, units, packed) };
     }
 
     fn layer(&self, weight: TensorId) -> Option<&Layer<T>> {

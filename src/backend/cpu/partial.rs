@@ -97,7 +97,7 @@ impl<T: Real> Partial<T> {
     ) {
         sum.fill(T::zero());
         for chunk in 0..self.chunks(rows) {
-            // SAFETY: the caller's.
+            // SAFETY: the caller keeps the chunks from being written.
             let part = unsafe { self.span(memory, chunk, of).read(range.clone()) };
             sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
         }

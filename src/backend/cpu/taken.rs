@@ -70,7 +70,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
         let place = offset + range.start..offset + range.end;
         match &self.way {
             Way::Keep(op) => {
-                // SAFETY: the caller's.
+                // SAFETY: the place of these parameters, which is the caller's alone.
                 let kept = unsafe { memory.write(op.parts, place.clone()) };
                 if op.adds {
                     T::add_scaled(T::one(), g, kept);
@@ -78,7 +78,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
                     kept.copy_from_slice(g);
                 }
                 if let Some(collected) = op.collected {
-                    // SAFETY: the caller's, and this is another tensor.
+                    // SAFETY: the same place of another tensor (`Program::check`).
                     let collected = unsafe { memory.write(collected, place) };
                     collect::reference(true, kept, collected);
                 }
@@ -86,20 +86,21 @@ impl<'a, T: Gemm> Taker<'a, T> {
             Way::Step(op, rule) => {
                 let with = &op.with;
                 if let Some(collected) = with.collected {
-                    // SAFETY: the caller's.
+                    // SAFETY: the place of these parameters, which is the caller's alone; the reference ends
+                    // before the step.
                     let collected = unsafe { memory.write(collected, place) };
                     collect::reference(true, g, collected);
                 }
                 // In the order of `plan/update.rs`, by the same equations.
                 if with.l1 != 0.0 && op.layers.iter().any(|layer| layer.weight == w) {
-                    // SAFETY: the caller's.
+                    // SAFETY: no other piece writes the caller's parameters, and this one does so later.
                     let weights = unsafe { memory.read(w, range.clone()) };
                     T::add_signs(T::of(with.l1.into()), weights, g);
                 }
                 if let Some(limit) = with.clip_value {
                     T::clip(T::of(limit.into()), g);
                 }
-                // SAFETY: the caller's; what was read of the parameters isn't any more.
+                // SAFETY: the contract is the same, and no reference to these elements is left.
                 unsafe { self.take_step(op, rule, memory, w, range, g) };
             }
         }
@@ -122,7 +123,8 @@ impl<'a, T: Gemm> Taker<'a, T> {
         let offset = memory.program().tensor(w).offset;
         let place = offset + range.start..offset + range.end;
         if let Some(u) = op.with.direction {
-            // SAFETY: the caller's; w is only read, and the others are different tensors.
+            // SAFETY: these places are the caller's alone; w is only read, and the states, of which rules
+            // with a direction keep two, and u are different tensors (`Program::check`).
             let (w, first, second, u) = unsafe {
                 let state = |slot: usize| memory.write(op.state[slot], place.clone());
                 (memory.read(w, range), state(0), state(1), memory.write(u, place.clone()))
@@ -130,10 +132,10 @@ impl<'a, T: Gemm> Taker<'a, T> {
             direction::reference(op.rule, self.step, place.start, [w, g], [first, second], u);
             return;
         }
-        // SAFETY: the caller's.
+        // SAFETY: no other piece has these parameters or their state, and no reference to them is left.
         unsafe { take_step(rule, op.state, memory, w, range.clone(), g) };
         if let Some((share, average)) = op.with.average {
-            // SAFETY: the caller's; no reference to these parameters is left.
+            // SAFETY: these places are the caller's alone, of two tensors, and the step is over.
             let (w, average) = unsafe { (memory.read(w, range), memory.write(average, place)) };
             average::reference(share, self.step, w, average);
         }
@@ -157,10 +159,11 @@ pub(super) unsafe fn take_step<T: Gemm>(
     let state = |slot: usize| {
         let used = step.state_slots() > slot;
         let range = if used { offset + range.start..offset + range.end } else { 0..0 };
-        // SAFETY: the caller's; the states are different tensors.
+        // SAFETY: the caller has this part of the states to itself; those that are used are different
+        // tensors (`Program::check`), and of the others it is nothing.
         unsafe { memory.write(state[slot], range) }
     };
-    // SAFETY: the caller's.
+    // SAFETY: the caller has this part of the parameters to itself; g is no part of a state or of them.
     let w = unsafe { memory.write(w, range.clone()) };
     step.apply(offset + range.start, w, g, [state(0), state(1), state(2)]);
 }

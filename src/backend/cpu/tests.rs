@@ -81,6 +81,7 @@ fn ways(plan: &Plan) -> (bool, bool, bool) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long: 33,000 weights")]
 fn threads_share_a_step_by_units() {
     // Weights of the first layer that lie packed, a large second layer, the last one by rows.
     let net = Net::new(5)
@@ -103,6 +104,7 @@ fn threads_share_a_step_by_rows() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long: 512 rows")]
 fn threads_share_a_long_batch_by_chunks() {
     let spec = spec(tanh(6, &[8]));
     let plan = planned(&spec, 512);
@@ -111,6 +113,7 @@ fn threads_share_a_long_batch_by_chunks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long: embeddings of 300 values")]
 fn threads_share_the_ops_of_a_plain_step() {
     let embedded = Net::new(4).embed(vec![Embedding::new(11, 3), Embedding::new(300, 2)]);
     let net = embedded.layer(7, Activation::Gelu).layer(2, Activation::Identity);
@@ -150,6 +153,7 @@ fn featured(net: &Net) -> Vec<Spec> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long: 21 steps")]
 fn threads_share_a_step_with_features() {
     // By units, with layers that have more weights than are shared by rows; by rows; by chunks.
     for (units, batch) in [(136, 6), (8, 70), (8, 512)] {

@@ -52,13 +52,15 @@ impl<T: Gemm> Gradients<'_, T> {
                 let units = units_of(units(group), pieces);
                 if let Some(layer) = self.layers.get(group) {
                     let of = LayerGradient { all: self, layer, thread: worker.index() };
-                    // SAFETY: other pieces have other units.
+                    // SAFETY: other pieces have other units, and other groups other tensors.
                     unsafe { of.run(units) };
                 } else if let Some(norm) = self.norms.get(group - layers) {
-                    // SAFETY: as above.
+                    // SAFETY: other pieces have other units of this scale and shift, and other groups
+                    // other tensors.
                     unsafe { self.norm(norm, units) };
                 } else if let Some([scores, sums]) = self.scores {
-                    // SAFETY: one piece writes the sums, and scores are only read.
+                    // SAFETY: the one piece of this group writes the sums, and an earlier op wrote the
+                    // scores.
                     let (scores, sums) = unsafe {
                         let scores = self.memory.read(scores, 0..self.rows * SCORES);
                         (scores, self.memory.write(sums, 0..SCORES))
@@ -81,11 +83,13 @@ impl<T: Gemm> Gradients<'_, T> {
                 let g = gradient.numbers::<T>(units.len());
                 match (norm.sums, partial) {
                     (NormSums::Given(sums), _) => {
-                        // SAFETY: an earlier op wrote the sums.
+                        // SAFETY: an earlier op wrote the sums; where they are kept in their place, that is
+                        // done by this piece, after the copy.
                         g.copy_from_slice(unsafe { self.memory.read(sums[i], units.clone()) });
                     }
                     (_, Some(partial)) => {
-                        // SAFETY: the pass over the rows, an earlier op, wrote the chunks.
+                        // SAFETY: the pass over the rows, an earlier op, wrote the chunks, and nothing writes
+                        // them in this one.
                         unsafe {
                             partial.sum(self.memory, self.rows, parameter, units.clone(), g);
                         }
@@ -153,13 +157,13 @@ impl<T: Gemm> LayerGradient<'_, T> {
         GRADIENT.with_borrow_mut(|gradient| {
             for (tensor, range) in tensors.into_iter().flatten() {
                 let g = gradient.numbers(range.len());
-                // SAFETY: the pass over the rows, an earlier op, wrote the chunks.
+                // SAFETY: the pass over the rows, an earlier op, wrote the chunks; this op reads them only.
                 unsafe { partial.sum(self.all.memory, self.all.rows, tensor, range.clone(), g) };
                 self.take(tensor, range, g);
             }
         });
         if self.all.taker.steps() {
-            // SAFETY: these units are this piece's, packed or not.
+            // SAFETY: these units are this piece's, packed or not, and the step on them is done.
             unsafe { self.all.caches.packed.part(self.all.memory, weight, units, 0..k) };
         }
     }
@@ -197,7 +201,8 @@ impl<T: Gemm> LayerGradient<'_, T> {
                     if some.end == units.len() { some.end } else { some.end - some.end % panel };
                 if whole > packed_units {
                     let new = units.start + packed_units..units.start + whole;
-                    // SAFETY: these units are this piece's, packed or not.
+                    // SAFETY: these units are this piece's, packed or not, and the step on these columns
+                    // of them is done.
                     unsafe { packed.part(self.all.memory, weight, new, cols) };
                     packed_units = whole;
                 }
@@ -237,23 +242,23 @@ impl<T: Gemm> LayerGradient<'_, T> {
         let offset = program.tensor(weight).offset;
         for &whole in self.all.taker.needs() {
             let range = offset + range.start..offset + range.end;
-            // SAFETY: these units' parameters, and all that goes with them number by number,
-            // belong to this piece.
+            // SAFETY: these units' parameters, and all that goes with them number by number, belong to
+            // this piece, which has no reference to them while a product runs.
             prefetch_far(unsafe { self.all.memory.read(whole, range) });
         }
     }
 
     /// What becomes of the gradient of a part of a parameter tensor that belongs to this piece.
     fn take(&self, w: TensorId, range: Range<usize>, g: &mut [T]) {
-        // SAFETY: the parameters of these units, and all that goes with them number by number,
-        // belong to this piece.
+        // SAFETY: the parameters of these units, and all that goes with them number by number, belong
+        // to this piece; g is scratch.
         unsafe { self.all.taker.take(self.all.memory, w, range, g) };
     }
 
     /// δ: (B, n_l).
     fn deltas(&self) -> &[T] {
         let len = self.all.rows * self.cols(self.layer.delta);
-        // SAFETY: only read.
+        // SAFETY: an earlier op wrote δ, which this one only reads (`Program::check`).
         unsafe { self.all.memory.read(self.layer.delta, 0..len) }
     }
 
@@ -262,7 +267,7 @@ impl<T: Gemm> LayerGradient<'_, T> {
         let (input, rows, caches) = (self.layer.input, self.all.rows, self.all.caches);
         let k = self.cols(input);
         let span = caches.span(self.all.memory, input, self.thread);
-        // SAFETY: only read.
+        // SAFETY: an earlier op wrote A, or X by this thread, and this one only reads it.
         let a = unsafe { span.read(0..rows * k) };
         View::new(a, rows, k).sparse(caches.is_sparse(input))
     }

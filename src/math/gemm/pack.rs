@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-// SAFETY: plain bytes, without padding.
+// SAFETY: 64 bytes, which may all be 0.
 unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above.
+// SAFETY: every pattern of 64 bytes is one, and there is no padding.
 unsafe impl bytemuck::Pod for Line {}
 
 /// Lines of a page.
@@ -97,22 +97,21 @@ pub(super) fn columns<T: Real>(kernel: &Kernel<T>, b: View<'_, T>, width: usize,
     }
     if b.col_stride == 1 {
         for (p, to) in to.chunks_exact_mut(width).take(k).enumerate() {
-            // SAFETY: rows of b.
-            let from = unsafe {
-                prefetch(b.run((p + AHEAD).min(k - 1), 0, n));
-                b.run(p, 0, n)
-            };
-            copy(from, &mut to[..n]);
+            // SAFETY: one of the k rows of b, whose n numbers lie next to each other.
+            prefetch(unsafe { b.run((p + AHEAD).min(k - 1), 0, n) });
+            // SAFETY: row p < k.
+            copy(unsafe { b.run(p, 0, n) }, &mut to[..n]);
         }
         return;
     }
     assert_eq!(b.row_stride, 1, "a matrix or its transpose");
     let (cols, steps) = (n - n % BLOCK, k - k % BLOCK);
-    // SAFETY: that many columns of b, and of the panel, which holds k rows.
+    // SAFETY: b has that many columns, the panel, which is borrowed exclusively, k rows of `width`, and the
+    // processor the kernel's instructions.
     unsafe { (kernel.transpose)(b.at, b.col_stride, [cols, steps], to.as_mut_ptr(), width) };
     for j in 0..n {
         let from = if j < cols { steps } else { 0 };
-        // SAFETY: a column of b.
+        // SAFETY: the rest of a column of b, whose rows have stride 1.
         let column = unsafe { b.run(from, j, k - from) };
         let to = to[from * width..].iter_mut().skip(j).step_by(width);
         to.zip(column).for_each(|(to, &b)| *to = b);
@@ -136,10 +135,9 @@ fn copy<T: Real>(from: &[T], to: &mut [T]) {
 pub(super) fn rows<T: Real>(a: View<'_, T>, to: &mut [T]) {
     assert_eq!(a.row_stride, 1, "the transpose of a matrix");
     for (p, to) in to.chunks_exact_mut(a.rows).take(a.cols).enumerate() {
-        // SAFETY: columns of a.
-        unsafe {
-            prefetch(a.run(0, (p + AHEAD).min(a.cols - 1), a.rows));
-            copy(a.run(0, p, a.rows), to);
-        }
+        // SAFETY: one of the columns of a, whose rows have stride 1.
+        prefetch(unsafe { a.run(0, (p + AHEAD).min(a.cols - 1), a.rows) });
+        // SAFETY: column p < a.cols.
+        copy(unsafe { a.run(0, p, a.rows) }, to);
     }
 }

@@ -70,7 +70,7 @@ impl<T> Place<T> {
     /// reference lives.
     #[allow(clippy::mut_from_ref, reason = "the caller has these numbers to itself")]
     unsafe fn part(&self, from: usize, len: usize) -> &mut [T] {
-        // SAFETY: the caller's.
+        // SAFETY: the caller has these numbers, which were written, to itself.
         unsafe { std::slice::from_raw_parts_mut(self.at.add(from), len) }
     }
 }
@@ -88,11 +88,14 @@ pub unsafe fn product<T: Gemm>(
     c: *mut T,
     c_stride: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the contract is the same, and the processor has this kernel's instructions.
     unsafe { product_by(T::kernel(), a, b, begin, end, c, c_stride) };
 }
 
 /// [`product`] by one of the kernels.
+///
+/// # Safety
+/// As [`product`], and the processor has the kernel's instructions.
 pub(super) unsafe fn product_by<T: Gemm>(
     kernel: Kernel<T>,
     a: View<'_, T>,
@@ -103,7 +106,7 @@ pub(super) unsafe fn product_by<T: Gemm>(
     c_stride: usize,
 ) {
     let product = Product { operands: Operands { kernel, a, b }, begin, end };
-    // SAFETY: the caller's.
+    // SAFETY: C is the caller's, which has it to itself.
     unsafe { product.run(Target::Matrix(c, c_stride), |_, _| {}, |_, _, _| {}) };
 }
 
@@ -115,7 +118,7 @@ pub fn in_blocks<T: Gemm>(
     soon: impl FnMut(Range<usize>, Range<usize>),
     done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
 ) {
-    // SAFETY: C isn't anybody's.
+    // SAFETY: C is scratch of this thread.
     unsafe { Product::new(a, b).run(Target::Groups, soon, done) };
 }
 
@@ -127,7 +130,7 @@ pub fn in_panels<T: Gemm>(
     soon: impl FnMut(Range<usize>, Range<usize>),
     done: impl FnMut(Range<usize>, Range<usize>, &mut [T]),
 ) {
-    // SAFETY: C isn't anybody's.
+    // SAFETY: C is scratch of this thread.
     unsafe { Product::new(a, b).run(Target::Panels, soon, done) };
 }
 
@@ -254,7 +257,8 @@ impl<'a, T: Gemm> Product<'a, T> {
                         panels,
                         rows: packs.then(|| &packed_rows[start..]),
                     };
-                    // SAFETY: the caller's, and scratch is as large as `place` says.
+                    // SAFETY: C is the caller's or scratch, which has room for the block as `place` lays it
+                    // out.
                     unsafe {
                         self.stretch(
                             &stretch,
@@ -294,7 +298,7 @@ impl<'a, T: Gemm> Product<'a, T> {
             if far && stretch.block.start == 0 && a.col_stride == 1 {
                 // What another thread has just written comes in time for the next tile.
                 let next = group.end..(group.end + kernel.rows).min(m);
-                // SAFETY: rows of A.
+                // SAFETY: a row of A, whose columns have stride 1.
                 next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
             }
             let depth = || stretch.depth.clone();
@@ -324,14 +328,14 @@ impl<'a, T: Gemm> Product<'a, T> {
                 unsafe { (kernel.tile)(&tile) };
                 if let (Target::Panels, true) = (target, stretch.is_last) {
                     let cols = panel.first..panel.first + panel.cols;
-                    // SAFETY: just written, and the scratch belongs to this product.
+                    // SAFETY: the tile has just been written, and the scratch is this product's.
                     let part = unsafe { place.part(from, group.len() * c_row) };
                     done(group.clone(), cols, part);
                 }
             }
             if let (Target::Groups, true) = (target, stretch.is_last) {
                 let (from, c_row) = place.of(&group, &stretch.panels[0]);
-                // SAFETY: just written, and the scratch belongs to this product.
+                // SAFETY: all tiles of the group have been written, and the scratch is this product's.
                 let part = unsafe { place.part(from, group.len() * c_row) };
                 done(group, stretch.block.clone(), part);
             }

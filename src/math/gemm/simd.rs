@@ -30,7 +30,7 @@ pub(super) trait Simd: Copy {
     unsafe fn places(mut mask: u32, first: u32, to: *mut u32) -> usize {
         let count = mask.count_ones() as usize;
         for i in 0..count {
-            // SAFETY: no mask has more bits than the vector has scalars.
+            // SAFETY: no mask has more bits than the vector has scalars, for which there is room.
             unsafe { *to.add(i) = first + mask.trailing_zeros() };
             mask &= mask - 1;
         }
@@ -54,34 +54,42 @@ mod x86 {
 
                 #[inline(always)]
                 unsafe fn splat(x: $scalar) -> Self {
+                    // SAFETY: the processor has the instruction.
                     unsafe { $splat(x) }
                 }
                 #[inline(always)]
                 unsafe fn load(from: *const $scalar) -> Self {
+                    // SAFETY: the processor has the instruction, and `from` reaches a whole vector.
                     unsafe { $load(from) }
                 }
                 #[inline(always)]
                 unsafe fn store(self, to: *mut $scalar) {
+                    // SAFETY: the processor has the instruction, and `to` reaches a whole vector.
                     unsafe { $store(to, self) }
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, x: Self, sum: Self) -> Self {
+                    // SAFETY: the processor has the instruction.
                     unsafe { $mul_add(self, x, sum) }
                 }
                 #[inline(always)]
                 unsafe fn relu(self) -> Self {
+                    // SAFETY: the processor has the instructions.
                     unsafe { $not_negative(self, $zero()) }
                 }
                 #[inline(always)]
                 unsafe fn relu_gradient(self, z: Self) -> Self {
+                    // SAFETY: the processor has the instructions.
                     unsafe { $mul(self, $positive(z, $zero(), $splat(1.0))) }
                 }
                 #[inline(always)]
                 unsafe fn or(self, x: Self) -> Self {
+                    // SAFETY: the processor has the instruction.
                     unsafe { $or(self, x) }
                 }
                 #[inline(always)]
                 unsafe fn nonzero(self) -> u32 {
+                    // SAFETY: the processor has the instructions.
                     unsafe { $nonzero(self, $zero()) as u32 }
                 }
                 $($places)?
@@ -105,6 +113,7 @@ mod x86 {
         |x, zero| _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, zero),
         #[inline(always)]
         unsafe fn places(mask: u32, first: u32, to: *mut u32) -> usize {
+            // SAFETY: the processor has AVX-512F, and there is room for all 16 lanes.
             unsafe {
                 let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
                 let all = _mm512_add_epi32(lanes, _mm512_set1_epi32(first as i32));
@@ -175,12 +184,12 @@ impl<T: Real> Simd for Four<T> {
     }
     #[inline(always)]
     unsafe fn load(from: *const T) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: `from` reaches four scalars, aligned as one.
         unsafe { Four(from.cast::<[T; 4]>().read_unaligned()) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut T) {
-        // SAFETY: the caller's.
+        // SAFETY: `to` reaches four scalars, aligned as one.
         unsafe { to.cast::<[T; 4]>().write_unaligned(self.0) }
     }
     #[inline(always)]

@@ -73,17 +73,19 @@ const MOST: (usize, usize) = (8, 32);
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(t: &Tile<S::Scalar>) {
     debug_assert!(t.rows <= MOST.0 && t.cols <= 2 * S::LANES && 2 * S::LANES <= MOST.1);
-    // SAFETY: the caller's; what is padded is copied to where whole vectors fit.
-    unsafe {
-        if t.cols % S::LANES == 0 {
-            whole::<S>(t);
-        } else {
-            ragged::<S>(t);
-        }
+    if t.cols % S::LANES == 0 {
+        // SAFETY: the caller's tile, whose rows are whole vectors.
+        unsafe { whole::<S>(t) };
+    } else {
+        // SAFETY: the caller's tile.
+        unsafe { ragged::<S>(t) };
     }
 }
 
 /// A tile whose rows end inside a vector: on copies with whole vectors.
+///
+/// # Safety
+/// As [`run`].
 #[inline(always)]
 unsafe fn ragged<S: Simd>(t: &Tile<S::Scalar>) {
     let zero = S::Scalar::zero();
@@ -127,17 +129,23 @@ unsafe fn ragged<S: Simd>(t: &Tile<S::Scalar>) {
     }
 }
 
+/// A tile whose rows are whole vectors.
+///
+/// # Safety
+/// As [`run`].
 #[inline(always)]
 unsafe fn whole<S: Simd>(t: &Tile<S::Scalar>) {
     macro_rules! of_rows {
         ($vectors:literal: $($rows:literal)*) => {
             match (t.rows, t.a_rows) {
-                // SAFETY: the caller's.
+                // SAFETY: the tile has these rows of A, an element of each for every step, and that many
+                // vectors.
                 $(($rows, Rows::Apart(stride)) => unsafe {
                     let rows: [*const S::Scalar; $rows] =
                         std::array::from_fn(|i| t.a.add(i * stride));
                     registers::<S, $rows, $vectors>(t, |i, p| *rows[i].add(p));
                 },)*
+                // SAFETY: the tile has these rows of A side by side for every step, and that many vectors.
                 $(($rows, Rows::Beside(stride)) => unsafe {
                     registers::<S, $rows, $vectors>(t, |i, p| *t.a.add(p * stride + i));
                 },)*
@@ -153,6 +161,9 @@ unsafe fn whole<S: Simd>(t: &Tile<S::Scalar>) {
 }
 
 /// One step of the inner dimension: sums ← sums + a·b for M elements of A and a row of B.
+///
+/// # Safety
+/// `b` reaches V vectors, and the processor has `S`'s instructions.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "as below")]
 unsafe fn step<S: Simd, const M: usize, const V: usize>(
@@ -160,7 +171,7 @@ unsafe fn step<S: Simd, const M: usize, const V: usize>(
     a: impl Fn(usize) -> S::Scalar,
     b: *const S::Scalar,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: V vectors of B, as the caller says; all else is in registers.
     unsafe {
         let row: [S; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
         for i in 0..M {
@@ -173,6 +184,9 @@ unsafe fn step<S: Simd, const M: usize, const V: usize>(
 }
 
 /// A tile of M rows of V vectors, with a(row, step) to read A by.
+///
+/// # Safety
+/// As [`run`], for a tile of M rows and V vectors.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "with iterators the sums would lie in memory")]
 unsafe fn registers<S: Simd, const M: usize, const V: usize>(
@@ -180,8 +194,9 @@ unsafe fn registers<S: Simd, const M: usize, const V: usize>(
     a: impl Fn(usize, usize) -> S::Scalar,
 ) {
     let zero = S::Scalar::zero();
-    // SAFETY, throughout: the caller's; M rows and V vectors are what the tile has. Loops are by
-    // index, with bounds known to the compiler, so that all of them become registers.
+    // Loops are by index, with bounds known to the compiler, so that all sums become registers.
+    // SAFETY: M rows and V vectors are what the tile has of C, of a bias and of Z, and B has V vectors for each
+    // step.
     unsafe {
         let mut sums = [[S::splat(zero); V]; M];
         if let Begin::Bias(bias, sign) = t.begin {
@@ -197,7 +212,8 @@ unsafe fn registers<S: Simd, const M: usize, const V: usize>(
                 let mut b = t.b;
                 for p in 0..k {
                     step(&mut sums, |i| a(i, p), b);
-                    b = b.add(t.b_row);
+                    // Behind the last step it may point outside of B.
+                    b = b.wrapping_add(t.b_row);
                 }
             }
             Steps::Some(numbers, count) => {

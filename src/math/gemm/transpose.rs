@@ -51,7 +51,7 @@ pub(super) unsafe fn portable<T: Copy>(
     blocks((from, stride), shape, (to, to_stride), |row, col| {
         for i in 0..BLOCK {
             for j in 0..BLOCK {
-                // SAFETY: inside, and the caller's.
+                // SAFETY: an element of a block inside of both matrices, of which the caller has `to` to itself.
                 unsafe {
                     *to.add((col + j) * to_stride + row + i) =
                         *from.add((row + i) * stride + col + j);
@@ -73,9 +73,9 @@ pub(super) unsafe fn avx(
 ) {
     use std::arch::x86_64::*;
     blocks((from, stride), shape, (to, to_stride), |row, col| {
-        // SAFETY, throughout: eight numbers of eight rows, inside, and the caller's.
+        // SAFETY: eight numbers of a row of a block inside of `from`; the processor has AVX.
         let line = |i: usize| unsafe { _mm256_loadu_ps(from.add((row + i) * stride + col)) };
-        // SAFETY: the processor has AVX.
+        // SAFETY: the processor has AVX, and the eight columns of the block have eight numbers in `to`.
         unsafe {
             let pairs: [[__m256; 2]; 4] = std::array::from_fn(|i| {
                 let (a, b) = (line(2 * i), line(2 * i + 1));

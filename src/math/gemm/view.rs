@@ -87,7 +87,7 @@ impl<'a, T> View<'a, T> {
     /// # Safety
     /// They are inside the matrix.
     pub(super) unsafe fn run(&self, row: usize, col: usize, len: usize) -> &'a [T] {
-        // SAFETY: the caller's, and that of whoever made the view.
+        // SAFETY: inside of the matrix, which whoever made the view keeps from being written where it is read.
         unsafe {
             let at = self.at.add(row * self.row_stride + col * self.col_stride);
             std::slice::from_raw_parts(at, len)

@@ -33,7 +33,8 @@ pub(super) unsafe fn of_rows<S: Simd>(
 ) -> usize {
     let mut count = 0;
     let whole = k - k % S::LANES;
-    // SAFETY, throughout: the caller's.
+    // SAFETY: each row has `k` elements, and vectors end at `whole`; `to` has room for a vector's places behind
+    // those that were counted.
     unsafe {
         for p in (0..whole).step_by(S::LANES) {
             let mut any = S::load(at.add(p));
@@ -61,7 +62,7 @@ pub(super) unsafe fn of_panel<S: Simd>(
     to: *mut u32,
 ) -> usize {
     let mut count = 0;
-    // SAFETY, throughout: the caller's.
+    // SAFETY: each of the `k` rows has that many vectors, and `to` room for `k` steps.
     unsafe {
         for p in 0..k {
             let mut any = S::load(at.add(p * stride));
@@ -85,7 +86,7 @@ pub(super) unsafe fn of_side<S: Simd>(
     to: *mut u32,
 ) -> usize {
     let mut count = 0;
-    // SAFETY, throughout: the caller's.
+    // SAFETY: each of the `k` steps is a whole vector, and `to` has room for `k` steps.
     unsafe {
         for p in 0..k {
             *to.add(count) = p as u32;

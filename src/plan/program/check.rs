@@ -6,7 +6,9 @@ use crate::base::error::{Error, Result};
 use crate::kernels::fused::whole_net;
 use crate::kernels::fused::whole_net::{NetLayer, WholeNet};
 use crate::kernels::inputs::sort_indices;
+use crate::kernels::mixed::Mixed;
 use crate::kernels::tensor::{ALIGNMENT, Role, TensorId};
+use crate::math::optim::Rule;
 use std::ops::Range;
 
 impl Program {
@@ -62,6 +64,19 @@ impl Program {
             Op::WholeNet(net) if !self.connects_equals(net) => Err(Error::usage(
                 "a residual connection from what is no output of a layer below of the same width",
             )),
+            Op::Backward(op) if op.parts.is_none() && !op.updates.is_empty() => {
+                has_room(op.rule, op.state.len())
+            }
+            Op::Mixed(op) => match &**op {
+                Mixed::Update(op) => has_room(op.rule, op.state.len()),
+                _ => Ok(()),
+            },
+            // The direction of LAMB needs both of its states.
+            Op::GradientUpdate(op)
+                if op.with.direction.is_some() && op.rule.optimizer.state_slots() < 2 =>
+            {
+                Err(Error::usage("the direction of an optimizer without two states"))
+            }
             Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
                 let what = format!("embeddings of a batch of {} rows", self.batch);
                 Err(Error::usage(what).help(
@@ -121,6 +136,16 @@ impl Program {
             tasks.iter().flat_map(Task::written).for_each(|slice| contents.write(slice));
         }
         Ok(())
+    }
+}
+
+/// Whether an op with that many states can take the step of `rule`.
+fn has_room(rule: Rule, states: usize) -> Result<()> {
+    match rule.optimizer.state_slots() {
+        slots if slots > states => {
+            Err(Error::usage(format!("an optimizer of {slots} states, and room for {states}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -362,6 +362,10 @@ fn updates_beside_what_reads_their_weights_are_refused() {
     assert!(error.unwrap_err().contains("side by side"));
     let error = changed(&|op| op.updates.push(op.updates[0].clone()));
     assert!(error.unwrap_err().contains("side by side"));
+    // There is no room for a third state.
+    let amsgrad = Optimizer::ALL.into_iter().find(|o| o.name() == "amsgrad").unwrap();
+    let error = changed(&|op| op.rule.optimizer = amsgrad);
+    assert!(error.unwrap_err().contains("3 states, and room for 2"));
     // What is computed beside it isn't there yet.
     let error = changed(&|op| op.updates[0].delta = op.delta.as_ref().unwrap().out);
     assert!(error.unwrap_err().contains("side by side"));

@@ -18,18 +18,18 @@ impl<T: Gemm> Pass<'_, T> {
         for layer in &self.op.layers {
             let Some(delta) = layer.delta_of_z() else { return };
             let (n, k) = (self.cols(delta), self.cols(input));
-            // SAFETY: this piece wrote these rows, and reads them only.
+            // SAFETY: this piece wrote these rows, which are its own, and now only reads them.
             let (delta, a) = unsafe { (self.read(delta, block), self.read(input, block)) };
             let rows = block.len();
             let delta_columns = View::new(delta, rows, n).transposed();
             let sparse = self.caches.is_sparse(input);
             let inputs = Right::Matrix(View::new(a, rows, k).sparse(sparse));
             let begin = if add { Begin::Add } else { Begin::Zero };
-            let g = partial.span(self.memory, chunk, layer.weight);
-            // SAFETY: the chunk is this piece's, and the gradient has n rows of k.
-            unsafe { gemm::product(delta_columns, inputs, begin, End::Store, g.pointer(0), k) };
+            let g = partial.span(self.memory, chunk, layer.weight).block(k, 0..n, 0..k);
+            // SAFETY: the chunk's gradients are this piece's, and that of the weights has n rows of k.
+            unsafe { gemm::product(delta_columns, inputs, begin, End::Store, g, k) };
             if let Some((bias, sign)) = layer.bias {
-                // SAFETY: as above.
+                // SAFETY: the chunk's gradients are this piece's, and it has no other reference to them.
                 let g = unsafe { partial.span(self.memory, chunk, bias).write(0..n) };
                 let sums = |first: usize, sums: &mut [T]| {
                     T::sum_columns(n, first, T::of(sign.into()), delta, sums);
@@ -37,7 +37,8 @@ impl<T: Gemm> Pass<'_, T> {
                 add_sums(sums, add, g);
             }
             if let Some(norm) = layer.norm.and_then(|norm| norm.backward) {
-                // SAFETY: as above.
+                // SAFETY: this piece wrote these rows; of the chunk's gradients, which are its own, scale and
+                // shift have different places.
                 let (gradient, normal, scale, shift) = unsafe {
                     let g = |of| partial.span(self.memory, chunk, of).write(0..n);
                     let read = |id| self.read(id, block);

@@ -18,21 +18,23 @@ impl<T: Gemm> Pass<'_, T> {
         let (op, embedded) = (self.op, self.op.embedded.as_ref());
         let gathered = embedded.map_or(op.x, |embedded| embedded.features);
         let (features, affine) = (&self.data.features, &self.data.affine);
-        // SAFETY: these rows belong to this piece.
+        // SAFETY: these rows belong to this piece, or to this thread where it has a copy of its own.
         let to = unsafe { self.write(gathered, block) };
         match op.augmentation.filter(|_| self.trains()) {
             None => gather::features(found, features, affine, to),
             Some(a) => augment::features(&a, self.step, first, found, features, affine, to),
         }
         if let Some(embedded) = embedded {
-            // SAFETY: as above, of two tensors; tables are parameters.
+            // SAFETY: these rows of both belong to this piece or thread: it has just written the features,
+            // and X is another tensor.
             let (features, x) = unsafe { (self.read(gathered, block), self.write(op.x, block)) };
             for (place, table) in &embedded.tables {
                 embed::reference(*place, features, self.whole(*table), x);
             }
         }
         if self.trains() && op.mixup {
-            // SAFETY: as above, and blocks begin with the first row of a pair.
+            // Blocks begin with the first row of a pair.
+            // SAFETY: these rows of X belong to this piece or thread, whose references to them are gone.
             let x = unsafe { self.write(op.x, block) };
             mixup::reference(self.step.mixing, self.cols(op.x), x);
         }
@@ -52,13 +54,14 @@ impl<T: Gemm> Pass<'_, T> {
         // SAFETY: this piece wrote these rows of δ, or all pieces of an earlier phase did.
         let delta = View::new(unsafe { self.read(delta, block) }, block.len(), n);
         let w = View::new(self.whole(layer.weight), n, k).some_cols(columns.clone());
-        let to = self.memory.pointer(gradient, block.start * k + columns.start);
-        // SAFETY: these rows of the gradient belong to this piece, and have k columns.
+        let to = self.memory.block(gradient, block.clone(), columns.clone());
+        // SAFETY: these rows of the gradient, k apart, belong to this piece.
         unsafe { gemm::product(delta, Right::Matrix(w), Begin::Zero, End::Store, to, k) };
         self.add_connected(op.x, &op.layers, gradient, block, &columns);
         self.drop(op.input_dropout, gradient, first, block, columns);
         if op.mixup {
-            // SAFETY: as above; what is mixed is mixed back by the same.
+            // What is mixed is mixed back by the same.
+            // SAFETY: these rows of the gradient belong to this piece, and the product is over.
             let gradient = unsafe { self.write(gradient, block) };
             mixup::reference(self.step.mixing, k, gradient);
         }
@@ -72,14 +75,15 @@ impl<T: Gemm> Pass<'_, T> {
         let last = op.layers.last();
         let y = last.map_or(op.x, |layer| layer.a);
         if let Some(targets) = &self.data.targets {
-            // SAFETY: these rows belong to this piece.
+            // SAFETY: these rows of the targets belong to this piece.
             let t = unsafe { self.write(of.t, block) };
             gather::targets(found, targets, self.cols(of.t), t);
             if self.trains() && op.mixup {
                 mixup::reference(self.step.mixing, self.cols(of.t), t);
             }
         }
-        // SAFETY: as above, and all of these are different tensors.
+        // SAFETY: these rows belong to this piece, which wrote those of Y and T or, of Y, all pieces of an
+        // earlier phase did; the four don't overlap (`Program::check`).
         let (y, t, gradient, scores) = unsafe {
             let (y, t) = (self.read(y, block), self.read(of.t, block));
             (y, t, self.write(of.gradient, block), self.write(of.scores, &rows))
@@ -92,7 +96,8 @@ impl<T: Gemm> Pass<'_, T> {
             return;
         };
         let n = self.cols(delta);
-        // SAFETY: as above; δ takes the place of the gradient, which isn't used any more.
+        // SAFETY: these rows belong to this piece; δ overlaps neither Z nor A, and where it takes the place of
+        // the loss's gradient, that reference is gone.
         let (z, a, delta) = unsafe {
             let z = self.read(layer.before_activation(), block);
             (z, self.read(layer.a, block), self.write(delta, block))

@@ -27,8 +27,8 @@ impl<T: Gemm> Pass<'_, T> {
         units: Range<usize>,
     ) {
         let n = self.cols(layer.z);
-        let z = self.memory.pointer(layer.z, block.start * n + units.start);
-        // SAFETY: z has block.len() rows of n, and these units of them belong to this piece.
+        let z = self.memory.block(layer.z, block.clone(), units.clone());
+        // SAFETY: these units of these rows of Z, n apart, belong to this piece.
         unsafe { self.product_to(layer, input, block, units, z, n) };
     }
 
@@ -65,7 +65,7 @@ impl<T: Gemm> Pass<'_, T> {
                 Right::Matrix(w.some_rows(units.clone()).transposed())
             }
         };
-        // SAFETY: the caller's.
+        // SAFETY: the caller has the place to itself, which has a row for each of the block.
         unsafe { gemm::product(a, w, begin, end, to, stride) };
     }
 
@@ -84,14 +84,15 @@ impl<T: Gemm> Pass<'_, T> {
             let at = row * n + units.start..row * n + units.end;
             if let Some(skip) = layer.skip {
                 // SAFETY: these units of these rows belong to this piece; an earlier phase, or this
-                // piece, wrote those of a layer below or of X.
+                // piece, wrote those of a layer below or of X, which is another tensor.
                 let (y, x) = unsafe {
                     (self.span(skip).read(at.clone()), self.memory.write(before, at.clone()))
                 };
                 T::add_scaled(T::one(), y, x);
             }
             let Some(functions) = functions else { continue };
-            // SAFETY: as above.
+            // SAFETY: these units of these rows of Z, or of what normalization made of it, and of A belong
+            // to this piece; where A is another tensor, Z is let go before A is taken again.
             let a = unsafe {
                 if layer.a != before {
                     let z = self.memory.read(before, at.clone());
@@ -117,7 +118,7 @@ impl<T: Gemm> Pass<'_, T> {
         let Some(dropout) = dropout.filter(|_| self.trains()) else { return };
         let n = self.cols(x);
         for (i, row) in block.clone().enumerate() {
-            // SAFETY: these units of these rows belong to this piece.
+            // SAFETY: these units of these rows of A, X or a gradient belong to this piece.
             let x = unsafe { self.span(x).write(row * n + units.start..row * n + units.end) };
             dropout::reference(dropout, self.step, first + i, units.clone(), x);
         }
@@ -183,8 +184,8 @@ impl<T: Gemm> Pass<'_, T> {
         let end = if fused { End::ReluGradient(z) } else { End::Store };
         let a = View::new(a, block.len(), n);
         let w = View::new(self.whole(layer.weight), n, k).some_cols(units.clone());
-        let to_at = self.memory.pointer(to, at);
-        // SAFETY: `to` has block.len() rows of k, and these units of them belong to this piece.
+        let to_at = self.memory.block(to, block.clone(), units.clone());
+        // SAFETY: these units of these rows of δ, k apart, belong to this piece.
         unsafe { gemm::product(a, Right::Matrix(w), Begin::Zero, end, to_at, k) };
         if connected {
             self.add_connected(below.a, above, to, &block, &units);
@@ -193,7 +194,7 @@ impl<T: Gemm> Pass<'_, T> {
             // What was dropped is 0, and so is the slope there.
             let scale = below.dropout.map(|dropout| T::of(dropout.scale().into()));
             for (scale, row) in scale.into_iter().flat_map(|s| block.clone().map(move |r| (s, r))) {
-                // SAFETY: these units of these rows belong to this piece.
+                // SAFETY: these units of these rows of δ belong to this piece, and the product is over.
                 let delta =
                     unsafe { self.memory.write(to, row * k + units.start..row * k + units.end) };
                 T::scale(scale, delta);
@@ -209,7 +210,8 @@ impl<T: Gemm> Pass<'_, T> {
         };
         for row in block {
             let at = row * k + units.start..row * k + units.end;
-            // SAFETY: as above.
+            // SAFETY: these units of these rows of δ belong to this piece; on the way back nothing writes Z
+            // or A.
             let (z, delta) = unsafe {
                 let z = self.memory.read(below.before_activation(), at.clone());
                 (z, self.memory.write(to, at))

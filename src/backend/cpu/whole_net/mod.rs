@@ -253,7 +253,7 @@ impl<T: Gemm> Pass<'_, T> {
     /// As [`Span::read`]: an earlier op or phase wrote them, or this piece.
     unsafe fn read(&self, id: TensorId, block: &Range<usize>) -> &[T] {
         let n = self.cols(id);
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of `Span::read` for these rows.
         unsafe { self.span(id).read(block.start * n..block.end * n) }
     }
 
@@ -264,13 +264,14 @@ impl<T: Gemm> Pass<'_, T> {
     #[allow(clippy::mut_from_ref, reason = "the piece has these rows to itself")]
     unsafe fn write(&self, id: TensorId, block: &Range<usize>) -> &mut [T] {
         let n = self.cols(id);
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of `Span::write` for these rows.
         unsafe { self.span(id).write(block.start * n..block.end * n) }
     }
 
     /// A tensor that the pass doesn't write.
     fn whole(&self, id: TensorId) -> &[T] {
-        // SAFETY: parameters and constants are only read.
+        // SAFETY: it is called for parameters and constants: a pass reads those of its op, which overlap
+        // nothing that it writes (`Program::check`).
         unsafe { self.memory.read(id, 0..self.len(id)) }
     }
 }

@@ -68,9 +68,9 @@ impl<T: Gemm> Pass<'_, T> {
         UNITS.with_borrow_mut(|[z, _]| {
             let z = z.numbers::<T>(rows * width);
             let to = z.as_mut_ptr();
-            // SAFETY: the scratch has as many rows of these units.
+            // SAFETY: the scratch, this thread's own, has as many rows of these units.
             unsafe { self.product_to(layer, input, 0..rows, units.clone(), to, width) };
-            // SAFETY: these units belong to this piece, and these are different tensors.
+            // SAFETY: these units of both halves belong to this piece, and the two tensors don't overlap.
             let ([mean, variance], running) = unsafe {
                 let of = |id| {
                     [0, n].map(|half| self.memory.write(id, half + units.start..half + units.end))
@@ -82,7 +82,7 @@ impl<T: Gemm> Pass<'_, T> {
             let affine = [forward.scale, forward.shift].map(|id| &self.whole(id)[units.clone()]);
             for (row, z) in z.chunks_exact(width).enumerate() {
                 let at = row * n + units.start..row * n + units.end;
-                // SAFETY: as above.
+                // SAFETY: these units of each row belong to this piece, and the two tensors don't overlap.
                 let (normal, out) = unsafe {
                     (
                         self.memory.write(forward.normal, at.clone()),
@@ -111,11 +111,13 @@ impl<T: Gemm> Pass<'_, T> {
             for (from, to) in [(back.gradient, &mut *gradient), (back.of.normal, &mut *normal)] {
                 for (row, to) in to.chunks_exact_mut(width).enumerate() {
                     let at = row * n + units.start..row * n + units.end;
-                    // SAFETY: this piece wrote these units.
+                    // SAFETY: this piece wrote these units, forward and on the way back, in earlier phases or
+                    // in this one.
                     to.copy_from_slice(unsafe { self.memory.read(from, at) });
                 }
             }
-            // SAFETY: these units belong to this piece, and these are different tensors.
+            // SAFETY: these units of both gradients belong to this piece; the statistics are another tensor,
+            // written in an earlier phase.
             let (scale, shift, variance) = unsafe {
                 let of = |id| self.memory.write(id, units.clone());
                 let variance = n + units.start..n + units.end;
@@ -129,7 +131,8 @@ impl<T: Gemm> Pass<'_, T> {
             let of_rows = gradient.chunks_exact(width).zip(normal.chunks_exact(width));
             for (row, (gradient, normal)) in of_rows.enumerate() {
                 let at = row * n + units.start..row * n + units.end;
-                // SAFETY: as above.
+                // SAFETY: these units of each row belong to this piece; what else is used are copies and the
+                // gradients of scale and shift.
                 let delta = unsafe { self.memory.write(back.delta, at) };
                 T::normalize_columns_gradient(count, [gradient, normal], &factors, sums, delta);
             }
