@@ -28,7 +28,8 @@ impl Program {
             self.check_op(op).map_err(|error| error.at(self.place_of(i)))?;
         }
         let r = &self.routines;
-        if !r.update.is_empty() && !(r.step.start <= r.update.start && r.update.end == r.step.end) {
+        let ends_step = r.step.start <= r.update.start && r.update.end == r.step.end;
+        if !ends_step && !r.update.is_empty() {
             return Err(Error::usage("an update that isn't the end of a step"));
         }
         let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.part, &r.step];
