@@ -30,7 +30,7 @@ impl Routine {
         } else {
             self.average_beside();
         }
-        self.note("gradients with their step", outcome);
+        self.note("step of a whole net", outcome);
     }
 
     /// The op that keeps the gradients of a whole net.
