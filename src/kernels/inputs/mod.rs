@@ -1,4 +1,4 @@
-//! The rows of a batch: gathered, augmented, mixed, their categories embedded.
+//! Inputs of a mini-batch: gathering, augmentation, mixup, embeddings.
 
 pub mod augment;
 pub mod embed;

@@ -37,7 +37,7 @@ impl Ops<'_> {
     }
 
     /// The next op, which must be of that kind.
-    fn expect<T>(&mut self, what: Refused, kind: impl Fn(&Op) -> Option<T>) -> Result<T, Refused> {
+    fn require<T>(&mut self, what: Refused, kind: impl Fn(&Op) -> Option<T>) -> Result<T, Refused> {
         self.take(kind).ok_or(what)
     }
 }
@@ -128,7 +128,7 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
         Op::Augment { augmentation, x } => Some((x, Some(augmentation))),
         _ => None,
     };
-    let (features, augmentation) = ops.expect("rows are not gathered first", gathered)?;
+    let (features, augmentation) = ops.require("rows are not gathered first", gathered)?;
     let (mut x, mut tables) = (features, Vec::new());
     let embed = |op: &Op| match *op {
         Op::Embed { place, features: of, table, x } if of == features => Some((place, table, x)),
@@ -152,7 +152,7 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
     let loss = loss(ops, input, mixup)?;
     let is_sum = |op: &Op| matches!(op, Op::Accumulate { .. }).then(|| op.clone());
     let accumulate = match loss {
-        Some(_) => Some(ops.expect("scores are not added up", is_sum)?),
+        Some(_) => Some(ops.require("scores are not added up", is_sum)?),
         None => None,
     };
     let embedded = (!tables.is_empty()).then_some(Embedded { features, tables, gradient: None });
@@ -230,7 +230,7 @@ fn loss(ops: &mut Ops<'_>, y: TensorId, mixup: bool) -> Result<Option<NetLoss>, 
         }
         _ => None,
     };
-    ops.expect("the outputs are changed before the loss", of).map(Some)
+    ops.require("the outputs are changed before the loss", of).map(Some)
 }
 
 /// From the loss's gradient to those of all parameters, and of X where it is embedded.
@@ -251,9 +251,9 @@ fn backward(ops: &mut Ops<'_>, found: &mut Found) -> Result<(), Refused> {
                 Op::NormalizeSums(n) if n.gradient == delta && n.of == norm.forward => Some(**n),
                 _ => None,
             };
-            let back = ops.expect("a normalization has no way back", back)?;
+            let back = ops.require("a normalization has no way back", back)?;
             let same = |op: &Op| (*op == Op::NormalizeGradient(Box::new(back))).then_some(());
-            ops.expect("a normalization has no way back", same)?;
+            ops.require("a normalization has no way back", same)?;
             norm.backward = Some(back);
             norms.push(NormParameters::new(&back));
         }
@@ -268,7 +268,7 @@ fn backward(ops: &mut Ops<'_>, found: &mut Found) -> Result<(), Refused> {
             Op::Matmul { form: Form::Nn, a, b, c, .. } if a == of_z && b == weight => Some(c),
             _ => None,
         };
-        delta = ops.expect("δ goes no further back", product)?;
+        delta = ops.require("δ goes no further back", product)?;
     }
     gradients.reverse();
     norms.reverse();
@@ -291,7 +291,7 @@ fn connected(
     let back = above.iter().filter(|layer| layer.skip == Some(a));
     for y in back.filter_map(|layer| layer.delta) {
         let add = |op: &Op| (*op == Op::Add { y, x: gradient }).then_some(());
-        ops.expect("a residual connection has no way back", add)?;
+        ops.require("a residual connection has no way back", add)?;
     }
     Ok(())
 }
@@ -310,7 +310,7 @@ fn through(
             Op::ActivationGradient { functions: functions.clone(), z: before, delta }
         }
     };
-    ops.expect("δ doesn't go through σ′", |op| (*op == expected).then_some(()))
+    ops.require("δ doesn't go through σ′", |op| (*op == expected).then_some(()))
 }
 
 /// ∂E/∂W = δᵀ A, and ∂E/∂b = ± Σ_rows δ where there is a bias.
@@ -327,7 +327,7 @@ fn gradient(
         }
         _ => None,
     };
-    ops.expect("a layer's gradient is not in its place", product)?;
+    ops.require("a layer's gradient is not in its place", product)?;
     let bias = ops.take(|op| match *op {
         Op::ColumnSums { delta: of, sign, out } if of == delta => {
             routine.parameter(out).map(|bias| (bias, sign))

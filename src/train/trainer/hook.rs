@@ -1,4 +1,4 @@
-//! What users do with the gradients between a batch's backward pass and its update.
+//! A hook between the backward pass of a batch and its update.
 
 use super::Trainer;
 use crate::backend::{Backend, Values, ValuesMut};
@@ -11,7 +11,7 @@ use crate::net::stopping::OnDivergence;
 use crate::plan::{self, Plan, Purpose};
 use std::ops::Range;
 
-/// All gradients of a batch, and what normalizations know of all batches, before the update.
+/// All gradients of a batch, and the running statistics of batch normalization, before the update.
 #[derive(Debug)]
 pub struct Gradients<'a> {
     /// One slice: the gradients of all parameters, then running means and variances.
@@ -42,7 +42,7 @@ struct Part {
     range: Range<usize>,
 }
 
-/// What is called.
+/// The user's closure.
 type Call = dyn FnMut(&mut Gradients<'_>) -> Result<()> + Send;
 
 /// A hook with what it sees.
