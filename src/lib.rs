@@ -38,6 +38,8 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod files;
+#[cfg(feature = "cli")]
+pub mod front;
 pub mod kernels;
 pub mod math;
 pub mod net;
@@ -48,10 +50,17 @@ pub mod proof;
 pub mod report;
 pub mod train;
 
-pub use base::error::{Error, Result};
+pub use backend::device::Choice as Device;
+pub use base::error::{Error, ErrorKind, Result};
+#[cfg(feature = "cli")]
+pub use front::{
+    CancelToken, Classifier, ClassifierBuilder, EpochReport, FromLabel, Label, Labels, Regressor,
+    RegressorBuilder, Rows,
+};
 pub use math::activation::Activation;
 pub use math::loss::Loss;
 pub use math::optim::Optimizer;
 pub use net::spec::{Net, Spec};
+pub use train::event::Flow;
 pub use train::model::Model;
 pub use train::trainer::Trainer;

@@ -2,7 +2,7 @@
 
 use super::args::TrainArgs;
 use super::{environment, usage};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind};
 use crate::files::config::TrainConfig;
 
 /// Options that don't stand among the arguments: name, value, and where it comes from.
@@ -55,21 +55,8 @@ impl Origins {
 /// The options of `after` that `before` doesn't have, all of them `from` one place; none where they can't
 /// be written.
 fn from_one(before: &TrainConfig, after: &TrainConfig, from: &str) -> Vec<[String; 3]> {
-    let options = new_options(before, after).unwrap_or_default();
+    let options = before.new_options(after).unwrap_or_default();
     options.into_iter().map(|(name, value)| [name, value, from.into()]).collect()
-}
-
-/// The options of `after` that `before` doesn't have: names and values.
-///
-/// # Errors
-/// As [`TrainConfig::to_toml`].
-pub(in crate::cli) fn new_options(
-    before: &TrainConfig,
-    after: &TrainConfig,
-) -> Result<Vec<(String, String)>> {
-    let before = before.to_table()?;
-    let options = after.to_table()?.into_iter().filter(|(name, _)| !before.contains_key(name));
-    Ok(options.map(|(name, value)| (name, value.to_string().trim_matches('"').into())).collect())
 }
 
 /// Whether a text names the option of this name, and not only one that begins with it.

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::CheckGradientsArgs;
 use crate::cli::arguments::terminal::{count, positive, print, print_json, say};
 use crate::cli::setup::job::Job;
-use crate::cli::setup::open::Trained;
+use crate::cli::setup::open::{self, Trained};
 use crate::data::{self, DataOptions};
 use crate::files::config::{DeviceConfig, NetConfig, StepConfig, TrainConfig};
 use crate::net::spec::Spec;
@@ -24,7 +24,7 @@ pub(in crate::cli) fn check_gradients(args: Box<CheckGradientsArgs>) -> Result<E
     let report = match &args.run {
         Some(run) => of_run(run, config, &options)?,
         None => {
-            let job = Job::new(config)?;
+            let job = open::job(config)?;
             let weights = job.init.unwrap_or_else(|| initial_weights(&job.spec));
             gradcheck::check(&job.spec, &weights, &job.preprocessing, &job.training, &options)?
         }

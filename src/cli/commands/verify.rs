@@ -7,7 +7,7 @@ use crate::base::error::Result;
 use crate::cli::arguments::args::VerifyArgs;
 use crate::cli::arguments::terminal::{count, print, print_json, say};
 use crate::cli::setup::job::Job;
-use crate::cli::setup::open::open_for;
+use crate::cli::setup::open::{self, open_for};
 use crate::proof::parity::{self, OpReport, Report};
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ struct Line<'a> {
 
 pub(in crate::cli) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
     let config = args.common.resolve(args.step.clone(), args.device.clone())?;
-    let job = Job::new(config)?;
+    let job = open::job(config)?;
     if args.resume {
         return verify_resume::verify(&job, args.common.json);
     }

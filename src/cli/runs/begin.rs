@@ -14,7 +14,6 @@ use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::settings::describe_net;
-use crate::cli::setup::streaming::Stored;
 use crate::data::{Column, Kind, Role};
 use crate::files::checkpoint::Store;
 use crate::observe::{Bar, Display, Interrupt, Screen};
@@ -146,17 +145,7 @@ pub(super) fn say_interrupted() {
 
 /// A trainer for a run, with the weights that it starts from.
 pub(in crate::cli) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
-    let preprocessing = job.preprocessing.clone();
-    let mut trainer = match &job.stored {
-        Some(Stored { training, limit, .. }) => {
-            Trainer::streamed(&job.spec, training.clone(), preprocessing, backend, *limit)?
-        }
-        None => Trainer::new(&job.spec, &job.training, preprocessing, backend)?,
-    };
-    if let Some(weights) = &job.init {
-        trainer.set_weights(weights)?;
-    }
-    trainer.name_rows(job.row_name());
+    let trainer = job.trainer(backend)?;
     if let Some(admission) = trainer.admission() {
         say(format_args!("precision: f16: {admission}"));
     }

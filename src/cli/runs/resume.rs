@@ -67,7 +67,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     }
     // A checkpoint holds the weights: those that the run started from may be gone.
     let init = if begun.checkpoint.is_some() { config.run.init.take() } else { None };
-    let mut job = Job::new(config)?;
+    let mut job = open::job(config)?;
     job.config.run.init = init.or(job.config.run.init);
     if ended.is_some() {
         job.spec.epochs = at.epoch;

@@ -4,6 +4,7 @@ pub(super) mod class_names;
 pub(super) mod column;
 pub(super) mod doubts;
 pub(super) mod fitting;
+pub(super) mod memory;
 pub(super) mod missing_target;
 pub(super) mod prepare;
 pub(super) mod roles;

@@ -227,6 +227,19 @@ impl Preprocessing {
         Ok((set, unknown))
     }
 
+    /// The features of a table whose columns are read, (rows, features).
+    ///
+    /// # Errors
+    /// When a column is missing, or a value is none that the column may hold.
+    pub(super) fn encoded(&self, frame: &Frame) -> Result<Features> {
+        let encoding = self.encoding.as_ref().ok_or_else(|| {
+            Error::data("the model was trained on no table").help("give data of the same kind")
+        })?;
+        let (features, _) = encoding.encode_and_look(frame, None)?;
+        check_encoded(encoding, frame, &features, None)?;
+        Ok(features)
+    }
+
     /// The preprocessing of a model that takes columns as they are.
     #[must_use]
     pub(super) fn with_plain_columns(&self) -> Self {

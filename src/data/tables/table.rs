@@ -226,6 +226,42 @@ impl Table {
         &self.notes
     }
 
+    /// The same, in which rows count as much as these say.
+    pub(super) fn with_weights(self, weights: Option<Vec<f32>>) -> Self {
+        Table { weights: weights.or(self.weights), ..self }
+    }
+
+    /// The same, whose classes, if they are whole numbers, are called by these names: 0 by the first of
+    /// them.
+    ///
+    /// # Errors
+    /// When a class is no place in `given`.
+    pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
+        let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
+        if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
+            return Err(Error::usage(format!("two classes are called {:?}", given[name]))
+                .at("class_names")
+                .help("give each class a name of its own"));
+        }
+        let has_rows = |place: usize| names.iter().any(|name| name.parse() == Ok(place));
+        if let Some(place) = (0..given.len()).find(|place| !has_rows(*place)) {
+            return Err(Error::data(format!("no row of the class {:?}", given[place]))
+                .at(format!("class_names, place {place}"))
+                .help("give rows with that label, or leave class_names out"));
+        }
+        for name in names {
+            let place = name.parse::<usize>().ok().filter(|place| *place < given.len());
+            let Some(place) = place else {
+                let most = given.len().saturating_sub(1);
+                return Err(Error::usage(format!("the label {name} beside {} class names", given.len()))
+                    .at("class_names")
+                    .help(format!("labels are then 0 to {most}, the places of their names")));
+            };
+            name.clone_from(&given[place]);
+        }
+        Ok(self)
+    }
+
     pub(in crate::data) fn add_notes(&mut self, notes: impl IntoIterator<Item = String>) {
         self.notes.extend(notes);
     }

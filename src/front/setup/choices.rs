@@ -2,13 +2,12 @@
 
 use super::presets::{self, About};
 use crate::base::error::Result;
-use crate::cli::arguments::origins::new_options;
 use crate::files::config::TrainConfig;
 use serde::Serialize;
 
 /// An option that was chosen for the data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(in crate::cli) struct Chosen {
+pub(crate) struct Chosen {
     /// Its name, without dashes.
     option: String,
     value: String,
@@ -18,26 +17,26 @@ pub(in crate::cli) struct Chosen {
 /// What `completed` has that `given` doesn't, as far as it was chosen for these data.
 ///
 /// # Errors
-/// As [`TrainConfig::to_toml`].
-pub(in crate::cli) fn chosen(
+/// As [`TrainConfig::new_options`].
+pub(crate) fn chosen(
     given: &TrainConfig,
     completed: &TrainConfig,
     about: &About<'_>,
 ) -> Result<Vec<Chosen>> {
-    let options = new_options(given, completed)?.into_iter().filter_map(|(option, value)| {
+    let options = given.new_options(completed)?.into_iter().filter_map(|(option, value)| {
         Some(Chosen { why: presets::why(&option, given, about)?, option, value })
     });
     Ok(options.collect())
 }
 
 /// One line of all of them; empty where nothing was chosen.
-pub(in crate::cli) fn line(choices: &[Chosen]) -> String {
+pub(crate) fn line(choices: &[Chosen]) -> String {
     let each: Vec<String> = choices.iter().map(|c| format!("{} {}", c.option, c.value)).collect();
     each.join(", ")
 }
 
 /// A line for each with its reason, without an end of line.
-pub(in crate::cli) fn block(choices: &[Chosen]) -> String {
+pub(crate) fn block(choices: &[Chosen]) -> String {
     let width = |text: fn(&Chosen) -> &str| {
         choices.iter().map(|c| text(c).chars().count()).max().unwrap_or(0)
     };
@@ -49,7 +48,7 @@ pub(in crate::cli) fn block(choices: &[Chosen]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::setup::presets::Kind;
+    use crate::front::setup::presets::Kind;
     use crate::data::Targets;
 
     #[test]

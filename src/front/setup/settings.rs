@@ -20,7 +20,7 @@ const MAX_EPOCHS: usize = 100_000_000;
 
 /// What a run is judged on.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct HeldOut<'a> {
+pub(crate) struct HeldOut<'a> {
     pub validation: Option<&'a Dataset>,
     pub test: Option<&'a Dataset>,
     /// Whether these are only some of the rows.
@@ -38,7 +38,7 @@ impl HeldOut<'_> {
 ///
 /// # Errors
 /// For options that make no sense together or with the data.
-pub(in crate::cli) fn resolve(
+pub(crate) fn resolve(
     config: &mut TrainConfig,
     training: &Dataset,
     objective: Objective,
@@ -150,7 +150,7 @@ fn net(
 }
 
 /// The spec of a net under the options, whose settings are completed.
-pub(in crate::cli) fn spec(
+pub(crate) fn spec(
     net: Net,
     objective: Objective,
     config: &mut TrainConfig,
@@ -232,7 +232,7 @@ pub(in crate::cli) fn spec(
 }
 
 /// The seed of the net: that of the options, and of another net of an ensemble another one.
-pub(in crate::cli) fn seed(config: &TrainConfig) -> u64 {
+pub(crate) fn seed(config: &TrainConfig) -> u64 {
     let member = config.run.member.map_or(0, |member| member as u64 - 1);
     config.data.seed.unwrap_or(0).wrapping_add(member)
 }
@@ -327,7 +327,7 @@ fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) 
 }
 
 /// `64 → 128 relu → 10 identity`.
-pub(in crate::cli) fn describe_net(net: &Net) -> String {
+pub(crate) fn describe_net(net: &Net) -> String {
     let dropped = |rate: f32| match rate {
         0.0 => String::new(),
         rate => format!(", dropout {rate}"),
