@@ -1,0 +1,9 @@
+//! The library as programs use it: the fronts, what they refuse, and the examples.
+
+mod bits;
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+mod device;
+mod examples;
+mod refused;
+mod watched;
