@@ -6,5 +6,7 @@ pub mod error;
 pub mod every;
 pub mod memory;
 pub(crate) mod pages;
+pub(crate) mod parallel;
+pub(crate) mod sha256;
 pub mod system_memory;
 pub mod words;

@@ -8,11 +8,11 @@
 //! [`Model::divide_outputs`]: crate::Model::divide_outputs
 
 use crate::base::error::Result;
+use crate::base::parallel::*;
 use crate::data::{Dataset, Targets};
 use crate::math::loss::{Link, log_sum_exp};
 use crate::math::matrix::Matrix;
 use crate::train::model::Model;
-use rayon::prelude::*;
 
 /// ln T is taken to be normally distributed around 0 with this deviation before any row is seen: few
 /// rows move T little.

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::target::{self, Goal};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
+use crate::base::parallel::join;
 use crate::data::encode::{Encoding, not_finite};
 use crate::data::sets::samples::Preprocessing;
 use crate::data::{
@@ -101,7 +102,7 @@ impl Preprocessing {
                     (targets, affine)
                 };
                 let (encoding, (targets, affine)) =
-                    rayon::join(|| table.fit(rows, fitting), fit_targets);
+                    join(|| table.fit(rows, fitting), fit_targets);
                 let encoding = encoding?;
                 let (classes, labels) = match &targets {
                     Targets::Classes { names, .. } => (Some(names.clone()), None),

@@ -7,6 +7,7 @@ use super::roles::{ColumnOptions, Role, Said, names_like_numbers, roles};
 use super::target::{self, Learnt};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
+use crate::base::parallel::*;
 use crate::data::columns::frame::{Frame, Header, MISSING, Values, texts_of};
 use crate::data::columns::kind::{Found, Kind, kind_of};
 use crate::data::columns::time;
@@ -14,7 +15,6 @@ use crate::data::encode::{Encoder, Encoding, Feature, out_of_scale};
 use crate::data::formats::want::{Rows, Want};
 use crate::data::tables::column::Column;
 use crate::data::{DataOptions, Targets, Task};
-use rayon::prelude::*;
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
@@ -135,7 +135,7 @@ impl Table {
             roles.par_iter().zip(&frame.columns).enumerate().map(found).collect()
         };
         let learn = || target::learn(Columns { frame: &frame, places: &places }, task, sample_of);
-        let (found, learnt) = rayon::join(understand, learn);
+        let (found, learnt) = join(understand, learn);
         let mut weights = None;
         let mut columns = Vec::with_capacity(roles.len());
         for (place, ((role, _), found)) in roles.into_iter().zip(found).enumerate() {

@@ -5,7 +5,7 @@
 
 use super::ratio;
 use crate::data::{Dataset, Features, Targets};
-use rayon::prelude::*;
+use crate::base::parallel::*;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 
