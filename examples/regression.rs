@@ -16,7 +16,11 @@ pub fn main() -> wgrad::Result<()> {
         .early_stopping(10)
         .seed(7)
         .callback(|epoch| {
-            println!("epoch {:3}  rmse {:.4}", epoch.epoch, epoch.metric("rmse").unwrap_or(f64::NAN));
+            println!(
+                "epoch {:3}  rmse {:.4}",
+                epoch.epoch,
+                epoch.metric("rmse").unwrap_or(f64::NAN)
+            );
             if epoch.metric("rmse").is_some_and(|rmse| rmse < 0.02) {
                 return Flow::Stop;
             }

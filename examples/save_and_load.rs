@@ -5,7 +5,8 @@ use wgrad::{Classifier, Device};
 pub fn main() -> wgrad::Result<()> {
     let x: Vec<[f32; 2]> = (0..80).map(|i| [i % 9, i % 7].map(|n| n as f32)).collect();
     let is_above: Vec<bool> = x.iter().map(|[a, b]| a > b).collect();
-    let path = std::env::temp_dir().join(format!("wgrad-example-{}.safetensors", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("wgrad-example-{}.safetensors", std::process::id()));
 
     let trained = Classifier::builder().epochs(20).fit(&x, &is_above)?;
     trained.save(&path)?;

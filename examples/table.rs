@@ -6,7 +6,9 @@ pub fn main() -> wgrad::Result<()> {
     let directory = std::env::temp_dir().join(format!("wgrad-table-{}", std::process::id()));
     let write = |name: &str, text: String| {
         let path = directory.join(name);
-        std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&path, text)).map(|()| path)
+        std::fs::create_dir_all(&directory)
+            .and_then(|()| std::fs::write(&path, text))
+            .map(|()| path)
     };
     let row = |i: usize| {
         let (rooms, town) = (1 + i % 6, ["Ulm", "Bonn", "Kiel"][i % 3]);

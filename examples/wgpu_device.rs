@@ -35,7 +35,8 @@ pub fn main() -> wgrad::Result<()> {
 fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter =
-        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
+        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .ok()?;
     let limits = adapter.limits();
     pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
         required_limits: limits,

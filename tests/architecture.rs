@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `src`, from the ground up.
 const ROOMS: [&str; 14] = [
-    "base", "math", "data", "net", "kernels", "plan", "backend", "proof", "train", "files", "front",
-    "observe", "report", "cli",
+    "base", "math", "data", "net", "kernels", "plan", "backend", "proof", "train", "files",
+    "front", "observe", "report", "cli",
 ];
 
 /// Entries at the top of `src`, `lib.rs` and `main.rs` among them.

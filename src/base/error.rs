@@ -1,5 +1,6 @@
 //! The one error type: what is wrong, where, and what to do about it.
 
+use crate::base::similarity;
 use std::fmt;
 use std::sync::Arc;
 
@@ -229,7 +230,7 @@ pub(crate) use serde_as_text;
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|c| (strsim::jaro_winkler(&name.to_lowercase(), c), c))
+        .map(|c| (similarity::jaro_winkler(&name.to_lowercase(), c), c))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)

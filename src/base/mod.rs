@@ -8,5 +8,6 @@ pub mod memory;
 pub(crate) mod pages;
 pub(crate) mod parallel;
 pub(crate) mod sha256;
+pub(crate) mod similarity;
 pub mod system_memory;
 pub mod words;

@@ -84,7 +84,8 @@ impl Header {
         let metadata = metadata.map_or(Ok(HashMap::new()), serde_json::from_value);
         let info = |(name, value)| Ok((name, serde_json::from_value::<Info>(value)?));
         let tensors: Result<Vec<_>, _> = entries.into_iter().map(info).collect();
-        let (metadata, mut tensors) = (metadata.map_err(Fault::Json)?, tensors.map_err(Fault::Json)?);
+        let (metadata, mut tensors) =
+            (metadata.map_err(Fault::Json)?, tensors.map_err(Fault::Json)?);
         tensors.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
         let mut begin = 0;
         for (name, info) in &tensors {

@@ -10,7 +10,7 @@ use crate::backend::device::Choice as Device;
 use crate::base::error::{Error, Result};
 use crate::base::every::TimeSpan;
 use crate::data::split::Split;
-use crate::data::{ClassWeight, Predictions, Scaling, Task, Values};
+use crate::data::{ClassWeight, Predictions, Scaling, Task};
 use crate::files::config::{Calibration, ColumnNames, Preset, TrainConfig, Validation};
 use crate::math::activation::Activation;
 use crate::math::loss::Loss;
@@ -89,11 +89,7 @@ impl ClassifierBuilder {
 
     /// Rows that are held out for validation, of the columns of x, and the label of each.
     #[must_use]
-    pub fn validation_data<'a>(
-        mut self,
-        x: impl Into<Rows<'a>>,
-        y: impl Into<Labels>,
-    ) -> Self {
+    pub fn validation_data<'a>(mut self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Self {
         let y = y.into();
         let validation = held_out(x.into(), |rows| Ok(vec![y.column(rows)?]));
         self.settings.validation = self.settings.take(validation);

@@ -151,8 +151,7 @@ impl Observer for Watch<'_> {
             seconds: epoch.seconds,
         };
         let flow = {
-            let mut callback =
-                self.watched.callback.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut callback = self.watched.callback.lock().unwrap_or_else(PoisonError::into_inner);
             callback.as_mut().map_or(Flow::Continue, |callback| callback(&report))
         };
         self.watched.history.lock().unwrap_or_else(PoisonError::into_inner).push(report);

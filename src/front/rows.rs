@@ -96,7 +96,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Refuses numbers that aren't finite.
-    fn check(&self, what: &str, has_missing: bool) -> Result<()> {
+    pub(super) fn check(&self, what: &str, has_missing: bool) -> Result<()> {
         for (col, values) in self.columns.iter().enumerate() {
             let Values::Numbers(numbers) = values else { continue };
             let is_wrong = |x: &f64| x.is_infinite() || x.is_nan() && !has_missing;
@@ -130,12 +130,11 @@ fn equal_rows<T>(rows: &[Vec<T>], what: &str) -> Result<usize> {
     let cols = rows.first().map_or(0, Vec::len);
     match rows.iter().position(|row| row.len() != cols) {
         None => Ok(cols),
-        Some(row) => Err(Error::usage(format!(
-            "{} values, where the first row has {cols}",
-            rows[row].len()
-        ))
-        .at(format!("{what}, row {}", row + 1))
-        .help("give as many values in each row")),
+        Some(row) => {
+            Err(Error::usage(format!("{} values, where the first row has {cols}", rows[row].len()))
+                .at(format!("{what}, row {}", row + 1))
+                .help("give as many values in each row"))
+        }
     }
 }
 

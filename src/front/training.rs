@@ -5,8 +5,8 @@ use super::setup::held_out::HeldOut;
 use super::setup::hooks::Hooks;
 use super::setup::job::{Job, Source};
 use super::setup::members::Nets;
-use crate::backend::device::{self, Choice, Opened};
 use crate::backend::Backend;
+use crate::backend::device::{self, Choice, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::data::{Data, Frame};
 use crate::files::config::{Calibration, TrainConfig};
@@ -64,7 +64,9 @@ impl Training {
         if let (Some(k), None, None) = (run.folds, run.fold, run.member) {
             return Err(Error::usage(format!("{k} folds, of which none is named"))
                 .at("folds")
-                .help("folds are judged and not kept: take an ensemble by folds, or name one fold"));
+                .help(
+                    "folds are judged and not kept: take an ensemble by folds, or name one fold",
+                ));
         }
         if run.stop_at.is_some() {
             return Err(Error::usage("a metric to stop at")

@@ -7,7 +7,8 @@
 //! In the order in which a run meets them: `adapter` finds devices and `open` opens one, `load` takes a
 //! program in and `tune` measures its tiles, `data` takes rows in, `bind` makes launches of ops with
 //! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for f16) writes and reads
-//! tensors. `memory` has buffers and waiting, `cache` what stays on disk.
+//! tensors. `memory` has buffers and waiting, `cache` what stays on disk, `scopes` what goes wrong on a device that
+//! is not its own.
 
 mod adapter;
 mod bind;
@@ -18,6 +19,7 @@ mod load;
 mod memory;
 mod open;
 mod pipeline;
+mod scopes;
 mod submit;
 mod timestamps;
 mod transfer;
@@ -83,6 +85,8 @@ pub struct Gpu {
     traffic: Traffic,
     /// See [`Traits::Gpu`].
     compiles_whole_nets: bool,
+    /// Whether the device is the program's, whose handlers of errors are its own.
+    is_guest: bool,
 }
 
 impl Backend for Gpu {
@@ -126,7 +130,7 @@ impl Backend for Gpu {
     }
 
     fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        self.load_program(program)
+        self.scoped(|gpu| gpu.load_program(program))
     }
 
     fn unload(&mut self) {
@@ -136,7 +140,7 @@ impl Backend for Gpu {
     }
 
     fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        let data = self.upload_samples(&samples)?;
+        let data = self.scoped(|gpu| gpu.upload_samples(&samples))?;
         let id = DataId(self.uploads);
         self.uploads += 1;
         self.data.insert(id, data);
@@ -149,20 +153,24 @@ impl Backend for Gpu {
     }
 
     fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        self.write_tensor(tensor, values)
+        self.scoped(|gpu| gpu.write_tensor(tensor, values))
     }
 
     fn prepare(&mut self, data: DataId) -> Result<()> {
-        let bound = self.bind(0..self.program.ops.len(), data);
-        // What the device itself said tells more.
-        self.health.check()?;
-        bound
+        self.scoped(|gpu| {
+            let bound = gpu.bind(0..gpu.program.ops.len(), data);
+            // What the device itself said tells more.
+            gpu.health.check()?;
+            bound
+        })
     }
 
     fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.make_ready(ops.clone(), data, steps)?;
-        self.submit_all(ops, data, steps)?;
-        self.health.check()
+        self.scoped(|gpu| {
+            gpu.make_ready(ops.clone(), data, steps)?;
+            gpu.submit_all(ops, data, steps)?;
+            gpu.health.check()
+        })
     }
 
     fn op_seconds(
@@ -171,11 +179,11 @@ impl Backend for Gpu {
         data: DataId,
         steps: &[Step],
     ) -> Result<Vec<Vec<f64>>> {
-        self.timed_steps(ops, data, steps)
+        self.scoped(|gpu| gpu.timed_steps(ops, data, steps))
     }
 
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        self.read_tensor(tensor, values)
+        self.scoped(|gpu| gpu.read_tensor(tensor, values))
     }
 
     fn traffic(&self) -> Traffic {

@@ -4,7 +4,7 @@ use super::adapter::{self, Health, Wanted};
 use super::cache::Cache;
 use super::pipeline::Pipelines;
 use super::submit::{SLOT, SLOTS, UnderWay};
-use super::{Gpu, memory};
+use super::{Gpu, memory, scopes};
 use crate::backend::{DeviceInfo, Traffic};
 use crate::base::error::Result;
 use crate::kernels::mixed::Multiplier;
@@ -45,7 +45,8 @@ impl Gpu {
             detail: adapter::driver(&adapter),
             name: adapter.name,
         };
-        let mut gpu = Self::new(device, queue, info, cache, checked)?;
+        let health = Health::watch(&device);
+        let mut gpu = Self::new(device, queue, info, cache, checked, health)?;
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
@@ -70,8 +71,9 @@ impl Gpu {
     /// A backend on a device that the program has already; `name` is what users are shown.
     ///
     /// The device is used within its own limits and needs no optional feature; nets are trained in
-    /// f16 on it where it was made with `SHADER_F16`. Its handlers for
-    /// uncaptured errors and for the loss of the device are replaced.
+    /// f16 on it where it was made with `SHADER_F16`. Its handlers for uncaptured errors and for the loss of the
+    /// device stay as they are: errors are caught by error scopes, and come back from the call that caused them.
+    /// A device that is lost is an error of the next call that reads from it.
     ///
     /// # Errors
     /// When the device has no memory left.
@@ -81,7 +83,12 @@ impl Gpu {
             backend: "wgpu".into(),
             detail: "a device handed in".into(),
         };
-        Self::new(device, queue, info, None, false)
+        scopes::within(&device.clone(), || {
+            Ok(Gpu {
+                is_guest: true,
+                ..Self::new(device, queue, info, None, false, Health::default())?
+            })
+        })
     }
 
     /// Takes tiles from `tuning`, from the next program on, and measures none. They change no
@@ -133,6 +140,7 @@ impl Gpu {
         info: DeviceInfo,
         cache: Option<Cache>,
         checked: bool,
+        health: Health,
     ) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST;
         let slots = (SLOT * SLOTS) as u64;
@@ -145,7 +153,7 @@ impl Gpu {
         Ok(Gpu {
             info,
             limits: device.limits(),
-            health: Health::watch(&device),
+            health,
             pipelines,
             steps,
             steps_bound,
@@ -168,6 +176,7 @@ impl Gpu {
             under_way: UnderWay::default(),
             traffic: Traffic::default(),
             compiles_whole_nets: true,
+            is_guest: false,
             device,
             queue,
         })

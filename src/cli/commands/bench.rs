@@ -5,7 +5,6 @@ use crate::base::error::{Error, Result};
 use crate::base::words::thousands;
 use crate::cli::arguments::args::BenchArgs;
 use crate::cli::arguments::terminal::{positive, print, print_json};
-use crate::cli::setup::job::Job;
 use crate::cli::setup::open::{self, Trained, open_device, open_device_as};
 use crate::data::{Dataset, Preprocessing, Scaling};
 use crate::files::config::{RunConfig, TrainConfig};

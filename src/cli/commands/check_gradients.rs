@@ -4,7 +4,6 @@ use crate::backend::session::initial_weights;
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::CheckGradientsArgs;
 use crate::cli::arguments::terminal::{count, positive, print, print_json, say};
-use crate::cli::setup::job::Job;
 use crate::cli::setup::open::{self, Trained};
 use crate::data::{self, DataOptions};
 use crate::files::config::{DeviceConfig, NetConfig, StepConfig, TrainConfig};

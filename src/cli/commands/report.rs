@@ -6,7 +6,7 @@ use crate::cli::judging::judgement::Judgement;
 use crate::cli::judging::report_files::{self, Finished, Part, parts};
 use crate::cli::runs::begin::trainer;
 use crate::cli::runs::run_directory::RunDirectory;
-use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::job::Job;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::{self, Trained};
 

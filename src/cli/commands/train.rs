@@ -1,7 +1,7 @@
 //! `wgrad train`.
 
 use crate::cli::arguments::args::TrainArgs;
-use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::job::Job;
 
 use super::find_lr;
 use crate::cli::arguments::origins::Origins;

@@ -6,7 +6,6 @@ use crate::backend::gpu;
 use crate::base::error::Result;
 use crate::cli::arguments::args::VerifyArgs;
 use crate::cli::arguments::terminal::{count, print, print_json, say};
-use crate::cli::setup::job::Job;
 use crate::cli::setup::open::{self, open_for};
 use crate::proof::parity::{self, OpReport, Report};
 use std::process::ExitCode;

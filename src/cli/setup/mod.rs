@@ -2,5 +2,4 @@
 
 pub(super) mod open;
 
-pub(super) use crate::front::setup::{choices, job, members, memory, presets, settings, unseen};
-pub(super) use crate::front::setup::{splitting, streaming};
+pub(super) use crate::front::setup::{choices, job, members, memory, settings, splitting, unseen};

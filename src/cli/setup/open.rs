@@ -32,9 +32,7 @@ pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Res
 /// Says what is good to know of a run's data, and where the options of an error come from.
 const HOOKS: Hooks = Hooks {
     notify: Some(|message| say(message)),
-    explain: Some(|given, completed, error| {
-        Origins::of_completed(given, completed).explain(error)
-    }),
+    explain: Some(|given, completed, error| Origins::of_completed(given, completed).explain(error)),
 };
 
 /// The data that the options name.

@@ -5,6 +5,7 @@ use crate::data::columns::frame::{Frame, Texts, Values, texts_of};
 use crate::data::columns::missing::Marks;
 use crate::data::columns::number_form::NumberForm;
 use crate::data::columns::text_options::TextOptions;
+#[cfg(feature = "data")]
 use arrow_array::ArrayRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,12 +85,24 @@ pub(in crate::data) struct Rows {
     pub(in crate::data) frame: Frame,
     /// The columns that are carried along, in the order of the selection: where the file is text, texts
     /// or of the types that the selection asks for, else of the file's types.
+    #[cfg(feature = "data")]
     pub(in crate::data) kept: Vec<ArrayRef>,
     /// The rows that can't be read, in order and each once, and why. Their values mean nothing.
     pub(in crate::data) faults: Vec<(usize, Error)>,
 }
 
 impl Rows {
+    /// All rows of a table in memory, of which none is carried along.
+    pub(in crate::data) fn of_frame(frame: Frame) -> Self {
+        Rows {
+            first: 0,
+            frame,
+            #[cfg(feature = "data")]
+            kept: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
     /// The rows, if all of them can be read.
     ///
     /// # Errors

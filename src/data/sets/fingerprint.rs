@@ -1,8 +1,8 @@
 //! Rows as they are recognised again.
 
-use crate::data::{Affine, Features, Samples, Targets};
 use crate::base::parallel::*;
 use crate::base::sha256::Sha256;
+use crate::data::{Affine, Features, Samples, Targets};
 use serde::{Deserialize, Serialize};
 
 /// Bytes that are hashed as one piece: the pieces go to all processors.

@@ -2,8 +2,8 @@
 //! see [`NumberEncoder`].
 
 use crate::base::error::Result;
-use crate::base::parallel::*;
 use crate::base::pages::zeros;
+use crate::base::parallel::*;
 use crate::data::columns::frame::Values;
 use crate::data::encode::{NumberEncoder, Scaler};
 use crate::data::{Affine, Features, Scaling};

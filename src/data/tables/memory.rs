@@ -65,7 +65,14 @@ impl Table {
     ) -> Result<Self> {
         let wanted = table::wanted(&frame.header, &options.columns, options.task)?;
         let frame = read(frame, wanted, &options.text.missing)?;
-        Ok(Table::new(name.into(), frame, options)?.with_weights(weights))
+        let table = Table::new(name.into(), frame, options)?;
+        if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != table.rows()) {
+            let (found, rows) = (weights.len(), table.rows());
+            return Err(Error::usage(format!("{found} weights for {rows} rows with a target"))
+                .at("sample_weight")
+                .help("leave out rows without a target, and their weights"));
+        }
+        Ok(table.with_weights(weights))
     }
 }
 
@@ -118,7 +125,7 @@ impl Preprocessing {
 fn read(frame: Frame, wanted: Vec<Want>, missing: &[String]) -> Result<Frame> {
     let selection = Selection::from(wanted);
     check_read(&frame, &selection)?;
-    let mut rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+    let mut rows = Rows::of_frame(frame);
     as_wanted(&mut rows, &selection.wanted, missing);
     Ok(rows.sound()?.frame)
 }

@@ -13,4 +13,5 @@ pub(super) mod target;
 pub(super) mod target_columns;
 pub(super) mod task;
 pub(super) mod task_guess;
+#[cfg(feature = "data")]
 pub(super) mod trained;

@@ -101,8 +101,7 @@ impl Preprocessing {
                     };
                     (targets, affine)
                 };
-                let (encoding, (targets, affine)) =
-                    join(|| table.fit(rows, fitting), fit_targets);
+                let (encoding, (targets, affine)) = join(|| table.fit(rows, fitting), fit_targets);
                 let encoding = encoding?;
                 let (classes, labels) = match &targets {
                     Targets::Classes { names, .. } => (Some(names.clone()), None),

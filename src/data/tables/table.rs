@@ -101,7 +101,7 @@ impl Table {
     pub(in crate::data) fn new(name: String, frame: Frame, options: &DataOptions) -> Result<Self> {
         let places = complete_places(&frame.header, &options.columns, options.task)?;
         let mut complete = Complete::new(options.columns.missing_target);
-        let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+        let rows = Rows::of_frame(frame);
         let rows = complete.take(rows, &places);
         let dropped = complete.finish()?;
         let frame = rows.map(|rows| rows.frame).unwrap_or_default();
@@ -253,9 +253,12 @@ impl Table {
             let place = name.parse::<usize>().ok().filter(|place| *place < given.len());
             let Some(place) = place else {
                 let most = given.len().saturating_sub(1);
-                return Err(Error::usage(format!("the label {name} beside {} class names", given.len()))
-                    .at("class_names")
-                    .help(format!("labels are then 0 to {most}, the places of their names")));
+                return Err(Error::usage(format!(
+                    "the label {name} beside {} class names",
+                    given.len()
+                ))
+                .at("class_names")
+                .help(format!("labels are then 0 to {most}, the places of their names")));
             };
             name.clone_from(&given[place]);
         }

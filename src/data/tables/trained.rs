@@ -6,8 +6,8 @@ use crate::base::error::{Error, Result};
 use crate::data::columns::frame::{Frame, Header};
 use crate::data::formats::read;
 use crate::data::formats::want::{Known, Rows, Selection};
-use crate::data::tables::memory::wants;
 use crate::data::streams::stream::Source;
+use crate::data::tables::memory::wants;
 use crate::data::{DataOptions, DateFormat, Encoder, Encoding, Preprocessing};
 use std::cell::OnceCell;
 

@@ -320,7 +320,7 @@ impl Weights<'_> {
             Matrix::new(e.values, e.dims, values)
         };
         let extra = format!("{}embeddings.{}.weight", self.of, embeddings.len());
-        if self.tensors.tensor(&extra).is_ok() {
+        if self.tensors.tensor(&extra).is_some() {
             return Err(self.misfit(format!("it has a tensor {extra}, which the net has not")));
         }
         embeddings.iter().enumerate().map(table).collect()

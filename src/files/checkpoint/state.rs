@@ -241,18 +241,16 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
     // In the order of the file, so that going on writes the same file again.
     let names: Vec<&str> = tensors.names().collect();
     let part = |prefix: &str| -> Result<Vec<HostTensor>> {
-        let own = names.iter().filter_map(|name| {
-            name.strip_prefix(prefix)?.strip_prefix('.').map(|own| (name, own))
-        });
-        own.map(|(name, own)| {
-            match tensors.tensor(name) {
-                Some(Tensor { dtype: "F32", shape: &[rows, cols], data }) => Ok(HostTensor {
-                    name: own.into(),
-                    shape: [rows, cols],
-                    values: bytes_of(data).map(f32::from_le_bytes).collect(),
-                }),
-                _ => Err(damaged(format!("{name} is no matrix of f32"))),
-            }
+        let own = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(prefix)?.strip_prefix('.').map(|own| (name, own)));
+        own.map(|(name, own)| match tensors.tensor(name) {
+            Some(Tensor { dtype: "F32", shape: &[rows, cols], data }) => Ok(HostTensor {
+                name: own.into(),
+                shape: [rows, cols],
+                values: bytes_of(data).map(f32::from_le_bytes).collect(),
+            }),
+            _ => Err(damaged(format!("{name} is no matrix of f32"))),
         })
         .collect()
     };

@@ -48,8 +48,8 @@ pub(crate) fn block(choices: &[Chosen]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front::setup::presets::Kind;
     use crate::data::Targets;
+    use crate::front::setup::presets::Kind;
 
     #[test]
     fn what_suits_a_table_is_said_with_its_reason_and_what_was_given_is_not() {

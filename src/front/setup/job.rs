@@ -9,14 +9,14 @@ use super::settings::{self, HeldOut};
 use super::splitting;
 use super::streaming::{self, Stored, Streaming};
 use super::unseen::HeldOutUnknown;
-use crate::backend::{Backend, DeviceInfo};
 use crate::backend::device::Choice;
 use crate::backend::session::LayerWeights;
+use crate::backend::{Backend, DeviceInfo};
 use crate::base::error::{Error, Result};
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Data, DataOptions, Dataset, Fitting, Frame, Measured, NAMES, Preprocessing, Role, Scaling,
-    StoredSet, Table, TableParts, TargetScaling, Targets, TrainTest, UnknownCategories,
+    self, Data, DataOptions, Dataset, Fitting, Frame, Measured, NAMES, Preprocessing, Role,
+    Scaling, StoredSet, Table, TableParts, TargetScaling, Targets, TrainTest, UnknownCategories,
     is_generated,
 };
 use crate::files::checkpoint::load_weights;
@@ -134,8 +134,20 @@ impl Source {
         let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
         say_notes(&train, hooks);
         let (data, streaming, choices) = (Arc::new(train), None, Vec::new());
-        Source { given, config, choices, data, validation, test, held_out, options, streaming, hooks, validation_frame: None }
-            .completed()
+        Source {
+            given,
+            config,
+            choices,
+            data,
+            validation,
+            test,
+            held_out,
+            options,
+            streaming,
+            hooks,
+            validation_frame: None,
+        }
+        .completed()
     }
 
     /// Rows in memory, and those that are held out for validation, where they are given.
@@ -201,7 +213,9 @@ impl Source {
     /// For a split that the data can't have.
     pub fn parts(&mut self) -> Result<Parts> {
         if self.leaves_own_validation() {
-            self.hooks.say("note: the validation part of the data isn't used, as other rows are asked for");
+            self.hooks.say(
+                "note: the validation part of the data isn't used, as other rows are asked for",
+            );
         }
         match &self.streaming {
             Some(table) => Ok(table.parts()),

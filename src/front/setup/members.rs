@@ -3,9 +3,9 @@
 use crate::backend::Backend;
 use crate::backend::session::Session;
 use crate::base::error::{Error, Result};
+use crate::files::config::Ensemble;
 use crate::front::setup::job::{Job, Source};
 use crate::front::setup::splitting;
-use crate::files::config::Ensemble;
 use crate::train::choose::Work;
 use crate::train::model::Model;
 

@@ -150,11 +150,7 @@ fn net(
 }
 
 /// The spec of a net under the options, whose settings are completed.
-pub(crate) fn spec(
-    net: Net,
-    objective: Objective,
-    config: &mut TrainConfig,
-) -> Result<Spec> {
+pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
     let mut spec = Spec::new(net, objective);
     let StepConfig {
         optimizer,

@@ -27,7 +27,8 @@ pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Resu
         (_, Some(Split::Column(column))) => return data.parts(column),
         (Some(Validation::Fraction(fraction)), _) => *fraction,
         (None, _) if rows as f64 * VALIDATION < 1.0 => {
-            hooks.say(format_args!("note: {rows} rows are too few to hold some out for validation"));
+            hooks
+                .say(format_args!("note: {rows} rows are too few to hold some out for validation"));
             return Ok(all());
         }
         (None, _) => VALIDATION,
@@ -79,11 +80,7 @@ pub(crate) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
 }
 
 /// The held-out rows of each fold.
-pub(crate) fn folds(
-    config: &mut TrainConfig,
-    data: &Data,
-    k: usize,
-) -> Result<Vec<Vec<usize>>> {
+pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<Vec<Vec<usize>>> {
     if let Some(validation) = &config.run.validation {
         return Err(Error::usage(format!("--folds beside --validation {validation}"))
             .help("leave out one of them: every fold is held out once"));

@@ -2,9 +2,9 @@
 
 use crate::base::error::Result;
 use crate::base::words::count;
-use crate::front::setup::job::Job;
 use crate::data::split::Parts;
 use crate::data::{Data, Preprocessing, UnknownCategories};
+use crate::front::setup::job::Job;
 
 /// Categories of a held-out part that training rows don't have.
 pub(crate) struct HeldOutUnknown {

@@ -3,11 +3,11 @@
 use super::{Vector, norm};
 use crate::math::activation::{Activation, each};
 use crate::math::loss::{self, Loss, Scale};
+use crate::math::multiversion::multiversioned;
 use crate::math::optim::Optimizer;
 use crate::math::optim::rules::{self, Scalars};
 use crate::math::random::threefry_lanes;
 use crate::math::real::Real;
-use crate::math::multiversion::multiversioned;
 
 /// sums ← sums + Σ_rows of columns `first` and behind of (rows, cols).
 #[inline(always)]
