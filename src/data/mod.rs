@@ -48,6 +48,8 @@ pub use encode::{
 };
 #[cfg(feature = "data")]
 pub use encode::{Lookup, RawColumn};
+#[cfg(feature = "arrow")]
+pub(crate) use formats::columnar::columns_of;
 #[cfg(feature = "data")]
 pub use formats::idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 #[cfg(feature = "data")]

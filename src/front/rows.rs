@@ -25,17 +25,12 @@ enum Given<'a> {
     Doubles(&'a [f64], usize),
     RowsOfSingles(&'a [Vec<f32>]),
     RowsOfDoubles(&'a [Vec<f64>]),
-    /// Columns that are made already, or why they could not be made.
-    Columns(Result<(Vec<String>, Vec<Values>)>),
+    /// Columns that are made already, with their names where they have any; or why they could not be made.
+    #[cfg(any(feature = "arrow", feature = "ndarray"))]
+    Columns(Result<(Option<Vec<String>>, Vec<Values>)>),
 }
 
-impl<'a> Rows<'a> {
-    /// Columns with names, all of as many rows.
-    #[cfg(feature = "arrow")]
-    pub(super) fn of_columns(columns: Result<(Vec<String>, Vec<Values>)>) -> Self {
-        Rows(Given::Columns(columns))
-    }
-
+impl Rows<'_> {
     /// The columns, without what is no number: NaN is a missing value where `has_missing`, else an error, as
     /// infinity is. `what` they are, for messages.
     pub(super) fn columns(self, what: &str, has_missing: bool) -> Result<Columns> {
@@ -44,7 +39,9 @@ impl<'a> Rows<'a> {
             Given::Doubles(values, cols) => (whole_rows(values.len(), *cols, what)?, *cols),
             Given::RowsOfSingles(rows) => (rows.len(), equal_rows(rows, what)?),
             Given::RowsOfDoubles(rows) => (rows.len(), equal_rows(rows, what)?),
+            #[cfg(any(feature = "arrow", feature = "ndarray"))]
             Given::Columns(Err(error)) => return Err(error.clone()),
+            #[cfg(any(feature = "arrow", feature = "ndarray"))]
             Given::Columns(Ok((_, columns))) => {
                 (columns.first().map_or(0, Values::len), columns.len())
             }
@@ -55,10 +52,8 @@ impl<'a> Rows<'a> {
                 .help("give at least one row and one column"));
         }
         let (names, columns) = match self.0 {
-            Given::Columns(given) => {
-                let (names, columns) = given?;
-                (Some(names), columns)
-            }
+            #[cfg(any(feature = "arrow", feature = "ndarray"))]
+            Given::Columns(given) => given?,
             other => {
                 let column = |col: usize| {
                     let values: Vec<f64> = match &other {
@@ -72,6 +67,7 @@ impl<'a> Rows<'a> {
                             rows.iter().map(|row| double(row[col])).collect()
                         }
                         Given::RowsOfDoubles(rows) => rows.iter().map(|row| row[col]).collect(),
+                        #[cfg(any(feature = "arrow", feature = "ndarray"))]
                         Given::Columns(_) => Vec::new(),
                     };
                     Values::of_numbers(values.iter().copied())
@@ -249,6 +245,57 @@ rows_of_vectors!(f32 => RowsOfSingles, f64 => RowsOfDoubles);
 impl<'a> From<&'a Matrix<f32>> for Rows<'a> {
     fn from(matrix: &'a Matrix<f32>) -> Self {
         Rows(Given::Singles(matrix.data(), matrix.cols()))
+    }
+}
+
+/// Arrays of the crate `ndarray`, of any layout.
+#[cfg(feature = "ndarray")]
+mod arrays {
+    use super::{Given, Rows, Values, double};
+    use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+
+    macro_rules! arrays {
+        ($($type:ty: $double:expr),+) => {$(
+            impl From<ArrayView2<'_, $type>> for Rows<'_> {
+                fn from(array: ArrayView2<'_, $type>) -> Self {
+                    let column = |col: usize| {
+                        let values: Vec<f64> = array.column(col).iter().map($double).collect();
+                        Values::of_numbers(values.iter().copied())
+                    };
+                    Rows(Given::Columns(Ok((None, (0..array.ncols()).map(column).collect()))))
+                }
+            }
+            impl From<&Array2<$type>> for Rows<'_> {
+                fn from(array: &Array2<$type>) -> Self {
+                    array.view().into()
+                }
+            }
+            impl From<ArrayView1<'_, $type>> for Rows<'_> {
+                fn from(array: ArrayView1<'_, $type>) -> Self {
+                    array.insert_axis(ndarray::Axis(1)).into()
+                }
+            }
+            impl From<&Array1<$type>> for Rows<'_> {
+                fn from(array: &Array1<$type>) -> Self {
+                    array.view().into()
+                }
+            }
+        )+};
+    }
+    arrays!(f32: |x| double(*x), f64: |x| *x);
+}
+
+/// Record batches of Arrow.
+#[cfg(feature = "arrow")]
+mod batches {
+    use super::{Given, Rows};
+    use arrow_array::RecordBatch;
+
+    impl From<&RecordBatch> for Rows<'_> {
+        fn from(batch: &RecordBatch) -> Self {
+            let columns = crate::data::columns_of(batch);
+            Rows(Given::Columns(columns.map(|(names, columns)| (Some(names), columns))))
+        }
     }
 }
 

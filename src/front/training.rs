@@ -5,6 +5,7 @@ use super::setup::held_out::HeldOut;
 use super::setup::hooks::Hooks;
 use super::setup::job::{Job, Source};
 use super::setup::members::Nets;
+use super::setup::settings::check_threads;
 use crate::backend::Backend;
 use crate::backend::device::{self, Choice, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -56,6 +57,7 @@ impl Training {
     /// no longer finite, and a training that is cancelled.
     pub fn run(self) -> Result<Trained> {
         let Training { config, given, control, backend, hooks } = self;
+        check_threads(config.device.threads)?;
         let mut source = match given {
             Given::Rows { data, validation } => Source::of_data(config, data, validation, hooks)?,
             Given::Named => Source::open(config, hooks)?,

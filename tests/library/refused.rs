@@ -61,16 +61,17 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     said(&fails(data), &["40 labels for 20 rows", "validation_data"]);
     let both = builder().validation_fraction(0.1).validation_data(&x, &y);
     said(&fails(both), &["validation_data beside validation_fraction"]);
-    for broken in [
-        builder().learning_rate(f32::NAN),
-        builder().dropout(2.0),
-        builder().epochs(0),
-        builder().batch_size(0),
-        builder().hidden_layers([0]),
-        builder().metric("acuracy"),
-        builder().threads(0),
+    for (what, broken) in [
+        ("learning_rate", builder().learning_rate(f32::NAN)),
+        ("dropout", builder().dropout(2.0)),
+        ("epochs", builder().epochs(0)),
+        ("batch_size", builder().batch_size(0)),
+        ("hidden_layers", builder().hidden_layers([0])),
+        ("metric", builder().metric("acuracy")),
+        ("threads", builder().threads(0)),
     ] {
-        assert_eq!(fails(broken).kind(), ErrorKind::Usage);
+        let error = broken.fit(&x, &y).err();
+        assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Usage), "{what}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::job::{Job, Source};
 use super::members::Nets;
+use super::settings::check_threads;
 use crate::backend::device::{self, Opened};
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::ModelArgs;
@@ -15,9 +16,6 @@ use crate::front::setup::hooks::Hooks;
 use crate::train::choose::{self, Work};
 use crate::train::model::Model;
 use std::path::{Path, absolute};
-
-/// More threads than this are a mistake.
-const MAX_THREADS: usize = 1024;
 
 /// Opens the device for some work, and says which it is and why.
 pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
@@ -62,17 +60,6 @@ pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {why}", opened.backend.info()));
     Ok(opened)
-}
-
-/// Refuses a number of threads that makes no sense.
-fn check_threads(threads: Option<usize>) -> Result<()> {
-    match threads {
-        Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
-            Err(Error::usage(format!("{threads} threads"))
-                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A trained model, with what its file says of where it came from.

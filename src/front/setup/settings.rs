@@ -15,6 +15,8 @@ use crate::net::spec::{Layer, Net, Spec, Units};
 use crate::net::stopping::{Keep, Stopping};
 use crate::train::evaluation::Report;
 
+/// More threads than this are a mistake.
+const MAX_THREADS: usize = 1024;
 /// More epochs than this are a mistake.
 const MAX_EPOCHS: usize = 100_000_000;
 
@@ -94,6 +96,20 @@ fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
         None => Err(Error::usage("augmentation of data that are not images")
             .at(training.name())
             .help("it is for folders of images, MNIST and tables of square images: leave --augment out")),
+    }
+}
+
+/// Refuses a number of threads that makes no sense.
+///
+/// # Errors
+/// For such a number.
+pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
+            Err(Error::usage(format!("{threads} threads"))
+                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
+        }
+        _ => Ok(()),
     }
 }
 
