@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Seconds for which each device is timed, its first step aside.
 const TIMED: f64 = 0.1;
@@ -392,7 +392,7 @@ fn time_rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{DataId, DeviceInfo, Values, ValuesMut};
+    use crate::backend::{DataId, DeviceInfo, Pending, Values, ValuesMut};
     use crate::data::{Samples, Scaling, digits};
     use crate::kernels::Step;
     use crate::kernels::tensor::TensorId;
@@ -412,26 +412,35 @@ mod tests {
         fn info(&self) -> &DeviceInfo {
             self.0.info()
         }
-        fn load(&mut self, program: Arc<Program>) -> Result<()> {
+        fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
             self.0.load(program)
         }
-        fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
             self.0.upload(samples)
         }
         fn forget(&mut self, data: DataId) {
             self.0.forget(data);
         }
-        fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+        fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
             self.0.write(tensor, values)
         }
-        fn prepare(&mut self, _: DataId) -> Result<()> {
-            self.2.map_or(Ok(()), |said| Err(Error::device(said).help("take another")))
+        fn prepare(&mut self, _: DataId) -> Pending<'_> {
+            Box::pin(async move {
+                self.2.map_or(Ok(()), |said| Err(Error::device(said).help("take another")))
+            })
         }
-        fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-            std::thread::sleep(self.1 * steps.len() as u32);
-            self.0.run(ops, data, steps)
+        fn run<'a>(
+            &'a mut self,
+            ops: Range<usize>,
+            data: DataId,
+            steps: &'a [Step],
+        ) -> Pending<'a> {
+            Box::pin(async move {
+                std::thread::sleep(self.1 * steps.len() as u32);
+                self.0.run(ops, data, steps).await
+            })
         }
-        fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+        fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
             self.0.read(tensor, values)
         }
     }

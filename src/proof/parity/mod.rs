@@ -31,6 +31,7 @@ use crate::net::precision::{EPSILON, Precision};
 use crate::net::spec::{Spec, Units};
 use crate::plan::program::{Op, Program};
 use crate::plan::{self, Plan, Purpose};
+use pollster::FutureExt as _;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub fn verify(
     let samples = preprocessing.samples(data)?;
     let mut device = device;
     let multipliers = match spec.precision {
-        Precision::F16 => device.open_mixed()?,
+        Precision::F16 => device.open_mixed().block_on()?,
         Precision::F32 => Vec::new(),
     };
     let traits = device.traits();
@@ -154,8 +155,8 @@ impl<'a> Replay<'a> {
         let unrounded = Arc::new(program.unrounded());
         let (program, samples) = (Arc::new(program), Arc::new(samples));
         let load = |mut backend: Box<dyn Backend + 'a>, program: &Arc<Program>| {
-            backend.load(program.clone())?;
-            let id = backend.upload(samples.clone())?;
+            backend.load(program.clone()).block_on()?;
+            let id = backend.upload(samples.clone()).block_on()?;
             Ok((backend, id))
         };
         let backends = [
@@ -261,13 +262,13 @@ impl<'a> Replay<'a> {
                 let len = program.range(*tensor, step.rows as usize).len();
                 let mut values = self.values.get(tensor).cloned().unwrap_or_default();
                 values.resize(len, 0.0);
-                backend.write(*tensor, Values::F32(&values))?;
+                backend.write(*tensor, Values::F32(&values)).block_on()?;
             }
-            backend.run(i..i + 1, *data, &[*step])?;
+            backend.run(i..i + 1, *data, &[*step]).block_on()?;
             let mut written = Vec::new();
             for (tensor, _) in uses.iter().filter(|(_, access)| *access == Access::ReadWrite) {
                 let mut values = vec![0.0; program.range(*tensor, step.rows as usize).len()];
-                backend.read(*tensor, ValuesMut::F64(&mut values))?;
+                backend.read(*tensor, ValuesMut::F64(&mut values)).block_on()?;
                 written.push((*tensor, values));
             }
             results.push(written);

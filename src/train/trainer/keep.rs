@@ -14,6 +14,7 @@ use crate::net::stopping::{Keep, Stopping, is_better};
 use crate::train::event::Observer;
 use crate::train::model::Model;
 use crate::train::snapshot::{Best, Checkpoint, Snapshot};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Where a run was with the model that it leaves after an error.
@@ -82,7 +83,7 @@ impl Trainer {
         let plan = self.session.plan();
         let parameters = plan.parameters;
         let mut values = vec![0.0; plan.program.len(parameters)];
-        self.session.backend_mut().read(parameters, ValuesMut::F32(&mut values))?;
+        self.session.backend_mut().read(parameters, ValuesMut::F32(&mut values)).block_on()?;
         Ok(values.iter().fold(true, |all, x| all & x.is_finite()))
     }
 
