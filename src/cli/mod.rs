@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod judging;
 mod nets;
+mod records;
 mod runs;
 mod setup;
 
@@ -64,6 +65,9 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::Train(args) => commands::train::train(args),
         Command::Evaluate(args) => commands::evaluate::evaluate(&args),
         Command::Predict(args) => commands::predict::predict(&args),
+        Command::Runs(args) => records::runs::runs(&args),
+        Command::Compare(args) => records::compare::compare(&args),
+        Command::Init(args) => commands::init::init(args),
         Command::Export(args) => commands::export::export(&args),
         Command::Import(args) => commands::import::import(&args),
         Command::Inspect(args) => commands::inspect::inspect(&args),

@@ -1,6 +1,6 @@
 //! Where the values of options come from, for errors about values that nobody typed.
 
-use super::args::TrainArgs;
+use super::train_args::TrainArgs;
 use super::{environment, usage};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::files::config::TrainConfig;

@@ -5,7 +5,7 @@ use super::rates::with_rates;
 use super::run::Run;
 use super::run_directory::RunDirectory;
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{count, say};
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble;

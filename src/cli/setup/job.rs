@@ -337,7 +337,7 @@ impl Source {
         };
         Fitting {
             scaling,
-            log: names(&options.log),
+            log: names(&options.log_transform),
             one_hot: names(&options.one_hot),
             embed: names(&options.embed),
             hash: names(&options.hash),

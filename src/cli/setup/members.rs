@@ -52,7 +52,7 @@ impl Nets {
         let asked = source.config.clone();
         // What compares epochs needs held-out rows, which only the nets have.
         let run = &mut source.config.run;
-        (run.patience, run.keep, run.metric, run.stop_at) = (None, None, None, None);
+        (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
         let whole = source.job(&splitting::all(&data));
         source.config = asked;
         let whole = whole?;

@@ -8,7 +8,7 @@ use crate::data::Features;
 use crate::data::columns::frame::{Frame, Values};
 
 /// What to do about a number that is too large.
-const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log, or without the column, by --ignore";
+const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log-transform, or without the column, by --ignore";
 
 /// The rows with an input that is no finite number, and the first of these: (row, input).
 pub(in crate::data) fn not_finite(features: &Features) -> Vec<(usize, usize)> {

@@ -297,10 +297,10 @@ impl Table {
         match (column.role, column.kind) {
             (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
             (Role::Feature, Some(kind)) => Err(Error::usage(format!(
-                "--log {name}: the column holds no numbers, but is of the kind {kind}"
+                "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
             ))
             .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!("--log {name}: nothing is learnt from this column"))
+            _ => Err(Error::usage(format!("--log-transform {name}: nothing is learnt from this column"))
                 .help("name a column that is learnt from")),
         }
     }
