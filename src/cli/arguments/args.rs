@@ -2,6 +2,7 @@
 
 use super::check_args::{BenchArgs, CheckGradientsArgs, VerifyArgs};
 use super::run_args::{CompareArgs, CompletionsArgs, DevicesArgs, InitArgs, RunsArgs};
+use super::texts::{DATA_HELP, EXPORT_HELP, HELP};
 use super::train_args::TrainArgs;
 use crate::base::error::{Error, Result, unknown};
 use crate::data::{MissingTarget, OnUnknown};
@@ -25,13 +26,6 @@ pub(in crate::cli) struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
-
-const HELP: &str = "wgrad COMMAND -h lists the most used options of a command, --help all of them.\n\nExamples:\n  \
-    wgrad train                                       the bundled digits\n  \
-    wgrad train houses.csv --target price --dry-run   what would be trained\n  \
-    wgrad train houses.csv --target price\n  \
-    wgrad predict runs/houses-1 new.csv -o prices.csv\n  \
-    wgrad runs                                        the runs so far";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -66,10 +60,6 @@ pub(in crate::cli) enum Command {
     /// Print shell completions or man pages
     Completions(CompletionsArgs),
 }
-
-pub(super) const DATA_HELP: &str = "Data set (digits, housing, mnist, fashion-mnist, spiral, moons, xor), table \
-    (CSV, TSV, JSON lines, Parquet, Arrow, NPY, NPZ, also compressed), directory of images or IDX files, \
-    or - for standard input";
 
 /// A trained net, the data for it, and the device.
 #[derive(Debug, Args)]
@@ -182,12 +172,6 @@ pub(in crate::cli) struct ExportArgs {
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
-
-const EXPORT_HELP: &str = "An ONNX file takes the columns of the data by name, numbers as double and texts as string, \
-    (N, 1) each, and returns probabilities and label, or value. Before it is written, another runtime (tract) \
-    runs it, and its predictions are compared with those of wgrad predict.\n\nExamples:\n  \
-    wgrad export runs/houses-1 -o houses.onnx\n  \
-    wgrad export runs/houses-1 -o houses.c";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ImportArgs {

@@ -6,5 +6,7 @@ pub(super) mod environment;
 pub(super) mod origins;
 pub(super) mod run_args;
 pub(super) mod terminal;
+mod texts;
 pub(super) mod train_args;
+mod typed;
 pub(super) mod usage;

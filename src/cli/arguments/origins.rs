@@ -1,7 +1,7 @@
 //! Where the values of options come from, for errors about values that nobody typed.
 
 use super::train_args::TrainArgs;
-use super::{environment, usage};
+use super::{environment, typed};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::files::config::TrainConfig;
 
@@ -24,7 +24,7 @@ impl Origins {
         let mut options = from_one(&TrainConfig::default(), given, "");
         options.retain_mut(|[name, _, from]| {
             let option = format!("--{name}");
-            let variable = environment::variable(&option).filter(|_| !usage::is_flag(&option));
+            let variable = environment::variable(&option).filter(|_| !typed::is_flag(&option));
             variable.is_some_and(|variable| {
                 *from = format!("{variable} in the environment");
                 true

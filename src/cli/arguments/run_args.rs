@@ -1,5 +1,6 @@
 //! The arguments of what lists and compares runs, and of small commands.
 
+use super::texts::{DATA_HELP, INIT_HELP};
 use crate::files::config::{DataConfig, TextConfig};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -30,7 +31,7 @@ pub(in crate::cli) struct CompareArgs {
 #[derive(Debug, Args)]
 #[command(after_help = INIT_HELP)]
 pub(in crate::cli) struct InitArgs {
-    #[arg(value_name = "DATA", help = super::args::DATA_HELP)]
+    #[arg(value_name = "DATA", help = DATA_HELP)]
     pub source: Option<String>,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE.toml")]
@@ -43,11 +44,6 @@ pub(in crate::cli) struct InitArgs {
     #[command(flatten)]
     pub text: TextConfig,
 }
-
-const INIT_HELP: &str = "The file holds the data, the target, the columns as they were understood, and the most used \
-    options with the values that suit these data, as comments.\n\nExamples:\n  \
-    wgrad init houses.csv --target price -o houses.toml\n  \
-    wgrad train --config houses.toml";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DevicesArgs {

@@ -1,34 +1,13 @@
 //! The arguments of `wgrad train`, and how its options are completed by a file.
 
-use super::args::DATA_HELP;
-use super::usage::is_flag;
+use super::texts::{DATA_HELP, TRAIN_HELP};
+use super::typed::is_flag;
 use crate::base::error::{Error, Result};
 use crate::files::config::TrainConfig;
 use crate::observe::Screen;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use std::path::{Path, PathBuf};
-
-const TRAIN_HELP: &str = "\
-Every option may also be set in the environment, as WGRAD_BATCH_SIZE for --batch-size, or in the file of
---config. A flag overrides the environment, which overrides the file.
-
-Optimizers:  sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion, lamb, muon;
-             on full batches rprop, lbfgs
-Schedules:   constant, linear, cosine, step(EVERY,FACTOR), exponential(FACTOR), exponential(FACTOR,EVERY),
-             polynomial(POWER), cosine-restarts(FIRST,MULT), one-cycle(PEAK,START,END), inverse-sqrt,
-             plateau(FACTOR,PATIENCE); EVERY and the like as in 500 (steps), 0.3 (of the run) or 2epochs
-Losses:      cross-entropy, focal(γ), hinge, kl-divergence, cross-entropy-probabilities for classes;
-             binary-cross-entropy, binary-focal(γ) for labels; squared-error, absolute-error, huber(δ),
-             log-cosh, quantile(τ), gaussian-nll (mean and deviation), poisson, cosine for numbers
-Augmentation: shift(PIXELS), rotation(DEGREES), scale(FRACTION), shear(DEGREES), elastic(α,σ), noise(VALUE),
-             cutout(PIXELS), joined by +
-
-Examples:
-  wgrad train
-  wgrad train mnist --layers 128:relu --epochs 5
-  wgrad train houses.csv --target price --layers 64,32 --lr 0.003
-  wgrad train houses.csv --target price --preset strong";
 
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_HELP)]

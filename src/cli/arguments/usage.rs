@@ -1,6 +1,7 @@
 //! Wrong usage in the words of all other errors: what, where, and what to do.
 
 use super::environment;
+use super::typed::is_flag;
 use crate::base::error::{Error, nearest};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
@@ -90,13 +91,6 @@ fn place(option: &str, value: &str) -> String {
         Some(variable) => format!("{variable}={value} in the environment"),
         None => format!("{option} {value}"),
     }
-}
-
-/// Whether an option stands among the arguments.
-pub(super) fn is_flag(option: &str) -> bool {
-    let begin = format!("{option}=");
-    std::env::args_os()
-        .any(|argument| argument.to_str().is_some_and(|a| a == option || a.starts_with(&begin)))
 }
 
 /// Whether JSON lines are asked for, whatever else is wrong with the arguments.
