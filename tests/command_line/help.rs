@@ -80,3 +80,33 @@ fn there_are_completions_for_each_shell_and_a_man_page_for_each_command() {
     assert!(place.read("pages/wgrad-train.1").contains("batch\\-size"));
     assert_eq!(place.run("completions bash --out x").code, 2);
 }
+
+#[test]
+fn each_option_in_the_documents_is_one_that_a_command_has() {
+    // Of cargo, of TensorBoard, and what stands for all options of a name.
+    const OTHERS: [&str; 6] = ["--release", "--path", "--open", "--logdir", "--no-default-features", "--features"];
+    let place = Place::new();
+    let commands = [
+        "train", "evaluate", "predict", "runs", "compare", "inspect", "report", "init", "export", "import", "verify",
+        "check-gradients", "bench", "devices", "completions",
+    ];
+    let all: Vec<String> = commands
+        .iter()
+        .flat_map(|command| options(&place.ok(&format!("{command} --help")).stdout))
+        .map(|(name, _)| name)
+        .collect();
+    for file in ["README.md", "DESIGN.md", "docs/rejected.md"] {
+        let text = std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        for begin in text.match_indices("--").map(|(place, _)| place) {
+            let is_inner = text[..begin].ends_with(|c: char| c == '-' || c.is_alphanumeric());
+            let rest = text[begin + 2..].split(|c: char| c != '-' && !c.is_ascii_alphanumeric()).next();
+            let name = rest.unwrap_or_default().trim_end_matches('-');
+            if is_inner || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                continue;
+            }
+            let option = format!("--{name}");
+            let is_known = all.contains(&option) || OTHERS.contains(&option.as_str());
+            assert!(is_known, "{file} names {option}, which no command has");
+        }
+    }
+}

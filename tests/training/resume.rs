@@ -236,7 +236,7 @@ fn events(place: &Place, run: &str) -> Vec<Value> {
     all
 }
 
-/// That a run which was gone on with left what the whole one did.
+/// That a run which was resumed left what the whole one did.
 fn assert_same(place: &Place, whole: &str, run: &str) {
     assert_eq!(place.model(run), place.model(whole));
     let mut found = events(place, run);
@@ -352,7 +352,7 @@ fn what_would_make_another_run_of_it_is_refused() {
     refused("other.csv --resume run", 2, "can't go on with --data");
     refused("--resume run --epochs 1", 2, "the run has done 2 epochs");
     refused("--resume none", 3, "there is no run none");
-    refused("--resume run --force", 2, "beside --force");
+    refused("--resume run --force", 2, "cannot be used with --force");
     place.ok("train data.csv --resume run --epochs 2 --layers 4:relu");
     place.write("data.csv", cli_support::plane().replace("10.25", "11.25"));
     refused("--resume run --epochs 3", 3, "the training data are not those of the run");

@@ -161,19 +161,19 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
 /// Refuses to choose an epoch by the rows that it is then judged on: each net is its last epoch's.
 fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
     if run.stop_at.is_some() {
-        return Err(Error::usage("--stop-at beside --folds").help(
+        return Err(Error::usage("--stop-at cannot be used with --folds").help(
             "leave out --stop-at: the last net is trained on all rows and has none to stop by",
         ));
     }
     if run.patience.is_some() || run.keep_weights == Some(Keep::Best) {
-        return Err(Error::usage("--patience or --keep-weights best beside --folds").help(
+        return Err(Error::usage("--patience or --keep-weights best cannot be used with --folds").help(
             "leave it out: an epoch that was chosen by the rows of its fold would be judged too well",
         ));
     }
     run.keep_weights = Some(Keep::Last);
     if let Some(metric) = run.metric.take() {
         warn(&[format!(
-            "--metric {metric} has no effect beside --folds: their epochs are not compared"
+            "--metric {metric} has no effect with --folds: their epochs are not compared"
         )]);
     }
     Ok(())

@@ -123,7 +123,7 @@ pub(in crate::cli) struct Run<'a> {
     pub warnings: &'a [String],
     /// Its checkpoints, where it has any.
     pub checkpoints: Option<Store>,
-    /// What ended it before it is gone on with, where nothing is left to train.
+    /// What ended it before it is resumed, where nothing is left to train.
     pub ended: Option<Ending>,
     /// Whether the model is calibrated and judged at the end; the nets of an ensemble are judged
     /// together.

@@ -124,7 +124,7 @@ impl RunDirectory {
         WholeLines { file, len: Arc::default(), path }.locked()
     }
 
-    /// The file of events of a run that is gone on with. It will be cut to the length that the
+    /// The file of events of a run that is resumed. It will be cut to the length that the
     /// checkpoint knows: what lies behind a link isn't touched.
     pub fn metrics_again(&self) -> Result<WholeLines> {
         self.lines(EVENTS)
@@ -139,7 +139,7 @@ impl RunDirectory {
         Ok((lines, kept))
     }
 
-    /// A file of lines that is gone on with, or begun.
+    /// A file of lines that is resumed, or begun.
     fn lines(&self, name: &str) -> Result<WholeLines> {
         let path = self.path.join(name);
         let other = || {

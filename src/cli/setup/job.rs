@@ -58,7 +58,7 @@ pub(in crate::cli) struct Job {
     pub held_out_rows: Arc<[Vec<usize>; 2]>,
     /// The data as they were read, before anything was fitted to them.
     pub data: Arc<Data>,
-    /// What the options alone don't say of how a run was trained that was gone on with, a line for
+    /// What the options alone don't say of how a run was trained that was resumed, a line for
     /// each time.
     pub history: Vec<String>,
     /// The weights to start from instead of drawn ones.

@@ -179,7 +179,7 @@ dropout = 0.1
 "#,
 };
 
-/// The rows of a batch, unless something else is asked for.
+/// The batch size, unless something else is asked for.
 const BATCH: usize = 64;
 /// Up to so many rows a table is worth the time for the nets of folds.
 const FOLDED: usize = 30_000;

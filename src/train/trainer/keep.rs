@@ -202,7 +202,7 @@ impl Trainer {
     }
 
     /// Notes what held-out rows the run is judged by; an error where it was judged by others before
-    /// it was gone on with.
+    /// it was resumed.
     pub(super) fn hold_out(&mut self, found: Option<Fingerprint>) -> Result<()> {
         if let Some(was) = &self.validation_before
             && found.as_ref() != Some(was)
