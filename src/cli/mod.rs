@@ -33,10 +33,14 @@ pub fn main() -> ExitCode {
         }
     }));
     let done = Interrupt::handle().and_then(|()| {
-        let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+        let parsed = command().try_get_matches().and_then(|found| {
+            let times = found.subcommand().map_or(0, |(_, found)| found.get_count("verbose"));
+            Ok((Cli::from_arg_matches(&found)?, times))
+        });
         // A help text or a version is no error: clap prints it and ends the process.
-        let cli = parsed
+        let (cli, verbose) = parsed
             .map_err(|other| arguments::usage::error(&other).unwrap_or_else(|| other.exit()))?;
+        arguments::logging::start(verbose);
         arguments::environment::mistakes()
             .iter()
             .for_each(|mistake| say(format_args!("warning: {mistake}")));

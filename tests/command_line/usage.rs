@@ -183,3 +183,23 @@ fn a_gradient_check_says_the_error_and_what_rounding_makes_of_it() {
     let error: f64 = line.split([' ', ',']).filter_map(|word| word.parse().ok()).next().unwrap();
     assert!(error > 0.0 && error < 1e-3 && line.contains("what rounding makes"), "{line}");
 }
+
+#[test]
+fn what_is_done_is_logged_where_it_is_asked_for_and_standard_output_stays_as_it_is() {
+    let place = Place::new();
+    let train = |out: &str, more: &str, filter: &str| {
+        let args = format!("train xor --device cpu --epochs 1 --json --out {out} {more}");
+        let ran = ran(place.command(&args).env("RUST_LOG", filter).output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stdout.lines().all(|line| line.starts_with('{')), "{}", ran.stdout);
+        ran.stderr
+    };
+    let logged = train("a", "--verbose", "");
+    for part in ["debug: wgrad", "400 rows read in ", "trained in "] {
+        assert!(logged.contains(part), "{part} in {logged}");
+    }
+    assert!(train("b", "", "wgrad=debug").contains("debug: wgrad"));
+    assert!(!train("c", "", "").contains("debug: "));
+    assert!(!train("d", "-v", "wgrad=error").contains("debug: "), "RUST_LOG goes first");
+    assert!(train("e", "", "wgrad=loud").contains("warning: RUST_LOG=wgrad=loud"));
+}

@@ -2,6 +2,7 @@
 //! mistakes.
 
 use super::args::Cli;
+use super::logging;
 use crate::base::error::nearest;
 use crate::files::config::TrainConfig;
 use clap::builder::{OsStr, Resettable};
@@ -98,7 +99,7 @@ const COMMON: [&str; 15] = [
 /// them; what begins with a minus and is a number is a value.
 pub(in crate::cli) fn command() -> clap::Command {
     let command = Cli::command().mut_subcommands(|c| {
-        c.mut_args(|argument| {
+        c.arg(logging::verbose()).mut_args(|argument| {
             let takes_value = argument.get_action().takes_values();
             prepare(argument).allow_negative_numbers(takes_value)
         })

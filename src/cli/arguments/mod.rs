@@ -3,6 +3,7 @@
 pub(super) mod args;
 pub(super) mod check_args;
 pub(super) mod environment;
+pub(super) mod logging;
 pub(super) mod origins;
 pub(super) mod run_args;
 pub(super) mod terminal;

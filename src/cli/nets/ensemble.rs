@@ -152,7 +152,7 @@ impl EnsembleRun<'_> {
         }
         if trained.iter().any(|net| net.summary.ending == Ending::Interrupted) {
             let run = self.directory.path().display();
-            say(format_args!("go on with --resume {run}"));
+            say(format_args!("resume with wgrad train --resume {run}"));
             if !self.args.no_report {
                 say(format_args!("{run}/net-1/report.html and so on show the nets so far"));
             }

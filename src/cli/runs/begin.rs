@@ -20,6 +20,7 @@ use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::train::event::Ending;
 use crate::train::trainer::Trainer;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// How many checkpoints are kept, unless something else is asked for.
 pub(super) const KEEP_CHECKPOINTS: usize = 2;
@@ -51,7 +52,9 @@ pub(in crate::cli) fn train_in(
         run.fit(trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
     screen.iter_mut().for_each(Screen::close);
     if !args.no_report {
+        let begin = Instant::now();
         report_files::of_run(run, &summary, trainer, Vec::new());
+        log::debug!("report written in {:.3} s", begin.elapsed().as_secs_f64());
     }
     if !args.json {
         print_text(&describe(&summary))?;
@@ -152,7 +155,7 @@ pub(in crate::cli) fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
     let micro_batch = trainer.spec().micro_batch;
     if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
         say(format_args!(
-            "note: the device has no memory for a batch of {}: they go in parts of {rows}, with the same result",
+            "note: a batch of {} exceeds the device's memory: gradients are accumulated over micro-batches of {rows}, with the same result",
             job.spec.batch_size
         ));
         (job.spec.micro_batch, job.config.step.micro_batch) = (micro_batch, micro_batch);

@@ -101,11 +101,11 @@ pub(in crate::cli) fn check_same(given: &TrainConfig, config: &TrainConfig) -> R
         };
         let now = value.to_string();
         return Err(Error::usage(format!(
-            "the run was begun with {before}, and can't go on with --{key} {}",
+            "the run was started with {before}: --resume can't change it to --{key} {}",
             now.trim_matches('"')
         ))
         .help(format!(
-            "leave it out, or train anew without --resume; what may change is --{}",
+            "leave it out, or start a new run without --resume; what may be changed is --{}",
             FREE.join(", --")
         )));
     }

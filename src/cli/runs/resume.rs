@@ -32,7 +32,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     found.tidy();
     let newest = found.newest().map_err(|e| {
         e.help(
-            "no checkpoint of the run is whole: to begin it anew, remove its directory checkpoint",
+            "every checkpoint of the run is damaged: to restart it, remove its directory checkpoint",
         )
     })?;
     let begun = match newest {

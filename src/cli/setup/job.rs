@@ -29,6 +29,7 @@ use crate::train::samples::check_targets;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Tables with fewer training rows than this are scaled linearly: their ranks tell too little.
 const LEAST_FOR_RANKS: usize = 2000;
@@ -98,6 +99,14 @@ impl Source {
     /// # Errors
     /// For data that can't be read.
     pub fn open(given: TrainConfig) -> Result<Self> {
+        let begin = Instant::now();
+        let source = Self::opened(given)?;
+        let rows = source.data.rows();
+        log::debug!("{rows} rows read in {:.3} s", begin.elapsed().as_secs_f64());
+        Ok(source)
+    }
+
+    fn opened(given: TrainConfig) -> Result<Self> {
         let mut config = given.clone();
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);

@@ -295,7 +295,7 @@ fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
     if judged.held_out.judged().is_none() {
         return Err(Error::usage("--stop-at without validation or test data")
-            .help("give --validation or --test: what is learnt by heart proves nothing"));
+            .help("give --validation or --test: metrics on training rows say nothing about other rows"));
     }
     let checked = judged.check_metric(&stop_at.metric).and_then(|()| stop_at.check());
     checked.map_err(|e| e.at(format!("--stop-at {stop_at}")))

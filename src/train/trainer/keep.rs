@@ -250,7 +250,7 @@ impl Trainer {
             && was != now
         {
             return Err(Error::device(format!("the run was begun with {was}, not {now}")).help(
-                "go on with it on the device that it was begun on, or train anew without --resume",
+                "resume it on the device that it was started on, or start a new run without --resume",
             ));
         }
         let now = settings(&self.spec);
@@ -295,7 +295,7 @@ fn other_rows(kind: &str, was: &Fingerprint, found: Option<&Fingerprint>) -> Err
         None => format!("no {kind} rows, where it had {}", was.rows),
     };
     Error::data(format!("the {kind} data are not those of the run: {what}"))
-        .help("go on with the data of the run, or train anew without --resume")
+        .help("resume with the data of the run, or start a new run without --resume")
 }
 
 /// The settings of a spec that a run can't change on its way, a line for each.
