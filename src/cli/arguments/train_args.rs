@@ -75,7 +75,7 @@ impl TrainArgs {
 ///
 /// # Errors
 /// Where both an argument and `--data` are given.
-pub(super) fn chosen_data(
+pub(in crate::cli) fn chosen_data(
     argument: Option<&String>,
     option: Option<String>,
 ) -> Result<Option<String>> {

@@ -15,7 +15,6 @@ use crate::math::schedule::Span;
 use crate::net::spec::Spec;
 use crate::train::choose;
 use crate::train::trainer::Trainer;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -158,7 +157,7 @@ fn describe_weights(weights: &BTreeMap<String, f32>) -> String {
 }
 
 /// The shape of a data set, and what is to be learnt.
-pub(super) fn describe_data(data: &Dataset) -> String {
+pub(in crate::cli) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",
         Features::U8(_) => "byte column",

@@ -18,9 +18,9 @@ pub(super) use variable;
 /// (`WGRAD_BATCH_SIZE`) and a key (`batch-size`); its first line is its help.
 macro_rules! options {
     ($(#[$group:meta])* $type:ident { $($(#[$option:meta])* $field:ident: $value:ty,)+ }) => {
-        $(#[$group])*
         #[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case", default)]
+        $(#[$group])*
         pub struct $type {
             $(
                 #[arg(long, env = $crate::files::config::declare::variable!($field))]
