@@ -51,7 +51,7 @@ pub struct Worst {
     pub difference: f64,
     /// How much of that may come from the rounding of E, in the same unit.
     pub rounding: f64,
-    /// The difference less the rounding, at least 0: what is held against the threshold.
+    /// The difference less the rounding, at least 0: what is compared with the threshold.
     pub error: f64,
 }
 

@@ -181,7 +181,7 @@ fn lamb_and_muon_learn_a_linear_map() {
 }
 
 /// L-BFGS reaches in a few steps what first-order rules take hundreds for, on every device, and a
-/// run that is gone on with takes the same steps.
+/// run that is resumed takes the same steps.
 #[test]
 fn lbfgs_converges_in_few_steps_and_goes_on_from_a_checkpoint() {
     let test = "lbfgs_converges_in_few_steps_and_goes_on_from_a_checkpoint";

@@ -15,6 +15,13 @@ pub(in crate::cli) struct Chosen {
     why: String,
 }
 
+impl Chosen {
+    /// Its name, and why it was chosen.
+    pub fn reason(&self) -> (&str, &str) {
+        (&self.option, &self.why)
+    }
+}
+
 /// What `completed` has that `given` doesn't, as far as it was chosen for these data.
 ///
 /// # Errors

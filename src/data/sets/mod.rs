@@ -4,6 +4,7 @@ pub(super) mod dataset;
 pub(super) mod digits;
 pub(super) mod fingerprint;
 pub(super) mod generated;
+pub(super) mod housing;
 pub(super) mod matrix_scaling;
 pub(super) mod predictions;
 pub(super) mod samples;

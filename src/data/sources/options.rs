@@ -6,7 +6,8 @@ use crate::data::{ColumnOptions, Dataset, OnUnknown, Task, TextOptions, UnknownC
 use std::path::PathBuf;
 
 /// The names of the sets that need no file.
-pub const NAMES: [&str; 6] = ["digits", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
+pub const NAMES: [&str; 7] =
+    ["digits", "housing", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
 
 /// How data are to be found and read.
 #[derive(Debug, Clone, Default)]

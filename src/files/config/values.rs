@@ -300,6 +300,12 @@ pub(super) mod text {
 pub struct ColumnNames(Vec<String>);
 
 impl ColumnNames {
+    /// These names.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        ColumnNames(names)
+    }
+
     /// All the names of some lists.
     #[must_use]
     pub fn join(lists: &[ColumnNames]) -> Vec<String> {

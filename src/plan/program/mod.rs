@@ -88,7 +88,7 @@ pub struct Routines {
 /// Ops over tensors, with the buffers that these lie in.
 #[derive(Debug, Clone, Default)]
 pub struct Program {
-    /// The most rows of a batch.
+    /// Largest batch size.
     pub batch: usize,
     /// The tensors, by [`TensorId`].
     pub tensors: Vec<Tensor>,

@@ -4,13 +4,13 @@
 //! The rule, stated once: err(device, f64) ≤ 4 · err(CPU f32, f64) + 16 ε · scale, in the largest
 //! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
 //! an op adds terms up, inside of fused ops too (`scale`), and elsewhere the largest result. Where the
-//! optimiser's step follows a gradient inside an op, each parameter is first let off what the gradient's
-//! own 16 ε · scale makes of it. What is made of integers is bit-equal.
+//! optimizer's step follows a gradient inside an op, the tolerance of each parameter includes the effect of
+//! the gradient's rounding, 16 ε · scale. Integers are bit-equal.
 //!
 //! A tensor that the device stores in f16 is computed in f32 by the same rule and rounded once, which
 //! both CPU backends leave out: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
-//! each element is first let off ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and what is left of the error is
-//! held against the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
+//! the tolerance of each element includes ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and the rest of the error is
+//! compared with the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
 //! rounded to f16.
 
 mod scale;

@@ -37,7 +37,7 @@ impl Trainer {
         self.session.set_sums(sums)?;
         let slot = step.t as usize % HISTORY;
         self.write_pair(slot, pair.as_ref())?;
-        // As the device rounded it, so that a run that is gone on with has the same.
+        // As the device rounded it, so that a run that is resumed has the same.
         pairs.extend(self.read_pair(slot)?);
         let old = pairs.len().saturating_sub(HISTORY);
         pairs.drain(..old);

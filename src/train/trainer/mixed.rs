@@ -67,7 +67,7 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
         if !offered.contains(&multiplier) {
             let what = format!("{} offers no {multiplier}", backend.info());
             return Err(Error::device(format!("{what}, by which the run was begun"))
-                .help("go on with it on the device that it was begun on"));
+                .help("resume it on the device that it was started on"));
         }
         self_test(multiplier, backend)?;
         return Ok(Admission { multiplier, seconds: None });

@@ -12,7 +12,7 @@ pub(super) struct Run {
     pub spec: Spec,
     /// Training rows.
     pub rows: usize,
-    /// Rows of a batch.
+    /// Batch size.
     pub batch: usize,
     /// Steps of an epoch.
     pub steps: usize,

@@ -71,7 +71,7 @@ pub(super) fn check_images(
 ) -> Result<()> {
     match training.features() {
         _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => {
-            Err(Error::usage("augmentation beside quantile scaling").at(training.name()).help(
+            Err(Error::usage("augmentation cannot be used with quantile scaling").at(training.name()).help(
                 "pixels must stay bytes for it: choose another --scaling, or leave --augment out",
             ))
         }
