@@ -3,9 +3,10 @@
 
 use super::args::Cli;
 use super::logging;
+use super::texts::SHORT_DATA_HELP;
 use crate::base::error::nearest;
 use crate::files::config::TrainConfig;
-use clap::builder::{OsStr, Resettable};
+use clap::builder::{OsStr, Resettable, Str};
 use clap::{Arg, Command, CommandFactory};
 use std::collections::BTreeSet;
 
@@ -89,10 +90,24 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     Cli::command().get_subcommands().flat_map(of).collect::<Vec<_>>().into_iter()
 }
 
-/// The options of `train` that `-h` shows, in this order: those that people use.
-const COMMON: [&str; 15] = [
-    "target", "task", "ignore", "validation", "preset", "layers", "epochs", "lr", "batch-size", "seed",
-    "device", "out", "config", "resume", "dry-run",
+/// The options of `train` that `-h` shows, in this order: those that people use. Each with a name for its value and
+/// a help that fit half a screen; `--help` has more.
+const COMMON: [(&str, &str, &str); 15] = [
+    ("target", "COLS", "Target columns, by name or number [default: last]"),
+    ("task", "TASK", "classification, regression or multilabel [default: from the target's values]"),
+    ("ignore", "COLS", "Leave these columns out"),
+    ("validation", "PART", "Fraction held out for validation, or a file [default: 0.1]"),
+    ("preset", "NAME", "quick, strong or best: settings that suit the data"),
+    ("layers", "LAYERS", "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]"),
+    ("epochs", "N", "Passes over the training set [default: suits the data]"),
+    ("lr", "RATE", "Learning rate [default: suits optimizer and data]"),
+    ("batch-size", "ROWS", "Batch size [default: 64]"),
+    ("seed", "N", "Random seed [default: 0]"),
+    ("device", "DEVICE", "auto, cpu, gpu, or a GPU's number or name [default: auto]"),
+    ("out", "DIR", "Run directory [default: runs/DATA-N]"),
+    ("config", "FILE", "File of options, as wgrad init writes it"),
+    ("resume", "RUN", "Resume an interrupted run"),
+    ("dry-run", "", "Show what would be trained, and stop"),
 ];
 
 /// The command line as clap takes it. That options may be set in the environment is said once, not at each of
@@ -121,26 +136,29 @@ fn is_short_help(argument: &str) -> bool {
 fn short(command: Command) -> Command {
     let is_train = command.get_name() == "train";
     let of_a_run = TrainConfig::keys();
+    let common = |argument: &Arg| {
+        let long = argument.get_long()?;
+        COMMON.iter().position(|(name, ..)| *name == long)
+    };
     let is_rare = |argument: &Arg| {
-        argument.get_long().is_some_and(|long| {
-            !COMMON.contains(&long) && (is_train || of_a_run.iter().any(|key| key == long))
-        })
+        let long = argument.get_long();
+        let is_of_a_run = long.is_some_and(|long| of_a_run.iter().any(|key| key == long));
+        long.is_some() && common(argument).is_none() && (is_train || is_of_a_run)
     };
     let rare = command.get_arguments().filter(|a| !a.is_hide_set() && is_rare(a)).count();
     if rare == 0 {
         return command;
     }
-    let name = command.get_name().to_string();
-    let more = format!("{rare} more options, and what they take: wgrad {name} --help");
-    let shown = command.mut_args(|argument| {
-        let place = argument.get_long().and_then(|long| COMMON.iter().position(|c| *c == long));
-        match place {
-            _ if is_rare(&argument) => argument.hide(true),
-            Some(place) if is_train => {
-                argument.help_heading(Resettable::Value("Options".into())).display_order(place)
-            }
-            _ => argument,
+    let more = format!("{rare} more options: wgrad {} --help", command.get_name());
+    let shown = command.mut_args(|argument| match common(&argument) {
+        _ if is_rare(&argument) => argument.hide(true),
+        Some(place) if is_train => {
+            let (_, value, help) = COMMON[place];
+            let argument = argument.help(help).display_order(place).help_heading(Resettable::<Str>::Reset);
+            if value.is_empty() { argument } else { argument.value_name(value) }
         }
+        None if is_train && argument.is_positional() => argument.help(SHORT_DATA_HELP),
+        _ => argument,
     });
     shown.after_help(more)
 }
@@ -174,7 +192,7 @@ mod tests {
         let train = short(Cli::command().find_subcommand("train").unwrap().clone());
         let shown = train.get_arguments().filter(|a| !a.is_hide_set());
         let mut names: Vec<&str> = shown.filter_map(|a| a.get_long()).collect();
-        let mut expected = COMMON.to_vec();
+        let mut expected: Vec<&str> = COMMON.iter().map(|(name, ..)| *name).collect();
         names.sort_unstable();
         expected.sort_unstable();
         assert_eq!(names, expected);

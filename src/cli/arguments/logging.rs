@@ -1,14 +1,16 @@
 //! `--verbose` and `RUST_LOG`: what the program and its libraries log, on standard error.
 
 use super::terminal::say;
+use clap::builder::{Resettable, Str};
 use clap::{Arg, ArgAction};
 use env_filter::{Builder, Filter};
 use log::{LevelFilter, Log, Metadata, Record};
 
 /// What each command takes besides its own options.
 pub(super) fn verbose() -> Arg {
-    let help = "Log what is done and how long it takes; -vv also what libraries log, as does RUST_LOG=wgpu=info";
-    Arg::new("verbose").short('v').long("verbose").action(ArgAction::Count).help(help)
+    let help = "Log what is done and how long it takes; -vv or RUST_LOG=wgpu=info log libraries too";
+    let argument = Arg::new("verbose").help_heading(Resettable::<Str>::Reset);
+    argument.short('v').long("verbose").action(ArgAction::Count).help(help)
 }
 
 /// Starts logging where it is asked for, by so many `-v` or by `RUST_LOG`, which overrides them.

@@ -11,20 +11,28 @@ pub(super) const DATA_HELP: &str = "Data set (digits, housing, mnist, fashion-mn
     (CSV, TSV, JSON lines, Parquet, Arrow, NPY, NPZ, also compressed), directory of images or IDX files, \
     or - for standard input";
 
-pub(super) const TRAIN_HELP: &str = "\
-Every option may also be set in the environment, as WGRAD_BATCH_SIZE for --batch-size, or in the file of
---config. A flag overrides the environment, which overrides the file.
+pub(super) const SHORT_DATA_HELP: &str = "digits, housing, mnist, fashion-mnist, spiral, moons or xor; a table (CSV, \
+    Parquet, …), directory of images, or - [default: digits]";
 
-Optimizers:  sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam, lion, lamb, muon;
-             on full batches rprop, lbfgs
-Schedules:   constant, linear, cosine, step(EVERY,FACTOR), exponential(FACTOR), exponential(FACTOR,EVERY),
-             polynomial(POWER), cosine-restarts(FIRST,MULT), one-cycle(PEAK,START,END), inverse-sqrt,
-             plateau(FACTOR,PATIENCE); EVERY and the like as in 500 (steps), 0.3 (of the run) or 2epochs
-Losses:      cross-entropy, focal(γ), hinge, kl-divergence, cross-entropy-probabilities for classes;
-             binary-cross-entropy, binary-focal(γ) for labels; squared-error, absolute-error, huber(δ),
-             log-cosh, quantile(τ), gaussian-nll (mean and deviation), poisson, cosine for numbers
-Augmentation: shift(PIXELS), rotation(DEGREES), scale(FRACTION), shear(DEGREES), elastic(α,σ), noise(VALUE),
-             cutout(PIXELS), joined by +
+/// In lines of less than 100 characters, as they are shown.
+pub(super) const TRAIN_HELP: &str = "\
+Every option may also be set in the environment, as WGRAD_BATCH_SIZE for --batch-size, or in the
+file of --config. A flag overrides the environment, which overrides the file.
+
+Optimizers:    sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam,
+               lion, lamb, muon; on full batches rprop, lbfgs
+Schedules:     constant, linear, cosine, step(EVERY,FACTOR), exponential(FACTOR[,EVERY]),
+               polynomial(POWER), cosine-restarts(FIRST,MULT), one-cycle(PEAK,START,END),
+               inverse-sqrt, plateau(FACTOR,PATIENCE); lengths in steps (500), as a share of the
+               run (0.3) or in epochs (2epochs)
+Losses:        for classes: cross-entropy, focal(γ), hinge, kl-divergence,
+               cross-entropy-probabilities; for labels: binary-cross-entropy, binary-focal(γ); for
+               numbers: squared-error, absolute-error, huber(δ), log-cosh, quantile(τ),
+               gaussian-nll, poisson, cosine
+Augmentation:  shift(PIXELS), rotation(DEGREES), scale(FRACTION), shear(DEGREES), elastic(α,σ),
+               noise(VALUE), cutout(PIXELS), joined by +
+Splits:        random, stratified (equal shares of classes), group:COL (equal values stay
+               together), time:COL (the latest), column:COL (train, validation or test)
 
 Examples:
   wgrad train

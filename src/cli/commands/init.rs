@@ -88,9 +88,9 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     }
     let mut text = format!(
         "# Options of wgrad {} for {}: {}.\n# wgrad train --config {} trains with them.\n#\n\
-         # Lines without # hold. To change an option, remove the # before it, or give it on the command line,\n\
-         # which overrides this file. wgrad train --help lists all options; each is a line here under its name\n\
-         # without dashes.\n\n",
+         # Lines without # are in effect. To change an option, remove the # before it. The command line\n\
+         # overrides this file. wgrad train --help lists all options; each may be a line here, under its\n\
+         # name without dashes.\n\n",
         env!("CARGO_PKG_VERSION"),
         job.training.name(),
         describe_data(&job.training),
@@ -116,7 +116,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
             text += &format!("\n{}#{name} = [\"COLUMN\"]\n", help(name));
         }
     }
-    text += "\n# The most used options, with the values that these data get by themselves:\n";
+    text += "\n# The most used options, with the values that are chosen for these data:\n";
     let resolved = job.config.to_table()?;
     let why: BTreeMap<&str, &str> = job.choices.iter().map(Chosen::reason).collect();
     let chosen = why.keys().filter(|name| !COMMON.contains(name));
@@ -149,5 +149,5 @@ fn help(name: &str) -> String {
     let Some(help) = argument.and_then(|a| a.get_help()) else { return String::new() };
     let options =
         textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("# ");
-    textwrap::fill(&help.to_string(), options) + "\n"
+    textwrap::fill(&help.to_string().replace(", see below", ""), options) + "\n"
 }

@@ -110,7 +110,7 @@ pub(in crate::cli) fn write(job: &Job, directory: &RunDirectory) -> Result<()> {
 }
 
 /// How many columns are named in a line.
-const NAMED: usize = 8;
+const NAMED: usize = 9;
 
 /// The columns that are learned from, in a line; none where the data are no table of named columns.
 pub(in crate::cli) fn learned_from(job: &Job) -> Option<String> {

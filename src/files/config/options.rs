@@ -151,8 +151,7 @@ options! {
         #[arg(value_name = "NAME")]
         initializer: Init,
 
-        /// Loss with an optional reduction (:total, :mean-batch, :mean) [default: cross-entropy for classes,
-        /// squared-error for numbers]; see below
+        /// Loss, with :total, :mean-batch or :mean, see below [default: cross-entropy or squared-error]
         #[arg(value_name = "LOSS[:REDUCTION]")]
         loss: Objective,
 

@@ -22,7 +22,7 @@ options! {
     /// The steps of training.
     #[command(next_help_heading = "Training")]
     StepConfig {
-        /// Optimizer [default: adam]; see below
+        /// Optimizer, see below [default: adam]
         #[arg(value_name = "NAME")]
         #[serde(with = "text")]
         optimizer: Optimizer,
@@ -31,7 +31,7 @@ options! {
         #[arg(value_name = "RATE", value_parser = number("0.001"))]
         lr: f32,
 
-        /// Learning-rate schedule [default: constant; cosine for tables]; see below
+        /// Learning-rate schedule, see below [default: constant; cosine for tables]
         #[arg(value_name = "SCHEDULE")]
         schedule: Schedule,
 
@@ -106,7 +106,7 @@ options! {
         #[arg(value_name = "FRACTION", value_parser = number("0.25"))]
         swa: f32,
 
-        /// Image augmentation: standard, or as in shift(2)+rotation(10)+elastic(3,7) [default: none]; see below
+        /// Image augmentation: standard, or as in shift(2)+rotation(10), see below [default: none]
         #[arg(value_name = "STEPS")]
         augment: Augment,
 
@@ -154,8 +154,7 @@ options! {
         #[arg(value_name = "PATH")]
         test: String,
 
-        /// How rows are held out: random, stratified, group:COL, time:COL or column:COL
-        /// [default: stratified for classes, else random]
+        /// How rows are held out, see below [default: stratified for classes, else random]
         #[arg(value_name = "SPLIT")]
         split: Split,
 
@@ -167,8 +166,7 @@ options! {
         #[arg(value_name = "I", value_parser = whole("1"))]
         fold: usize,
 
-        /// Average N nets of different seeds, or with N:folds of different held-out folds; 1 for one net
-        /// [default: 3:folds for tables of up to 30,000 rows]
+        /// Average N nets, with :folds of different folds [default: 3:folds for tables up to 30,000 rows]
         #[arg(value_name = "N[:folds]")]
         #[serde(with = "text")]
         ensemble: Ensemble,
@@ -210,8 +208,7 @@ options! {
         #[serde(alias = "keep")]
         keep_weights: Keep,
 
-        /// Validation metric that selects the best epoch: loss, accuracy, f1, roc_auc, rmse, …
-        /// [default: accuracy for classes, loss for tables and numbers]
+        /// Metric that selects the best epoch, as f1 or rmse [default: accuracy; loss for tables and numbers]
         #[arg(value_name = "NAME")]
         metric: String,
 
