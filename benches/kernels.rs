@@ -10,6 +10,7 @@
 //! stands what it reaches, in GFLOP/s and GB/s and as a share of what the device does at best just now:
 //! its best matrix product and a copy of 128 MiB.
 
+use pollster::FutureExt as _;
 use std::time::{Duration, Instant};
 use wgrad::backend::device::{self, Choice};
 use wgrad::backend::gpu::Gpu;
@@ -81,8 +82,8 @@ impl Bed {
         let steps = vec![self.step; count];
         let backend = self.session.backend_mut();
         let begin = Instant::now();
-        backend.run(ops, self.data, &steps)?;
-        backend.read(sums, ValuesMut::F32(&mut [0.0]))?;
+        backend.run(ops, self.data, &steps).block_on()?;
+        backend.read(sums, ValuesMut::F32(&mut [0.0])).block_on()?;
         Ok(begin.elapsed())
     }
 
@@ -91,7 +92,8 @@ impl Bed {
         let ops = self.session.plan().program.routines.step.clone();
         let count = (SECONDS / self.took.as_secs_f64()).clamp(1.0, STEPS) as usize;
         let steps = vec![self.step; count];
-        let timed = self.session.backend_mut().op_seconds(ops.clone(), self.data, &steps)?;
+        let timed =
+            self.session.backend_mut().op_seconds(ops.clone(), self.data, &steps).block_on()?;
         if !timed.is_empty() {
             let median = |op: usize| {
                 let mut times: Vec<f64> = timed.iter().map(|step| step[op]).collect();

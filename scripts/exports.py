@@ -118,7 +118,7 @@ RUNS = {
         ["--scaling", "minmax", "--layers", "8:gelu-tanh,8:elu,8:elu", "--norm", "layer", "--residual", "1"],
         ["--scaling", "robust", "--layers", "8:softplus,8:mish", "--norm", "batch"],
         ["--scaling", "quantile", "--layers", "12:relu*4+tanh*4+sine*4,8:gaussian"],
-        ["--log", "income", "--layers", "8:gelu,8:selu,8:leaky-relu,8:softsign"],
+        ["--log-transform", "income", "--layers", "8:gelu,8:selu,8:leaky-relu,8:softsign"],
         ["--loss", "gaussian-nll", "--ensemble", "3"],
         ["--target", "y,z", "--layers", "8:silu,8:relu6,8:hard-swish,8:hard-sigmoid", "--bias", "subtract"],
     ],
@@ -171,7 +171,7 @@ def in_onnxruntime(work):
 
 
 def in_notebook(work):
-    """The README's lines as they are written: dates, codes with zeros in front, numbers that are names."""
+    """The lines of docs/exports.md as they are written: dates, codes with zeros in front, numbers that are names."""
     draw = random.Random(5)
     for name, rows in [("houses", 400), ("new", 200)]:
         with open(work / f"{name}.csv", "w", newline="") as file:
@@ -187,7 +187,7 @@ def in_notebook(work):
     run = str(work / "notebook")
     wgrad("train", str(work / "houses.csv"), *OPTIONS, "--target", "y", "--one-hot", "code,zip", "--out", run)
     wgrad("export", run, "-o", str(work / "houses.onnx"))
-    readme = Path("README.md").read_text()
+    readme = Path("docs/exports.md").read_text()
     lines = re.search(r"```python\n(import json\nimport onnxruntime.*?)```", readme, re.S).group(1)
     before = os.getcwd()
     os.chdir(work)
@@ -195,7 +195,7 @@ def in_notebook(work):
     exec(lines, scope)
     os.chdir(before)
     assert len(scope["dates"]) == 3 and {"zip", "code"} <= set(scope["texts"]), scope["columns"]
-    compare("the README's notebook", scope["prices"].tolist(), predicted(run, str(work / "new.csv"))[0])
+    compare("the notebook of docs/exports.md", scope["prices"].tolist(), predicted(run, str(work / "new.csv"))[0])
 
 
 def digits():

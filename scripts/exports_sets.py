@@ -66,7 +66,7 @@ def census(work):
     for i, options in enumerate([
         [],
         ["--scaling", "quantile", "--embed", "native-country,occupation", "--calibrate", "temperature"],
-        ["--ensemble", "3:folds", "--log", "capital-gain", "--one-hot", "education-num"],
+        ["--ensemble", "3:folds", "--log-transform", "capital-gain", "--one-hot", "education-num"],
     ]):
         run = str(work / f"adult-{i}")
         wgrad("train", str(train), *OPTIONS, "--target", "income", *options, "--out", run)

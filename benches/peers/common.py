@@ -123,7 +123,7 @@ def main(contender, version, prepare, cold, product=None, launches=None):
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--mode", default="")
-    parser.add_argument("--size", type=int, help="rows of a batch, or of the matrices of product")
+    parser.add_argument("--size", type=int, help="batch size, or rows of the matrices of product")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()

@@ -30,7 +30,7 @@ CASES = [*SPEED, "product", "cold", "start", "memory"]
 
 
 def batch(case, args):
-    """Rows of a batch."""
+    """Batch size."""
     if args.small:
         return SMALL[case]
     return 4096 if (case, args.device) == ("L", "gpu") else BATCH[case]

@@ -1,4 +1,4 @@
-// The rows of a batch, by shuffled index, from the data set on the device.
+// The batch, by shuffled index, from the data set on the device.
 
 struct Gather {
     rows: u32,

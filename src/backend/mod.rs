@@ -13,9 +13,16 @@ use crate::kernels::mixed::Multiplier;
 use crate::kernels::tensor::TensorId;
 use crate::plan::Traits;
 use crate::plan::program::Program;
+use auto_impl::auto_impl;
 use std::fmt;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
+
+/// What a backend was asked for and may not have done yet. Nothing happens before it is polled, and a
+/// thread that may wait says `.block_on()` (of `pollster::FutureExt`). One that is dropped halfway leaves
+/// the backend as it is then: load the program again.
+pub type Pending<'a, T = ()> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Rows that were uploaded to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,7 +108,9 @@ pub struct Traffic {
     pub submissions: u64,
 }
 
-/// Runs programs. It may go to another thread, and several may run at a time.
+/// Runs programs. It may go to another thread, and several may run at a time. No method blocks: those
+/// that a device takes time for give a future.
+#[auto_impl(&mut, Box)]
 pub trait Backend: Send {
     /// What it runs on.
     fn info(&self) -> &DeviceInfo;
@@ -116,9 +125,10 @@ pub trait Backend: Send {
     ///
     /// # Errors
     /// When it computes in f32 only: why.
-    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
-        Err(Error::device(format!("{} trains in f32 only", self.info()))
-            .help("f16 is for GPUs: choose one with --device, or leave --precision f16 out"))
+    fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
+        let error = Error::device(format!("{} trains in f32 only", self.info()))
+            .help("f16 is for GPUs: choose one with --device, or leave --precision f16 out");
+        Box::pin(async { Err(error) })
     }
 
     /// Multiplies by `multiplier`, one of those that [`Backend::open_mixed`] gave, from the next
@@ -139,8 +149,8 @@ pub trait Backend: Send {
     ///
     /// # Errors
     /// When it can't be opened any more.
-    fn without_matrices(&mut self) -> Result<()> {
-        Ok(())
+    fn without_matrices(&mut self) -> Pending<'_> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Takes a program in: allocates its tensors, all zero but for the constants. The one before it
@@ -148,7 +158,7 @@ pub trait Backend: Send {
     ///
     /// # Errors
     /// When the device can't hold it beside the one before.
-    fn load(&mut self, program: Arc<Program>) -> Result<()>;
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_>;
 
     /// Frees the program, so that the next one has its memory too. Rows stay.
     fn unload(&mut self) {}
@@ -158,7 +168,7 @@ pub trait Backend: Send {
     /// # Errors
     /// When scaling, targets or weights are not those of so many columns and rows, or the device can't
     /// hold them.
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId>;
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId>;
 
     /// About what part of the first layer's operations in training steps of the program at hand is left
     /// out on these rows, because their features are 0 there.
@@ -175,38 +185,39 @@ pub trait Backend: Send {
     /// # Errors
     /// When the program has no such tensor, there are more values than it has elements, or the device
     /// was lost.
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()>;
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a>;
 
     /// Makes itself ready to run any of the program's ops on these rows: compiles their kernels, where it
     /// does.
     ///
     /// # Errors
     /// When a kernel can't be compiled, the rows were forgotten, or the device was lost.
-    fn prepare(&mut self, data: DataId) -> Result<()> {
+    fn prepare(&mut self, data: DataId) -> Pending<'_> {
         let _ = data;
-        Ok(())
+        Box::pin(async { Ok(()) })
     }
 
-    /// Runs a stretch of the program's ops once for each step. It may return before they are done.
+    /// Runs a stretch of the program's ops once for each step. The future ends when the device has taken them
+    /// in, which may be before they are done: it takes a few submissions at a time.
     ///
     /// # Errors
     /// When the program has no such ops, the rows have other columns or targets than these read, a step
     /// has more rows than a batch or leads beyond the last row, or the device was lost.
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()>;
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a>;
 
     /// Runs them as [`Backend::run`] does and waits: the seconds of each op in each of the steps, by the
     /// device's own clock. Nothing where it has none that programs can read.
     ///
     /// # Errors
     /// As for [`Backend::run`].
-    fn op_seconds(
-        &mut self,
+    fn op_seconds<'a>(
+        &'a mut self,
         ops: Range<usize>,
         data: DataId,
-        steps: &[Step],
-    ) -> Result<Vec<Vec<f64>>> {
+        steps: &'a [Step],
+    ) -> Pending<'a, Vec<Vec<f64>>> {
         let _ = (ops, data, steps);
-        Ok(Vec::new())
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// Reads the first `values.len()` elements of a tensor, when everything before is done.
@@ -214,67 +225,11 @@ pub trait Backend: Send {
     /// # Errors
     /// When the program has no such tensor, there are more values than it has elements, or the device
     /// was lost.
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()>;
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a>;
 
     /// What went between host and device so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()
-    }
-}
-
-impl<B: Backend + ?Sized> Backend for &mut B {
-    fn info(&self) -> &DeviceInfo {
-        (**self).info()
-    }
-    fn traits(&self) -> Traits {
-        (**self).traits()
-    }
-    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
-        (**self).open_mixed()
-    }
-    fn multiply_by(&mut self, multiplier: Multiplier) {
-        (**self).multiply_by(multiplier);
-    }
-    fn multiply_in(&mut self, block: Option<usize>) {
-        (**self).multiply_in(block);
-    }
-    fn without_matrices(&mut self) -> Result<()> {
-        (**self).without_matrices()
-    }
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        (**self).load(program)
-    }
-    fn unload(&mut self) {
-        (**self).unload();
-    }
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        (**self).upload(samples)
-    }
-    fn left_out(&self, samples: &Samples) -> f64 {
-        (**self).left_out(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        (**self).forget(data);
-    }
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        (**self).write(tensor, values)
-    }
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        (**self).run(ops, data, steps)
-    }
-    fn op_seconds(
-        &mut self,
-        ops: Range<usize>,
-        data: DataId,
-        steps: &[Step],
-    ) -> Result<Vec<Vec<f64>>> {
-        (**self).op_seconds(ops, data, steps)
-    }
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        (**self).read(tensor, values)
-    }
-    fn traffic(&self) -> Traffic {
-        (**self).traffic()
     }
 }
 

@@ -8,7 +8,7 @@ const LEAST: usize = 4 << 20;
 /// So many zeros, in memory that is about to be filled.
 ///
 /// A fresh page costs a fault when it is first written to: of 4 KiB each that takes longer than what is
-/// written. Linux gives pages of 2 MiB to who asks for them.
+/// written. Linux gives pages of 2 MiB to whoever asks for them.
 #[must_use]
 pub fn zeros<T: Zeroable + Clone>(count: usize) -> Vec<T> {
     let buffer = vec![T::zeroed(); count];

@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod judging;
 mod nets;
+mod records;
 mod runs;
 mod setup;
 
@@ -32,10 +33,14 @@ pub fn main() -> ExitCode {
         }
     }));
     let done = Interrupt::handle().and_then(|()| {
-        let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+        let parsed = command().try_get_matches().and_then(|found| {
+            let times = found.subcommand().map_or(0, |(_, found)| found.get_count("verbose"));
+            Ok((Cli::from_arg_matches(&found)?, times))
+        });
         // A help text or a version is no error: clap prints it and ends the process.
-        let cli = parsed
+        let (cli, verbose) = parsed
             .map_err(|other| arguments::usage::error(&other).unwrap_or_else(|| other.exit()))?;
+        arguments::logging::start(verbose);
         arguments::environment::mistakes()
             .iter()
             .for_each(|mistake| say(format_args!("warning: {mistake}")));
@@ -64,6 +69,9 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::Train(args) => commands::train::train(args),
         Command::Evaluate(args) => commands::evaluate::evaluate(&args),
         Command::Predict(args) => commands::predict::predict(&args),
+        Command::Runs(args) => records::runs::runs(&args),
+        Command::Compare(args) => records::compare::compare(&args),
+        Command::Init(args) => commands::init::init(args),
         Command::Export(args) => commands::export::export(&args),
         Command::Import(args) => commands::import::import(&args),
         Command::Inspect(args) => commands::inspect::inspect(&args),

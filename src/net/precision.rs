@@ -3,7 +3,7 @@
 //!
 //! In mixed precision a step stores activations, δ and a second copy of the weights in f16, adds up
 //! every product in f32, and keeps master weights, biases, losses and the optimiser's state in f32.
-//! What is smaller than 2⁻²⁵ is lost in f16, and gradients often are: the loss is multiplied by a
+//! What is smaller than 2⁻²⁵ is lost in f16, and gradients often are: the loss is scaled by a
 //! scale S, every δ with it, and the gradients are divided by S before the optimiser sees them.
 
 use crate::base::error::{Error, Result, serde_as_text, unknown};

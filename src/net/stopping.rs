@@ -16,7 +16,7 @@ pub enum Keep {
     Best,
 }
 
-/// What is done when the loss is no longer a finite number.
+/// What to do when the loss becomes NaN or infinite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDivergence {
     /// The run ends with an error that names step, layer, op and rows.
@@ -113,7 +113,7 @@ pub struct Stopping {
     pub patience: Option<usize>,
     /// The run ends after so many seconds, at the next step.
     pub time_limit: Option<f64>,
-    /// What is done when it diverges.
+    /// What to do when it diverges.
     pub on_divergence: OnDivergence,
 }
 

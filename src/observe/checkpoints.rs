@@ -73,7 +73,7 @@ impl Observer for Checkpoints {
     fn wants_checkpoint(&mut self, position: &Position) -> bool {
         let results = self.writer.results();
         self.tell(results);
-        // The first epoch that is seen may be one that was gone on with.
+        // The first epoch that is seen may be one that was resumed.
         let since = *self.last_epoch.get_or_insert(position.epoch.saturating_sub(1));
         let is_due = match self.every {
             Every::Seconds(seconds) => self.last.elapsed().as_secs_f64() >= seconds,

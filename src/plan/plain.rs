@@ -1,4 +1,4 @@
-//! The plain program, which people read to learn and the others are held against.
+//! The plain program, which people read to learn and the others are compared with.
 
 use super::update::update;
 use super::{Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};

@@ -12,6 +12,7 @@ use crate::kernels::tensor::TensorId;
 use crate::math::random::{Permutation, Stream, stream_key};
 use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Purpose};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// What to check, and how strictly.
@@ -50,7 +51,7 @@ pub struct Worst {
     pub difference: f64,
     /// How much of that may come from the rounding of E, in the same unit.
     pub rounding: f64,
-    /// The difference less the rounding, at least 0: what is held against the threshold.
+    /// The difference less the rounding, at least 0: what is compared with the threshold.
     pub error: f64,
 }
 
@@ -99,8 +100,8 @@ pub fn check_plan(
 ) -> Result<Report> {
     let rows = plan.program.batch.min(samples.rows());
     let mut backend = Cpu::<f64>::new(Some(1))?;
-    backend.load(Arc::new(plan.program.clone()))?;
-    let data = backend.upload(Arc::new(samples))?;
+    backend.load(Arc::new(plan.program.clone())).block_on()?;
+    let data = backend.upload(Arc::new(samples)).block_on()?;
     let outputs = plan.program.tensor(plan.output).cols;
     let divisor = spec.objective.divisor(rows, outputs);
     let step = Step {
@@ -135,13 +136,13 @@ pub fn check_plan(
         }
     }
     for (tensor, _, values) in &tensors {
-        error.backend.write(*tensor, Values::F64(values))?;
+        error.backend.write(*tensor, Values::F64(values)).block_on()?;
     }
-    error.backend.run(plan.program.routines.gradient.clone(), data, &[step])?;
+    error.backend.run(plan.program.routines.gradient.clone(), data, &[step]).block_on()?;
     let mut analytic = Vec::new();
     for (_, gradient, values) in &tensors {
         let mut g = vec![0.0; values.len()];
-        error.backend.read(*gradient, ValuesMut::F64(&mut g))?;
+        error.backend.read(*gradient, ValuesMut::F64(&mut g)).block_on()?;
         analytic.push(g);
     }
     let largest = analytic.iter().flatten().fold(0.0, |m: f64, g| m.max(g.abs()));
@@ -227,15 +228,13 @@ impl Error {
         let w = values[index];
         let mut at = |x: f64| -> Result<f64> {
             values[index] = x;
-            self.backend.write(tensor, Values::F64(values))?;
-            self.backend.write(self.plan.sums, Values::F64(&[0.0; 4]))?;
-            self.backend.run(
-                self.plan.program.routines.forward.clone(),
-                self.data,
-                &[self.step],
-            )?;
+            self.backend.write(tensor, Values::F64(values)).block_on()?;
+            self.backend.write(self.plan.sums, Values::F64(&[0.0; 4])).block_on()?;
+            self.backend
+                .run(self.plan.program.routines.forward.clone(), self.data, &[self.step])
+                .block_on()?;
             let mut sums = [0.0; 4];
-            self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums))?;
+            self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums)).block_on()?;
             Ok(sums[0] * f64::from(self.step.loss_scale))
         };
         let (right, left, here) = (at(w + h)?, at(w - h)?, at(w)?);

@@ -21,9 +21,9 @@ pub struct Start {
     pub rows: usize,
     /// Rows held out.
     pub validation_rows: usize,
-    /// Rows of a batch.
+    /// Batch size.
     pub batch_size: usize,
-    /// How often all rows will be seen.
+    /// Number of passes over the training set.
     pub epochs: usize,
     /// Steps of an epoch.
     pub steps_per_epoch: usize,

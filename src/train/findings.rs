@@ -13,6 +13,7 @@ use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::net::spec::{Spec, Units};
 use crate::plan::{self, Plan, Purpose};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Rows that are looked at, unless the net is large.
@@ -139,18 +140,19 @@ impl<'a> Probe<'a> {
         let whole = Spec { micro_batch: None, ..spec.clone() };
         let plan = plan::plain(&whole, rows, Purpose::Train);
         let mut backend = Cpu::<f32>::new(Some(1))?;
-        backend.load(Arc::new(plan.program.clone()))?;
+        backend.load(Arc::new(plan.program.clone())).block_on()?;
         for (tensor, values) in session::tensors(&plan, weights) {
-            backend.write(tensor, Values::F32(&values))?;
+            backend.write(tensor, Values::F32(&values)).block_on()?;
         }
         Ok(Probe { spec, plan, backend, samples: Arc::new(samples), rows })
     }
 
     fn run(&mut self, ops: std::ops::Range<usize>) -> Result<()> {
-        let data = self.backend.upload(self.samples.clone())?;
+        let data = self.backend.upload(self.samples.clone()).block_on()?;
         let divisor = self.spec.objective.divisor(self.rows, self.spec.net.outputs());
         let (rows, loss_scale) = (self.rows as u32, (1.0 / divisor) as f32);
-        let done = self.backend.run(ops, data, &[Step { rows, loss_scale, ..Step::default() }]);
+        let done =
+            self.backend.run(ops, data, &[Step { rows, loss_scale, ..Step::default() }]).block_on();
         self.backend.forget(data);
         done
     }
@@ -161,7 +163,7 @@ impl<'a> Probe<'a> {
 
     fn read(&mut self, tensor: TensorId) -> Result<Vec<f64>> {
         let mut values = vec![0.0; self.plan.program.range(tensor, self.rows).len()];
-        self.backend.read(tensor, ValuesMut::F64(&mut values))?;
+        self.backend.read(tensor, ValuesMut::F64(&mut values)).block_on()?;
         Ok(values)
     }
 

@@ -1,4 +1,4 @@
-//! The linear model that a net is held against: the same net without its hidden layers.
+//! The linear model that a net is compared with: the same net without its hidden layers.
 
 use crate::backend::Backend;
 use crate::base::error::{ErrorKind, Result};
@@ -8,7 +8,7 @@ use crate::net::spec::{Net, Spec};
 use crate::train::model::Model;
 use crate::train::trainer::Trainer;
 
-/// Rows of a batch.
+/// Batch size.
 const BATCH: usize = 64;
 /// Enough steps to come near the optimum of a convex loss on standardised columns.
 const STEPS: f64 = 2000.0;

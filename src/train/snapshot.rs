@@ -87,7 +87,7 @@ impl Detours {
     }
 }
 
-/// A run that can be gone on with.
+/// A run that can be resumed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// Net and optimiser.

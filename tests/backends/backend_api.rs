@@ -2,6 +2,7 @@
 //! and what was there before stays as it was.
 
 use crate::common::{Shared, cpu32, cpu64, first_rows, gpu, random_classes, random_data, unscaled};
+use pollster::FutureExt as _;
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad::backend::session::Session;
@@ -73,7 +74,7 @@ impl On {
 
     fn run(&mut self, step: Step) -> wgrad::Result<()> {
         let ops = self.plan.program.routines.step.clone();
-        self.device.run(ops, self.data, &[step])
+        self.device.run(ops, self.data, &[step]).block_on()
     }
 
     fn parameters(&mut self) -> Vec<f64> {
@@ -109,7 +110,7 @@ fn steps_beyond_the_batch_or_the_rows_are_refused() {
             // Behind a good one too: none of them is run.
             let ops = plan.program.routines.step.clone();
             let both = [step(), rows(BATCH + 1, 0)];
-            refused(on.device.run(ops, on.data, &both), "a step of 9 rows");
+            refused(on.device.run(ops, on.data, &both).block_on(), "a step of 9 rows");
             on.run(step()).unwrap();
             assert!(on.parameters() == after_one, "nothing was changed by what was refused");
             on.run(ordered(ROWS as u32)).unwrap();
@@ -125,21 +126,27 @@ fn ops_tensors_and_lengths_that_the_program_does_not_have_are_refused() {
             let mut on = On::new(&device, &plan);
             let before = on.parameters();
             let (ops, tensors) = (plan.program.ops.len(), plan.program.tensors.len());
-            let mut run = |ops: Range<usize>| on.device.run(ops, on.data, &[step()]);
+            let mut run = |ops: Range<usize>| on.device.run(ops, on.data, &[step()]).block_on();
             refused(run(0..ops + 1), "of a program that has");
             refused(run(usize::MAX - 1..usize::MAX), "of a program that has");
             #[allow(clippy::reversed_empty_ranges, reason = "it is what is refused")]
             refused(run(2..1), "of a program that has");
             // Handles of a program with more tensors, and of one with larger ones.
             for id in [tensors, usize::MAX].map(TensorId) {
-                refused(on.device.write(id, Values::F32(&[0.0])), "of a program that has");
-                refused(on.device.read(id, ValuesMut::F64(&mut [0.0])), "of a program that has");
+                refused(
+                    on.device.write(id, Values::F32(&[0.0])).block_on(),
+                    "of a program that has",
+                );
+                refused(
+                    on.device.read(id, ValuesMut::F64(&mut [0.0])).block_on(),
+                    "of a program that has",
+                );
             }
             for (i, t) in plan.program.tensors.iter().enumerate() {
                 let (id, long) = (TensorId(i), plan.program.len(TensorId(i)) + 1);
                 let text = format!("{long} values for {}, which has {}", t.name, long - 1);
-                refused(on.device.write(id, Values::F64(&vec![1.0; long])), &text);
-                refused(on.device.read(id, ValuesMut::F32(&mut vec![1.0; long])), &text);
+                refused(on.device.write(id, Values::F64(&vec![1.0; long])).block_on(), &text);
+                refused(on.device.read(id, ValuesMut::F32(&mut vec![1.0; long])).block_on(), &text);
             }
             assert!(on.parameters() == before);
             on.device.forget(on.data);
@@ -169,13 +176,13 @@ fn rows_that_the_program_would_read_differently_are_refused() {
         for plan in plans() {
             let mut on = On::new(&device, &plan);
             for (samples, text) in &others {
-                let data = on.device.upload(Arc::new(samples.clone())).unwrap();
+                let data = on.device.upload(Arc::new(samples.clone())).block_on().unwrap();
                 let routines = &plan.program.routines;
                 for routine in [&routines.evaluate, &routines.step] {
-                    refused(on.device.run(routine.clone(), data, &[step()]), text);
+                    refused(on.device.run(routine.clone(), data, &[step()]).block_on(), text);
                 }
                 // What reads no targets needs none.
-                let predicted = on.device.run(routines.predict.clone(), data, &[step()]);
+                let predicted = on.device.run(routines.predict.clone(), data, &[step()]).block_on();
                 assert_eq!(predicted.is_ok(), !text.contains("feature columns"), "{text}");
                 on.device.forget(data);
             }
@@ -190,7 +197,7 @@ fn rows_that_the_program_would_read_differently_are_refused() {
         for (samples, text) in
             parts.into_iter().zip(["a scaling of 4", "20 row weights", "22 rows"])
         {
-            refused(device.upload(Arc::new(samples)), text);
+            refused(device.upload(Arc::new(samples)).block_on(), text);
         }
     }
 }
@@ -251,10 +258,13 @@ fn a_program_that_does_not_fit_leaves_the_one_before_as_it_was() {
 
             let mut on = On::new(&device, &plan);
             on.run(step()).unwrap();
-            let error = on.device.load(Arc::new(too_large())).unwrap_err();
+            let error = on.device.load(Arc::new(too_large())).block_on().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Device, "{error}");
             assert!(on.parameters() == after_one);
-            refused(on.device.load(Arc::new(wrong())), "4 values for constant, which has 3");
+            refused(
+                on.device.load(Arc::new(wrong())).block_on(),
+                "4 values for constant, which has 3",
+            );
             on.run(Step { first: 8, ..step() }).unwrap();
             assert!(on.parameters() == after_two, "the optimizer's state is there too");
         }
@@ -273,8 +283,11 @@ fn features_are_bytes_where_a_program_augments_them() {
         let plan = plan::plain(&spec, BATCH, Purpose::Train);
         let data = device.start(&plan.program, &samples());
         let routine = plan.program.routines.step.clone();
-        refused(device.run(routine.clone(), data, &[step()]), "a program that takes bytes");
-        let data = device.upload(Arc::new(bytes.clone())).unwrap();
-        device.run(routine, data, &[step()]).unwrap();
+        refused(
+            device.run(routine.clone(), data, &[step()]).block_on(),
+            "a program that takes bytes",
+        );
+        let data = device.upload(Arc::new(bytes.clone())).block_on().unwrap();
+        device.run(routine, data, &[step()]).block_on().unwrap();
     }
 }

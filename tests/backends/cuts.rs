@@ -4,6 +4,7 @@
 use crate::common::{
     Shared, cpu64, first_rows, gpu, largest_error, random_data, random_weights, unscaled,
 };
+use pollster::FutureExt as _;
 use wgrad::backend::Backend;
 use wgrad::kernels::Step;
 use wgrad::net::spec::{Bias, Layer, Net, Spec};
@@ -50,7 +51,7 @@ fn run(backend: &mut Shared, spec: &Spec, plan: &Plan) -> Vec<f64> {
     let data = random_data(Loss::SquaredError, spec.batch_size, spec.net.inputs, 3, 1);
     let data = backend.start(&plan.program, &unscaled(&data));
     backend.set_weights(plan, &random_weights(spec));
-    backend.run(plan.program.routines.step.clone(), data, &steps(spec)).unwrap();
+    backend.run(plan.program.routines.step.clone(), data, &steps(spec)).block_on().unwrap();
     let layers = plan.layers.iter().flat_map(|l| [Some(l.weight), l.bias]).flatten();
     layers.chain([plan.sums]).flat_map(|t| backend.get(&plan.program, t, 0)).collect()
 }
@@ -121,7 +122,7 @@ fn cutting_the_last_layer_changes_no_bit_of_its_outputs() {
         let data = device.start(&plan.program, &unscaled(&data));
         device.set_weights(&plan, &random_weights(&spec));
         let mut outputs = |ops: std::ops::Range<usize>| {
-            device.run(ops, data, &[first_rows(&spec, 70)]).unwrap();
+            device.run(ops, data, &[first_rows(&spec, 70)]).block_on().unwrap();
             device.get(&plan.program, plan.output, 70)
         };
         let routines = &plan.program.routines;

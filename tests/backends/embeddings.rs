@@ -5,6 +5,7 @@ use crate::common::{
     self, Shared, cpu32, cpu64, gpu, largest, largest_error, random_weights, unscaled,
 };
 use crate::ten_steps::{Golden, devices, load, matrix, parts};
+use pollster::FutureExt as _;
 use serde::Deserialize;
 use std::sync::Arc;
 use wgrad::backend::{Backend, Values, ValuesMut};
@@ -170,21 +171,21 @@ fn by_backend(
         Op::TableGradient { place, features: of_rows, gradient: of_inputs, out: small },
     ];
     let samples = backend.start(&program, &unscaled(&data(1)));
-    backend.write(of_rows, Values::F32(features)).unwrap();
-    backend.write(of_inputs, Values::F32(gradient)).unwrap();
+    backend.write(of_rows, Values::F32(features)).block_on().unwrap();
+    backend.write(of_inputs, Values::F32(gradient)).block_on().unwrap();
     // What was there before counts for nothing.
     for out in [out, small] {
-        backend.write(out, Values::F32(&vec![7.0; place.values * place.dims])).unwrap();
+        backend.write(out, Values::F32(&vec![7.0; place.values * place.dims])).block_on().unwrap();
     }
     let rows = (features.len() / place.features) as u32;
     // One that looks through the batch is for batches that one launch can.
     let ops = if batch <= 1 << 15 { 0..3 } else { 0..2 };
-    backend.run(ops, samples, &[Step { rows, ..Step::default() }]).unwrap();
+    backend.run(ops, samples, &[Step { rows, ..Step::default() }]).block_on().unwrap();
     let mut found = vec![0.0; place.values * place.dims];
-    backend.read(out, ValuesMut::F32(&mut found)).unwrap();
+    backend.read(out, ValuesMut::F32(&mut found)).block_on().unwrap();
     if batch <= 1 << 15 {
         let mut by_looking = vec![0.0; found.len()];
-        backend.read(small, ValuesMut::F32(&mut by_looking)).unwrap();
+        backend.read(small, ValuesMut::F32(&mut by_looking)).block_on().unwrap();
         assert_eq!(bits(&found), bits(&by_looking), "without an order");
     }
     found
@@ -252,7 +253,7 @@ fn the_work_of_a_table_grows_with_the_batch_and_with_the_table() {
 fn a_batch_of_more_rows_than_can_be_sorted_is_refused() {
     let (cpu, rows) = (&mut cpu32(1), (1 << 24) + 1);
     let program = plan::plain(&spec(), rows, Purpose::Train).program;
-    let error = cpu.load(Arc::new(program)).unwrap_err().to_string();
+    let error = cpu.load(Arc::new(program)).block_on().unwrap_err().to_string();
     assert!(error.contains("16777217 rows") && error.contains("--micro-batch"), "{error}");
 }
 

@@ -2,6 +2,7 @@
 //! one, and the same bits with any number of threads.
 
 use crate::adapter::has_gpu;
+use pollster::FutureExt as _;
 use rand::RngExt;
 use std::sync::Arc;
 use wgrad::backend::Backend;
@@ -188,7 +189,8 @@ fn a_gpu_refuses_what_only_the_cpu_fuses() {
         if program.ops.iter().all(wgrad::plan::program::Op::runs_on_gpus) {
             continue;
         }
-        let error = Gpu::open(0).unwrap().load(Arc::new(program)).unwrap_err().to_string();
+        let error =
+            Gpu::open(0).unwrap().load(Arc::new(program)).block_on().unwrap_err().to_string();
         assert!(error.contains("GPUs have no kernel for"), "{feature}: {error}");
         refused += 1;
     }

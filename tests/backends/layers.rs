@@ -2,13 +2,14 @@
 //! every tile against every other bit by bit, and the launches of a step, counted.
 
 use crate::adapter::has_gpu;
+use pollster::FutureExt as _;
 use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::LayerWeights;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
 use wgrad::data::{Affine, Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::products::matmul::Form;
@@ -22,7 +23,7 @@ use wgrad::net::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
 use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{self, Purpose, Traits};
 use wgrad::train::bench::Case;
-use wgrad::{Activation, Loss, Optimizer, Result, Trainer};
+use wgrad::{Activation, Loss, Optimizer, Trainer};
 
 /// A backend that fuses as it is told, whatever the net.
 struct Fusing(Box<dyn Backend>, Traits);
@@ -34,22 +35,22 @@ impl Backend for Fusing {
     fn traits(&self) -> Traits {
         self.1
     }
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
         self.0.load(program)
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
         self.0.upload(samples)
     }
     fn forget(&mut self, data: DataId) {
         self.0.forget(data);
     }
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
         self.0.write(tensor, values)
     }
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
         self.0.run(ops, data, steps)
     }
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
         self.0.read(tensor, values)
     }
     fn traffic(&self) -> Traffic {
@@ -269,16 +270,16 @@ fn every_tile_gives_the_same_product() {
                 let mut gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
                 let choices = [(products.clone(), tile)].into();
                 gpu.set_tuning(Tuning { choices, ..Tuning::default() });
-                gpu.load(program.clone()).unwrap();
+                gpu.load(program.clone()).block_on().unwrap();
                 let features = Arc::new(Features::F32(Matrix::from_fn(1, 1, |_, _| 0.0)));
                 let affine = Affine::identity(1);
                 let rows = Samples { features, affine, targets: None, weights: None };
-                let data = gpu.upload(Arc::new(rows)).unwrap();
-                gpu.write(a, Values::F32(&x)).unwrap();
-                gpu.write(b, Values::F32(&y)).unwrap();
-                gpu.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).unwrap();
+                let data = gpu.upload(Arc::new(rows)).block_on().unwrap();
+                gpu.write(a, Values::F32(&x)).block_on().unwrap();
+                gpu.write(b, Values::F32(&y)).block_on().unwrap();
+                gpu.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).block_on().unwrap();
                 let mut found = vec![0.0; m * n];
-                gpu.read(c, ValuesMut::F32(&mut found)).unwrap();
+                gpu.read(c, ValuesMut::F32(&mut found)).block_on().unwrap();
                 found
             };
             let first = run(0);
@@ -527,7 +528,7 @@ fn measured_tiles_give_the_bits_of_the_default_ones() {
     let mut measuring = default();
     measuring.measure_tiles();
     let program = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::LAYERS).program;
-    measuring.load(Arc::new(program)).unwrap();
+    measuring.load(Arc::new(program)).block_on().unwrap();
     assert!(!measuring.tuning().choices.is_empty(), "something was measured");
     let found = run(Box::new(measuring), &spec, &data, PlanKind::Fused).0;
     assert!(found == run(Box::new(default()), &spec, &data, PlanKind::Fused).0);

@@ -1,4 +1,4 @@
-//! Every composed shader is parsed by naga and held against its declaration in `src/kernels`.
+//! Every composed shader is parsed by naga and compared with its declaration in `src/kernels`.
 
 #[path = "../../benches/compilers/layout.rs"]
 mod layout;

@@ -160,8 +160,8 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
     for (options, says) in [
         ("--member 2", "--member 2 without --ensemble"),
         ("--ensemble 3 --member 4", "counted from 1 to 3"),
-        ("--ensemble 3 --folds 4", "--folds beside --ensemble 3"),
-        ("--ensemble 3:folds --validation 0.2", "--folds beside --validation"),
+        ("--ensemble 3 --folds 4", "--folds cannot be used with --ensemble 3"),
+        ("--ensemble 3:folds --validation 0.2", "--folds cannot be used with --validation"),
         ("--ensemble 1:folds", "an ensemble of 1 nets by folds: at least 2"),
         ("--ensemble 0:folds", "5:folds"),
         ("--ensemble 0", "an ensemble of 0 nets: at least 1"),

@@ -173,7 +173,7 @@ fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
     place.ok("train one.csv --device cpu --quiet --epochs 1 --metric roc_auc");
 }
 
-/// The limit holds for each net, as the help says; a run of folds can't be gone on with.
+/// The limit holds for each net, as the help says; a run of folds can't be resumed.
 #[test]
 fn folds_under_a_time_limit_end_with_a_model_to_predict_with() {
     let place = Place::new();
@@ -278,12 +278,12 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
         ("train sales.csv --split time:kind2", 2, &["kind2"]),
         ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is no time"]),
         ("train sales.csv --split column:customer", 3, &["is no part of the data", "row 1"]),
-        ("train sales.csv --split column:part --validation 0.2", 2, &["--validation beside"]),
+        ("train sales.csv --split column:part --validation 0.2", 2, &["--validation cannot be used with"]),
         ("train plane.csv --split stratified", 2, &["without classes"]),
         ("train --folds 1", 2, &["1 folds", "from 2 on"]),
-        ("train --folds 5 --validation 0.2", 2, &["--folds beside --validation"]),
-        ("train --folds 5 --stop-at accuracy=0.9", 2, &["--stop-at beside --folds"]),
-        ("train sales.csv --folds 5 --split time:day", 2, &["--folds beside --split"]),
+        ("train --folds 5 --validation 0.2", 2, &["--folds cannot be used with --validation"]),
+        ("train --folds 5 --stop-at accuracy=0.9", 2, &["--stop-at cannot be used with --folds"]),
+        ("train sales.csv --folds 5 --split time:day", 2, &["--folds cannot be used with --split"]),
     ] {
         let ran = place.run(args);
         assert_eq!(ran.code, code, "wgrad {args}\n{}{}", ran.stdout, ran.stderr);

@@ -391,7 +391,7 @@ fn a_run_that_was_interrupted_has_a_report_that_says_so() {
     assert!(html.contains(&says) && !html.contains("makes what can be made"));
     has_sections(&html, &["columns"]);
     assert!(json["influence"]["columns"].as_array().is_some_and(|columns| columns.len() == 2));
-    // Gone on with to its end, nothing is said of it.
+    // Resumed to its end, nothing is said of it.
     let epochs = epochs + 2;
     place.ok(&format!("train --resume run --epochs {epochs} --device cpu --quiet"));
     let (json, html) = report(&place, "run");

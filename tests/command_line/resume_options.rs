@@ -1,4 +1,4 @@
-//! What another option does to a run that is gone on with, and what is said of it.
+//! What another option does to a run that is resumed, and what is said of it.
 
 use crate::cli_support::{Place, plane};
 
@@ -32,7 +32,7 @@ fn another_number_of_epochs_is_said_to_make_another_model_where_the_schedule_is_
         // A mean over the second half of either run begins behind the epochs that were done.
         assert_eq!(same, !is_said || run == "mean", "{run}");
     }
-    // The history stays when the run is gone on with once more.
+    // The history stays when the run is resumed once more.
     place.ok("train --resume cosine --epochs 5 --quiet");
     let config = place.read("cosine/config.toml");
     for line in [

@@ -36,15 +36,15 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("train --no-shuffle=maybe", &["\"maybe\" is neither true nor false"]),
         ("train --lr", &["--lr without a value"]),
         ("train --epoch 3", &["unknown option --epoch", "did you mean --epochs?"]),
-        ("train digits moons", &["one thing too many: moons"]),
-        ("train --ema 0.9 --swa 0.1", &["--swa", "beside", "--ema"]),
+        ("train digits moons", &["unexpected argument 'moons'"]),
+        ("train --ema 0.9 --swa 0.1", &["--swa", "cannot be used with", "--ema"]),
         ("train --lr 1 --lr 2", &["--lr is given twice"]),
         ("trian", &["unknown command \"trian\"", "did you mean train?"]),
         ("evaluate", &["missing: RUN, DATA", "wgrad evaluate --help"]),
         ("check-gradients --threshold low", &["where: --threshold low", "for example 1e-5"]),
         ("completions tcsh", &["known: bash"]),
         ("train --warmup 500 --epochs 1", &["a warm-up of 500 steps in a run of 26"]),
-        ("train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9", &["lbfgs beside --l1 and --ema"]),
+        ("train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9", &["lbfgs cannot be used with --l1 and --ema"]),
     ] {
         let ran = refused(&place, args, &[], texts);
         assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
@@ -65,20 +65,20 @@ fn a_value_that_nobody_typed_is_named_with_where_it_comes_from() {
         &place,
         "train --optimizer lbfgs",
         &of("WGRAD_L1", "0.1"),
-        &["lbfgs beside --l1", "--l1 0.1 is from WGRAD_L1 in the environment"],
+        &["lbfgs cannot be used with --l1", "--l1 0.1 is from WGRAD_L1 in the environment"],
     );
     place.write("run.toml", "dropout = 0.5\nl1 = 0.1\n");
     refused(
         &place,
         "train --optimizer lbfgs --l1 0.2 --config run.toml",
         &[],
-        &["beside --l1 and --dropout", "help: ", "--dropout 0.5 is from run.toml"],
+        &["cannot be used with --l1 and --dropout", "help: ", "--dropout 0.5 is from run.toml"],
     );
     let preset = refused(
         &place,
         "train --optimizer lbfgs --preset strong",
         &[],
-        &["lbfgs beside --dropout", "--dropout 0.1 is from --preset strong"],
+        &["lbfgs cannot be used with --dropout", "--dropout 0.1 is from --preset strong"],
     );
     assert!(!preset.stderr.contains("--l1"), "{}", preset.stderr);
 }
@@ -107,9 +107,9 @@ fn options_without_effect_are_pointed_out() {
         ("--micro-batch 128", "--micro-batch 128 has no effect: a batch has 64 rows"),
         ("--embedding-dims 8", "--embedding-dims 8 has no effect: no column is embedded"),
         ("--image-size 4x4", "--image-size 4x4 has no effect: these data are no folders"),
-        ("--image-colour rgb", "--image-colour rgb has no effect: these data are no folders"),
+        ("--image-color rgb", "--image-color rgb has no effect: these data are no folders"),
         ("--metric f1 --validation 0", "--metric f1 has no effect: no rows are held out"),
-        ("--metric f1 --folds 2", "--metric f1 has no effect beside --folds"),
+        ("--metric f1 --folds 2", "--metric f1 has no effect with --folds"),
         ("--loss-scale 1024", "--loss-scale 1024 has no effect: it is for --precision f16"),
         (
             "--checkpoint-every 5epochs --keep-checkpoints 0",
@@ -182,4 +182,24 @@ fn a_gradient_check_says_the_error_and_what_rounding_makes_of_it() {
     let line = ran.stdout.lines().find(|line| line.starts_with("error ")).unwrap().to_string();
     let error: f64 = line.split([' ', ',']).filter_map(|word| word.parse().ok()).next().unwrap();
     assert!(error > 0.0 && error < 1e-3 && line.contains("what rounding makes"), "{line}");
+}
+
+#[test]
+fn what_is_done_is_logged_where_it_is_asked_for_and_standard_output_stays_as_it_is() {
+    let place = Place::new();
+    let train = |out: &str, more: &str, filter: &str| {
+        let args = format!("train xor --device cpu --epochs 1 --json --out {out} {more}");
+        let ran = ran(place.command(&args).env("RUST_LOG", filter).output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stdout.lines().all(|line| line.starts_with('{')), "{}", ran.stdout);
+        ran.stderr
+    };
+    let logged = train("a", "--verbose", "");
+    for part in ["debug: wgrad", "400 rows read in ", "trained in "] {
+        assert!(logged.contains(part), "{part} in {logged}");
+    }
+    assert!(train("b", "", "wgrad=debug").contains("debug: wgrad"));
+    assert!(!train("c", "", "").contains("debug: "));
+    assert!(!train("d", "-v", "wgrad=error").contains("debug: "), "RUST_LOG goes first");
+    assert!(train("e", "", "wgrad=loud").contains("warning: RUST_LOG=wgrad=loud"));
 }

@@ -2,15 +2,15 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+use pollster::FutureExt as _;
 use std::io::Write as _;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use wgrad::Result;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::{self, Gpu};
 use wgrad::backend::session::initial_weights;
 use wgrad::backend::session::{self, LayerWeights};
-use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::inputs::mixup::mixing;
@@ -64,21 +64,22 @@ impl Shared {
 
     /// Loads a program with its samples.
     pub fn start(&mut self, program: &Program, samples: &Samples) -> DataId {
-        self.load(Arc::new(program.clone())).unwrap();
-        self.upload(Arc::new(samples.clone())).unwrap()
+        self.load(Arc::new(program.clone())).block_on().unwrap();
+        self.upload(Arc::new(samples.clone())).block_on().unwrap()
     }
 
     /// All elements of a tensor, in a batch of `rows`.
     pub fn get(&self, program: &Program, tensor: TensorId, rows: usize) -> Vec<f64> {
         let mut values = vec![f64::NAN; program.range(tensor, rows).len()];
-        self.backend.lock().unwrap().read(tensor, ValuesMut::F64(&mut values)).unwrap();
+        let read = ValuesMut::F64(&mut values);
+        self.backend.lock().unwrap().read(tensor, read).block_on().unwrap();
         values
     }
 
     /// Writes the parameters of all layers.
     pub fn set_weights(&mut self, plan: &Plan, weights: &[LayerWeights]) {
         for (tensor, values) in session::tensors(plan, weights) {
-            self.write(tensor, Values::F32(&values)).unwrap();
+            self.write(tensor, Values::F32(&values)).block_on().unwrap();
         }
     }
 }
@@ -90,23 +91,23 @@ impl Backend for Shared {
     fn traits(&self) -> Traits {
         self.backend.lock().unwrap().traits()
     }
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        self.backend.lock().unwrap().load(program)
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        Box::pin(async move { self.backend.lock().unwrap().load(program).block_on() })
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        self.backend.lock().unwrap().upload(samples)
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
+        Box::pin(async move { self.backend.lock().unwrap().upload(samples).block_on() })
     }
     fn forget(&mut self, data: DataId) {
         self.backend.lock().unwrap().forget(data);
     }
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        self.backend.lock().unwrap().write(tensor, values)
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
+        Box::pin(async move { self.backend.lock().unwrap().write(tensor, values).block_on() })
     }
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.backend.lock().unwrap().run(ops, data, steps)
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
+        Box::pin(async move { self.backend.lock().unwrap().run(ops, data, steps).block_on() })
     }
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        self.backend.lock().unwrap().read(tensor, values)
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
+        Box::pin(async move { self.backend.lock().unwrap().read(tensor, values).block_on() })
     }
     fn traffic(&self) -> Traffic {
         self.backend.lock().unwrap().traffic()
@@ -139,7 +140,7 @@ pub fn gradients(
     let data = backend.start(&plan.program, samples);
     backend.set_weights(&plan, weights);
     let routine = plan.program.routines.gradient.clone();
-    backend.run(routine, data, &[first_rows(spec, rows)]).unwrap();
+    backend.run(routine, data, &[first_rows(spec, rows)]).block_on().unwrap();
     read_gradients(backend, &plan)
 }
 

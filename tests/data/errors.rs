@@ -145,14 +145,14 @@ fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
             &["where: target.csv, line 6, column 3 (y)"],
         );
     }
-    // What is finite in the file, and not in f32: by itself, and as it is scaled. No other row is
+    // What is finite in the file, and not in f32: by itself, and after scaling. No other row is
     // to blame.
     place.write("large.csv", ramp("1e300"));
     for scaling in ["", "--scaling none"] {
         refuses(
             &place,
             &format!("large.csv {scaling}"),
-            &["1e300 is too large for f32", "where: large, line 6, column 1 (a)"],
+            &["1e300 overflows f32", "where: large, line 6, column 1 (a)"],
         );
     }
     place.write("apart.csv", ramp("-1e308").replacen("\n9.5,", "\n1e308,", 1));

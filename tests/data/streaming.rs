@@ -288,7 +288,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     // The configuration trains the same model, and the number of threads changes nothing.
     place.ok("train --config run/config.toml --threads 1 --quiet --out again");
     assert_eq!(place.model("again"), place.model("run"));
-    // Stopped and gone on with, in another process.
+    // Stopped and resumed, in another process.
     // The default schedule depends on the number of epochs.
     let constant = format!("{train} --schedule constant --quiet");
     place.ok(&format!("{constant} --out whole"));
@@ -309,7 +309,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(place.model("piped").members, place.model("run").members);
     for (options, text) in [
-        ("--folds 3", "--folds beside a table larger"),
+        ("--folds 3", "--folds cannot be used with a table larger"),
         ("--split stratified", "only classes can be stratified"),
         ("--fold 1", "--fold 1 without --folds"),
         ("--memory-limit 1", "no size of memory"),

@@ -162,7 +162,7 @@ fn images_take_the_quantile_transform_whether_they_are_a_matrix_or_a_table() {
     assert_ne!(place.model("robust").members, idx.members);
     let refused = place.run("train set --device cpu --scaling quantile --augment standard");
     assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(refused.stderr.contains("augmentation beside quantile scaling"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("augmentation cannot be used with quantile scaling"), "{}", refused.stderr);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn categories_become_inputs_as_is_asked_for() {
     assert_eq!(planned("--embedding-dims 0")[0], "hashed into 128");
     assert_eq!(planned("--one-hot shop --embedding-dims 0")[0], "one-hot: 150");
     for (options, text) in [
-        ("--one-hot shop --hash shop", "--one-hot shop beside --hash shop"),
+        ("--one-hot shop --hash shop", "--one-hot shop cannot be used with --hash shop"),
         ("--hash shopp", "there is no column"),
         ("--one-hot y", "it is no column of categories"),
     ] {

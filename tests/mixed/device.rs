@@ -4,10 +4,9 @@ use super::adapter::has_gpu;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use wgrad::Result;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
 use wgrad::data::Samples;
 use wgrad::kernels::Step;
 use wgrad::kernels::mixed::Multiplier;
@@ -52,54 +51,62 @@ impl Backend for Device {
     fn info(&self) -> &DeviceInfo {
         self.cpu.info()
     }
-    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
-        Ok(self.offered.clone())
+    fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
+        Box::pin(async move { Ok(self.offered.clone()) })
     }
     fn multiply_by(&mut self, multiplier: Multiplier) {
         self.multiplier = multiplier;
     }
-    fn without_matrices(&mut self) -> Result<()> {
-        self.offered.retain(|multiplier| *multiplier == Multiplier::Fma);
-        self.multiplier = Multiplier::Fma;
-        self.is_lost = false;
-        Ok(())
+    fn without_matrices(&mut self) -> Pending<'_> {
+        Box::pin(async move {
+            self.offered.retain(|multiplier| *multiplier == Multiplier::Fma);
+            self.multiplier = Multiplier::Fma;
+            self.is_lost = false;
+            Ok(())
+        })
     }
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        self.is_lost |= self.breaks == Some(self.multiplier);
-        if self.is_lost {
-            return Err(wgrad::Error::failed("the device was lost"));
-        }
-        self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
-        self.cpu.load(program)
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        Box::pin(async move {
+            self.is_lost |= self.breaks == Some(self.multiplier);
+            if self.is_lost {
+                return Err(wgrad::Error::failed("the device was lost"));
+            }
+            self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
+            self.cpu.load(program).await
+        })
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
         self.cpu.upload(samples)
     }
     fn forget(&mut self, data: DataId) {
         self.cpu.forget(data);
     }
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
         self.cpu.write(tensor, values)
     }
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        // Of whole steps; the self-test runs op by op.
-        if let (Some((single, halves)), true) = (&self.pace, ops.len() > 1) {
-            let place = self.offered.iter().position(|m| *m == self.multiplier).unwrap();
-            let each = if self.in_f16 { halves[place] } else { *single };
-            std::thread::sleep(each * steps.len() as u32);
-        }
-        self.cpu.run(ops, data, steps)
-    }
-    fn read(&mut self, tensor: TensorId, mut values: ValuesMut<'_>) -> Result<()> {
-        let is_wrong = self.in_f16 && self.wrong == Some(self.multiplier);
-        match &mut values {
-            ValuesMut::F32(v) => self.cpu.read(tensor, ValuesMut::F32(v)),
-            ValuesMut::F64(v) => {
-                self.cpu.read(tensor, ValuesMut::F64(v))?;
-                v.iter_mut().take(usize::from(is_wrong)).for_each(|x| *x *= 1.0 + 1.0 / 512.0);
-                Ok(())
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
+        Box::pin(async move {
+            // Of whole steps; the self-test runs op by op.
+            if let (Some((single, halves)), true) = (&self.pace, ops.len() > 1) {
+                let place = self.offered.iter().position(|m| *m == self.multiplier).unwrap();
+                let each = if self.in_f16 { halves[place] } else { *single };
+                std::thread::sleep(each * steps.len() as u32);
             }
-        }
+            self.cpu.run(ops, data, steps).await
+        })
+    }
+    fn read<'a>(&'a mut self, tensor: TensorId, mut values: ValuesMut<'a>) -> Pending<'a> {
+        Box::pin(async move {
+            let is_wrong = self.in_f16 && self.wrong == Some(self.multiplier);
+            match &mut values {
+                ValuesMut::F32(v) => self.cpu.read(tensor, ValuesMut::F32(v)).await,
+                ValuesMut::F64(v) => {
+                    self.cpu.read(tensor, ValuesMut::F64(v)).await?;
+                    v.iter_mut().take(usize::from(is_wrong)).for_each(|x| *x *= 1.0 + 1.0 / 512.0);
+                    Ok(())
+                }
+            }
+        })
     }
     fn traffic(&self) -> Traffic {
         self.cpu.traffic()

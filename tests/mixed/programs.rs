@@ -3,6 +3,7 @@
 use super::adapter::has_gpu;
 use super::device::Device;
 use super::task::{draw, in_f16, normal, task, train, trainer};
+use pollster::FutureExt as _;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::initial_weights;
 use wgrad::backend::{Backend, ValuesMut};
@@ -29,7 +30,7 @@ fn mixed_steps_agree_tensor_by_tensor() {
         let (spec, data) = draw(&mut random, round);
         // With the checks of shaders at run time on and off.
         let mut gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
-        gpu.open_mixed().unwrap();
+        gpu.open_mixed().block_on().unwrap();
         let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::LAYERS);
         let samples = Preprocessing::none(&data).samples(&data).unwrap();
         let mut replay = Replay::new(plan.program.clone(), samples, Box::new(gpu)).unwrap();
@@ -105,7 +106,7 @@ fn the_reference_rounds_what_is_stored_in_f16() {
         }
         let mut values = vec![0.0f32; program.range(TensorId(i), 1).len()];
         let backend = trainer.session().backend_mut();
-        backend.read(TensorId(i), ValuesMut::F32(&mut values)).unwrap();
+        backend.read(TensorId(i), ValuesMut::F32(&mut values)).block_on().unwrap();
         assert!(values.iter().all(|&x| Precision::F16.round(x) == x), "{}", tensor.name);
         assert!(values.iter().any(|&x| x != 0.0), "{}", tensor.name);
         if tensor.role == Role::Shadow {

@@ -1,4 +1,4 @@
-//! One op with what its tensors hold, run on the GPU and held against f64; shapes and values drawn
+//! One op with what its tensors hold, run on the GPU and compared with f64; shapes and values drawn
 //! afresh.
 
 use super::adapter::has_gpu;

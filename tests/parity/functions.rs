@@ -1,6 +1,7 @@
 //! Functions of each element or row: activations, softmax, losses.
 
 use super::case::{Case, gpu, has_few_shapes, normal, random, rounds, size};
+use pollster::FutureExt as _;
 use rand::RngExt;
 use std::sync::Arc;
 use wgrad::backend::{Values, ValuesMut};
@@ -97,15 +98,15 @@ fn elementary_functions_are_right_in_every_digit() {
         let (from, to) = (add("z"), add("a"));
         let functions = UnitFunctions::Same(activation);
         program.ops.push(Op::Activation { functions, z: from, a: to });
-        device.load(Arc::new(program)).unwrap();
+        device.load(Arc::new(program)).block_on().unwrap();
         let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0]).unwrap()));
         let samples =
             Samples { features, affine: Affine::identity(1), targets: None, weights: None };
-        let data = device.upload(Arc::new(samples)).unwrap();
-        device.write(from, Values::F32(&z)).unwrap();
-        device.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).unwrap();
+        let data = device.upload(Arc::new(samples)).block_on().unwrap();
+        device.write(from, Values::F32(&z)).block_on().unwrap();
+        device.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).block_on().unwrap();
         let mut found = vec![0.0; z.len()];
-        device.read(to, ValuesMut::F64(&mut found)).unwrap();
+        device.read(to, ValuesMut::F64(&mut found)).block_on().unwrap();
         for (&z, found) in z.iter().zip(found) {
             let exact = activation.value(f64::from(z));
             // Below this, f32 has no normal numbers.

@@ -4,7 +4,7 @@ use super::case::{gpu, has_few_shapes, random, rounds, size};
 use rand::RngExt;
 use std::sync::Arc;
 use wgrad::backend::cpu::Cpu;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::tensor::TensorId;
@@ -130,34 +130,36 @@ fn a_device_that_gives_nan_fails_the_comparison() {
         fn info(&self) -> &DeviceInfo {
             self.0.info()
         }
-        fn load(&mut self, program: Arc<Program>) -> wgrad::Result<()> {
+        fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
             self.0.load(program)
         }
-        fn upload(&mut self, samples: Arc<Samples>) -> wgrad::Result<DataId> {
+        fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
             self.0.upload(samples)
         }
         fn forget(&mut self, data: DataId) {
             self.0.forget(data);
         }
-        fn write(&mut self, tensor: TensorId, values: Values<'_>) -> wgrad::Result<()> {
+        fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
             self.0.write(tensor, values)
         }
-        fn run(
-            &mut self,
+        fn run<'a>(
+            &'a mut self,
             ops: std::ops::Range<usize>,
             data: DataId,
-            steps: &[Step],
-        ) -> wgrad::Result<()> {
+            steps: &'a [Step],
+        ) -> Pending<'a> {
             self.0.run(ops, data, steps)
         }
-        fn read(&mut self, tensor: TensorId, mut values: ValuesMut<'_>) -> wgrad::Result<()> {
-            if let ValuesMut::F64(values) = &mut values {
-                self.0.read(tensor, ValuesMut::F64(values))?;
-                // All but the last element: the worst that a maximum may forget.
-                let last = values.len() - 1;
-                values[..last].fill(f64::NAN);
-            }
-            Ok(())
+        fn read<'a>(&'a mut self, tensor: TensorId, mut values: ValuesMut<'a>) -> Pending<'a> {
+            Box::pin(async move {
+                if let ValuesMut::F64(values) = &mut values {
+                    self.0.read(tensor, ValuesMut::F64(values)).await?;
+                    // All but the last element: the worst that a maximum may forget.
+                    let last = values.len() - 1;
+                    values[..last].fill(f64::NAN);
+                }
+                Ok(())
+            })
         }
     }
     let data = wgrad::data::digits();

@@ -7,6 +7,7 @@
 use crate::common::{
     Shared, cpu32, cpu64, first_rows, gpu, largest, largest_error, read_gradients,
 };
+use pollster::FutureExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -257,10 +258,10 @@ fn activations_and_their_derivatives_are_those_of_pytorch() {
                 ];
                 let rows = case.z.len();
                 let data = device.backend.start(&program, &nothing());
-                device.backend.write(z, Values::F64(&case.z)).unwrap();
-                device.backend.write(delta, Values::F32(&vec![1.0; rows])).unwrap();
+                device.backend.write(z, Values::F64(&case.z)).block_on().unwrap();
+                device.backend.write(delta, Values::F32(&vec![1.0; rows])).block_on().unwrap();
                 let step = Step { rows: rows as u32, ..Step::default() };
-                device.backend.run(0..2, data, &[step]).unwrap();
+                device.backend.run(0..2, data, &[step]).block_on().unwrap();
                 let (a, slope) = (
                     device.backend.get(&program, a, rows),
                     device.backend.get(&program, delta, rows),
@@ -300,13 +301,13 @@ fn losses_and_their_gradients_are_those_of_pytorch() {
                     Op::Accumulate { scores, sums },
                 ];
                 let data = device.backend.start(&program, &nothing());
-                device.backend.write(y, Values::F64(&case.output.concat())).unwrap();
-                device.backend.write(t, Values::F64(&case.targets.concat())).unwrap();
+                device.backend.write(y, Values::F64(&case.output.concat())).block_on().unwrap();
+                device.backend.write(t, Values::F64(&case.targets.concat())).block_on().unwrap();
                 let divisor = objective.divisor(rows, outputs);
                 let loss_scale = (1.0 / divisor) as f32;
                 let smoothing = case.smoothing;
                 let step = Step { rows: rows as u32, loss_scale, smoothing, ..Step::default() };
-                device.backend.run(0..2, data, &[step]).unwrap();
+                device.backend.run(0..2, data, &[step]).block_on().unwrap();
 
                 let what = format!("{} ({}), {}", case.loss, case.case, reduction.reduction);
                 let value = device.backend.get(&program, sums, rows)[0] / divisor;
@@ -342,7 +343,11 @@ fn nets_give_the_outputs_losses_and_gradients_of_pytorch() {
             let data = device.backend.start(&plan.program, &samples);
             device.backend.set_weights(&plan, &weights(&case.parameters));
             let step = first_rows(&spec, rows);
-            device.backend.run(plan.program.routines.gradient.clone(), data, &[step]).unwrap();
+            device
+                .backend
+                .run(plan.program.routines.gradient.clone(), data, &[step])
+                .block_on()
+                .unwrap();
 
             let outputs = device.backend.get(&plan.program, plan.output, rows);
             device.check(&format!("the output of {}", case.name), &outputs, &case.outputs.concat());
@@ -375,7 +380,11 @@ fn weighted_rows_and_classes_give_the_loss_and_the_gradients_of_pytorch() {
             let data = device.backend.start(&plan.program, &samples);
             device.backend.set_weights(&plan, &weights(&case.parameters));
             let step = first_rows(&spec, rows);
-            device.backend.run(plan.program.routines.gradient.clone(), data, &[step]).unwrap();
+            device
+                .backend
+                .run(plan.program.routines.gradient.clone(), data, &[step])
+                .block_on()
+                .unwrap();
             let value = device.backend.get(&plan.program, plan.sums, rows)[0] / rows as f64;
             device.check(&format!("the loss of {}", case.name), &[value], &[case.value]);
             check_gradients(device, &case.name, &plan, &case.gradients, &step, rows as f64);

@@ -48,7 +48,7 @@ fn assert_checks(what: &str, spec: &Spec) -> Worst {
     let weights = random_weights(spec);
     let plan = plan::plain(spec, ROWS, Purpose::Train);
     // Not gradcheck::check, which also refuses what no user wants, such as softmax before a loss
-    // on logits: it has a gradient all the same.
+    // on logits: it has a gradient nevertheless.
     let report = check_plan(spec, &plan, &weights, unscaled(&data), &Options::default()).unwrap();
     let worst = report.worst.clone().unwrap();
     assert!(report.passed, "{what}: {worst:?}");

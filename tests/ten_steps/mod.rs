@@ -1,4 +1,4 @@
-//! Runs of ten steps on full batches, held against those that PyTorch made in f64.
+//! Runs of ten steps on full batches, compared with those that PyTorch made in f64.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 

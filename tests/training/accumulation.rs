@@ -3,7 +3,7 @@
 use crate::common::{Shared, cpu32, cpu64, gpu, largest, largest_error, random_data};
 use std::ops::Range;
 use std::sync::Arc;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Values, ValuesMut};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
 use wgrad::base::error::Error;
 use wgrad::data::{Dataset, Preprocessing, Samples};
 use wgrad::kernels::Step;
@@ -110,25 +110,27 @@ impl Backend for Small {
     fn info(&self) -> &DeviceInfo {
         self.0.info()
     }
-    fn load(&mut self, program: Arc<Program>) -> wgrad::Result<()> {
-        match program.bytes(4) > self.1 {
-            true => Err(Error::device("out of memory")),
-            false => self.0.load(program),
-        }
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        Box::pin(async move {
+            match program.bytes(4) > self.1 {
+                true => Err(Error::device("out of memory")),
+                false => self.0.load(program).await,
+            }
+        })
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> wgrad::Result<DataId> {
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
         self.0.upload(samples)
     }
     fn forget(&mut self, data: DataId) {
         self.0.forget(data);
     }
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> wgrad::Result<()> {
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
         self.0.write(tensor, values)
     }
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> wgrad::Result<()> {
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
         self.0.run(ops, data, steps)
     }
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> wgrad::Result<()> {
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
         self.0.read(tensor, values)
     }
 }

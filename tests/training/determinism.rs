@@ -5,6 +5,7 @@ use crate::common::{
     Shared, cpu32, cpu64, first_rows, gpu, largest, largest_error, random_classes, random_data,
     random_weights, read_gradients, unscaled,
 };
+use pollster::FutureExt as _;
 use std::io::Write as _;
 use std::process::Command;
 use wgrad::backend::Backend;
@@ -233,7 +234,10 @@ fn steps_one_by_one_or_all_at_once_give_the_same_bits() {
                 let data = backend.start(&plan.program, &unscaled(&data));
                 backend.set_weights(&plan, &random_weights(&spec));
                 for steps in steps.chunks(chunk) {
-                    backend.run(plan.program.routines.step.clone(), data, steps).unwrap();
+                    backend
+                        .run(plan.program.routines.step.clone(), data, steps)
+                        .block_on()
+                        .unwrap();
                 }
                 runs.push(bits(&backend.get(&plan.program, plan.parameters, 0)));
             }
@@ -346,13 +350,13 @@ fn a_batch_without_rows_changes_nothing() {
                 backend.set_weights(&plan, &random_weights(&spec));
                 // The gradients of nine rows stand there before, to be overwritten.
                 let full = first_rows(&spec, 9);
-                backend.run(routines.gradient.clone(), id, &[full]).unwrap();
+                backend.run(routines.gradient.clone(), id, &[full]).block_on().unwrap();
                 let weights = backend.get(program, plan.parameters, 0);
                 let sums = backend.get(program, plan.sums, 0);
                 assert!(read_gradients(&backend, &plan).iter().all(|(_, g)| largest(g) > 0.0));
 
                 let empty = first_rows(&spec, 0);
-                backend.run(routines.step.clone(), id, &[empty]).unwrap();
+                backend.run(routines.step.clone(), id, &[empty]).block_on().unwrap();
                 for (name, gradient) in read_gradients(&backend, &plan) {
                     assert!(gradient.iter().all(|&g| g == 0.0), "{optimizer}: {name} {gradient:?}");
                 }

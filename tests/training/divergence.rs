@@ -5,7 +5,7 @@ use crate::cli_support::{Place, plane};
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
 use std::ops::Range;
 use std::sync::Arc;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut};
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::tensor::TensorId;
@@ -97,36 +97,44 @@ impl Backend for Failing {
     fn traits(&self) -> Traits {
         self.device.traits()
     }
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        let looks = program.ops.iter().any(|op| matches!(op, Op::Nonfinite { .. }));
-        if matches!(self.fails, Fails::Looks(rows) if looks && program.batch >= rows) {
-            return Err(Error::device("out of memory"));
-        }
-        self.looked |= looks;
-        self.looks = looks;
-        self.check()?;
-        self.device.load(program)
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        Box::pin(async move {
+            let looks = program.ops.iter().any(|op| matches!(op, Op::Nonfinite { .. }));
+            if matches!(self.fails, Fails::Looks(rows) if looks && program.batch >= rows) {
+                return Err(Error::device("out of memory"));
+            }
+            self.looked |= looks;
+            self.looks = looks;
+            self.check()?;
+            self.device.load(program).await
+        })
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
         self.device.upload(samples)
     }
     fn forget(&mut self, data: DataId) {
         self.device.forget(data);
     }
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        self.check()?;
-        self.device.write(tensor, values)
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
+        Box::pin(async move {
+            self.check()?;
+            self.device.write(tensor, values).await
+        })
     }
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.check()?;
-        if self.fails == Fails::InLooks && self.looks {
-            return Err(Error::failed("the device doesn't answer"));
-        }
-        self.device.run(ops, data, steps)
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
+        Box::pin(async move {
+            self.check()?;
+            if self.fails == Fails::InLooks && self.looks {
+                return Err(Error::failed("the device doesn't answer"));
+            }
+            self.device.run(ops, data, steps).await
+        })
     }
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        self.check()?;
-        self.device.read(tensor, values)
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
+        Box::pin(async move {
+            self.check()?;
+            self.device.read(tensor, values).await
+        })
     }
     fn traffic(&self) -> Traffic {
         self.device.traffic()

@@ -3,6 +3,7 @@
 use crate::common::{
     cpu32, cpu64, first_rows, gpu, largest, largest_error, random_data, random_weights, unscaled,
 };
+use pollster::FutureExt as _;
 use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::Step;
@@ -61,9 +62,9 @@ fn muon_orthogonalises_wide_square_and_tall_matrices() {
             let step = first_rows(&spec, 12);
             let weight = plan.layers[0].weight;
             let before = backend.get(program, weight, 0);
-            backend.run(routines.gradient.clone(), id, &[step]).unwrap();
+            backend.run(routines.gradient.clone(), id, &[step]).block_on().unwrap();
             let g = backend.get(program, plan.layers[0].gradients.unwrap().weight, 0);
-            backend.run(routines.step.clone(), id, &[step]).unwrap();
+            backend.run(routines.step.clone(), id, &[step]).block_on().unwrap();
             let after = backend.get(program, weight, 0);
 
             // The library holds it in f32.
@@ -100,17 +101,17 @@ fn muon(lr: f64, steps: u64, slope: impl Fn([f64; 2]) -> [f64; 2]) -> [f64; 2] {
     let data = random_data(Loss::SquaredError, 1, 2, 1, 3);
     let id = backend.start(&plan.program, &unscaled(&data));
     let (layer, mut w) = (&plan.layers[0], [-1.0, 2.0]);
-    backend.write(layer.weight, Values::F64(&w)).unwrap();
+    backend.write(layer.weight, Values::F64(&w)).block_on().unwrap();
     for t in 1..=steps {
         let g = slope(w);
-        backend.write(layer.gradients.unwrap().weight, Values::F64(&g)).unwrap();
+        backend.write(layer.gradients.unwrap().weight, Values::F64(&g)).block_on().unwrap();
         let step = Step {
             lr: (lr * (1.0 - t as f64 / (steps + 1) as f64)) as f32,
             corrections: spec.optimizer.corrections(t),
             ..first_rows(&spec, 1)
         };
-        backend.run(update.clone(), id, &[step]).unwrap();
-        backend.read(layer.weight, ValuesMut::F64(&mut w)).unwrap();
+        backend.run(update.clone(), id, &[step]).block_on().unwrap();
+        backend.read(layer.weight, ValuesMut::F64(&mut w)).block_on().unwrap();
     }
     w
 }
@@ -180,7 +181,7 @@ fn lamb_and_muon_learn_a_linear_map() {
 }
 
 /// L-BFGS reaches in a few steps what first-order rules take hundreds for, on every device, and a
-/// run that is gone on with takes the same steps.
+/// run that is resumed takes the same steps.
 #[test]
 fn lbfgs_converges_in_few_steps_and_goes_on_from_a_checkpoint() {
     let test = "lbfgs_converges_in_few_steps_and_goes_on_from_a_checkpoint";

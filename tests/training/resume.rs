@@ -236,7 +236,7 @@ fn events(place: &Place, run: &str) -> Vec<Value> {
     all
 }
 
-/// That a run which was gone on with left what the whole one did.
+/// That a run which was resumed left what the whole one did.
 fn assert_same(place: &Place, whole: &str, run: &str) {
     assert_eq!(place.model(run), place.model(whole));
     let mut found = events(place, run);
@@ -346,13 +346,13 @@ fn what_would_make_another_run_of_it_is_refused() {
         assert_eq!(ran.code, code, "{args}: {}", ran.stderr);
         assert!(ran.stderr.contains(text), "{args}: {}", ran.stderr);
     };
-    refused("--resume run --batch-size 7", 2, "can't go on with --batch-size 7");
+    refused("--resume run --batch-size 7", 2, "--resume can't change it to --batch-size 7");
     refused("--resume run --layers 5", 2, "begun with --layers 4:relu");
     refused("--resume run --optimizer sgd", 2, "begun with --optimizer adam");
-    refused("other.csv --resume run", 2, "can't go on with --data");
+    refused("other.csv --resume run", 2, "--resume can't change it to --data");
     refused("--resume run --epochs 1", 2, "the run has done 2 epochs");
     refused("--resume none", 3, "there is no run none");
-    refused("--resume run --force", 2, "beside --force");
+    refused("--resume run --force", 2, "cannot be used with --force");
     place.ok("train data.csv --resume run --epochs 2 --layers 4:relu");
     place.write("data.csv", cli_support::plane().replace("10.25", "11.25"));
     refused("--resume run --epochs 3", 3, "the training data are not those of the run");
@@ -366,7 +366,7 @@ fn what_would_make_another_run_of_it_is_refused() {
     place.ok("train --resume judged --epochs 3 --quiet");
     let checkpoints = place.path("run/checkpoint");
     std::fs::write(checkpoints.join("00000001.safetensors"), b"half").unwrap();
-    refused("--resume run --epochs 3", 3, "no checkpoint of the run is whole");
+    refused("--resume run --epochs 3", 3, "every checkpoint of the run is damaged");
     place.ok("train xor --device cpu --quiet --epochs 1 --folds 2 --out folds");
     refused("--resume folds", 2, "a run of folds");
     place.ok("train xor --device cpu --quiet --epochs 1 --keep-checkpoints 0 --out bare");

@@ -1,14 +1,21 @@
 //! Where other programs meet a run: between gradient and update, and on threads of their own.
 
 use crate::common::{cpu32, gpu};
+use pollster::FutureExt as _;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use wgrad::backend::Backend;
+use std::task::{Context, Poll, Wake, Waker};
+use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::LayerWeights;
+use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::base::error::ErrorKind;
 use wgrad::data::{Dataset, Preprocessing};
+use wgrad::kernels::Step;
 use wgrad::math::optim::GradientEdits;
 use wgrad::net::spec::{Net, Norm, PlanKind, Spec};
 use wgrad::net::stopping::OnDivergence;
+use wgrad::plan::Purpose;
 use wgrad::train::trainer::Gradients;
 use wgrad::{Activation, Error, Loss, Optimizer, Result, Trainer};
 
@@ -175,4 +182,60 @@ fn two_devices_train_on_two_threads() {
     let threads = [cpu32(1).boxed(), device.boxed()].map(|on| run(trainer(&spec(net()), on)));
     let together = threads.map(|thread| thread.join().unwrap());
     assert!(together == alone);
+}
+
+/// Notes that a future wants to be polled again.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The device has much to do first: the read is pending, its thread goes on with other work, and is woken once
+/// the values are there.
+#[test]
+fn a_program_awaits_a_read_without_blocking() {
+    if gpu("a read that is awaited").is_none() {
+        return;
+    }
+    let net = Net::new(64).layer(512, Activation::Relu).layer(10, Activation::Identity);
+    let data = digits();
+    let spec = Spec { batch_size: 100, ..spec(net) };
+    let mut device = Gpu::open(0).unwrap();
+    let plan = wgrad::plan::plan(&spec, 100, Purpose::Train, device.traits());
+    device.load(Arc::new(plan.program.clone())).block_on().unwrap();
+    let samples = Preprocessing::none(&data).samples(&data).unwrap();
+    let rows = device.upload(Arc::new(samples)).block_on().unwrap();
+    let weight = plan.layers[0].weight;
+    let expected: Vec<f32> = (0..512 * 64).map(|i| i as f32 / 65_536.0).collect();
+    device.write(weight, Values::F32(&expected)).block_on().unwrap();
+    // A routine that leaves the weights as they are, many times over.
+    let step = Step { rows: 100, ..Step::default() };
+    let evaluate = plan.program.routines.evaluate.clone();
+    device.run(evaluate, rows, &[step; 200]).block_on().unwrap();
+    let mut values = vec![f32::NAN; 512 * 64];
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut polls = 0;
+    {
+        let mut read = pin!(device.read(weight, ValuesMut::F32(&mut values)));
+        loop {
+            polls += 1;
+            match read.as_mut().poll(&mut context) {
+                Poll::Ready(done) => break done.unwrap(),
+                // Here a program would do other work.
+                Poll::Pending => {
+                    while !woken.0.swap(false, Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        }
+    }
+    assert!(polls > 1, "the first poll came back before the device was done");
+    assert!(values == expected);
 }

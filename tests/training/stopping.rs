@@ -53,7 +53,7 @@ fn the_best_epoch_is_kept(backend: &Shared) {
     let restored = run.weights().unwrap();
     assert_eq!(run.model().unwrap().members[0], restored);
 
-    // Checkpoints hold the trained ones all the same, as of a run that keeps those.
+    // Checkpoints hold the trained ones nevertheless, as of a run that keeps those.
     let checkpoint = run.checkpoint().unwrap().now;
     assert_eq!(run.weights().unwrap(), restored, "a checkpoint changes nothing");
     assert!(run.restore_best().unwrap());

@@ -17,7 +17,7 @@ mod update;
 mod whole_net;
 
 use super::check::{self, RowShape};
-use super::{Backend, DataId, DeviceInfo, Values, ValuesMut, mebibytes};
+use super::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut, mebibytes};
 use crate::base::error::{Error, Result};
 use crate::base::system_memory;
 use crate::data::Samples;
@@ -152,39 +152,11 @@ impl<T: Gemm> Backend for Cpu<T> {
         Traits::Cpu
     }
 
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        program.check()?;
-        check::constants(&program)?;
-        let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
-        if needed > available {
-            let (needed, available) = (mebibytes(needed), mebibytes(available));
-            return Err(Error::device(format!(
-                "the run needs {needed}, the memory available is {available}"
-            ))
-            .help("choose a smaller --batch-size or smaller --layers"));
-        }
-        self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
-        self.partial = Partial::new(&program);
-        self.packed = Packed::new(&program, self.partial.is_none());
-        self.inputs = Inputs::new(&program, self.team.threads());
-        self.program = program.clone();
-        program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
-    }
-
     fn unload(&mut self) {
         self.program = Arc::default();
         self.buffers.clear();
         self.packed = Packed::new(&self.program, false);
         (self.partial, self.inputs) = (None, None);
-    }
-
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        let shape = RowShape::of(&samples)?;
-        let id = DataId(self.uploads);
-        self.uploads += 1;
-        let sparse = Zeros::of(&samples).pay();
-        self.data.insert(id, Data { samples, shape, sparse });
-        Ok(id)
     }
 
     fn left_out(&self, samples: &Samples) -> f64 {
@@ -200,7 +172,63 @@ impl<T: Gemm> Backend for Cpu<T> {
         self.data.remove(&data);
     }
 
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        Box::pin(async { self.load_program(program) })
+    }
+
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
+        Box::pin(async { self.take_in(samples) })
+    }
+
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
+        Box::pin(async move { self.write_tensor(tensor, values) })
+    }
+
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
+        Box::pin(async move { self.run_ops(ops, data, steps) })
+    }
+
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
+        Box::pin(async move { self.read_tensor(tensor, values) })
+    }
+}
+
+impl<T: Gemm> Cpu<T> {
+    /// What [`Backend::load`] promises.
+    fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
+        program.check()?;
+        check::constants(&program)?;
+        let (needed, available) = (program.bytes(size_of::<T>()), available_memory());
+        if needed > available {
+            let (needed, available) = (mebibytes(needed), mebibytes(available));
+            return Err(Error::device(format!(
+                "the run needs {needed}, the memory available is {available}"
+            ))
+            .help("choose a smaller --batch-size or smaller --layers"));
+        }
+        self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
+        self.partial = Partial::new(&program);
+        self.packed = Packed::new(&program, self.partial.is_none());
+        self.inputs = Inputs::new(&program, self.team.threads());
+        self.program = program.clone();
+        program
+            .constants
+            .iter()
+            .try_for_each(|(id, values)| self.write_tensor(*id, Values::F32(values)))
+    }
+
+    /// What [`Backend::upload`] promises.
+    fn take_in(&mut self, samples: Arc<Samples>) -> Result<DataId> {
+        let shape = RowShape::of(&samples)?;
+        let id = DataId(self.uploads);
+        self.uploads += 1;
+        let sparse = Zeros::of(&samples).pay();
+        self.data.insert(id, Data { samples, shape, sparse });
+        Ok(id)
+    }
+
+    /// What [`Backend::write`] promises.
+    fn write_tensor(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         if t.role == Role::Parameter {
@@ -220,7 +248,8 @@ impl<T: Gemm> Backend for Cpu<T> {
         Ok(())
     }
 
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+    /// What [`Backend::run`] promises.
+    fn run_ops(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
         let Some(Data { samples, shape, sparse }) = self.data.get(&data) else {
             return Err(check::forgotten());
         };
@@ -276,7 +305,8 @@ impl<T: Gemm> Backend for Cpu<T> {
         Ok(())
     }
 
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+    /// What [`Backend::read`] promises.
+    fn read_tensor(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         let from = &self.buffers[t.buffer][t.offset..];

@@ -11,6 +11,7 @@ use crate::math::optim::Optimizer;
 use crate::math::random::{Permutation, Random, Stream};
 use crate::net::spec::{Net, Norm, PlanKind, Spec};
 use crate::plan::{self, Plan, Purpose};
+use pollster::FutureExt as _;
 
 fn samples(net: &Net, rows: usize) -> Samples {
     let mut random = Random::new(8, Stream::Check, 0);
@@ -33,21 +34,21 @@ fn trained(spec: &Spec, plan: &Plan, threads: usize) -> Vec<u32> {
     let rows = plan.program.batch;
     let mut cpu = Cpu::<f32>::new(Some(threads)).unwrap();
     cpu.worth_a_team = 0.0;
-    cpu.load(Arc::new(plan.program.clone())).unwrap();
+    cpu.load(Arc::new(plan.program.clone())).block_on().unwrap();
     let mut random = Random::new(9, Stream::Check, 0);
     let len = plan.program.len(plan.parameters);
     let drawn: Vec<f32> = (0..len).map(|_| 0.3 * random.normal() as f32).collect();
-    cpu.write(plan.parameters, Values::F32(&drawn)).unwrap();
-    let data = cpu.upload(Arc::new(samples(&spec.net, rows))).unwrap();
+    cpu.write(plan.parameters, Values::F32(&drawn)).block_on().unwrap();
+    let data = cpu.upload(Arc::new(samples(&spec.net, rows))).block_on().unwrap();
     let order = Permutation::new(rows as u32, Some([1, 2])).words();
     let step = Step { rows: rows as u32, order, lr: 0.1, loss_scale: 0.1, ..Step::default() };
     let steps = [0, 1].map(|t| {
         let corrections = spec.optimizer.corrections(u64::from(t) + 1);
         Step { corrections, t, ..step }
     });
-    cpu.run(plan.program.routines.step.clone(), data, &steps).unwrap();
+    cpu.run(plan.program.routines.step.clone(), data, &steps).block_on().unwrap();
     let mut after = vec![0.0; len];
-    cpu.read(plan.parameters, ValuesMut::F32(&mut after)).unwrap();
+    cpu.read(plan.parameters, ValuesMut::F32(&mut after)).block_on().unwrap();
     assert!(after.iter().all(|x| x.is_finite()) && after != drawn, "no step was taken");
     after.iter().map(|x| x.to_bits()).collect()
 }

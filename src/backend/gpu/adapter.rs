@@ -181,7 +181,7 @@ pub(super) struct Opened {
 
 /// Opens adapter `index` of [`adapters`] with all its limits, those optional features that change no
 /// result, and what is `wanted`.
-pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
+pub(super) async fn open(index: usize, wanted: Wanted) -> Result<Opened> {
     let adapter = enumerate().into_iter().nth(index).ok_or_else(|| {
         Error::device(format!("there is no adapter {index}")).help("list them with wgrad devices")
     })?;
@@ -204,13 +204,13 @@ pub(super) fn open(index: usize, wanted: Wanted) -> Result<Opened> {
         descriptor.required_features |= wgpu::Features::SHADER_F16;
         multipliers.push(Multiplier::Fma);
         if wanted == Wanted::Matrices
-            && let Some((device, queue, matrices)) = open_with_matrices(&adapter, &descriptor)
+            && let Some((device, queue, matrices)) = open_with_matrices(&adapter, &descriptor).await
         {
             multipliers.extend(matrices);
             return Ok(Opened { device, queue, info, multipliers });
         }
     }
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+    let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
         Error::device(format!("cannot open {}: {e}", info.name))
             .help("choose another device with --device, or the CPU with --device cpu")
     })?;
@@ -240,7 +240,7 @@ pub(super) fn no_f16(name: &str) -> Error {
 
 /// Opens an adapter with cooperative matrices, where it has such as the kernels know. The feature is
 /// experimental: whatever goes wrong with it, the adapter is opened without.
-fn open_with_matrices(
+async fn open_with_matrices(
     adapter: &wgpu::Adapter,
     descriptor: &wgpu::DeviceDescriptor<'_>,
 ) -> Option<(wgpu::Device, wgpu::Queue, Vec<Multiplier>)> {
@@ -263,8 +263,8 @@ fn open_with_matrices(
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..descriptor.clone()
     };
-    let open = || pollster::block_on(adapter.request_device(&descriptor));
-    let (device, queue) = catch_unwind(AssertUnwindSafe(open)).ok()?.ok()?;
+    let open = || adapter.request_device(&descriptor);
+    let (device, queue) = catch_unwind(AssertUnwindSafe(open)).ok()?.await.ok()?;
     Some((device, queue, matrices))
 }
 
@@ -340,13 +340,14 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pollster::FutureExt as _;
 
     #[test]
     fn offsets_are_held_to_what_the_strictest_adapter_asks_for() {
         if adapters().is_empty() {
             return eprintln!("skipped: no GPU adapter: the limits that a device is opened with");
         }
-        let limits = open(0, Wanted::Single).unwrap().device.limits();
+        let limits = open(0, Wanted::Single).block_on().unwrap().device.limits();
         assert_eq!(limits.min_storage_buffer_offset_alignment, 256);
         assert_eq!(limits.min_uniform_buffer_offset_alignment, 256);
     }

@@ -52,7 +52,7 @@ impl Gpu {
     }
 
     /// Makes the launches of `ops` on `data` ready, once.
-    pub(super) fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
+    pub(super) async fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
         let program = self.program.clone();
         let Some(rows) = self.data.get(&data).cloned() else { return Err(check::forgotten()) };
         let largest = (self.largest_binding() / 4) as usize;
@@ -62,7 +62,7 @@ impl Gpu {
             }
             let mut bound = Vec::new();
             for launch in program.launches(&program.ops[op], rows.storage, largest, &self.tuning) {
-                bound.push(self.bind_launch(&launch, &rows)?);
+                bound.push(self.bind_launch(&launch, &rows).await?);
             }
             self.bound.insert((op, data), bound);
         }
@@ -71,10 +71,14 @@ impl Gpu {
     }
 
     /// Makes a launch on `data` ready.
-    pub(super) fn bind_launch(&mut self, launch: &Launch, data: &DeviceData) -> Result<Bound> {
+    pub(super) async fn bind_launch(
+        &mut self,
+        launch: &Launch,
+        data: &DeviceData,
+    ) -> Result<Bound> {
         let bindings = launch.args.iter().zip(launch.kernel.bindings);
         let arguments: Vec<_> =
             bindings.map(|(arg, b)| self.argument(*arg, b.access, data)).collect();
-        self.pipelines.bind(&self.device, &self.queue, launch, &arguments)
+        self.pipelines.bind(&self.device, &self.queue, launch, &arguments).await
     }
 }

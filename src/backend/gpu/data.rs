@@ -18,17 +18,17 @@ pub(super) struct DeviceData {
 
 impl Gpu {
     /// Brings rows into device memory.
-    pub(super) fn upload_samples(&self, samples: &Samples) -> Result<DeviceData> {
+    pub(super) async fn upload_samples(&self, samples: &Samples) -> Result<DeviceData> {
         let shape = RowShape::of(samples)?;
         let features = match &*samples.features {
-            Features::U8(m) => self.upload_bytes("the feature rows", m.data()),
+            Features::U8(m) => self.upload_bytes("the feature rows", m.data()).await,
             Features::F32(m) => {
-                self.upload_bytes("the feature rows", bytemuck::cast_slice(m.data()))
+                self.upload_bytes("the feature rows", bytemuck::cast_slice(m.data())).await
             }
         }?;
         let (shift, scale) = (&samples.affine.shift, &samples.affine.scale);
         let affine: Vec<[f32; 2]> = shift.iter().zip(scale).map(|(&a, &b)| [a, b]).collect();
-        let affine = self.upload_bytes("the scaling", bytemuck::cast_slice(&affine))?;
+        let affine = self.upload_bytes("the scaling", bytemuck::cast_slice(&affine)).await?;
         let numbers: Vec<f32> = match &samples.targets {
             Some(Targets::Numbers(m)) => m.data().iter().map(|&x| x as f32).collect(),
             _ => Vec::new(),
@@ -38,19 +38,19 @@ impl Gpu {
             Some(Targets::Labels { values, .. }) => bytemuck::cast_slice(values.data()),
             Some(Targets::Numbers(_)) | None => bytemuck::cast_slice(&numbers),
         };
-        let targets = self.upload_bytes("the targets", targets)?;
+        let targets = self.upload_bytes("the targets", targets).await?;
         let weights = bytemuck::cast_slice(samples.weights.as_deref().unwrap_or_default());
-        let weights = self.upload_bytes("the weights of rows", weights)?;
+        let weights = self.upload_bytes("the weights of rows", weights).await?;
         let storage = samples.storage();
         Ok(DeviceData { shape, storage, features, affine, targets, weights })
     }
 
     /// A buffer of the data set with these bytes in it.
-    fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+    async fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
         let size = bytes.len() as u64;
         memory::check("max_storage_buffer_binding_size", what, size, self.largest_binding())?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        let buffer = memory::create(&self.device, what, size, usage)?;
+        let buffer = memory::create(&self.device, what, size, usage).await?;
         let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
         // In pieces, so that no second copy of the data set waits in host memory.
         for (i, piece) in whole.chunks(4 * PIECE_WORDS).enumerate() {

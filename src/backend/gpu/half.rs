@@ -1,13 +1,15 @@
 //! f16 tensors in device memory: two elements share a word, by which memory is copied.
 
+use super::answers::Answers;
 use super::{PIECE_WORDS, memory};
 use crate::base::error::Result;
 use half::f16;
 
 /// Writes values from element `offset` of `buffer` on, a multiple of two.
-pub(super) fn write(
+pub(super) async fn write(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
+    answers: &Answers,
     buffer: &wgpu::Buffer,
     offset: usize,
     values: &[f32],
@@ -25,7 +27,10 @@ pub(super) fn write(
     if let Some(&last) = values.get(pairs) {
         // What shares its word stays as it is.
         let mut word = 0;
-        memory::read(device, queue, buffer, bytes(pairs), 1, |_, piece| word = piece[0].to_bits())?;
+        memory::read(device, queue, answers, buffer, bytes(pairs), 1, |_, piece| {
+            word = piece[0].to_bits();
+        })
+        .await?;
         let word = (word & 0xFFFF_0000) | u32::from(f16::from_f32(last).to_bits());
         queue.write_buffer(buffer, bytes(pairs), &word.to_le_bytes());
     }
@@ -34,18 +39,28 @@ pub(super) fn write(
 
 /// Reads `len` values from element `offset` of `buffer` on, a multiple of two: `take` gets each with
 /// its index.
-pub(super) fn read(
+pub(super) async fn read(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
+    answers: &Answers,
     buffer: &wgpu::Buffer,
     offset: usize,
     len: usize,
-    mut take: impl FnMut(usize, f32),
+    mut take: impl FnMut(usize, f32) + Send,
 ) -> Result<()> {
-    memory::read(device, queue, buffer, 2 * offset as u64, len.div_ceil(2), |first, piece| {
-        let bits: &[u16] = bytemuck::cast_slice(piece);
-        for (i, &bits) in (2 * first..len).zip(bits) {
-            take(i, f16::from_bits(bits).to_f32());
-        }
-    })
+    memory::read(
+        device,
+        queue,
+        answers,
+        buffer,
+        2 * offset as u64,
+        len.div_ceil(2),
+        |first, piece| {
+            let bits: &[u16] = bytemuck::cast_slice(piece);
+            for (i, &bits) in (2 * first..len).zip(bits) {
+                take(i, f16::from_bits(bits).to_f32());
+            }
+        },
+    )
+    .await
 }

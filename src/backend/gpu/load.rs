@@ -2,7 +2,7 @@
 
 use super::submit::Pace;
 use super::{Gpu, memory, tune};
-use crate::backend::{Backend, Values, check};
+use crate::backend::{Values, check};
 use crate::base::error::{Error, Result};
 use crate::data::Storage;
 use crate::kernels::Arg;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Gpu {
     /// What [`Backend::load`] promises.
-    pub(super) fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
+    pub(super) async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         check::constants(&program)?;
         if let Some(op) = program.ops.iter().find(|op| !op.runs_on_gpus()) {
@@ -23,14 +23,14 @@ impl Gpu {
             .help("plan the program by the fusion that this backend offers"));
         }
         self.check_bindings(&program)?;
-        let buffers = self.allocate(&program)?;
+        let buffers = self.allocate(&program).await?;
         let before = (
             std::mem::replace(&mut self.program, program.clone()),
             std::mem::replace(&mut self.buffers, buffers),
             std::mem::take(&mut self.bound),
             std::mem::replace(&mut self.under_way.pace, Pace::first(&program)),
         );
-        let prepared = self.prepare(&program);
+        let prepared = self.make_constants(&program).await;
         if prepared.is_err() {
             (self.program, self.buffers, self.bound, self.under_way.pace) = before;
         }
@@ -38,14 +38,18 @@ impl Gpu {
     }
 
     /// Measures the tiles of the program, whose buffers are there, and writes its constants.
-    fn prepare(&mut self, program: &Program) -> Result<()> {
-        if self.measures && (self.measures_all || tune::is_worth_it(program)) && self.tune()? {
+    async fn make_constants(&mut self, program: &Program) -> Result<()> {
+        if self.measures && (self.measures_all || tune::is_worth_it(program)) && self.tune().await?
+        {
             self.pipelines.keep();
             if let Some(cache) = &self.cache {
                 cache.keep_tuning(&self.tuning);
             }
         }
-        program.constants.iter().try_for_each(|(id, values)| self.write(*id, Values::F32(values)))
+        for (id, values) in &program.constants {
+            self.write_tensor(*id, Values::F32(values)).await?;
+        }
+        Ok(())
     }
 
     /// Refuses a program with a tensor that an op binds as a whole and no binding can hold.
@@ -71,16 +75,17 @@ impl Gpu {
     }
 
     /// Makes the buffers of a program, which are zero.
-    fn allocate(&self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
-        let make = |(i, &len): (usize, &usize)| {
+    async fn allocate(&self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
+        let mut buffers = Vec::with_capacity(program.buffers.len());
+        for (i, &len) in program.buffers.iter().enumerate() {
             let first = program.tensors.iter().find(|t| t.buffer == i);
             let what = first.map_or("an empty buffer", |t| t.name.as_str());
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
             let bytes = (len as u64).saturating_mul(program.precision(i).bytes() as u64);
-            memory::create(&self.device, what, bytes, usage)
-        };
-        program.buffers.iter().enumerate().map(make).collect()
+            buffers.push(memory::create(&self.device, what, bytes, usage).await?);
+        }
+        Ok(buffers)
     }
 }

@@ -1,12 +1,12 @@
 //! Device memory: buffers within the limits, and transfers.
 
+use super::answers::Answers;
 use crate::backend::mebibytes;
 use crate::base::error::{Error, Result};
-use std::sync::mpsc;
-use std::time::Duration;
+use futures_channel::oneshot;
 
 /// Creates a buffer, or says which limit or memory it exceeds.
-pub(super) fn create(
+pub(super) async fn create(
     device: &wgpu::Device,
     what: &str,
     bytes: u64,
@@ -22,7 +22,8 @@ pub(super) fn create(
         usage,
         mapped_at_creation: false,
     });
-    match pollster::block_on(scope.pop()) {
+    let error = scope.pop();
+    match error.await {
         None => Ok(buffer),
         Some(_) => Err(Error::device(format!("the device has no {} for {what}", mebibytes(bytes)))
             .help("choose a smaller --batch-size, smaller --layers, or --device cpu")),
@@ -39,54 +40,41 @@ pub(super) fn check(limit: &str, what: &str, bytes: u64, largest: u64) -> Result
         .help("choose a smaller --batch-size, smaller --layers, fewer rows, or --device cpu"))
 }
 
-/// How long a device may take to answer.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Words that are read back at a time.
 const READ_WORDS: usize = 1 << 22;
 
-/// Reads `words` 4-byte words of `buffer` from byte `offset` on, waiting for all work before.
+/// Reads `words` 4-byte words of `buffer` from byte `offset` on, when all work before is done.
 /// `take` gets them piece by piece, each with its first index.
-pub(super) fn read(
+pub(super) async fn read(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
+    answers: &Answers,
     buffer: &wgpu::Buffer,
     offset: u64,
     words: usize,
-    mut take: impl FnMut(usize, &[f32]),
+    mut take: impl FnMut(usize, &[f32]) + Send,
 ) -> Result<()> {
     let piece = words.min(READ_WORDS);
     let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-    let staging = create(device, "reading back", 4 * piece as u64, usage)?;
+    let staging = create(device, "reading back", 4 * piece as u64, usage).await?;
     for first in (0..words).step_by(piece.max(1)) {
         let bytes = 4 * piece.min(words - first) as u64;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(buffer, offset + 4 * first as u64, &staging, 0, bytes);
-        queue.submit([encoder.finish()]);
-        let (sender, receiver) = mpsc::channel();
+        let submission = queue.submit([encoder.finish()]);
+        let (sender, receiver) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |mapped| {
-            // The receiver is only gone when the wait below failed.
+            // The receiver is gone where nobody waits for the values any more.
             let _ = sender.send(mapped);
         });
-        wait(device, None)?;
+        answers.to(submission).await?;
         let lost = |e: String| Error::failed(format!("reading from the device failed: {e}"));
-        // Another thread of a program that shares its device may bring the answer a little later.
-        match receiver.recv_timeout(PATIENCE) {
-            Ok(mapped) => mapped.map_err(|e| lost(e.to_string()))?,
-            Err(_) => return Err(lost("the device gave no answer".into())),
-        }
+        let mapped = receiver.await.map_err(|_| lost("the device gave no answer".into()))?;
+        mapped.map_err(|e| lost(e.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|e| lost(e.to_string()))?;
         take(first, bytemuck::cast_slice(&view));
         drop(view);
         staging.unmap();
     }
     Ok(())
-}
-
-/// Waits for a submission, or for all; a device that never answers is given up.
-pub(super) fn wait(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-    let poll = wgpu::PollType::Wait { submission_index: submission, timeout: Some(PATIENCE) };
-    device.poll(poll).map(|_| ()).map_err(|e| {
-        Error::failed(format!("the device doesn't answer: {e}"))
-            .help("try a smaller --batch-size, another --device, or --device cpu")
-    })
 }

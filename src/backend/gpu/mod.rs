@@ -7,10 +7,11 @@
 //! In the order in which a run meets them: `adapter` finds devices and `open` opens one, `load` takes a
 //! program in and `tune` measures its tiles, `data` takes rows in, `bind` makes launches of ops with
 //! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for f16) writes and reads
-//! tensors. `memory` has buffers and waiting, `cache` what stays on disk, `scopes` what goes wrong on a device that
-//! is not its own.
+//! tensors. `memory` has buffers, `answers` tells when a submission is done, `cache` has what stays on disk, `scopes` what
+//! goes wrong on a device that is not its own.
 
 mod adapter;
+mod answers;
 mod bind;
 mod cache;
 mod data;
@@ -27,7 +28,7 @@ mod tune;
 
 pub use adapter::{AdapterSummary, HlslCompiler, adapters};
 
-use super::{Backend, DataId, DeviceInfo, Traffic, Values, ValuesMut, check};
+use super::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut, check};
 use crate::base::error::Result;
 use crate::data::Samples;
 use crate::kernels::Step;
@@ -37,6 +38,7 @@ use crate::kernels::tensor::TensorId;
 use crate::plan::Traits;
 use crate::plan::program::Program;
 use adapter::{Health, Wanted};
+use answers::Answers;
 use cache::Cache;
 use data::DeviceData;
 use pipeline::{Bound, Pipelines};
@@ -57,6 +59,7 @@ pub struct Gpu {
     queue: wgpu::Queue,
     limits: Limits,
     health: Health,
+    answers: Answers,
     pipelines: Pipelines,
     steps: wgpu::Buffer,
     steps_bound: wgpu::BindGroup,
@@ -101,14 +104,16 @@ impl Backend for Gpu {
         }
     }
 
-    fn open_mixed(&mut self) -> Result<Vec<Multiplier>> {
-        if self.multipliers.is_empty() {
-            self.open_again(Wanted::Matrices)?;
-        }
-        match self.multipliers.is_empty() {
-            true => Err(adapter::no_f16(&self.info.name)),
-            false => Ok(self.multipliers.clone()),
-        }
+    fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
+        Box::pin(async {
+            if self.multipliers.is_empty() {
+                self.open_again(Wanted::Matrices).await?;
+            }
+            match self.multipliers.is_empty() {
+                true => Err(adapter::no_f16(&self.info.name)),
+                false => Ok(self.multipliers.clone()),
+            }
+        })
     }
 
     fn multiply_by(&mut self, multiplier: Multiplier) {
@@ -119,18 +124,20 @@ impl Backend for Gpu {
         self.tuning.mixed.forced = block;
     }
 
-    fn without_matrices(&mut self) -> Result<()> {
-        self.open_again(Wanted::Half)?;
-        self.tuning.mixed = MixedTuning {
-            multiplier: Multiplier::Fma,
-            forced: None,
-            ..std::mem::take(&mut self.tuning.mixed)
-        };
-        Ok(())
+    fn without_matrices(&mut self) -> Pending<'_> {
+        Box::pin(async {
+            self.open_again(Wanted::Half).await?;
+            self.tuning.mixed = MixedTuning {
+                multiplier: Multiplier::Fma,
+                forced: None,
+                ..std::mem::take(&mut self.tuning.mixed)
+            };
+            Ok(())
+        })
     }
 
-    fn load(&mut self, program: Arc<Program>) -> Result<()> {
-        self.scoped(|gpu| gpu.load_program(program))
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        self.guest().scoped(self.load_program(program))
     }
 
     fn unload(&mut self) {
@@ -139,12 +146,14 @@ impl Backend for Gpu {
         self.bound.clear();
     }
 
-    fn upload(&mut self, samples: Arc<Samples>) -> Result<DataId> {
-        let data = self.scoped(|gpu| gpu.upload_samples(&samples))?;
-        let id = DataId(self.uploads);
-        self.uploads += 1;
-        self.data.insert(id, data);
-        Ok(id)
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
+        self.guest().scoped(async move {
+            let data = self.upload_samples(&samples).await?;
+            let id = DataId(self.uploads);
+            self.uploads += 1;
+            self.data.insert(id, data);
+            Ok(id)
+        })
     }
 
     fn forget(&mut self, data: DataId) {
@@ -152,38 +161,38 @@ impl Backend for Gpu {
         self.bound.retain(|(_, bound), _| *bound != data);
     }
 
-    fn write(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
-        self.scoped(|gpu| gpu.write_tensor(tensor, values))
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
+        self.guest().scoped(self.write_tensor(tensor, values))
     }
 
-    fn prepare(&mut self, data: DataId) -> Result<()> {
-        self.scoped(|gpu| {
-            let bound = gpu.bind(0..gpu.program.ops.len(), data);
+    fn prepare(&mut self, data: DataId) -> Pending<'_> {
+        self.guest().scoped(async move {
+            let bound = self.bind(0..self.program.ops.len(), data).await;
             // What the device itself said tells more.
-            gpu.health.check()?;
+            self.health.check()?;
             bound
         })
     }
 
-    fn run(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
-        self.scoped(|gpu| {
-            gpu.make_ready(ops.clone(), data, steps)?;
-            gpu.submit_all(ops, data, steps)?;
-            gpu.health.check()
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
+        self.guest().scoped(async move {
+            self.make_ready(ops.clone(), data, steps).await?;
+            self.submit_all(ops, data, steps).await?;
+            self.health.check()
         })
     }
 
-    fn op_seconds(
-        &mut self,
+    fn op_seconds<'a>(
+        &'a mut self,
         ops: Range<usize>,
         data: DataId,
-        steps: &[Step],
-    ) -> Result<Vec<Vec<f64>>> {
-        self.scoped(|gpu| gpu.timed_steps(ops, data, steps))
+        steps: &'a [Step],
+    ) -> Pending<'a, Vec<Vec<f64>>> {
+        self.guest().scoped(self.timed_steps(ops, data, steps))
     }
 
-    fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
-        self.scoped(|gpu| gpu.read_tensor(tensor, values))
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
+        self.guest().scoped(self.read_tensor(tensor, values))
     }
 
     fn traffic(&self) -> Traffic {
@@ -193,12 +202,12 @@ impl Backend for Gpu {
 
 impl Gpu {
     /// Checks what is to be run, and binds it.
-    fn make_ready(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
+    async fn make_ready(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
         let Some(DeviceData { shape, .. }) = self.data.get(&data) else {
             return Err(check::forgotten());
         };
         check::run(&self.program, &ops, *shape, steps)?;
-        let bound = self.bind(ops, data);
+        let bound = self.bind(ops, data).await;
         // What the device itself said tells more.
         self.health.check()?;
         bound.map(|_| ())

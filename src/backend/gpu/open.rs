@@ -1,14 +1,17 @@
 //! Opening a device, and what a run may set on it.
 
 use super::adapter::{self, Health, Wanted};
+use super::answers::Answers;
 use super::cache::Cache;
 use super::pipeline::Pipelines;
 use super::submit::{SLOT, SLOTS, UnderWay};
-use super::{Gpu, memory, scopes};
+use super::scopes::Guest;
+use super::{Gpu, memory};
 use crate::backend::{DeviceInfo, Traffic};
 use crate::base::error::Result;
 use crate::kernels::mixed::Multiplier;
 use crate::kernels::products::tile::Tuning;
+use pollster::FutureExt as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,13 +32,13 @@ impl Gpu {
     /// # Errors
     /// When there is no such adapter, or it can't be opened.
     pub fn open_with(index: usize, checked: bool) -> Result<Self> {
-        Self::open_for(index, checked, Wanted::Single)
+        Self::open_for(index, checked, Wanted::Single).block_on()
     }
 
     /// The same, for what is `wanted`.
-    fn open_for(index: usize, checked: bool, wanted: Wanted) -> Result<Self> {
+    async fn open_for(index: usize, checked: bool, wanted: Wanted) -> Result<Self> {
         let adapter::Opened { device, queue, info: adapter, multipliers } =
-            adapter::open(index, wanted)?;
+            adapter::open(index, wanted).await?;
         let cache = Cache::of(&adapter);
         let subgroups = adapter::subgroup_size(&device, &adapter);
         let registers = adapter::registers(&adapter);
@@ -46,7 +49,7 @@ impl Gpu {
             name: adapter.name,
         };
         let health = Health::watch(&device);
-        let mut gpu = Self::new(device, queue, info, cache, checked, health)?;
+        let mut gpu = Self::new(device, queue, info, cache, checked, health).await?;
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
@@ -58,9 +61,9 @@ impl Gpu {
 
     /// Opens the adapter anew for what is `wanted`, where the backend opened it itself; programs and rows
     /// are gone.
-    pub(super) fn open_again(&mut self, wanted: Wanted) -> Result<()> {
+    pub(super) async fn open_again(&mut self, wanted: Wanted) -> Result<()> {
         let Some((index, checked)) = self.opened_as else { return Ok(()) };
-        let mut opened = Self::open_for(index, checked, wanted)?;
+        let mut opened = Self::open_for(index, checked, wanted).await?;
         opened.pipelines.reduce_by(self.pipelines.subgroups());
         let Gpu { measures, measures_all, measured_for, .. } = *self;
         let tuning = std::mem::take(&mut self.tuning);
@@ -83,12 +86,10 @@ impl Gpu {
             backend: "wgpu".into(),
             detail: "a device handed in".into(),
         };
-        scopes::within(&device.clone(), || {
-            Ok(Gpu {
-                is_guest: true,
-                ..Self::new(device, queue, info, None, false, Health::default())?
-            })
-        })
+        let (health, on) = (Health::default(), device.clone());
+        let made = Self::new(device, queue, info, None, false, health.clone());
+        let gpu = Guest::of(on, health).scoped(made).block_on()?;
+        Ok(Gpu { is_guest: true, ..gpu })
     }
 
     /// Takes tiles from `tuning`, from the next program on, and measures none. They change no
@@ -134,7 +135,7 @@ impl Gpu {
         &self.tuning
     }
 
-    fn new(
+    async fn new(
         device: wgpu::Device,
         queue: wgpu::Queue,
         info: DeviceInfo,
@@ -144,9 +145,12 @@ impl Gpu {
     ) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST;
         let slots = (SLOT * SLOTS) as u64;
-        let steps = memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM)?;
-        let unused = || memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE);
-        let unused = [unused()?, unused()?];
+        let steps =
+            memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM).await?;
+        let unused = async || {
+            memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE).await
+        };
+        let unused = [unused().await?, unused().await?];
         let tuning = cache.as_ref().map_or_else(Tuning::default, Cache::tuning);
         let pipelines = Pipelines::new(&device, cache.clone(), checked);
         let steps_bound = pipelines.bind_steps(&device, &steps);
@@ -154,6 +158,7 @@ impl Gpu {
             info,
             limits: device.limits(),
             health,
+            answers: Answers::of(&device, &queue)?,
             pipelines,
             steps,
             steps_bound,

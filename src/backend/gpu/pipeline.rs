@@ -145,17 +145,17 @@ impl Pipelines {
     }
 
     /// Makes a launch ready; `arguments` are what its bindings refer to.
-    pub(super) fn bind(
+    pub(super) async fn bind(
         &mut self,
         device: &wgpu::Device,
         queue: &wgpu::Queue,
         launch: &Launch,
         arguments: &[Argument],
     ) -> Result<Bound> {
-        let pipeline = self.pipeline(device, launch)?;
+        let pipeline = self.pipeline(device, launch).await?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let bytes = launch.uniform.len() as u64;
-        let uniform = memory::create(device, launch.kernel.entry, bytes, usage)?;
+        let uniform = memory::create(device, launch.kernel.entry, bytes, usage).await?;
         queue.write_buffer(&uniform, 0, &launch.uniform);
         let storage = arguments.iter().map(|a| {
             let (buffer, offset, size) = (&a.buffer, a.offset, a.size);
@@ -188,7 +188,7 @@ impl Pipelines {
         }
     }
 
-    fn pipeline(&mut self, device: &wgpu::Device, launch: &Launch) -> Result<Arc<Pipeline>> {
+    async fn pipeline(&mut self, device: &wgpu::Device, launch: &Launch) -> Result<Arc<Pipeline>> {
         let constants = launch.overrides.iter().map(|(name, value)| (*name, value.to_bits()));
         match self.compiled.entry((launch.kernel.entry, constants.collect())) {
             Entry::Occupied(found) => Ok(found.get().clone()),
@@ -206,7 +206,7 @@ impl Pipelines {
                 };
                 // What is experimental may panic.
                 let pipeline = match catch_unwind(AssertUnwindSafe(compile)) {
-                    Ok(pipeline) => pipeline?,
+                    Ok(compiled) => compiled.await?,
                     Err(_) => return Err(cannot_compile(kernel, "its compiler panicked")),
                 };
                 self.grown = true;
@@ -216,7 +216,7 @@ impl Pipelines {
     }
 }
 
-/// Compiles a kernel with its constants.
+/// Compiles a kernel with its constants, and gives what its compiler said when the device tells.
 fn compile(
     device: &wgpu::Device,
     steps: &wgpu::BindGroupLayout,
@@ -224,7 +224,7 @@ fn compile(
     constants: &[(&str, f64)],
     checks: wgpu::ShaderRuntimeChecks,
     on_disk: Option<&wgpu::PipelineCache>,
-) -> Result<Pipeline> {
+) -> impl Future<Output = Result<Pipeline>> + Send + use<> {
     // Internal errors are the compiler's of the driver.
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -261,10 +261,12 @@ fn compile(
         cache: on_disk,
     });
     // The scope that was entered last is left first.
-    let found = [validation, internal].map(|scope| pollster::block_on(scope.pop()));
-    match found.into_iter().flatten().next() {
-        None => Ok(Pipeline { pipeline, arguments }),
-        Some(e) => Err(cannot_compile(kernel, &innermost(&e))),
+    let (validation, internal) = (validation.pop(), internal.pop());
+    async move {
+        match validation.await.or(internal.await) {
+            None => Ok(Pipeline { pipeline, arguments }),
+            Some(e) => Err(cannot_compile(kernel, &innermost(&e))),
+        }
     }
 }
 
@@ -300,6 +302,7 @@ fn entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pollster::FutureExt as _;
 
     #[test]
     fn grids_beyond_the_limit_are_folded_and_cover_all_groups() {
@@ -332,13 +335,14 @@ mod tests {
         if super::super::adapters().is_empty() {
             return eprintln!("skipped: no GPU adapter: a kernel that doesn't compile");
         }
-        let opened = super::super::adapter::open(0, super::super::Wanted::Single).unwrap();
+        let opened =
+            super::super::adapter::open(0, super::super::Wanted::Single).block_on().unwrap();
         let pipelines = Pipelines::new(&opened.device, None, false);
         let said = |text: &'static str| {
             let shader = (&KERNEL, wgpu::ShaderSource::Wgsl(text.into()));
             let none = wgpu::ShaderRuntimeChecks::unchecked();
             let found = compile(&opened.device, &pipelines.steps, shader, &[], none, None);
-            found.map(|_| ()).unwrap_err().brief()
+            found.block_on().map(|_| ()).unwrap_err().brief()
         };
         let text = said("@compute @workgroup_size(64) fn refused() { let x = 1 + ; }");
         let first = text.lines().next().unwrap();

@@ -1,7 +1,11 @@
 //! Errors on a device that the program has already: caught where they happen, so that its own handlers stay.
 
 use super::Gpu;
+use super::adapter::Health;
+use crate::backend::Pending;
 use crate::base::error::Result;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 /// Error scopes of every kind on a device. They are a stack of this thread: what is opened last is closed first.
 struct Scopes([wgpu::ErrorScopeGuard; 3]);
@@ -12,44 +16,65 @@ impl Scopes {
         Scopes([Validation, OutOfMemory, Internal].map(|kind| device.push_error_scope(kind)))
     }
 
-    /// The first error in them.
+    /// The first error in them. It is there at once, but in a browser, which tells it later to nobody.
     fn close(self) -> Option<String> {
         let mut found = None;
         for scope in self.0.into_iter().rev() {
-            let error = pollster::block_on(scope.pop());
-            found = found.or(error.map(|e| format!("the device reported: {e}")));
+            let error = pin!(scope.pop()).poll(&mut Context::from_waker(Waker::noop()));
+            if let (None, Poll::Ready(Some(error))) = (&found, error) {
+                found = Some(format!("the device reported: {error}"));
+            }
         }
         found
     }
 }
 
-/// Makes a backend on a device that isn't its own.
-pub(super) fn within(device: &wgpu::Device, make: impl FnOnce() -> Result<Gpu>) -> Result<Gpu> {
-    let scopes = Scopes::open(device);
-    let made = make();
-    let error = scopes.close();
-    let gpu = made?;
-    if let Some(error) = error {
-        gpu.health.note(error);
-        gpu.health.check()?;
+/// Who works on a device: where it is not the backend's own, the device, and where its errors go.
+pub(super) struct Guest(Option<(wgpu::Device, Health)>);
+
+impl Guest {
+    /// On a device of the program.
+    pub(super) fn of(device: wgpu::Device, health: Health) -> Self {
+        Guest(Some((device, health)))
     }
-    Ok(gpu)
+
+    /// Some work, in which whatever goes wrong on the program's device becomes an error of the work.
+    pub(super) fn scoped<'a, T: 'a>(
+        self,
+        work: impl Future<Output = Result<T>> + Send + 'a,
+    ) -> Pending<'a, T> {
+        match self.0 {
+            None => Box::pin(work),
+            Some((device, health)) => Box::pin(Scoped { work: Box::pin(work), device, health }),
+        }
+    }
 }
 
-impl Gpu {
-    /// Does some work on the device. Where that is not its own, whatever goes wrong on it in the meantime, and
-    /// in this thread, is an error of the work.
-    pub(super) fn scoped<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if !self.is_guest {
-            return work(self);
-        }
+/// Work under error scopes. A future may go on in another thread, and scopes belong to one: so they are opened
+/// and closed around each stretch of it.
+struct Scoped<'a, T> {
+    work: Pending<'a, T>,
+    device: wgpu::Device,
+    health: Health,
+}
+
+impl<T> Future for Scoped<'_, T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let scopes = Scopes::open(&self.device);
-        let done = work(self);
+        let polled = self.work.as_mut().poll(context);
         if let Some(error) = scopes.close() {
             self.health.note(error);
         }
         // What the device itself said tells more.
-        self.health.check()?;
-        done
+        polled.map(|done| self.health.check().and(done))
+    }
+}
+
+impl Gpu {
+    /// Who works on the device.
+    pub(super) fn guest(&self) -> Guest {
+        Guest(self.is_guest.then(|| (self.device.clone(), self.health.clone())))
     }
 }

@@ -4,15 +4,15 @@
 //! systems do so later. How many steps go into one therefore follows the time that they take; a step
 //! that takes longer on its own goes in parts, between launches.
 
+use super::Gpu;
 use super::pipeline::Bound;
-use super::{Gpu, memory};
 use crate::backend::DataId;
 use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::plan::program::Program;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
 pub(super) const SLOT: usize = 256;
@@ -106,7 +106,7 @@ impl Gpu {
     ///
     /// # Errors
     /// When the device was lost.
-    pub(super) fn submit_all(
+    pub(super) async fn submit_all(
         &mut self,
         ops: Range<usize>,
         data: DataId,
@@ -123,11 +123,11 @@ impl Gpu {
                 for stretch in stretches(&work, most) {
                     let ended = if stretch.end == work.len() { now.len() } else { 0 };
                     self.submit(ops.clone(), stretch, data, now, ended);
-                    self.throttle()?;
+                    self.throttle().await?;
                 }
             } else {
                 self.submit(ops.clone(), 0..usize::MAX, data, now, now.len());
-                self.throttle()?;
+                self.throttle().await?;
             }
             rest = later;
         }
@@ -179,12 +179,12 @@ impl Gpu {
         self.under_way.submissions.push_back((submission, ended));
     }
 
-    /// Waits until few enough submissions are under way, and fits their size to the time they take.
-    fn throttle(&mut self) -> Result<()> {
+    /// Ends when few enough submissions are under way, and fits their size to the time they take.
+    async fn throttle(&mut self) -> Result<()> {
         while self.under_way.submissions.len() > IN_FLIGHT {
             let Some((submission, steps)) = self.under_way.submissions.pop_front() else { break };
             let asked = Instant::now();
-            let waited = memory::wait(&self.device, Some(submission));
+            let waited = self.answers.to(submission).await;
             // What the device itself said tells more.
             self.health.check()?;
             waited?;
@@ -211,6 +211,7 @@ mod tests {
     use crate::data::{Preprocessing, digits};
     use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Optimizer, Spec};
+    use pollster::FutureExt as _;
     use std::sync::Arc;
 
     #[test]
@@ -245,13 +246,13 @@ mod tests {
         let run = |pace: f64| {
             let mut gpu = Gpu::open(0).unwrap();
             let plan = plan(&spec, 64, Purpose::Train, Traits::Plain);
-            gpu.load(Arc::new(plan.program.clone())).unwrap();
-            let rows = gpu.upload(samples.clone()).unwrap();
+            gpu.load(Arc::new(plan.program.clone())).block_on().unwrap();
+            let rows = gpu.upload(samples.clone()).block_on().unwrap();
             gpu.under_way.pace = Pace(pace);
             let step = Step { rows: 64, lr: 0.1, loss_scale: 1.0, ..Step::default() };
-            gpu.run(plan.program.routines.step.clone(), rows, &[step]).unwrap();
+            gpu.run(plan.program.routines.step.clone(), rows, &[step]).block_on().unwrap();
             let mut weights = vec![0.0; plan.program.len(plan.parameters)];
-            gpu.read(plan.parameters, ValuesMut::F32(&mut weights)).unwrap();
+            gpu.read(plan.parameters, ValuesMut::F32(&mut weights)).block_on().unwrap();
             (weights, gpu.traffic())
         };
         let (whole, one) = run(1.0);

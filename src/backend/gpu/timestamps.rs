@@ -8,7 +8,7 @@ use std::ops::Range;
 
 impl Gpu {
     /// What [`Backend::op_seconds`](crate::backend::Backend::op_seconds) promises. Each step is a submission of its own.
-    pub(super) fn timed_steps(
+    pub(super) async fn timed_steps(
         &mut self,
         ops: Range<usize>,
         data: DataId,
@@ -17,7 +17,7 @@ impl Gpu {
         if !self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(Vec::new());
         }
-        self.make_ready(ops.clone(), data, steps)?;
+        self.make_ready(ops.clone(), data, steps).await?;
         let count = 2 * ops.len() as u32;
         let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),
@@ -26,7 +26,7 @@ impl Gpu {
         });
         let bytes = 8 * u64::from(count);
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = memory::create(&self.device, "timestamps", bytes, usage)?;
+        let resolved = memory::create(&self.device, "timestamps", bytes, usage).await?;
         let tick = f64::from(self.queue.get_timestamp_period()) * 1e-9;
         let mut found = Vec::new();
         for step in steps {
@@ -51,10 +51,11 @@ impl Gpu {
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             self.queue.submit([encoder.finish()]);
             let mut words = Vec::new();
-            let (device, queue) = (&self.device, &self.queue);
-            memory::read(device, queue, &resolved, 0, 2 * count as usize, |_, piece| {
+            let (device, queue, answers) = (&self.device, &self.queue, &self.answers);
+            memory::read(device, queue, answers, &resolved, 0, 2 * count as usize, |_, piece| {
                 words.extend(piece.iter().map(|word| u64::from(word.to_bits())));
-            })?;
+            })
+            .await?;
             let times: Vec<u64> = words.chunks_exact(2).map(|w| w[0] | w[1] << 32).collect();
             let seconds = times.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * tick);
             found.push(seconds.collect());
@@ -72,8 +73,9 @@ mod tests {
     use crate::data::{Preprocessing, digits};
     use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Spec};
+    use pollster::FutureExt as _;
     use std::sync::Arc;
-    use std::time::Instant;
+    use web_time::Instant;
 
     #[test]
     fn ops_take_the_time_of_their_step_and_the_larger_product_takes_longer() {
@@ -84,13 +86,13 @@ mod tests {
         let net = Net::new(64).layer(512, Activation::Relu).layer(10, Activation::Identity);
         let plan = plan(&Spec::new(net, Loss::CrossEntropy), 256, Purpose::Train, Traits::Plain);
         let mut gpu = Gpu::open(0).unwrap();
-        gpu.load(Arc::new(plan.program.clone())).unwrap();
+        gpu.load(Arc::new(plan.program.clone())).block_on().unwrap();
         let samples = Preprocessing::none(&data).samples(&data).unwrap();
-        let rows = gpu.upload(Arc::new(samples)).unwrap();
+        let rows = gpu.upload(Arc::new(samples)).block_on().unwrap();
         let step = Step { rows: 256, loss_scale: 1.0, ..Step::default() };
         let ops = plan.program.routines.step.clone();
         let begin = Instant::now();
-        let timed = gpu.op_seconds(ops.clone(), rows, &[step; 3]).unwrap();
+        let timed = gpu.op_seconds(ops.clone(), rows, &[step; 3]).block_on().unwrap();
         let whole = begin.elapsed().as_secs_f64();
         if timed.is_empty() {
             return eprintln!("skipped: the adapter has no timestamps: the time of each op");

@@ -8,7 +8,11 @@ use crate::net::precision::Precision;
 
 impl Gpu {
     /// What [`Backend::write`](crate::backend::Backend::write) promises.
-    pub(super) fn write_tensor(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
+    pub(super) async fn write_tensor(
+        &mut self,
+        tensor: TensorId,
+        values: Values<'_>,
+    ) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
@@ -21,7 +25,8 @@ impl Gpu {
             }
         };
         if t.precision == Precision::F16 {
-            return half::write(&self.device, &self.queue, buffer, t.offset, values);
+            return half::write(&self.device, &self.queue, &self.answers, buffer, t.offset, values)
+                .await;
         }
         for (i, piece) in values.chunks(PIECE_WORDS).enumerate() {
             let offset = offset + 4 * (i * PIECE_WORDS) as u64;
@@ -34,28 +39,38 @@ impl Gpu {
     }
 
     /// What [`Backend::read`](crate::backend::Backend::read) promises.
-    pub(super) fn read_tensor(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
+    pub(super) async fn read_tensor(
+        &mut self,
+        tensor: TensorId,
+        values: ValuesMut<'_>,
+    ) -> Result<()> {
         let len = values.len();
         check::transfer(&self.program, tensor, len)?;
         let t = self.program.tensor(tensor);
         let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
-        let (device, queue) = (&self.device, &self.queue);
+        let (device, queue, answers) = (&self.device, &self.queue, &self.answers);
         let read = match values {
             ValuesMut::F32(values) if t.precision == Precision::F16 => {
-                half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x)
+                half::read(device, queue, answers, buffer, t.offset, len, |i, x| values[i] = x)
+                    .await
             }
             ValuesMut::F64(values) if t.precision == Precision::F16 => {
-                half::read(device, queue, buffer, t.offset, len, |i, x| values[i] = x.into())
+                half::read(device, queue, answers, buffer, t.offset, len, |i, x| {
+                    values[i] = x.into()
+                })
+                .await
             }
             ValuesMut::F32(values) => {
-                memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                memory::read(device, queue, answers, buffer, offset, len, |first, piece| {
                     values[first..first + piece.len()].copy_from_slice(piece);
                 })
+                .await
             }
             ValuesMut::F64(values) => {
-                memory::read(&self.device, &self.queue, buffer, offset, len, |first, piece| {
+                memory::read(device, queue, answers, buffer, offset, len, |first, piece| {
                     values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
                 })
+                .await
             }
         };
         // What the device itself said tells more.
@@ -74,6 +89,7 @@ mod tests {
     use crate::backend::gpu::adapters;
     use crate::kernels::tensor::{Extent, Role};
     use crate::plan::program::Program;
+    use pollster::FutureExt as _;
     use std::sync::Arc;
 
     #[test]
@@ -84,14 +100,15 @@ mod tests {
         let mut gpu = Gpu::open(0).unwrap();
         let mut program = Program::new(1);
         let tensor = program.add("t", Role::Parameter, Extent::Fixed(3), 5);
-        gpu.load(Arc::new(program)).unwrap();
+        gpu.load(Arc::new(program)).block_on().unwrap();
         let mut values = [1.0; 15];
-        gpu.read(tensor, ValuesMut::F32(&mut values)).unwrap();
+        gpu.read(tensor, ValuesMut::F32(&mut values)).block_on().unwrap();
         assert_eq!(values, [0.0; 15]);
         gpu.device.destroy();
-        assert!(gpu.read(tensor, ValuesMut::F32(&mut values)).is_err());
+        assert!(gpu.read(tensor, ValuesMut::F32(&mut values)).block_on().is_err());
         gpu.health.note_loss("it took too long");
-        let error = gpu.read(tensor, ValuesMut::F32(&mut values)).unwrap_err().to_string();
+        let error =
+            gpu.read(tensor, ValuesMut::F32(&mut values)).block_on().unwrap_err().to_string();
         assert!(error.contains("it took too long") && error.contains("--batch-size"), "{error}");
     }
 }

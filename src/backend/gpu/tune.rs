@@ -1,11 +1,12 @@
 //! Which tiles are the fastest for a program, measured on the device.
 
-use super::{Gpu, memory};
+use super::Gpu;
 use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::kernels::products::tile::{TILES, Tuning};
 use crate::plan::program::{Op, Program};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use web_time::Instant;
 
 /// What the measuring may take in one run; what is left over is measured in the next.
 const BUDGET: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ impl Gpu {
     ///
     /// # Errors
     /// When the device was lost.
-    pub(super) fn tune(&mut self) -> Result<bool> {
+    pub(super) async fn tune(&mut self) -> Result<bool> {
         let program = self.program.clone();
         let begin = Instant::now();
         let before = self.measured_for;
@@ -43,7 +44,7 @@ impl Gpu {
                 if self.measured_for > BUDGET && !self.measures_all {
                     return self.end_tuning(news);
                 }
-                let seconds = match self.time(&program, op, choice) {
+                let seconds = match self.time(&program, op, choice).await {
                     Ok(seconds) => seconds,
                     // One that can't be compiled isn't taken.
                     Err(_) if self.health.check().is_ok() => continue,
@@ -63,7 +64,7 @@ impl Gpu {
     }
 
     /// Seconds that a launch of `op` takes with a tile.
-    fn time(&mut self, program: &Program, op: &Op, choice: usize) -> Result<f64> {
+    async fn time(&mut self, program: &Program, op: &Op, choice: usize) -> Result<f64> {
         let mut tuning = Tuning { registers: self.tuning.registers, ..Tuning::default() };
         tuning.mixed.multiplier = self.tuning.mixed.multiplier;
         tuning.keep(op.precision(), &program.products(op), choice);
@@ -74,14 +75,13 @@ impl Gpu {
         }
         let nothing = self.no_data();
         let largest = (self.largest_binding() / 4) as usize;
-        let bound = program
-            .launches(&op, nothing.storage, largest, &tuning)
-            .iter()
-            .map(|launch| self.bind_launch(launch, &nothing))
-            .collect::<Result<Vec<_>>>()?;
+        let mut bound = Vec::new();
+        for launch in program.launches(&op, nothing.storage, largest, &tuning) {
+            bound.push(self.bind_launch(&launch, &nothing).await?);
+        }
         let step = Step { rows: program.batch as u32, corrections: [1.0; 4], ..Step::default() };
         self.queue.write_buffer(&self.steps, 0, bytemuck::bytes_of(&step));
-        let once = |repeats: usize| -> Result<f64> {
+        let once = async |repeats: usize| -> Result<f64> {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_bind_group(0, &self.steps_bound, &[0]);
@@ -92,15 +92,15 @@ impl Gpu {
             drop(pass);
             let begin = Instant::now();
             let submission = self.queue.submit([encoder.finish()]);
-            memory::wait(&self.device, Some(submission))?;
+            self.answers.to(submission).await?;
             Ok(begin.elapsed().as_secs_f64() / repeats as f64)
         };
         // The first launch may compile; a slow one is told by it alone.
-        let first = once(1)?;
+        let first = once(1).await?;
         if first > BUDGET.as_secs_f64() / (2 * REPEATS * TILES.len()) as f64 {
-            return Ok(first.min(once(1)?));
+            return Ok(first.min(once(1).await?));
         }
-        Ok(once(REPEATS)?.min(once(REPEATS)?))
+        Ok(once(REPEATS).await?.min(once(REPEATS).await?))
     }
 
     fn end_tuning(&mut self, news: bool) -> Result<bool> {

@@ -18,6 +18,7 @@ use crate::net::metrics::{Metrics, TargetSummary};
 use crate::net::spec::Net;
 use crate::plan::Plan;
 use crate::plan::program::{NormTensors, Task};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 use weights::check_shapes;
 
@@ -48,7 +49,7 @@ impl Session {
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
         // Nobody has a use for what was loaded before.
         backend.unload();
-        backend.load(Arc::new(plan.program.clone()))?;
+        backend.load(Arc::new(plan.program.clone())).block_on()?;
         Ok(Self::loaded(backend, plan, objective))
     }
 
@@ -63,9 +64,9 @@ impl Session {
     /// # Errors
     /// When the device can't hold it beside the present one, which is then there as it was.
     pub fn replace(&mut self, plan: Plan) -> Result<Plan> {
-        self.backend.load(Arc::new(plan.program.clone()))?;
+        self.backend.load(Arc::new(plan.program.clone())).block_on()?;
         let before = std::mem::replace(&mut self.plan, plan);
-        self.backend.write(self.plan.unit, Values::F32(&self.unit))?;
+        self.backend.write(self.plan.unit, Values::F32(&self.unit)).block_on()?;
         Ok(before)
     }
 
@@ -81,13 +82,13 @@ impl Session {
                 matches!(t.role, Role::State | Role::Gradient | Role::Metric | Role::Total);
             if is_left && t.rows != Extent::Batch {
                 let zeros = vec![0.0; program.len(TensorId(i))];
-                self.backend.write(TensorId(i), Values::F32(&zeros))?;
+                self.backend.write(TensorId(i), Values::F32(&zeros)).block_on()?;
             }
         }
         for (id, values) in &program.constants {
-            self.backend.write(*id, Values::F32(values))?;
+            self.backend.write(*id, Values::F32(values)).block_on()?;
         }
-        self.backend.write(self.plan.unit, Values::F32(&self.unit))
+        self.backend.write(self.plan.unit, Values::F32(&self.unit)).block_on()
     }
 
     /// The backend.
@@ -136,9 +137,9 @@ impl Session {
             Some(_) => vec![1.0; outputs],
             None => preprocessing.targets.units().0,
         };
-        self.backend.write(self.plan.unit, Values::F32(&unit))?;
+        self.backend.write(self.plan.unit, Values::F32(&unit)).block_on()?;
         self.unit = unit;
-        let id = self.backend.upload(samples)?;
+        let id = self.backend.upload(samples).block_on()?;
         Ok(Loaded { id, rows, targets })
     }
 
@@ -165,7 +166,7 @@ impl Session {
     /// # Errors
     /// When the device can't compile a kernel, or was lost.
     pub fn prepare(&mut self, data: &Loaded) -> Result<()> {
-        self.backend.prepare(data.id)
+        self.backend.prepare(data.id).block_on()
     }
 
     /// Frees uploaded samples.
@@ -180,7 +181,7 @@ impl Session {
     pub fn set_weights(&mut self, net: &Net, weights: &[LayerWeights]) -> Result<()> {
         check_shapes(net, weights)?;
         for (tensor, values) in tensors(&self.plan, weights) {
-            self.backend.write(tensor, Values::F32(&values))?;
+            self.backend.write(tensor, Values::F32(&values)).block_on()?;
         }
         Ok(())
     }
@@ -219,7 +220,7 @@ impl Session {
         let t = self.plan.program.tensor(id);
         let (rows, cols) = (t.rows.rows(self.plan.program.batch), t.cols);
         let mut values = vec![0.0; rows * cols];
-        self.backend.read(id, ValuesMut::F32(&mut values))?;
+        self.backend.read(id, ValuesMut::F32(&mut values)).block_on()?;
         Matrix::new(rows, cols, values)
     }
 
@@ -228,7 +229,7 @@ impl Session {
     /// # Errors
     /// When the device was lost.
     pub fn clear_sums(&mut self) -> Result<()> {
-        self.backend.write(self.plan.sums, Values::F32(&[0.0; 4]))
+        self.backend.write(self.plan.sums, Values::F32(&[0.0; 4])).block_on()
     }
 
     /// The running sums.
@@ -237,7 +238,7 @@ impl Session {
     /// When the device was lost.
     pub fn sums(&mut self) -> Result<[f32; 4]> {
         let mut sums = [0.0; 4];
-        self.backend.read(self.plan.sums, ValuesMut::F32(&mut sums))?;
+        self.backend.read(self.plan.sums, ValuesMut::F32(&mut sums)).block_on()?;
         Ok(sums)
     }
 
@@ -246,7 +247,7 @@ impl Session {
     /// # Errors
     /// When the device was lost.
     pub fn set_sums(&mut self, sums: [f32; 4]) -> Result<()> {
-        self.backend.write(self.plan.sums, Values::F32(&sums))
+        self.backend.write(self.plan.sums, Values::F32(&sums)).block_on()
     }
 
     /// What one step hands on to the next: all parameters, each as a tensor of its own, and what
@@ -304,10 +305,10 @@ impl Session {
                 return Err(Error::data(format!("{name} is {shape:?}, not {expected:?}"))
                     .help("it was written for another net or another optimiser"));
             }
-            self.backend.write(id, Values::F32(values))?;
+            self.backend.write(id, Values::F32(values)).block_on()?;
             let layer = self.plan.layers.iter().find(|layer| layer.weight == id);
             if let Some(shadow) = layer.and_then(|layer| layer.shadow) {
-                self.backend.write(shadow, Values::F32(values))?;
+                self.backend.write(shadow, Values::F32(values)).block_on()?;
             }
         }
         Ok(())
@@ -327,7 +328,7 @@ impl Session {
     /// When the device was lost.
     pub fn metrics_over(&mut self, rows: usize, targets: &TargetSummary) -> Result<Metrics> {
         let mut sums = [0.0; 4];
-        self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums))?;
+        self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums)).block_on()?;
         Ok(Metrics::from_sums(sums, rows, self.objective, targets))
     }
 
@@ -347,7 +348,7 @@ impl Session {
     /// When the device was lost.
     pub fn add_scores(&mut self, data: &Loaded) -> Result<()> {
         let steps: Vec<Step> = self.batches(data.rows).collect();
-        self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps)
+        self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps).block_on()
     }
 
     /// What metrics need to know of targets that vary so much, those of several uploads together.
@@ -368,9 +369,11 @@ impl Session {
     ) -> Result<()> {
         let cols = self.plan.program.tensor(self.plan.output).cols;
         for step in self.batches(data.rows).collect::<Vec<_>>() {
-            self.backend.run(self.plan.program.routines.predict.clone(), data.id, &[step])?;
+            self.backend
+                .run(self.plan.program.routines.predict.clone(), data.id, &[step])
+                .block_on()?;
             let mut values = vec![0.0; step.rows as usize * cols];
-            self.backend.read(self.plan.output, ValuesMut::F32(&mut values))?;
+            self.backend.read(self.plan.output, ValuesMut::F32(&mut values)).block_on()?;
             take(step.first as usize, Matrix::new(step.rows as usize, cols, values)?)?;
         }
         Ok(())

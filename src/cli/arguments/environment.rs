@@ -1,8 +1,12 @@
-//! Options in the environment: which variables there are, and which are mistakes.
+//! The command line as clap takes it; and options in the environment: which variables there are, and which are
+//! mistakes.
 
 use super::args::Cli;
+use super::logging;
+use super::texts::SHORT_DATA_HELP;
 use crate::base::error::nearest;
-use clap::builder::{OsStr, Resettable};
+use crate::files::config::TrainConfig;
+use clap::builder::{OsStr, Resettable, Str};
 use clap::{Arg, Command, CommandFactory};
 use std::collections::BTreeSet;
 
@@ -21,12 +25,26 @@ const OTHERS: [&str; 8] = [
 ];
 const FOREIGN: [&str; 5] = ["TEST_", "BENCH_", "PEERS_", "BEST", "BINARY"];
 
+/// Earlier names of variables, which are still read where the new one isn't set.
+const OLD: [(&str, &str); 3] = [
+    ("WGRAD_KEEP_WEIGHTS", "WGRAD_KEEP"),
+    ("WGRAD_LOG_TRANSFORM", "WGRAD_LOG"),
+    ("WGRAD_IMAGE_COLOR", "WGRAD_IMAGE_COLOUR"),
+];
+
 /// The argument, whose variable counts as not set where it is empty, and isn't said at each of them.
 pub(in crate::cli) fn prepare(argument: Arg) -> Arg {
     let argument = argument.hide_env(true);
-    match argument.get_env().and_then(std::env::var_os) {
-        Some(value) if value.is_empty() => argument.env(Resettable::<OsStr>::Reset),
-        _ => argument,
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let Some(name) = argument.get_env().and_then(|name| name.to_str()) else { return argument };
+    if is_set(name) {
+        return argument;
+    }
+    let old = OLD.iter().find(|(new, old)| *new == name && is_set(old));
+    match (old, std::env::var_os(name)) {
+        (Some((_, old)), _) => argument.env(*old),
+        (None, Some(_)) => argument.env(Resettable::<OsStr>::Reset),
+        (None, None) => argument,
     }
 }
 
@@ -34,14 +52,17 @@ pub(in crate::cli) fn prepare(argument: Arg) -> Arg {
 pub(super) fn variable(option: &str) -> Option<String> {
     let long = option.strip_prefix("--")?;
     let name = variables().find(|(name, _)| name == long)?.1;
-    std::env::var_os(&name).filter(|value| !value.is_empty()).map(|_| name)
+    let old = OLD.iter().find(|(new, _)| *new == name).map(|(_, old)| old.to_string());
+    let is_set = |name: &String| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    std::iter::once(name).chain(old).find(is_set)
 }
 
 /// A sentence for each variable that looks like one of ours and is none.
 pub(in crate::cli) fn mistakes() -> Vec<String> {
     let known: BTreeSet<String> = variables().map(|(_, variable)| variable).collect();
-    let known: Vec<&str> =
-        known.iter().filter_map(|name| name.strip_prefix(PREFIX)).chain(OTHERS).collect();
+    let old = OLD.iter().map(|(_, old)| *old);
+    let all = known.iter().map(String::as_str).chain(old);
+    let known: Vec<&str> = all.filter_map(|name| name.strip_prefix(PREFIX)).chain(OTHERS).collect();
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     set.filter_map(|name| mistake(name.strip_prefix(PREFIX)?, &known)).collect()
 }
@@ -69,15 +90,77 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     Cli::command().get_subcommands().flat_map(of).collect::<Vec<_>>().into_iter()
 }
 
-/// The command line as clap takes it. That options may stand in the environment is said once, not
-/// at each of them; what begins with a minus and is a number is a value.
+/// The options of `train` that `-h` shows, in this order: those that people use. Each with a name for its value and
+/// a help that fit half a screen; `--help` has more.
+const COMMON: [(&str, &str, &str); 15] = [
+    ("target", "COLS", "Target columns, by name or number [default: last]"),
+    ("task", "TASK", "classification, regression or multilabel [default: from the target's values]"),
+    ("ignore", "COLS", "Leave these columns out"),
+    ("validation", "PART", "Fraction held out for validation, or a file [default: 0.1]"),
+    ("preset", "NAME", "quick, strong or best: settings that suit the data"),
+    ("layers", "LAYERS", "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]"),
+    ("epochs", "N", "Passes over the training set [default: suits the data]"),
+    ("lr", "RATE", "Learning rate [default: suits optimizer and data]"),
+    ("batch-size", "ROWS", "Batch size [default: 64]"),
+    ("seed", "N", "Random seed [default: 0]"),
+    ("device", "DEVICE", "auto, cpu, gpu, or a GPU's number or name [default: auto]"),
+    ("out", "DIR", "Run directory [default: runs/DATA-N]"),
+    ("config", "FILE", "File of options, as wgrad init writes it"),
+    ("resume", "RUN", "Resume an interrupted run"),
+    ("dry-run", "", "Show what would be trained, and stop"),
+];
+
+/// The command line as clap takes it. That options may be set in the environment is said once, not at each of
+/// them; what begins with a minus and is a number is a value.
 pub(in crate::cli) fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|c| {
-        c.mut_args(|argument| {
+    let command = Cli::command().mut_subcommands(|c| {
+        c.arg(logging::verbose()).mut_args(|argument| {
             let takes_value = argument.get_action().takes_values();
             prepare(argument).allow_negative_numbers(takes_value)
         })
+    });
+    match std::env::args_os().any(|argument| argument.to_str().is_some_and(is_short_help)) {
+        true => command.mut_subcommands(short),
+        false => command,
+    }
+}
+
+/// Whether an argument is `-h`, alone or behind other letters.
+fn is_short_help(argument: &str) -> bool {
+    argument.strip_prefix('-').is_some_and(|letters| {
+        letters.ends_with('h') && letters.chars().all(|c| c.is_ascii_alphabetic())
     })
+}
+
+/// A command whose help shows the options that people use, on one screen.
+fn short(command: Command) -> Command {
+    let is_train = command.get_name() == "train";
+    let of_a_run = TrainConfig::keys();
+    let common = |argument: &Arg| {
+        let long = argument.get_long()?;
+        COMMON.iter().position(|(name, ..)| *name == long)
+    };
+    let is_rare = |argument: &Arg| {
+        let long = argument.get_long();
+        let is_of_a_run = long.is_some_and(|long| of_a_run.iter().any(|key| key == long));
+        long.is_some() && common(argument).is_none() && (is_train || is_of_a_run)
+    };
+    let rare = command.get_arguments().filter(|a| !a.is_hide_set() && is_rare(a)).count();
+    if rare == 0 {
+        return command;
+    }
+    let more = format!("{rare} more options: wgrad {} --help", command.get_name());
+    let shown = command.mut_args(|argument| match common(&argument) {
+        _ if is_rare(&argument) => argument.hide(true),
+        Some(place) if is_train => {
+            let (_, value, help) = COMMON[place];
+            let argument = argument.help(help).display_order(place).help_heading(Resettable::<Str>::Reset);
+            if value.is_empty() { argument } else { argument.value_name(value) }
+        }
+        None if is_train && argument.is_positional() => argument.help(SHORT_DATA_HELP),
+        _ => argument,
+    });
+    shown.after_help(more)
 }
 
 #[cfg(test)]
@@ -102,5 +185,18 @@ mod tests {
             let expected = format!("{PREFIX}{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(variable, expected);
         }
+    }
+
+    #[test]
+    fn the_short_help_of_train_shows_its_options_and_only_those() {
+        let train = short(Cli::command().find_subcommand("train").unwrap().clone());
+        let shown = train.get_arguments().filter(|a| !a.is_hide_set());
+        let mut names: Vec<&str> = shown.filter_map(|a| a.get_long()).collect();
+        let mut expected: Vec<&str> = COMMON.iter().map(|(name, ..)| *name).collect();
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        assert!(is_short_help("-h") && is_short_help("-qh"));
+        assert!(!is_short_help("--help") && !is_short_help("h") && !is_short_help("-o"));
     }
 }

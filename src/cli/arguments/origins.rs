@@ -1,7 +1,7 @@
 //! Where the values of options come from, for errors about values that nobody typed.
 
-use super::args::TrainArgs;
-use super::{environment, usage};
+use super::train_args::TrainArgs;
+use super::{environment, typed};
 use crate::base::error::{Error, ErrorKind};
 use crate::files::config::TrainConfig;
 
@@ -24,7 +24,7 @@ impl Origins {
         let mut options = from_one(&TrainConfig::default(), given, "");
         options.retain_mut(|[name, _, from]| {
             let option = format!("--{name}");
-            let variable = environment::variable(&option).filter(|_| !usage::is_flag(&option));
+            let variable = environment::variable(&option).filter(|_| !typed::is_flag(&option));
             variable.is_some_and(|variable| {
                 *from = format!("{variable} in the environment");
                 true
@@ -75,7 +75,7 @@ mod tests {
         let given = TrainConfig::from_toml("preset = \"strong\"\nepochs = 3").unwrap();
         let more = TrainConfig::from_toml("dropout = 0.5\nl1 = 0.1\nepochs = 4").unwrap();
         let origins = Origins::of_completed(&given, &given.clone().or(more));
-        let explained = origins.explain(Error::usage("lbfgs beside --dropout").help("no --epochs"));
+        let explained = origins.explain(Error::usage("lbfgs cannot be used with --dropout").help("no --epochs"));
         let text = explained.to_string();
         assert!(
             text.ends_with("help: no --epochs; --dropout 0.5 is from --preset strong"),

@@ -1,6 +1,7 @@
 //! Wrong usage in the words of all other errors: what, where, and what to do.
 
 use super::environment;
+use super::typed::is_flag;
 use crate::base::error::{Error, nearest};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
@@ -18,7 +19,7 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
     // `--lr` of `--lr <LR>`.
     let option = argument.split([' ', '=', '[']).next().unwrap_or_default();
     let command = command_name().map_or(String::new(), |name| format!("{name} "));
-    let help = format!("wgrad {command}--help lists what there is");
+    let help = format!("wgrad {command}--help lists the options");
     Some(match found.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
@@ -36,9 +37,11 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
         ErrorKind::UnknownArgument => {
             let near = text(ContextKind::SuggestedArg);
             let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-            let what =
-                if argument.starts_with('-') { "unknown option" } else { "one thing too many:" };
-            Error::usage(format!("{what} {argument}")).help(near + &help)
+            let what = match argument.starts_with('-') {
+                true => format!("unknown option {argument}"),
+                false => format!("unexpected argument '{argument}'"),
+            };
+            Error::usage(what).help(near + &help)
         }
         ErrorKind::InvalidSubcommand => {
             let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
@@ -55,7 +58,7 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
         }
         ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg) {
             Some(other) if other != argument => {
-                Error::usage(format!("{argument} beside {other}")).help("leave one of them out")
+                Error::usage(format!("{argument} cannot be used with {other}")).help("leave one of them out")
             }
             _ => Error::usage(format!("{option} is given twice")).help("leave one of them out"),
         },
@@ -90,13 +93,6 @@ fn place(option: &str, value: &str) -> String {
         Some(variable) => format!("{variable}={value} in the environment"),
         None => format!("{option} {value}"),
     }
-}
-
-/// Whether an option stands among the arguments.
-pub(super) fn is_flag(option: &str) -> bool {
-    let begin = format!("{option}=");
-    std::env::args_os()
-        .any(|argument| argument.to_str().is_some_and(|a| a == option || a.starts_with(&begin)))
 }
 
 /// Whether JSON lines are asked for, whatever else is wrong with the arguments.

@@ -3,7 +3,7 @@
 use crate::backend::device::{self, Choice};
 use crate::base::error::{Error, Result};
 use crate::base::words::thousands;
-use crate::cli::arguments::args::BenchArgs;
+use crate::cli::arguments::check_args::{BenchArgs, Subject};
 use crate::cli::arguments::terminal::{positive, print, print_json};
 use crate::cli::setup::open::{self, Trained, open_device, open_device_as};
 use crate::data::{Dataset, Preprocessing, Scaling};
@@ -124,9 +124,10 @@ struct Measured {
 
 /// A named case, a trained net, or the net and data of the options.
 fn prepare(args: &BenchArgs) -> Result<Measured> {
-    let given = args.common.resolve(args.step.clone(), args.device.clone())?;
+    let Subject { run, data } = Subject::of(args.subject.as_ref());
+    let given = args.common.resolve(data.as_ref(), args.step.clone(), args.device.clone())?;
     let Some(name) = &args.case else {
-        let mut config = match &args.run {
+        let mut config = match &run {
             None => given,
             Some(run) => {
                 let trained = Trained::open(run)?.config()?.ok_or_else(|| {

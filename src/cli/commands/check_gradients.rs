@@ -2,7 +2,7 @@
 
 use crate::backend::session::initial_weights;
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::args::CheckGradientsArgs;
+use crate::cli::arguments::check_args::{CheckGradientsArgs, Subject};
 use crate::cli::arguments::terminal::{count, positive, print, print_json, say};
 use crate::cli::setup::open::{self, Trained};
 use crate::data::{self, DataOptions};
@@ -19,8 +19,10 @@ pub(in crate::cli) fn check_gradients(args: Box<CheckGradientsArgs>) -> Result<E
         limit: args.limit.max(1),
         rows: args.rows.max(1),
     };
-    let config = args.common.resolve(StepConfig::default(), DeviceConfig::default())?;
-    let report = match &args.run {
+    let Subject { run, data } = Subject::of(args.subject.as_ref());
+    let config =
+        args.common.resolve(data.as_ref(), StepConfig::default(), DeviceConfig::default())?;
+    let report = match &run {
         Some(run) => of_run(run, config, &options)?,
         None => {
             let job = open::job(config)?;
@@ -45,7 +47,7 @@ struct Line<'a> {
 /// Checks a trained net on the data of its run, unless others are given.
 fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
     if given.net != NetConfig::default() {
-        return Err(Error::usage("options of a net beside a trained one")
+        return Err(Error::usage("options of a net together with a trained one")
             .at(run.display())
             .help("leave out the net's options, or RUN"));
     }
@@ -53,7 +55,7 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
     let config = given.or(trained.config()?.unwrap_or_default());
     let source = config.data.data.clone().ok_or_else(|| {
         Error::usage("the model doesn't say on which data to check it")
-            .help("name them with --data")
+            .help("name the data instead of the run")
     })?;
     let options_of_data =
         DataOptions { notify: Some(|message| say(message)), ..config.data_options() };

@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 use crate::backend::gpu::{self, AdapterSummary, HlslCompiler};
 use crate::base::error::Result;
-use crate::cli::arguments::args::DevicesArgs;
+use crate::cli::arguments::run_args::DevicesArgs;
 use crate::cli::arguments::terminal::{print, print_json};
 use std::process::ExitCode;
 

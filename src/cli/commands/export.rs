@@ -15,13 +15,13 @@ use std::process::ExitCode;
 pub(in crate::cli) fn export(args: &ExportArgs) -> Result<ExitCode> {
     let format = match args.format {
         Some(format) => format,
-        None => Format::of(&args.output)?,
+        None => Format::of(&args.out)?,
     };
-    check_name(&args.output, format)?;
+    check_name(&args.out, format)?;
     let trained = Trained::open(&args.run)?;
     let model = &trained.model;
     let description = Description::new(model, Bare(args.bare))?;
-    let path = &args.output;
+    let path = &args.out;
     match format {
         Format::Onnx => {
             let bytes = onnx::write(&description)?;

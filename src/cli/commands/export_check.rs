@@ -24,7 +24,7 @@ pub(in crate::cli) fn try_out(
     if !args.bare {
         match own_rows(trained, description, args) {
             Ok(rows) => sets.push(("own", rows)),
-            Err(why) => say(format_args!("note: tried on drawn rows alone: {why}")),
+            Err(why) => say(format_args!("note: tested on random rows only: {why}")),
         }
     }
     let mut said = Vec::new();

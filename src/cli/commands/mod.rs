@@ -10,6 +10,7 @@ pub(super) mod export;
 pub(super) mod export_check;
 pub(super) mod find_lr;
 pub(super) mod import;
+pub(super) mod init;
 pub(super) mod inspect;
 pub(super) mod predict;
 pub(super) mod report;

@@ -21,10 +21,10 @@ const NAMED: usize = 10;
 pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     let trained = Trained::open(&args.model.run)?;
     let format = format(args)?;
-    if let Some(path) = &args.output {
+    if let Some(path) = &args.out {
         refuse_own_data(path, &args.model.data)?;
     }
-    let keep = ColumnNames::join(&args.keep);
+    let keep = ColumnNames::join(&args.keep_columns);
     let options = trained.data_options(&args.model, ColumnOptions::default());
     let mut work = Work {
         args,
@@ -42,7 +42,7 @@ pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     let Some(State { writer, rows, .. }) = state else {
         return Err(Error::failed("there was nothing to predict").at(&args.model.data));
     };
-    match (written(args, writer.finish())?, &args.output) {
+    match (written(args, writer.finish())?, &args.out) {
         (Output::File(file), Some(path)) => {
             file.commit()?;
             say(format_args!("{} predicted: {}", count(rows, "row"), path.display()));
@@ -59,16 +59,16 @@ pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
 
 /// The format that is asked for, or that the name of the file says.
 fn format(args: &PredictArgs) -> Result<Format> {
-    let format = match (args.format, &args.output) {
+    let format = match (args.format, &args.out) {
         (Some(format), _) => format,
         (None, Some(path)) => Format::of(path)?,
         (None, None) => Format::Csv,
     };
-    if format == Format::Npy && !args.keep.is_empty() {
-        return Err(Error::usage("--keep beside a NumPy array, which holds numbers of one type")
-            .help("write Parquet, or leave out --keep: the rows are in the order of the data"));
+    if format == Format::Npy && !args.keep_columns.is_empty() {
+        return Err(Error::usage("--keep-columns cannot be used with a NumPy array, which holds numbers of one type")
+            .help("write Parquet, or leave out --keep-columns: the rows are in the order of the data"));
     }
-    if format == Format::Npy && args.output.is_none() {
+    if format == Format::Npy && args.out.is_none() {
         return Err(Error::usage("a NumPy array on standard output").help(
             "its first bytes tell its length, which is known at the end: give a file with -o",
         ));
@@ -130,7 +130,7 @@ impl Work<'_> {
                 let work = choose::Work::Predictions { model, features, rows };
                 let backend = open_device(device, &work)?.backend;
                 let session = model.session(backend, usize::MAX)?;
-                let output = Output::create(self.args.output.as_deref())?;
+                let output = Output::create(self.args.out.as_deref())?;
                 let outputs = model.predicted_columns();
                 let columns = Columns::new(&model.preprocessing, outputs, &chunk.kept_names);
                 let writer = Writer::new(output, self.format, columns, &chunk.kept);
@@ -206,7 +206,7 @@ impl Seek for Output {
 
 /// What came of writing. Where nobody reads standard output any more, the process ends.
 fn written<T>(args: &PredictArgs, result: io::Result<T>) -> Result<T> {
-    match &args.output {
+    match &args.out {
         Some(path) => result.map_err(|error| write_error(path, &error)),
         None => printed(result),
     }

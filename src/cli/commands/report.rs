@@ -25,7 +25,7 @@ const COMPARISON: &str = "comparison.html";
 
 pub(in crate::cli) fn report(args: &ReportArgs) -> Result<ExitCode> {
     if let [run] = &args.runs[..] {
-        if args.output.is_some() {
+        if args.out.is_some() {
             return Err(Error::usage("-o with one run").help(
                 "name several runs for a comparison; the report of one is in its directory",
             ));
@@ -42,7 +42,7 @@ pub(in crate::cli) fn report(args: &ReportArgs) -> Result<ExitCode> {
     }
     let reports: Vec<RunReport> =
         args.runs.iter().map(|run| read_or_make(args, run)).collect::<Result<_>>()?;
-    let file = args.output.clone().unwrap_or_else(|| COMPARISON.into());
+    let file = args.out.clone().unwrap_or_else(|| COMPARISON.into());
     if file.extension().is_none_or(|extension| extension != "html") {
         return Err(Error::usage(format!("{} as the name of a page", file.display()))
             .help("end it in .html: a comparison is written there"));

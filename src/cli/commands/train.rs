@@ -1,6 +1,6 @@
 //! `wgrad train`.
 
-use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::setup::job::Job;
 
 use super::find_lr;
@@ -9,7 +9,7 @@ use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::{ensemble, folds};
 use crate::cli::runs::run::Run;
 use crate::cli::runs::run_directory::RunDirectory;
-use crate::cli::runs::{plan_ahead, resume, tensorboard};
+use crate::cli::runs::{column_table, plan_ahead, resume, tensorboard};
 use crate::cli::setup::open;
 
 use crate::base::error::Result;
@@ -68,6 +68,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     tensorboard::check_free(&job.config.run, &directory, args.force)?;
     let config = job.config_text(&device)?;
     directory.write_config(&job.explained(&config))?;
+    column_table::write(&job, &directory)?;
     let events = directory.metrics()?;
     let run = Run {
         job: &job,

@@ -1,5 +1,5 @@
-//! `wgrad verify --resume`: on this machine, a run that is interrupted and gone on with comes to the
-//! same bits as one that isn't.
+//! `wgrad verify --checkpoints`: on this machine, a run that is interrupted and resumed reproduces the weights
+//! of an uninterrupted run, bit for bit.
 
 use crate::backend::device::{self, Opened};
 use crate::base::error::{Error, Result};
@@ -124,6 +124,6 @@ fn describe(report: &Report) -> String {
         format!("{} on {device}, interrupted after steps {at}", count(*steps as usize, "step"));
     match differs {
         None => format!("passed: {run}: {} bit-identical\n", count(*tensors, "tensor")),
-        Some(name) => format!("FAILED: {run}: {name} differs from a run that wasn't interrupted\n"),
+        Some(name) => format!("FAILED: {run}: {name} differs from an uninterrupted run\n"),
     }
 }

@@ -43,7 +43,7 @@ impl JudgeCpu {
     }
 }
 
-/// What a net is held against: constants, and where there is one the linear model.
+/// What a net is compared with: constants, and where there is one the linear model.
 #[derive(Default)]
 pub(in crate::cli) struct Baselines {
     pub constants: Vec<Constant>,
@@ -139,7 +139,7 @@ pub(in crate::cli) struct Baseline {
     pub values: Vec<Value>,
 }
 
-/// What predictions are held against.
+/// What predictions are compared with.
 struct HeldOut<'a> {
     truth: &'a Targets,
     weights: Option<&'a [f32]>,

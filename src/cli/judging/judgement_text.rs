@@ -103,7 +103,7 @@ pub(in crate::cli) fn fold_tables(folds: &Folds) -> String {
         }
         text.push('\n');
     }
-    text + "all rows: each as the net that didn't see it predicts it\n"
+    text + "all rows: each row predicted by the net that held it out\n"
 }
 
 /// Says where a baseline does as well as the net, or better: by the figures as they are shown.

@@ -94,7 +94,7 @@ pub(in crate::cli) fn guarded(make: impl FnOnce() -> Result<()>) -> Result<()> {
 pub(in crate::cli) fn warn_of(made: Result<()>, directory: &Path) {
     if let Err(error) = made {
         say(format_args!(
-            "warning: no report was made: {}; once that is mended: wgrad report {}",
+            "warning: no report was made: {}; once that is fixed: wgrad report {}",
             error.brief(),
             directory.display()
         ));

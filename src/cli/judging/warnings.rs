@@ -115,7 +115,7 @@ pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
     is_alike.then(|| {
         format!(
             "all {} training images are alike, {each}: nothing can be learnt from them; look at the \
-             files and at --image-size and --image-colour",
+             files and at --image-size and --image-color",
             thousands(training.rows() as f64)
         )
     })
@@ -129,7 +129,7 @@ fn without_effect(job: &Job) -> impl Iterator<Item = String> {
         config.step.micro_batch.filter(|rows| *rows > batch).map(|rows| {
             (
                 format!("--micro-batch {rows}"),
-                format!("a batch has {batch} rows, and goes as one part"),
+                format!("a batch has {batch} rows, fewer than that"),
             )
         }),
         config.data.embedding_dims.filter(|d| *d > 0 && spec.net.embeddings.is_empty()).map(|d| {
@@ -145,9 +145,9 @@ fn without_effect(job: &Job) -> impl Iterator<Item = String> {
             .map(|size| (format!("--image-size {size}"), no_images.to_string())),
         config
             .data
-            .image_colour
+            .image_color
             .filter(|_| job.preprocessing.image.is_none())
-            .map(|colour| (format!("--image-colour {colour}"), no_images.to_string())),
+            .map(|colour| (format!("--image-color {colour}"), no_images.to_string())),
         config.run.metric.as_ref().filter(|_| job.rows().1 == 0).map(|metric| {
             (format!("--metric {metric}"), "no rows are held out for validation".to_string())
         }),

@@ -6,7 +6,7 @@ use super::ensemble_report;
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::base::error::{ErrorKind, Result};
-use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{print_text, say};
 use crate::cli::judging::judgement::{Baselines, JudgeCpu};
 use crate::cli::judging::judgement_text::not_worth_it;
@@ -18,7 +18,7 @@ use crate::cli::runs::going_on::{Begun, check_same, goes_on};
 use crate::cli::runs::names::CONFIG;
 use crate::cli::runs::run::{EndLine, Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
-use crate::cli::runs::{plan_ahead, tensorboard};
+use crate::cli::runs::{column_table, plan_ahead, tensorboard};
 use crate::cli::setup::job::Source;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::{self, open_device_as};
@@ -128,6 +128,7 @@ impl EnsembleRun<'_> {
         let begin = Instant::now();
         let mut config = self.config_text(&[])?;
         self.directory.write_config(&self.nets.whole.explained(&config))?;
+        column_table::write(&self.nets.whole, &self.directory)?;
         let interrupt = Interrupt::watch(|| {
             say(
                 "interrupted: each net finishes its step and writes a checkpoint (again: end at once)",
@@ -151,7 +152,7 @@ impl EnsembleRun<'_> {
         }
         if trained.iter().any(|net| net.summary.ending == Ending::Interrupted) {
             let run = self.directory.path().display();
-            say(format_args!("go on with --resume {run}"));
+            say(format_args!("resume with wgrad train --resume {run}"));
             if !self.args.no_report {
                 say(format_args!("{run}/net-1/report.html and so on show the nets so far"));
             }

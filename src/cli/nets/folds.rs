@@ -2,7 +2,7 @@
 //! one trained on all rows, which is the run's model.
 
 use super::fold_judgement::Folds;
-use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::{ByName, JudgeCpu, Judgement};
 use crate::cli::judging::judgement_text::{fold_line, fold_tables};
 use crate::cli::setup::job::{Job, Source};
@@ -17,7 +17,7 @@ use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, wa
 use crate::cli::runs::names::OUT_OF_FOLD;
 use crate::cli::runs::run::{Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::RunDirectory;
-use crate::cli::runs::{plan_ahead, tensorboard};
+use crate::cli::runs::{column_table, plan_ahead, tensorboard};
 use crate::cli::setup::{open, splitting};
 use crate::data::Dataset;
 use crate::data::split::Parts;
@@ -59,6 +59,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     tensorboard::check_free(&job.config.run, &directory, args.force)?;
     let config = job.config_text(&info)?;
     directory.write_config(&job.explained(&config))?;
+    column_table::write(&job, &directory)?;
     let mut interrupt = Interrupt::watch(|| {
         say(
             "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",
@@ -160,19 +161,19 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
 /// Refuses to choose an epoch by the rows that it is then judged on: each net is its last epoch's.
 fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
     if run.stop_at.is_some() {
-        return Err(Error::usage("--stop-at beside --folds").help(
+        return Err(Error::usage("--stop-at cannot be used with --folds").help(
             "leave out --stop-at: the last net is trained on all rows and has none to stop by",
         ));
     }
-    if run.patience.is_some() || run.keep == Some(Keep::Best) {
-        return Err(Error::usage("--patience or --keep best beside --folds").help(
+    if run.patience.is_some() || run.keep_weights == Some(Keep::Best) {
+        return Err(Error::usage("--patience or --keep-weights best cannot be used with --folds").help(
             "leave it out: an epoch that was chosen by the rows of its fold would be judged too well",
         ));
     }
-    run.keep = Some(Keep::Last);
+    run.keep_weights = Some(Keep::Last);
     if let Some(metric) = run.metric.take() {
         warn(&[format!(
-            "--metric {metric} has no effect beside --folds: their epochs are not compared"
+            "--metric {metric} has no effect with --folds: their epochs are not compared"
         )]);
     }
     Ok(())

@@ -3,23 +3,23 @@
 use crate::backend::Backend;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::words::{duration, short, thousands};
-use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{count, print_text, say};
 use crate::cli::judging::judgement::JudgeCpu;
 use crate::cli::judging::judgement_text::{brief, not_worth_it};
 use crate::cli::judging::report_files;
-use crate::cli::runs::plan_ahead;
+use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::runs::run::{Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::settings::describe_net;
-use crate::data::{Column, Kind, Role};
 use crate::files::checkpoint::Store;
 use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::train::event::Ending;
 use crate::train::trainer::Trainer;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// How many checkpoints are kept, unless something else is asked for.
 pub(super) const KEEP_CHECKPOINTS: usize = 2;
@@ -51,7 +51,9 @@ pub(in crate::cli) fn train_in(
         run.fit(trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
     screen.iter_mut().for_each(Screen::close);
     if !args.no_report {
+        let begin = Instant::now();
         report_files::of_run(run, &summary, trainer, Vec::new());
+        log::debug!("report written in {:.3} s", begin.elapsed().as_secs_f64());
     }
     if !args.json {
         print_text(&describe(&summary))?;
@@ -89,19 +91,25 @@ pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
         job.training.name(),
         plan_ahead::describe_data(&job.training)
     ));
-    if let Some(columns) = left_out(job) {
-        say(format_args!("left out: {columns}"));
+    for (name, line) in [
+        ("columns", column_table::learned_from(job)),
+        ("left out", column_table::left_out(job)),
+        ("task", column_table::task(job)),
+    ] {
+        if let Some(line) = line {
+            say(format_args!("{name}: {line}"));
+        }
     }
     if let (Some(split), Some(_)) = (&job.config.run.split, &job.validation) {
         say(format_args!(
-            "split: {} to train on, {} for validation ({split})",
+            "split: {} for training, {} for validation ({split})",
             count(job.rows().0, "row"),
             thousands(job.rows().1 as f64)
         ));
     }
     if job.streaming.is_some() {
         say(format_args!(
-            "memory: the table is larger than the limit: understood by {}, kept encoded on disk",
+            "memory: the table is larger than the limit: profiled on a sample of {}, kept encoded on disk",
             count(job.data.rows(), "row")
         ));
     }
@@ -110,27 +118,6 @@ pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
         let line = choices::line(&job.choices);
         say(format_args!("chosen for these data: {line} (--dry-run gives the reasons)"));
     }
-}
-
-/// The columns that nothing is learnt from without being asked for it, and why.
-pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
-    const NAMED: usize = 8;
-    let table = job.data.table().filter(|table| !table.pixels())?;
-    let is_out = |c: &&Column| {
-        c.role == Role::Feature && matches!(c.kind, Some(Kind::Text | Kind::Constant))
-    };
-    let columns: Vec<&Column> = table.columns().iter().filter(is_out).collect();
-    let name = |c: &&Column| {
-        // Of "300 different texts in 300 rows: an identifier" the conclusion.
-        let why = c.why.rsplit(": ").next().unwrap_or_default();
-        format!("{} ({why})", c.name)
-    };
-    let named: Vec<String> = columns.iter().take(NAMED).map(name).collect();
-    let more = match columns.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more, which --dry-run lists"),
-    };
-    (!columns.is_empty()).then(|| named.join(", ") + &more)
 }
 
 pub(in crate::cli) fn warn(warnings: &[String]) {
@@ -157,7 +144,7 @@ pub(in crate::cli) fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
     let micro_batch = trainer.spec().micro_batch;
     if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
         say(format_args!(
-            "note: the device has no memory for a batch of {}: they go in parts of {rows}, with the same result",
+            "note: a batch of {} exceeds the device's memory: gradients are accumulated over micro-batches of {rows}, with the same result",
             job.spec.batch_size
         ));
         (job.spec.micro_batch, job.config.step.micro_batch) = (micro_batch, micro_batch);

@@ -1,4 +1,4 @@
-//! Whether and how a run that has begun is gone on with.
+//! Whether and how a run that has begun is resumed.
 
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::terminal::say;
@@ -81,7 +81,7 @@ pub(in crate::cli) fn goes_on(ending: Ending, given: &TrainConfig, at: Position)
 /// Refuses options that would make another run of it.
 pub(in crate::cli) fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
     if config.run.folds.is_some() && config.run.fold.is_none() {
-        return Err(Error::usage("a run of folds can't be gone on with")
+        return Err(Error::usage("a run of folds can't be resumed")
             .help("train it anew with --config and its config.toml"));
     }
     let (given, config) = (given.to_table()?, config.to_table()?);
@@ -101,11 +101,11 @@ pub(in crate::cli) fn check_same(given: &TrainConfig, config: &TrainConfig) -> R
         };
         let now = value.to_string();
         return Err(Error::usage(format!(
-            "the run was begun with {before}, and can't go on with --{key} {}",
+            "the run was started with {before}: --resume can't change it to --{key} {}",
             now.trim_matches('"')
         ))
         .help(format!(
-            "leave it out, or train anew without --resume; what may change is --{}",
+            "leave it out, or start a new run without --resume; what may be changed is --{}",
             FREE.join(", --")
         )));
     }

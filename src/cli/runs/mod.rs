@@ -1,6 +1,7 @@
-//! A run in its directory: announced, trained, recorded, gone on with.
+//! A run in its directory: announced, trained, recorded, resumed.
 
 pub(super) mod begin;
+pub(super) mod column_table;
 pub(super) mod going_on;
 pub(super) mod names;
 pub(super) mod own_files;

@@ -12,6 +12,9 @@ pub(super) const TABLE: &str = "metrics.csv";
 /// The file of the model.
 pub(in crate::cli) const MODEL: &str = "model.safetensors";
 
+/// The columns of a table as they were understood.
+pub(super) const COLUMNS: &str = "columns.txt";
+
 /// The directory of checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoint";
 

@@ -1,6 +1,6 @@
 //! What in a run directory wgrad itself wrote: only that may be removed, and no link is followed.
 
-use super::names::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE};
+use super::names::{CHECKPOINTS, COLUMNS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE};
 
 use crate::base::atomic::is_temporary_of;
 use crate::base::error::{Error, Result};
@@ -13,8 +13,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of a run.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     CONFIG,
+    COLUMNS,
     EVENTS,
     TABLE,
     MODEL,

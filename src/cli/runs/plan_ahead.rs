@@ -3,19 +3,19 @@
 use crate::backend::device::Opened;
 use crate::base::error::Result;
 use crate::base::words::duration;
+use super::column_table::{columns, describe_columns};
 use crate::cli::arguments::terminal::{count, print, print_json};
 use crate::cli::setup::job::Job;
 use crate::cli::setup::memory::{Estimate, human};
 use crate::cli::setup::settings::describe_net;
 use crate::cli::setup::{choices, open};
-use crate::data::{Column, Dataset, Feature, Features, Role, Table, Targets};
+use crate::data::{Dataset, Features, Targets};
 use crate::files::config::Ensemble;
 use crate::math::schedule::Span;
 use crate::net::spec::Spec;
 use crate::train::choose;
 use crate::train::trainer::Trainer;
-use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Steps are timed for about so many seconds.
@@ -156,94 +156,8 @@ fn describe_weights(weights: &BTreeMap<String, f32>) -> String {
     format!("weights    of classes: {}{more}", each.collect::<Vec<_>>().join(", "))
 }
 
-/// A column as it was understood.
-#[derive(Serialize)]
-struct ColumnReport {
-    name: String,
-    role: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
-    why: String,
-    /// The share of rows in which it is missing.
-    missing: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoding: Option<String>,
-    inputs: usize,
-}
-
-impl ColumnReport {
-    /// What is said of a column and of the `feature` that is made of it, where it is one.
-    fn new(column: &Column, table: &Table, feature: Option<&Feature>) -> Self {
-        let feature = feature.filter(|_| column.role == Role::Feature);
-        ColumnReport {
-            name: column.name.clone(),
-            role: match (column.role, feature) {
-                (Role::Feature, Some(_)) => "learnt from",
-                (Role::Feature, None) => "left out",
-                (Role::Target(_), _) => "target",
-                (Role::Weight, _) => "weight",
-                (Role::Reserved, _) => "for the split",
-                (Role::Ignored, _) => "ignored",
-            },
-            kind: column.kind.map(|k| k.to_string()),
-            why: column.why.clone(),
-            missing: column.missing as f64 / table.rows() as f64,
-            encoding: feature.map(|f| f.encoder.describe()),
-            inputs: feature.map_or(0, |f| f.encoder.width()),
-        }
-    }
-}
-
-/// The columns of a table.
-fn columns(job: &Job) -> Option<Vec<ColumnReport>> {
-    let (table, encoding) = (job.data.table()?, job.preprocessing.encoding.as_ref()?);
-    let features: HashMap<&str, &Feature> =
-        encoding.features.iter().map(|feature| (feature.column.as_str(), feature)).collect();
-    let report = |column: &Column| {
-        ColumnReport::new(column, table, features.get(column.name.as_str()).copied())
-    };
-    Some(table.columns().iter().map(report).collect())
-}
-
-fn describe_columns(job: &Job, columns: &Option<Vec<ColumnReport>>) -> String {
-    let Some(columns) = columns else { return String::new() };
-    if job.preprocessing.encoding.as_ref().is_some_and(|e| e.pixels) {
-        let others = columns.iter().filter(|c| c.inputs == 0).map(|c| c.name.as_str());
-        return format!(
-            "columns    {} of bytes, taken for the pixels of an image and scaled together; beside them {}",
-            columns.iter().filter(|c| c.inputs > 0).count(),
-            others.collect::<Vec<_>>().join(", ")
-        );
-    }
-    let widest = |text: fn(&ColumnReport) -> &str| {
-        columns.iter().map(|c| text(c).chars().count()).max().unwrap_or(0).min(40)
-    };
-    let (name, why) = (widest(|c| &c.name), widest(|c| &c.why));
-    let line = |c: &ColumnReport| {
-        let missing = match c.missing {
-            0.0 => String::new(),
-            share => format!("{:.1} % missing", (share * 100.0).max(0.1)),
-        };
-        let becomes = c.encoding.as_deref().unwrap_or(c.role);
-        let kind = c.kind.as_deref().unwrap_or("");
-        let line = format!(
-            "           {:<name$}  {kind:<8}  {:<why$}  {missing:<14}  {becomes}",
-            c.name, c.why
-        );
-        line.trim_end().to_string()
-    };
-    let inputs = columns.iter().map(|c| c.inputs).sum();
-    let first = format!(
-        "columns    {}, {} of them learnt from as {}",
-        columns.len(),
-        columns.iter().filter(|c| c.inputs > 0).count(),
-        count(inputs, "input")
-    );
-    std::iter::once(first).chain(columns.iter().map(line)).collect::<Vec<_>>().join("\n")
-}
-
 /// The shape of a data set, and what is to be learnt.
-pub(super) fn describe_data(data: &Dataset) -> String {
+pub(in crate::cli) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",
         Features::U8(_) => "byte column",

@@ -5,7 +5,7 @@ use super::rates::with_rates;
 use super::run::Run;
 use super::run_directory::RunDirectory;
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::args::TrainArgs;
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{count, say};
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble;
@@ -32,7 +32,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     found.tidy();
     let newest = found.newest().map_err(|e| {
         e.help(
-            "no checkpoint of the run is whole: to begin it anew, remove its directory checkpoint",
+            "every checkpoint of the run is damaged: to restart it, remove its directory checkpoint",
         )
     })?;
     let begun = match newest {

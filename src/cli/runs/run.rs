@@ -26,6 +26,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How often a checkpoint is written, unless something else is asked for.
 const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
@@ -122,7 +123,7 @@ pub(in crate::cli) struct Run<'a> {
     pub warnings: &'a [String],
     /// Its checkpoints, where it has any.
     pub checkpoints: Option<Store>,
-    /// What ended it before it is gone on with, where nothing is left to train.
+    /// What ended it before it is resumed, where nothing is left to train.
     pub ended: Option<Ending>,
     /// Whether the model is calibrated and judged at the end; the nets of an ensemble are judged
     /// together.
@@ -195,7 +196,9 @@ impl Run<'_> {
             (Shown::Epochs, false) => observers.push(&mut lines),
             _ => {}
         }
+        let begin = Instant::now();
         let fitted = self.train(trainer, held_out, &mut Together(observers));
+        log::debug!("trained in {:.3} s", begin.elapsed().as_secs_f64());
         display.clear();
         let changed = self.config_by_hand(trainer)?;
         let config = changed.as_deref().or(self.config);
@@ -207,7 +210,10 @@ impl Run<'_> {
             if let Some(checkpoints) = &mut checkpoints {
                 checkpoints.last(trainer.checkpoint()?, end.ending);
             }
-            self.finish(trainer, cpu, end, held_out, last.0, config)
+            let begin = Instant::now();
+            let summary = self.finish(trainer, cpu, end, held_out, last.0, config);
+            log::debug!("saved and evaluated in {:.3} s", begin.elapsed().as_secs_f64());
+            summary
         });
         let summary = match outcome {
             Ok(summary) => summary,

@@ -12,6 +12,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// How often a lock that is held is tried again, and after how long.
+const LOCK_TRIES: usize = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The directory of one run.
 pub(in crate::cli) struct RunDirectory {
@@ -118,7 +124,7 @@ impl RunDirectory {
         WholeLines { file, len: Arc::default(), path }.locked()
     }
 
-    /// The file of events of a run that is gone on with. It will be cut to the length that the
+    /// The file of events of a run that is resumed. It will be cut to the length that the
     /// checkpoint knows: what lies behind a link isn't touched.
     pub fn metrics_again(&self) -> Result<WholeLines> {
         self.lines(EVENTS)
@@ -133,7 +139,7 @@ impl RunDirectory {
         Ok((lines, kept))
     }
 
-    /// A file of lines that is gone on with, or begun.
+    /// A file of lines that is resumed, or begun.
     fn lines(&self, name: &str) -> Result<WholeLines> {
         let path = self.path.join(name);
         let other = || {
@@ -168,7 +174,16 @@ pub(in crate::cli) struct WholeLines {
 
 impl WholeLines {
     fn locked(self) -> Result<Self> {
-        match self.file.try_lock() {
+        // `wgrad runs` holds it for a moment, to see whether it is held.
+        let mut lock = self.file.try_lock();
+        for _ in 0..LOCK_TRIES {
+            if !matches!(lock, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            thread::sleep(LOCK_PAUSE);
+            lock = self.file.try_lock();
+        }
+        match lock {
             Err(TryLockError::WouldBlock) => {
                 Err(Error::usage("another process is training this run")
                     .at(self.path.display())

@@ -16,12 +16,15 @@ use crate::front::setup::hooks::Hooks;
 use crate::train::choose::{self, Work};
 use crate::train::model::Model;
 use std::path::{Path, absolute};
+use std::time::Instant;
 
 /// Opens the device for some work, and says which it is and why.
 pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
     check_threads(config.threads)?;
     let choice = config.device.clone().unwrap_or_default();
+    let begin = Instant::now();
     let opened = choose::open(&choice, config.threads, work)?;
+    log::debug!("device chosen and opened in {:.3} s", begin.elapsed().as_secs_f64());
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
     Ok(opened)
@@ -76,10 +79,10 @@ impl Trained {
             let error = Error::data(format!("there is no model {}", file.display()));
             return Err(error.help(match (run.is_dir(), run.join(CONFIG).exists()) {
                 (true, true) => format!(
-                    "a run has one once it has ended, unless it diverged in its first steps: go on with wgrad train --resume {}",
+                    "a model is written when a run ends, unless it diverged in its first steps: resume it with wgrad train --resume {}",
                     run.display()
                 ),
-                (true, false) => "this is no run directory; name another".into(),
+                (true, false) => "this is not a run directory: wgrad runs lists those here".into(),
                 (false, _) => "name a run directory, such as runs/digits-1, or a model file".into(),
             }));
         }

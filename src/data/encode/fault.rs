@@ -8,7 +8,7 @@ use crate::data::Features;
 use crate::data::columns::frame::{Frame, Values};
 
 /// What to do about a number that is too large.
-const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log, or without the column, by --ignore";
+const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log-transform, or without the column, by --ignore";
 
 /// The rows with an input that is no finite number, and the first of these: (row, input).
 pub(in crate::data) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
@@ -90,8 +90,8 @@ pub(in crate::data) fn out_of_scale(frame: &Frame, place: usize, rows: &[usize])
         .help(CURE)
 }
 
-/// What is wrong with a number that f32 can't hold, by itself or as it is scaled.
+/// What is wrong with a number that f32 can't hold, by itself or after scaling.
 fn too_large(x: f64) -> String {
-    let scaled = if x.abs() <= f32::MAX.into() { " as it is scaled" } else { "" };
-    format!("{x:e} is too large for f32{scaled}")
+    let scaled = if x.abs() <= f32::MAX.into() { " after scaling" } else { "" };
+    format!("{x:e} overflows f32{scaled}")
 }

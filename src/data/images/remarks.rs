@@ -181,7 +181,7 @@ impl Tally {
         let what = match (shape.colour, is_given) {
             (Colour::GreyAlpha | Colour::Rgba, true) => return,
             (Colour::GreyAlpha | Colour::Rgba, false) => {
-                "alpha is kept as a channel, by which colors are multiplied; --image-colour grey or \
+                "alpha is kept as a channel, by which colors are multiplied; --image-color grey or \
                  rgb composites them over white"
             }
             (Colour::Grey | Colour::Rgb, _) => "they are composited over white",

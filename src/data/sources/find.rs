@@ -11,6 +11,7 @@ use crate::data::formats::json_lines::JsonTable;
 use crate::data::formats::npy;
 use crate::data::images::{self, ImageFolder};
 use crate::data::sets::dataset::Ready;
+use crate::data::sets::housing::HOUSING;
 use crate::data::streams::archive::{self, Content};
 use crate::data::streams::recognize;
 use crate::data::streams::stream::{ByteStream, Source};
@@ -67,6 +68,7 @@ pub(in crate::data) fn find(name: &str, options: &DataOptions) -> Result<Found> 
     let known = |set| known::open(set, options.data_dir.as_deref(), options.notify).map(Found::Set);
     match name {
         "digits" => return set(digits()),
+        "housing" => return find_in(Source::Memory(name.into(), HOUSING.into()), options),
         "spiral" => return set(spiral(1000, options.seed)),
         "moons" => return set(moons(1000, options.seed)),
         "xor" => return set(xor(400, options.seed)),

@@ -122,7 +122,7 @@ pub fn pass_inputs(
         Err(found) => wants_file && matches!(**found, Found::Images(_)),
     };
     if !has_columns && !keep.names.is_empty() {
-        let what = format!("--keep {}: there is no such column", keep.names.join(","));
+        let what = format!("--keep-columns {}: there is no such column", keep.names.join(","));
         return Err(Error::usage(what)
             .at(name)
             .help("tables have columns to keep, and folders of images have one, called file"));

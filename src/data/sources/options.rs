@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 #[cfg(feature = "data")]
 /// The names of the sets that need no file.
-pub const NAMES: [&str; 6] = ["digits", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
+pub const NAMES: [&str; 7] =
+    ["digits", "housing", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
 
 /// How data are to be found and read.
 #[derive(Debug, Clone, Default)]

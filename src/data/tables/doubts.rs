@@ -10,7 +10,7 @@ use crate::data::columns::time::{self, Dates};
 use crate::data::formats::delimited::is_number;
 use std::collections::HashSet;
 
-/// Categories up to this number are taken for such, whatever they look like.
+/// Columns with up to this number of categories are taken for categorical.
 const FEW: usize = 20;
 /// Texts of a column that are named.
 const NAMED: usize = 3;

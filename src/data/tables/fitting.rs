@@ -54,7 +54,7 @@ impl Fitting {
             Ok(places.into_iter().map(|place| header.names[place].clone()).collect())
         };
         Ok(Fitting {
-            log: found("--log", &self.log)?,
+            log: found("--log-transform", &self.log)?,
             one_hot: found("--one-hot", &self.one_hot)?,
             embed: found("--embed", &self.embed)?,
             hash: found("--hash", &self.hash)?,

@@ -15,9 +15,9 @@ pub struct ColumnOptions {
     pub columns: Vec<String>,
     /// Columns that are left out.
     pub ignore: Vec<String>,
-    /// Columns of categories, whatever they look like.
+    /// Columns to treat as categorical.
     pub categorical: Vec<String>,
-    /// Columns of numbers, whatever they look like.
+    /// Columns to treat as numeric.
     pub numeric: Vec<String>,
     /// The column of the rows' weights.
     pub sample_weight: Option<String>,

@@ -336,10 +336,10 @@ impl Table {
         match (column.role, column.kind) {
             (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
             (Role::Feature, Some(kind)) => Err(Error::usage(format!(
-                "--log {name}: the column holds no numbers, but is of the kind {kind}"
+                "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
             ))
             .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!("--log {name}: nothing is learnt from this column"))
+            _ => Err(Error::usage(format!("--log-transform {name}: nothing is learnt from this column"))
                 .help("name a column that is learnt from")),
         }
     }
@@ -361,7 +361,7 @@ impl Table {
                         .help("this is for categories that are learnt from; --categorical says that a column holds them"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
-                    return Err(Error::usage(format!("{other} {name} beside {option} {name}"))
+                    return Err(Error::usage(format!("{other} {name} cannot be used with {option} {name}"))
                         .help("take one of the two"));
                 }
             }
@@ -411,7 +411,7 @@ impl Table {
             true => Ok(()),
             false => Err(Error::data("no column is left to learn from")
                 .at(listed.join("; "))
-                .help("say of a column --categorical or --numeric to take it all the same")),
+                .help("use --categorical COL or --numeric COL to include one")),
         }
     }
 }

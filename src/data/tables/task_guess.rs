@@ -91,7 +91,7 @@ pub(in crate::data) fn check_classes(
     let (looks, advice) = looks_like(texts);
     let mut advice = format!("it looks like {looks}: {advice}");
     if !each {
-        advice += "; --task classification learns them as classes all the same";
+        advice += "; use --task classification to learn them as classes";
     }
     let name = columns.called(0);
     let what = match each {

@@ -37,7 +37,7 @@ pub struct Provenance {
     pub data: Option<String>,
     /// The resolved configuration of the run, as TOML.
     pub config: Option<String>,
-    /// The constant predictions that the net is held against, fitted to its training rows.
+    /// The constant predictions that the net is compared with, fitted to its training rows.
     pub baselines: Vec<Constant>,
     /// What the outputs of its nets were divided by, where they were calibrated.
     pub temperature: Option<f64>,

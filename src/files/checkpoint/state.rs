@@ -224,7 +224,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
     let format = text("wgrad.format");
     if format != FORMAT {
         return Err(Error::data(format!("no checkpoint of format {FORMAT}, but {format:?}"))
-            .help("go on with the version of wgrad that wrote it"));
+            .help("resume with the version of wgrad that wrote it"));
     }
     let meta = text("wgrad.checkpoint");
     let mut digest = Sha256::new();

@@ -2,15 +2,18 @@
 //! precedence. Flags and the environment are read by clap; names are the same everywhere
 //! (`--batch-size`, `WGRAD_BATCH_SIZE`, `batch-size`).
 
+mod declare;
 mod events;
 mod numbers;
 mod options;
 mod text;
+mod training;
 mod values;
 pub use events::{EventsDirectory, IN_RUN};
 pub(crate) use numbers::{double, seed, whole};
-pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
+pub use options::{DataConfig, NetConfig};
 pub use text::TextConfig;
+pub use training::{DeviceConfig, RunConfig, StepConfig};
 pub use values::{Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation};
 
 use crate::base::error::{Error, Result, nearest};
@@ -67,50 +70,27 @@ impl DataConfig {
                 missing_target: self.missing_target.unwrap_or_default(),
             },
             task: self.task.unwrap_or_default(),
-            image: ImageOptions { size: self.image_size, colour: self.image_colour },
+            image: ImageOptions { size: self.image_size, colour: self.image_color },
             seed: self.seed.unwrap_or_default(),
             ..DataOptions::default()
         }
     }
 }
 
-/// Gives each type the method `or`, which takes each option from the first that has it.
-macro_rules! first_given {
-    ($($type:ident { $($field:ident),+ })+) => {$(
-        impl $type {
-            /// These options, and where one is not given that of `other`.
-            #[must_use]
-            pub fn or(self, other: Self) -> Self {
-                $type { $($field: self.$field.or(other.$field)),+ }
-            }
-        }
-    )+};
-}
-first_given! {
-    DataConfig {
-        data, data_dir, target, columns, ignore, categorical, numeric, log, one_hot, hash, embed,
-        embedding_dims, class_weight, sample_weight, task, missing_target, scaling, image_size, image_colour, seed
-    }
-    TextConfig { decimal, thousands, separator, header, missing, date_format }
-    NetConfig {
-        layers, activation, output_activation, bias, norm, residual, dropout,
-        input_dropout, initializer, loss, label_smoothing
-    }
-    StepConfig {
-        optimizer, lr, schedule, warmup, momentum, cycle_momentum, beta2, epsilon, weight_decay, decay_all,
-        max_norm, l1, clip_value, clip_norm, clip_global_norm, gradient_noise, ema, swa, augment,
-        mixup, batch_size, micro_batch, precision, loss_scale
-    }
-    RunConfig {
-        preset, validation, split, folds, fold, ensemble, member, calibrate, test, init, epochs, no_shuffle, stop_at, keep, metric,
-        patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
-        tensorboard, plan
-    }
-    DeviceConfig { device, threads }
-    TrainConfig { data, text, net, step, run, device }
-}
-
 impl TrainConfig {
+    /// These options, and where one is not given that of `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        TrainConfig {
+            data: self.data.or(other.data),
+            text: self.text.or(other.text),
+            net: self.net.or(other.net),
+            step: self.step.or(other.step),
+            run: self.run.or(other.run),
+            device: self.device.or(other.device),
+        }
+    }
+
     /// How the data are opened.
     #[must_use]
     pub fn data_options(&self) -> DataOptions {
@@ -157,9 +137,10 @@ impl TrainConfig {
         };
         let known = Self::keys();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let old = Self::old_keys();
         for key in DeTable::parse(text).map_err(toml)?.get_ref().keys() {
             let name = key.get_ref().as_ref();
-            if !known.contains(&name) {
+            if !known.contains(&name) && !old.iter().any(|key| key == name) {
                 let at = position(text, key.span().start);
                 return Err((unknown_key(name, &known), Some(at)));
             }
@@ -191,7 +172,7 @@ impl TrainConfig {
             part("data", &self.data)?,
             part("text of the data", &self.text)?,
             part("net", &self.net)?,
-            part("optimiser", &self.step)?,
+            part("optimizer", &self.step)?,
             part("run", &self.run)?,
             part("device", &self.device)?,
         ]
@@ -218,14 +199,20 @@ impl TrainConfig {
         Ok(options.map(|(name, value)| (name, written(value))).collect())
     }
 
-    /// The keys that a file may have: the names of the flags, and `data`.
-    fn keys() -> Vec<String> {
+    /// The keys that a file may have: the names of the flags.
+    pub(crate) fn keys() -> Vec<String> {
         let flags = Self::augment_args(clap::Command::new("wgrad"));
         let mut keys: Vec<String> =
             flags.get_arguments().filter_map(|a| a.get_long()).map(str::to_string).collect();
-        keys.push("data".into());
         keys.sort();
         keys
+    }
+
+    /// Earlier names of keys, which are still read.
+    fn old_keys() -> Vec<String> {
+        let flags = Self::augment_args(clap::Command::new("wgrad"));
+        let aliases = flags.get_arguments().filter_map(|a| a.get_all_aliases()).flatten();
+        aliases.map(str::to_string).collect()
     }
 }
 
@@ -267,7 +254,7 @@ mod tests {
             ignore = ["id"]
             categorical = ["town"]
             numeric = ["rooms"]
-            log = ["rooms"]
+            log-transform = ["rooms"]
             one-hot = ["street"]
             hash = ["shop"]
             embed = ["town"]
@@ -275,7 +262,7 @@ mod tests {
             class-weight = "yes=3,no=0.5"
             sample-weight = "w"
             image-size = "28x20"
-            image-colour = "grey"
+            image-color = "grey"
             task = "regression"
             missing-target = "drop"
             scaling = "standard"
@@ -303,6 +290,7 @@ mod tests {
             warmup = 0.05
             momentum = 0.8
             cycle-momentum = "0.9,0.8"
+            beta1 = 0.85
             beta2 = 0.95
             epsilon = 1e-6
             weight-decay = 1e-5
@@ -334,7 +322,7 @@ mod tests {
             epochs = 3
             no-shuffle = true
             stop-at = "rmse=2.5"
-            keep = "last"
+            keep-weights = "last"
             metric = "rmse"
             patience = 5
             time-limit = "10m"

@@ -14,6 +14,13 @@ pub(crate) struct Chosen {
     why: String,
 }
 
+impl Chosen {
+    /// Its name, and why it was chosen.
+    pub fn reason(&self) -> (&str, &str) {
+        (&self.option, &self.why)
+    }
+}
+
 /// What `completed` has that `given` doesn't, as far as it was chosen for these data.
 ///
 /// # Errors

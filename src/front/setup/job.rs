@@ -29,6 +29,7 @@ use crate::train::trainer::Trainer;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Tables with fewer training rows than this are scaled linearly: their ranks tell too little.
 const LEAST_FOR_RANKS: usize = 2000;
@@ -58,7 +59,7 @@ pub(crate) struct Job {
     pub held_out_rows: Arc<[Vec<usize>; 2]>,
     /// The data as they were read, before anything was fitted to them.
     pub data: Arc<Data>,
-    /// What the options alone don't say of how a run was trained that was gone on with, a line for
+    /// What the options alone don't say of how a run was trained that was resumed, a line for
     /// each time.
     pub history: Vec<String>,
     /// The weights to start from instead of drawn ones.
@@ -101,6 +102,14 @@ impl Source {
     /// # Errors
     /// For data that can't be read.
     pub fn open(given: TrainConfig, hooks: Hooks) -> Result<Self> {
+        let begin = Instant::now();
+        let source = Self::opened(given, hooks)?;
+        let rows = source.data.rows();
+        log::debug!("{rows} rows read in {:.3} s", begin.elapsed().as_secs_f64());
+        Ok(source)
+    }
+
+    fn opened(given: TrainConfig, hooks: Hooks) -> Result<Self> {
         let mut config = given.clone();
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);
@@ -398,7 +407,7 @@ impl Source {
         };
         Fitting {
             scaling,
-            log: names(&options.log),
+            log: names(&options.log_transform),
             one_hot: names(&options.one_hot),
             embed: names(&options.embed),
             hash: names(&options.hash),

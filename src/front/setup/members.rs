@@ -20,7 +20,7 @@ pub(crate) struct Nets {
 }
 
 impl Nets {
-    /// Those of a source's options. By folds the columns are understood by all rows: a model has one
+    /// Those of a source's options. By folds the columns are profiled on all rows: a model has one
     /// preprocessing, whichever of its nets predicts.
     ///
     /// # Errors
@@ -37,11 +37,11 @@ impl Nets {
                 .help(format!("its nets are counted from 1 to {}", ensemble.nets)));
         }
         if run.folds.is_some() {
-            return Err(Error::usage(format!("--folds beside --ensemble {ensemble}"))
+            return Err(Error::usage(format!("--folds cannot be used with --ensemble {ensemble}"))
                 .help("leave out --folds: --ensemble N:folds keeps the nets of the folds"));
         }
         if source.is_streamed() {
-            let what = format!("--ensemble {ensemble} beside a table larger than --memory-limit");
+            let what = format!("--ensemble {ensemble} cannot be used with a table larger than --memory-limit");
             return Err(Error::usage(what).help("raise the limit, or leave out --ensemble"));
         }
         if !ensemble.by_folds {
@@ -53,7 +53,7 @@ impl Nets {
         let asked = source.config.clone();
         // What compares epochs needs held-out rows, which only the nets have.
         let run = &mut source.config.run;
-        (run.patience, run.keep, run.metric, run.stop_at) = (None, None, None, None);
+        (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
         let whole = source.job(&splitting::all(&data));
         source.config = asked;
         let whole = whole?;

@@ -179,7 +179,7 @@ dropout = 0.1
 "#,
 };
 
-/// The rows of a batch, unless something else is asked for.
+/// The batch size, unless something else is asked for.
 const BATCH: usize = 64;
 /// Up to so many rows a table is worth the time for the nets of folds.
 const FOLDED: usize = 30_000;
@@ -335,7 +335,7 @@ fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
         && (run.folds, run.fold, run.member) == (None, None, None)
         && run.init.is_none()
         && run.stop_at.is_none()
-        && run.keep.is_none();
+        && run.keep_weights.is_none();
     let is_small = (LEAST_FOLDED..=FOLDED).contains(&about.rows);
     let has_groups = about.groups.is_none_or(|groups| groups > 1);
     is_free && is_small && has_groups && !about.is_streamed && !about.holds_out

@@ -174,6 +174,7 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         schedule,
         warmup,
         momentum,
+        beta1,
         cycle_momentum,
         beta2,
         epsilon,
@@ -197,6 +198,12 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     spec.optimizer = *optimizer.get_or_insert(spec.optimizer);
     if let Some(momentum) = momentum {
         spec.optimizer = spec.optimizer.with_momentum(*momentum)?;
+    }
+    if let Some(beta1) = beta1 {
+        if momentum.is_some() {
+            return Err(Error::usage("both --momentum and --beta1").help("leave one of them out"));
+        }
+        spec.optimizer = spec.optimizer.with_beta1(*beta1)?;
     }
     if let Some(beta2) = beta2 {
         spec.optimizer = spec.optimizer.with_beta2(*beta2)?;
@@ -300,7 +307,7 @@ fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
     if judged.held_out.judged().is_none() {
         return Err(Error::usage("--stop-at without validation or test data")
-            .help("give --validation or --test: what is learnt by heart proves nothing"));
+            .help("give --validation or --test: metrics on training rows say nothing about other rows"));
     }
     let checked = judged.check_metric(&stop_at.metric).and_then(|()| stop_at.check());
     checked.map_err(|e| e.at(format!("--stop-at {stop_at}")))
@@ -314,15 +321,15 @@ fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) 
         Err(Error::usage(format!("{what} without validation data"))
             .help("hold some rows out with --validation"))
     };
-    match (has_validation, run.patience, run.keep) {
+    match (has_validation, run.patience, run.keep_weights) {
         (false, Some(_), _) => return wants("--patience"),
-        (false, _, Some(Keep::Best)) => return wants("--keep best"),
+        (false, _, Some(Keep::Best)) => return wants("--keep-weights best"),
         _ => {}
     }
     if let Some(metric) = &run.metric {
         judged.check_metric(metric).map_err(|e| e.at(format!("--metric {metric}")))?;
     }
-    let keep = *run.keep.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
+    let keep = *run.keep_weights.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
     let stop_at = run.stop_at.as_ref().map(|stop_at| stop_at.metric.clone());
     let mut measured: Vec<String> = run.metric.iter().chain(&stop_at).cloned().collect();
     measured.retain(|metric| !Metrics::is_summed(metric));

@@ -6,7 +6,7 @@ use crate::data::{Data, Targets};
 use crate::files::config::{TrainConfig, Validation};
 use crate::front::setup::hooks::Hooks;
 
-/// The part of the rows that is held out unless something else is asked for.
+/// Fraction of the rows held out for validation by default.
 pub(super) const VALIDATION: f64 = 0.1;
 
 /// The parts of a run. The way that was taken is noted in the options, where there is one.
@@ -59,7 +59,7 @@ pub(super) fn without_folds(fold: usize) -> Error {
 
 /// The error for held-out rows that are asked for in two ways.
 pub(super) fn beside_column() -> Error {
-    Error::usage("--validation beside --split")
+    Error::usage("--validation cannot be used with --split")
         .help("a fraction goes with every split but column:COL, other data with none of them")
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
 /// The held-out rows of each fold.
 pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<Vec<Vec<usize>>> {
     if let Some(validation) = &config.run.validation {
-        return Err(Error::usage(format!("--folds beside --validation {validation}"))
+        return Err(Error::usage(format!("--folds cannot be used with --validation {validation}"))
             .help("leave out one of them: every fold is held out once"));
     }
     let seed = config.data.seed.unwrap_or(0);
@@ -90,7 +90,7 @@ pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<V
         Split::Random => split::folds(data.rows(), k, seed),
         Split::Stratified => split::stratified_folds(data.labels()?, k, seed),
         Split::Group(column) => split::grouped_folds(&data.groups(&column)?, k, seed),
-        other => Err(Error::usage(format!("--folds beside --split {other}"))
+        other => Err(Error::usage(format!("--folds cannot be used with --split {other}"))
             .help("folds are random, stratified or group:COL")),
     }
 }

@@ -1,4 +1,4 @@
-//! `--memory-limit`: a table beyond it is understood by a sample of its rows, encoded into files,
+//! `--memory-limit`: a table beyond it is profiled on a sample of its rows, encoded into files,
 //! and trained on in windows.
 
 use super::hooks::Hooks;
@@ -110,7 +110,7 @@ pub(crate) fn open(
         return Err(splitting::without_folds(fold));
     }
     if config.run.folds.is_some() {
-        return Err(Error::usage("--folds beside a table larger than --memory-limit")
+        return Err(Error::usage("--folds cannot be used with a table larger than --memory-limit")
             .help("raise the limit, or leave out --folds"));
     }
     let split = config.run.split.get_or_insert(Split::Random).clone();

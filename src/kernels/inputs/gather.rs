@@ -1,4 +1,4 @@
-//! The rows of a batch, from the data set on the device by shuffled index.
+//! The batch, from the data set on the device by shuffled index.
 //!
 //! X\[r, c\] = (D\[π(r), c\] − shift\[c\]) · scale\[c\] and T\[r, ·\] = the numbers of row π(r), or a one
 //! at its class; π is the epoch's permutation.

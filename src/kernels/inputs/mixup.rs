@@ -1,5 +1,5 @@
 //! Mixup (Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: beyond empirical risk minimization", 2018): a
-//! net is trained on what lies between two rows, with m ~ Beta(α, α) drawn for each step:
+//! net is trained on convex combinations of pairs of rows, with m ~ Beta(α, α) drawn for each step:
 //!
 //! - x ← (1 − m) x + m x′, t ← (1 − m) t + m t′
 //!

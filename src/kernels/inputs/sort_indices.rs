@@ -1,4 +1,4 @@
-//! The rows of a batch sorted by their index, so that the rows of one category stand one behind the other.
+//! The batch sorted by their index, so that the rows of one category stand one behind the other.
 //!
 //! order: (B, 2) holds the pairs (i(r), r) in ascending order: the sort is stable, and its result is the
 //! same however it is found. Tiles of [`TILE`] rows are sorted in workgroup memory; then sorted runs are

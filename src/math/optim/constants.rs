@@ -52,6 +52,30 @@ impl Optimizer {
         Ok(self)
     }
 
+    /// The same rule with β₁.
+    ///
+    /// # Errors
+    /// When the rule has no β₁, or it is not in [0, 1).
+    pub fn with_beta1(self, value: f32) -> Result<Self> {
+        let error = |help: &str| {
+            Err(Error::usage(format!("{} has no β₁", self.name())).help(help.to_string()))
+        };
+        match self {
+            Optimizer::Momentum { .. }
+            | Optimizer::Nesterov { .. }
+            | Optimizer::RmsProp { .. }
+            | Optimizer::Muon { .. } => error("give --momentum instead of --beta1"),
+            Optimizer::Sgd
+            | Optimizer::Adagrad { .. }
+            | Optimizer::Rprop { .. }
+            | Optimizer::Lbfgs => error("leave out --beta1, or choose --optimizer adam"),
+            _ if !(0.0..1.0).contains(&value) => {
+                Err(Error::usage(format!("a β₁ of {value} is not in [0, 1)")))
+            }
+            _ => self.with_momentum(value),
+        }
+    }
+
     /// The same rule with β₂, which for RMSprop is α.
     ///
     /// # Errors

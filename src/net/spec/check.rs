@@ -39,7 +39,7 @@ impl Spec {
         self.averaging.check()?;
         let unseen = self.changes_that_a_line_search_does_not_see();
         if self.optimizer == Optimizer::Lbfgs && !unseen.is_empty() {
-            return Err(Error::usage(format!("lbfgs beside {}", unseen.join(" and ")))
+            return Err(Error::usage(format!("lbfgs cannot be used with {}", unseen.join(" and ")))
                 .at("--optimizer lbfgs")
                 .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
         }
@@ -155,7 +155,7 @@ impl Spec {
         let fail =
             |what: String, help: &str| Err(Error::usage(what).at("--cycle-momentum").help(help));
         if !matches!(self.schedule, Schedule::OneCycle { .. }) {
-            let what = format!("a cycle of the momentum beside the schedule {}", self.schedule);
+            let what = format!("a cycle of the momentum cannot be used with the schedule {}", self.schedule);
             return fail(what, "take --schedule one-cycle, or leave it out");
         }
         if self.optimizer.momentum().is_none() {

@@ -71,16 +71,16 @@ pub struct Spec {
     pub warmup: Span,
     /// How μ, or β₁, follows a one-cycle schedule; else it stays what the optimiser has.
     pub cycle_momentum: Option<MomentumCycle>,
-    /// α of mixup: rows of a batch are mixed two by two ([`crate::kernels::inputs::mixup`]).
+    /// α of mixup: convex combinations of pairs of rows ([`crate::kernels::inputs::mixup`]).
     pub mixup: Option<f32>,
     /// What happens to images in training, and their width, height and colours of a pixel.
     pub augment: Option<(Augment, [u32; 3])>,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
-    /// The most rows that go through the net at a time; the gradients of a batch's parts are added
+    /// Largest micro-batch; the gradients of a batch's parts are added
     /// up. None: the whole batch.
     pub micro_batch: Option<usize>,
-    /// How often all rows are seen.
+    /// Number of passes over the training set.
     pub epochs: usize,
     /// What weights, order and splits are drawn from.
     pub seed: u64,

@@ -287,7 +287,7 @@ fn effects_are_what_launches_bind() {
                 let slice = Slice { tensor: id, range };
                 let written = tasks.iter().flat_map(Task::written);
                 let name = &program.tensor(id).name;
-                // Of a rule's states that it doesn't keep there is one element, which is bound all the same.
+                // Of a rule's states that it doesn't keep there is one element, which is bound nevertheless.
                 let unused = program.tensor(id).role == Role::State && program.len(id) == 1;
                 // The kernel of whole nets binds all, however far it goes.
                 let unused = unused || matches!(op, Op::WholeNet(_));

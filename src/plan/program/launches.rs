@@ -1,34 +1,20 @@
 //! What an op is on a device: its launches, the tensors that they use, and how much there is to
 //! compute.
 
+use super::operand::Launching;
 use super::{Op, Program, Task};
 use crate::data::Storage;
-use crate::kernels::common::random;
-use crate::kernels::common::random::{PERMUTATION, UNIFORM};
 use crate::kernels::fused::gradient;
-use crate::kernels::fused::whole_net::{self, Reach};
-use crate::kernels::inputs::{augment, embed, gather, mixup, sort_indices};
-use crate::kernels::layers::activation::{self, ACTIVATION, ACTIVATION_GRADIENT};
-use crate::kernels::layers::softmax::{SOFTMAX, SOFTMAX_GRADIENT};
-use crate::kernels::layers::{add, dropout, nonfinite, norm, softmax};
-use crate::kernels::loss::{self, output};
-use crate::kernels::optim::{
-    average, collect, combine, direction, edits, max_norm, optimizer, vector_norm,
-};
+use crate::kernels::fused::whole_net::Reach;
+use crate::kernels::inputs::sort_indices;
+use crate::kernels::products::dense;
 use crate::kernels::products::matmul::{self, Form};
-use crate::kernels::products::tile::{Products, Tiling, Tuning};
-use crate::kernels::products::{backward, dense, sums};
-use crate::kernels::tensor::{ALIGNMENT, Extent, TensorId};
-use crate::kernels::{Access, Arg, Launch, mixed};
+use crate::kernels::products::tile::{Products, Tuning};
+use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::{Access, Arg, Launch};
 use std::collections::BTreeSet;
 
 impl Program {
-    /// Rows and columns of `id` in a full batch.
-    fn shape(&self, id: TensorId) -> [usize; 2] {
-        let t = self.tensor(id);
-        [t.rows.rows(self.batch), t.cols]
-    }
-
     /// The shape (m, n, k) of a product, of which C and one operand tell all.
     #[must_use]
     pub fn matmul_shape(&self, form: Form, a: TensorId, c: TensorId) -> matmul::Shape {
@@ -65,120 +51,7 @@ impl Program {
         largest: usize,
         tuning: &Tuning,
     ) -> Vec<Launch> {
-        let tiling = || Tiling::new(&self.products(op), tuning);
-        let cols = |t: TensorId| self.tensor(t).cols;
-        let place = |t: TensorId| (self.tensor(t).offset as u32, self.tensor(t).cols as u32);
-        let launch = match op {
-            Op::Gather { x } => gather::launch_features(*x, cols(*x), storage.bytes),
-            Op::Embed { place, features, table, x } => {
-                embed::launch(*place, [*features, *table, *x])
-            }
-            Op::SortIndices { place, features, order, spare } => {
-                return sort_indices::launches(*place, [*features, *order, *spare], self.batch);
-            }
-            Op::EmbedGradient { place, order, gradient, out } => {
-                return embed::launches_gradient(*place, [*order, *gradient, *out], self.batch);
-            }
-            Op::TableGradient { place, features, gradient, out } => {
-                embed::launch_table_gradient(*place, [*features, *gradient, *out])
-            }
-            Op::Augment { augmentation, x } => augment::launch(augmentation, *x),
-            Op::Targets { t } => gather::launch_targets(*t, cols(*t), storage.classes),
-            Op::Matmul { form, a, b, bias, c } => {
-                let shape = self.matmul_shape(*form, *a, *c);
-                return matmul::launches(shape, self.batch, [*a, *b, *c], *bias, tuning);
-            }
-            Op::Activation { functions, z, a } => {
-                activation::launch(&ACTIVATION, functions, *z, *a, cols(*z))
-            }
-            Op::ActivationGradient { functions, z, delta } => {
-                activation::launch(&ACTIVATION_GRADIENT, functions, *z, *delta, cols(*z))
-            }
-            Op::Softmax { z, y } => softmax::launch(&SOFTMAX, *z, *y, cols(*z)),
-            Op::SoftmaxGradient { y, delta } => {
-                softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, cols(*y))
-            }
-            Op::Loss { loss, y, t, unit, gradient, scores } => {
-                let tensors = [*y, *t, *unit, *gradient, *scores];
-                loss::launch(*loss, tensors, cols(*y), storage.weighted)
-            }
-            Op::Accumulate { scores, sums } => {
-                return loss::launches_accumulate(*scores, *sums, self.batch);
-            }
-            Op::ColumnSums { delta, sign, out } => {
-                return sums::launches(*delta, *out, cols(*delta), *sign, self.batch);
-            }
-            Op::VectorNorm { x, partial, norm } => {
-                return vector_norm::launches([*x, *partial, *norm], self.len(*x), largest);
-            }
-            Op::Edit { edit, g } => {
-                return in_parts(self.len(*g), largest, |start, len| {
-                    edits::launch(*edit, *g, start, len)
-                });
-            }
-            Op::Average { share, w, average } => {
-                return in_parts(self.len(*w), largest, |start, len| {
-                    average::launch(*share, *w, *average, start, len)
-                });
-            }
-            Op::Swap { a, b } => {
-                return in_parts(self.len(*a), largest, |start, len| {
-                    average::launch_swap(*a, *b, start, len)
-                });
-            }
-            Op::Collect { g, total, last } => {
-                return in_parts(self.len(*g), largest, |start, len| {
-                    collect::launch(*g, *total, *last, start, len)
-                });
-            }
-            Op::Direction { rule, w, g, state, at, u } => {
-                return in_parts(self.len(*w), largest, |start, len| {
-                    direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
-                });
-            }
-            Op::Combine { factors, x, y } => {
-                return in_parts(self.len(*x), largest, |start, len| {
-                    combine::launch(*factors, *x, *y, start, len)
-                });
-            }
-            Op::Update { rule, w, g, state, range } => {
-                return in_parts(range.len(), largest, |start, len| {
-                    optimizer::launch(*rule, [*w, *g], *state, range.start + start, len)
-                });
-            }
-            Op::Add { y, x } => add::launch(*y, *x, cols(*x)),
-            Op::BatchStatistics { z, statistics, running } => {
-                norm::launch_statistics([*z, *statistics, *running], cols(*z))
-            }
-            Op::Normalize(op) => norm::launch_forward(op, cols(op.z)),
-            Op::NormalizeSums(op) => norm::launch_sums(op, cols(op.delta)),
-            Op::NormalizeGradient(op) => norm::launch_gradient(op, cols(op.delta)),
-            Op::Dropout { dropout, x } => dropout::launch(*dropout, *x, cols(*x)),
-            Op::Mixup { x } => mixup::launch(*x, cols(*x)),
-            Op::MaxNorm { w, limit } => max_norm::launch(*w, self.shape(*w), *limit),
-            Op::WholeNet(op) => whole_net::launch(op, self.batch, storage, &place),
-            Op::GradientUpdate(op) => gradient::launch_update(op, self.batch, &tiling(), &place),
-            Op::GradientParts(op) => {
-                gradient::launch_parts(op, self.shape(op.parts), &tiling(), &place)
-            }
-            Op::SumUpdate(op) => gradient::launch_sum(op, self.shape(op.parts)),
-            Op::Dense(op) => dense::launch(op, [cols(op.z), cols(op.input)], &tiling(), storage),
-            Op::Output(op) => {
-                let parts = op.parts.map_or(0, |parts| cols(parts.sums) / cols(op.y));
-                output::launch(op, cols(op.y), parts, storage)
-            }
-            Op::Backward(op) => backward::launch(op, &tiling(), &place),
-            Op::Mixed(op) => {
-                let precision = |t: TensorId| self.tensor(t).precision;
-                mixed::launch(op, self.batch, storage, tuning, &place, precision)
-            }
-            Op::Nonfinite { x, found } => {
-                nonfinite::launch(*x, *found, self.tensor(*x).rows, cols(*x))
-            }
-            Op::Uniform { key, out } => random::launch(&UNIFORM, *out, cols(*out), *key),
-            Op::Permutation { out } => random::launch(&PERMUTATION, *out, 1, [0; 2]),
-        };
-        vec![launch]
+        op.launches(&Launching { program: self, op, storage, largest, tuning })
     }
 
     /// The tensors that the launches of `op` bind on a device, with how; of an op that GPUs have no kernel
@@ -253,10 +126,4 @@ impl Program {
             }
         }
     }
-}
-
-/// Launches on stretches of `len` elements that a binding of `largest` holds.
-fn in_parts(len: usize, largest: usize, launch: impl Fn(usize, usize) -> Launch) -> Vec<Launch> {
-    let part = largest / ALIGNMENT * ALIGNMENT;
-    (0..len).step_by(part).map(|start| launch(start, part.min(len - start))).collect()
 }

@@ -2,13 +2,12 @@
 //! replays it op by op.
 
 mod check;
+mod composite;
 mod effects;
 mod launches;
-mod names;
 mod op;
+mod operand;
 mod reads;
-mod text;
-mod whole_net_effects;
 
 pub use effects::{Slice, Task};
 pub use op::Op;
@@ -18,8 +17,8 @@ use crate::kernels::inputs::embed::Place;
 pub use crate::kernels::layers::norm::NormTensors;
 use crate::kernels::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use crate::net::precision::Precision;
+use operand::OpText;
 use std::ops::Range;
-use text::OpText;
 
 /// The tensors of a layer.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +88,7 @@ pub struct Routines {
 /// Ops over tensors, with the buffers that these lie in.
 #[derive(Debug, Clone, Default)]
 pub struct Program {
-    /// The most rows of a batch.
+    /// Largest batch size.
     pub batch: usize,
     /// The tensors, by [`TensorId`].
     pub tensors: Vec<Tensor>,
@@ -241,6 +240,6 @@ impl Program {
     /// `op` as a line to read: what it computes, with shapes.
     #[must_use]
     pub fn describe(&self, op: &Op) -> String {
-        OpText { program: self, op }.to_string()
+        OpText(self, op).to_string()
     }
 }

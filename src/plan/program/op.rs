@@ -1,126 +1,353 @@
-//! The operations that programs are made of.
+//! The operations that programs are made of: one table says all of them.
+//!
+//! An entry has the equation, the operands with what the op does to each, the line that people read, and what a
+//! GPU launches. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors: changes them
+//! in place, each element read and written by one invocation or workgroup. Where an op touches less than whole
+//! tensors, `touches` says what. Ops that do much at once are a structure of their own, and a module of
+//! [`composite`] says the same of them.
 
+use super::composite;
+use super::operand::{Effects, Launching, Named, Text};
+use super::{Program, Task};
+use crate::kernels::Launch;
+use crate::kernels::common::random::{self, PERMUTATION, UNIFORM};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate};
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::inputs::embed::Place;
-use crate::kernels::layers::activation::UnitFunctions;
-use crate::kernels::layers::dropout::Dropout;
-use crate::kernels::layers::norm::{Normalized, NormalizedGradient};
-use crate::kernels::loss::output::Output;
+use crate::kernels::inputs::embed::{self, Place};
+use crate::kernels::inputs::{augment, gather, mixup, sort_indices};
+use crate::kernels::layers::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
+use crate::kernels::layers::dropout::{self, Dropout};
+use crate::kernels::layers::norm::{self, Normalized, NormalizedGradient};
+use crate::kernels::layers::softmax::{self, SOFTMAX, SOFTMAX_GRADIENT};
+use crate::kernels::layers::{add, nonfinite};
+use crate::kernels::loss::{self, output::Output};
 use crate::kernels::mixed::Mixed;
-use crate::kernels::optim::average::Share;
-use crate::kernels::optim::combine::Factors;
-use crate::kernels::optim::edits::Edit;
+use crate::kernels::optim::average::{self, Share};
+use crate::kernels::optim::combine::{self, Factors};
+use crate::kernels::optim::edits::{self, Edit};
 use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::{collect, direction, max_norm, optimizer, vector_norm};
 use crate::kernels::products::backward::Backward;
 use crate::kernels::products::dense::Dense;
-use crate::kernels::products::matmul::Form;
+use crate::kernels::products::matmul::{self, Form};
+use crate::kernels::products::sums;
 use crate::kernels::tensor::TensorId;
 use crate::math::loss::Loss;
 use crate::math::optim::Rule;
 use crate::net::augment::Augmentation;
 use crate::net::precision::Precision;
+use std::fmt::{self, Formatter};
 use std::ops::Range;
 
-/// One operation of a program.
-#[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs, reason = "the fields are named as in the equation above each op")]
-pub enum Op {
-    /// x = the features of the batch's rows, scaled: (B, n_0).
-    Gather { x: TensorId },
-    /// x = each row's index replaced by its row of a table, and the columns before it: (B, n_0).
-    Embed { place: Place, features: TensorId, table: TensorId, x: TensorId },
-    /// order = the rows sorted by their index, each behind it: (B, 2); spare: as large.
-    SortIndices { place: Place, features: TensorId, order: TensorId, spare: TensorId },
-    /// out = ∂E/∂table: (values, dims), from gradient = ∂E/∂x by the rows of each index.
-    EmbedGradient { place: Place, order: TensorId, gradient: TensorId, out: TensorId },
-    /// out = the same of a small table, from the feature columns that hold the indices.
-    TableGradient { place: Place, features: TensorId, gradient: TensorId, out: TensorId },
-    /// x = the same of images, each augmented.
-    Augment { augmentation: Augmentation, x: TensorId },
-    /// t = the targets of the batch's rows: (B, n_L).
-    Targets { t: TensorId },
-    /// c = a·b, a·bᵀ or aᵀ·b, ± bias.
-    Matmul { form: Form, a: TensorId, b: TensorId, bias: Option<(TensorId, f32)>, c: TensorId },
-    /// a = σ(z): (B, n_l).
-    Activation { functions: UnitFunctions, z: TensorId, a: TensorId },
-    /// δ ← δ ⊙ σ′(z): (B, n_l).
-    ActivationGradient { functions: UnitFunctions, z: TensorId, delta: TensorId },
-    /// y = softmax(z): (B, n_L).
-    Softmax { z: TensorId, y: TensorId },
-    /// δ ← Jᵀ δ with the Jacobian of softmax at y: (B, n_L).
-    SoftmaxGradient { y: TensorId, delta: TensorId },
-    /// gradient = ∂E/∂y: (B, n_L), and the scores of each row: (B, 4).
-    Loss {
-        loss: Loss,
-        y: TensorId,
-        t: TensorId,
-        unit: TensorId,
-        gradient: TensorId,
-        scores: TensorId,
-    },
-    /// sums += Σ_rows scores: (1, 4).
-    Accumulate { scores: TensorId, sums: TensorId },
-    /// out = ± Σ_rows δ: (1, n_l).
-    ColumnSums { delta: TensorId, sign: f32, out: TensorId },
-    /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
-    VectorNorm { x: TensorId, partial: TensorId, norm: TensorId },
-    /// g ← g changed, before the optimiser sees it.
-    Edit { edit: Edit, g: TensorId },
-    /// The optimiser's step on elements `range` of all parameters in one row, which begin at a multiple of
-    /// [`ALIGNMENT`](crate::kernels::tensor::ALIGNMENT).
-    Update { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 3], range: Range<usize> },
-    /// u = the direction of LAMB or Muon; its states stand from element `at` on.
-    Direction { rule: Rule, w: TensorId, g: TensorId, state: [TensorId; 2], at: usize, u: TensorId },
-    /// x ← α x + β y.
-    Combine { factors: Factors, x: TensorId, y: TensorId },
-    /// average ← average + ρ (w − average), for all parameters in one row.
-    Average { share: Share, w: TensorId, average: TensorId },
-    /// a and b exchanged.
-    Swap { a: TensorId, b: TensorId },
-    /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
-    Collect { g: TensorId, total: TensorId, last: bool },
-    /// x ← (1 − m) x + m x′ with x′ the other row of a pair: (B, n).
-    Mixup { x: TensorId },
-    /// x ← x ⊙ m / (1 − p): (B, n).
-    Dropout { dropout: Dropout, x: TensorId },
-    /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
-    MaxNorm { w: TensorId, limit: f32 },
-    /// x += y: (B, n_l).
-    Add { y: TensorId, x: TensorId },
-    /// statistics = mean and variance of each unit over the batch: (2, n_l), and their running
-    /// averages: (2, n_l).
-    BatchStatistics { z: TensorId, statistics: TensorId, running: TensorId },
-    /// normal = (z − mean) / deviation, out = scale · normal + shift: (B, n_l).
-    Normalize(Box<Normalized>),
-    /// The gradients of scale and shift: (1, n_l).
-    NormalizeSums(Box<NormalizedGradient>),
-    /// delta = ∂E/∂z from ∂E/∂out: (B, n_l).
-    NormalizeGradient(Box<NormalizedGradient>),
-    /// Gather, forward, loss and backward to all δ, a block of rows at a time.
-    WholeNet(Box<WholeNet>),
-    /// All gradients of all parameters, each followed at once by the optimiser's step; and
-    /// sums += Σ_rows scores.
-    GradientUpdate(Box<GradientUpdate>),
-    /// The same without the step, for each part of the batch on its own.
-    GradientParts(Box<GradientParts>),
-    /// The parts of all gradients added up, each followed at once by the optimiser's step.
-    SumUpdate(Box<SumUpdate>),
-    /// z = input·weightᵀ ± bias, a = σ(z); the first layer gathers its input.
-    Dense(Box<Dense>),
-    /// The loss with its scores, and δ_L from the targets of the data set.
-    Output(Box<Output>),
-    /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
-    Backward(Box<Backward>),
-    /// An op of mixed precision, which reads or writes f16.
-    Mixed(Box<Mixed>),
-    /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
-    /// (B, 1) or (rows, 1).
-    Nonfinite { x: TensorId, found: TensorId },
-    /// out = uniform random numbers in [0, 1).
-    Uniform { key: [u32; 2], out: TensorId },
-    /// out = the rows of the data set at the batch's positions: (B, 1).
-    Permutation { out: TensorId },
+/// The type of an operand: a tensor, unless it says otherwise.
+macro_rules! operand {
+    () => {
+        TensorId
+    };
+    ($type:ty) => {
+        $type
+    };
+}
+
+/// What an op does to tensors: what its operands say, or what it says itself.
+macro_rules! effects {
+    ($program:ident [$($role:ident $field:ident)*]) => {{
+        let mut effects = Effects::of($program);
+        $(effects.$role($field);)*
+        effects.task()
+    }};
+    ($program:ident [$($role:ident $field:ident)*] $by:ident $touches:expr) => {{
+        let $by = $program;
+        $touches
+    }};
+}
+
+macro_rules! ops {
+    (
+        simple { $(
+            $(#[$equation:meta])*
+            $name:ident { $($role:ident $field:ident $(: $type:ty)?),* }
+            $label:expr, $text:literal $(with $($part:expr),*)?;
+            $(touches |$by:ident| $touches:expr;)?
+            launches |$on:ident| $launches:expr;
+        )* }
+        composite { $(
+            $(#[$product:meta])*
+            $composite:ident($kind:ty) by $module:ident;
+        )* }
+    ) => {
+        /// One operation of a program.
+        #[derive(Debug, Clone, PartialEq)]
+        #[allow(missing_docs, reason = "the fields are named as in the equation above each op")]
+        pub enum Op {
+            $($(#[$equation])* $name { $($field: operand!($($type)?)),* },)*
+            $($(#[$product])* $composite(Box<$kind>),)*
+        }
+
+        #[allow(unused_variables, reason = "not every entry names all operands")]
+        impl Op {
+            /// Every place where the op names a tensor.
+            #[must_use]
+            pub fn tensors_mut(&mut self) -> Vec<&mut TensorId> {
+                match self {
+                    $(Op::$name { $($field),* } => {
+                        let mut named = Named::default();
+                        $(named.$role($field);)*
+                        named.tensors()
+                    })*
+                    $(Op::$composite(op) => composite::$module::tensors_mut(op),)*
+                }
+            }
+
+            /// See [`Program::effects`].
+            pub(super) fn effects(&self, program: &Program) -> Vec<Task> {
+                match self {
+                    $(Op::$name { $($field),* } => {
+                        effects!(program [$($role $field)*] $($by $touches)?)
+                    })*
+                    $(Op::$composite(op) => composite::$module::effects(op, program),)*
+                }
+            }
+
+            /// See [`Program::launches`].
+            pub(super) fn launches(&self, launching: &Launching<'_>) -> Vec<Launch> {
+                match self {
+                    $(Op::$name { $($field),* } => {
+                        let $on = launching;
+                        Vec::from_iter($launches)
+                    })*
+                    $(Op::$composite(op) => vec![composite::$module::launch(op, launching)],)*
+                }
+            }
+
+            /// Writes what it computes as a line to read, with shapes.
+            pub(super) fn line(&self, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Op::$name { $($field),* } => {
+                        $(let $field = text.$role($field);)*
+                        write!(f, "{:<20} ", $label)?;
+                        write!(f, $text $($(, $part)*)?)
+                    })*
+                    $(Op::$composite(op) => composite::$module::line(op, text, f),)*
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    simple {
+        /// x = the features of the batch's rows, scaled: (B, n_0).
+        Gather { writes x }
+        "gather", "{x} = scaled feature rows";
+        launches |on| [gather::launch_features(*x, on.cols(*x), on.storage.bytes)];
+
+        /// x = each row's index replaced by its row of a table, and the columns before it: (B, n_0).
+        Embed { given place: Place, reads features, reads table, writes x }
+        "embed", "{x} = {table} at column {} of {features}" with place.column + 1;
+        touches |program| match place.copies {
+            true => program.task(&[*features, *table], &[*x], &[]),
+            false => program.task(&[*features, *table], &[], &[*x]),
+        };
+        launches |on| [embed::launch(*place, [*features, *table, *x])];
+
+        /// order = the rows sorted by their index, each behind it: (B, 2); spare: as large.
+        SortIndices { given place: Place, reads features, writes order, writes spare }
+        "sort indices", "{order} = rows by column {} of {features}" with place.column + 1;
+        launches |on| sort_indices::launches(*place, [*features, *order, *spare], on.program.batch);
+
+        /// out = ∂E/∂table: (values, dims), from gradient = ∂E/∂x by the rows of each index.
+        EmbedGradient { given place: Place, reads order, reads gradient, writes out }
+        "embed gradient", "{out} = {gradient} by {order}";
+        launches |on| embed::launches_gradient(*place, [*order, *gradient, *out], on.program.batch);
+
+        /// out = the same of a small table, from the feature columns that hold the indices.
+        TableGradient { given place: Place, reads features, reads gradient, writes out }
+        "table gradient", "{out} = {gradient} by column {} of {features}" with place.column + 1;
+        launches |on| [embed::launch_table_gradient(*place, [*features, *gradient, *out])];
+
+        /// x = the same of images, each augmented.
+        Augment { given augmentation: Augmentation, writes x }
+        "augment", "{x} = augmented feature rows";
+        launches |on| [augment::launch(augmentation, *x)];
+
+        /// t = the targets of the batch's rows: (B, n_L).
+        Targets { writes t }
+        "targets", "{t} = target rows";
+        launches |on| [gather::launch_targets(*t, on.cols(*t), on.storage.classes)];
+
+        /// c = a·b, a·bᵀ or aᵀ·b, ± bias.
+        Matmul { given form: Form, reads a, reads b, reads bias: Option<(TensorId, f32)>, writes c }
+        if *form == Form::Tn { "outer product" } else { "matmul" },
+        "{c} = {a}{} · {b}{}{bias}" with transposed(*form == Form::Tn), transposed(*form == Form::Nt);
+        launches |on| {
+            let shape = on.program.matmul_shape(*form, *a, *c);
+            matmul::launches(shape, on.program.batch, [*a, *b, *c], *bias, on.tuning)
+        };
+
+        /// a = σ(z): (B, n_l).
+        Activation { reads functions: UnitFunctions, reads z, writes a }
+        "activation", "{a} = {functions}({z})";
+        launches |on| [activation::launch(&ACTIVATION, functions, *z, *a, on.cols(*z))];
+
+        /// δ ← δ ⊙ σ′(z): (B, n_l).
+        ActivationGradient { reads functions: UnitFunctions, reads z, changes delta }
+        "δ ⊙ σ′", "{delta} ⊙= {functions}′({z})";
+        launches |on| [activation::launch(&ACTIVATION_GRADIENT, functions, *z, *delta, on.cols(*z))];
+
+        /// y = softmax(z): (B, n_L).
+        Softmax { reads z, writes y }
+        "softmax", "{y} = softmax({z})";
+        launches |on| [softmax::launch(&SOFTMAX, *z, *y, on.cols(*z))];
+
+        /// δ ← Jᵀ δ with the Jacobian of softmax at y: (B, n_L).
+        SoftmaxGradient { reads y, changes delta }
+        "softmax gradient", "{delta} ← Jᵀ {delta} at {y}";
+        launches |on| [softmax::launch(&SOFTMAX_GRADIENT, *y, *delta, on.cols(*y))];
+
+        /// gradient = ∂E/∂y: (B, n_L), and the scores of each row: (B, 4).
+        Loss { given loss: Loss, reads y, reads t, reads unit, writes gradient, writes scores }
+        "loss", "{gradient}, {scores} = {}({y}, {t}) and its gradient" with loss.name();
+        launches |on| {
+            let tensors = [*y, *t, *unit, *gradient, *scores];
+            [loss::launch(*loss, tensors, on.cols(*y), on.storage.weighted)]
+        };
+
+        /// sums += Σ_rows scores: (1, 4).
+        Accumulate { reads scores, changes sums }
+        "accumulate", "{sums} += Σ {scores}";
+        launches |on| loss::launches_accumulate(*scores, *sums, on.program.batch);
+
+        /// out = ± Σ_rows δ: (1, n_l).
+        ColumnSums { reads delta, given sign: f32, writes out }
+        "column sums", "{out} = {}Σ_rows {delta}" with if *sign < 0.0 { "−" } else { "" };
+        launches |on| sums::launches(*delta, *out, on.cols(*delta), *sign, on.program.batch);
+
+        /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
+        VectorNorm { reads x, writes partial, writes norm }
+        "norm", "{norm} = ‖{x}‖";
+        launches |on| vector_norm::launches([*x, *partial, *norm], on.program.len(*x), on.largest);
+
+        /// g ← g changed, before the optimizer sees it.
+        Edit { reads edit: Edit, changes g }
+        "edit", "{g} by {edit}";
+        launches |on| on.in_parts(*g, |start, len| edits::launch(*edit, *g, start, len));
+
+        /// The optimizer's step on elements `range` of all parameters in one row, which begin at a multiple of
+        /// [`ALIGNMENT`](crate::kernels::tensor::ALIGNMENT).
+        Update { given rule: Rule, changes w, reads g, changes state: [TensorId; 3], given range: Range<usize> }
+        "update", "{w} by {} with {g}" with rule.optimizer;
+        touches |program| program.step(*rule, *w, *g, state, range);
+        launches |on| on.stretches(range.len(), |start, len| {
+            optimizer::launch(*rule, [*w, *g], *state, range.start + start, len)
+        });
+
+        /// u = the direction of LAMB or Muon; its states stand from element `at` on.
+        Direction { given rule: Rule, reads w, reads g, changes state: [TensorId; 2], given at: usize, writes u }
+        "direction", "{u} by {} with {g}" with rule.optimizer;
+        touches |program| {
+            let end = at.saturating_add(program.len(*w));
+            let mut tasks = program.task(&[*w, *g], &[*u], &[]);
+            tasks[0].changes.extend(state.iter().map(|id| program.stretch(*id, *at..end)));
+            tasks
+        };
+        launches |on| on.in_parts(*w, |start, len| {
+            direction::launch(*rule, [*w, *g, *u], *state, *at, start, len)
+        });
+
+        /// x ← α x + β y.
+        Combine { reads factors: Factors, changes x, reads y }
+        "combine", "{x} and {y} by {factors}";
+        launches |on| on.in_parts(*x, |start, len| combine::launch(*factors, *x, *y, start, len));
+
+        /// average ← average + ρ (w − average), for all parameters in one row.
+        Average { given share: Share, reads w, changes average }
+        "average", "{average} += ρ ({w} − {average})";
+        launches |on| on.in_parts(*w, |start, len| average::launch(*share, *w, *average, start, len));
+
+        /// a and b exchanged.
+        Swap { changes a, changes b }
+        "swap", "{a} and {b}";
+        launches |on| on.in_parts(*a, |start, len| average::launch_swap(*a, *b, start, len));
+
+        /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
+        Collect { changes g, changes total, given last: bool }
+        "collect", "{}" with if *last { format!("{g} += {total}, {total} = 0") } else { format!("{total} += {g}") };
+        launches |on| on.in_parts(*g, |start, len| collect::launch(*g, *total, *last, start, len));
+
+        /// x ← (1 − m) x + m x′ with x′ the other row of a pair: (B, n).
+        Mixup { changes x }
+        "mixup", "{x} two rows at a time";
+        launches |on| [mixup::launch(*x, on.cols(*x))];
+
+        /// x ← x ⊙ m / (1 − p): (B, n).
+        Dropout { given dropout: Dropout, changes x }
+        "dropout", "{x} with {} dropped" with dropout.rate;
+        launches |on| [dropout::launch(*dropout, *x, on.cols(*x))];
+
+        /// w ← w · min(1, limit / ‖w‖) for each unit: (n_l, n_{l−1}).
+        MaxNorm { changes w, given limit: f32 }
+        "max-norm", "{w} to {limit} for each unit";
+        launches |on| [max_norm::launch(*w, on.shape(*w), *limit)];
+
+        /// x += y: (B, n_l).
+        Add { reads y, changes x }
+        "add", "{x} += {y}";
+        launches |on| [add::launch(*y, *x, on.cols(*x))];
+
+        /// statistics = mean and variance of each unit over the batch: (2, n_l), and their running
+        /// averages: (2, n_l).
+        BatchStatistics { reads z, writes statistics, changes running }
+        "batch statistics", "{statistics}, {running} of {z}";
+        launches |on| [norm::launch_statistics([*z, *statistics, *running], on.cols(*z))];
+
+        /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
+        /// (B, 1) or (rows, 1).
+        Nonfinite { reads x, writes found }
+        "nonfinite", "{found} of {x}";
+        launches |on| [nonfinite::launch(*x, *found, on.program.tensor(*x).rows, on.cols(*x))];
+
+        /// out = uniform random numbers in [0, 1).
+        Uniform { given key: [u32; 2], writes out }
+        "uniform", "{out} = random numbers";
+        launches |on| [random::launch(&UNIFORM, *out, on.cols(*out), *key)];
+
+        /// out = the rows of the data set at the batch's positions: (B, 1).
+        Permutation { writes out }
+        "permutation", "{out} = shuffled rows";
+        launches |on| [random::launch(&PERMUTATION, *out, 1, [0; 2])];
+
+    }
+    composite {
+        /// normal = (z − mean) / deviation, out = scale · normal + shift: (B, n_l).
+        Normalize(Normalized) by normalize;
+        /// The gradients of scale and shift: (1, n_l).
+        NormalizeSums(NormalizedGradient) by normalize_sums;
+        /// delta = ∂E/∂z from ∂E/∂out: (B, n_l).
+        NormalizeGradient(NormalizedGradient) by normalize_gradient;
+        /// Gather, forward, loss and backward to all δ, a block of rows at a time.
+        WholeNet(WholeNet) by whole_net;
+        /// All gradients of all parameters, each followed at once by the optimizer's step; and
+        /// sums += Σ_rows scores.
+        GradientUpdate(GradientUpdate) by gradient_update;
+        /// The same without the step, for each part of the batch on its own.
+        GradientParts(GradientParts) by gradient_parts;
+        /// The parts of all gradients added up, each followed at once by the optimizer's step.
+        SumUpdate(SumUpdate) by sum_update;
+        /// z = input·weightᵀ ± bias, a = σ(z); the first layer gathers its input.
+        Dense(Dense) by dense;
+        /// The loss with its scores, and δ_L from the targets of the data set.
+        Output(Output) by output;
+        /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
+        Backward(Backward) by backward;
+        /// An op of mixed precision, which reads or writes f16.
+        Mixed(Mixed) by mixed;
+    }
+}
+
+/// The mark of a matrix that is transposed, where it is.
+fn transposed(is_transposed: bool) -> &'static str {
+    if is_transposed { "ᵀ" } else { "" }
 }
 
 impl Op {

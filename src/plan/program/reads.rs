@@ -82,7 +82,7 @@ mod tests {
                     let binds = |arg: Arg| launches.iter().any(|l| l.args.contains(&arg));
                     let reads = program.reads(op);
                     let text = program.describe(op);
-                    // The kernel of a pass that begins behind the first layer binds them all the same.
+                    // The kernel of a pass that begins behind the first layer binds them nevertheless.
                     let unread = matches!(op, Op::WholeNet(net) if net.from > 0);
                     assert_eq!(reads.features.is_some(), binds(Arg::Features) && !unread, "{text}");
                     let unread = matches!(op, Op::WholeNet(net) if net.loss.is_none());

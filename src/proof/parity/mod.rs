@@ -4,13 +4,13 @@
 //! The rule, stated once: err(device, f64) ≤ 4 · err(CPU f32, f64) + 16 ε · scale, in the largest
 //! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
 //! an op adds terms up, inside of fused ops too (`scale`), and elsewhere the largest result. Where the
-//! optimiser's step follows a gradient inside an op, each parameter is first let off what the gradient's
-//! own 16 ε · scale makes of it. What is made of integers is bit-equal.
+//! optimizer's step follows a gradient inside an op, the tolerance of each parameter includes the effect of
+//! the gradient's rounding, 16 ε · scale. Integers are bit-equal.
 //!
 //! A tensor that the device stores in f16 is computed in f32 by the same rule and rounded once, which
 //! both CPU backends leave out: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
-//! each element is first let off ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and what is left of the error is
-//! held against the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
+//! the tolerance of each element includes ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and the rest of the error is
+//! compared with the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
 //! rounded to f16.
 
 mod scale;
@@ -31,6 +31,7 @@ use crate::net::precision::{EPSILON, Precision};
 use crate::net::spec::{Spec, Units};
 use crate::plan::program::{Op, Program};
 use crate::plan::{self, Plan, Purpose};
+use pollster::FutureExt as _;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub fn verify(
     let samples = preprocessing.samples(data)?;
     let mut device = device;
     let multipliers = match spec.precision {
-        Precision::F16 => device.open_mixed()?,
+        Precision::F16 => device.open_mixed().block_on()?,
         Precision::F32 => Vec::new(),
     };
     let traits = device.traits();
@@ -154,8 +155,8 @@ impl<'a> Replay<'a> {
         let unrounded = Arc::new(program.unrounded());
         let (program, samples) = (Arc::new(program), Arc::new(samples));
         let load = |mut backend: Box<dyn Backend + 'a>, program: &Arc<Program>| {
-            backend.load(program.clone())?;
-            let id = backend.upload(samples.clone())?;
+            backend.load(program.clone()).block_on()?;
+            let id = backend.upload(samples.clone()).block_on()?;
             Ok((backend, id))
         };
         let backends = [
@@ -261,13 +262,13 @@ impl<'a> Replay<'a> {
                 let len = program.range(*tensor, step.rows as usize).len();
                 let mut values = self.values.get(tensor).cloned().unwrap_or_default();
                 values.resize(len, 0.0);
-                backend.write(*tensor, Values::F32(&values))?;
+                backend.write(*tensor, Values::F32(&values)).block_on()?;
             }
-            backend.run(i..i + 1, *data, &[*step])?;
+            backend.run(i..i + 1, *data, &[*step]).block_on()?;
             let mut written = Vec::new();
             for (tensor, _) in uses.iter().filter(|(_, access)| *access == Access::ReadWrite) {
                 let mut values = vec![0.0; program.range(*tensor, step.rows as usize).len()];
-                backend.read(*tensor, ValuesMut::F64(&mut values))?;
+                backend.read(*tensor, ValuesMut::F64(&mut values)).block_on()?;
                 written.push((*tensor, values));
             }
             results.push(written);

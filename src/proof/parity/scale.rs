@@ -15,6 +15,7 @@ use crate::kernels::tensor::TensorId;
 use crate::kernels::{Access, Step};
 use crate::math::optim::Rule;
 use crate::plan::program::Op;
+use pollster::FutureExt as _;
 
 /// A product inside an op that computes more than that.
 struct Product {
@@ -224,13 +225,13 @@ impl Replay<'_> {
             let sign = if Some(*tensor) == subtracted { -1.0 } else { 1.0 };
             let values = self.values.get(tensor).into_iter().flatten();
             let magnitudes: Vec<f32> = values.map(|x| sign * x.abs()).collect();
-            backend.write(*tensor, Values::F32(&magnitudes))?;
+            backend.write(*tensor, Values::F32(&magnitudes)).block_on()?;
         }
-        backend.run(i..i + 1, *data, &[*step])?;
+        backend.run(i..i + 1, *data, &[*step]).block_on()?;
         let mut largest = 0.0f64;
         for (tensor, _) in uses.iter().filter(|(_, access)| *access == Access::ReadWrite) {
             let mut values = vec![0.0; self.program.range(*tensor, step.rows as usize).len()];
-            backend.read(*tensor, ValuesMut::F64(&mut values))?;
+            backend.read(*tensor, ValuesMut::F64(&mut values)).block_on()?;
             largest = values.iter().fold(largest, |m, x| m.max(x.abs()));
         }
         Ok(Some(largest))

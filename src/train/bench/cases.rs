@@ -17,7 +17,7 @@ pub struct Case {
     pub name: &'static str,
     /// The widths, from the input to the output; relu in between.
     pub widths: &'static [usize],
-    /// Rows of a batch.
+    /// Batch size.
     pub batch: usize,
     /// Rows of the data set.
     pub rows: usize,

@@ -10,8 +10,9 @@ use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::activation::Activation;
 use crate::math::matrix::Matrix;
 use crate::plan::program::{Op, Program};
+use pollster::FutureExt as _;
 use std::sync::Arc;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Opens the device that is measured; each program gets a backend of its own.
 pub type Open<'a> = &'a dyn Fn() -> Result<Box<dyn Backend>>;
@@ -96,17 +97,18 @@ fn copy(elements: usize, open: Open<'_>) -> Result<f64> {
 pub fn seconds(program: Program, output: TensorId, mut backend: Box<dyn Backend>) -> Result<f64> {
     let ops = 0..program.ops.len();
     let rows = program.batch as u32;
-    backend.load(Arc::new(program))?;
+    backend.load(Arc::new(program)).block_on()?;
     let features = Arc::new(Features::U8(Matrix::new(1, 1, vec![0])?));
     let affine = Affine::identity(1);
-    let data =
-        backend.upload(Arc::new(Samples { features, affine, targets: None, weights: None }))?;
+    let data = backend
+        .upload(Arc::new(Samples { features, affine, targets: None, weights: None }))
+        .block_on()?;
     let step = Step { rows, ..Step::default() };
     let mut time = |steps: &[Step]| -> Result<f64> {
         let begin = Instant::now();
-        backend.run(ops.clone(), data, steps)?;
+        backend.run(ops.clone(), data, steps).block_on()?;
         let mut one = [0.0];
-        backend.read(output, ValuesMut::F32(&mut one))?;
+        backend.read(output, ValuesMut::F32(&mut one)).block_on()?;
         Ok(begin.elapsed().as_secs_f64())
     };
     time(&[step])?;

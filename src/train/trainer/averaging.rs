@@ -5,6 +5,7 @@ use super::Trainer;
 use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::math::optim::Averaging;
+use pollster::FutureExt as _;
 
 impl Trainer {
     /// Takes the weights of the epoch that just ended into their average over epochs, if that is
@@ -16,7 +17,7 @@ impl Trainer {
             return Ok(());
         }
         let step = Step { epoch: ended as u32, ..Step::default() };
-        self.session.backend_mut().run(routine, self.training.id, &[step])
+        self.session.backend_mut().run(routine, self.training.id, &[step]).block_on()
     }
 
     /// Puts the weights that are trained in their place, where the best or the averaged ones are there.
@@ -41,7 +42,7 @@ impl Trainer {
             return Ok(());
         }
         let routine = self.session.plan().program.routines.swap.clone();
-        self.session.backend_mut().run(routine, self.training.id, &[Step::default()])?;
+        self.session.backend_mut().run(routine, self.training.id, &[Step::default()]).block_on()?;
         self.averaged = wanted;
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Watch, Watched};
 use crate::train::event::Diverged;
 use crate::train::snapshot::{Position, Snapshot};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// What to do about values that f16 can't hold.
@@ -96,7 +97,7 @@ impl Trainer {
     ) -> Result<Option<Found>> {
         let mut cpu = Cpu::<f32>::new(None)?;
         let (spec, watches, plan) = load_watched(&self.spec, |plan| {
-            cpu.load(Arc::new(plan.program.clone()))?;
+            cpu.load(Arc::new(plan.program.clone())).block_on()?;
             Ok(plan)
         })?;
         let mut session = Session::loaded(Box::new(cpu), plan, self.spec.objective);
@@ -156,7 +157,7 @@ impl Trainer {
         let mut first: Option<(usize, Found)> = None;
         for part in run.micro_batches(step) {
             let routine = self.session.plan().program.routines.gradient.clone();
-            self.session.backend_mut().run(routine, self.training.id, &[part])?;
+            self.session.backend_mut().run(routine, self.training.id, &[part]).block_on()?;
             let before = part.first.wrapping_sub(step.first) as usize;
             // What comes behind the first so far doesn't matter.
             let end = first.as_ref().map_or(watches.len(), |(at, _)| at + 1);
@@ -183,7 +184,7 @@ impl Trainer {
         let by_row = t.rows == Extent::Batch;
         let mut first = vec![0.0; t.rows.rows(batch)];
         let (tensor, op) = (t.name.clone(), program.describe(&watch.op));
-        self.session.backend_mut().read(watch.found, ValuesMut::F32(&mut first))?;
+        self.session.backend_mut().read(watch.found, ValuesMut::F32(&mut first)).block_on()?;
         let rows: Vec<usize> = (0..first.len()).filter(|&row| first[row] >= 0.0).collect();
         let Some(&row) = rows.first() else { return Ok(None) };
         let number = tensor.strip_prefix("layers.").and_then(|rest| rest.split('.').next());

@@ -6,7 +6,9 @@ use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
-use std::time::{Duration, Instant};
+use pollster::FutureExt as _;
+use std::time::Duration;
+use web_time::Instant;
 
 /// Observers are asked about this often, in seconds.
 const PIECE_SECONDS: f64 = 0.05;
@@ -122,17 +124,19 @@ impl Trainer {
         let routines = self.session.plan().program.routines.clone();
         let data = self.training.id;
         if !run.spec.accumulates() && self.hook.is_none() {
-            return self.session.backend_mut().run(routines.step, data, steps);
+            return self.session.backend_mut().run(routines.step, data, steps).block_on();
         }
         let mut hook = self.hook.take();
         let done = steps.iter().try_for_each(|step| {
             let micro_batches = run.micro_batches(step);
             let Some((last, parts)) = micro_batches.split_last() else { return Ok(()) };
             if !parts.is_empty() {
-                self.session.backend_mut().run(routines.part.clone(), data, parts)?;
+                self.session.backend_mut().run(routines.part.clone(), data, parts).block_on()?;
             }
             match &mut hook {
-                None => self.session.backend_mut().run(routines.step.clone(), data, &[*last]),
+                None => {
+                    self.session.backend_mut().run(routines.step.clone(), data, &[*last]).block_on()
+                }
                 Some(hook) => self.run_with_hook(hook, *last),
             }
         });

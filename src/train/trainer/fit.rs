@@ -9,7 +9,7 @@ use crate::data::{Dataset, Samples};
 use crate::train::event::{End, Ending, Epoch, Observer, Start};
 use crate::train::snapshot::Position;
 use crate::train::trainer::epoch::ending_of;
-use std::time::Instant;
+use web_time::Instant;
 
 /// How often the loss is read back within an epoch, at most.
 const READS_PER_EPOCH: usize = 8;
@@ -20,14 +20,14 @@ impl Trainer {
     ///
     /// Then the weights are those that the spec [keeps](crate::net::stopping::Keep): with `Keep::Best` those
     /// of the best epoch so far, by which the net predicts and is evaluated. Checkpoints hold the trained
-    /// ones all the same, and another call goes on from them. After an error about divergence the trainer
+    /// ones nevertheless, and another call goes on from them. After an error about divergence the trainer
     /// is at the last step up to which all losses were finite, where that is known.
     ///
     /// [`Stopping`]: crate::net::stopping::Stopping
     ///
     /// # Errors
     /// When the data don't fit the net, epochs are to be compared without validation data, the run is
-    /// gone on with and was judged by other validation data, the device was lost, an observer
+    /// resumed and was judged by other validation data, the device was lost, an observer
     /// fails, or the loss is no longer a finite number.
     pub fn fit(
         &mut self,

@@ -9,6 +9,7 @@ use crate::math::optim::Optimizer;
 use crate::net::precision::Precision;
 use crate::net::stopping::OnDivergence;
 use crate::plan::{self, Plan, Purpose};
+use pollster::FutureExt as _;
 use std::ops::Range;
 
 /// All gradients of a batch, and the running statistics of batch normalization, before the update.
@@ -86,7 +87,7 @@ impl Hook {
         backend: &mut dyn Backend,
         step: &Step,
     ) -> Result<()> {
-        self.each(plan, |id, part| backend.read(id, ValuesMut::F32(part)))?;
+        self.each(plan, |id, part| backend.read(id, ValuesMut::F32(part)).block_on())?;
         (self.call)(&mut Gradients { values: &mut self.values, step, parts: &self.parts })?;
         // Norms of all gradients take in what lies between.
         let mut end = 0;
@@ -95,7 +96,7 @@ impl Hook {
             end = part.range.end;
         }
         self.values[end..].fill(0.0);
-        self.each(plan, |id, part| backend.write(id, Values::F32(part)))
+        self.each(plan, |id, part| backend.write(id, Values::F32(part)).block_on())
     }
 
     fn each(
@@ -157,9 +158,9 @@ impl Trainer {
     pub(super) fn run_with_hook(&mut self, hook: &mut Hook, last: Step) -> Result<()> {
         let routines = self.session.plan().program.routines.clone();
         let (data, before) = (self.training.id, routines.step.start..routines.update.start);
-        self.session.backend_mut().run(before, data, &[last])?;
+        self.session.backend_mut().run(before, data, &[last]).block_on()?;
         let (plan, backend) = self.session.parts();
         hook.call(plan, backend, &last)?;
-        backend.run(routines.update, data, &[last])
+        backend.run(routines.update, data, &[last]).block_on()
     }
 }

@@ -14,6 +14,7 @@ use crate::net::stopping::{Keep, Stopping, is_better};
 use crate::train::event::Observer;
 use crate::train::model::Model;
 use crate::train::snapshot::{Best, Checkpoint, Snapshot};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Where a run was with the model that it leaves after an error.
@@ -82,7 +83,7 @@ impl Trainer {
         let plan = self.session.plan();
         let parameters = plan.parameters;
         let mut values = vec![0.0; plan.program.len(parameters)];
-        self.session.backend_mut().read(parameters, ValuesMut::F32(&mut values))?;
+        self.session.backend_mut().read(parameters, ValuesMut::F32(&mut values)).block_on()?;
         Ok(values.iter().fold(true, |all, x| all & x.is_finite()))
     }
 
@@ -202,7 +203,7 @@ impl Trainer {
     }
 
     /// Notes what held-out rows the run is judged by; an error where it was judged by others before
-    /// it was gone on with.
+    /// it was resumed.
     pub(super) fn hold_out(&mut self, found: Option<Fingerprint>) -> Result<()> {
         if let Some(was) = &self.validation_before
             && found.as_ref() != Some(was)
@@ -250,7 +251,7 @@ impl Trainer {
             && was != now
         {
             return Err(Error::device(format!("the run was begun with {was}, not {now}")).help(
-                "go on with it on the device that it was begun on, or train anew without --resume",
+                "resume it on the device that it was started on, or start a new run without --resume",
             ));
         }
         let now = settings(&self.spec);
@@ -295,7 +296,7 @@ fn other_rows(kind: &str, was: &Fingerprint, found: Option<&Fingerprint>) -> Err
         None => format!("no {kind} rows, where it had {}", was.rows),
     };
     Error::data(format!("the {kind} data are not those of the run: {what}"))
-        .help("go on with the data of the run, or train anew without --resume")
+        .help("resume with the data of the run, or start a new run without --resume")
 }
 
 /// The settings of a spec that a run can't change on its way, a line for each.

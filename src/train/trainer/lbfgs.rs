@@ -7,6 +7,7 @@ use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::lbfgs::{HISTORY, Pair, Point, direction, first_length, search};
+use pollster::FutureExt as _;
 
 impl Trainer {
     /// One step. The pairs of the last steps lie on the device too, where checkpoints find them.
@@ -32,11 +33,11 @@ impl Trainer {
         }
         let end = found.as_ref().unwrap_or(&start);
         let parameters = self.session.plan().parameters;
-        self.session.backend_mut().write(parameters, Values::F64(&end.w))?;
+        self.session.backend_mut().write(parameters, Values::F64(&end.w)).block_on()?;
         self.session.set_sums(sums)?;
         let slot = step.t as usize % HISTORY;
         self.write_pair(slot, pair.as_ref())?;
-        // As the device rounded it, so that a run that is gone on with has the same.
+        // As the device rounded it, so that a run that is resumed has the same.
         pairs.extend(self.read_pair(slot)?);
         let old = pairs.len().saturating_sub(HISTORY);
         pairs.drain(..old);
@@ -53,13 +54,13 @@ impl Trainer {
             false => plan.layers.iter().map(|l| plan.program.range(l.weight, 0)).collect(),
         };
         let gradients = plan.program.find("gradients");
-        self.session.backend_mut().write(parameters, Values::F64(w))?;
+        self.session.backend_mut().write(parameters, Values::F64(w)).block_on()?;
         self.session.clear_sums()?;
         // The program's step, which for L-BFGS ends at the gradients.
         self.run_steps_of(run, &[*step])?;
         let mut sums = [0.0];
         let sums_at = self.session.plan().sums;
-        self.session.backend_mut().read(sums_at, ValuesMut::F64(&mut sums))?;
+        self.session.backend_mut().read(sums_at, ValuesMut::F64(&mut sums)).block_on()?;
         // Rounded to what the device computes in.
         let w = self.read_row(parameters)?;
         let mut g = gradients.map_or(Ok(Vec::new()), |g| self.read_row(g))?;
@@ -94,7 +95,7 @@ impl Trainer {
         let zeros = vec![0.0; self.session.plan().program.len(s)];
         let values = pair.map_or([&zeros, &zeros], |pair| [&pair.s, &pair.y]);
         for (tensor, values) in [s, y].into_iter().zip(values) {
-            self.session.backend_mut().write(tensor, Values::F64(values))?;
+            self.session.backend_mut().write(tensor, Values::F64(values)).block_on()?;
         }
         Ok(())
     }
@@ -106,7 +107,7 @@ impl Trainer {
 
     fn read_row(&mut self, tensor: TensorId) -> Result<Vec<f64>> {
         let mut values = vec![0.0; self.session.plan().program.len(tensor)];
-        self.session.backend_mut().read(tensor, ValuesMut::F64(&mut values))?;
+        self.session.backend_mut().read(tensor, ValuesMut::F64(&mut values)).block_on()?;
         Ok(values)
     }
 }

@@ -4,6 +4,7 @@ use super::Trainer;
 use crate::backend::ValuesMut;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::kernels::mixed::SCALE_STATE;
+use pollster::FutureExt as _;
 
 /// The scale of the loss at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +25,7 @@ impl Trainer {
     pub fn loss_scale(&mut self) -> Result<Option<LossScale>> {
         let Some(tensor) = self.session.plan().program.find("loss_scale") else { return Ok(None) };
         let mut state = [0.0; SCALE_STATE];
-        self.session.backend_mut().read(tensor, ValuesMut::F32(&mut state))?;
+        self.session.backend_mut().read(tensor, ValuesMut::F32(&mut state)).block_on()?;
         let [scale, good, skipped, _] = state;
         Ok(Some(LossScale { scale, good: good as u64, skipped: skipped as u64 }))
     }

@@ -19,9 +19,10 @@ use crate::net::precision::{Gate, MixedPrecision, Precision};
 use crate::net::spec::{Net, Spec};
 use crate::plan::{self, Purpose, Traits};
 use crate::proof::parity::{OpReport, Replay};
+use pollster::FutureExt as _;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use web_time::Instant;
 
 /// What was seen of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,7 +56,7 @@ const CLEARLY: f64 = 1.5;
 /// # Errors
 /// When it computes in f32 only, computes wrong, or gains nothing: what was measured.
 pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
-    let offered = backend.open_mixed()?;
+    let offered = backend.open_mixed().block_on()?;
     let batch = samples.rows();
     let widest = spec.net.shapes().map(|(units, inputs)| units.max(inputs)).max();
     if widest.unwrap_or(0).max(batch) > dense::TERMS {
@@ -66,7 +67,7 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
         if !offered.contains(&multiplier) {
             let what = format!("{} offers no {multiplier}", backend.info());
             return Err(Error::device(format!("{what}, by which the run was begun"))
-                .help("go on with it on the device that it was begun on"));
+                .help("resume it on the device that it was started on"));
         }
         self_test(multiplier, backend)?;
         return Ok(Admission { multiplier, seconds: None });
@@ -79,7 +80,7 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
             Err(error) => {
                 wrong.get_or_insert(error);
                 if multiplier != Multiplier::Fma {
-                    backend.without_matrices()?;
+                    backend.without_matrices().block_on()?;
                     right.retain(|right| *right == Multiplier::Fma);
                     break;
                 }
@@ -210,7 +211,7 @@ impl Work<'_> {
                 (Ok(seconds), Some((_, before))) if !is_clearly_faster(seconds, before) => {}
                 (Ok(seconds), _) => taken = Some((multiplier, seconds)),
                 (Err(_), Some((Multiplier::Fma, _))) => {
-                    backend.without_matrices()?;
+                    backend.without_matrices().block_on()?;
                     break;
                 }
                 (Err(error), _) => return Err(error),
@@ -228,19 +229,19 @@ impl Work<'_> {
         let spec = Spec { precision, ..self.spec.clone() };
         let plan = plan::plan(&spec, self.batch, Purpose::Train, backend.traits());
         backend.unload();
-        backend.load(Arc::new(plan.program.clone()))?;
+        backend.load(Arc::new(plan.program.clone())).block_on()?;
         for (tensor, values) in session::tensors(&plan, &self.weights) {
-            backend.write(tensor, Values::F32(&values))?;
+            backend.write(tensor, Values::F32(&values)).block_on()?;
         }
-        let data = backend.upload(self.samples.clone())?;
+        let data = backend.upload(self.samples.clone()).block_on()?;
         let run = Run::new(spec, self.batch);
         let order = run.order(self.batch, 0);
         let mut time = |count: usize| -> Result<f64> {
             let steps: Vec<Step> = (0..count).map(|_| run.step(0, self.batch, 0, &order)).collect();
             let begin = Instant::now();
-            backend.run(plan.program.routines.step.clone(), data, &steps)?;
+            backend.run(plan.program.routines.step.clone(), data, &steps).block_on()?;
             // Reading waits for the steps.
-            backend.read(plan.sums, ValuesMut::F32(&mut [0.0; 4]))?;
+            backend.read(plan.sums, ValuesMut::F32(&mut [0.0; 4])).block_on()?;
             Ok(begin.elapsed().as_secs_f64() / count as f64)
         };
         time(1)?;

@@ -94,9 +94,9 @@ pub struct Trainer {
     plateau: Plateau,
     /// The held-out rows that the run was judged by last.
     validation: Option<Fingerprint>,
-    /// Those that it was judged by before it was gone on with, until they are seen again.
+    /// Those that it was judged by before it was resumed, until they are seen again.
     validation_before: Option<Fingerprint>,
-    /// Seconds that the run took before it was gone on with.
+    /// Seconds that the run took before it was resumed.
     seconds_before: f64,
     /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
     pairs: Option<Vec<Pair>>,

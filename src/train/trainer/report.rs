@@ -15,7 +15,7 @@ pub(super) struct Truth {
     weights: Option<Vec<f32>>,
 }
 
-/// Predictions for all rows of a set, and what they are held against.
+/// Predictions for all rows of a set, and what they are compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {
     /// Probabilities or values, as [`Model::predict`](crate::Model::predict) has them.

@@ -5,14 +5,14 @@ use crate::kernels::inputs::mixup::mixing;
 use crate::math::random::{Permutation, Stream, stream_key};
 use crate::math::schedule::Length;
 use crate::net::spec::Spec;
-use std::time::Instant;
+use web_time::Instant;
 
 /// What stays the same over a run.
 pub(super) struct Run {
     pub spec: Spec,
     /// Training rows.
     pub rows: usize,
-    /// Rows of a batch.
+    /// Batch size.
     pub batch: usize,
     /// Steps of an epoch.
     pub steps: usize,

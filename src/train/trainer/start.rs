@@ -7,6 +7,7 @@ use crate::data::{Dataset, Features, Preprocessing, Samples};
 use crate::math::loss::{Link, Loss};
 use crate::net::spec::Spec;
 use crate::plan::{self, Purpose};
+use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved
@@ -19,7 +20,7 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
         let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
         let batch = spec.rows_at_a_time().max(evaluation);
         let plan = plan::plan(spec, batch, Purpose::Train, backend.traits());
-        match backend.load(Arc::new(plan.program.clone())) {
+        match backend.load(Arc::new(plan.program.clone())).block_on() {
             Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
             Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
                 // What can't go in parts is refused for its size, not for its parts.
@@ -70,7 +71,7 @@ pub(super) fn check_images(
 ) -> Result<()> {
     match training.features() {
         _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => {
-            Err(Error::usage("augmentation beside quantile scaling").at(training.name()).help(
+            Err(Error::usage("augmentation cannot be used with quantile scaling").at(training.name()).help(
                 "pixels must stay bytes for it: choose another --scaling, or leave --augment out",
             ))
         }

@@ -119,7 +119,7 @@ impl Trainer {
         let bytes = (training.row_bytes() * batch).max(1) as u64;
         if bytes > memory / SHARE * 4 {
             return Err(Error::usage(format!(
-                "a batch of {batch} rows beside this --memory-limit"
+                "a batch of {batch} rows cannot be used with this --memory-limit"
             ))
             .help(
                 "raise the limit, or lower --batch-size; lbfgs and rprop take all rows at once",

@@ -69,7 +69,7 @@ pub fn kinks(activation: Activation) -> &'static [f64] {
     }
 }
 
-/// The losses that the texts lead to. Those of later papers are held against PyTorch.
+/// The losses that the texts lead to. Those of later papers are compared with PyTorch.
 pub fn losses() -> impl Iterator<Item = Loss> + Clone {
     Loss::ALL.into_iter().filter(|loss| loss.code() <= Loss::Poisson.code())
 }

@@ -10,6 +10,7 @@ use super::support::{
     Case, Device, ETA, Parameters, agree_within, fixed_rows, net, on_every_backend, read, samples,
     write,
 };
+use pollster::FutureExt as _;
 use std::sync::Arc;
 use wgrad::Activation;
 use wgrad::kernels::Step;
@@ -211,14 +212,14 @@ impl Factors {
         ];
         let p = Arc::new(p);
         let backend = &mut *device.backend;
-        backend.load(p.clone()).unwrap();
+        backend.load(p.clone()).block_on().unwrap();
         // The program reads no rows of a data set, but runs on one.
-        let data = backend.upload(Arc::new(samples(&self.u, &self.u))).unwrap();
+        let data = backend.upload(Arc::new(samples(&self.u, &self.u))).block_on().unwrap();
         for (id, values) in [(w, &self.w), (x, &self.x), (v, &self.v), (u, &self.u)] {
             write(backend, id, values);
         }
         let step = Step { rows: m as u32, loss_scale: 1.0, ..Step::default() };
-        backend.run(0..p.ops.len(), data, &[step]).unwrap();
+        backend.run(0..p.ops.len(), data, &[step]).block_on().unwrap();
         let f = read(backend, scores, m, 4).iter().map(|row| row[0]).sum();
         let by = by.map(|id| read(backend, id, fixed_rows(p.tensor(id).rows), p.tensor(id).cols));
         Trick { f, by }

@@ -7,6 +7,7 @@ use super::support::{
     Case, Device, Parameters, agree_to, largest, layer_weights, net, on_every_backend, samples,
     single,
 };
+use pollster::FutureExt as _;
 use wgrad::backend::Values;
 use wgrad::backend::session::Session;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
@@ -257,7 +258,7 @@ fn dimensions_that_do_not_fit_are_refused_in_words() {
         let unbiased = [layer(4, 3, 4), layer(2, 4, 0)];
         says(set(&unbiased), &["layers.1.bias has 0 values", "needs 2", "--bias none"]);
         says(set(&good[..1]), &["weights of 1 layers for a net of 2"]);
-        let more = session.backend_mut().write(weight, Values::F64(&[0.0; 65]));
+        let more = session.backend_mut().write(weight, Values::F64(&[0.0; 65])).block_on();
         says(more, &["65 values for layers.0.weight, which has 12"]);
 
         let data = |inputs, outputs| {

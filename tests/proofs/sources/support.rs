@@ -1,6 +1,7 @@
 //! Runs plain programs on every backend and hands their tensors over as rows of f64.
 
 use super::algebra::{Rows, row};
+use pollster::FutureExt as _;
 use std::any::type_name;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -66,8 +67,8 @@ impl Device {
         let plan = plan::plain(&case.spec, rows, Purpose::Train);
         let routines = plan.program.routines.clone();
         let backend = &mut *self.backend;
-        backend.load(Arc::new(plan.program.clone())).unwrap();
-        let data = backend.upload(Arc::new(case.samples.clone())).unwrap();
+        backend.load(Arc::new(plan.program.clone())).block_on().unwrap();
+        let data = backend.upload(Arc::new(case.samples.clone())).block_on().unwrap();
         for (tensors, layer) in plan.layers.iter().zip(&case.layers) {
             write(backend, tensors.weight, &layer.weight);
             if let Some(bias) = tensors.bias {
@@ -79,7 +80,7 @@ impl Device {
             let t = plan.program.tensor(id);
             read(backend, id, t.rows.rows(rows), t.cols)
         };
-        backend.run(routines.gradient, data, &[step]).unwrap();
+        backend.run(routines.gradient, data, &[step]).block_on().unwrap();
         let sum = rows_of(backend, plan.sums)[0][0];
         let mut layers = Vec::new();
         for tensors in &plan.layers {
@@ -94,7 +95,7 @@ impl Device {
                 bias: Vec::new(),
             });
         }
-        backend.run(routines.step, data, &[step]).unwrap();
+        backend.run(routines.step, data, &[step]).block_on().unwrap();
         for (layer, tensors) in layers.iter_mut().zip(&plan.layers) {
             layer.weight = rows_of(backend, tensors.weight);
             layer.bias = tensors.bias.map_or(Vec::new(), |b| rows_of(backend, b));
@@ -135,13 +136,13 @@ pub fn largest(m: &Rows) -> f64 {
 /// Writes all of a tensor.
 pub fn write(backend: &mut dyn Backend, tensor: TensorId, values: &Rows) {
     let flat: Vec<f64> = values.iter().flatten().copied().collect();
-    backend.write(tensor, Values::F64(&flat)).unwrap();
+    backend.write(tensor, Values::F64(&flat)).block_on().unwrap();
 }
 
 /// Reads a tensor of shape (rows, cols).
 pub fn read(backend: &mut dyn Backend, tensor: TensorId, rows: usize, cols: usize) -> Rows {
     let mut values = vec![f64::NAN; rows * cols];
-    backend.read(tensor, ValuesMut::F64(&mut values)).unwrap();
+    backend.read(tensor, ValuesMut::F64(&mut values)).block_on().unwrap();
     values.chunks(cols).map(<[f64]>::to_vec).collect()
 }
 

@@ -12,7 +12,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Rows of a batch.
+/// Batch size.
 const BATCH: usize = 1 << 16;
 
 /// A column: numbers as long as all cells are some, else texts.

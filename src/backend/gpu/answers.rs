@@ -1,0 +1,92 @@
+//! The device's answers: when a submission is done, without a thread that asks standing still.
+//!
+//! In a browser the event loop calls back. Elsewhere somebody has to ask the device, and wait in
+//! that call: a thread of its own does, and wakes the future.
+
+use crate::base::error::{Error, Result};
+use futures_channel::oneshot;
+#[cfg(not(target_arch = "wasm32"))]
+use std::{sync::mpsc, time::Duration};
+
+/// How long a device may take to answer.
+#[cfg(not(target_arch = "wasm32"))]
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A submission, and who wants to know that it is done.
+#[cfg(not(target_arch = "wasm32"))]
+type Question = (wgpu::SubmissionIndex, oneshot::Sender<Result<()>>);
+
+/// Tells when submissions are done.
+#[derive(Debug)]
+pub(super) struct Answers {
+    #[cfg(not(target_arch = "wasm32"))]
+    questions: mpsc::Sender<Question>,
+    #[cfg(target_arch = "wasm32")]
+    queue: wgpu::Queue,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Answers {
+    /// Of a device; the thread ends with the value.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn of(device: &wgpu::Device, _: &wgpu::Queue) -> Result<Self> {
+        let (questions, asked) = mpsc::channel::<Question>();
+        let device = device.clone();
+        let answer = move || {
+            for (submission, whoever) in asked {
+                // Nobody listens where the future was dropped.
+                let _ = whoever.send(wait(&device, submission));
+            }
+        };
+        let thread = std::thread::Builder::new().name("device answers".into()).spawn(answer);
+        thread.map_err(|e| Error::failed(format!("a thread can't be started: {e}")))?;
+        Ok(Answers { questions })
+    }
+
+    /// Ends when `submission` and all before it are done; a device that never answers is given up.
+    ///
+    /// # Errors
+    /// When the device doesn't answer.
+    pub(super) async fn to(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let (whoever, answer) = oneshot::channel();
+        let asked = self.questions.send((submission, whoever));
+        let gone = || Error::failed("the thread that waits for the device is gone");
+        asked.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> {
+    let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
+    device.poll(poll).map(|_| ()).map_err(|e| {
+        Error::failed(format!("the device doesn't answer: {e}"))
+            .help("try a smaller --batch-size, another --device, or --device cpu")
+    })
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Answers {
+    /// Of a device.
+    ///
+    /// # Errors
+    /// None here.
+    pub(super) fn of(_: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
+        Ok(Answers { queue: queue.clone() })
+    }
+
+    /// Ends when `submission`, the last one so far, and all before it are done.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub(super) async fn to(&self, _: wgpu::SubmissionIndex) -> Result<()> {
+        let (whoever, answer) = oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // Nobody listens where the future was dropped.
+            let _ = whoever.send(());
+        });
+        answer.await.map_err(|_| Error::failed("the device gave no answer"))
+    }
+}

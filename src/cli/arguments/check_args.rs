@@ -1,0 +1,161 @@
+//! The arguments of what checks and measures a net.
+
+use super::train_args::{chosen_data, with_file};
+use crate::base::error::Result;
+use crate::cli::runs::names::{CONFIG, MODEL};
+use crate::data::NAMES;
+use crate::files::config::{
+    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig, Validation,
+    double, whole,
+};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CheckGradientsArgs {
+    /// Run directory or model file whose weights and data are taken; or a data set or file, for a net with
+    /// random weights [default: digits]
+    #[arg(value_name = "RUN|DATA")]
+    pub subject: Option<String>,
+    /// Largest relative error that passes
+    #[arg(
+        long,
+        default_value_t = crate::proof::gradcheck::Options::default().threshold,
+        value_parser = double("1e-5"),
+    )]
+    pub threshold: f64,
+    /// Step of the central differences, relative to max(1, |parameter|)
+    #[arg(
+        long,
+        default_value_t = crate::proof::gradcheck::Options::default().step,
+        value_parser = double("1e-5"),
+    )]
+    pub step: f64,
+    /// Largest number of parameters to check
+    #[arg(
+        long,
+        default_value_t = crate::proof::gradcheck::Options::default().limit,
+        value_parser = whole("2000"),
+        value_name = "N",
+    )]
+    pub limit: usize,
+    /// Batch size
+    #[arg(
+        long,
+        default_value_t = crate::proof::gradcheck::Options::default().rows,
+        value_parser = whole("16"),
+        value_name = "N",
+    )]
+    pub rows: usize,
+    #[command(flatten)]
+    pub common: CheckArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct VerifyArgs {
+    /// Data whose shapes are verified: a data set, a file or a directory [default: digits]
+    #[arg(value_name = "DATA")]
+    pub source: Option<String>,
+    /// Verify checkpoints instead of kernels: an interrupted and resumed run must reproduce the weights of
+    /// an uninterrupted one, bit for bit
+    #[arg(long, alias = "resume")]
+    pub checkpoints: bool,
+    /// Print every result instead of the worst three
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub common: CheckArgs,
+    #[command(flatten)]
+    pub step: StepConfig,
+    #[command(flatten)]
+    pub device: DeviceConfig,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BenchArgs {
+    /// Run directory or model file whose net and data are taken; or a data set or file [default: digits]
+    #[arg(value_name = "RUN|DATA", conflicts_with = "case")]
+    pub subject: Option<String>,
+    /// A net of this project's own benchmarks, with random data; product measures the fastest matrix product
+    #[arg(long, value_name = "S64|S128|M|T|H|L|product")]
+    pub case: Option<String>,
+    /// Measure once for each line of standard input, after writing "ready": to take turns with
+    /// other programs
+    #[arg(long, hide = true)]
+    pub serve: bool,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 2.0, value_parser = double("5"))]
+    pub seconds: f64,
+    /// Step program: fused kernels, or plain, one kernel for each operation [default: fused]
+    #[arg(long, value_name = "fused|plain")]
+    pub plan: Option<crate::net::spec::PlanKind>,
+    #[command(flatten)]
+    pub common: CheckArgs,
+    #[command(flatten)]
+    pub step: StepConfig,
+    #[command(flatten)]
+    pub device: DeviceConfig,
+}
+
+/// The options of a net and its data, for checks.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CheckArgs {
+    /// TOML file of options, such as config.toml of a run
+    #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write one JSON object
+    #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: DataConfig,
+    #[command(flatten)]
+    pub text: TextConfig,
+    #[command(flatten)]
+    pub net: NetConfig,
+}
+
+impl CheckArgs {
+    /// The options of a run without held-out data, with those of the file behind them; `argument` are the
+    /// data that are named without an option.
+    pub fn resolve(
+        &self,
+        argument: Option<&String>,
+        step: StepConfig,
+        device: DeviceConfig,
+    ) -> Result<TrainConfig> {
+        let mut data = self.options.clone();
+        data.data = chosen_data(argument, data.data)?;
+        let run = RunConfig::default();
+        let options =
+            TrainConfig { data, text: self.text.clone(), net: self.net.clone(), step, run, device };
+        let options = with_file(options, self.config.as_deref())?;
+        let run = RunConfig {
+            validation: Some(Validation::Fraction(0.0)),
+            ..RunConfig::default()
+        };
+        Ok(TrainConfig { run, ..options })
+    }
+}
+
+
+/// What an argument `RUN|DATA` names.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Subject {
+    pub run: Option<PathBuf>,
+    pub data: Option<String>,
+}
+
+impl Subject {
+    /// A run directory or a model file, or else data.
+    pub fn of(argument: Option<&String>) -> Self {
+        let Some(name) = argument else { return Subject::default() };
+        let path = Path::new(name);
+        let is_run = [CONFIG, MODEL].iter().any(|file| path.join(file).is_file())
+            || path.extension().is_some_and(|extension| extension == "safetensors");
+        match is_run && !NAMES.contains(&name.as_str()) {
+            true => Subject { run: Some(path.to_path_buf()), data: None },
+            false => Subject { run: None, data: Some(name.clone()) },
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Declaring options, each in one place.
+
+/// The variable of an option: `WGRAD_BATCH_SIZE` for `batch_size`.
+macro_rules! variable {
+    ($field:ident) => {{
+        const NAME: &str = concat!("WGRAD_", stringify!($field));
+        const BYTES: [u8; NAME.len()] = crate::files::config::declare::upper(NAME);
+        const TEXT: &str = match std::str::from_utf8(&BYTES) {
+            Ok(text) => text,
+            Err(_) => NAME,
+        };
+        TEXT
+    }};
+}
+pub(super) use variable;
+
+/// Declares a group of options. Each field is a flag of its name (`--batch-size`), a variable
+/// (`WGRAD_BATCH_SIZE`) and a key (`batch-size`); its first line is its help.
+macro_rules! options {
+    ($(#[$group:meta])* $type:ident { $($(#[$option:meta])* $field:ident: $value:ty,)+ }) => {
+        #[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case", default)]
+        $(#[$group])*
+        pub struct $type {
+            $(
+                #[arg(long, env = $crate::files::config::declare::variable!($field))]
+                #[serde(skip_serializing_if = "Option::is_none")]
+                $(#[$option])*
+                pub $field: Option<$value>,
+            )+
+        }
+
+        impl $type {
+            /// These options, and where one is not given that of `other`.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                $type { $($field: self.$field.or(other.$field)),+ }
+            }
+        }
+    };
+}
+pub(super) use options;
+
+/// A name in capitals.
+pub(super) const fn upper<const N: usize>(name: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < N {
+        bytes[i] = name.as_bytes()[i].to_ascii_uppercase();
+        i += 1;
+    }
+    bytes
+}

@@ -1,0 +1,261 @@
+//! The options of training, as [`super::options`] declares those of data and net.
+
+use super::declare::options;
+use super::events::EventsDirectory;
+use super::numbers::{number, whole};
+use super::values::{ByteSize, Calibration, Ensemble, Preset, Validation, text};
+use crate::backend::device::Choice;
+use crate::base::every::{Every, TimeSpan};
+use crate::data::split::Split;
+use crate::math::optim::Optimizer;
+use crate::math::schedule::{MomentumCycle, Schedule, Span};
+use crate::net::augment::Augment;
+use crate::net::precision::Precision;
+use crate::net::spec::PlanKind;
+use crate::net::stopping::{Keep, OnDivergence, StopAt};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+options! {
+    /// The steps of training.
+    #[command(next_help_heading = "Training")]
+    StepConfig {
+        /// Optimizer, see below [default: adam]
+        #[arg(value_name = "NAME")]
+        #[serde(with = "text")]
+        optimizer: Optimizer,
+
+        /// Learning rate [default: depends on optimizer and data: 0.001 for adam, 0.003 to 0.007 for tables]
+        #[arg(value_name = "RATE", value_parser = number("0.001"))]
+        lr: f32,
+
+        /// Learning-rate schedule, see below [default: constant; cosine for tables]
+        #[arg(value_name = "SCHEDULE")]
+        schedule: Schedule,
+
+        /// Linear warmup, in steps (500), a share of the run (0.05) or epochs (2epochs) [default: 0]
+        #[arg(value_name = "SPAN")]
+        #[serde(with = "text")]
+        warmup: Span,
+
+        /// Momentum of momentum, nesterov, rmsprop and muon [default: 0.9; 0 for rmsprop]
+        #[arg(value_name = "FACTOR", value_parser = number("0.9"))]
+        momentum: f32,
+
+        /// β₁ of adam, related optimizers and lion [default: 0.9]
+        #[arg(value_name = "FACTOR", value_parser = number("0.9"))]
+        beta1: f32,
+
+        /// β₂ of adam, related optimizers and lion, α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
+        #[arg(value_name = "FACTOR", value_parser = number("0.999"))]
+        beta2: f32,
+
+        /// ε: term added to the denominator for numerical stability [default: 1e-8; 1e-10 for adagrad]
+        #[arg(value_name = "NUMBER", value_parser = number("1e-8"))]
+        epsilon: f32,
+
+        /// Momentum, or β₁, at the ends and at the peak of a one-cycle schedule
+        #[arg(
+            value_name = "HIGH,LOW", num_args = 0..=1, require_equals = true,
+            default_missing_value = "0.95,0.85"
+        )]
+        cycle_momentum: MomentumCycle,
+
+        /// Weight decay, of weights but not of biases [default: 0]
+        #[arg(value_name = "FACTOR", value_parser = number("0.01"))]
+        weight_decay: f32,
+
+        /// Apply weight decay to biases and embeddings too
+        #[arg(
+            num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
+            value_parser = BoolishValueParser::new(), hide_possible_values = true,
+        )]
+        decay_all: bool,
+
+        /// Max-norm constraint on the incoming weights of each unit
+        #[arg(value_name = "NORM", value_parser = number("3"))]
+        max_norm: f32,
+
+        /// L1 penalty, of weights but not of biases [default: 0]
+        #[arg(value_name = "FACTOR", value_parser = number("1e-5"))]
+        l1: f32,
+
+        /// Gradient clipping by value
+        #[arg(value_name = "LIMIT", value_parser = number("1"))]
+        clip_value: f32,
+
+        /// Gradient clipping by the norm of each weight matrix and bias
+        #[arg(value_name = "LIMIT", value_parser = number("1"))]
+        clip_norm: f32,
+
+        /// Gradient clipping by the global norm
+        #[arg(value_name = "LIMIT", value_parser = number("1"))]
+        clip_global_norm: f32,
+
+        /// Initial variance of Gaussian noise added to gradients [default: 0]
+        #[arg(value_name = "VARIANCE", value_parser = number("0.01"))]
+        gradient_noise: f32,
+
+        /// Evaluate and save an exponential moving average of the weights, with this decay
+        #[arg(value_name = "DECAY", conflicts_with = "swa", value_parser = number("0.999"))]
+        ema: f32,
+
+        /// Evaluate and save the average of the weights over this last fraction of the epochs
+        #[arg(value_name = "FRACTION", value_parser = number("0.25"))]
+        swa: f32,
+
+        /// Image augmentation: standard, or as in shift(2)+rotation(10), see below [default: none]
+        #[arg(value_name = "STEPS")]
+        augment: Augment,
+
+        /// Mixup: convex combinations of pairs of rows, with weight drawn from Beta(α, α) [default: none]
+        #[arg(value_name = "ALPHA", value_parser = number("0.2"))]
+        mixup: f32,
+
+        /// Batch size [default: 64; all rows for rprop and lbfgs]
+        #[arg(value_name = "ROWS", value_parser = whole("64"))]
+        batch_size: usize,
+
+        /// Largest micro-batch; gradients are accumulated up to the batch size [default: what fits the device]
+        #[arg(value_name = "ROWS", value_parser = whole("16"))]
+        micro_batch: usize,
+
+        /// f32, or f16: mixed precision, on GPUs that pass a self-test and gain speed [default: f32]
+        #[arg(value_name = "f32|f16")]
+        precision: Precision,
+
+        /// Initial loss scale of f16, a power of two; it then adapts to overflows [default: 65536]
+        #[arg(value_name = "SCALE", value_parser = number("65536"))]
+        loss_scale: f32,
+    }
+}
+
+options! {
+    /// How long a run takes, what it is judged by, and where it goes.
+    #[command(next_help_heading = "Run")]
+    RunConfig {
+        /// Settings that suit the data: quick, strong or best; other options override them
+        #[arg(value_name = "quick|strong|best")]
+        preset: Preset,
+
+        /// Number of passes over the training set (epochs) [default: 10; 30 for digits; suited to the number
+        /// of rows for tables]
+        #[arg(value_name = "N", value_parser = whole("10"))]
+        epochs: usize,
+
+        /// Fraction of the rows held out for validation, or a file; 0 for none [default: 0.1]
+        #[arg(value_name = "FRACTION|PATH")]
+        #[serde(with = "text")]
+        validation: Validation,
+
+        /// Test data, on which the trained net is evaluated [default: the test part of a known set]
+        #[arg(value_name = "PATH")]
+        test: String,
+
+        /// How rows are held out, see below [default: stratified for classes, else random]
+        #[arg(value_name = "SPLIT")]
+        split: Split,
+
+        /// k-fold cross-validation, then a net trained on all rows
+        #[arg(value_name = "K", value_parser = whole("5"))]
+        folds: usize,
+
+        /// Train only this one of the --folds
+        #[arg(value_name = "I", value_parser = whole("1"))]
+        fold: usize,
+
+        /// Average N nets, with :folds of different folds [default: 3:folds for tables up to 30,000 rows]
+        #[arg(value_name = "N[:folds]")]
+        #[serde(with = "text")]
+        ensemble: Ensemble,
+
+        /// Train only this net of the --ensemble
+        #[arg(value_name = "I", value_parser = whole("1"))]
+        member: usize,
+
+        /// Calibrate probabilities on held-out rows: temperature or none [default: temperature for tables]
+        #[arg(value_name = "temperature|none")]
+        calibrate: Calibration,
+
+        /// Safetensors file of initial weights
+        #[arg(value_name = "FILE")]
+        init: PathBuf,
+
+        /// Keep the rows in their order instead of shuffling them
+        #[arg(
+            num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
+            value_parser = BoolishValueParser::new(), hide_possible_values = true,
+        )]
+        no_shuffle: bool,
+
+        /// Stop as soon as a validation metric is reached, as in accuracy=0.98
+        #[arg(value_name = "METRIC=VALUE")]
+        stop_at: StopAt,
+
+        /// Early stopping: stop after this many epochs without improvement
+        #[arg(value_name = "EPOCHS", value_parser = whole("5"))]
+        patience: usize,
+
+        /// Stop after this time, as in 90s, 10m or 2h
+        #[arg(value_name = "TIME")]
+        #[serde(with = "text")]
+        time_limit: TimeSpan,
+
+        /// Weights to keep: those of the best epoch or of the last [default: best with validation rows]
+        #[arg(value_name = "best|last", alias = "keep")]
+        #[serde(alias = "keep")]
+        keep_weights: Keep,
+
+        /// Metric that selects the best epoch, as f1 or rmse [default: accuracy; loss for tables and numbers]
+        #[arg(value_name = "NAME")]
+        metric: String,
+
+        /// What to do when the loss becomes NaN or infinite: stop, lower-lr or skip-batch [default: stop]
+        #[arg(value_name = "ACTION")]
+        on_divergence: OnDivergence,
+
+        /// Memory for a table, as in 256M or 2G; a larger one is kept on disk and trained in parts
+        #[arg(value_name = "SIZE")]
+        #[serde(with = "text")]
+        memory_limit: ByteSize,
+
+        /// Checkpoint interval, as in 60s, 10m or 5epochs [default: 60s]
+        #[arg(value_name = "TIME|EPOCHS")]
+        #[serde(with = "text")]
+        checkpoint_every: Every,
+
+        /// Number of checkpoints to keep; 0 writes none [default: 2]
+        #[arg(value_name = "N", value_parser = whole("2"))]
+        keep_checkpoints: usize,
+
+        /// Run directory [default: runs/DATA-N]
+        #[arg(short = 'o', value_name = "DIR", alias = "output")]
+        out: PathBuf,
+
+        /// Write TensorBoard event files into the run directory, or below DIR
+        #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "DIR")]
+        #[serde(with = "text")]
+        tensorboard: EventsDirectory,
+
+        /// Step program: fused kernels, or plain, one kernel for each operation [default: fused]
+        #[arg(value_name = "fused|plain")]
+        plan: PlanKind,
+    }
+}
+
+options! {
+    /// The device.
+    #[command(next_help_heading = "Device")]
+    DeviceConfig {
+        /// auto, cpu, gpu, or an adapter's number or name from wgrad devices [default: auto]
+        #[arg(value_name = "DEVICE")]
+        #[serde(with = "text")]
+        device: Choice,
+
+        /// CPU threads; the result doesn't depend on them [default: one for each processor]
+        #[arg(value_name = "N", value_parser = whole("2"))]
+        threads: usize,
+    }
+}

@@ -1,0 +1,15 @@
+//! Ops that do much at once, each with the tensors that it names, what it does to them, its launch and its line
+//! of text: what the table of [`op`](super::op) asks for.
+
+pub(super) mod backward;
+pub(super) mod dense;
+pub(super) mod gradient_parts;
+pub(super) mod gradient_update;
+pub(super) mod mixed;
+pub(super) mod normalize;
+pub(super) mod normalize_gradient;
+pub(super) mod normalize_sums;
+pub(super) mod output;
+mod parameters;
+pub(super) mod sum_update;
+pub(super) mod whole_net;

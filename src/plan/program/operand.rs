@@ -1,0 +1,259 @@
+//! What the table of ops asks of its operands: which tensors they name, what an op does to these, how they
+//! read, and what a launch needs to know of them.
+
+use super::{Op, Program, Task};
+use crate::data::Storage;
+use crate::kernels::Launch;
+use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::optim::combine::Factors;
+use crate::kernels::optim::edits::Edit;
+use crate::kernels::products::tile::{Tiling, Tuning};
+use crate::kernels::tensor::{ALIGNMENT, Extent, TensorId};
+use std::fmt::{self, Formatter};
+
+/// What names tensors in an op.
+pub(super) trait Operand: Clone {
+    /// Each place where it does.
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId>;
+
+    /// As people read it.
+    fn text(&self, text: &Text<'_>) -> String;
+
+    /// The tensors.
+    fn tensors(&self) -> Vec<TensorId> {
+        self.clone().tensors_mut().map(|id| *id).collect()
+    }
+}
+
+impl Operand for TensorId {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        std::iter::once(self)
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        text.tensor(*self)
+    }
+}
+
+impl<const N: usize> Operand for [TensorId; N] {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        self.iter_mut()
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        self.map(|id| text.tensor(id)).join(", ")
+    }
+}
+
+/// A bias with its sign.
+impl Operand for Option<(TensorId, f32)> {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        self.iter_mut().map(|(id, _)| id)
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        match self {
+            Some((bias, sign)) if *sign < 0.0 => format!(" − {}", text.tensor(*bias)),
+            Some((bias, _)) => format!(" + {}", text.tensor(*bias)),
+            None => String::new(),
+        }
+    }
+}
+
+impl Operand for UnitFunctions {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        match self {
+            UnitFunctions::Same(_) => None,
+            UnitFunctions::Each(_, table) => Some(table),
+        }
+        .into_iter()
+    }
+
+    fn text(&self, _: &Text<'_>) -> String {
+        self.units().to_string()
+    }
+}
+
+impl Operand for Edit {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        match self {
+            Edit::SignPenalty { w: other, .. }
+            | Edit::ClipNorm { norm: other, .. }
+            | Edit::Unit { norm: other } => Some(other),
+            Edit::ClipValue { .. } | Edit::Noise { .. } => None,
+        }
+        .into_iter()
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        let with = self.reads().map(|other| format!(" with {}", text.tensor(other)));
+        self.name().to_string() + &with.unwrap_or_default()
+    }
+}
+
+impl Operand for Factors {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        match self {
+            Factors::Trust { norms } => &mut norms[..],
+            Factors::Fixed(_) | Factors::Step { .. } => &mut [],
+        }
+        .iter_mut()
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        match self {
+            Factors::Fixed([a, b]) => format!("{a} and {b}"),
+            Factors::Step { decay, scale } => format!("1 − {decay} η and −{scale} η"),
+            Factors::Trust { norms } => format!("1 and −η · the ratio of {}", norms.text(text)),
+        }
+    }
+}
+
+/// Takes operands in, and gives each place where they name a tensor.
+#[derive(Default)]
+pub(super) struct Named<'a>(Vec<&'a mut TensorId>);
+
+impl<'a> Named<'a> {
+    pub(super) fn given<T>(&mut self, _: &mut T) {}
+
+    pub(super) fn reads(&mut self, operand: &'a mut impl Operand) {
+        self.0.extend(operand.tensors_mut());
+    }
+
+    pub(super) fn writes(&mut self, operand: &'a mut impl Operand) {
+        self.reads(operand);
+    }
+
+    pub(super) fn changes(&mut self, operand: &'a mut impl Operand) {
+        self.reads(operand);
+    }
+
+    pub(super) fn tensors(self) -> Vec<&'a mut TensorId> {
+        self.0
+    }
+}
+
+/// Takes operands in, and gives the one task of an op that does the same to all of a tensor.
+pub(super) struct Effects<'a> {
+    program: &'a Program,
+    task: Task,
+}
+
+impl<'a> Effects<'a> {
+    pub(super) fn of(program: &'a Program) -> Self {
+        Effects { program, task: Task::default() }
+    }
+
+    pub(super) fn given<T>(&mut self, _: &T) {}
+
+    pub(super) fn reads(&mut self, operand: &impl Operand) {
+        self.task.reads.extend(operand.tensors().into_iter().map(|id| self.program.whole(id)));
+    }
+
+    pub(super) fn writes(&mut self, operand: &impl Operand) {
+        self.task.writes.extend(operand.tensors().into_iter().map(|id| self.program.whole(id)));
+    }
+
+    pub(super) fn changes(&mut self, operand: &impl Operand) {
+        self.task.changes.extend(operand.tensors().into_iter().map(|id| self.program.whole(id)));
+    }
+
+    pub(super) fn task(self) -> Vec<Task> {
+        vec![self.task]
+    }
+}
+
+/// Operands as people read them, tensors with their shapes.
+pub(super) struct Text<'a> {
+    pub(super) program: &'a Program,
+}
+
+impl Text<'_> {
+    /// Name and shape: `layers.0.weight (128, 784)`.
+    pub(super) fn tensor(&self, id: TensorId) -> String {
+        let t = self.program.tensor(id);
+        match t.rows {
+            Extent::Batch => format!("{} (B, {})", t.name, t.cols),
+            Extent::Fixed(rows) => format!("{} ({rows}, {})", t.name, t.cols),
+        }
+    }
+
+    pub(super) fn given<'b, T>(&self, value: &'b T) -> &'b T {
+        value
+    }
+
+    pub(super) fn reads(&self, operand: &impl Operand) -> String {
+        operand.text(self)
+    }
+
+    pub(super) fn writes(&self, operand: &impl Operand) -> String {
+        operand.text(self)
+    }
+
+    pub(super) fn changes(&self, operand: &impl Operand) -> String {
+        operand.text(self)
+    }
+}
+
+/// An op as a line to read: what it computes, with shapes.
+pub(super) struct OpText<'a>(pub(super) &'a Program, pub(super) &'a Op);
+
+impl fmt::Display for OpText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.1.line(&Text { program: self.0 }, f)
+    }
+}
+
+/// What an op is launched on.
+pub(super) struct Launching<'a> {
+    pub(super) program: &'a Program,
+    pub(super) op: &'a Op,
+    /// What the data set is.
+    pub(super) storage: Storage,
+    /// The most elements that one binding may have.
+    pub(super) largest: usize,
+    pub(super) tuning: &'a Tuning,
+}
+
+impl Launching<'_> {
+    /// The columns of a tensor.
+    pub(super) fn cols(&self, id: TensorId) -> usize {
+        self.program.tensor(id).cols
+    }
+
+    /// Rows and columns of a tensor in a full batch.
+    pub(super) fn shape(&self, id: TensorId) -> [usize; 2] {
+        let t = self.program.tensor(id);
+        [t.rows.rows(self.program.batch), t.cols]
+    }
+
+    /// The first element of a tensor in its buffer, and its columns.
+    pub(super) fn place(&self, id: TensorId) -> (u32, u32) {
+        let t = self.program.tensor(id);
+        (t.offset as u32, t.cols as u32)
+    }
+
+    /// How the products of the op are cut into tiles.
+    pub(super) fn tiling(&self) -> Tiling {
+        Tiling::new(&self.program.products(self.op), self.tuning)
+    }
+
+    /// Launches on stretches of all elements of a tensor, each of which a binding holds.
+    pub(super) fn in_parts(
+        &self,
+        id: TensorId,
+        launch: impl Fn(usize, usize) -> Launch,
+    ) -> Vec<Launch> {
+        self.stretches(self.program.len(id), launch)
+    }
+
+    /// Launches on stretches of `len` elements, each of which a binding holds.
+    pub(super) fn stretches(
+        &self,
+        len: usize,
+        launch: impl Fn(usize, usize) -> Launch,
+    ) -> Vec<Launch> {
+        let part = self.largest / ALIGNMENT * ALIGNMENT;
+        (0..len).step_by(part).map(|start| launch(start, part.min(len - start))).collect()
+    }
+}
