@@ -104,6 +104,7 @@ impl Settings {
     }
 
     /// Trains on a table of a file.
+    #[cfg(feature = "data")]
     pub fn fit_named(mut self, name: &str) -> Result<Fitted> {
         if let Some(error) = self.wrong.take() {
             return Err(error);

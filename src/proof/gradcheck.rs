@@ -12,7 +12,7 @@ use crate::kernels::tensor::TensorId;
 use crate::math::random::{Permutation, Stream, stream_key};
 use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 
 /// What to check, and how strictly.

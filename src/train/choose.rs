@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// Seconds for which each device is timed, its first step aside.
 const TIMED: f64 = 0.1;

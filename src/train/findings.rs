@@ -13,7 +13,7 @@ use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::net::spec::{Spec, Units};
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 
 /// Rows that are looked at, unless the net is large.

@@ -11,7 +11,7 @@ use crate::math::optim::Optimizer;
 use crate::math::random::{Permutation, Random, Stream};
 use crate::net::spec::{Net, Norm, PlanKind, Spec};
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 
 fn samples(net: &Net, rows: usize) -> Samples {
     let mut random = Random::new(8, Stream::Check, 0);

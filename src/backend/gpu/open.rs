@@ -11,7 +11,7 @@ use crate::backend::{DeviceInfo, Traffic};
 use crate::base::error::Result;
 use crate::kernels::mixed::Multiplier;
 use crate::kernels::products::tile::Tuning;
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use crate::kernels::Step;
 use crate::plan::program::Program;
 use std::collections::VecDeque;
 use std::ops::Range;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
 pub(super) const SLOT: usize = 256;
@@ -211,7 +211,7 @@ mod tests {
     use crate::data::{Preprocessing, digits};
     use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Optimizer, Spec};
-    use pollster::FutureExt as _;
+    use crate::base::wait::BlockOn as _;
     use std::sync::Arc;
 
     #[test]

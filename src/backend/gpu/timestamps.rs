@@ -73,9 +73,9 @@ mod tests {
     use crate::data::{Preprocessing, digits};
     use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Spec};
-    use pollster::FutureExt as _;
+    use crate::base::wait::BlockOn as _;
     use std::sync::Arc;
-    use web_time::Instant;
+    use crate::base::clock::Instant;
 
     #[test]
     fn ops_take_the_time_of_their_step_and_the_larger_product_takes_longer() {

@@ -89,7 +89,7 @@ mod tests {
     use crate::backend::gpu::adapters;
     use crate::kernels::tensor::{Extent, Role};
     use crate::plan::program::Program;
-    use pollster::FutureExt as _;
+    use crate::base::wait::BlockOn as _;
     use std::sync::Arc;
 
     #[test]

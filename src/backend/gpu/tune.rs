@@ -6,7 +6,7 @@ use crate::kernels::Step;
 use crate::kernels::products::tile::{TILES, Tuning};
 use crate::plan::program::{Op, Program};
 use std::time::Duration;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// What the measuring may take in one run; what is left over is measured in the next.
 const BUDGET: Duration = Duration::from_secs(1);

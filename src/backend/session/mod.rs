@@ -18,7 +18,7 @@ use crate::net::metrics::{Metrics, TargetSummary};
 use crate::net::spec::Net;
 use crate::plan::Plan;
 use crate::plan::program::{NormTensors, Task};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 use weights::check_shapes;
 

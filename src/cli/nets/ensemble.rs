@@ -19,7 +19,7 @@ use crate::cli::runs::names::CONFIG;
 use crate::cli::runs::run::{EndLine, Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
-use crate::cli::setup::job::Source;
+use crate::cli::setup::source::Source;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::{self, open_device_as};
 use crate::files::checkpoint::{Store, load_model};

@@ -8,7 +8,7 @@ use crate::cli::runs::rates::{HISTORY, with_rates};
 use crate::cli::runs::run::Summary;
 use crate::cli::runs::run::save_model_of;
 use crate::cli::runs::run_directory::RunDirectory;
-use crate::cli::setup::job::Source;
+use crate::cli::setup::source::Source;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained as Opened;
 use crate::data::{Dataset, Predictions};

@@ -7,7 +7,7 @@ use crate::base::error::Result;
 use crate::cli::judging::judgement::Judgement;
 use crate::cli::judging::report_files::{self, Finished, Part, parts};
 use crate::cli::runs::run::Summary;
-use crate::cli::setup::job::Source;
+use crate::cli::setup::source::Source;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained;
 use crate::data::Dataset;

@@ -8,7 +8,7 @@ use crate::cli::judging::judgement::{Baseline, ByName, Judgement};
 use crate::cli::judging::report_files;
 use crate::cli::runs::names::FOLD;
 use crate::cli::setup::job::Job;
-use crate::cli::setup::job::Source;
+use crate::cli::setup::source::Source;
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::splitting;
 use crate::data::split::Parts;

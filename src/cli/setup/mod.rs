@@ -2,4 +2,4 @@
 
 pub(super) mod open;
 
-pub(super) use crate::front::setup::{choices, job, members, memory, settings, splitting, unseen};
+pub(super) use crate::front::setup::{choices, job, members, memory, settings, source, splitting, unseen};

@@ -1,6 +1,7 @@
 //! Opening what a command names: the device, a trained model, data for it.
 
-use super::job::{Job, Source};
+use super::job::Job;
+use super::source::Source;
 use super::members::Nets;
 use super::settings::check_threads;
 use crate::backend::device::{self, Opened};

@@ -31,7 +31,7 @@ use crate::net::precision::{EPSILON, Precision};
 use crate::net::spec::{Spec, Units};
 use crate::plan::program::{Op, Program};
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;

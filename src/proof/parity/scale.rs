@@ -15,7 +15,7 @@ use crate::kernels::tensor::TensorId;
 use crate::kernels::{Access, Step};
 use crate::math::optim::Rule;
 use crate::plan::program::Op;
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 
 /// A product inside an op that computes more than that.
 struct Product {

@@ -10,9 +10,9 @@ use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::activation::Activation;
 use crate::math::matrix::Matrix;
 use crate::plan::program::{Op, Program};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// Opens the device that is measured; each program gets a backend of its own.
 pub type Open<'a> = &'a dyn Fn() -> Result<Box<dyn Backend>>;

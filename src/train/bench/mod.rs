@@ -12,7 +12,7 @@ use crate::data::{Dataset, Preprocessing};
 use crate::net::spec::{Net, Spec};
 use crate::train::trainer::Trainer;
 use std::fmt;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// A training that is measured.
 pub struct Bench {

@@ -19,7 +19,7 @@ use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Watch, Watched};
 use crate::train::event::Diverged;
 use crate::train::snapshot::{Position, Snapshot};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 
 /// What to do about values that f16 can't hold.

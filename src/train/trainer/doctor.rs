@@ -18,7 +18,7 @@ use crate::train::event::{Diverged, Observer};
 use crate::train::snapshot::{Position, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// A state in host memory is replaced when it is so old, or a hundred times as old as reading it took.
 const OLDEST: Duration = Duration::from_secs(10);

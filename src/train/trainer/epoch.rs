@@ -6,9 +6,9 @@ use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::time::Duration;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// Observers are asked about this often, in seconds.
 const PIECE_SECONDS: f64 = 0.05;

@@ -9,7 +9,7 @@ use crate::data::{Dataset, Samples};
 use crate::train::event::{End, Ending, Epoch, Observer, Start};
 use crate::train::snapshot::Position;
 use crate::train::trainer::epoch::ending_of;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// How often the loss is read back within an epoch, at most.
 const READS_PER_EPOCH: usize = 8;

@@ -9,7 +9,7 @@ use crate::math::optim::Optimizer;
 use crate::net::precision::Precision;
 use crate::net::stopping::OnDivergence;
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::ops::Range;
 
 /// All gradients of a batch, and the running statistics of batch normalization, before the update.

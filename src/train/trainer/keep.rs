@@ -14,7 +14,7 @@ use crate::net::stopping::{Keep, Stopping, is_better};
 use crate::train::event::Observer;
 use crate::train::model::Model;
 use crate::train::snapshot::{Best, Checkpoint, Snapshot};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 
 /// Where a run was with the model that it leaves after an error.

@@ -7,7 +7,7 @@ use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::lbfgs::{HISTORY, Pair, Point, direction, first_length, search};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 
 impl Trainer {
     /// One step. The pairs of the last steps lie on the device too, where checkpoints find them.

@@ -19,10 +19,10 @@ use crate::net::precision::{Gate, MixedPrecision, Precision};
 use crate::net::spec::{Net, Spec};
 use crate::plan::{self, Purpose, Traits};
 use crate::proof::parity::{OpReport, Replay};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::fmt;
 use std::sync::Arc;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// What was seen of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]

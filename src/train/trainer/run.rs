@@ -5,7 +5,7 @@ use crate::kernels::inputs::mixup::mixing;
 use crate::math::random::{Permutation, Stream, stream_key};
 use crate::math::schedule::Length;
 use crate::net::spec::Spec;
-use web_time::Instant;
+use crate::base::clock::Instant;
 
 /// What stays the same over a run.
 pub(super) struct Run {

@@ -7,7 +7,7 @@ use crate::data::{Dataset, Features, Preprocessing, Samples};
 use crate::math::loss::{Link, Loss};
 use crate::net::spec::Spec;
 use crate::plan::{self, Purpose};
-use pollster::FutureExt as _;
+use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 
 /// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved
