@@ -10,7 +10,7 @@ use crate::cli::runs::column_table::{self, columns, describe_columns};
 use crate::cli::runs::plan_ahead::describe_data;
 use crate::cli::setup::choices::Chosen;
 use crate::cli::setup::job::Job;
-use crate::cli::setup::source::Source;
+use crate::cli::setup::open;
 use crate::cli::setup::members::Nets;
 use crate::data::{Column, Role};
 use crate::files::config::{ColumnNames, TrainConfig};
@@ -41,7 +41,7 @@ pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
             .help("name a file: training reads the data again"));
     }
     let given = TrainConfig { data, text: args.text, ..TrainConfig::default() };
-    let mut source = Source::open(given.clone())?;
+    let mut source = open::source(given.clone())?;
     let is_many = source.config.run.ensemble.is_some_and(|ensemble| ensemble.nets > 1);
     let job = match is_many {
         true => Nets::new(&mut source)?.whole,
