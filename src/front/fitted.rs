@@ -7,9 +7,9 @@ use crate::backend::Backend;
 use crate::backend::device::Choice;
 use crate::backend::session::Session;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::data::{Dataset, Encoder, Features, Frame, Header, Predictions, Values};
 #[cfg(feature = "data")]
 use crate::data::{self, DataOptions};
+use crate::data::{Dataset, Encoder, Features, Frame, Header, Predictions, Values};
 use crate::files::checkpoint::{Provenance, load_model_with, save_model_with};
 use crate::files::config::TrainConfig;
 use crate::net::metrics::Metrics;

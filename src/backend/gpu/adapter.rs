@@ -1,7 +1,7 @@
 //! Adapters: which there are, and opening one.
 
-use crate::base::wait::BlockOn as _;
 use crate::base::error::{Error, Result};
+use crate::base::wait::BlockOn as _;
 use crate::kernels::mixed::{Cooperative, Multiplier, SUBGROUP};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -356,17 +356,31 @@ mod tests {
 
     #[test]
     fn settings_read_as_lines_and_as_a_file_alike() {
-        let recipes =
-            [&TABLES, &TABLES_OF_NUMBERS, &TABLES_ONE_NET, &TABLES_QUICK, &TABLES_STRONG, &TABLES_BEST];
+        let recipes = [
+            &TABLES,
+            &TABLES_OF_NUMBERS,
+            &TABLES_ONE_NET,
+            &TABLES_QUICK,
+            &TABLES_STRONG,
+            &TABLES_BEST,
+        ];
         let texts = [
-            IMAGES_QUICK, IMAGES_STRONG, IMAGES_BEST, OTHERS_QUICK, OTHERS_STRONG, OTHERS_BEST, DIGITS,
+            IMAGES_QUICK,
+            IMAGES_STRONG,
+            IMAGES_BEST,
+            OTHERS_QUICK,
+            OTHERS_STRONG,
+            OTHERS_BEST,
+            DIGITS,
         ];
         for text in texts.into_iter().chain(recipes.map(|recipe| recipe.others)) {
             let lines = TrainConfig::from_lines(text).unwrap();
             assert_eq!(lines, TrainConfig::from_toml(text).unwrap(), "{text}");
             assert_ne!(lines, TrainConfig::default());
         }
-        assert!(TrainConfig::from_lines("lr 3").is_err() && TrainConfig::from_lines("lr = x").is_err());
+        assert!(
+            TrainConfig::from_lines("lr 3").is_err() && TrainConfig::from_lines("lr = x").is_err()
+        );
     }
 
     #[test]

@@ -4,9 +4,7 @@ use super::job::Job;
 use super::source::Source;
 use crate::base::error::{Error, Result};
 use crate::data::split::Parts;
-use crate::data::{
-    Categories, ClassWeight, Dataset, Preprocessing, StoredSet, UnknownCategories,
-};
+use crate::data::{Categories, ClassWeight, Dataset, Preprocessing, StoredSet, UnknownCategories};
 use crate::files::config::TrainConfig;
 use crate::math::loss::Loss;
 use std::collections::BTreeMap;

@@ -11,9 +11,9 @@ use super::splitting;
 use super::streaming::Streaming;
 use super::unseen::HeldOutUnknown;
 use crate::base::error::{Error, Result};
-use crate::data::split::{Parts, Split};
 #[cfg(feature = "data")]
 use crate::data::TableParts;
+use crate::data::split::{Parts, Split};
 use crate::data::{
     Data, DataOptions, Dataset, Fitting, Frame, Preprocessing, Scaling, Table, TargetScaling,
     Targets, is_generated,
@@ -145,9 +145,7 @@ impl Source {
     }
 
     fn knows_validation(&self) -> bool {
-        self.validation.is_some()
-            || self.validation_frame.is_some()
-            || self.parts_hold_out()
+        self.validation.is_some() || self.validation_frame.is_some() || self.parts_hold_out()
     }
 
     fn asks_for_validation(&self) -> bool {

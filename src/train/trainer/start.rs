@@ -3,11 +3,11 @@
 use crate::backend::Backend;
 use crate::backend::session::Session;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::wait::BlockOn as _;
 use crate::data::{Dataset, Features, Preprocessing, Samples};
 use crate::math::loss::{Link, Loss};
 use crate::net::spec::Spec;
 use crate::plan::{self, Purpose};
-use crate::base::wait::BlockOn as _;
 use std::sync::Arc;
 
 /// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved
@@ -70,11 +70,11 @@ pub(super) fn check_images(
     preprocessing: &Preprocessing,
 ) -> Result<()> {
     match training.features() {
-        _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => {
-            Err(Error::usage("augmentation cannot be used with quantile scaling").at(training.name()).help(
-                "pixels must stay bytes for it: choose another --scaling, or leave --augment out",
-            ))
-        }
+        _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => Err(Error::usage(
+            "augmentation cannot be used with quantile scaling",
+        )
+        .at(training.name())
+        .help("pixels must stay bytes for it: choose another --scaling, or leave --augment out")),
         Features::F32(_) if spec.augment.is_some() => {
             Err(Error::usage("augmentation of numbers that are not bytes")
                 .at(training.name())
