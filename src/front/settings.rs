@@ -104,7 +104,7 @@ impl Settings {
         if let Some(names) = &self.class_names {
             table = table.with_class_names(names)?;
         }
-        let data = Data::Table(Box::new(table));
+        let data = Box::new(Data::Table(Box::new(table)));
         self.train(Given::Rows { data, validation })
     }
 

@@ -155,6 +155,7 @@ fn value_error(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::config::Validation;
 
     #[test]
     fn every_option_reads_back_from_its_own_toml() {
