@@ -1,29 +1,101 @@
-//! wgrad trains feed-forward neural nets with WGSL compute shaders on any Vulkan, Metal or DX12
-//! adapter, and on the CPU, which is both the fallback and the numerical reference.
+//! wgrad trains feed-forward neural nets: on any Vulkan, Metal or DX12 adapter with WGSL compute shaders, and on the
+//! CPU, which is both the fallback and the numerical reference.
+//!
+//! # Classification
+//!
+//! Rows are a flat slice with its number of columns, a slice of arrays or of vectors, or whatever else
+//! [`Rows`] is made from. Classes are integers, texts or booleans ([`Label`]).
 //!
 //! ```
-//! use wgrad::backend::device::{self, Choice};
-//! use wgrad::data::{Preprocessing, Scaling, digits};
-//! use wgrad::{Activation, Loss, Net, Spec, Trainer};
+//! # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
+//! # let y: Vec<u32> = x.chunks(2).map(|row| u32::from(row[0] > row[1])).collect();
+//! use wgrad::Classifier;
 //!
-//! let (training, validation) = digits().split(0.1, 0)?;
-//! let net = Net::new(64).layer(32, Activation::Relu).layer(10, Activation::Identity);
-//! let spec = Spec::new(net, Loss::CrossEntropy).epochs(5);
-//! let scaling = Preprocessing::fit(&training, Scaling::Minmax);
-//! let backend = device::open(&Choice::Cpu, None)?.backend;
-//! let mut trainer = Trainer::new(&spec, &training, scaling, backend)?;
-//! trainer.fit(Some(&validation), &mut ())?;
-//! let model = trainer.model()?;
-//! let backend = device::open(&Choice::Cpu, None)?.backend;
-//! let predictions = model.predict(validation.features_shared(), backend)?;
-//! println!("the first digit is a {}", model.class(predictions.as_f32()?.row(0)));
+//! // x: (60, 2), row after row; y: the class of each row.
+//! let model = Classifier::fit((&x, 2), &y)?;
+//! let classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?;
+//! let probabilities = model.predict_proba((&x, 2))?;
+//! # assert_eq!((classes.len(), probabilities.rows(), probabilities.cols()), (2, 60, 2));
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! A [`Spec`] says what to train, [`plan`] turns it into a [`plan::program::Program`], a
-//! [`backend::Backend`] runs that, a [`Trainer`] holds the loop, and an [`train::event::Observer`] sees
-//! what happens. A program that has a `wgpu::Device` hands it in with
-//! [`backend::gpu::Gpu::from_device`].
+//! What isn't set follows from the data, as it does for `wgrad train table.csv`: the same rows give the same bits.
+//! By default up to 30,000 rows train three nets, each of which holds out another third of them; their
+//! predictions are averaged and calibrated.
+//!
+//! # Regression, early stopping, files
+//!
+//! ```
+//! # let x: Vec<[f32; 2]> = (0..100).map(|i| [i % 10, i / 10].map(|n| n as f32)).collect();
+//! # let y: Vec<f32> = x.iter().map(|[a, b]| 2.0 * a - b).collect();
+//! # let path = std::env::temp_dir().join(format!("wgrad-doc-{}", std::process::id()));
+//! use wgrad::{Device, Regressor};
+//!
+//! let model = Regressor::builder()
+//!     .hidden_layers([32, 32])
+//!     .learning_rate(0.01)
+//!     .epochs(100)
+//!     .validation_fraction(0.2)
+//!     .early_stopping(10) // the weights of the best epoch are kept
+//!     .device(Device::Cpu)
+//!     .fit(&x, &y)?;
+//! model.save(&path)?;
+//!
+//! // Elsewhere; the model keeps its device open for further predictions.
+//! let model = Regressor::load(&path)?;
+//! let y: Vec<f32> = model.predict(&[[3.0, 4.0]])?;
+//! # assert_eq!(y.len(), 1);
+//! # std::fs::remove_file(&path).ok();
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! # A callback
+//!
+//! ```
+//! # let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0).collect();
+//! # let y: Vec<f32> = x.iter().map(|x| x * x).collect();
+//! use wgrad::{Flow, Regressor};
+//!
+//! let model = Regressor::builder()
+//!     .validation_fraction(0.1)
+//!     .callback(|epoch| {
+//!         println!("{}: {:?}", epoch.epoch, epoch.metric("rmse"));
+//!         if epoch.epoch == 5 { Flow::Stop } else { Flow::Continue }
+//!     })
+//!     .fit(&x, &y)?;
+//! # assert_eq!(model.history().len(), 5);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! A training runs in the thread that calls it; [`CancelToken`] ends it from another. A table in a file is trained
+//! on by `fit_table`, and predicted for by `predict_table`. A `wgpu::Device` that the program has already is used
+//! through [`backend::gpu::Gpu::from_device`], which leaves its error handlers as they are.
+//!
+//! # The layer below
+//!
+//! A [`Spec`] says what to train, a [`Trainer`] holds the loop, whole or a [step at a time](Trainer::step_at), a
+//! [`backend::Backend`] computes, a [`Model`] is what is left, and a [`train::event::Observer`] sees what happens.
+//!
+//! ```
+//! use wgrad::backend::cpu::Cpu;
+//! use wgrad::data::{Dataset, Features, Preprocessing, Scaling, Targets};
+//! use wgrad::{Activation, Loss, Matrix, Net, Spec, Trainer};
+//!
+//! let x = Matrix::from_fn(64, 2, |row, col| ((row * 7 + col * 3) % 11) as f32);
+//! let y = Matrix::from_fn(64, 1, |row, _| x.row(row)[0] - x.row(row)[1]);
+//! let data = Dataset::new("differences", Features::F32(x), Targets::from(y))?;
+//! let net = Net::new(2).layer(16, Activation::Relu).layer(1, Activation::Identity);
+//! let spec = Spec::new(net, Loss::SquaredError).epochs(5);
+//! let scaling = Preprocessing::fit(&data, Scaling::Standard);
+//! let mut trainer = Trainer::new(&spec, &data, scaling, Box::new(Cpu::<f32>::new(None)?))?;
+//! trainer.fit(None, &mut ())?;
+//! let model = trainer.model()?;
+//! let predictions = model.predict(data.features_shared(), trainer.into_backend())?;
+//! # assert_eq!(predictions.rows(), 64);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! # Features
 //!
 //! The command line is the feature `cli`, which is on by default. A program that depends on the library
 //! alone leaves it out, and with it the crates for arguments, bars and TOML, by
@@ -32,26 +104,47 @@
 //! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
 pub mod backend;
+#[doc(hidden)] // What users need of it is at the root; tests look at the rest.
 pub mod base;
 #[cfg(feature = "cli")]
-#[doc(hidden)]
+#[doc(hidden)] // For the program alone.
 pub mod cli;
 pub mod data;
 pub mod files;
+#[cfg(feature = "cli")]
+pub mod front;
+#[doc(hidden)] // For backends of one's own, benches and tests: may change with any release.
 pub mod kernels;
 pub mod math;
 pub mod net;
 pub mod observe;
+#[doc(hidden)] // For backends of one's own, benches and tests: may change with any release.
 pub mod plan;
+#[doc(hidden)] // For `wgrad verify` and tests.
 pub mod proof;
 #[cfg(feature = "cli")]
+#[doc(hidden)] // For the program, and the readers of its reports.
 pub mod report;
 pub mod train;
 
-pub use base::error::{Error, Result};
+pub use backend::device::Choice as Device;
+pub use base::error::{Error, ErrorKind, Result};
+pub use data::split::Split;
+pub use data::{ClassWeight, Scaling};
+pub use files::checkpoint::{load_model, save_model};
+#[cfg(feature = "cli")]
+pub use files::config::{Preset, TrainConfig};
+#[cfg(feature = "cli")]
+pub use front::{
+    CancelToken, Classifier, ClassifierBuilder, EpochReport, FromLabel, Label, Labels, Regressor,
+    RegressorBuilder, Rows,
+};
 pub use math::activation::Activation;
 pub use math::loss::Loss;
+pub use math::matrix::Matrix;
 pub use math::optim::Optimizer;
+pub use math::schedule::Schedule;
 pub use net::spec::{Net, Spec};
+pub use train::event::Flow;
 pub use train::model::Model;
 pub use train::trainer::Trainer;

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `src`, from the ground up.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "base", "math", "data", "net", "kernels", "plan", "backend", "proof", "train", "files",
-    "observe", "report", "cli",
+    "front", "observe", "report", "cli",
 ];
 
 /// Entries at the top of `src`, `lib.rs` and `main.rs` among them.
@@ -52,7 +52,7 @@ const CIRCLES: [(&[&str], &str); 12] = [
     (&["backend/gpu/"], "what is bound, made ready and submitted are parts of one device"),
     (&["train/trainer/"], "a trainer: its methods are written down by subject"),
     (
-        &["cli/setup/"],
+        &["front/setup/"],
         "a job is made of options and data, and parts of it are made by looking at the rest",
     ),
 ];

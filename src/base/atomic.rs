@@ -1,11 +1,12 @@
 //! Files that appear whole or not at all, and where they are kept between runs.
 
 use crate::base::error::{Error, Result};
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::BuildHasher;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use tempfile::NamedTempFile;
 
 /// What the names of temporary files end in.
 const SUFFIX: &str = ".tmp";
@@ -24,7 +25,7 @@ pub struct AtomicFile {
 #[derive(Debug)]
 enum Out {
     /// A file of a random name that nobody else has opened, removed unless it is renamed.
-    Temporary(NamedTempFile),
+    Temporary(Temporary),
     /// The target itself.
     Direct(File),
 }
@@ -73,26 +74,69 @@ pub fn give_up_temporary_files() {
 }
 
 /// A new file in the directory of `target`, under a random name that no link can wait under.
-fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
+fn temporary_beside(target: &Path) -> io::Result<Temporary> {
     let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     let file = new_beside(target)?;
     all.retain(|path| path.symlink_metadata().is_ok());
     // The working directory may be another by then.
-    all.push(std::path::absolute(file.path())?);
+    all.push(file.path.clone());
     Ok(file)
 }
 
 /// The file of [`temporary_beside`].
-fn new_beside(target: &Path) -> io::Result<NamedTempFile> {
+fn new_beside(target: &Path) -> io::Result<Temporary> {
+    /// Names that are tried.
+    const TRIES: usize = 1 << 16;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!(".{name}.");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(SUFFIX);
-    // Opened here, as any new file that its user may read, for an error that doesn't tell the random name.
-    let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
-    match target.parent() {
-        Some(parent) if parent != Path::new("") => builder.make_in(parent, open),
-        _ => builder.make_in(".", open),
+    let parent = target.parent().filter(|parent| *parent != Path::new(""));
+    // The working directory may be another by the time it is renamed.
+    let parent = std::path::absolute(parent.unwrap_or(Path::new(".")))?;
+    for _ in 0..TRIES {
+        let path = parent.join(format!(".{name}.{}{SUFFIX}", random_letters()));
+        // As any new file that its user may read; a link of that name is not followed.
+        match File::options().read(true).write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return Ok(Temporary { file: opened?, path, is_kept: false }),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no name is free for a temporary file"))
+}
+
+/// Six letters and digits that nobody can know before, as the standard library draws keys of hash maps.
+fn random_letters() -> String {
+    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut drawn = RandomState::new().hash_one(0);
+    let mut letter = || {
+        let letter = LETTERS[(drawn % 36) as usize];
+        drawn /= 36;
+        letter as char
+    };
+    (0..6).map(|_| letter()).collect()
+}
+
+/// A file that is removed unless it is kept under another name.
+#[derive(Debug)]
+struct Temporary {
+    file: File,
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Temporary {
+    /// Renames it.
+    fn persist(mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // Gone already, where the process is ending.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -109,7 +153,7 @@ fn publish(out: BufWriter<Out>, target: &Path) -> io::Result<()> {
     let Out::Temporary(file) = out.into_inner().map_err(io::IntoInnerError::into_error)? else {
         return Ok(());
     };
-    file.as_file().sync_all()?;
+    file.file.sync_all()?;
     file.persist(target)?;
     if let (true, Some(parent)) = (cfg!(unix), target.parent())
         && let Ok(directory) = File::open(parent)
@@ -145,7 +189,7 @@ impl Seek for Out {
 impl Out {
     fn as_file(&self) -> &File {
         match self {
-            Out::Temporary(file) => file.as_file(),
+            Out::Temporary(temporary) => &temporary.file,
             Out::Direct(file) => file,
         }
     }
@@ -185,6 +229,7 @@ pub fn write_atomically(
 ///
 /// # Errors
 /// When it can't be created.
+#[cfg(feature = "data")]
 pub fn passing_file() -> Result<(File, PathBuf)> {
     let directory = cache_directory().unwrap_or_else(std::env::temp_dir);
     let create = || {

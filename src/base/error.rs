@@ -1,9 +1,12 @@
 //! The one error type: what is wrong, where, and what to do about it.
 
+use crate::base::similarity;
 use std::fmt;
+use std::sync::Arc;
 
 /// What kind of failure it is; decides the exit code of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// Failed while running: a file that can't be written, a lost device, a failed check.
     Failed,
@@ -34,17 +37,35 @@ impl ErrorKind {
     }
 }
 
-/// An error that a user can act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error that a user can act on: its [kind](Error::kind), [what](Error::message) is wrong,
+/// [where](Error::place), [what to do](Error::advice), and the error that it follows from, as
+/// [`source`](std::error::Error::source).
+#[derive(Debug, Clone)]
 pub struct Error(Box<Parts>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Parts {
     kind: ErrorKind,
     what: String,
     place: Option<String>,
     help: Option<String>,
+    source: Option<Source>,
 }
+
+type Source = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Errors are equal that say the same, whatever they follow from.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |error: &Self| {
+            let Parts { kind, what, place, help, .. } = &*error.0;
+            (*kind, what.clone(), place.clone(), help.clone())
+        };
+        said(self) == said(other)
+    }
+}
+
+impl Eq for Error {}
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -52,7 +73,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `kind` that says `what` is wrong.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Error(Box::new(Parts { kind, what: what.into(), place: None, help: None }))
+        Error(Box::new(Parts { kind, what: what.into(), place: None, help: None, source: None }))
     }
 
     /// A failure while running (exit code 1).
@@ -102,6 +123,31 @@ impl Error {
         self
     }
 
+    /// Says which error it follows from.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What is wrong, without where and what to do.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.what
+    }
+
+    /// Where: a file with line and column, a row and a column, a setting, a layer and a step.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        self.0.place.as_deref()
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
     /// What is wrong and where, on one line.
     #[must_use]
     pub fn brief(&self) -> String {
@@ -124,7 +170,11 @@ impl Error {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData => ErrorKind::Data,
             _ => ErrorKind::Failed,
         };
-        Self::new(kind, format!("cannot {verb} {}: {error}", path.display()))
+        let source = match error.raw_os_error() {
+            Some(code) => std::io::Error::from_raw_os_error(code),
+            None => std::io::Error::new(error.kind(), error.to_string()),
+        };
+        Self::new(kind, format!("cannot {verb} {}: {error}", path.display())).caused_by(source)
     }
 }
 
@@ -141,7 +191,11 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
 
 /// The error for a name that is none of the `known` ones, with the nearest suggested.
 #[must_use]
@@ -176,7 +230,7 @@ pub(crate) use serde_as_text;
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|c| (strsim::jaro_winkler(&name.to_lowercase(), c), c))
+        .map(|c| (similarity::jaro_winkler(&name.to_lowercase(), c), c))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
@@ -197,6 +251,20 @@ mod tests {
             "label 12 is out of range\n  where: points.csv, line 7, column 3\n  help: labels are 0 to 9"
         );
         assert_eq!(error.kind().exit_code(), 3);
+        assert_eq!(error.message(), "label 12 is out of range");
+        assert_eq!(error.place(), Some("points.csv, line 7, column 3"));
+        assert_eq!(error.advice(), Some("labels are 0 to 9"));
+    }
+
+    #[test]
+    fn an_error_names_the_one_that_it_follows_from() {
+        use std::error::Error as _;
+        let cause = std::fs::File::open("/nonexistent").unwrap_err();
+        let error = Error::io("open", std::path::Path::new("/nonexistent"), &cause);
+        let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+        assert!(Error::data("x").source().is_none());
+        assert_eq!(error.clone(), error);
     }
 
     #[test]

@@ -6,5 +6,8 @@ pub mod error;
 pub mod every;
 pub mod memory;
 pub(crate) mod pages;
+pub(crate) mod parallel;
+pub(crate) mod sha256;
+pub(crate) mod similarity;
 pub mod system_memory;
 pub mod words;

@@ -37,6 +37,19 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// `1 row`, `2 rows`.
+#[must_use]
+pub fn count(n: usize, what: &str) -> String {
+    let what = if n == 1 { what.to_string() } else { plural(what) };
+    format!("{} {what}", thousands(n as f64))
+}
+
+/// `rows`, `classes`.
+#[must_use]
+pub fn plural(what: &str) -> String {
+    format!("{what}{}", if what.ends_with("ss") { "es" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

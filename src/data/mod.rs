@@ -27,11 +27,14 @@
 mod columns;
 mod encode;
 mod formats;
+#[cfg(feature = "data")]
 mod images;
+#[cfg(feature = "data")]
 mod large;
 mod sets;
 mod sources;
 pub mod split;
+#[cfg(feature = "data")]
 mod streams;
 mod tables;
 pub use columns::frame::{Frame, Header, MISSING, Texts, Values, Words};
@@ -39,27 +42,43 @@ pub use columns::kind::Kind;
 pub use columns::lines::Lines;
 pub use columns::number_form::{Decimal, NumberForm, Thousands, Unit};
 pub use encode::{
-    Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located, Lookup,
-    MomentEncoder, NumberEncoder, OnUnknown, RawColumn, Scaler, Seen, UnknownCategories,
-    UnknownColumn, UnknownExample,
+    Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located,
+    MomentEncoder, NumberEncoder, OnUnknown, Scaler, Seen, UnknownCategories, UnknownColumn,
+    UnknownExample,
 };
+#[cfg(feature = "data")]
+pub use encode::{Lookup, RawColumn};
+#[cfg(feature = "arrow")]
+pub(crate) use formats::columnar::columns_of;
+#[cfg(feature = "data")]
 pub use formats::idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
-pub use images::{Colour, ImageOptions, ImageShape, ImageSize};
+#[cfg(feature = "data")]
 pub use large::census::{Census, RowParts};
+#[cfg(feature = "data")]
 pub use large::passes::{EncodedChunk, StreamedTable, pass_measured};
+#[cfg(feature = "data")]
 pub use large::slabs::SlabOrder;
+#[cfg(feature = "data")]
 pub use large::stored::{StoredSet, StoredWriter};
 pub use sets::dataset::{Dataset, Features, Targets};
+#[cfg(feature = "data")]
 pub use sets::digits::digits;
 pub use sets::generated::{moons, spiral, xor};
+pub use sets::image_shape::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use sets::predictions::Predictions;
 pub use sets::samples::{Preprocessing, Samples, Storage};
 pub use sets::scaling::{Affine, Scaling};
+#[cfg(feature = "data")]
 pub use sources::arrays::TableParts;
+#[cfg(feature = "data")]
 pub use sources::idx_set::{read_idx_directory, read_idx_pair};
+#[cfg(feature = "data")]
 pub use sources::inputs::{InputChunk, Inputs, open_inputs, pass_inputs, read_columns};
+#[cfg(feature = "data")]
 pub use sources::source::{TrainTest, is_generated, is_table, open, open_bytes, open_measured};
+#[cfg(feature = "data")]
 pub use streams::decoding::is_decoding;
+#[cfg(feature = "data")]
 pub use streams::stream::Pipes;
 pub use tables::fitting::Fitting;
 pub use tables::missing_target::MissingTarget;
@@ -71,7 +90,10 @@ pub use columns::text_options::{DateFormat, Grouping, HasHeader, Separator, Text
 pub use sets::fingerprint::Fingerprint;
 pub use sets::target_scaling::{DoubleAffine, TargetScaling, is_exact_enough};
 pub use sets::weights::ClassWeight;
-pub use sources::options::{DataOptions, Measured, NAMES};
+pub use sources::options::DataOptions;
+#[cfg(feature = "data")]
+pub use sources::options::{Measured, NAMES};
 pub use tables::column::Column;
 pub use tables::task::Task;
+#[cfg(feature = "data")]
 pub use tables::trained::Keep;

@@ -6,3 +6,4 @@ pub mod config;
 pub mod export;
 pub mod import;
 pub mod predictions;
+pub(crate) mod tensors;

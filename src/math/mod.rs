@@ -8,6 +8,7 @@ pub mod gemm;
 pub mod init;
 pub mod loss;
 pub mod matrix;
+pub(crate) mod multiversion;
 pub mod optim;
 pub mod random;
 pub mod real;

@@ -3,7 +3,7 @@
 //! A number is a function of (key, counter), so any of them can be had without the ones before
 //! it: on any device, in any order, and again when a run is resumed.
 
-use multiversion::multiversion;
+use crate::math::multiversion::multiversioned;
 use rand::TryRng;
 use std::convert::Infallible;
 
@@ -229,42 +229,44 @@ pub fn permute_all(words: [u32; 5], first: u32, places: &mut [u32]) {
     }
 }
 
-/// One turn of the network on many values.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn feistel(values: &mut [u32; 16], [a, b, k0, k1]: [u32; 4]) {
-    let (by_a, by_b) = (1.0 / f64::from(a), 1.0 / f64::from(b));
-    // The remainder, by a reciprocal that may be off by one in the quotient.
-    let divide = |x: u32, by: f64, size: u32| -> (u32, u32) {
-        // SAFETY: at most x, as `by` is at most 1.
-        let quotient: u32 = unsafe { (f64::from(x) * by).to_int_unchecked() };
-        let rest = i64::from(x) - i64::from(quotient) * i64::from(size);
-        if rest < 0 {
-            (quotient - 1, (rest + i64::from(size)) as u32)
-        } else if rest >= i64::from(size) {
-            (quotient + 1, (rest - i64::from(size)) as u32)
-        } else {
-            (quotient, rest as u32)
-        }
-    };
-    let mut right = *values;
-    let mut left = *values;
-    for i in 0..16 {
-        (left[i], right[i]) = divide(values[i], by_b, b);
-    }
-    for round in 0..Permutation::ROUNDS {
-        let salt = round.wrapping_mul(0x9E37_79B9);
+multiversioned! {
+    /// One turn of the network on many values.
+    fn feistel(values: &mut [u32; 16], words: [u32; 4]) {
+        let [a, b, k0, k1] = words;
+        let (by_a, by_b) = (1.0 / f64::from(a), 1.0 / f64::from(b));
+        // The remainder, by a reciprocal that may be off by one in the quotient.
+        let divide = |x: u32, by: f64, size: u32| -> (u32, u32) {
+            // SAFETY: at most x, as `by` is at most 1.
+            let quotient: u32 = unsafe { (f64::from(x) * by).to_int_unchecked() };
+            let rest = i64::from(x) - i64::from(quotient) * i64::from(size);
+            if rest < 0 {
+                (quotient - 1, (rest + i64::from(size)) as u32)
+            } else if rest >= i64::from(size) {
+                (quotient + 1, (rest - i64::from(size)) as u32)
+            } else {
+                (quotient, rest as u32)
+            }
+        };
+        let mut right = *values;
+        let mut left = *values;
         for i in 0..16 {
-            let half = if round % 2 == 0 { right[i] } else { left[i] };
-            let hash = mix(mix(half ^ k0).wrapping_add(k1) ^ salt);
-            let (part, by, size) =
-                if round % 2 == 0 { (&mut left[i], by_a, a) } else { (&mut right[i], by_b, b) };
-            let sum = *part + divide(hash, by, size).1;
-            *part = if sum >= size { sum - size } else { sum };
+            (left[i], right[i]) = divide(values[i], by_b, b);
         }
-    }
-    for i in 0..16 {
-        // Beyond n only for places that nobody asked for.
-        values[i] = left[i].wrapping_mul(b).wrapping_add(right[i]);
+        for round in 0..Permutation::ROUNDS {
+            let salt = round.wrapping_mul(0x9E37_79B9);
+            for i in 0..16 {
+                let half = if round % 2 == 0 { right[i] } else { left[i] };
+                let hash = mix(mix(half ^ k0).wrapping_add(k1) ^ salt);
+                let (part, by, size) =
+                    if round % 2 == 0 { (&mut left[i], by_a, a) } else { (&mut right[i], by_b, b) };
+                let sum = *part + divide(hash, by, size).1;
+                *part = if sum >= size { sum - size } else { sum };
+            }
+        }
+        for i in 0..16 {
+            // Beyond n only for places that nobody asked for.
+            values[i] = left[i].wrapping_mul(b).wrapping_add(right[i]);
+        }
     }
 }
 

@@ -7,10 +7,12 @@
 //!
 //! [`Model::divide_outputs`]: crate::Model::divide_outputs
 
-use crate::data::Targets;
+use crate::base::error::Result;
+use crate::base::parallel::*;
+use crate::data::{Dataset, Targets};
 use crate::math::loss::{Link, log_sum_exp};
 use crate::math::matrix::Matrix;
-use rayon::prelude::*;
+use crate::train::model::Model;
 
 /// ln T is taken to be normally distributed around 0 with this deviation before any row is seen: few
 /// rows move T little.
@@ -71,6 +73,22 @@ pub fn temperature(
     };
     let found = least(loss, -LARGEST.ln(), LARGEST.ln()).exp();
     (total > 0.0 && found.is_finite()).then_some(found)
+}
+
+/// Divides the outputs of a model's nets by the temperature that suits their outputs for `data`,
+/// (N, n_L) each: that temperature, where there is one and the output layer is linear.
+///
+/// # Errors
+/// When the data have no targets of the model.
+pub fn calibrate(
+    model: &mut Model,
+    outputs: &[Matrix<f32>],
+    data: &Dataset,
+) -> Result<Option<f64>> {
+    let truth = model.preprocessing.truth(data)?;
+    let link = model.objective.loss.link();
+    let found = temperature(outputs, link, &truth, data.weights());
+    Ok(found.filter(|&temperature| model.divide_outputs(temperature as f32)))
 }
 
 /// −ln of the mean of softmax(y)_class over the nets: (nets, n_L).

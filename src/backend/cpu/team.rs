@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// A fixed number of threads.
 #[derive(Debug)]
 pub(super) struct Team {
-    pool: Option<rayon::ThreadPool>,
+    pool: Option<rayon_core::ThreadPool>,
     threads: usize,
 }
 
@@ -55,14 +55,14 @@ impl Team {
         let threads = threads.max(1);
         let start = || {
             let name = |i| format!("wgrad-{i}");
-            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()
+            rayon_core::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()
         };
         let pool = (threads > 1).then(start).transpose().map_err(|e| {
             Error::failed(format!("cannot start {threads} threads: {e}"))
                 .help("choose fewer with --threads")
         })?;
         // rayon has a most of its own.
-        let threads = pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        let threads = pool.as_ref().map_or(1, rayon_core::ThreadPool::current_num_threads);
         Ok(Team { pool, threads })
     }
 

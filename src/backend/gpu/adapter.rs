@@ -317,7 +317,7 @@ impl Health {
     }
 
     /// Keeps the first thing that went wrong: the rest follows from it.
-    fn note(&self, what: String) {
+    pub(super) fn note(&self, what: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 

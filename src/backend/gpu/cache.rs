@@ -3,9 +3,9 @@
 //! wrong with it, it is passed over.
 
 use crate::base::atomic::{cache_directory, write_atomically};
+use crate::base::sha256::Sha256;
 use crate::kernels::mixed::{BLOCKS, MixedTuning};
 use crate::kernels::products::tile::{Products, TILES, Tuning};
-use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// The files of one adapter with its driver.

@@ -7,7 +7,8 @@
 //! In the order in which a run meets them: `adapter` finds devices and `open` opens one, `load` takes a
 //! program in and `tune` measures its tiles, `data` takes rows in, `bind` makes launches of ops with
 //! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for f16) writes and reads
-//! tensors. `memory` has buffers, `answers` tells when a submission is done, `cache` has what stays on disk.
+//! tensors. `memory` has buffers, `answers` tells when a submission is done, `cache` has what is kept on disk, and
+//! `scopes` what goes wrong on a device that is not its own.
 
 mod adapter;
 mod answers;
@@ -19,6 +20,7 @@ mod load;
 mod memory;
 mod open;
 mod pipeline;
+mod scopes;
 mod submit;
 mod timestamps;
 mod transfer;
@@ -86,6 +88,8 @@ pub struct Gpu {
     traffic: Traffic,
     /// See [`Traits::Gpu`].
     compiles_whole_nets: bool,
+    /// Whether the device is the program's, whose handlers of errors are its own.
+    is_guest: bool,
 }
 
 impl Backend for Gpu {
@@ -133,7 +137,7 @@ impl Backend for Gpu {
     }
 
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
-        Box::pin(self.load_program(program))
+        self.scoped(move |gpu| Box::pin(gpu.load_program(program)))
     }
 
     fn unload(&mut self) {
@@ -143,12 +147,14 @@ impl Backend for Gpu {
     }
 
     fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        Box::pin(async move {
-            let data = self.upload_samples(&samples).await?;
-            let id = DataId(self.uploads);
-            self.uploads += 1;
-            self.data.insert(id, data);
-            Ok(id)
+        self.scoped(move |gpu| {
+            Box::pin(async move {
+                let data = gpu.upload_samples(&samples).await?;
+                let id = DataId(gpu.uploads);
+                gpu.uploads += 1;
+                gpu.data.insert(id, data);
+                Ok(id)
+            })
         })
     }
 
@@ -158,23 +164,27 @@ impl Backend for Gpu {
     }
 
     fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        Box::pin(self.write_tensor(tensor, values))
+        self.scoped(move |gpu| Box::pin(gpu.write_tensor(tensor, values)))
     }
 
     fn prepare(&mut self, data: DataId) -> Pending<'_> {
-        Box::pin(async move {
-            let bound = self.bind(0..self.program.ops.len(), data).await;
-            // What the device itself said tells more.
-            self.health.check()?;
-            bound
+        self.scoped(move |gpu| {
+            Box::pin(async move {
+                let bound = gpu.bind(0..gpu.program.ops.len(), data).await;
+                // What the device itself said tells more.
+                gpu.health.check()?;
+                bound
+            })
         })
     }
 
     fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
-        Box::pin(async move {
-            self.make_ready(ops.clone(), data, steps).await?;
-            self.submit_all(ops, data, steps).await?;
-            self.health.check()
+        self.scoped(move |gpu| {
+            Box::pin(async move {
+                gpu.make_ready(ops.clone(), data, steps).await?;
+                gpu.submit_all(ops, data, steps).await?;
+                gpu.health.check()
+            })
         })
     }
 
@@ -184,11 +194,11 @@ impl Backend for Gpu {
         data: DataId,
         steps: &'a [Step],
     ) -> Pending<'a, Vec<Vec<f64>>> {
-        Box::pin(self.timed_steps(ops, data, steps))
+        self.scoped(move |gpu| Box::pin(gpu.timed_steps(ops, data, steps)))
     }
 
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
-        Box::pin(self.read_tensor(tensor, values))
+        self.scoped(move |gpu| Box::pin(gpu.read_tensor(tensor, values)))
     }
 
     fn traffic(&self) -> Traffic {

@@ -5,7 +5,7 @@ use super::answers::Answers;
 use super::cache::Cache;
 use super::pipeline::Pipelines;
 use super::submit::{SLOT, SLOTS, UnderWay};
-use super::{Gpu, memory};
+use super::{Gpu, memory, scopes};
 use crate::backend::{DeviceInfo, Traffic};
 use crate::base::error::Result;
 use crate::kernels::mixed::Multiplier;
@@ -47,7 +47,8 @@ impl Gpu {
             detail: adapter::driver(&adapter),
             name: adapter.name,
         };
-        let mut gpu = Self::new(device, queue, info, cache, checked).await?;
+        let health = Health::watch(&device);
+        let mut gpu = Self::new(device, queue, info, cache, checked, health).await?;
         gpu.measures = adapter.device_type != wgpu::DeviceType::Cpu;
         gpu.opened_as = Some((index, checked));
         gpu.multipliers = multipliers;
@@ -72,8 +73,9 @@ impl Gpu {
     /// A backend on a device that the program has already; `name` is what users are shown.
     ///
     /// The device is used within its own limits and needs no optional feature; nets are trained in
-    /// f16 on it where it was made with `SHADER_F16`. Its handlers for
-    /// uncaptured errors and for the loss of the device are replaced.
+    /// f16 on it where it was made with `SHADER_F16`. Its handlers for uncaptured errors and for the loss of the
+    /// device stay as they are: errors are caught by error scopes, and come back from the call that caused them.
+    /// A device that is lost is an error of the next call that reads from it.
     ///
     /// # Errors
     /// When the device has no memory left.
@@ -83,7 +85,10 @@ impl Gpu {
             backend: "wgpu".into(),
             detail: "a device handed in".into(),
         };
-        Self::new(device, queue, info, None, false).block_on()
+        let health = Health::default();
+        let made = Self::new(device.clone(), queue, info, None, false, health.clone());
+        let gpu = scopes::within(&device, &health, made).block_on()?;
+        Ok(Gpu { is_guest: true, ..gpu })
     }
 
     /// Takes tiles from `tuning`, from the next program on, and measures none. They change no
@@ -135,6 +140,7 @@ impl Gpu {
         info: DeviceInfo,
         cache: Option<Cache>,
         checked: bool,
+        health: Health,
     ) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST;
         let slots = (SLOT * SLOTS) as u64;
@@ -150,7 +156,7 @@ impl Gpu {
         Ok(Gpu {
             info,
             limits: device.limits(),
-            health: Health::watch(&device),
+            health,
             answers: Answers::of(&device, &queue)?,
             pipelines,
             steps,
@@ -174,6 +180,7 @@ impl Gpu {
             under_way: UnderWay::default(),
             traffic: Traffic::default(),
             compiles_whole_nets: true,
+            is_guest: false,
             device,
             queue,
         })

@@ -2,7 +2,7 @@
 
 use super::train_args::TrainArgs;
 use super::{environment, typed};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind};
 use crate::files::config::TrainConfig;
 
 /// Options that don't stand among the arguments: name, value, and where it comes from.
@@ -55,21 +55,8 @@ impl Origins {
 /// The options of `after` that `before` doesn't have, all of them `from` one place; none where they can't
 /// be written.
 fn from_one(before: &TrainConfig, after: &TrainConfig, from: &str) -> Vec<[String; 3]> {
-    let options = new_options(before, after).unwrap_or_default();
+    let options = before.new_options(after).unwrap_or_default();
     options.into_iter().map(|(name, value)| [name, value, from.into()]).collect()
-}
-
-/// The options of `after` that `before` doesn't have: names and values.
-///
-/// # Errors
-/// As [`TrainConfig::to_toml`].
-pub(in crate::cli) fn new_options(
-    before: &TrainConfig,
-    after: &TrainConfig,
-) -> Result<Vec<(String, String)>> {
-    let before = before.to_table()?;
-    let options = after.to_table()?.into_iter().filter(|(name, _)| !before.contains_key(name));
-    Ok(options.map(|(name, value)| (name, value.to_string().trim_matches('"').into())).collect())
 }
 
 /// Whether a text names the option of this name, and not only one that begins with it.
@@ -88,7 +75,8 @@ mod tests {
         let given = TrainConfig::from_toml("preset = \"strong\"\nepochs = 3").unwrap();
         let more = TrainConfig::from_toml("dropout = 0.5\nl1 = 0.1\nepochs = 4").unwrap();
         let origins = Origins::of_completed(&given, &given.clone().or(more));
-        let explained = origins.explain(Error::usage("lbfgs cannot be used with --dropout").help("no --epochs"));
+        let explained = origins
+            .explain(Error::usage("lbfgs cannot be used with --dropout").help("no --epochs"));
         let text = explained.to_string();
         assert!(
             text.ends_with("help: no --epochs; --dropout 0.5 is from --preset strong"),

@@ -1,6 +1,7 @@
 //! What is said to people on standard error, and to programs on standard output.
 
 use crate::base::error::{Error, Result};
+pub(in crate::cli) use crate::base::words::{count, plural};
 use crate::observe::{columns, wrap};
 use serde::Serialize;
 use std::fmt::Display;
@@ -69,15 +70,4 @@ pub(in crate::cli) fn positive(option: &str, value: f64) -> Result<f64> {
         return Ok(value);
     }
     Err(Error::usage(format!("{option} {value}")).help("it must be a number above 0"))
-}
-
-/// `1 row`, `2 rows`.
-pub(in crate::cli) fn count(n: usize, what: &str) -> String {
-    let what = if n == 1 { what.to_string() } else { plural(what) };
-    format!("{} {what}", crate::base::words::thousands(n as f64))
-}
-
-/// `rows`, `classes`.
-pub(in crate::cli) fn plural(what: &str) -> String {
-    format!("{what}{}", if what.ends_with("ss") { "es" } else { "s" })
 }

@@ -5,8 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::base::words::thousands;
 use crate::cli::arguments::check_args::{BenchArgs, Subject};
 use crate::cli::arguments::terminal::{positive, print, print_json};
-use crate::cli::setup::job::Job;
-use crate::cli::setup::open::{Trained, open_device, open_device_as};
+use crate::cli::setup::open::{self, Trained, open_device, open_device_as};
 use crate::data::{Dataset, Preprocessing, Scaling};
 use crate::files::config::{RunConfig, TrainConfig};
 use crate::net::precision::Precision;
@@ -141,7 +140,7 @@ fn prepare(args: &BenchArgs) -> Result<Measured> {
             }
         };
         config.run.plan = args.plan.or(config.run.plan);
-        let job = Job::new(config)?;
+        let job = open::job(config)?;
         let name = job.training.name().to_string();
         let (data, preprocessing) = (job.training, job.preprocessing);
         return Ok(Measured { name, spec: job.spec, data, preprocessing });

@@ -4,8 +4,7 @@ use crate::backend::session::initial_weights;
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::check_args::{CheckGradientsArgs, Subject};
 use crate::cli::arguments::terminal::{count, positive, print, print_json, say};
-use crate::cli::setup::job::Job;
-use crate::cli::setup::open::Trained;
+use crate::cli::setup::open::{self, Trained};
 use crate::data::{self, DataOptions};
 use crate::files::config::{DeviceConfig, NetConfig, StepConfig, TrainConfig};
 use crate::net::spec::Spec;
@@ -26,7 +25,7 @@ pub(in crate::cli) fn check_gradients(args: Box<CheckGradientsArgs>) -> Result<E
     let report = match &run {
         Some(run) => of_run(run, config, &options)?,
         None => {
-            let job = Job::new(config)?;
+            let job = open::job(config)?;
             let weights = job.init.unwrap_or_else(|| initial_weights(&job.spec));
             gradcheck::check(&job.spec, &weights, &job.preprocessing, &job.training, &options)?
         }

@@ -9,8 +9,9 @@ use crate::cli::arguments::train_args::chosen_data;
 use crate::cli::runs::column_table::{self, columns, describe_columns};
 use crate::cli::runs::plan_ahead::describe_data;
 use crate::cli::setup::choices::Chosen;
-use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::job::Job;
 use crate::cli::setup::members::Nets;
+use crate::cli::setup::open;
 use crate::data::{Column, Role};
 use crate::files::config::{ColumnNames, TrainConfig};
 use std::collections::BTreeMap;
@@ -22,15 +23,29 @@ const OF_COLUMNS: [&str; 7] =
     ["columns", "ignore", "categorical", "numeric", "log-transform", "one-hot", "embed"];
 /// The options that most people change, beside those that were chosen for the data.
 const COMMON: [&str; 14] = [
-    "preset", "epochs", "lr", "batch-size", "layers", "dropout", "optimizer", "schedule", "weight-decay",
-    "validation", "ensemble", "patience", "seed", "device",
+    "preset",
+    "epochs",
+    "lr",
+    "batch-size",
+    "layers",
+    "dropout",
+    "optimizer",
+    "schedule",
+    "weight-decay",
+    "validation",
+    "ensemble",
+    "patience",
+    "seed",
+    "device",
 ];
 
 pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
     let mut data = args.data;
     data.data = chosen_data(args.source.as_ref(), data.data)?;
     let Some(name) = data.data.clone() else {
-        return Err(Error::usage("missing: DATA").help("name a data set or a file: wgrad init houses.csv"));
+        return Err(
+            Error::usage("missing: DATA").help("name a data set or a file: wgrad init houses.csv")
+        );
     };
     if let Some(file) = &args.out {
         check_file(file, args.force)?;
@@ -40,7 +55,7 @@ pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
             .help("name a file: training reads the data again"));
     }
     let given = TrainConfig { data, text: args.text, ..TrainConfig::default() };
-    let mut source = Source::open(given.clone())?;
+    let mut source = open::source(given.clone())?;
     let is_many = source.config.run.ensemble.is_some_and(|ensemble| ensemble.nets > 1);
     let job = match is_many {
         true => Nets::new(&mut source)?.whole,
@@ -84,7 +99,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
         };
         let target = |(_, column): &(usize, &Column)| matches!(column.role, Role::Target(_));
         let targets = table.columns().iter().enumerate().filter(target).map(name);
-        given.data.target = Some(vec![ColumnNames::new(targets.collect())]);
+        given.data.target = Some(vec![ColumnNames::of(targets.collect())]);
     }
     let mut text = format!(
         "# Options of wgrad {} for {}: {}.\n# wgrad train --config {} trains with them.\n#\n\
@@ -107,7 +122,10 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     if !understood.is_empty() {
         text += "\n# The columns as they were understood:\n#\n";
         for line in understood.lines() {
-            let line = line.strip_prefix("columns    ").or(line.strip_prefix("           ")).unwrap_or(line);
+            let line = line
+                .strip_prefix("columns    ")
+                .or(line.strip_prefix("           "))
+                .unwrap_or(line);
             text += format!("#   {line}").trim_end();
             text.push('\n');
         }
@@ -121,7 +139,8 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     let why: BTreeMap<&str, &str> = job.choices.iter().map(Chosen::reason).collect();
     let chosen = why.keys().filter(|name| !COMMON.contains(name));
     for name in COMMON.iter().chain(chosen).filter(|name| !held.contains_key(**name)) {
-        let value = resolved.get(*name).map_or_else(|| example(name).to_string(), ToString::to_string);
+        let value =
+            resolved.get(*name).map_or_else(|| example(name).to_string(), ToString::to_string);
         let reason = why.get(name).map_or(String::new(), |why| format!("  # {why}"));
         text += &format!("\n{}#{name} = {value}{reason}\n", help(name));
     }
@@ -147,7 +166,6 @@ fn help(name: &str) -> String {
     let train = command.find_subcommand("train");
     let argument = train.and_then(|t| t.get_arguments().find(|a| a.get_long() == Some(name)));
     let Some(help) = argument.and_then(|a| a.get_help()) else { return String::new() };
-    let options =
-        textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("# ");
+    let options = textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("# ");
     textwrap::fill(&help.to_string().replace(", see below", ""), options) + "\n"
 }

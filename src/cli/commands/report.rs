@@ -6,9 +6,9 @@ use crate::cli::judging::judgement::Judgement;
 use crate::cli::judging::report_files::{self, Finished, Part, parts};
 use crate::cli::runs::begin::trainer;
 use crate::cli::runs::run_directory::RunDirectory;
-use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::job::Job;
 use crate::cli::setup::members::Nets;
-use crate::cli::setup::open::Trained;
+use crate::cli::setup::open::{self, Trained};
 
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, Result};
@@ -91,7 +91,7 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
         config.run.folds.is_some() && config.run.fold.is_none(),
         config.run.ensemble.is_some_and(|e| e.nets > 1) && config.run.member.is_none(),
     );
-    let mut source = Source::open(config)?;
+    let mut source = open::source(config)?;
     let mut warnings = Vec::new();
     if is_many {
         let nets = Nets::new(&mut source)?;

@@ -1,7 +1,7 @@
 //! `wgrad train`.
 
 use crate::cli::arguments::train_args::TrainArgs;
-use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::job::Job;
 
 use super::find_lr;
 use crate::cli::arguments::origins::Origins;
@@ -33,15 +33,15 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
         return resume::resume(args, options, run);
     }
     if args.find_lr {
-        return find_lr::find_lr(args, &Job::new(options)?);
+        return find_lr::find_lr(args, &open::job(options)?);
     }
     RunDirectory::check(options.run.out.as_deref(), args.force)?;
     let is_many =
         |run: &RunConfig| run.ensemble.is_some_and(|e| e.nets > 1) && run.member.is_none();
     if let (Some(k), None, false) = (options.run.folds, options.run.fold, is_many(&options.run)) {
-        return folds::train(args, Source::open(options)?, k);
+        return folds::train(args, open::source(options)?, k);
     }
-    let mut source = Source::open(options)?;
+    let mut source = open::source(options)?;
     if is_many(&source.config.run) {
         return ensemble::train(args, source);
     }

@@ -6,8 +6,7 @@ use crate::backend::gpu;
 use crate::base::error::Result;
 use crate::cli::arguments::check_args::VerifyArgs;
 use crate::cli::arguments::terminal::{count, print, print_json, say};
-use crate::cli::setup::job::Job;
-use crate::cli::setup::open::open_for;
+use crate::cli::setup::open::{self, open_for};
 use crate::proof::parity::{self, OpReport, Report};
 use std::process::ExitCode;
 
@@ -21,7 +20,7 @@ struct Line<'a> {
 
 pub(in crate::cli) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
     let (step, device) = (args.step.clone(), args.device.clone());
-    let job = Job::new(args.common.resolve(args.source.as_ref(), step, device)?)?;
+    let job = open::job(args.common.resolve(args.source.as_ref(), step, device)?)?;
     if args.checkpoints {
         return verify_resume::verify(&job, args.common.json);
     }
@@ -145,6 +144,9 @@ mod tests {
         let text = describe(&report(&[0.5, 2.0, f64::NAN]), "a device", false);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[2].starts_with("FAILED") && lines[3].starts_with("FAILED"), "{text}");
-        assert!(text.contains("FAILED: 2 of 3 results on a device, first in T1 of\n  op 1\n"), "{text}");
+        assert!(
+            text.contains("FAILED: 2 of 3 results on a device, first in T1 of\n  op 1\n"),
+            "{text}"
+        );
     }
 }

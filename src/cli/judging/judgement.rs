@@ -282,7 +282,7 @@ mod tests {
         let mut config = TrainConfig::default();
         config.data.data = Some("moons".into());
         config.device.threads = Some(1);
-        let job = Job::new(config).unwrap();
+        let job = crate::cli::setup::open::job(config).unwrap();
         let mut cpu = JudgeCpu::new(job.config.device.threads);
         let mut baselines = Baselines::fit(&job, &mut cpu).unwrap();
         let backend = |baselines: &Baselines| {

@@ -6,8 +6,8 @@ use super::ensemble_report;
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::base::error::{ErrorKind, Result};
-use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{print_text, say};
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::{Baselines, JudgeCpu};
 use crate::cli::judging::judgement_text::not_worth_it;
 use crate::cli::judging::report_files;
@@ -21,7 +21,7 @@ use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
 use crate::cli::setup::job::Source;
 use crate::cli::setup::members::Nets;
-use crate::cli::setup::open::open_device_as;
+use crate::cli::setup::open::{self, open_device_as};
 use crate::files::checkpoint::{Store, load_model};
 use crate::files::config::{Ensemble, TrainConfig};
 use crate::observe::{Bar, Display, HeldOut, Interrupt, Record, Screen};
@@ -46,7 +46,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<Exit
         return plan_ahead::show(&nets.whole, Some(nets.ensemble), args.json);
     }
     let warnings = introduce(args, &nets);
-    let Opened { backend, device, .. } = nets.open()?;
+    let Opened { backend, device, .. } = open::open_for_nets(&nets)?;
     let info = backend.info().clone();
     let name = nets.whole.training.name();
     let directory = RunDirectory::create(source.config.run.out.as_deref(), name, args.force)?;
@@ -65,11 +65,11 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     check_same(&given, &begun)?;
     let mut events = directory.metrics_again()?;
     let is_chosen = given.device.device.is_some();
-    let mut source = Source::open(given.clone().or(begun))?;
+    let mut source = open::source(given.clone().or(begun))?;
     let nets = Nets::new(&mut source)?;
     let warnings = introduce(args, &nets);
     let Opened { backend, device, .. } = match is_chosen {
-        true => nets.open()?,
+        true => open::open_for_nets(&nets)?,
         false => open_device_as(&nets.whole.config.device, "the run was begun on it")?,
     };
     let info = backend.info().clone();

@@ -2,18 +2,18 @@
 
 use crate::backend::Backend;
 use crate::backend::session::Session;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::cli::judging::judgement::{Baselines, JudgeCpu, Judgement};
 use crate::cli::runs::rates::{HISTORY, with_rates};
 use crate::cli::runs::run::Summary;
-use crate::cli::runs::run::{calibrate, save_model_of};
+use crate::cli::runs::run::save_model_of;
 use crate::cli::runs::run_directory::RunDirectory;
 use crate::cli::setup::job::Source;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained as Opened;
 use crate::data::{Dataset, Predictions};
 use crate::files::config::Calibration;
-use crate::math::matrix::Matrix;
+use crate::front::setup::held_out::{Folds, HeldOut, alone};
 use crate::net::metrics::Metrics;
 use crate::train::model::Model;
 use crate::train::snapshot::RateFactor;
@@ -40,10 +40,8 @@ pub(in crate::cli) fn judge(
     directory: &RunDirectory,
 ) -> Result<Judged> {
     let job = &nets.whole;
-    let members = trained.iter().flat_map(|net| net.model.members.clone()).collect();
-    let first = trained.first().ok_or_else(|| Error::failed("an ensemble of no nets"))?;
-    let mut model = Model { members, ..first.model.clone() };
-    let mut session = model.session(backend, usize::MAX)?;
+    let models = trained.iter().map(|net| net.model.clone()).collect();
+    let (mut model, mut session) = nets.together(models, backend)?;
     let held_out = HeldOut::new(nets)?;
     let temperature = match job.config.run.calibrate {
         Some(Calibration::Temperature) => held_out.calibrate(&mut model, &mut session)?,
@@ -51,7 +49,7 @@ pub(in crate::cli) fn judge(
     };
     save_model_of(job, &model, Some(config), temperature, directory)?;
     let mut cpu = JudgeCpu::new(job.config.device.threads);
-    let is_judged = held_out.is_some() || job.test.is_some();
+    let is_judged = !matches!(held_out, HeldOut::None) || job.test.is_some();
     let mut baselines = match is_judged {
         true => Baselines::fit(job, &mut cpu)?,
         false => Baselines::default(),
@@ -103,63 +101,6 @@ pub(in crate::cli) fn judge_again(
     Ok([valid, test])
 }
 
-/// The rows that an ensemble is calibrated and judged by.
-enum HeldOut<'a> {
-    None,
-    /// The same for all nets.
-    Shared(&'a Dataset),
-    Folds(Folds),
-}
-
-/// All rows, those first that the first net didn't see, and so on.
-struct Folds {
-    rows: Dataset,
-    /// The rows of each net.
-    parts: Vec<Dataset>,
-}
-
-impl<'a> HeldOut<'a> {
-    fn new(nets: &'a Nets) -> Result<Self> {
-        let job = &nets.whole;
-        Ok(match (&nets.folds, &job.validation) {
-            (Some(folds), _) => {
-                let rows = job.preprocessing.dataset(&job.data, &folds.concat())?;
-                let part = |of: &Vec<usize>| job.preprocessing.dataset(&job.data, of);
-                HeldOut::Folds(Folds {
-                    rows,
-                    parts: folds.iter().map(part).collect::<Result<_>>()?,
-                })
-            }
-            (None, Some(data)) => HeldOut::Shared(data),
-            (None, None) => HeldOut::None,
-        })
-    }
-
-    fn is_some(&self) -> bool {
-        !matches!(self, HeldOut::None)
-    }
-
-    /// Calibrates a model: by folds each row by the net that didn't see it.
-    fn calibrate(&self, model: &mut Model, session: &mut Session) -> Result<Option<f64>> {
-        match self {
-            HeldOut::None => Ok(None),
-            HeldOut::Shared(data) => {
-                let outputs = model.outputs_of_nets(session, data)?;
-                calibrate(model, &outputs, data)
-            }
-            HeldOut::Folds(folds) => {
-                let mut values = Vec::new();
-                for (i, part) in folds.parts.iter().enumerate() {
-                    let outputs = alone(model, i, session)?.outputs_of_nets(session, part)?;
-                    values.extend(outputs.into_iter().flat_map(Matrix::into_data));
-                }
-                let outputs = Matrix::new(folds.rows.rows(), model.net.outputs(), values)?;
-                calibrate(model, &[outputs], &folds.rows)
-            }
-        }
-    }
-}
-
 impl Folds {
     /// Judges each row by the net that didn't see it, and by what the linear model without it predicts.
     fn judge<'a>(
@@ -184,13 +125,6 @@ impl Folds {
         let linear = linear.transpose()?;
         Judgement::beside(&self.rows, loss, all, &model.preprocessing, linear, baselines)
     }
-}
-
-/// Net `i` of a model as a model of its own, in the session.
-fn alone(model: &Model, i: usize, session: &mut Session) -> Result<Model> {
-    let net = Model { members: vec![model.members[i].clone()], ..model.clone() };
-    session.set_weights(&net.net, &net.members[0])?;
-    Ok(net)
 }
 
 fn judge_on(

@@ -3,18 +3,17 @@
 use crate::backend::Backend;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::words::{duration, short, thousands};
-use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{count, print_text, say};
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::JudgeCpu;
 use crate::cli::judging::judgement_text::{brief, not_worth_it};
 use crate::cli::judging::report_files;
-use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::runs::run::{Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
+use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::settings::describe_net;
-use crate::cli::setup::streaming::Stored;
 use crate::files::checkpoint::Store;
 use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::train::event::Ending;
@@ -133,17 +132,7 @@ pub(super) fn say_interrupted() {
 
 /// A trainer for a run, with the weights that it starts from.
 pub(in crate::cli) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Trainer> {
-    let preprocessing = job.preprocessing.clone();
-    let mut trainer = match &job.stored {
-        Some(Stored { training, limit, .. }) => {
-            Trainer::streamed(&job.spec, training.clone(), preprocessing, backend, *limit)?
-        }
-        None => Trainer::new(&job.spec, &job.training, preprocessing, backend)?,
-    };
-    if let Some(weights) = &job.init {
-        trainer.set_weights(weights)?;
-    }
-    trainer.name_rows(job.row_name());
+    let trainer = job.trainer(backend)?;
     if let Some(admission) = trainer.admission() {
         say(format_args!("precision: f16: {admission}"));
     }

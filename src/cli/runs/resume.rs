@@ -5,8 +5,8 @@ use super::rates::with_rates;
 use super::run::Run;
 use super::run_directory::RunDirectory;
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{count, say};
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble;
 use crate::cli::runs::going_on::{Begun, check_same, goes_on};
@@ -67,7 +67,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     }
     // A checkpoint holds the weights: those that the run started from may be gone.
     let init = if begun.checkpoint.is_some() { config.run.init.take() } else { None };
-    let mut job = Job::new(config)?;
+    let mut job = open::job(config)?;
     job.config.run.init = init.or(job.config.run.init);
     if ended.is_some() {
         job.spec.epochs = at.epoch;

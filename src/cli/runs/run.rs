@@ -13,13 +13,12 @@ use crate::cli::setup::job::Job;
 use crate::data::{Dataset, StoredSet};
 use crate::files::checkpoint::{Provenance, Store, Writer, save_model_with};
 use crate::files::config::Calibration;
-use crate::math::matrix::Matrix;
 use crate::net::metrics::Metrics;
 use crate::observe::{
     Checkpoints, Display, HeldOut, Interrupt, Lines, MetricsCsv, Record, StopWhen, Together,
     can_redraw, columns,
 };
-use crate::train::calibration;
+use crate::train::calibration::calibrate;
 use crate::train::event::{End, Ending, Epoch, Flow, Observer};
 use crate::train::model::Model;
 use crate::train::trainer::{GoodAt, Trainer};
@@ -447,19 +446,6 @@ pub(in crate::cli) fn save_model_of(
         ..Provenance::default()
     };
     save_model_with(model, &provenance, &directory.model())
-}
-
-/// Divides the outputs of a model's nets by the temperature that suits their outputs for `data`,
-/// (N, n_L) each: that temperature, where there is one.
-pub(in crate::cli) fn calibrate(
-    model: &mut Model,
-    outputs: &[Matrix<f32>],
-    data: &Dataset,
-) -> Result<Option<f64>> {
-    let truth = model.preprocessing.truth(data)?;
-    let link = model.objective.loss.link();
-    let found = calibration::temperature(outputs, link, &truth, data.weights());
-    Ok(found.filter(|&temperature| model.divide_outputs(temperature as f32)))
 }
 
 /// The training loss of the last epoch.

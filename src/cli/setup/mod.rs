@@ -1,12 +1,5 @@
-//! From options to everything that a run needs, once.
+//! From options to everything that a run needs: the library does it, and the command line says what it says.
 
-pub(super) mod choices;
-pub(super) mod job;
-pub(super) mod members;
-pub(super) mod memory;
 pub(super) mod open;
-pub(super) mod presets;
-pub(super) mod settings;
-pub(super) mod splitting;
-pub(super) mod streaming;
-pub(super) mod unseen;
+
+pub(super) use crate::front::setup::{choices, job, members, memory, settings, splitting, unseen};

@@ -1,21 +1,22 @@
 //! Opening what a command names: the device, a trained model, data for it.
 
-use super::job::Job;
+use super::job::{Job, Source};
+use super::members::Nets;
+use super::settings::check_threads;
 use crate::backend::device::{self, Opened};
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::ModelArgs;
+use crate::cli::arguments::origins::Origins;
 use crate::cli::arguments::terminal::say;
 use crate::cli::runs::names::{CONFIG, MODEL};
 use crate::data::{ColumnOptions, DataOptions, UnknownCategories, UnknownColumn, is_generated};
 use crate::files::checkpoint::{Provenance, load_model_with};
 use crate::files::config::{DataConfig, DeviceConfig, TrainConfig};
+use crate::front::setup::hooks::Hooks;
 use crate::train::choose::{self, Work};
 use crate::train::model::Model;
 use std::path::{Path, absolute};
 use std::time::Instant;
-
-/// More threads than this are a mistake.
-const MAX_THREADS: usize = 1024;
 
 /// Opens the device for some work, and says which it is and why.
 pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
@@ -27,6 +28,27 @@ pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Res
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
     Ok(opened)
+}
+
+/// Says what is good to know of a run's data, and where the options of an error come from.
+const HOOKS: Hooks = Hooks {
+    notify: Some(|message| say(message)),
+    explain: Some(|given, completed, error| Origins::of_completed(given, completed).explain(error)),
+};
+
+/// The data that the options name.
+pub(in crate::cli) fn source(given: TrainConfig) -> Result<Source> {
+    Source::open(given, HOOKS)
+}
+
+/// The run that the options say.
+pub(in crate::cli) fn job(given: TrainConfig) -> Result<Job> {
+    Job::new(given, HOOKS)
+}
+
+/// As [`open_device`], for the nets of an ensemble.
+pub(in crate::cli) fn open_for_nets(nets: &Nets) -> Result<Opened> {
+    open_device(&nets.whole.config.device, &nets.work())
 }
 
 /// As [`open_device`], for the training of a run.
@@ -41,17 +63,6 @@ pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {why}", opened.backend.info()));
     Ok(opened)
-}
-
-/// Refuses a number of threads that makes no sense.
-fn check_threads(threads: Option<usize>) -> Result<()> {
-    match threads {
-        Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
-            Err(Error::usage(format!("{threads} threads"))
-                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A trained model, with what its file says of where it came from.

@@ -110,7 +110,7 @@ impl NumberForm {
             c if c == decimal => Some('.'),
             _ => None,
         }));
-        fast_float2::parse(&plain).ok().filter(|x: &f64| x.is_finite())
+        parse(&plain).filter(|x| x.is_finite())
     }
 
     /// Whether digits without sign and unit are grouped and marked in this way.
@@ -252,6 +252,14 @@ pub(super) const FORMS: [NumberForm; 10] = {
         of(Decimal::Comma, Some(Thousands::Underscore)),
     ]
 };
+
+/// A number as f64 has it, nearest to the decimal.
+fn parse(text: &str) -> Option<f64> {
+    #[cfg(feature = "data")]
+    return fast_float2::parse(text).ok();
+    #[cfg(not(feature = "data"))]
+    return text.parse().ok();
+}
 
 #[cfg(test)]
 mod tests {

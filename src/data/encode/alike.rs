@@ -2,6 +2,7 @@
 
 use super::canonical::{canonical, folded};
 use super::{Encoder, Encoding};
+use crate::base::similarity::jaro_winkler;
 use crate::data::columns::frame::{Frame, Values};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ impl<'a> Alike<'a> {
     /// many.
     pub(super) fn nearest(&self, text: &str, most: usize) -> Vec<&'a str> {
         let lower = text.to_lowercase();
-        let near = |name: &'a str| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name);
+        let near = |name: &'a str| (jaro_winkler(&lower, &name.to_lowercase()), name);
         let mut names: Vec<_> = self.encoder.known().take(LOOKED_AT).map(near).collect();
         names.sort_by(|a, b| b.0.total_cmp(&a.0));
         names.into_iter().take(most).map(|(_, name)| name).collect()

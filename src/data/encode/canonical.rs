@@ -1,6 +1,7 @@
 //! Spellings of a category: which are the same one, and which only look alike.
 
 use std::borrow::Cow;
+#[cfg(feature = "data")]
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// The form that equal spellings of a category, a class or a label share: without white space around
@@ -11,10 +12,23 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 /// version, stay what they are.
 pub(in crate::data) fn canonical(text: &str) -> Cow<'_, str> {
     let text = without_fraction(text.trim_matches(is_blank));
+    composed(text)
+}
+
+/// The text in Unicode's composed form (NFC).
+#[cfg(feature = "data")]
+fn composed(text: &str) -> Cow<'_, str> {
     match text.is_ascii() || is_nfc(text) {
         true => Cow::Borrowed(text),
         false => Cow::Owned(text.nfc().collect()),
     }
+}
+
+/// The text as it is: without the feature `data` no texts are read from files, and labels of programs are taken to be
+/// composed.
+#[cfg(not(feature = "data"))]
+fn composed(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }
 
 /// White space, and what takes no room: a byte order mark, a zero-width space, a word joiner.

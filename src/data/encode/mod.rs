@@ -10,6 +10,7 @@ mod fault;
 mod look;
 mod moment;
 mod number;
+#[cfg(feature = "data")]
 mod raw;
 mod seen;
 mod unknown;
@@ -21,6 +22,7 @@ pub use encoder::Encoder;
 pub(super) use fault::{not_finite, out_of_scale};
 pub use moment::MomentEncoder;
 pub use number::{NumberEncoder, Scaler};
+#[cfg(feature = "data")]
 pub use raw::{Lookup, RawColumn};
 pub use seen::{Hashes, Seen};
 pub(super) use unknown::Unknown;
@@ -31,10 +33,10 @@ use super::columns::frame::{Frame, Header, Values, places_by_name};
 use super::tables::roles::places_of;
 use crate::base::error::{Error, Result};
 use crate::base::pages::zeros;
+use crate::base::parallel::*;
 use crate::data::tables::roles::suggestion;
 use crate::math::embedding::Embedding;
 use crate::math::matrix::Matrix;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -5,10 +5,9 @@ use super::delimited::Delimited;
 use super::npy;
 use crate::base::error::{Error, Result};
 use crate::base::memory::Budget;
-use crate::data::columns::frame::{Frame, Header, MISSING, Texts, Values, texts_of};
+use crate::data::columns::frame::{Frame, Header, MISSING, Values};
 use crate::data::columns::lines::Lines;
-use crate::data::columns::missing::Marks;
-use crate::data::formats::want::{Known, Rows, Selection, Want};
+use crate::data::formats::want::{Known, Rows, Selection, Want, as_wanted, check_read};
 use crate::data::streams::stream::Source;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
 use std::cell::OnceCell;
@@ -123,81 +122,6 @@ fn columnar(
         }
         take(rows)
     })
-}
-
-/// Refuses columns that were asked for and can't be read: of lists or objects.
-fn check_read(frame: &Frame, selection: &Selection) -> Result<()> {
-    let is_asked = |place: usize| {
-        let want = selection.wanted.get(place);
-        selection.kept.contains(&place) || !matches!(want, None | Some(Want::Nothing | Want::Guess))
-    };
-    match (0..frame.columns.len()).find(|&place| frame.columns[place].is_none() && is_asked(place))
-    {
-        None => Ok(()),
-        Some(place) => Err(Error::data("the column holds lists or objects, no numbers or texts")
-            .at(frame.header.describe(place))
-            .help("give each of their values a column of its own")),
-    }
-}
-
-/// Turns the columns of a typed format into what is wanted of them, without what stands for a missing
-/// value: the usual marks, and those that the user adds.
-fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[String]) {
-    let marks = Marks::new(missing);
-    if !missing.is_empty() {
-        Arc::make_mut(&mut rows.frame.header).missing = missing.to_vec();
-    }
-    let mut faults = std::mem::take(&mut rows.faults);
-    for (place, want) in wanted.iter().enumerate() {
-        let Some(values) = rows.frame.columns[place].take() else { continue };
-        let values = marks.clear(values, matches!(want, Want::Class | Want::Target));
-        rows.frame.columns[place] = match want {
-            Want::Nothing => None,
-            Want::Guess | Want::Target => Some(values),
-            Want::Moment if matches!(values, Values::Times(_)) => Some(values),
-            Want::Text | Want::Class | Want::Moment => {
-                Some(Values::Texts(texts_of(&values).into_owned()))
-            }
-            Want::Number => {
-                let (numbers, wrong) = as_numbers(values);
-                let column = rows.frame.header.describe(place);
-                let place = |row| format!("{column}, {}", rows.frame.describe_row(row));
-                faults.extend(wrong.into_iter().map(|(row, e)| (row, e.at(place(row)))));
-                Some(numbers)
-            }
-        };
-    }
-    faults.sort_by_key(|(row, _)| *row);
-    faults.dedup_by_key(|(row, _)| *row);
-    rows.faults = faults;
-}
-
-/// Texts as the numbers that they are, and the rows whose text is none. A moment is none either: nobody
-/// knows in what unit the others are.
-fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
-    if let Values::Times(times) = &values {
-        let error = Error::data("a date or time is no number")
-            .help("give numbers, or leave out --numeric: dates and times are taken by themselves");
-        let present = times.iter().enumerate().filter(|(_, x)| !x.is_nan());
-        let faults = present.map(|(row, _)| (row, error.clone())).collect();
-        return (values, faults);
-    }
-    let Values::Texts(Texts { codes, words }) = &values else { return (values, Vec::new()) };
-    let number = |word: &str| word.trim().parse::<f64>().ok().filter(|x| x.is_finite());
-    let numbers: Vec<Option<f64>> = words.iter().map(number).collect();
-    let mut faults = Vec::new();
-    let mut of = |(row, &code): (usize, &u32)| match numbers.get(code as usize) {
-        Some(Some(number)) => *number,
-        Some(None) => {
-            let error = Error::data(format!("{:?} is not a number", words.get(code)))
-                .help("correct it, or leave the value out if it is missing");
-            faults.push((row, error));
-            f64::NAN
-        }
-        None => f64::NAN,
-    };
-    let numbers = codes.iter().enumerate().map(&mut of).collect();
-    (Values::Numbers(numbers), faults)
 }
 
 /// A column of an array file, to be carried along.

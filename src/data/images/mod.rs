@@ -5,22 +5,20 @@ mod folder;
 mod frames;
 mod pixels;
 mod remarks;
-mod shape;
 #[cfg(test)]
 mod tests;
 pub(super) use folder::{ImageFolder, entries, find};
 pub(super) use remarks::Tally;
-pub use shape::{Colour, ImageOptions, ImageShape, ImageSize};
 
-use super::{Dataset, Features, Targets};
+use super::{Colour, Dataset, Features, ImageOptions, ImageShape, ImageSize, Targets};
 use crate::base::error::{Error, Result};
 use crate::base::memory::{available, human};
+use crate::data::sets::image_shape::MOST_PIXELS;
 use crate::math::matrix::Matrix;
 use decode::Head;
 use pixels::Value;
 use rayon::prelude::*;
 use remarks::Seen;
-use shape::MOST_PIXELS;
 use std::ops::Range;
 
 /// The width and height of images that differ in size, unless something else is asked for.

@@ -1,6 +1,6 @@
 //! From a decoded image to the features of a net: alpha, size, channels.
 
-use super::shape::{Colour, ImageShape};
+use crate::data::{Colour, ImageShape};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageBuffer, Pixel, Primitive, Rgba};
 use num_traits::NumCast;

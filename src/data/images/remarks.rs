@@ -1,7 +1,7 @@
 //! What a user should know of how images were read.
 
 use super::decode::Head;
-use super::shape::{Colour, ImageShape};
+use crate::data::{Colour, ImageShape};
 use image::ImageFormat;
 use std::path::Path;
 

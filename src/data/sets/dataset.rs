@@ -1,10 +1,10 @@
 //! Rows of features with what is to be learnt for each: what a net takes.
 
 use crate::base::error::{Error, Result};
+use crate::base::parallel::*;
 use crate::data::{ImageShape, split};
 use crate::math::matrix::Matrix;
 use num_traits::Float;
-use rayon::prelude::*;
 use std::fmt::Display;
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Rows as they are recognised again.
 
+use crate::base::parallel::*;
+use crate::base::sha256::Sha256;
 use crate::data::{Affine, Features, Samples, Targets};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Bytes that are hashed as one piece: the pieces go to all processors.
 const PIECE: usize = 1 << 20;

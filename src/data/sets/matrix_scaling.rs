@@ -3,11 +3,11 @@
 
 use crate::base::error::Result;
 use crate::base::pages::zeros;
+use crate::base::parallel::*;
 use crate::data::columns::frame::Values;
 use crate::data::encode::{NumberEncoder, Scaler};
 use crate::data::{Affine, Features, Scaling};
 use crate::math::matrix::Matrix;
-use rayon::prelude::*;
 
 /// The smallest chunk of rows that a thread transforms.
 const ROWS: usize = 64;

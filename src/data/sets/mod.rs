@@ -1,10 +1,12 @@
 //! Rows of numbers as a net takes them, their targets, weights and scaling.
 
 pub(super) mod dataset;
+#[cfg(feature = "data")]
 pub(super) mod digits;
 pub(super) mod fingerprint;
 pub(super) mod generated;
 pub(super) mod housing;
+pub(super) mod image_shape;
 pub(super) mod matrix_scaling;
 pub(super) mod predictions;
 pub(super) mod samples;

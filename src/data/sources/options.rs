@@ -1,10 +1,14 @@
 //! How data are to be opened, and what a model is measured on.
 
-use crate::data::images::ImageOptions;
+use crate::data::ImageOptions;
+#[cfg(feature = "data")]
 use crate::data::streams::stream::{Pipes, Source};
-use crate::data::{ColumnOptions, Dataset, OnUnknown, Task, TextOptions, UnknownCategories};
+use crate::data::{ColumnOptions, OnUnknown, Task, TextOptions};
+#[cfg(feature = "data")]
+use crate::data::{Dataset, UnknownCategories};
 use std::path::PathBuf;
 
+#[cfg(feature = "data")]
 /// The names of the sets that need no file.
 pub const NAMES: [&str; 7] =
     ["digits", "housing", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
@@ -26,6 +30,7 @@ pub struct DataOptions {
     pub seed: u64,
     /// What to do about rows with categories that a trained model doesn't know.
     pub unknown: OnUnknown,
+    #[cfg(feature = "data")]
     /// Keeps what comes only once, such as standard input, for as long as these options or a clone of
     /// them are there: only with them it can be opened again.
     pub pipes: Pipes,
@@ -36,6 +41,7 @@ pub struct DataOptions {
     pub memory: Option<u64>,
 }
 
+#[cfg(feature = "data")]
 /// Hands on what is good to know.
 pub(in crate::data) fn say(options: &DataOptions, notes: &[String]) {
     if let Some(notify) = options.notify {
@@ -43,6 +49,7 @@ pub(in crate::data) fn say(options: &DataOptions, notes: &[String]) {
     }
 }
 
+#[cfg(feature = "data")]
 /// Data to measure a trained model on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
@@ -56,6 +63,7 @@ pub struct Measured {
     pub unknown: UnknownCategories,
 }
 
+#[cfg(feature = "data")]
 /// Says what was left out of a table.
 pub(in crate::data) fn say_dropped(
     source: &Source,

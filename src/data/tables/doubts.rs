@@ -6,6 +6,7 @@ use crate::data::columns::frame::{Texts, Values, number_text};
 use crate::data::columns::kind::{Kind, counted};
 use crate::data::columns::missing::is_word;
 use crate::data::columns::time::{self, Dates};
+#[cfg(feature = "data")]
 use crate::data::formats::delimited::is_number;
 use std::collections::HashSet;
 
@@ -210,6 +211,12 @@ fn listed<'a>(words: impl Iterator<Item = (&'a str, usize)>) -> Option<String> {
 
 fn rows(count: usize) -> String {
     format!("{count} {}", if count == 1 { "row" } else { "rows" })
+}
+
+/// Whether a text is a number of any form that is read from files.
+#[cfg(not(feature = "data"))]
+fn is_number(text: &str) -> bool {
+    text.trim().parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub(super) mod class_names;
 pub(super) mod column;
 pub(super) mod doubts;
 pub(super) mod fitting;
+pub(super) mod memory;
 pub(super) mod missing_target;
 pub(super) mod prepare;
 pub(super) mod roles;
@@ -12,4 +13,5 @@ pub(super) mod target;
 pub(super) mod target_columns;
 pub(super) mod task;
 pub(super) mod task_guess;
+#[cfg(feature = "data")]
 pub(super) mod trained;

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::target::{self, Goal};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
+use crate::base::parallel::join;
 use crate::data::encode::{Encoding, not_finite};
 use crate::data::sets::samples::Preprocessing;
 use crate::data::{
@@ -86,8 +87,11 @@ impl Preprocessing {
                 let Some(name) = fitting.log.first() else {
                     return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling));
                 };
-                Err(Error::usage(format!("--log-transform {name} of {}, which is no table", data.name()))
-                    .help("leave --log-transform out, or take --scaling quantile"))
+                Err(Error::usage(format!(
+                    "--log-transform {name} of {}, which is no table",
+                    data.name()
+                ))
+                .help("leave --log-transform out, or take --scaling quantile"))
             }
             Data::Table(table) => {
                 let fit_targets = || {
@@ -100,8 +104,7 @@ impl Preprocessing {
                     };
                     (targets, affine)
                 };
-                let (encoding, (targets, affine)) =
-                    rayon::join(|| table.fit(rows, fitting), fit_targets);
+                let (encoding, (targets, affine)) = join(|| table.fit(rows, fitting), fit_targets);
                 let encoding = encoding?;
                 let (classes, labels) = match &targets {
                     Targets::Classes { names, .. } => (Some(names.clone()), None),
@@ -225,6 +228,19 @@ impl Preprocessing {
             None => set,
         };
         Ok((set, unknown))
+    }
+
+    /// The features of a table whose columns are read, (rows, features).
+    ///
+    /// # Errors
+    /// When a column is missing, or a value is none that the column may hold.
+    pub(super) fn encoded(&self, frame: &Frame) -> Result<Features> {
+        let encoding = self.encoding.as_ref().ok_or_else(|| {
+            Error::data("the model was trained on no table").help("give data of the same kind")
+        })?;
+        let (features, _) = encoding.encode_and_look(frame, None)?;
+        check_encoded(encoding, frame, &features, None)?;
+        Ok(features)
     }
 
     /// The preprocessing of a model that takes columns as they are.

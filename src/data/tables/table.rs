@@ -7,6 +7,7 @@ use super::roles::{ColumnOptions, Role, Said, names_like_numbers, roles};
 use super::target::{self, Learnt};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
+use crate::base::parallel::*;
 use crate::data::columns::frame::{Frame, Header, MISSING, Values, texts_of};
 use crate::data::columns::kind::{Found, Kind, kind_of};
 use crate::data::columns::time;
@@ -14,7 +15,6 @@ use crate::data::encode::{Encoder, Encoding, Feature, out_of_scale};
 use crate::data::formats::want::{Rows, Want};
 use crate::data::tables::column::Column;
 use crate::data::{DataOptions, Targets, Task};
-use rayon::prelude::*;
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
@@ -101,7 +101,7 @@ impl Table {
     pub(in crate::data) fn new(name: String, frame: Frame, options: &DataOptions) -> Result<Self> {
         let places = complete_places(&frame.header, &options.columns, options.task)?;
         let mut complete = Complete::new(options.columns.missing_target);
-        let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
+        let rows = Rows::of_frame(frame);
         let rows = complete.take(rows, &places);
         let dropped = complete.finish()?;
         let frame = rows.map(|rows| rows.frame).unwrap_or_default();
@@ -135,7 +135,7 @@ impl Table {
             roles.par_iter().zip(&frame.columns).enumerate().map(found).collect()
         };
         let learn = || target::learn(Columns { frame: &frame, places: &places }, task, sample_of);
-        let (found, learnt) = rayon::join(understand, learn);
+        let (found, learnt) = join(understand, learn);
         let mut weights = None;
         let mut columns = Vec::with_capacity(roles.len());
         for (place, ((role, _), found)) in roles.into_iter().zip(found).enumerate() {
@@ -226,6 +226,45 @@ impl Table {
         &self.notes
     }
 
+    /// The same, in which rows count as much as these say.
+    pub(super) fn with_weights(self, weights: Option<Vec<f32>>) -> Self {
+        Table { weights: weights.or(self.weights), ..self }
+    }
+
+    /// The same, whose classes, if they are whole numbers, are called by these names: 0 by the first of
+    /// them.
+    ///
+    /// # Errors
+    /// When a class is no place in `given`.
+    pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
+        let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
+        if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
+            return Err(Error::usage(format!("two classes are called {:?}", given[name]))
+                .at("class_names")
+                .help("give each class a name of its own"));
+        }
+        let has_rows = |place: usize| names.iter().any(|name| name.parse() == Ok(place));
+        if let Some(place) = (0..given.len()).find(|place| !has_rows(*place)) {
+            return Err(Error::data(format!("no row of the class {:?}", given[place]))
+                .at(format!("class_names, place {place}"))
+                .help("give rows with that label, or leave class_names out"));
+        }
+        for name in names {
+            let place = name.parse::<usize>().ok().filter(|place| *place < given.len());
+            let Some(place) = place else {
+                let most = given.len().saturating_sub(1);
+                return Err(Error::usage(format!(
+                    "the label {name} beside {} class names",
+                    given.len()
+                ))
+                .at("class_names")
+                .help(format!("labels are then 0 to {most}, the places of their names")));
+            };
+            name.clone_from(&given[place]);
+        }
+        Ok(self)
+    }
+
     pub(in crate::data) fn add_notes(&mut self, notes: impl IntoIterator<Item = String>) {
         self.notes.extend(notes);
     }
@@ -300,8 +339,10 @@ impl Table {
                 "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
             ))
             .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!("--log-transform {name}: nothing is learnt from this column"))
-                .help("name a column that is learnt from")),
+            _ => Err(Error::usage(format!(
+                "--log-transform {name}: nothing is learnt from this column"
+            ))
+            .help("name a column that is learnt from")),
         }
     }
 
@@ -322,8 +363,10 @@ impl Table {
                         .help("this is for categories that are learnt from; --categorical says that a column holds them"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
-                    return Err(Error::usage(format!("{other} {name} cannot be used with {option} {name}"))
-                        .help("take one of the two"));
+                    return Err(Error::usage(format!(
+                        "{other} {name} cannot be used with {option} {name}"
+                    ))
+                    .help("take one of the two"));
                 }
             }
         }

@@ -5,8 +5,9 @@ use super::roles::places_of;
 use crate::base::error::{Error, Result};
 use crate::data::columns::frame::{Frame, Header};
 use crate::data::formats::read;
-use crate::data::formats::want::{Known, Rows, Selection, Want};
+use crate::data::formats::want::{Known, Rows, Selection};
 use crate::data::streams::stream::Source;
+use crate::data::tables::memory::wants;
 use crate::data::{DataOptions, DateFormat, Encoder, Encoding, Preprocessing};
 use std::cell::OnceCell;
 
@@ -135,10 +136,7 @@ impl Reading<'_> {
     }
 
     fn selection(&self, header: &Header, known: &Preprocessing) -> Result<Selection> {
-        let mut wanted = vec![Want::Nothing; header.names.len()];
-        if let Some(encoding) = &known.encoding {
-            self.want(header, encoding, known, &mut wanted)?;
-        }
+        let wanted = wants(header, known, self.with_targets)?;
         let kept = self.kept_places(header)?;
         Ok(Selection { wanted, kept, typed: self.keep.typed })
     }
@@ -155,34 +153,5 @@ impl Reading<'_> {
             }
         }
         Ok(kept)
-    }
-
-    fn want(
-        &self,
-        header: &Header,
-        encoding: &Encoding,
-        known: &Preprocessing,
-        wanted: &mut [Want],
-    ) -> Result<()> {
-        let located = encoding.locate(header)?;
-        for (feature, &place) in encoding.features.iter().zip(&located.features) {
-            wanted[place] = match &feature.encoder {
-                // Yes and no may be written as 0 and 1 here, and as words in training, or the other way
-                // round. Moments are neither, and are refused where they can still be told.
-                Encoder::Moment(_) | Encoder::Boolean { .. } => Want::Moment,
-                encoder if encoder.takes_numbers() => Want::Number,
-                _ => Want::Text,
-            };
-        }
-        if self.with_targets {
-            let is_class = known.classes.is_some() || known.labels.is_some();
-            for &place in located.targets.iter().flatten() {
-                wanted[place] = if is_class { Want::Class } else { Want::Number };
-            }
-            if let Some(place) = located.weight {
-                wanted[place] = Want::Number;
-            }
-        }
-        Ok(())
     }
 }

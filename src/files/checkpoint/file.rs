@@ -2,16 +2,10 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::memory::Budget;
-use safetensors::SafeTensorError;
-use safetensors::tensor::Metadata;
+use crate::files::tensors::{Fault, Header, LENGTH, LONGEST};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-
-/// Bytes in front of the header, which say how long it is.
-const LENGTH: usize = 8;
-/// The longest header that the format allows.
-const LONGEST: u64 = 100_000_000;
 
 /// The bytes of a file. Nothing behind the header is read before what it declares was compared with the
 /// file's length.
@@ -32,19 +26,18 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         file.by_ref().take(count).read_to_end(bytes).map(|_| ()).map_err(io)
     };
     more(LENGTH as u64, &mut bytes)?;
-    let fail = |e: SafeTensorError| not_safetensors(&e).at(path.display());
+    let fail = |e: Fault| not_safetensors(&e).at(path.display());
     let Some(length) = bytes.first_chunk::<LENGTH>().map(|b| u64::from_le_bytes(*b)) else {
-        return Err(fail(SafeTensorError::HeaderTooSmall));
+        return Err(fail(Fault::HeaderTooSmall));
     };
     if length > LONGEST {
-        return Err(fail(SafeTensorError::HeaderTooLarge));
+        return Err(fail(Fault::HeaderTooLarge));
     }
     more(length, &mut bytes)?;
-    let header: Metadata = serde_json::from_slice(&bytes[LENGTH..])
-        .map_err(|e| fail(SafeTensorError::InvalidHeaderDeserialization(e)))?;
+    let header = Header::parse(&bytes[LENGTH..]).map_err(fail)?;
     let whole = (bytes.len() as u64).saturating_add(header.data_len() as u64);
     if whole != metadata.len() {
-        return Err(fail(SafeTensorError::MetadataIncompleteBuffer));
+        return Err(fail(Fault::Incomplete));
     }
     // The bytes, and the numbers made of them.
     let need = whole.saturating_mul(2);
@@ -53,7 +46,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn not_safetensors(error: &safetensors::SafeTensorError) -> Error {
+pub(super) fn not_safetensors(error: &Fault) -> Error {
     Error::data(format!("not a whole safetensors file: {error}"))
         .help("give a model.safetensors that is complete")
 }

@@ -17,12 +17,12 @@ use crate::backend::session::{LayerWeights, NormWeights};
 use crate::base::error::{Error, Result};
 use crate::data::{Encoding, Header, Preprocessing};
 use crate::files::checkpoint::file::not_safetensors;
+use crate::files::tensors::Tensors;
 use crate::math::embedding::Embedding;
 use crate::math::matrix::Matrix;
 use crate::net::spec::{Bias, Net, Norm};
 use crate::train::evaluation::Constant;
 use crate::train::model::Model;
-use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -99,7 +99,7 @@ pub fn load_model_with(path: &Path) -> Result<(Model, Provenance)> {
 /// When there is no such file, a tensor is missing, or has another shape or type.
 pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
     let bytes = read(path)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&e));
+    let tensors = Tensors::parse(&bytes).map_err(|e| not_safetensors(&e));
     let weights = tensors.and_then(|tensors| {
         if count_members(&tensors) > 1 {
             return Err(Error::usage("weights of an ensemble of nets")
@@ -114,13 +114,12 @@ pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
 /// What stands before `.weight` in the names of the layers' tensors, in the order of the layers:
 /// `layers.0`, `layers.1`, or as PyTorch names the parts of an `nn.Sequential`, `0`, `2`, or
 /// `net.0`, `net.2`, by their numbers. Of these the ones that begin with `of`, which is left out.
-fn prefixes(tensors: &SafeTensors<'_>, of: &str) -> Vec<String> {
+fn prefixes(tensors: &Tensors<'_>, of: &str) -> Vec<String> {
     let numbers = |name: &str| -> Vec<usize> {
         name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
     };
     let mut prefixes: Vec<String> = tensors
         .names()
-        .iter()
         .filter_map(|n| n.strip_prefix(of)?.strip_suffix(".weight"))
         .filter(|n| !n.ends_with(".norm") && !n.starts_with("embeddings."))
         .map(String::from)
@@ -196,23 +195,22 @@ fn member(k: usize, nets: usize) -> String {
 }
 
 /// How many nets a model file holds.
-fn count_members(tensors: &SafeTensors<'_>) -> usize {
+fn count_members(tensors: &Tensors<'_>) -> usize {
     let has = |k: usize| {
         let of = format!("nets.{k}.");
-        tensors.names().iter().any(|name| name.starts_with(&of))
+        tensors.names().any(|name| name.starts_with(&of))
     };
     (0..).take_while(|&k| has(k)).count().max(1)
 }
 
 fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| not_safetensors(&e))?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
-    let net: Net = required(&metadata, "wgrad.net")?;
+    let tensors = Tensors::parse(bytes).map_err(|e| not_safetensors(&e))?;
+    let metadata = tensors.metadata();
+    let net: Net = required(metadata, "wgrad.net")?;
     net.check().map_err(|e| Error::data(e.to_string()).at("wgrad.net in the metadata"))?;
-    let mut preprocessing: Preprocessing = required(&metadata, "wgrad.preprocessing")?;
+    let mut preprocessing: Preprocessing = required(metadata, "wgrad.preprocessing")?;
     if preprocessing.encoding.is_none() && metadata.contains_key("wgrad.columns") {
-        let columns: OldColumns = required(&metadata, "wgrad.columns")?;
+        let columns: OldColumns = required(metadata, "wgrad.columns")?;
         preprocessing.encoding = Some(columns.encoding());
     }
     let nets = count_members(&tensors);
@@ -222,7 +220,7 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
             .of(&net)
     });
     let model = Model {
-        objective: required(&metadata, "wgrad.objective")?,
+        objective: required(metadata, "wgrad.objective")?,
         preprocessing,
         members: members.collect::<Result<_>>()?,
         net,
@@ -239,8 +237,8 @@ fn parse_model(bytes: &[u8]) -> Result<(Model, Provenance)> {
         version: text("wgrad.version").unwrap_or_default(),
         data: text("wgrad.data"),
         config: text("wgrad.config"),
-        baselines: optional(&metadata, "wgrad.baselines")?.unwrap_or_default(),
-        temperature: optional(&metadata, "wgrad.temperature")?,
+        baselines: optional(metadata, "wgrad.baselines")?.unwrap_or_default(),
+        temperature: optional(metadata, "wgrad.temperature")?,
     };
     Ok((model, provenance))
 }
@@ -281,7 +279,7 @@ fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) 
 
 /// The tensors of a file, to be read as the weights of a net.
 struct Weights<'a> {
-    tensors: &'a SafeTensors<'a>,
+    tensors: &'a Tensors<'a>,
     /// What stands before the names of the net's tensors, where the file holds several nets.
     of: String,
     /// What stands before `.weight` and `.bias` for each layer; `layers.<l>` where there is none.
@@ -322,7 +320,7 @@ impl Weights<'_> {
             Matrix::new(e.values, e.dims, values)
         };
         let extra = format!("{}embeddings.{}.weight", self.of, embeddings.len());
-        if self.tensors.tensor(&extra).is_ok() {
+        if self.tensors.tensor(&extra).is_some() {
             return Err(self.misfit(format!("it has a tensor {extra}, which the net has not")));
         }
         embeddings.iter().enumerate().map(table).collect()
@@ -351,8 +349,8 @@ impl Weights<'_> {
     /// The finite values of a tensor of that shape.
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = &format!("{}{name}", self.of);
-        let tensor = self.tensors.tensor(name).map_err(|_| {
-            let mut names = self.tensors.names();
+        let tensor = self.tensors.tensor(name).ok_or_else(|| {
+            let mut names: Vec<&str> = self.tensors.names().collect();
             names.sort_unstable();
             names.truncate(12);
             let has = format!(
@@ -361,13 +359,13 @@ impl Weights<'_> {
             );
             self.misfit(has)
         })?;
-        if tensor.shape() != shape {
-            let what = format!("{name} is {:?}, but the net needs {shape:?}", tensor.shape());
+        if tensor.shape != shape {
+            let what = format!("{name} is {:?}, but the net needs {shape:?}", tensor.shape);
             return Err(self.misfit(what));
         }
-        let values: Vec<f32> = match tensor.dtype() {
-            Dtype::F32 => bytes_of(tensor.data()).map(f32::from_le_bytes).collect(),
-            Dtype::F64 => bytes_of(tensor.data()).map(|b| f64::from_le_bytes(b) as f32).collect(),
+        let values: Vec<f32> = match tensor.dtype {
+            "F32" => bytes_of(tensor.data).map(f32::from_le_bytes).collect(),
+            "F64" => bytes_of(tensor.data).map(|b| f64::from_le_bytes(b) as f32).collect(),
             other => {
                 return Err(Error::data(format!("{name} is of type {other}"))
                     .help("write weights as F32 or F64"));

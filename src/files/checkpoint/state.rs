@@ -7,16 +7,16 @@
 use super::bytes_of;
 use super::file::not_safetensors;
 use crate::base::error::{Error, Result};
+use crate::base::sha256::Sha256;
 use crate::data::Fingerprint;
+use crate::files::tensors::{Tensor, Tensors};
 use crate::kernels::tensor::HostTensor;
 use crate::math::schedule::Plateau;
 use crate::net::metrics::Metrics;
 use crate::net::precision::Multiplier;
 use crate::train::event::Ending;
 use crate::train::snapshot::{Best, Checkpoint, Detours, Position, Snapshot};
-use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::io::Write;
 use std::ops::Range;
@@ -218,8 +218,8 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
         Error::data(format!("the checkpoint is damaged: {what}"))
             .help("an older one in the same directory may be whole")
     };
-    let (length, header) = SafeTensors::read_metadata(bytes).map_err(|e| not_safetensors(&e))?;
-    let metadata = header.metadata().clone().unwrap_or_default();
+    let tensors = Tensors::parse(bytes).map_err(|e| not_safetensors(&e))?;
+    let (length, metadata) = (tensors.header_len(), tensors.metadata());
     let text = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
     let format = text("wgrad.format");
     if format != FORMAT {
@@ -227,7 +227,6 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
             .help("resume with the version of wgrad that wrote it"));
     }
     let meta = text("wgrad.checkpoint");
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
     let mut digest = Sha256::new();
     if let Some(place) = checksum_place(&bytes[..8 + length]) {
         digest.update(&bytes[..place.start]);
@@ -240,22 +239,18 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
     let meta: Meta = serde_json::from_str(meta).map_err(|e| damaged(e.to_string()))?;
 
     // In the order of the file, so that going on writes the same file again.
-    let mut names: Vec<_> = header.tensors().into_iter().collect();
-    names.sort_by_key(|(_, info)| info.data_offsets);
+    let names: Vec<&str> = tensors.names().collect();
     let part = |prefix: &str| -> Result<Vec<HostTensor>> {
-        let own = names.iter().filter_map(|(name, _)| {
-            name.strip_prefix(prefix)?.strip_prefix('.').map(|own| (name, own))
-        });
-        own.map(|(name, own)| {
-            let tensor = tensors.tensor(name).map_err(|e| damaged(e.to_string()))?;
-            match (tensor.dtype(), tensor.shape()) {
-                (Dtype::F32, &[rows, cols]) => Ok(HostTensor {
-                    name: own.into(),
-                    shape: [rows, cols],
-                    values: bytes_of(tensor.data()).map(f32::from_le_bytes).collect(),
-                }),
-                _ => Err(damaged(format!("{name} is no matrix of f32"))),
-            }
+        let own = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(prefix)?.strip_prefix('.').map(|own| (name, own)));
+        own.map(|(name, own)| match tensors.tensor(name) {
+            Some(Tensor { dtype: "F32", shape: &[rows, cols], data }) => Ok(HostTensor {
+                name: own.into(),
+                shape: [rows, cols],
+                values: bytes_of(data).map(f32::from_le_bytes).collect(),
+            }),
+            _ => Err(damaged(format!("{name} is no matrix of f32"))),
         })
         .collect()
     };

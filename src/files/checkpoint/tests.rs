@@ -38,7 +38,8 @@ fn foreign(tensors: &[(&str, &[usize], &[f64])]) -> (tempfile::TempDir, PathBuf)
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|t| t.2.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        let view = safetensors::tensor::TensorView::new(Dtype::F64, shape.to_vec(), bytes);
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F64, shape.to_vec(), bytes);
         ((*name).to_string(), view.unwrap())
     });
     let directory = tempfile::tempdir().unwrap();

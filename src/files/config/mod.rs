@@ -188,6 +188,17 @@ impl TrainConfig {
         text.parse().map_err(|e| Error::failed(format!("cannot compare the options: {e}")))
     }
 
+    /// The options of `after` that these don't have: names and values.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::to_toml`].
+    pub fn new_options(&self, after: &TrainConfig) -> Result<Vec<(String, String)>> {
+        let before = self.to_table()?;
+        let options = after.to_table()?.into_iter().filter(|(name, _)| !before.contains_key(name));
+        let written = |value: toml::Value| value.to_string().trim_matches('"').to_string();
+        Ok(options.map(|(name, value)| (name, written(value))).collect())
+    }
+
     /// The keys that a file may have: the names of the flags.
     pub(crate) fn keys() -> Vec<String> {
         let flags = Self::augment_args(clap::Command::new("wgrad"));

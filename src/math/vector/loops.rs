@@ -3,28 +3,11 @@
 use super::{Vector, norm};
 use crate::math::activation::{Activation, each};
 use crate::math::loss::{self, Loss, Scale};
+use crate::math::multiversion::multiversioned;
 use crate::math::optim::Optimizer;
 use crate::math::optim::rules::{self, Scalars};
 use crate::math::random::threefry_lanes;
 use crate::math::real::Real;
-use multiversion::multiversion;
-
-/// Methods whose bodies are compiled for the vectors of each kind of processor: a method calls
-/// the function inside it, and that the one for the processor at hand.
-macro_rules! multiversioned {
-    ($(
-        fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
-    )*) => {$(
-        fn $name($($argument: $type),*) $(-> $result)? {
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma",
-                "x86_64+avx2+fma"
-            ))]
-            fn $name($($argument: $type),*) $(-> $result)? $body
-            $name($($argument),*)
-        }
-    )*};
-}
 
 /// sums ← sums + Σ_rows of columns `first` and behind of (rows, cols).
 #[inline(always)]

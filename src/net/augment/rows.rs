@@ -2,7 +2,7 @@
 //! compiler turns into vectors.
 
 use super::image::{Bend, Image};
-use multiversion::multiversion;
+use crate::math::multiversion::multiversioned;
 
 /// Memory for the rows of an image, which is kept from image to image.
 #[derive(Debug, Default)]
@@ -105,31 +105,32 @@ fn along(bend: &Bend, row: usize, to: &mut [i32]) {
     }
 }
 
-/// Where the pixels of a row come from.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn place(line: &Line<'_>, points: &mut [Point]) {
-    let &Line { size: [width, height], colours, row, .. } = line;
-    let (of_row, of_column) = (width as u32 * colours, colours);
-    let [m0, m1, m2, m3] = line.matrix;
-    let dy = 2 * row - (height - 1);
-    let base = [((width - 1) << 11) + line.shift[0], ((height - 1) << 11) + line.shift[1]];
-    for (x, point) in points.iter_mut().enumerate() {
-        let dx = 2 * x as i32 - (width - 1);
-        let [bend_x, bend_y] = line.bend.map_or([0; 2], |([upper, lower], weight)| {
-            [x, x + width as usize].map(|i| (upper[i] * (256 - weight) + lower[i] * weight) >> 8)
-        });
-        let sx = ((m0 * dx + m1 * dy) >> 1) + base[0] + bend_x;
-        let sy = ((m2 * dx + m3 * dy) >> 1) + base[1] + bend_y;
-        // Beyond the edge lies what is at the edge.
-        let (sx, sy) = (sx.clamp(0, (width - 1) << 12), sy.clamp(0, (height - 1) << 12));
-        let (left, top) = (sx as u32 >> 12, sy as u32 >> 12);
-        *point = Point {
-            at: top * of_row + left * of_column,
-            right: if left + 1 < width as u32 { of_column } else { 0 },
-            below: if top + 1 < height as u32 { of_row } else { 0 },
-            wx: (sx & 4095) >> 6,
-            wy: (sy & 4095) >> 6,
-        };
+multiversioned! {
+    /// Where the pixels of a row come from.
+    fn place(line: &Line<'_>, points: &mut [Point]) {
+        let &Line { size: [width, height], colours, row, .. } = line;
+        let (of_row, of_column) = (width as u32 * colours, colours);
+        let [m0, m1, m2, m3] = line.matrix;
+        let dy = 2 * row - (height - 1);
+        let base = [((width - 1) << 11) + line.shift[0], ((height - 1) << 11) + line.shift[1]];
+        for (x, point) in points.iter_mut().enumerate() {
+            let dx = 2 * x as i32 - (width - 1);
+            let [bend_x, bend_y] = line.bend.map_or([0; 2], |([upper, lower], weight)| {
+                [x, x + width as usize].map(|i| (upper[i] * (256 - weight) + lower[i] * weight) >> 8)
+            });
+            let sx = ((m0 * dx + m1 * dy) >> 1) + base[0] + bend_x;
+            let sy = ((m2 * dx + m3 * dy) >> 1) + base[1] + bend_y;
+            // Beyond the edge lies what is at the edge.
+            let (sx, sy) = (sx.clamp(0, (width - 1) << 12), sy.clamp(0, (height - 1) << 12));
+            let (left, top) = (sx as u32 >> 12, sy as u32 >> 12);
+            *point = Point {
+                at: top * of_row + left * of_column,
+                right: if left + 1 < width as u32 { of_column } else { 0 },
+                below: if top + 1 < height as u32 { of_row } else { 0 },
+                wx: (sx & 4095) >> 6,
+                wy: (sy & 4095) >> 6,
+            };
+        }
     }
 }
 

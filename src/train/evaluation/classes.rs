@@ -3,9 +3,9 @@
 use super::probability::{CalibrationBin, bins, expected_calibration_error, scores};
 use super::{Confusion, Value, Weights, check, f1, mean, ratio, roc_auc};
 use crate::base::error::{Error, Result};
+use crate::base::parallel::*;
 use crate::math::loss::index_of_max;
 use crate::math::matrix::Matrix;
-use rayon::prelude::*;
 use serde::Serialize;
 
 /// What is said of predictions of a class.

@@ -2,8 +2,8 @@
 
 use super::{ClassScores, Value, Weights, check, f1, mean, ratio, roc_auc};
 use crate::base::error::Result;
+use crate::base::parallel::*;
 use crate::math::matrix::Matrix;
-use rayon::prelude::*;
 use serde::Serialize;
 
 /// From this probability on a label is predicted.

@@ -4,8 +4,8 @@
 //! Both are signs, not proofs, and speak up only where chance is no explanation.
 
 use super::ratio;
+use crate::base::parallel::*;
 use crate::data::{Dataset, Features, Targets};
-use rayon::prelude::*;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 

@@ -64,6 +64,36 @@ pub(in crate::data) fn pass(
     Ok(())
 }
 
+/// The columns of a record batch, as those of a file are read: their names and their values.
+///
+/// # Errors
+/// For a column of lists, structs or the like, and two columns of one name.
+#[cfg(feature = "arrow")]
+pub(crate) fn columns_of(batch: &RecordBatch) -> Result<(Vec<String>, Vec<Values>)> {
+    let schema = batch.schema();
+    let names = header(&schema)?.names.clone();
+    let column = |(array, name): (&arrow_array::ArrayRef, &String)| {
+        if let Some(what) = nested(array.data_type()) {
+            return Err(Error::data(format!("a column of {what}"))
+                .at(format!("the column {name}"))
+                .help("leave the column out, or give each of its values a column of its own"));
+        }
+        let read = |whole| {
+            values(array, whole).map_err(|e| {
+                Error::data(format!("the column {name} can't be read: {e}"))
+                    .help("leave the column out, or convert it to numbers or texts")
+            })
+        };
+        let found = read(Whole::Numbers)?;
+        match is_whole(array.data_type()) && is_beyond_f64(&found) {
+            true => read(Whole::Digits),
+            false => Ok(found),
+        }
+    };
+    let columns = batch.columns().iter().zip(&names).map(column).collect::<Result<_>>()?;
+    Ok((names, columns))
+}
+
 /// A file, and what is read of it.
 struct Pass<'a> {
     file: File<'a>,

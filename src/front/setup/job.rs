@@ -1,6 +1,7 @@
 //! From options to everything that a run needs, once: data, split, net and settings.
 
 use super::choices::{self, Chosen};
+use super::hooks::Hooks;
 use super::members::Nets;
 use super::memory::Estimate;
 use super::presets::{self, About, Kind};
@@ -8,16 +9,14 @@ use super::settings::{self, HeldOut};
 use super::splitting;
 use super::streaming::{self, Stored, Streaming};
 use super::unseen::HeldOutUnknown;
-use crate::backend::DeviceInfo;
 use crate::backend::device::Choice;
 use crate::backend::session::LayerWeights;
+use crate::backend::{Backend, DeviceInfo};
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::origins::Origins;
-use crate::cli::arguments::terminal::say;
 use crate::data::split::{Parts, Split};
 use crate::data::{
-    self, Data, DataOptions, Dataset, Fitting, Measured, NAMES, Preprocessing, Role, Scaling,
-    StoredSet, Table, TableParts, TargetScaling, Targets, TrainTest, UnknownCategories,
+    self, Data, DataOptions, Dataset, Fitting, Frame, Measured, NAMES, Preprocessing, Role,
+    Scaling, StoredSet, Table, TableParts, TargetScaling, Targets, TrainTest, UnknownCategories,
     is_generated,
 };
 use crate::files::checkpoint::load_weights;
@@ -26,6 +25,7 @@ use crate::math::loss::{Loss, Objective};
 use crate::net::spec::Spec;
 use crate::train::choose::Work;
 use crate::train::samples::check_targets;
+use crate::train::trainer::Trainer;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use std::time::Instant;
 const LEAST_FOR_RANKS: usize = 2000;
 
 /// A run, ready for a device.
-pub(in crate::cli) struct Job {
+pub(crate) struct Job {
     /// The options, those included that were not given. The run directory and the device are left
     /// as they were.
     pub config: TrainConfig,
@@ -77,7 +77,7 @@ pub(in crate::cli) struct Job {
 }
 
 /// Options and data, before the rows are split.
-pub(in crate::cli) struct Source {
+pub(crate) struct Source {
     /// The options as they were given.
     given: TrainConfig,
     /// The same, completed by what suits the data.
@@ -91,6 +91,9 @@ pub(in crate::cli) struct Source {
     held_out: TableParts,
     options: DataOptions,
     streaming: Option<Arc<Streaming>>,
+    hooks: Hooks,
+    /// Rows in memory that are held out for validation.
+    validation_frame: Option<Frame>,
 }
 
 impl Source {
@@ -98,28 +101,28 @@ impl Source {
     ///
     /// # Errors
     /// For data that can't be read.
-    pub fn open(given: TrainConfig) -> Result<Self> {
+    pub fn open(given: TrainConfig, hooks: Hooks) -> Result<Self> {
         let begin = Instant::now();
-        let source = Self::opened(given)?;
+        let source = Self::opened(given, hooks)?;
         let rows = source.data.rows();
         log::debug!("{rows} rows read in {:.3} s", begin.elapsed().as_secs_f64());
         Ok(source)
     }
 
-    fn opened(given: TrainConfig) -> Result<Self> {
+    fn opened(given: TrainConfig, hooks: Hooks) -> Result<Self> {
         let mut config = given.clone();
         let source = config.data.data.get_or_insert_with(|| "digits".into()).clone();
         config.data.seed.get_or_insert(0);
         let mut options = DataOptions {
-            notify: Some(|message| say(message)),
+            notify: hooks.notify,
             memory: config.run.memory_limit.map(|size| size.0),
             ..config.data_options()
         };
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
-        if let Some(table) = streaming::open(&mut config, &source, &options)? {
+        if let Some(table) = streaming::open(&mut config, &source, &options, hooks)? {
             let (data, streaming) = (table.sample(), Some(Arc::new(table)));
-            say_notes(&data);
+            say_notes(&data, hooks);
             let (validation, test, held_out) = (None, None, TableParts::default());
             let choices = Vec::new();
             return Source {
@@ -132,14 +135,63 @@ impl Source {
                 held_out,
                 options,
                 streaming,
+                hooks,
+                validation_frame: None,
             }
             .completed();
         }
         let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
-        say_notes(&train);
+        say_notes(&train, hooks);
         let (data, streaming, choices) = (Arc::new(train), None, Vec::new());
-        Source { given, config, choices, data, validation, test, held_out, options, streaming }
-            .completed()
+        Source {
+            given,
+            config,
+            choices,
+            data,
+            validation,
+            test,
+            held_out,
+            options,
+            streaming,
+            hooks,
+            validation_frame: None,
+        }
+        .completed()
+    }
+
+    /// Rows in memory, and those that are held out for validation, where they are given.
+    ///
+    /// # Errors
+    /// For settings that the data can't have.
+    pub fn of_data(
+        given: TrainConfig,
+        data: Data,
+        validation_frame: Option<Frame>,
+        hooks: Hooks,
+    ) -> Result<Self> {
+        let mut config = given.clone();
+        config.data.seed.get_or_insert(0);
+        say_notes(&data, hooks);
+        let options = DataOptions { notify: hooks.notify, ..config.data_options() };
+        Source {
+            given,
+            config,
+            choices: Vec::new(),
+            data: Arc::new(data),
+            validation: None,
+            test: None,
+            held_out: TableParts::default(),
+            options,
+            streaming: None,
+            hooks,
+            validation_frame,
+        }
+        .completed()
+    }
+
+    /// Says which devices could not be taken.
+    pub fn say_passed_over(&self, passed_over: &[String]) {
+        passed_over.iter().for_each(|line| self.hooks.say(format_args!("warning: {line}")));
     }
 
     /// With the options completed by what suits the data.
@@ -170,12 +222,14 @@ impl Source {
     /// For a split that the data can't have.
     pub fn parts(&mut self) -> Result<Parts> {
         if self.leaves_own_validation() {
-            say("note: the validation part of the data isn't used, as other rows are asked for");
+            self.hooks.say(
+                "note: the validation part of the data isn't used, as other rows are asked for",
+            );
         }
         match &self.streaming {
             Some(table) => Ok(table.parts()),
             None if self.has_own_validation() => Ok(splitting::all(&self.data)),
-            None => splitting::parts(&mut self.config, &self.data),
+            None => splitting::parts(&mut self.config, &self.data, self.hooks),
         }
     }
 
@@ -195,7 +249,9 @@ impl Source {
     }
 
     fn knows_validation(&self) -> bool {
-        self.validation.is_some() || self.held_out.has_validation()
+        self.validation.is_some()
+            || self.validation_frame.is_some()
+            || self.held_out.has_validation()
     }
 
     fn asks_for_validation(&self) -> bool {
@@ -265,9 +321,13 @@ impl Source {
                 let (data, stored) = other("validation", &path.to_string_lossy())?;
                 (Some(data), stored)
             }
-            None if self.has_own_validation() => match &self.validation {
-                Some(data) => (Some(data.clone()), None),
-                None => (self.held_out.validation(&preprocessing, &self.options)?, None),
+            None if self.has_own_validation() => match (&self.validation, &self.validation_frame) {
+                (Some(data), _) => (Some(data.clone()), None),
+                (_, Some(frame)) => {
+                    let data = preprocessing.measured_frame("the validation rows", frame.clone());
+                    (Some(data?), None)
+                }
+                _ => (self.held_out.validation(&preprocessing, &self.options)?, None),
             },
             _ => (own(&parts.validation)?, None),
         };
@@ -285,18 +345,19 @@ impl Source {
             }
             (other, marked) => other.or(marked),
         };
-        let completed = Origins::of_completed(&self.given, &config);
+        let completed = config.clone();
         let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
         let is_sample = self.streaming.is_some();
         let held_out = HeldOut { validation: validation.as_ref(), test: test.as_ref(), is_sample };
         let spec = settings::resolve(&mut config, &training, objective, embeddings, held_out)
-            .map_err(|error| completed.explain(error))?;
+            .map_err(|error| self.hooks.explain(&self.given, &completed, error))?;
         if spec.net.layers.len() == 1 {
             // A linear model goes on beyond what was seen.
             preprocessing.bounds = None;
         }
         let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows);
-        settings::check_warmup(&spec, rows).map_err(|error| completed.explain(error))?;
+        settings::check_warmup(&spec, rows)
+            .map_err(|error| self.hooks.explain(&self.given, &completed, error))?;
         Estimate::new(&spec, [&training]).check()?;
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
@@ -365,13 +426,15 @@ impl Source {
     ) -> Result<(Dataset, Option<Arc<StoredSet>>, UnknownCategories)> {
         if self.streaming.is_some()
             && let Some((first, all, unknown)) =
-                streaming::store_other(name, preprocessing, &self.options, loss)?
+                streaming::store_other(name, preprocessing, &self.options, loss, self.hooks)?
         {
             return Ok((first, Some(all), unknown));
         }
         let Measured { data, unknown, warnings, .. } =
             data::open_measured(name, preprocessing, &self.options)?;
-        warnings.iter().for_each(|warning| say(format_args!("warning: {name}: {warning}")));
+        warnings
+            .iter()
+            .for_each(|warning| self.hooks.say(format_args!("warning: {name}: {warning}")));
         Ok((data, None, unknown))
     }
 
@@ -396,8 +459,8 @@ impl Job {
     ///
     /// # Errors
     /// For data that can't be read and options that make no sense together.
-    pub fn new(given: TrainConfig) -> Result<Self> {
-        Self::of(&mut Source::open(given)?)
+    pub fn new(given: TrainConfig, hooks: Hooks) -> Result<Self> {
+        Self::of(&mut Source::open(given, hooks)?)
     }
 
     /// As [`Job::new`], of data that are open.
@@ -507,6 +570,25 @@ impl Job {
         }
     }
 
+    /// A trainer with the weights that the run starts from.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn trainer(&self, backend: Box<dyn Backend>) -> Result<Trainer> {
+        let preprocessing = self.preprocessing.clone();
+        let mut trainer = match &self.stored {
+            Some(Stored { training, limit, .. }) => {
+                Trainer::streamed(&self.spec, training.clone(), preprocessing, backend, *limit)?
+            }
+            None => Trainer::new(&self.spec, &self.training, preprocessing, backend)?,
+        };
+        if let Some(weights) = &self.init {
+            trainer.set_weights(weights)?;
+        }
+        trainer.name_rows(self.row_name());
+        Ok(trainer)
+    }
+
     /// The training, for choosing a device.
     pub fn work(&self) -> Work<'_> {
         Work::training_of(&self.spec, &self.training, &self.preprocessing, self.rows().0)
@@ -570,9 +652,9 @@ impl Job {
 }
 
 /// Says what is good to know of how a table is understood.
-fn say_notes(data: &Data) {
+fn say_notes(data: &Data, hooks: Hooks) {
     let notes = data.table().map_or(&[][..], Table::notes);
-    notes.iter().for_each(|note| say(format_args!("note: {note}")));
+    notes.iter().for_each(|note| hooks.say(format_args!("note: {note}")));
 }
 
 /// A row of the data for a message: its line, or its number.

@@ -1,16 +1,17 @@
 //! The nets of an ensemble, before they are trained.
 
-use crate::backend::device::Opened;
+use crate::backend::Backend;
+use crate::backend::session::Session;
 use crate::base::error::{Error, Result};
-use crate::cli::setup::job::{Job, Source};
-use crate::cli::setup::open::open_device;
-use crate::cli::setup::splitting;
 use crate::files::config::Ensemble;
+use crate::front::setup::job::{Job, Source};
+use crate::front::setup::splitting;
 use crate::train::choose::Work;
+use crate::train::model::Model;
 
 /// The nets of an ensemble before they are trained: what is the same for all of them, and what each
 /// holds out.
-pub(in crate::cli) struct Nets {
+pub(crate) struct Nets {
     pub ensemble: Ensemble,
     /// The run as if it were one net's: over the rows that all train on; by folds over all rows.
     pub whole: Job,
@@ -40,7 +41,9 @@ impl Nets {
                 .help("leave out --folds: --ensemble N:folds keeps the nets of the folds"));
         }
         if source.is_streamed() {
-            let what = format!("--ensemble {ensemble} cannot be used with a table larger than --memory-limit");
+            let what = format!(
+                "--ensemble {ensemble} cannot be used with a table larger than --memory-limit"
+            );
             return Err(Error::usage(what).help("raise the limit, or leave out --ensemble"));
         }
         if !ensemble.by_folds {
@@ -73,15 +76,30 @@ impl Nets {
         Ok(source.job_with(&parts, Some(&self.whole.preprocessing))?.of_member(member))
     }
 
-    /// The device for all of them.
-    pub(in crate::cli) fn open(&self) -> Result<Opened> {
-        let work = match self.whole.work() {
+    /// The model of all nets, and a session on `backend` that holds the first of them.
+    ///
+    /// # Errors
+    /// When the device can't hold it.
+    pub fn together(
+        &self,
+        nets: Vec<Model>,
+        backend: Box<dyn Backend>,
+    ) -> Result<(Model, Session)> {
+        let first = nets.first().ok_or_else(|| Error::failed("an ensemble of no nets"))?.clone();
+        let members = nets.into_iter().flat_map(|net| net.members).collect();
+        let model = Model { members, ..first };
+        let session = model.session(backend, usize::MAX)?;
+        Ok((model, session))
+    }
+
+    /// The training of all of them, for choosing a device.
+    pub(crate) fn work(&self) -> Work<'_> {
+        match self.whole.work() {
             Work::Training { spec, data, preprocessing, rows, steps } => {
                 let steps = steps.saturating_mul(self.ensemble.nets);
                 Work::Training { spec, data, preprocessing, rows, steps }
             }
             other => other,
-        };
-        open_device(&self.whole.config.device, &work)
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! What held-out rows have that training rows don't.
 
 use crate::base::error::Result;
-use crate::cli::arguments::terminal::count;
-use crate::cli::setup::job::Job;
+use crate::base::words::count;
 use crate::data::split::Parts;
 use crate::data::{Data, Preprocessing, UnknownCategories};
+use crate::front::setup::job::Job;
 
 /// Categories of a held-out part that training rows don't have.
-pub(in crate::cli) struct HeldOutUnknown {
+pub(crate) struct HeldOutUnknown {
     /// `validation` or `test`.
     pub part: &'static str,
     /// Whether the part is a file of its own; else rows of the data.
@@ -28,7 +28,7 @@ impl HeldOutUnknown {
 }
 
 /// Classes that have rows in a held-out part of that name, and none to train on; both counts by class.
-pub(in crate::cli) fn unseen_classes(
+pub(crate) fn unseen_classes(
     training: &[usize],
     held_out: &[usize],
     job: &Job,

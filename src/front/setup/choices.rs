@@ -2,13 +2,12 @@
 
 use super::presets::{self, About};
 use crate::base::error::Result;
-use crate::cli::arguments::origins::new_options;
 use crate::files::config::TrainConfig;
 use serde::Serialize;
 
 /// An option that was chosen for the data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(in crate::cli) struct Chosen {
+pub(crate) struct Chosen {
     /// Its name, without dashes.
     option: String,
     value: String,
@@ -25,26 +24,26 @@ impl Chosen {
 /// What `completed` has that `given` doesn't, as far as it was chosen for these data.
 ///
 /// # Errors
-/// As [`TrainConfig::to_toml`].
-pub(in crate::cli) fn chosen(
+/// As [`TrainConfig::new_options`].
+pub(crate) fn chosen(
     given: &TrainConfig,
     completed: &TrainConfig,
     about: &About<'_>,
 ) -> Result<Vec<Chosen>> {
-    let options = new_options(given, completed)?.into_iter().filter_map(|(option, value)| {
+    let options = given.new_options(completed)?.into_iter().filter_map(|(option, value)| {
         Some(Chosen { why: presets::why(&option, given, about)?, option, value })
     });
     Ok(options.collect())
 }
 
 /// One line of all of them; empty where nothing was chosen.
-pub(in crate::cli) fn line(choices: &[Chosen]) -> String {
+pub(crate) fn line(choices: &[Chosen]) -> String {
     let each: Vec<String> = choices.iter().map(|c| format!("{} {}", c.option, c.value)).collect();
     each.join(", ")
 }
 
 /// A line for each with its reason, without an end of line.
-pub(in crate::cli) fn block(choices: &[Chosen]) -> String {
+pub(crate) fn block(choices: &[Chosen]) -> String {
     let width = |text: fn(&Chosen) -> &str| {
         choices.iter().map(|c| text(c).chars().count()).max().unwrap_or(0)
     };
@@ -56,8 +55,8 @@ pub(in crate::cli) fn block(choices: &[Chosen]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::setup::presets::Kind;
     use crate::data::Targets;
+    use crate::front::setup::presets::Kind;
 
     #[test]
     fn what_suits_a_table_is_said_with_its_reason_and_what_was_given_is_not() {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The most pixels in a row or a column of the images of a net.
-pub(super) const MOST_PIXELS: u32 = 4096;
+pub(in crate::data) const MOST_PIXELS: u32 = 4096;
 
 /// The channels of a pixel, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Colour {
 
     /// The same colors, with alpha or without.
     #[must_use]
-    pub(super) fn with_alpha(self, alpha: bool) -> Self {
+    pub(in crate::data) fn with_alpha(self, alpha: bool) -> Self {
         match (self.has_color(), alpha) {
             (false, false) => Colour::Grey,
             (true, false) => Colour::Rgb,

@@ -15,12 +15,14 @@ use crate::net::spec::{Layer, Net, Spec, Units};
 use crate::net::stopping::{Keep, Stopping};
 use crate::train::evaluation::Report;
 
+/// More threads than this are a mistake.
+const MAX_THREADS: usize = 1024;
 /// More epochs than this are a mistake.
 const MAX_EPOCHS: usize = 100_000_000;
 
 /// What a run is judged on.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct HeldOut<'a> {
+pub(crate) struct HeldOut<'a> {
     pub validation: Option<&'a Dataset>,
     pub test: Option<&'a Dataset>,
     /// Whether these are only some of the rows.
@@ -38,7 +40,7 @@ impl HeldOut<'_> {
 ///
 /// # Errors
 /// For options that make no sense together or with the data.
-pub(in crate::cli) fn resolve(
+pub(crate) fn resolve(
     config: &mut TrainConfig,
     training: &Dataset,
     objective: Objective,
@@ -97,6 +99,20 @@ fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
     }
 }
 
+/// Refuses a number of threads that makes no sense.
+///
+/// # Errors
+/// For such a number.
+pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
+            Err(Error::usage(format!("{threads} threads"))
+                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The net of the options for these data.
 fn net(
     config: &mut TrainConfig,
@@ -150,11 +166,7 @@ fn net(
 }
 
 /// The spec of a net under the options, whose settings are completed.
-pub(in crate::cli) fn spec(
-    net: Net,
-    objective: Objective,
-    config: &mut TrainConfig,
-) -> Result<Spec> {
+pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
     let mut spec = Spec::new(net, objective);
     let StepConfig {
         optimizer,
@@ -239,7 +251,7 @@ pub(in crate::cli) fn spec(
 }
 
 /// The seed of the net: that of the options, and of another net of an ensemble another one.
-pub(in crate::cli) fn seed(config: &TrainConfig) -> u64 {
+pub(crate) fn seed(config: &TrainConfig) -> u64 {
     let member = config.run.member.map_or(0, |member| member as u64 - 1);
     config.data.seed.unwrap_or(0).wrapping_add(member)
 }
@@ -294,8 +306,9 @@ fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
 fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
     if judged.held_out.judged().is_none() {
-        return Err(Error::usage("--stop-at without validation or test data")
-            .help("give --validation or --test: metrics on training rows say nothing about other rows"));
+        return Err(Error::usage("--stop-at without validation or test data").help(
+            "give --validation or --test: metrics on training rows say nothing about other rows",
+        ));
     }
     let checked = judged.check_metric(&stop_at.metric).and_then(|()| stop_at.check());
     checked.map_err(|e| e.at(format!("--stop-at {stop_at}")))
@@ -317,7 +330,8 @@ fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) 
     if let Some(metric) = &run.metric {
         judged.check_metric(metric).map_err(|e| e.at(format!("--metric {metric}")))?;
     }
-    let keep = *run.keep_weights.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
+    let keep =
+        *run.keep_weights.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
     let stop_at = run.stop_at.as_ref().map(|stop_at| stop_at.metric.clone());
     let mut measured: Vec<String> = run.metric.iter().chain(&stop_at).cloned().collect();
     measured.retain(|metric| !Metrics::is_summed(metric));
@@ -334,7 +348,7 @@ fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) 
 }
 
 /// `64 → 128 relu → 10 identity`.
-pub(in crate::cli) fn describe_net(net: &Net) -> String {
+pub(crate) fn describe_net(net: &Net) -> String {
     let dropped = |rate: f32| match rate {
         0.0 => String::new(),
         rate => format!(", dropout {rate}"),

@@ -1,16 +1,16 @@
 //! Which rows are trained on and which are held out, as the options say.
 
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::terminal::say;
 use crate::data::split::{self, Parts, Split};
 use crate::data::{Data, Targets};
 use crate::files::config::{TrainConfig, Validation};
+use crate::front::setup::hooks::Hooks;
 
 /// Fraction of the rows held out for validation by default.
 pub(super) const VALIDATION: f64 = 0.1;
 
 /// The parts of a run. The way that was taken is noted in the options, where there is one.
-pub(in crate::cli) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Parts> {
+pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Result<Parts> {
     let rows = data.rows();
     let all = || all(data);
     match (config.run.fold, config.run.folds) {
@@ -27,7 +27,8 @@ pub(in crate::cli) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Par
         (_, Some(Split::Column(column))) => return data.parts(column),
         (Some(Validation::Fraction(fraction)), _) => *fraction,
         (None, _) if rows as f64 * VALIDATION < 1.0 => {
-            say(format_args!("note: {rows} rows are too few to hold some out for validation"));
+            hooks
+                .say(format_args!("note: {rows} rows are too few to hold some out for validation"));
             return Ok(all());
         }
         (None, _) => VALIDATION,
@@ -46,7 +47,7 @@ pub(in crate::cli) fn parts(config: &mut TrainConfig, data: &Data) -> Result<Par
 }
 
 /// All rows, to train on.
-pub(in crate::cli) fn all(data: &Data) -> Parts {
+pub(crate) fn all(data: &Data) -> Parts {
     Parts { training: (0..data.rows()).collect(), ..Parts::default() }
 }
 
@@ -73,17 +74,13 @@ fn one_fold(config: &mut TrainConfig, data: &Data, fold: usize, k: usize) -> Res
 }
 
 /// The parts of a fold with these rows held out.
-pub(in crate::cli) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
+pub(crate) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
     let training = split::all_but(rows, held_out);
     Parts { training, validation: held_out.to_vec(), test: Vec::new() }
 }
 
 /// The held-out rows of each fold.
-pub(in crate::cli) fn folds(
-    config: &mut TrainConfig,
-    data: &Data,
-    k: usize,
-) -> Result<Vec<Vec<usize>>> {
+pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<Vec<Vec<usize>>> {
     if let Some(validation) = &config.run.validation {
         return Err(Error::usage(format!("--folds cannot be used with --validation {validation}"))
             .help("leave out one of them: every fold is held out once"));

@@ -1,7 +1,7 @@
 //! How much memory a run needs, before any is taken.
 
 use crate::base::error::{Error, Result};
-pub(in crate::cli) use crate::base::memory::human;
+pub(crate) use crate::base::memory::human;
 use crate::base::system_memory::{self, Memory};
 use crate::data::{Dataset, Features, Targets};
 use crate::kernels::tensor::Extent;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// Bytes that a run keeps on its device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(in crate::cli) struct Estimate {
+pub(crate) struct Estimate {
     /// Parameters, gradients, and what the optimiser, L-BFGS's history and averages keep.
     pub parameters: f64,
     /// Inputs, pre-activations, activations and δ of a batch.

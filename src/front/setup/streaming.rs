@@ -1,11 +1,12 @@
 //! `--memory-limit`: a table beyond it is profiled on a sample of its rows, encoded into files,
 //! and trained on in windows.
 
+use super::hooks::Hooks;
 use super::job::Job;
 use super::splitting::{self, VALIDATION};
 use super::unseen::unseen_classes;
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::terminal::{count, say};
+use crate::base::words::count;
 use crate::data::split::{Part, Parts, Split};
 use crate::data::{
     self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
@@ -22,7 +23,7 @@ use std::sync::Arc;
 const FIRST: usize = 1000;
 
 /// A table that is larger than the limit, and how its rows are split.
-pub(in crate::cli) struct Streaming {
+pub(crate) struct Streaming {
     table: StreamedTable,
     limit: u64,
     census: Census,
@@ -32,7 +33,7 @@ pub(in crate::cli) struct Streaming {
 }
 
 /// Its encoded rows, in files.
-pub(in crate::cli) struct Stored {
+pub(crate) struct Stored {
     pub training: Arc<StoredSet>,
     pub validation: Option<Arc<StoredSet>>,
     pub test: Option<Arc<StoredSet>>,
@@ -42,8 +43,8 @@ pub(in crate::cli) struct Stored {
 }
 
 /// Says of data other than a table that all of them are held.
-fn say_unlimited(name: &str) {
-    say(format_args!(
+fn say_unlimited(name: &str, hooks: Hooks) {
+    hooks.say(format_args!(
         "note: --memory-limit doesn't hold for {name}: only tables are kept on disk, this is held as a whole"
     ));
 }
@@ -59,9 +60,10 @@ pub(super) fn store_other(
     preprocessing: &Preprocessing,
     options: &DataOptions,
     loss: Loss,
+    hooks: Hooks,
 ) -> Result<Option<(Dataset, Arc<StoredSet>, UnknownCategories)>> {
     if !data::is_table(name, options)? {
-        say_unlimited(name);
+        say_unlimited(name, hooks);
         return Ok(None);
     }
     let mut writer = StoredWriter::create()?;
@@ -85,16 +87,17 @@ pub(super) fn store_other(
 ///
 /// # Errors
 /// When it can't be read, or the options need all rows at once.
-pub(in crate::cli) fn open(
+pub(crate) fn open(
     config: &mut TrainConfig,
     name: &str,
     options: &DataOptions,
+    hooks: Hooks,
 ) -> Result<Option<Streaming>> {
     let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
     if !data::is_table(name, options)? {
         // Folders of images are refused beyond the limit.
         if !Path::new(name).is_dir() {
-            say_unlimited(name);
+            say_unlimited(name, hooks);
         }
         return Ok(None);
     }
@@ -125,7 +128,7 @@ pub(in crate::cli) fn open(
     let split = if fraction == 0.0 { Split::Random } else { split };
     let census = table.census(&split, fraction, config.data.seed.unwrap_or(0))?;
     for name in &census.too_many {
-        say(format_args!(
+        hooks.say(format_args!(
             "note: the column {name} has so many categories that only those of {} are told apart",
             count(table.sample().rows(), "row")
         ));

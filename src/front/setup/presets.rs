@@ -12,7 +12,7 @@ use crate::math::schedule::Schedule;
 
 /// The kinds of data that settings are known for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Kind {
+pub(crate) enum Kind {
     /// The bundled digits, of which there are few.
     Digits,
     /// Images of 0 to 255.
@@ -25,7 +25,7 @@ pub(in crate::cli) enum Kind {
 
 /// What settings are chosen by.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct About<'a> {
+pub(crate) struct About<'a> {
     pub kind: Kind,
     /// Those that are trained on and those that are held out of them.
     pub rows: usize,
@@ -259,7 +259,7 @@ const DIGITS: &str = "epochs = 30\nlr = 0.007";
 ///
 /// # Errors
 /// None but for settings in this file that don't read as options.
-pub(in crate::cli) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
+pub(crate) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
     let mut suited = match (about.kind, config.run.preset) {
         (Kind::Table, _) => Recipe::of(&config, about).options(&config, about)?,
         (kind, Some(preset)) => TrainConfig::from_toml(text(preset, kind))?,
@@ -282,7 +282,7 @@ pub(in crate::cli) fn complete(config: TrainConfig, about: &About<'_>) -> Result
 }
 
 /// Why [`complete`] sets an option for these data; nothing for options that it doesn't set.
-pub(in crate::cli) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Option<String> {
+pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Option<String> {
     let recipe = Recipe::of(config, about);
     let preset = config.run.preset.map(|preset| format!("--preset {preset}"));
     Some(match (option, about.kind) {

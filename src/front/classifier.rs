@@ -1,0 +1,260 @@
+//! Nets that tell classes apart.
+
+use super::control::{CancelToken, EpochReport};
+use super::fitted::Fitted;
+use super::labels::{FromLabel, Labels, named};
+use super::rows::Rows;
+use super::settings::{Settings, builder, held_out};
+use crate::backend::Backend;
+use crate::backend::device::Choice as Device;
+use crate::base::error::{Error, Result};
+use crate::base::every::TimeSpan;
+use crate::data::split::Split;
+use crate::data::{ClassWeight, Predictions, Scaling, Task};
+use crate::files::config::{Calibration, ColumnNames, Preset, TrainConfig, Validation};
+use crate::math::activation::Activation;
+use crate::math::loss::Loss;
+use crate::math::matrix::Matrix;
+use crate::math::optim::Optimizer;
+use crate::math::schedule::Schedule;
+use crate::net::metrics::Metrics;
+use crate::train::evaluation::{ClassReport, Report};
+use crate::train::event::Flow;
+use crate::train::model::Model;
+use std::path::Path;
+use std::time::Duration;
+
+/// A trained classifier: one net, or an ensemble whose predictions are averaged.
+///
+/// Made by [`Classifier::fit`] with the defaults of `wgrad train` for tables, or by a
+/// [builder](Classifier::builder). It keeps its device open, so that a prediction costs no opening of one, and
+/// may be shared by threads.
+///
+/// ```
+/// # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
+/// # let y: Vec<u32> = x.chunks(2).map(|row| u32::from(row[0] > row[1])).collect();
+/// use wgrad::Classifier;
+///
+/// let model = Classifier::fit((&x, 2), &y)?;
+/// let classes: Vec<u32> = model.predict((&x, 2))?;
+/// # assert_eq!(classes.len(), 60);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Classifier {
+    fitted: Fitted,
+}
+
+/// The settings of a [`Classifier`], each under the field's name. What isn't set follows from the data.
+pub struct ClassifierBuilder {
+    settings: Settings,
+}
+
+builder!(ClassifierBuilder);
+
+impl Default for ClassifierBuilder {
+    fn default() -> Self {
+        ClassifierBuilder { settings: Settings::of(Task::Classification) }
+    }
+}
+
+impl ClassifierBuilder {
+    /// The names of the classes, where labels are their places: 0 for the first name. Every class needs a row.
+    #[must_use]
+    pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.settings.class_names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How much the training rows of each class count in the loss. Default: each row counts once.
+    #[must_use]
+    pub fn class_weight(mut self, weight: ClassWeight) -> Self {
+        self.settings.config.data.class_weight = Some(weight);
+        self
+    }
+
+    /// Label smoothing ε, 0 to below 1. Default: 0.
+    #[must_use]
+    pub fn label_smoothing(mut self, epsilon: f32) -> Self {
+        self.settings.config.net.label_smoothing = Some(epsilon);
+        self
+    }
+
+    /// Whether probabilities are calibrated on held-out rows by a temperature. Default: true.
+    #[must_use]
+    pub fn calibrate(mut self, are_calibrated: bool) -> Self {
+        self.settings.config.run.calibrate =
+            Some(if are_calibrated { Calibration::Temperature } else { Calibration::None });
+        self
+    }
+
+    /// Rows that are held out for validation, of the columns of x, and the label of each.
+    #[must_use]
+    pub fn validation_data<'a>(mut self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Self {
+        let y = y.into();
+        let validation = held_out(x.into(), |rows| Ok(vec![y.column(rows)?]));
+        self.settings.validation = self.settings.take(validation);
+        self
+    }
+
+    /// Trains on rows (N, columns) and the label of each: integers, texts or booleans.
+    ///
+    /// # Errors
+    /// For rows of unequal length, numbers that aren't finite, as many labels as not rows, labels of a single
+    /// class, settings that make no sense, a device that can't be opened or is lost, a loss that is no longer
+    /// finite, and a training that is cancelled.
+    pub fn fit<'a>(self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<Classifier> {
+        let x = x.into().columns("x", self.settings.has_missing)?;
+        let y = y.into().column(x.rows)?;
+        Classifier::of(self.settings.fit(x, vec![y])?)
+    }
+
+    /// Trains on a table of a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), a directory of images or a
+    /// known set, as `wgrad train` does: columns, split and settings are the same.
+    ///
+    /// # Errors
+    /// As [`ClassifierBuilder::fit`], and when the data can't be read.
+    pub fn fit_table(self, path: impl AsRef<Path>) -> Result<Classifier> {
+        Classifier::of(self.settings.fit_named(&path.as_ref().to_string_lossy())?)
+    }
+}
+
+impl Classifier {
+    /// Settings to begin with.
+    #[must_use]
+    pub fn builder() -> ClassifierBuilder {
+        ClassifierBuilder::default()
+    }
+
+    /// Trains with the default settings: [`ClassifierBuilder::fit`].
+    ///
+    /// # Errors
+    /// As [`ClassifierBuilder::fit`].
+    pub fn fit<'a>(x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<Self> {
+        Self::builder().fit(x, y)
+    }
+
+    fn of(fitted: Fitted) -> Result<Self> {
+        match fitted.model.preprocessing.classes {
+            Some(_) => Ok(Classifier { fitted }),
+            None => Err(Error::usage("a model that predicts no classes")
+                .help("load a model of numbers by Regressor::load, any other by load_model")),
+        }
+    }
+
+    /// The names of the classes, in the order of the columns of [`predict_proba`](Self::predict_proba).
+    #[must_use]
+    pub fn class_names(&self) -> &[String] {
+        self.fitted.model.preprocessing.classes.as_deref().unwrap_or_default()
+    }
+
+    /// The most probable class of each row, as its label was given in training: an integer, a `bool` or a
+    /// `String`. With [`class_names`](ClassifierBuilder::class_names) an integer is the place of the name.
+    ///
+    /// # Errors
+    /// For rows of other columns than in training, numbers that aren't finite, classes whose names aren't
+    /// of that type, and a device that can't be opened or is lost.
+    pub fn predict<'a, L: FromLabel>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<L>> {
+        let labels = self.labels::<L>()?;
+        let label = |place: usize| labels[place].clone();
+        Ok(self.predict_index(x)?.into_iter().map(label).collect())
+    }
+
+    /// The most probable class of each row, as a place in [`class_names`](Self::class_names).
+    ///
+    /// # Errors
+    /// As [`Classifier::predict`].
+    pub fn predict_index<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<usize>> {
+        Ok(self.places(&self.predict_proba(x)?))
+    }
+
+    /// The probability of each class: (rows, classes), in the order of [`class_names`](Self::class_names).
+    ///
+    /// # Errors
+    /// As [`Classifier::predict`].
+    pub fn predict_proba<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Matrix<f32>> {
+        probabilities(self.fitted.predict(x.into())?)
+    }
+
+    /// The accuracy on rows with labels: the fraction of rows whose most probable class is theirs.
+    ///
+    /// # Errors
+    /// As [`Classifier::predict`], and for a label that the model doesn't know.
+    pub fn score<'a>(&self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<f64> {
+        self.evaluate(x, y).map(|(_, report)| report.accuracy)
+    }
+
+    /// The loss, and all metrics of a report, on rows with labels.
+    ///
+    /// # Errors
+    /// As [`Classifier::score`].
+    pub fn evaluate<'a>(
+        &self,
+        x: impl Into<Rows<'a>>,
+        y: impl Into<Labels>,
+    ) -> Result<(f64, ClassReport)> {
+        let labels = y.into();
+        let are_names = self.class_names().iter().all(|name| name.parse::<f64>().is_err());
+        let found = self.fitted.evaluate(x.into(), |rows| {
+            let labels = labels.column(rows)?;
+            Ok(vec![if are_names { named(&labels, self.class_names())? } else { labels }])
+        })?;
+        report(found)
+    }
+
+    /// The classes of the rows of a table in a file, as places in [`class_names`](Self::class_names), and the
+    /// probability of each class, (rows, classes).
+    ///
+    /// # Errors
+    /// When the table can't be read or isn't what the model needs, and as [`Classifier::predict`].
+    pub fn predict_table(&self, path: impl AsRef<Path>) -> Result<(Vec<usize>, Matrix<f32>)> {
+        let probabilities = probabilities(self.fitted.predict_table(path.as_ref())?)?;
+        Ok((self.places(&probabilities), probabilities))
+    }
+
+    /// As [`Classifier::evaluate`], on a table of a file that has the target.
+    ///
+    /// # Errors
+    /// As [`Classifier::predict_table`].
+    pub fn evaluate_table(&self, path: impl AsRef<Path>) -> Result<(f64, ClassReport)> {
+        report(self.fitted.evaluate_table(path.as_ref())?)
+    }
+
+    fn places(&self, probabilities: &Matrix<f32>) -> Vec<usize> {
+        probabilities.iter_rows().map(|row| self.fitted.model.class(row)).collect()
+    }
+
+    /// The label of each class.
+    fn labels<L: FromLabel>(&self) -> Result<Vec<L>> {
+        let names = self.class_names();
+        let labels: Vec<Option<L>> = names.iter().map(|name| L::from_name(name)).collect();
+        if labels.iter().all(Option::is_none)
+            && let Some(places) = (0..names.len()).map(L::from_place).collect()
+        {
+            return Ok(places);
+        }
+        match labels.iter().position(Option::is_none) {
+            None => Ok(labels.into_iter().flatten().collect()),
+            Some(place) => {
+                let what = std::any::type_name::<L>();
+                Err(Error::usage(format!("the class {:?} is no {what}", names[place]))
+                    .help("predict::<String> gives the names of the classes"))
+            }
+        }
+    }
+}
+
+fn probabilities(predictions: Predictions) -> Result<Matrix<f32>> {
+    match predictions {
+        Predictions::F32(probabilities) => Ok(probabilities),
+        Predictions::F64(_) => Err(Error::failed("probabilities in f64")),
+    }
+}
+
+fn report((metrics, report): (Metrics, Report)) -> Result<(f64, ClassReport)> {
+    match report {
+        Report::Classes(report) => Ok((metrics.loss, report)),
+        Report::Labels(_) | Report::Numbers(_) => Err(Error::failed("a report of no classes")),
+    }
+}
+
+super::fitted::model_methods!(Classifier);

@@ -1,0 +1,160 @@
+//! What watches a training, and what ends it: callbacks, and tokens that cancel it from elsewhere.
+
+use crate::base::error::Result;
+use crate::train::event::{Epoch, Flow, Observer, Progress};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Cancels a training from another thread: its clones are one token.
+///
+/// ```
+/// # let rows: Vec<[f32; 1]> = (0..60).map(|i| [i as f32]).collect();
+/// # let y: Vec<f32> = rows.iter().map(|x| x[0] * 0.5).collect();
+/// use wgrad::{CancelToken, ErrorKind, Regressor};
+///
+/// let cancel = CancelToken::new();
+/// let token = cancel.clone();
+/// let training = std::thread::spawn(move || {
+///     Regressor::builder().epochs(1_000_000).cancel(token).fit(&rows, &y)
+/// });
+/// cancel.cancel();
+/// let error = training.join().unwrap().err().unwrap();
+/// assert_eq!(error.kind(), ErrorKind::Interrupted);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that nobody has cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        CancelToken::default()
+    }
+
+    /// Cancels: a training that has the token ends after the present step, with an error of the kind
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a callback is told after each epoch.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EpochReport {
+    /// The net, from 1: more than one where an ensemble is trained, several of them at a time.
+    pub net: usize,
+    /// How many nets are trained.
+    pub nets: usize,
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The number of epochs of the net, unless it ends early.
+    pub epochs: usize,
+    /// Steps of the net so far.
+    pub step: u64,
+    /// The mean loss on the training rows while the epoch ran.
+    pub training_loss: f64,
+    /// The loss on the validation rows; none where no rows are held out.
+    pub validation_loss: Option<f64>,
+    /// Metrics on the validation rows by name, such as `accuracy` and `rmse`.
+    pub metrics: Vec<(&'static str, f64)>,
+    /// The learning rate of the last step.
+    pub learning_rate: f32,
+    /// Seconds since the net's training began.
+    pub seconds: f64,
+}
+
+impl EpochReport {
+    /// A metric on the validation rows, `loss` among them; none where it wasn't measured.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        match name {
+            "loss" => self.validation_loss,
+            _ => self.metrics.iter().find(|(known, _)| *known == name).map(|(_, value)| *value),
+        }
+    }
+}
+
+/// Is called after each epoch, and says whether the net is trained on.
+pub(super) type Callback = Box<dyn FnMut(&EpochReport) -> Flow + Send>;
+
+/// All that watches the nets of a training.
+#[derive(Default)]
+pub(super) struct Control {
+    pub callback: Option<Callback>,
+    pub cancel: Option<CancelToken>,
+}
+
+/// What became of the nets of a training, epoch by epoch, and what watches them.
+pub(super) struct Watched {
+    callback: Mutex<Option<Callback>>,
+    cancel: Option<CancelToken>,
+    history: Mutex<Vec<EpochReport>>,
+}
+
+impl Watched {
+    pub fn new(control: Control) -> Self {
+        let Control { callback, cancel } = control;
+        Watched { callback: Mutex::new(callback), cancel, history: Mutex::default() }
+    }
+
+    /// The observer of a net, counted from 1, that is trained for so many epochs.
+    pub fn net(&self, net: usize, nets: usize, epochs: usize) -> Watch<'_> {
+        Watch { watched: self, net, nets, epochs }
+    }
+
+    /// All epochs, those of the first net first.
+    pub fn into_history(self) -> Vec<EpochReport> {
+        let mut history = self.history.into_inner().unwrap_or_else(PoisonError::into_inner);
+        history.sort_by_key(|report| (report.net, report.epoch));
+        history
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+}
+
+/// The observer of one net.
+pub(super) struct Watch<'a> {
+    watched: &'a Watched,
+    net: usize,
+    nets: usize,
+    epochs: usize,
+}
+
+impl Observer for Watch<'_> {
+    fn progress(&mut self, _: &Progress) -> Flow {
+        match self.watched.is_cancelled() {
+            true => Flow::Interrupt,
+            false => Flow::Continue,
+        }
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
+        let report = EpochReport {
+            net: self.net,
+            nets: self.nets,
+            epoch: epoch.epoch,
+            epochs: self.epochs,
+            step: epoch.step,
+            training_loss: epoch.train_loss,
+            validation_loss: epoch.valid_loss,
+            metrics: epoch.metrics.clone(),
+            learning_rate: epoch.lr,
+            seconds: epoch.seconds,
+        };
+        let flow = {
+            let mut callback = self.watched.callback.lock().unwrap_or_else(PoisonError::into_inner);
+            callback.as_mut().map_or(Flow::Continue, |callback| callback(&report))
+        };
+        self.watched.history.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+        Ok(if self.watched.is_cancelled() { Flow::Interrupt } else { flow })
+    }
+}

@@ -1,0 +1,18 @@
+//! What programs begin with: a classifier and a regressor over one engine, and the defaults that they share with
+//! the command line.
+
+mod classifier;
+mod control;
+mod fitted;
+mod labels;
+mod regressor;
+mod rows;
+mod settings;
+pub(crate) mod setup;
+mod training;
+
+pub use classifier::{Classifier, ClassifierBuilder};
+pub use control::{CancelToken, EpochReport};
+pub use labels::{FromLabel, Label, Labels};
+pub use regressor::{Regressor, RegressorBuilder};
+pub use rows::Rows;

@@ -1,0 +1,224 @@
+//! Nets that predict numbers.
+
+use super::control::{CancelToken, EpochReport};
+use super::fitted::Fitted;
+use super::rows::Rows;
+use super::settings::{Settings, builder, held_out};
+use crate::backend::Backend;
+use crate::backend::device::Choice as Device;
+use crate::base::error::{Error, Result};
+use crate::base::every::TimeSpan;
+use crate::data::split::Split;
+use crate::data::{Predictions, Scaling, Task, Values};
+use crate::files::config::{ColumnNames, Preset, TrainConfig, Validation};
+use crate::math::activation::Activation;
+use crate::math::loss::Loss;
+use crate::math::optim::Optimizer;
+use crate::math::schedule::Schedule;
+use crate::net::metrics::Metrics;
+use crate::train::evaluation::{NumberReport, Report};
+use crate::train::event::Flow;
+use crate::train::model::Model;
+use std::path::Path;
+use std::time::Duration;
+
+/// A trained regressor: one net, or an ensemble whose predictions are averaged.
+///
+/// Made by [`Regressor::fit`] with the defaults of `wgrad train` for tables, or by a
+/// [builder](Regressor::builder). It keeps its device open, so that a prediction costs no opening of one, and
+/// may be shared by threads.
+///
+/// ```
+/// # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
+/// # let y: Vec<f32> = x.chunks(2).map(|row| row[0] - row[1]).collect();
+/// use wgrad::Regressor;
+///
+/// let model = Regressor::builder().early_stopping(5).fit((&x, 2), &y)?;
+/// let predicted: Vec<f32> = model.predict((&x, 2))?;
+/// # assert_eq!(predicted.len(), 60);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Regressor {
+    fitted: Fitted,
+}
+
+/// The settings of a [`Regressor`], each under the field's name. What isn't set follows from the data.
+pub struct RegressorBuilder {
+    settings: Settings,
+}
+
+builder!(RegressorBuilder);
+
+impl Default for RegressorBuilder {
+    fn default() -> Self {
+        RegressorBuilder { settings: Settings::of(Task::Regression) }
+    }
+}
+
+/// The targets of so many rows, a column for each output.
+fn targets(y: Rows<'_>, rows: usize) -> Result<Vec<Values>> {
+    let y = y.columns("y", false)?;
+    if y.rows != rows {
+        return Err(Error::usage(format!("{} rows of targets for {rows} rows", y.rows))
+            .at("y")
+            .help("give the targets of each row"));
+    }
+    Ok(y.columns)
+}
+
+impl RegressorBuilder {
+    /// Rows that are held out for validation, of the columns of x, and the targets of each.
+    #[must_use]
+    pub fn validation_data<'a, 'b>(
+        mut self,
+        x: impl Into<Rows<'a>>,
+        y: impl Into<Rows<'b>>,
+    ) -> Self {
+        let y = y.into();
+        let validation = held_out(x.into(), |rows| targets(y, rows));
+        self.settings.validation = self.settings.take(validation);
+        self
+    }
+
+    /// Trains on rows (N, columns) and the targets of each, (N) or (N, outputs), in the caller's units.
+    ///
+    /// # Errors
+    /// For rows of unequal length, numbers that aren't finite, as many targets as not rows, targets that
+    /// are all the same, settings that make no sense, a device that can't be opened or is lost, a loss that is
+    /// no longer finite, and a training that is cancelled.
+    pub fn fit<'a, 'b>(self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<Regressor> {
+        let x = x.into().columns("x", self.settings.has_missing)?;
+        let y = targets(y.into(), x.rows)?;
+        Regressor::of(self.settings.fit(x, y)?)
+    }
+
+    /// Trains on a table of a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), as `wgrad train` does: columns,
+    /// split and settings are the same.
+    ///
+    /// # Errors
+    /// As [`RegressorBuilder::fit`], and when the data can't be read.
+    pub fn fit_table(self, path: impl AsRef<Path>) -> Result<Regressor> {
+        Regressor::of(self.settings.fit_named(&path.as_ref().to_string_lossy())?)
+    }
+}
+
+impl Regressor {
+    /// Settings to begin with.
+    #[must_use]
+    pub fn builder() -> RegressorBuilder {
+        RegressorBuilder::default()
+    }
+
+    /// Trains with the default settings: [`RegressorBuilder::fit`].
+    ///
+    /// # Errors
+    /// As [`RegressorBuilder::fit`].
+    pub fn fit<'a, 'b>(x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<Self> {
+        Self::builder().fit(x, y)
+    }
+
+    fn of(fitted: Fitted) -> Result<Self> {
+        let preprocessing = &fitted.model.preprocessing;
+        match (&preprocessing.classes, &preprocessing.labels) {
+            (None, None) => Ok(Regressor { fitted }),
+            _ => Err(Error::usage("a model that predicts no numbers")
+                .help("load a model of classes by Classifier::load, any other by load_model")),
+        }
+    }
+
+    /// The number of targets: outputs of each row.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.fitted.model.preprocessing.targets.cols()
+    }
+
+    /// The predicted targets, row after row: (rows · outputs), in the units of the targets. Under the loss
+    /// Gaussian NLL they are the means.
+    ///
+    /// # Errors
+    /// For rows of other columns than in training, numbers that aren't finite, and a device that can't be
+    /// opened or is lost.
+    pub fn predict<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
+        let predictions = self.fitted.predict(x.into())?;
+        Ok(self.means(&predictions).map(|x| x as f32).collect())
+    }
+
+    /// As [`Regressor::predict`], in f64: targets such as 10⁹ + 0.5 need it.
+    ///
+    /// # Errors
+    /// As [`Regressor::predict`].
+    pub fn predict_f64<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f64>> {
+        let predictions = self.fitted.predict(x.into())?;
+        Ok(self.means(&predictions).collect())
+    }
+
+    /// As [`Regressor::predict`], for the rows of a table in a file, in f64.
+    ///
+    /// # Errors
+    /// When the table can't be read or isn't what the model needs, and as [`Regressor::predict`].
+    pub fn predict_table(&self, path: impl AsRef<Path>) -> Result<Vec<f64>> {
+        let predictions = self.fitted.predict_table(path.as_ref())?;
+        Ok(self.means(&predictions).collect())
+    }
+
+    /// The first columns of predictions, one for each target.
+    fn means<'a>(&self, predictions: &'a Predictions) -> impl Iterator<Item = f64> + use<'a> {
+        let outputs = self.outputs();
+        (0..predictions.rows())
+            .flat_map(move |row| (0..outputs).map(move |col| predictions.value(row, col)))
+    }
+
+    /// R² on rows with targets, the mean over the outputs: 1 is perfect, and 0 as good as the mean of the
+    /// targets.
+    ///
+    /// # Errors
+    /// As [`Regressor::predict`], and when the targets are all the same.
+    pub fn score<'a, 'b>(&self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<f64> {
+        let (_, report) = self.evaluate(x, y)?;
+        report.r2.ok_or_else(|| {
+            Error::data("R² of targets that are all the same")
+                .at("y")
+                .help("evaluate gives the errors")
+        })
+    }
+
+    /// The loss, and all metrics of a report, on rows with targets.
+    ///
+    /// # Errors
+    /// As [`Regressor::predict`].
+    pub fn evaluate<'a, 'b>(
+        &self,
+        x: impl Into<Rows<'a>>,
+        y: impl Into<Rows<'b>>,
+    ) -> Result<(f64, NumberReport)> {
+        let y = y.into();
+        report(self.fitted.evaluate(x.into(), |rows| {
+            let y = targets(y, rows)?;
+            match (y.len(), self.outputs()) {
+                (found, wanted) if found != wanted => {
+                    Err(Error::usage(format!("{found} targets, but the model has {wanted}"))
+                        .at("y")
+                        .help("give the targets that the model was trained on"))
+                }
+                _ => Ok(y),
+            }
+        })?)
+    }
+
+    /// As [`Regressor::evaluate`], on a table of a file that has the targets.
+    ///
+    /// # Errors
+    /// As [`Regressor::predict_table`].
+    pub fn evaluate_table(&self, path: impl AsRef<Path>) -> Result<(f64, NumberReport)> {
+        report(self.fitted.evaluate_table(path.as_ref())?)
+    }
+}
+
+fn report((metrics, report): (Metrics, Report)) -> Result<(f64, NumberReport)> {
+    match report {
+        Report::Numbers(report) => Ok((metrics.loss, report)),
+        Report::Classes(_) | Report::Labels(_) => Err(Error::failed("a report of no numbers")),
+    }
+}
+
+super::fitted::model_methods!(Regressor);

@@ -1,0 +1,87 @@
+//! A model keeps its device, and is shared by threads.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wgrad::backend::cpu::Cpu;
+use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
+use wgrad::data::Samples;
+use wgrad::kernels::Step;
+use wgrad::kernels::tensor::TensorId;
+use wgrad::plan::Traits;
+use wgrad::plan::program::Program;
+use wgrad::{Classifier, Device, Regressor, Result};
+
+/// A backend of one's own, which counts the programs that are loaded onto it.
+struct Counting {
+    inner: Cpu<f32>,
+    loads: Arc<AtomicUsize>,
+}
+
+impl Backend for Counting {
+    fn info(&self) -> &DeviceInfo {
+        self.inner.info()
+    }
+    fn traits(&self) -> Traits {
+        self.inner.traits()
+    }
+    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
+        Box::pin(async move {
+            self.loads.fetch_add(1, Ordering::SeqCst);
+            self.inner.load(program).await
+        })
+    }
+    fn unload(&mut self) {
+        self.inner.unload();
+    }
+    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
+        self.inner.upload(samples)
+    }
+    fn forget(&mut self, data: DataId) {
+        self.inner.forget(data);
+    }
+    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
+        self.inner.write(tensor, values)
+    }
+    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
+        self.inner.run(ops, data, steps)
+    }
+    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
+        self.inner.read(tensor, values)
+    }
+}
+
+#[test]
+fn predictions_load_no_program_after_the_training() {
+    let x: Vec<f32> = (0..60).map(|i| i as f32 / 10.0).collect();
+    let loads = Arc::new(AtomicUsize::new(0));
+    let inner = Cpu::<f32>::new(Some(1)).unwrap();
+    let backend = Box::new(Counting { inner, loads: loads.clone() });
+    let builder = Regressor::builder().epochs(2).ensemble(1).backend(backend);
+    let model = builder.fit(&x, &x).unwrap();
+    let trained = loads.load(Ordering::SeqCst);
+    assert!(trained >= 1, "the training ran on it");
+    let first = model.predict(&x).unwrap();
+    for _ in 0..20 {
+        assert_eq!(model.predict(&x).unwrap(), first);
+    }
+    assert_eq!(loads.load(Ordering::SeqCst), trained);
+}
+
+#[test]
+fn a_model_is_shared_by_threads() {
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    let x: Vec<f32> = (0..120).map(|i| (i * 7 % 60) as f32 / 10.0).collect();
+    let y: Vec<u8> = x.chunks(2).map(|row| u8::from(row[0] > row[1])).collect();
+    let builder = Classifier::builder().device(Device::Cpu).epochs(3);
+    let model = builder.fit((&x, 2), &y).unwrap();
+    is_shared(&model);
+    let expected = model.predict_proba((&x, 2)).unwrap();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| model.predict_proba((&x, 2)).unwrap())).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), expected);
+        }
+    });
+}

@@ -1,0 +1,10 @@
+//! The library as programs use it: the fronts, what they refuse, and the examples.
+
+mod arrays;
+mod bits;
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+mod device;
+mod examples;
+mod refused;
+mod watched;
