@@ -13,6 +13,7 @@ use crate::cli::judging::judgement_text::not_worth_it;
 use crate::cli::judging::report_files;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble_judgement::Trained;
+use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, describe, store, title, trainer, warn};
 use crate::cli::runs::going_on::{Begun, check_same, goes_on};
 use crate::cli::runs::names::CONFIG;
@@ -296,6 +297,7 @@ impl EnsembleRun<'_> {
         }
         let backend = device::open(&self.device, Some(threads))?.backend;
         let mut trainer = trainer(&job, backend)?;
+        ranks::join_alone(&job, &mut trainer)?;
         if let Some(checkpoint) = begun.as_ref().and_then(|begun| begun.checkpoint.as_ref()) {
             trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
         }

@@ -13,6 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::{print, print_json, say};
 use crate::cli::judging::report_files;
 use crate::cli::judging::warnings::warnings;
+use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, warn};
 use crate::cli::runs::names::OUT_OF_FOLD;
 use crate::cli::runs::run::{Finished, Run, Shown, Summary};
@@ -74,6 +75,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
                    whole: Option<&Judgement>| {
         let threads = job.config.device.threads;
         let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
+        ranks::join_alone(job, &mut trainer)?;
         let (checkpoints, ended) = (None, None);
         let run = Run {
             job,

@@ -5,11 +5,13 @@
 mod events;
 mod numbers;
 mod options;
+mod reproducible;
 mod text;
 mod values;
 pub use events::{EventsDirectory, IN_RUN};
 pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig};
+pub use reproducible::Reproducible;
 pub use text::TextConfig;
 pub use values::{Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation};
 
@@ -104,7 +106,7 @@ first_given! {
     RunConfig {
         preset, validation, split, folds, fold, ensemble, member, calibrate, test, init, epochs, no_shuffle, stop_at, keep, metric,
         patience, time_limit, memory_limit, on_divergence, checkpoint_every, keep_checkpoints, out,
-        tensorboard, plan
+        tensorboard, plan, reproducible
     }
     DeviceConfig { device, threads }
     TrainConfig { data, text, net, step, run, device }
@@ -328,6 +330,7 @@ mod tests {
             patience = 5
             time-limit = "10m"
             memory-limit = "256M"
+            reproducible = "16"
             on-divergence = "skip-batch"
             checkpoint-every = "5epochs"
             keep-checkpoints = 3

@@ -2,6 +2,7 @@
 
 use super::events::EventsDirectory;
 use super::numbers::{number, seed, whole};
+use super::reproducible::Reproducible;
 use super::values::{
     ByteSize, Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation, names, text,
 };
@@ -518,6 +519,17 @@ pub struct RunConfig {
     #[arg(long, env = "WGRAD_PLAN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanKind>,
+
+    /// Sum the gradients of each batch over a fixed number of blocks of its rows in a fixed order: the same model, bit
+    /// for bit, whatever the number of processes that mpirun or srun starts, up to the number of blocks, a power of
+    /// two; no for the order that is fastest [default: no for a single process; yes, with 8 blocks, for several where
+    /// it costs less than 5%]
+    #[arg(
+        long, env = "WGRAD_REPRODUCIBLE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "yes", value_name = "BLOCKS|no",
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reproducible: Option<Reproducible>,
 }
 
 /// What it runs on.
