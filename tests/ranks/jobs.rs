@@ -30,7 +30,6 @@ fn text(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
 pub fn start(place: &Place, groups: &[(usize, &str)]) -> Job {
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]);
-    command.args(["--mca", "btl", "self,vader"]);
     for (i, (count, args)) in groups.iter().enumerate() {
         let program = place.command(args);
         if i == 0 {

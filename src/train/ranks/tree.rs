@@ -26,9 +26,16 @@ pub struct Tree {
 impl Tree {
     /// An array of `len` elements to fill for the next block; their values are arbitrary.
     pub fn buffer(&mut self, len: usize) -> Vec<f32> {
-        let mut buffer = self.spare.pop().unwrap_or_default();
+        // One that is long enough needs no zeros first.
+        let fits = self.spare.iter().position(|spare| spare.capacity() >= len);
+        let mut buffer = fits.map_or_else(Vec::new, |place| self.spare.swap_remove(place));
         buffer.resize(len, 0.0);
         buffer
+    }
+
+    /// Takes back an array that [`Tree::buffer`] gave.
+    pub fn give(&mut self, values: Vec<f32>) {
+        self.spare.push(values);
     }
 
     /// Adds block `block`, the next of the range.
@@ -42,22 +49,16 @@ impl Tree {
             self.nodes.pop_if(|left| left.level == right.level && is_pair(left.index, right.index))
         {
             let mut sum = left;
-            sum.values.iter_mut().zip(&right.values).for_each(|(sum, x)| *sum += x);
+            add(&mut sum.values, &right.values);
             self.spare.push(right.values);
             right = Node { level: sum.level + 1, index: sum.index / 2, values: sum.values };
         }
         self.nodes.push(right);
     }
+}
 
-    /// The sum, once all blocks were added; the array goes back by [`Tree::give`].
-    fn take(&mut self) -> Option<Vec<f32>> {
-        self.nodes.pop().map(|node| node.values)
-    }
-
-    /// Takes back an array that [`Tree::buffer`] gave.
-    pub fn give(&mut self, values: Vec<f32>) {
-        self.spare.push(values);
-    }
+fn add(sum: &mut [f32], values: &[f32]) {
+    sum.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
 }
 
 fn is_pair(left: usize, right: usize) -> bool {
@@ -79,8 +80,8 @@ fn nodes(blocks: Range<usize>) -> Vec<(u32, usize)> {
     nodes
 }
 
-/// The sum of all blocks, on every rank. `tree` holds this rank's share of `blocks`, a power of two not below the number
-/// of ranks, each of `total.len()` elements; then it is empty.
+/// The sum of all blocks, on every rank: `len` elements, to be given back to the tree. `tree` holds this rank's share of
+/// `blocks`, a power of two not below the number of ranks; then it holds nothing.
 ///
 /// # Errors
 /// When another rank is gone, or has failed.
@@ -88,27 +89,106 @@ pub fn reduce(
     ranks: &mut dyn Ranks,
     blocks: usize,
     tree: &mut Tree,
-    total: &mut [f32],
-) -> Result<()> {
-    let (rank, size, len) = (ranks.rank(), ranks.size(), total.len());
-    if size == 1 {
-        if let Some(sum) = tree.take() {
-            total.copy_from_slice(&sum);
-            tree.give(sum);
+    len: usize,
+) -> Result<Vec<f32>> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let mut own = std::mem::take(&mut tree.nodes);
+    let chunks = Chunks { len, size };
+    let mut total = match own.pop() {
+        Some(node) if size.is_power_of_two() => {
+            let mut total = node.values;
+            add_single_nodes(ranks, tree, &mut total, chunks)?;
+            total
         }
-        return Ok(());
+        last => {
+            own.extend(last);
+            let mut total = tree.buffer(len);
+            add_nodes(ranks, blocks, tree, own, &mut total, chunks)?;
+            total
+        }
+    };
+    for round in 1..size {
+        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
+        let [mine, theirs] = chunks.two(&mut total, rank, from);
+        ranks.exchange(to, mine, from, theirs)?;
     }
-    let own = std::mem::take(&mut tree.nodes);
-    let chunk = |of: usize| share(len, of, size);
-    let width = chunk(rank).len();
+    Ok(total)
+}
+
+/// The elements that each rank adds up.
+#[derive(Clone, Copy)]
+struct Chunks {
+    len: usize,
+    size: usize,
+}
+
+impl Chunks {
+    fn of(self, rank: usize) -> Range<usize> {
+        share(self.len, rank, self.size)
+    }
+
+    /// The chunks of two different ranks.
+    fn two(self, values: &mut [f32], a: usize, b: usize) -> [&mut [f32]; 2] {
+        let [first, second] = [self.of(a.min(b)), self.of(a.max(b))];
+        let (before, behind) = values.split_at_mut(second.start);
+        let (first, second) = (&mut before[first], &mut behind[..second.len()]);
+        if a < b { [first, second] } else { [second, first] }
+    }
+}
+
+/// Replaces the own chunk of `total`, the only node of this rank, by its sum over all ranks, which have one node each.
+fn add_single_nodes(
+    ranks: &mut dyn Ranks,
+    tree: &mut Tree,
+    total: &mut [f32],
+    chunks: Chunks,
+) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let width = chunks.of(rank).len();
+    let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
+    found.resize_with(size, Vec::new);
+    for round in 1..size {
+        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
+        let mut into = tree.buffer(width);
+        ranks.exchange(to, &total[chunks.of(to)], from, &mut into)?;
+        found[from] = into;
+    }
+    found[rank] = tree.buffer(width);
+    found[rank].copy_from_slice(&total[chunks.of(rank)]);
+    let mut distance = 1;
+    while distance < size {
+        for left in (0..size).step_by(2 * distance) {
+            let right = std::mem::take(&mut found[left + distance]);
+            add(&mut found[left], &right);
+            tree.give(right);
+        }
+        distance *= 2;
+    }
+    let sum = std::mem::take(&mut found[0]);
+    total[chunks.of(rank)].copy_from_slice(&sum);
+    tree.give(sum);
+    Ok(())
+}
+
+/// Puts the sum of all nodes into the own chunk of `total`, whatever number of nodes the ranks have.
+fn add_nodes(
+    ranks: &mut dyn Ranks,
+    blocks: usize,
+    tree: &mut Tree,
+    own: Vec<Node>,
+    total: &mut [f32],
+    chunks: Chunks,
+) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let width = chunks.of(rank).len();
     // The nodes of every rank for the own chunk, one behind the other.
     let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
     found.resize_with(size, Vec::new);
-    let mut out = tree.buffer(0);
+    let mut out = Vec::new();
     for round in 0..size {
         let (to, from) = ((rank + round) % size, (rank + size - round) % size);
         out.clear();
-        own.iter().for_each(|node| out.extend_from_slice(&node.values[chunk(to)]));
+        own.iter().for_each(|node| out.extend_from_slice(&node.values[chunks.of(to)]));
         let count = nodes(share(blocks, from, size)).len();
         let mut into = tree.buffer(count * width);
         match to == rank {
@@ -118,7 +198,6 @@ pub fn reduce(
         found[from] = into;
     }
     own.into_iter().for_each(|node| tree.give(node.values));
-    tree.give(out);
     for (from, values) in found.into_iter().enumerate() {
         for (i, (level, index)) in nodes(share(blocks, from, size)).into_iter().enumerate() {
             let mut part = tree.buffer(width);
@@ -127,17 +206,10 @@ pub fn reduce(
         }
         tree.give(values);
     }
-    if let Some(sum) = tree.take() {
-        total[chunk(rank)].copy_from_slice(&sum);
-        tree.give(sum);
+    if let Some(sum) = tree.nodes.pop() {
+        total[chunks.of(rank)].copy_from_slice(&sum.values);
+        tree.give(sum.values);
     }
-    let mut own = tree.buffer(width);
-    own.copy_from_slice(&total[chunk(rank)]);
-    for round in 1..size {
-        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
-        ranks.exchange(to, &own, from, &mut total[chunk(from)])?;
-    }
-    tree.give(own);
     Ok(())
 }
 
@@ -160,7 +232,7 @@ mod tests {
 
     fn sum(ranks: &mut dyn Ranks) -> Vec<u32> {
         let mut tree = Tree::default();
-        let mut total = vec![0.0; LEN];
+        let mut total = Vec::new();
         // Twice, as arrays are used again.
         for _ in 0..2 {
             for number in share(BLOCKS, ranks.rank(), ranks.size()) {
@@ -168,7 +240,7 @@ mod tests {
                 values.copy_from_slice(&block(number));
                 tree.push(number, values);
             }
-            reduce(ranks, BLOCKS, &mut tree, &mut total).unwrap();
+            total = reduce(ranks, BLOCKS, &mut tree, LEN).unwrap();
             assert!(tree.nodes.is_empty());
         }
         total.into_iter().map(f32::to_bits).collect()

@@ -58,8 +58,6 @@ pub(super) struct DataParallel {
     ranks: Box<dyn Ranks>,
     parts: Parts,
     seam: Seam,
-    /// Gradients, running statistics, and behind them the sums of losses and scores.
-    total: Vec<f32>,
     tree: Tree,
     /// Whether the weights may differ in their last bits between ranks, as their devices are of different kinds.
     drifts: bool,
@@ -113,9 +111,8 @@ impl Trainer {
             Reduction::Fastest => Parts::Ends(equal),
         };
         let seam = Seam::new(self.session.plan());
-        let (total, tree) = (Vec::new(), Tree::default());
-        let drifts = differ.is_some();
-        let mut parallel = DataParallel { ranks, parts, seam, total, tree, drifts };
+        let (tree, drifts) = (Tree::default(), differ.is_some());
+        let mut parallel = DataParallel { ranks, parts, seam, tree, drifts };
         self.load_parts(&mut parallel)?;
         let same_threads = all.iter().all(|hello| hello.threads == all[0].threads);
         if size > 1 && reduction == Reduction::Fastest && (drifts || !same_threads) {
@@ -145,7 +142,6 @@ impl Trainer {
         let traits = self.session.backend().traits();
         let plan = plan::plan(&spec, rows.max(evaluation), Purpose::TrainWithHook, traits);
         parallel.seam = Seam::new(&plan);
-        parallel.total = vec![0.0; parallel.seam.len() + SUMS];
         self.session.replace(plan)?;
         self.session.set_weights(&self.spec.net, &weights)
     }
@@ -280,10 +276,12 @@ impl DataParallel {
     ) -> Result<[f32; SUMS]> {
         let of = [self.ranks.rank(), self.ranks.size()];
         let parts = self.parts.of(step.rows as usize, multiple(spec), of);
-        match self.parts {
+        // Gradients, running statistics, and behind them the sums of losses and scores.
+        let len = self.seam.len() + SUMS;
+        let mut total = match self.parts {
             Parts::Blocks(blocks) => {
                 for (block, rows) in parts {
-                    let mut values = self.tree.buffer(self.total.len());
+                    let mut values = self.tree.buffer(len);
                     match rows.is_empty() {
                         // What adds nothing to a sum, not even the sign of 0.
                         true => values.fill(-0.0),
@@ -291,27 +289,50 @@ impl DataParallel {
                     }
                     self.tree.push(block, values);
                 }
-                reduce(self.ranks.as_mut(), blocks, &mut self.tree, &mut self.total)?;
+                reduce(self.ranks.as_mut(), blocks, &mut self.tree, len)?
             }
             Parts::Ends(_) => {
-                let mut total = std::mem::take(&mut self.total);
-                total.fill(0.0);
-                let mut values = self.tree.buffer(total.len());
                 let whole = parts.into_iter().map(|(_, rows)| rows).next().unwrap_or(0..0);
-                let most = (plan.program.batch / multiple(spec) * multiple(spec)).max(1);
-                for first in whole.clone().step_by(most) {
-                    let rows = first..(first + most).min(whole.end);
-                    self.part(plan, backend, data, &of_rows(step, &rows), &mut values)?;
-                    total.iter_mut().zip(&values).for_each(|(sum, x)| *sum += x);
-                }
-                self.tree.give(values);
+                let mut total = self.add_up(plan, backend, data, step, whole, multiple(spec))?;
                 self.ranks.sum(&mut total)?;
-                self.total = total;
+                total
             }
-        }
-        let (gradients, sums) = self.total.split_at_mut(self.seam.len());
+        };
+        let (gradients, sums) = total.split_at_mut(self.seam.len());
         self.seam.write(plan, backend, gradients)?;
-        Ok(std::array::from_fn(|i| sums[i]))
+        let sums = std::array::from_fn(|i| sums[i]);
+        self.tree.give(total);
+        Ok(sums)
+    }
+
+    /// The gradients, losses and scores of this rank's rows of a step, in as many parts as the program takes.
+    fn add_up(
+        &mut self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        data: DataId,
+        step: &Step,
+        rows: Range<usize>,
+        multiple: usize,
+    ) -> Result<Vec<f32>> {
+        let mut total = self.tree.buffer(self.seam.len() + SUMS);
+        if rows.is_empty() {
+            total.fill(0.0);
+            return Ok(total);
+        }
+        let most = (plan.program.batch / multiple * multiple).max(1);
+        for first in rows.clone().step_by(most) {
+            let part = of_rows(step, &(first..(first + most).min(rows.end)));
+            if first == rows.start {
+                self.part(plan, backend, data, &part, &mut total)?;
+                continue;
+            }
+            let mut values = self.tree.buffer(total.len());
+            self.part(plan, backend, data, &part, &mut values)?;
+            total.iter_mut().zip(&values).for_each(|(sum, x)| *sum += x);
+            self.tree.give(values);
+        }
+        Ok(total)
     }
 
     /// The gradients, losses and scores of some rows.
