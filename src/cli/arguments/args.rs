@@ -1,6 +1,7 @@
 //! The arguments as they are given.
 
 use crate::base::error::{Error, Result, unknown};
+use crate::cli::ranks;
 use crate::data::{MissingTarget, OnUnknown};
 use crate::files::config::{
     ColumnNames, DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig,
@@ -121,7 +122,8 @@ impl TrainArgs {
     /// # Errors
     /// When there is no terminal for it.
     pub fn screen(&self, title: impl FnOnce() -> String) -> Result<Option<Screen>> {
-        self.dashboard.then(|| Screen::open(title())).transpose()
+        let is_shown = self.dashboard && !ranks::follows();
+        is_shown.then(|| Screen::open(title())).transpose()
     }
 
     /// The options, with those of the file behind them.

@@ -45,12 +45,10 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let is_many =
         |run: &RunConfig| run.ensemble.is_some_and(|e| e.nets > 1) && run.member.is_none();
     if let (Some(k), None, false) = (options.run.folds, options.run.fold, is_many(&options.run)) {
-        ranks::refuse("--folds")?;
         return folds::train(args, Source::open(options)?, k);
     }
     let mut source = Source::open(options)?;
     if is_many(&source.config.run) {
-        ranks::refuse("--ensemble")?;
         return ensemble::train(args, source);
     }
     let mut job = Job::of(&mut source)?;

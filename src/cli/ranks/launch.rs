@@ -5,9 +5,12 @@ use super::mpi as processes;
 #[cfg(not(feature = "mpi"))]
 use super::none as processes;
 
+use crate::backend::device::Choice;
+use crate::backend::gpu;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::mute;
 use crate::train::ranks::Ranks;
+use std::path::{Path, PathBuf, absolute};
 use std::thread;
 
 /// Variables in which launchers say how many processes they started, and which this one is.
@@ -36,7 +39,7 @@ pub(in crate::cli) fn start() -> Result<()> {
 }
 
 /// Whether several ranks run.
-fn are_several() -> bool {
+pub(in crate::cli) fn are_several() -> bool {
     processes::size() > 1
 }
 
@@ -102,4 +105,57 @@ pub(in crate::cli) fn as_first(holds: bool) -> Result<bool> {
 /// What connects this rank with the others, where there are any.
 pub(super) fn transport() -> Option<Box<dyn Ranks>> {
     processes::transport()
+}
+
+/// The device of this rank, where one is to be chosen: each rank of a machine gets a GPU of its own, where there are enough.
+pub(in crate::cli) fn device(asked: Choice) -> Choice {
+    let local = processes::local();
+    if local[1] < 2 || !matches!(asked, Choice::Auto | Choice::Gpu) {
+        return asked;
+    }
+    let real = gpu::adapters().into_iter().filter(|adapter| !adapter.is_software);
+    of_several(asked, &real.map(|adapter| adapter.index).collect::<Vec<_>>(), local)
+}
+
+/// The device of rank `rank` of the `count` ranks of a machine that has these GPUs.
+fn of_several(asked: Choice, gpus: &[usize], [rank, count]: [usize; 2]) -> Choice {
+    match gpus.get(rank) {
+        Some(&gpu) if gpus.len() >= count => Choice::Index(gpu),
+        _ => asked,
+    }
+}
+
+/// Whether this rank trains net `net` of several, counted from 0, which are dealt out to the ranks.
+pub(in crate::cli) fn is_own(net: usize) -> bool {
+    net % processes::size() == processes::rank()
+}
+
+/// The run directory of rank 0, which it gives and the others ask for.
+pub(in crate::cli) fn directory_of_first(path: Option<&Path>) -> Result<PathBuf> {
+    let Some(mut ranks) = transport() else { return Ok(path.unwrap_or(Path::new("")).into()) };
+    let full = path.map(absolute).transpose().map_err(|e| Error::failed(format!("cannot find the working directory: {e}")))?;
+    let text = full.as_deref().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+    let all = ranks.gather(text.as_bytes())?;
+    let first = all.first().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    Ok(first.unwrap_or_default().into())
+}
+
+/// Waits until all ranks are here.
+pub(in crate::cli) fn meet() -> Result<()> {
+    match transport() {
+        Some(mut ranks) => ranks.gather(&[]).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rank_of_a_machine_gets_its_own_gpu_where_there_are_enough() {
+        let of = |gpus: &[usize], rank| of_several(Choice::Auto, gpus, [rank, 2]);
+        assert_eq!([of(&[0, 3], 0), of(&[0, 3], 1)], [Choice::Index(0), Choice::Index(3)]);
+        assert_eq!([of(&[1], 0), of(&[1], 1), of(&[], 0)], [Choice::Auto; 3]);
+    }
 }

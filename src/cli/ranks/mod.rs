@@ -8,5 +8,7 @@ mod mpi;
 mod none;
 mod training;
 
-pub(in crate::cli) use launch::{as_first, fail, finish, follows, refuse, start, threads};
-pub(in crate::cli) use training::{follow, join, join_alone};
+pub(in crate::cli) use launch::{
+    are_several, as_first, device, directory_of_first, fail, finish, follows, is_own, meet, refuse, start, threads,
+};
+pub(in crate::cli) use training::{follow, join, join_alone, shared_directory};

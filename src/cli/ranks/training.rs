@@ -4,11 +4,12 @@ use super::launch;
 use crate::base::error::{ErrorKind, Result};
 use crate::cli::arguments::terminal::say;
 use crate::cli::runs::run::{held_out, train_watched};
+use crate::cli::runs::run_directory::RunDirectory;
 use crate::cli::setup::job::Job;
 use crate::files::config::Reproducible;
 use crate::observe::Interrupt;
 use crate::train::event::Ending;
-use crate::train::ranks::{Alone, BLOCKS, Ranks, Reduction};
+use crate::train::ranks::{Alone, BLOCKS, Reduction};
 use crate::train::trainer::Trainer;
 use std::process::ExitCode;
 
@@ -64,5 +65,13 @@ pub(in crate::cli) fn follow(job: &Job, trainer: &mut Trainer) -> Result<ExitCod
     Ok(match end.ending {
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
         _ => ExitCode::SUCCESS,
+    })
+}
+
+/// The run directory that rank 0 made, for another rank.
+pub(in crate::cli) fn shared_directory() -> Result<RunDirectory> {
+    let path = launch::directory_of_first(None)?;
+    RunDirectory::open(&path).map_err(|e| {
+        e.help("the nets of --ensemble and --folds are dealt out to the ranks, which write them into one run directory: put it with --out where all machines see it")
     })
 }

@@ -26,11 +26,10 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
         config.run.ensemble.is_some_and(|e| e.nets > 1) && config.run.member.is_none()
     };
     if is_many(&directory.config()?) {
-        ranks::refuse("--ensemble")?;
         return ensemble::resume(args, given, run);
     }
     // A rank that follows another reads the checkpoint alone.
-    let mut events = (!ranks::follows()).then(|| directory.metrics_again()).transpose()?;
+    let events = (!ranks::follows()).then(|| directory.metrics_again()).transpose()?;
     let found = Store::new(directory.checkpoints(), 1);
     if events.is_some() {
         found.tidy();

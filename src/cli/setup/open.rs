@@ -20,7 +20,7 @@ const MAX_THREADS: usize = 1024;
 /// Opens the device for some work, and says which it is and why.
 pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
     check_threads(config.threads)?;
-    let choice = config.device.clone().unwrap_or_default();
+    let choice = ranks::device(config.device.clone().unwrap_or_default());
     let opened = choose::open(&choice, ranks::threads(config.threads), work)?;
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
@@ -36,7 +36,8 @@ pub(in crate::cli) fn open_for(job: &Job) -> Result<Opened> {
 pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
     check_threads(config.threads)?;
     let threads = ranks::threads(config.threads);
-    let opened = device::open(&config.device.clone().unwrap_or_default(), threads)?;
+    let choice = ranks::device(config.device.clone().unwrap_or_default());
+    let opened = device::open(&choice, threads)?;
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {why}", opened.backend.info()));
     Ok(opened)

@@ -26,6 +26,10 @@ static NOTICE: [i32; 1] = [0];
 const MESSAGE: usize = 1 << 28;
 /// Looks for the end of an operation between two looks for a failure.
 const LOOKS: u32 = 64;
+/// How long a rank looks without a pause: other ranks of the machine may need the processor.
+const BUSY: Duration = Duration::from_millis(50);
+/// The pause between looks from then on.
+const PAUSE: Duration = Duration::from_micros(200);
 /// How long a rank with an error waits for the same error of each lower rank, at most for ten of them.
 const LOWER_RANK: Duration = Duration::from_millis(100);
 /// How long the other ranks have to notice a failure before the job is ended.
@@ -140,7 +144,7 @@ fn end_if_failed() {
 /// Waits for an operation, or for the end of the job where another rank fails.
 fn wait<'a, D: ?Sized, S: Scope<'a>>(request: Request<'a, D, S>) {
     let mut request = request;
-    let mut looks = 0_u32;
+    let (begin, mut looks) = (Instant::now(), 0_u32);
     loop {
         request = match request.test() {
             Ok(_) => return,
@@ -149,8 +153,11 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(request: Request<'a, D, S>) {
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS) {
             end_if_failed();
-            // Where ranks share a processor the other one may be what this one waits for.
-            thread::yield_now();
+            match begin.elapsed() > BUSY {
+                true => thread::sleep(PAUSE),
+                // Where ranks share a processor the other one may be what this one waits for.
+                false => thread::yield_now(),
+            }
         }
     }
 }

@@ -95,6 +95,7 @@ pub fn reduce(
     let mut own = std::mem::take(&mut tree.nodes);
     let chunks = Chunks { len, size };
     let mut total = match own.pop() {
+        Some(node) if size == 1 => node.values,
         Some(node) if size.is_power_of_two() => {
             let mut total = node.values;
             add_single_nodes(ranks, tree, &mut total, chunks)?;

@@ -1,7 +1,7 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
-//! one, `hook` shows gradients before the update, `data_parallel` sums them over ranks, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! one, `hook` shows gradients before the update, `data_parallel` sums them over ranks, `greeting` compares these, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
@@ -14,6 +14,7 @@ mod diagnosis;
 mod doctor;
 mod epoch;
 mod fit;
+mod greeting;
 mod hook;
 mod keep;
 mod lbfgs;
