@@ -10,7 +10,7 @@ use wgrad::kernels::Step;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::plan::Traits;
 use wgrad::plan::program::Program;
-use wgrad::{Classifier, Device, Regressor, Result};
+use wgrad::{Classifier, Device, Regressor};
 
 /// A backend of one's own, which counts the programs that are loaded onto it.
 struct Counting {

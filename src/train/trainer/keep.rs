@@ -194,8 +194,13 @@ impl Trainer {
         })
     }
 
+    /// The settings that the run can't change, a line for each.
+    pub(super) fn settings(&self) -> String {
+        settings(&self.spec)
+    }
+
     /// What the training rows are recognised by.
-    fn fingerprint(&self) -> Fingerprint {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.windows {
             Some(windows) => windows.fingerprint().clone(),
             None => self.samples.fingerprint(),
