@@ -21,7 +21,10 @@ const INSTEAD: [(&str, &str); 27] = [
     ("not counted) columns do anyway", "one-hot encoded by default"),
     ("whatever they look like", "treat these columns as categorical"),
     ("is understood by a sample", "its columns are profiled on a sample of the rows"),
-    ("run that was never interrupted", "reproduces the weights of an uninterrupted run, bit for bit"),
+    (
+        "run that was never interrupted",
+        "reproduces the weights of an uninterrupted run, bit for bit",
+    ),
     ("to who asks", "to whoever asks"),
     ("one thing too many", "unexpected argument"),
     ("to take it all the same", "use --categorical COL to include it"),
@@ -74,7 +77,8 @@ fn found_in(text: &str) -> Vec<(usize, &'static str)> {
     }
     let at = |byte: usize| begins.partition_point(|&begin| begin <= byte);
     let hits = INSTEAD.iter().flat_map(|(phrase, _)| {
-        let is_whole = |byte: usize| !joined[byte + phrase.len()..].starts_with(char::is_alphabetic);
+        let is_whole =
+            |byte: usize| !joined[byte + phrase.len()..].starts_with(char::is_alphabetic);
         let places = joined.match_indices(phrase).filter(|(byte, _)| is_whole(*byte));
         places.map(|(byte, _)| (at(byte), *phrase)).collect::<Vec<_>>()
     });
@@ -109,11 +113,13 @@ fn a_phrase_is_found_across_lines_and_in_comments() {
 
 #[test]
 fn design_is_an_index_and_readme_begins_with_how_to_install_and_run() {
-    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let read =
+        |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let design = read("DESIGN.md");
     assert!(design.lines().count() <= 250, "{} lines in DESIGN.md", design.lines().count());
     let readme = read("README.md");
-    let place = |text: &str| readme.find(text).unwrap_or_else(|| panic!("no {text:?} in README.md"));
+    let place =
+        |text: &str| readme.find(text).unwrap_or_else(|| panic!("no {text:?} in README.md"));
     assert!(place("cargo install") < place("wgrad train\n"), "installation comes before usage");
     assert!(place("wgrad train\n") < place("wgrad train housing"), "the two commands come first");
     assert_eq!(readme.matches("![").count(), 1, "one picture");

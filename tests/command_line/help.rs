@@ -48,7 +48,9 @@ fn the_short_help_of_train_is_one_screen() {
 
 #[test]
 fn the_whole_help_has_each_option_in_one_or_two_lines() {
-    for command in ["train", "evaluate", "predict", "verify", "bench", "check-gradients", "init", "runs"] {
+    for command in
+        ["train", "evaluate", "predict", "verify", "bench", "check-gradients", "init", "runs"]
+    {
         let help = shown(&format!("{command} --help"), 100);
         assert!(help.lines().all(|line| line.chars().count() <= 110), "{command}: {help}");
         for (name, lines) in options(&help) {
@@ -85,11 +87,25 @@ fn there_are_completions_for_each_shell_and_a_man_page_for_each_command() {
 #[test]
 fn each_option_in_the_documents_is_one_that_a_command_has() {
     // Of cargo, of TensorBoard, and what stands for all options of a name.
-    const OTHERS: [&str; 6] = ["--release", "--path", "--open", "--logdir", "--no-default-features", "--features"];
+    const OTHERS: [&str; 6] =
+        ["--release", "--path", "--open", "--logdir", "--no-default-features", "--features"];
     let place = Place::new();
     let commands = [
-        "train", "evaluate", "predict", "runs", "compare", "inspect", "report", "init", "export", "import", "verify",
-        "check-gradients", "bench", "devices", "completions",
+        "train",
+        "evaluate",
+        "predict",
+        "runs",
+        "compare",
+        "inspect",
+        "report",
+        "init",
+        "export",
+        "import",
+        "verify",
+        "check-gradients",
+        "bench",
+        "devices",
+        "completions",
     ];
     let all: Vec<String> = commands
         .iter()
@@ -97,10 +113,12 @@ fn each_option_in_the_documents_is_one_that_a_command_has() {
         .map(|(name, _)| name)
         .collect();
     for file in ["README.md", "DESIGN.md", "docs/rejected.md"] {
-        let text = std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let text =
+            std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         for begin in text.match_indices("--").map(|(place, _)| place) {
             let is_inner = text[..begin].ends_with(|c: char| c == '-' || c.is_alphanumeric());
-            let rest = text[begin + 2..].split(|c: char| c != '-' && !c.is_ascii_alphanumeric()).next();
+            let rest =
+                text[begin + 2..].split(|c: char| c != '-' && !c.is_ascii_alphanumeric()).next();
             let name = rest.unwrap_or_default().trim_end_matches('-');
             if is_inner || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
                 continue;

@@ -41,16 +41,30 @@ fn the_file_trains_as_the_data_would_be_and_its_lines_may_be_changed() {
     assert_eq!(place.model("by-file"), place.model("plain"), "the same bits");
 
     // Without its #, a line is an option.
-    place.write("changed.toml", text.replace("\n#epochs = ", "\nepochs = 3 #").replace("\n#ignore = [\"COLUMN\"]", "\nignore = [\"town\"]"));
+    place.write(
+        "changed.toml",
+        text.replace("\n#epochs = ", "\nepochs = 3 #")
+            .replace("\n#ignore = [\"COLUMN\"]", "\nignore = [\"town\"]"),
+    );
     place.ok("train --config changed.toml --device cpu --quiet --out changed");
     let config = place.read("changed/config.toml");
     assert!(config.contains("epochs = 3\n") && config.contains("ignore = [\"town\"]"), "{config}");
     // And each commented option holds as it stands: nothing else is trained by it.
     let lines = text.lines().map(|line| match line.strip_prefix('#') {
-        Some(option) if !option.starts_with(' ') && option.contains(" = ") && !option.contains("COLUMN") => option,
+        Some(option)
+            if !option.starts_with(' ') && option.contains(" = ") && !option.contains("COLUMN") =>
+        {
+            option
+        }
         _ => line,
     });
-    let all: Vec<&str> = lines.filter(|line| !line.starts_with("preset") && !line.starts_with("patience") && !line.starts_with("validation")).collect();
+    let all: Vec<&str> = lines
+        .filter(|line| {
+            !line.starts_with("preset")
+                && !line.starts_with("patience")
+                && !line.starts_with("validation")
+        })
+        .collect();
     place.write("all.toml", all.join("\n"));
     place.ok("train --config all.toml --device cpu --quiet --out all");
     assert_eq!(place.model("all"), place.model("plain"), "{}", all.join("\n"));

@@ -278,7 +278,11 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
         ("train sales.csv --split time:kind2", 2, &["kind2"]),
         ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is no time"]),
         ("train sales.csv --split column:customer", 3, &["is no part of the data", "row 1"]),
-        ("train sales.csv --split column:part --validation 0.2", 2, &["--validation cannot be used with"]),
+        (
+            "train sales.csv --split column:part --validation 0.2",
+            2,
+            &["--validation cannot be used with"],
+        ),
         ("train plane.csv --split stratified", 2, &["without classes"]),
         ("train --folds 1", 2, &["1 folds", "from 2 on"]),
         ("train --folds 5 --validation 0.2", 2, &["--folds cannot be used with --validation"]),

@@ -53,7 +53,8 @@ fn earlier_names_are_read_from_files_and_the_environment() {
     assert_eq!(trained(&place, "--config old.toml"), new);
     let train = "train table.csv --target y --device cpu --quiet --epochs 2 --layers 5:tanh --out by-variable";
     let mut command = place.command(train);
-    let by_variable = ran(command.env("WGRAD_KEEP", "last").env("WGRAD_LOG", "a").output().unwrap());
+    let by_variable =
+        ran(command.env("WGRAD_KEEP", "last").env("WGRAD_LOG", "a").output().unwrap());
     assert_eq!(by_variable.code, 0, "{}", by_variable.stderr);
     assert!(!by_variable.stderr.contains("is no option"), "{}", by_variable.stderr);
     assert_eq!(place.model("by-variable"), new);
@@ -67,28 +68,47 @@ fn earlier_names_are_read_from_files_and_the_environment() {
 fn data_are_named_as_an_argument_by_every_command() {
     let place = Place::new();
     for (old, new) in [
-        ("verify --data xor --layers 4:tanh --device cpu --json", "verify xor --layers 4:tanh --device cpu --json"),
-        ("check-gradients --data xor --layers 4:tanh --json", "check-gradients xor --layers 4:tanh --json"),
+        (
+            "verify --data xor --layers 4:tanh --device cpu --json",
+            "verify xor --layers 4:tanh --device cpu --json",
+        ),
+        (
+            "check-gradients --data xor --layers 4:tanh --json",
+            "check-gradients xor --layers 4:tanh --json",
+        ),
     ] {
         assert_eq!(place.ok(old).stdout, place.ok(new).stdout);
     }
     let bench = place.ok("bench xor --device cpu --seconds 0.05 --layers 4:tanh --json").json();
     assert_eq!(bench[0]["case"], "xor");
     let resumed = place.ok("verify xor --checkpoints --device cpu --json").json();
-    assert_eq!((&resumed[0]["event"], &resumed[0]["passed"]), (&"verify_resume".into(), &true.into()));
+    assert_eq!(
+        (&resumed[0]["event"], &resumed[0]["passed"]),
+        (&"verify_resume".into(), &true.into())
+    );
     for args in ["train xor --data moons", "verify xor --data moons", "bench xor --data moons"] {
         let refused = place.run(args);
         assert_eq!(refused.code, 2, "{args}");
-        assert!(refused.stderr.contains("two data sets: xor and --data moons"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("two data sets: xor and --data moons"),
+            "{}",
+            refused.stderr
+        );
     }
     let mut command = place.command("train xor --device cpu --quiet --epochs 1 --out xor");
-    assert_eq!(ran(command.env("WGRAD_DATA", "moons").output().unwrap()).code, 0, "an argument goes first");
+    assert_eq!(
+        ran(command.env("WGRAD_DATA", "moons").output().unwrap()).code,
+        0,
+        "an argument goes first"
+    );
 }
 
 #[test]
 fn no_help_text_mentions_an_earlier_name() {
     let place = Place::new();
-    for command in ["train", "predict", "export", "verify", "bench", "check-gradients", "report", "import"] {
+    for command in
+        ["train", "predict", "export", "verify", "bench", "check-gradients", "report", "import"]
+    {
         let help = place.ok(&format!("{command} --help")).stdout;
         for old in ["--keep ", "--log ", "--output ", "--data ", "--image-colour", "--resume "] {
             let is_new = old == "--resume " && command == "train";

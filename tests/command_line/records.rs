@@ -13,7 +13,8 @@ fn place() -> Place {
     place.ok(&format!("{train} --epochs 5 --lr 0.02 --out runs/second"));
     let diverged = place.run(&format!("{train} --optimizer sgd --lr 1e30 --out runs/diverged"));
     assert_eq!(diverged.code, 5, "{}", diverged.stderr);
-    let (config, events) = (place.read("runs/second/config.toml"), place.read("runs/second/metrics.jsonl"));
+    let (config, events) =
+        (place.read("runs/second/config.toml"), place.read("runs/second/metrics.jsonl"));
     let killed: Vec<&str> = events.lines().take(3).collect();
     place.write("runs/killed/config.toml", &config);
     place.write("runs/killed/metrics.jsonl", killed.join("\n") + "\n{\"event\":\"epo");
@@ -32,7 +33,8 @@ fn runs_are_listed_newest_first_whatever_state_they_are_in() {
     let table = place.ok("runs").stdout;
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("run ") && lines[0].contains("metric"), "{table}");
-    let line = |name: &str| lines.iter().find(|l| l.starts_with(&format!("{name} "))).unwrap().to_string();
+    let line =
+        |name: &str| lines.iter().find(|l| l.starts_with(&format!("{name} "))).unwrap().to_string();
     for part in ["done", "plane.csv", "8:relu", "RMSE ", " s", "CPU"] {
         assert!(line("runs/plane-1").contains(part), "{part} in {table}");
     }
@@ -63,7 +65,11 @@ fn no_runs_are_no_error_and_no_directory_is_one() {
     assert!(none.stdout.is_empty() && none.stderr.contains("no runs in runs"), "{}", none.stderr);
     fs::create_dir(place.path("empty")).unwrap();
     let empty = place.ok("runs empty");
-    assert!(empty.stdout.is_empty() && empty.stderr.contains("no runs in empty"), "{}", empty.stderr);
+    assert!(
+        empty.stdout.is_empty() && empty.stderr.contains("no runs in empty"),
+        "{}",
+        empty.stderr
+    );
     assert!(place.ok("runs empty --json").stdout.is_empty());
     place.write("file", "text");
     for missing in ["nowhere", "file"] {

@@ -299,7 +299,11 @@ fn a_dashboard_is_refused_where_there_is_no_terminal_for_it() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("standard error is not a terminal"), "{}", ran.stderr);
     let ran = place.run("train digits --dashboard --json --out run");
-    assert!(ran.code == 2 && ran.stderr.contains("--dashboard cannot be used with --json"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("--dashboard cannot be used with --json"),
+        "{}",
+        ran.stderr
+    );
     assert!(!place.path("run").exists());
     let Some(terminal) = Terminal::open(&place, 80, 24, "TERM=dumb") else { return };
     let all = terminal.run(&format!("{TRAIN} --dashboard --out run"));

@@ -44,7 +44,10 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("check-gradients --threshold low", &["where: --threshold low", "for example 1e-5"]),
         ("completions tcsh", &["known: bash"]),
         ("train --warmup 500 --epochs 1", &["a warm-up of 500 steps in a run of 26"]),
-        ("train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9", &["lbfgs cannot be used with --l1 and --ema"]),
+        (
+            "train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9",
+            &["lbfgs cannot be used with --l1 and --ema"],
+        ),
     ] {
         let ran = refused(&place, args, &[], texts);
         assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);

@@ -162,7 +162,11 @@ fn images_take_the_quantile_transform_whether_they_are_a_matrix_or_a_table() {
     assert_ne!(place.model("robust").members, idx.members);
     let refused = place.run("train set --device cpu --scaling quantile --augment standard");
     assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(refused.stderr.contains("augmentation cannot be used with quantile scaling"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("augmentation cannot be used with quantile scaling"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::base::error::Result;
 use crate::cli::runs::names::{CONFIG, MODEL};
 use crate::data::NAMES;
 use crate::files::config::{
-    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig, Validation,
-    double, whole,
+    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig,
+    Validation, double, whole,
 };
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -130,14 +130,10 @@ impl CheckArgs {
         let options =
             TrainConfig { data, text: self.text.clone(), net: self.net.clone(), step, run, device };
         let options = with_file(options, self.config.as_deref())?;
-        let run = RunConfig {
-            validation: Some(Validation::Fraction(0.0)),
-            ..RunConfig::default()
-        };
+        let run = RunConfig { validation: Some(Validation::Fraction(0.0)), ..RunConfig::default() };
         Ok(TrainConfig { run, ..options })
     }
 }
-
 
 /// What an argument `RUN|DATA` names.
 #[derive(Debug, Default)]

@@ -94,11 +94,19 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 /// a help that fit half a screen; `--help` has more.
 const COMMON: [(&str, &str, &str); 15] = [
     ("target", "COLS", "Target columns, by name or number [default: last]"),
-    ("task", "TASK", "classification, regression or multilabel [default: from the target's values]"),
+    (
+        "task",
+        "TASK",
+        "classification, regression or multilabel [default: from the target's values]",
+    ),
     ("ignore", "COLS", "Leave these columns out"),
     ("validation", "PART", "Fraction held out for validation, or a file [default: 0.1]"),
     ("preset", "NAME", "quick, strong or best: settings that suit the data"),
-    ("layers", "LAYERS", "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]"),
+    (
+        "layers",
+        "LAYERS",
+        "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]",
+    ),
     ("epochs", "N", "Passes over the training set [default: suits the data]"),
     ("lr", "RATE", "Learning rate [default: suits optimizer and data]"),
     ("batch-size", "ROWS", "Batch size [default: 64]"),
@@ -154,7 +162,8 @@ fn short(command: Command) -> Command {
         _ if is_rare(&argument) => argument.hide(true),
         Some(place) if is_train => {
             let (_, value, help) = COMMON[place];
-            let argument = argument.help(help).display_order(place).help_heading(Resettable::<Str>::Reset);
+            let argument =
+                argument.help(help).display_order(place).help_heading(Resettable::<Str>::Reset);
             if value.is_empty() { argument } else { argument.value_name(value) }
         }
         None if is_train && argument.is_positional() => argument.help(SHORT_DATA_HELP),

@@ -8,7 +8,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 /// What each command takes besides its own options.
 pub(super) fn verbose() -> Arg {
-    let help = "Log what is done and how long it takes; -vv or RUST_LOG=wgpu=info log libraries too";
+    let help =
+        "Log what is done and how long it takes; -vv or RUST_LOG=wgpu=info log libraries too";
     let argument = Arg::new("verbose").help_heading(Resettable::<Str>::Reset);
     argument.short('v').long("verbose").action(ArgAction::Count).help(help)
 }

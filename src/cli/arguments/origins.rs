@@ -88,7 +88,8 @@ mod tests {
         let given = TrainConfig::from_toml("preset = \"strong\"\nepochs = 3").unwrap();
         let more = TrainConfig::from_toml("dropout = 0.5\nl1 = 0.1\nepochs = 4").unwrap();
         let origins = Origins::of_completed(&given, &given.clone().or(more));
-        let explained = origins.explain(Error::usage("lbfgs cannot be used with --dropout").help("no --epochs"));
+        let explained = origins
+            .explain(Error::usage("lbfgs cannot be used with --dropout").help("no --epochs"));
         let text = explained.to_string();
         assert!(
             text.ends_with("help: no --epochs; --dropout 0.5 is from --preset strong"),

@@ -2,8 +2,8 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::words::short;
-use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{print, print_json};
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::runs::begin::{announce, trainer};
 use crate::cli::setup::job::Job;
 use crate::cli::setup::open;

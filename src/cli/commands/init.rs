@@ -22,15 +22,29 @@ const OF_COLUMNS: [&str; 7] =
     ["columns", "ignore", "categorical", "numeric", "log-transform", "one-hot", "embed"];
 /// The options that most people change, beside those that were chosen for the data.
 const COMMON: [&str; 14] = [
-    "preset", "epochs", "lr", "batch-size", "layers", "dropout", "optimizer", "schedule", "weight-decay",
-    "validation", "ensemble", "patience", "seed", "device",
+    "preset",
+    "epochs",
+    "lr",
+    "batch-size",
+    "layers",
+    "dropout",
+    "optimizer",
+    "schedule",
+    "weight-decay",
+    "validation",
+    "ensemble",
+    "patience",
+    "seed",
+    "device",
 ];
 
 pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
     let mut data = args.data;
     data.data = chosen_data(args.source.as_ref(), data.data)?;
     let Some(name) = data.data.clone() else {
-        return Err(Error::usage("missing: DATA").help("name a data set or a file: wgrad init houses.csv"));
+        return Err(
+            Error::usage("missing: DATA").help("name a data set or a file: wgrad init houses.csv")
+        );
     };
     if let Some(file) = &args.out {
         check_file(file, args.force)?;
@@ -107,7 +121,10 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     if !understood.is_empty() {
         text += "\n# The columns as they were understood:\n#\n";
         for line in understood.lines() {
-            let line = line.strip_prefix("columns    ").or(line.strip_prefix("           ")).unwrap_or(line);
+            let line = line
+                .strip_prefix("columns    ")
+                .or(line.strip_prefix("           "))
+                .unwrap_or(line);
             text += format!("#   {line}").trim_end();
             text.push('\n');
         }
@@ -121,7 +138,8 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     let why: BTreeMap<&str, &str> = job.choices.iter().map(Chosen::reason).collect();
     let chosen = why.keys().filter(|name| !COMMON.contains(name));
     for name in COMMON.iter().chain(chosen).filter(|name| !held.contains_key(**name)) {
-        let value = resolved.get(*name).map_or_else(|| example(name).to_string(), ToString::to_string);
+        let value =
+            resolved.get(*name).map_or_else(|| example(name).to_string(), ToString::to_string);
         let reason = why.get(name).map_or(String::new(), |why| format!("  # {why}"));
         text += &format!("\n{}#{name} = {value}{reason}\n", help(name));
     }
@@ -147,7 +165,6 @@ fn help(name: &str) -> String {
     let train = command.find_subcommand("train");
     let argument = train.and_then(|t| t.get_arguments().find(|a| a.get_long() == Some(name)));
     let Some(help) = argument.and_then(|a| a.get_help()) else { return String::new() };
-    let options =
-        textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("# ");
+    let options = textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("# ");
     textwrap::fill(&help.to_string().replace(", see below", ""), options) + "\n"
 }

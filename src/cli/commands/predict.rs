@@ -65,8 +65,12 @@ fn format(args: &PredictArgs) -> Result<Format> {
         (None, None) => Format::Csv,
     };
     if format == Format::Npy && !args.keep_columns.is_empty() {
-        return Err(Error::usage("--keep-columns cannot be used with a NumPy array, which holds numbers of one type")
-            .help("write Parquet, or leave out --keep-columns: the rows are in the order of the data"));
+        return Err(Error::usage(
+            "--keep-columns cannot be used with a NumPy array, which holds numbers of one type",
+        )
+        .help(
+            "write Parquet, or leave out --keep-columns: the rows are in the order of the data",
+        ));
     }
     if format == Format::Npy && args.out.is_none() {
         return Err(Error::usage("a NumPy array on standard output").help(

@@ -145,6 +145,9 @@ mod tests {
         let text = describe(&report(&[0.5, 2.0, f64::NAN]), "a device", false);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[2].starts_with("FAILED") && lines[3].starts_with("FAILED"), "{text}");
-        assert!(text.contains("FAILED: 2 of 3 results on a device, first in T1 of\n  op 1\n"), "{text}");
+        assert!(
+            text.contains("FAILED: 2 of 3 results on a device, first in T1 of\n  op 1\n"),
+            "{text}"
+        );
     }
 }

@@ -127,10 +127,7 @@ fn without_effect(job: &Job) -> impl Iterator<Item = String> {
     let no_images = "these data are no folders of images";
     let options = [
         config.step.micro_batch.filter(|rows| *rows > batch).map(|rows| {
-            (
-                format!("--micro-batch {rows}"),
-                format!("a batch has {batch} rows, fewer than that"),
-            )
+            (format!("--micro-batch {rows}"), format!("a batch has {batch} rows, fewer than that"))
         }),
         config.data.embedding_dims.filter(|d| *d > 0 && spec.net.embeddings.is_empty()).map(|d| {
             (

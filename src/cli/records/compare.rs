@@ -39,8 +39,11 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
     let records: Vec<Record> =
         args.runs.iter().map(|run| Record::open(run)).collect::<Result<_>>()?;
     let all = options(&records);
-    let settings: BTreeMap<&str, Row<&str>> =
-        all.iter().filter(|(_, row)| differs(row)).map(|(name, row)| (*name, row.clone())).collect();
+    let settings: BTreeMap<&str, Row<&str>> = all
+        .iter()
+        .filter(|(_, row)| differs(row))
+        .map(|(name, row)| (*name, row.clone()))
+        .collect();
     let alike = all.len() - settings.len();
     let (valid, test) = (metrics(&records, |r| &r.valid), metrics(&records, |r| &r.test));
     if args.json {
@@ -48,7 +51,8 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         print_json(&Comparison { event, runs: &records, settings, valid, test })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let other: Vec<&str> = HELD_OUT.into_iter().filter(|name| settings.contains_key(name)).collect();
+    let other: Vec<&str> =
+        HELD_OUT.into_iter().filter(|name| settings.contains_key(name)).collect();
     if !other.is_empty() && !valid.is_empty() {
         say(format_args!(
             "note: the runs differ in {}, so that their validation rows may be other ones",
@@ -110,7 +114,8 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
 fn options(records: &[Record]) -> BTreeMap<&str, Row<&str>> {
     let names: BTreeSet<&str> =
         records.iter().flat_map(|r| r.options.keys().map(String::as_str)).collect();
-    let row = |name: &str| records.iter().map(|r| r.options.get(name).map(String::as_str)).collect();
+    let row =
+        |name: &str| records.iter().map(|r| r.options.get(name).map(String::as_str)).collect();
     names.into_iter().map(|name| (name, row(name))).collect()
 }
 

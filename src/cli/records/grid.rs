@@ -1,7 +1,7 @@
 //! A table of texts for people, which fits a narrow terminal.
 
-use crate::cli::arguments::terminal::print;
 use crate::base::error::Result;
+use crate::cli::arguments::terminal::print;
 use crate::observe::{columns, wrap};
 use std::io::{IsTerminal, stdout};
 

@@ -208,7 +208,8 @@ impl Record {
                     let best = event.get("best").and_then(Value::as_object);
                     self.best_epoch = best.and_then(|best| best.get("epoch")?.as_u64());
                     let of = |name| event.get(name).and_then(Value::as_object).map(numbers);
-                    (self.valid, self.test) = (of("valid").unwrap_or_default(), of("test").unwrap_or_default());
+                    (self.valid, self.test) =
+                        (of("valid").unwrap_or_default(), of("test").unwrap_or_default());
                 }
                 "error" => self.error = text("error"),
                 _ => continue,
@@ -228,7 +229,8 @@ impl Record {
 
 /// The metrics in an event. Beside them stand numbers that are none.
 fn numbers(event: &Map<String, Value>) -> BTreeMap<String, f64> {
-    const OTHERS: [&str; 6] = ["epoch", "step", "train_loss", "lr", "seconds", "samples_per_second"];
+    const OTHERS: [&str; 6] =
+        ["epoch", "step", "train_loss", "lr", "seconds", "samples_per_second"];
     let named = event.iter().filter(|(name, _)| !OTHERS.contains(&name.as_str()));
     let renamed = |name: &str| name.strip_prefix("valid_").unwrap_or(name).to_string();
     named.filter_map(|(name, value)| Some((renamed(name), value.as_f64()?))).collect()
@@ -296,7 +298,8 @@ mod tests {
 
     #[test]
     fn a_run_is_read_as_far_as_its_files_go() {
-        let config = "# wgrad 0.9.7: text\ndata = \"/a/houses.csv\"\nlayers = \"8:tanh\"\nunheard-of = 3\n";
+        let config =
+            "# wgrad 0.9.7: text\ndata = \"/a/houses.csv\"\nlayers = \"8:tanh\"\nunheard-of = 3\n";
         let (_kept, record) = run(config, &format!("{START}\n{EPOCH}\n"));
         let record = record.unwrap();
         assert_eq!(record.state, State::Unfinished);
@@ -308,9 +311,18 @@ mod tests {
         let end = r#"{"event":"end","ending":"done","epochs":3,"steps":30,"seconds":2.0,"valid":{"accuracy":0.8}}"#;
         let state = |events: &str| run(config, events).1.unwrap().state;
         assert_eq!(state(&format!("{START}\n{EPOCH}\n{end}\n")), State::Done);
-        assert_eq!(state(&format!("{START}\n{}", end.replace("done", "interrupted"))), State::Interrupted);
-        assert_eq!(state(&format!("{START}\n{end}\n{}", START.replace("start", "resume"))), State::Unfinished);
-        assert_eq!(state(&format!("{START}\n{{\"event\":\"error\",\"error\":\"x\"}}")), State::Failed);
+        assert_eq!(
+            state(&format!("{START}\n{}", end.replace("done", "interrupted"))),
+            State::Interrupted
+        );
+        assert_eq!(
+            state(&format!("{START}\n{end}\n{}", START.replace("start", "resume"))),
+            State::Unfinished
+        );
+        assert_eq!(
+            state(&format!("{START}\n{{\"event\":\"error\",\"error\":\"x\"}}")),
+            State::Failed
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub(in crate::cli) fn runs(args: &RunsArgs) -> Result<ExitCode> {
         Some(directory) => {
             if !directory.is_dir() {
                 let what = format!("there is no directory {}", directory.display());
-                return Err(Error::data(what).help("name a directory that holds runs, such as runs"));
+                return Err(
+                    Error::data(what).help("name a directory that holds runs, such as runs")
+                );
             }
             in_directory(directory)?
         }

@@ -3,14 +3,14 @@
 use crate::backend::Backend;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::words::{duration, short, thousands};
-use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::arguments::terminal::{count, print_text, say};
+use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::JudgeCpu;
 use crate::cli::judging::judgement_text::{brief, not_worth_it};
 use crate::cli::judging::report_files;
-use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::runs::run::{Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
+use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::settings::describe_net;

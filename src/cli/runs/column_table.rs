@@ -116,8 +116,7 @@ const NAMED: usize = 9;
 pub(in crate::cli) fn learned_from(job: &Job) -> Option<String> {
     let table = job.data.table().filter(|table| !table.pixels())?;
     let all = columns(job)?;
-    let learned: Vec<&str> =
-        all.iter().filter(|c| c.inputs > 0).map(|c| c.name.as_str()).collect();
+    let learned: Vec<&str> = all.iter().filter(|c| c.inputs > 0).map(|c| c.name.as_str()).collect();
     let inputs: usize = all.iter().map(|c| c.inputs).sum();
     let more = match learned.len().saturating_sub(NAMED) {
         0 => String::new(),

@@ -1,9 +1,9 @@
 //! `wgrad train --dry-run`: what would be trained, and how long it would take.
 
+use super::column_table::{columns, describe_columns};
 use crate::backend::device::Opened;
 use crate::base::error::Result;
 use crate::base::words::duration;
-use super::column_table::{columns, describe_columns};
 use crate::cli::arguments::terminal::{count, print, print_json};
 use crate::cli::setup::job::Job;
 use crate::cli::setup::memory::{Estimate, human};

@@ -40,7 +40,9 @@ impl Nets {
                 .help("leave out --folds: --ensemble N:folds keeps the nets of the folds"));
         }
         if source.is_streamed() {
-            let what = format!("--ensemble {ensemble} cannot be used with a table larger than --memory-limit");
+            let what = format!(
+                "--ensemble {ensemble} cannot be used with a table larger than --memory-limit"
+            );
             return Err(Error::usage(what).help("raise the limit, or leave out --ensemble"));
         }
         if !ensemble.by_folds {

@@ -294,8 +294,9 @@ fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
 fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
     if judged.held_out.judged().is_none() {
-        return Err(Error::usage("--stop-at without validation or test data")
-            .help("give --validation or --test: metrics on training rows say nothing about other rows"));
+        return Err(Error::usage("--stop-at without validation or test data").help(
+            "give --validation or --test: metrics on training rows say nothing about other rows",
+        ));
     }
     let checked = judged.check_metric(&stop_at.metric).and_then(|()| stop_at.check());
     checked.map_err(|e| e.at(format!("--stop-at {stop_at}")))
@@ -317,7 +318,8 @@ fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) 
     if let Some(metric) = &run.metric {
         judged.check_metric(metric).map_err(|e| e.at(format!("--metric {metric}")))?;
     }
-    let keep = *run.keep_weights.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
+    let keep =
+        *run.keep_weights.get_or_insert(if has_validation { Keep::Best } else { Keep::Last });
     let stop_at = run.stop_at.as_ref().map(|stop_at| stop_at.metric.clone());
     let mut measured: Vec<String> = run.metric.iter().chain(&stop_at).cloned().collect();
     measured.retain(|metric| !Metrics::is_summed(metric));

@@ -17,7 +17,10 @@ mod tests {
         let Data::Table(table) = &opened.train else { panic!("a table") };
         assert_eq!((table.name(), table.rows(), table.columns().len()), ("housing", 20_640, 10));
         let missing: Vec<_> = table.columns().iter().filter(|c| c.missing > 0).collect();
-        assert_eq!((missing.len(), missing[0].name.as_str(), missing[0].missing), (1, "total_bedrooms", 207));
+        assert_eq!(
+            (missing.len(), missing[0].name.as_str(), missing[0].missing),
+            (1, "total_bedrooms", 207)
+        );
         let Targets::Numbers(values) = table.targets() else { panic!("numbers") };
         // The sum of the column in the original file, by awk.
         assert_eq!(values.data().iter().sum::<f64>(), SUM);

@@ -86,8 +86,11 @@ impl Preprocessing {
                 let Some(name) = fitting.log.first() else {
                     return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling));
                 };
-                Err(Error::usage(format!("--log-transform {name} of {}, which is no table", data.name()))
-                    .help("leave --log-transform out, or take --scaling quantile"))
+                Err(Error::usage(format!(
+                    "--log-transform {name} of {}, which is no table",
+                    data.name()
+                ))
+                .help("leave --log-transform out, or take --scaling quantile"))
             }
             Data::Table(table) => {
                 let fit_targets = || {

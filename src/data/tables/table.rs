@@ -300,8 +300,10 @@ impl Table {
                 "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
             ))
             .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!("--log-transform {name}: nothing is learnt from this column"))
-                .help("name a column that is learnt from")),
+            _ => Err(Error::usage(format!(
+                "--log-transform {name}: nothing is learnt from this column"
+            ))
+            .help("name a column that is learnt from")),
         }
     }
 
@@ -322,8 +324,10 @@ impl Table {
                         .help("this is for categories that are learnt from; --categorical says that a column holds them"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
-                    return Err(Error::usage(format!("{other} {name} cannot be used with {option} {name}"))
-                        .help("take one of the two"));
+                    return Err(Error::usage(format!(
+                        "{other} {name} cannot be used with {option} {name}"
+                    ))
+                    .help("take one of the two"));
                 }
             }
         }

@@ -155,7 +155,10 @@ impl Spec {
         let fail =
             |what: String, help: &str| Err(Error::usage(what).at("--cycle-momentum").help(help));
         if !matches!(self.schedule, Schedule::OneCycle { .. }) {
-            let what = format!("a cycle of the momentum cannot be used with the schedule {}", self.schedule);
+            let what = format!(
+                "a cycle of the momentum cannot be used with the schedule {}",
+                self.schedule
+            );
             return fail(what, "take --schedule one-cycle, or leave it out");
         }
         if self.optimizer.momentum().is_none() {

@@ -69,11 +69,11 @@ pub(super) fn check_images(
     preprocessing: &Preprocessing,
 ) -> Result<()> {
     match training.features() {
-        _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => {
-            Err(Error::usage("augmentation cannot be used with quantile scaling").at(training.name()).help(
-                "pixels must stay bytes for it: choose another --scaling, or leave --augment out",
-            ))
-        }
+        _ if spec.augment.is_some() && preprocessing.quantiles.is_some() => Err(Error::usage(
+            "augmentation cannot be used with quantile scaling",
+        )
+        .at(training.name())
+        .help("pixels must stay bytes for it: choose another --scaling, or leave --augment out")),
         Features::F32(_) if spec.augment.is_some() => {
             Err(Error::usage("augmentation of numbers that are not bytes")
                 .at(training.name())

@@ -66,8 +66,10 @@ impl Delimited {
         if let (Some(decimal), Some(grouping)) = (text.decimal, text.thousands)
             && decimal.to_string() == grouping.to_string()
         {
-            return Err(Error::usage(format!("--decimal {decimal} cannot be used with --thousands {grouping}"))
-                .help("one sign can't be both: leave out one of the two"));
+            return Err(Error::usage(format!(
+                "--decimal {decimal} cannot be used with --thousands {grouping}"
+            ))
+            .help("one sign can't be both: leave out one of the two"));
         }
         let dialect = Dialect::of(stream.head(), text.separator).map_err(|e| e.at(&place))?;
         let marks = Marks::new(&text.missing);
