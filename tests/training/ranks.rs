@@ -122,7 +122,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ("averaged", of(&|j| j.spec.averaging = Averaging::Ema { decay: 0.9 })),
         ("label smoothing, plateau", of(&|j| {
             j.spec.label_smoothing = 0.1;
-            j.spec.schedule = "plateau(1,0.5)".parse::<Schedule>().unwrap();
+            j.spec.schedule = "plateau(0.5,1)".parse::<Schedule>().unwrap();
         })),
         ("the plain plan", of(&|j| j.spec.plan = PlanKind::Plain)),
         ("early stop", of(&|j| {
