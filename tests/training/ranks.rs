@@ -138,7 +138,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
             "label smoothing, plateau",
             of(&|j| {
                 j.spec.label_smoothing = 0.1;
-                j.spec.schedule = "plateau(1,0.5)".parse::<Schedule>().unwrap();
+                j.spec.schedule = "plateau(0.5,1)".parse::<Schedule>().unwrap();
             }),
         ),
         ("the plain plan", of(&|j| j.spec.plan = PlanKind::Plain)),
