@@ -111,12 +111,12 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod files;
-#[cfg(feature = "cli")]
 pub mod front;
 #[doc(hidden)] // For backends of one's own, benches and tests: may change with any release.
 pub mod kernels;
 pub mod math;
 pub mod net;
+#[cfg(feature = "cli")]
 pub mod observe;
 #[doc(hidden)] // For backends of one's own, benches and tests: may change with any release.
 pub mod plan;
@@ -132,9 +132,7 @@ pub use base::error::{Error, ErrorKind, Result};
 pub use data::split::Split;
 pub use data::{ClassWeight, Scaling};
 pub use files::checkpoint::{load_model, save_model};
-#[cfg(feature = "cli")]
 pub use files::config::{Preset, TrainConfig};
-#[cfg(feature = "cli")]
 pub use front::{
     CancelToken, Classifier, ClassifierBuilder, EpochReport, FromLabel, Label, Labels, Regressor,
     RegressorBuilder, Rows,

@@ -229,17 +229,36 @@ pub fn write_atomically(
 ///
 /// # Errors
 /// When it can't be created.
-#[cfg(feature = "data")]
 pub fn passing_file() -> Result<(File, PathBuf)> {
     let directory = cache_directory().unwrap_or_else(std::env::temp_dir);
     let create = || {
         fs::create_dir_all(&directory)?;
-        tempfile::tempfile_in(&directory)
+        #[cfg(feature = "data")]
+        return tempfile::tempfile_in(&directory);
+        #[cfg(not(feature = "data"))]
+        return nameless_in(&directory);
     };
     match create() {
         Ok(file) => Ok((file, directory)),
         Err(error) => Err(write_error(&directory, &error)),
     }
+}
+
+/// A new file in a directory, which only its owner may read, and which goes away with its last handle.
+#[cfg(any(test, not(feature = "data")))]
+fn nameless_in(directory: &Path) -> io::Result<File> {
+    let path = directory.join(format!(".wgrad.{}{SUFFIX}", random_letters()));
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // FILE_FLAG_DELETE_ON_CLOSE
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, 0x0400_0000);
+    let file = options.open(&path)?;
+    #[cfg(unix)]
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// The directory for what this program keeps between runs and could do without: that of
@@ -337,5 +356,12 @@ mod tests {
         file.rewind().unwrap();
         assert_eq!(io::read_to_string(&file).unwrap(), "rows");
         assert!(directory.is_dir());
+        let place = tempfile::tempdir().unwrap();
+        let mut file = nameless_in(place.path()).unwrap();
+        file.write_all(b"rows").unwrap();
+        file.rewind().unwrap();
+        assert_eq!(io::read_to_string(&file).unwrap(), "rows");
+        drop(file);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 }

@@ -2,12 +2,15 @@
 //! machine.
 
 pub mod atomic;
+pub(crate) mod clock;
 pub mod error;
 pub mod every;
 pub mod memory;
+pub(crate) mod oneshot;
 pub(crate) mod pages;
 pub(crate) mod parallel;
 pub(crate) mod sha256;
 pub(crate) mod similarity;
 pub mod system_memory;
+pub mod wait;
 pub mod words;

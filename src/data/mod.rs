@@ -29,7 +29,6 @@ mod encode;
 mod formats;
 #[cfg(feature = "data")]
 mod images;
-#[cfg(feature = "data")]
 mod large;
 mod sets;
 mod sources;
@@ -56,9 +55,7 @@ pub use formats::idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 pub use large::census::{Census, RowParts};
 #[cfg(feature = "data")]
 pub use large::passes::{EncodedChunk, StreamedTable, pass_measured};
-#[cfg(feature = "data")]
 pub use large::slabs::SlabOrder;
-#[cfg(feature = "data")]
 pub use large::stored::{StoredSet, StoredWriter};
 pub use sets::dataset::{Dataset, Features, Targets};
 #[cfg(feature = "data")]
@@ -75,7 +72,7 @@ pub use sources::idx_set::{read_idx_directory, read_idx_pair};
 #[cfg(feature = "data")]
 pub use sources::inputs::{InputChunk, Inputs, open_inputs, pass_inputs, read_columns};
 #[cfg(feature = "data")]
-pub use sources::source::{TrainTest, is_generated, is_table, open, open_bytes, open_measured};
+pub use sources::source::{TrainTest, is_table, open, open_bytes, open_measured};
 #[cfg(feature = "data")]
 pub use streams::decoding::is_decoding;
 #[cfg(feature = "data")]
@@ -90,7 +87,7 @@ pub use columns::text_options::{DateFormat, Grouping, HasHeader, Separator, Text
 pub use sets::fingerprint::Fingerprint;
 pub use sets::target_scaling::{DoubleAffine, TargetScaling, is_exact_enough};
 pub use sets::weights::ClassWeight;
-pub use sources::options::DataOptions;
+pub use sources::options::{DataOptions, is_generated};
 #[cfg(feature = "data")]
 pub use sources::options::{Measured, NAMES};
 pub use tables::column::Column;

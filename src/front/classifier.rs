@@ -113,6 +113,7 @@ impl ClassifierBuilder {
     ///
     /// # Errors
     /// As [`ClassifierBuilder::fit`], and when the data can't be read.
+    #[cfg(feature = "data")]
     pub fn fit_table(self, path: impl AsRef<Path>) -> Result<Classifier> {
         Classifier::of(self.settings.fit_named(&path.as_ref().to_string_lossy())?)
     }
@@ -206,6 +207,7 @@ impl Classifier {
     ///
     /// # Errors
     /// When the table can't be read or isn't what the model needs, and as [`Classifier::predict`].
+    #[cfg(feature = "data")]
     pub fn predict_table(&self, path: impl AsRef<Path>) -> Result<(Vec<usize>, Matrix<f32>)> {
         let probabilities = probabilities(self.fitted.predict_table(path.as_ref())?)?;
         Ok((self.places(&probabilities), probabilities))
@@ -215,6 +217,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`Classifier::predict_table`].
+    #[cfg(feature = "data")]
     pub fn evaluate_table(&self, path: impl AsRef<Path>) -> Result<(f64, ClassReport)> {
         report(self.fitted.evaluate_table(path.as_ref())?)
     }

@@ -7,9 +7,9 @@ use crate::backend::Backend;
 use crate::backend::device::Choice;
 use crate::backend::session::Session;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::data::{
-    self, DataOptions, Dataset, Encoder, Features, Frame, Header, Predictions, Values,
-};
+#[cfg(feature = "data")]
+use crate::data::{self, DataOptions};
+use crate::data::{Dataset, Encoder, Features, Frame, Header, Predictions, Values};
 use crate::files::checkpoint::{Provenance, load_model_with, save_model_with};
 use crate::files::config::TrainConfig;
 use crate::net::metrics::Metrics;
@@ -186,6 +186,7 @@ impl Fitted {
     }
 
     /// Predictions for the rows of a table in a file.
+    #[cfg(feature = "data")]
     pub fn predict_table(&self, path: &Path) -> Result<Predictions> {
         let options = DataOptions::default();
         let name = path.to_string_lossy();
@@ -194,6 +195,7 @@ impl Fitted {
     }
 
     /// What predictions for the rows of a table in a file are worth.
+    #[cfg(feature = "data")]
     pub fn evaluate_table(&self, path: &Path) -> Result<(Metrics, Report)> {
         let options = DataOptions::default();
         let name = path.to_string_lossy();

@@ -97,6 +97,7 @@ impl RegressorBuilder {
     ///
     /// # Errors
     /// As [`RegressorBuilder::fit`], and when the data can't be read.
+    #[cfg(feature = "data")]
     pub fn fit_table(self, path: impl AsRef<Path>) -> Result<Regressor> {
         Regressor::of(self.settings.fit_named(&path.as_ref().to_string_lossy())?)
     }
@@ -156,6 +157,7 @@ impl Regressor {
     ///
     /// # Errors
     /// When the table can't be read or isn't what the model needs, and as [`Regressor::predict`].
+    #[cfg(feature = "data")]
     pub fn predict_table(&self, path: impl AsRef<Path>) -> Result<Vec<f64>> {
         let predictions = self.fitted.predict_table(path.as_ref())?;
         Ok(self.means(&predictions).collect())
@@ -209,6 +211,7 @@ impl Regressor {
     ///
     /// # Errors
     /// As [`Regressor::predict_table`].
+    #[cfg(feature = "data")]
     pub fn evaluate_table(&self, path: impl AsRef<Path>) -> Result<(f64, NumberReport)> {
         report(self.fitted.evaluate_table(path.as_ref())?)
     }

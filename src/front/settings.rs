@@ -56,7 +56,7 @@ impl Settings {
         let header = self.header(&x, y.len())?;
         let cols = x.columns.len();
         let names = |places: &mut dyn Iterator<Item = usize>| -> Vec<ColumnNames> {
-            vec![ColumnNames::of(places.map(|place| header.names[place].clone()).collect())]
+            vec![ColumnNames::new(places.map(|place| header.names[place].clone()).collect())]
         };
         if let Some(wrong) = self.categorical.iter().find(|place| **place >= cols) {
             return Err(Error::usage(format!("column {wrong} of {cols}, counted from 0"))
@@ -104,6 +104,7 @@ impl Settings {
     }
 
     /// Trains on a table of a file.
+    #[cfg(feature = "data")]
     pub fn fit_named(mut self, name: &str) -> Result<Fitted> {
         if let Some(error) = self.wrong.take() {
             return Err(error);
@@ -397,7 +398,7 @@ macro_rules! builder {
             /// The target column of a table in a file, by name or by number from 1 on. Default: the last one.
             #[must_use]
             pub fn target(mut self, name: impl Into<String>) -> Self {
-                self.settings.config.data.target = Some(vec![ColumnNames::of(vec![name.into()])]);
+                self.settings.config.data.target = Some(vec![ColumnNames::new(vec![name.into()])]);
                 self
             }
 

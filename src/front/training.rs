@@ -3,9 +3,10 @@
 use super::control::{Control, EpochReport, Watched};
 use super::setup::held_out::HeldOut;
 use super::setup::hooks::Hooks;
-use super::setup::job::{Job, Source};
+use super::setup::job::Job;
 use super::setup::members::Nets;
 use super::setup::settings::check_threads;
+use super::setup::source::Source;
 use crate::backend::Backend;
 use crate::backend::device::{self, Choice, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -24,6 +25,7 @@ pub(super) enum Given {
     /// Rows in memory, and those that are held out, where they are given.
     Rows { data: Data, validation: Option<Frame> },
     /// What the settings name: a file, a directory or a known set.
+    #[cfg(feature = "data")]
     Named,
 }
 
@@ -60,6 +62,7 @@ impl Training {
         check_threads(config.device.threads)?;
         let mut source = match given {
             Given::Rows { data, validation } => Source::of_data(config, data, validation, hooks)?,
+            #[cfg(feature = "data")]
             Given::Named => Source::open(config, hooks)?,
         };
         let run = &source.config.run;

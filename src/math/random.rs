@@ -4,7 +4,9 @@
 //! it: on any device, in any order, and again when a run is resumed.
 
 use crate::math::multiversion::multiversioned;
+#[cfg(feature = "data")]
 use rand::TryRng;
+#[cfg(feature = "data")]
 use std::convert::Infallible;
 
 /// Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
@@ -124,6 +126,7 @@ impl Random {
     }
 }
 
+#[cfg(feature = "data")]
 impl TryRng for Random {
     type Error = Infallible;
 

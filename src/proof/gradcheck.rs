@@ -5,6 +5,7 @@ use crate::backend::cpu::Cpu;
 use crate::backend::session::LayerWeights;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::data::{Dataset, Preprocessing, Samples};
 use crate::kernels::Step;
 use crate::kernels::inputs::mixup::mixing;
@@ -12,7 +13,6 @@ use crate::kernels::tensor::TensorId;
 use crate::math::random::{Permutation, Stream, stream_key};
 use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// What to check, and how strictly.

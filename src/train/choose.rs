@@ -22,6 +22,7 @@ use crate::backend::device::{self, Choice, Opened, passed_over};
 use crate::backend::gpu::{self, Gpu};
 use crate::backend::session::Session;
 use crate::base::atomic::{cache_directory, write_atomically};
+use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::base::sha256::Sha256;
 use crate::base::words::{duration, short};
@@ -34,7 +35,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use web_time::Instant;
 
 /// Seconds for which each device is timed, its first step aside.
 const TIMED: f64 = 0.1;

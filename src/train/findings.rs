@@ -8,12 +8,12 @@ use crate::backend::cpu::Cpu;
 use crate::backend::session::{self, LayerWeights};
 use crate::backend::{Backend, Values, ValuesMut};
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::data::Samples;
 use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::net::spec::{Spec, Units};
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Rows that are looked at, unless the net is large.

@@ -1,6 +1,7 @@
 //! A run from drawn weights to a model, and what it is worth: the loop, its events, the trained net, evaluation,
 //! speed.
 
+#[cfg(feature = "data")]
 pub mod bench;
 pub mod calibration;
 pub mod choose;

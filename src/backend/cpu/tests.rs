@@ -2,6 +2,7 @@
 //! the threads change no bit.
 
 use super::*;
+use crate::base::wait::BlockOn as _;
 use crate::data::{Affine, Features, Targets};
 use crate::math::activation::Activation;
 use crate::math::embedding::Embedding;
@@ -11,7 +12,6 @@ use crate::math::optim::Optimizer;
 use crate::math::random::{Permutation, Random, Stream};
 use crate::net::spec::{Net, Norm, PlanKind, Spec};
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
 
 fn samples(net: &Net, rows: usize) -> Samples {
     let mut random = Random::new(8, Stream::Check, 0);

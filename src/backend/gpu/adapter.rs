@@ -1,6 +1,7 @@
 //! Adapters: which there are, and opening one.
 
 use crate::base::error::{Error, Result};
+use crate::base::wait::BlockOn as _;
 use crate::kernels::mixed::{Cooperative, Multiplier, SUBGROUP};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,7 +74,7 @@ fn enumerate_of(backends: wgpu::Backends, compiler: wgpu::Dx12Compiler) -> Vec<w
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     descriptor.backend_options.dx12.shader_compiler = compiler;
-    pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
+    wgpu::Instance::new(descriptor).enumerate_adapters(backends).block_on()
 }
 
 /// What [`wgpu::Dx12Compiler::Auto`] takes where there are adapters of Direct3D 12: wgpu doesn't tell, but
@@ -340,7 +341,6 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pollster::FutureExt as _;
 
     #[test]
     fn offsets_are_held_to_what_the_strictest_adapter_asks_for() {

@@ -4,7 +4,7 @@
 //! that call: a thread of its own does, and wakes the future.
 
 use crate::base::error::{Error, Result};
-use futures_channel::oneshot;
+use crate::base::oneshot;
 #[cfg(not(target_arch = "wasm32"))]
 use std::{sync::mpsc, time::Duration};
 

@@ -3,7 +3,7 @@
 use super::answers::Answers;
 use crate::backend::mebibytes;
 use crate::base::error::{Error, Result};
-use futures_channel::oneshot;
+use crate::base::oneshot;
 
 /// Creates a buffer, or says which limit or memory it exceeds.
 pub(super) async fn create(

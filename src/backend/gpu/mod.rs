@@ -7,8 +7,8 @@
 //! In the order in which a run meets them: `adapter` finds devices and `open` opens one, `load` takes a
 //! program in and `tune` measures its tiles, `data` takes rows in, `bind` makes launches of ops with
 //! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for f16) writes and reads
-//! tensors. `memory` has buffers, `answers` tells when a submission is done, `cache` has what is kept on disk, and
-//! `scopes` what goes wrong on a device that is not its own.
+//! tensors. `memory` has buffers, `answers` tells when a submission is done, `cache` has what stays on disk, `scopes` what
+//! goes wrong on a device that is not its own.
 
 mod adapter;
 mod answers;
@@ -137,7 +137,7 @@ impl Backend for Gpu {
     }
 
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
-        self.scoped(move |gpu| Box::pin(gpu.load_program(program)))
+        self.guest().scoped(self.load_program(program))
     }
 
     fn unload(&mut self) {
@@ -147,14 +147,12 @@ impl Backend for Gpu {
     }
 
     fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.scoped(move |gpu| {
-            Box::pin(async move {
-                let data = gpu.upload_samples(&samples).await?;
-                let id = DataId(gpu.uploads);
-                gpu.uploads += 1;
-                gpu.data.insert(id, data);
-                Ok(id)
-            })
+        self.guest().scoped(async move {
+            let data = self.upload_samples(&samples).await?;
+            let id = DataId(self.uploads);
+            self.uploads += 1;
+            self.data.insert(id, data);
+            Ok(id)
         })
     }
 
@@ -164,27 +162,23 @@ impl Backend for Gpu {
     }
 
     fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        self.scoped(move |gpu| Box::pin(gpu.write_tensor(tensor, values)))
+        self.guest().scoped(self.write_tensor(tensor, values))
     }
 
     fn prepare(&mut self, data: DataId) -> Pending<'_> {
-        self.scoped(move |gpu| {
-            Box::pin(async move {
-                let bound = gpu.bind(0..gpu.program.ops.len(), data).await;
-                // What the device itself said tells more.
-                gpu.health.check()?;
-                bound
-            })
+        self.guest().scoped(async move {
+            let bound = self.bind(0..self.program.ops.len(), data).await;
+            // What the device itself said tells more.
+            self.health.check()?;
+            bound
         })
     }
 
     fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
-        self.scoped(move |gpu| {
-            Box::pin(async move {
-                gpu.make_ready(ops.clone(), data, steps).await?;
-                gpu.submit_all(ops, data, steps).await?;
-                gpu.health.check()
-            })
+        self.guest().scoped(async move {
+            self.make_ready(ops.clone(), data, steps).await?;
+            self.submit_all(ops, data, steps).await?;
+            self.health.check()
         })
     }
 
@@ -194,11 +188,11 @@ impl Backend for Gpu {
         data: DataId,
         steps: &'a [Step],
     ) -> Pending<'a, Vec<Vec<f64>>> {
-        self.scoped(move |gpu| Box::pin(gpu.timed_steps(ops, data, steps)))
+        self.guest().scoped(self.timed_steps(ops, data, steps))
     }
 
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
-        self.scoped(move |gpu| Box::pin(gpu.read_tensor(tensor, values)))
+        self.guest().scoped(self.read_tensor(tensor, values))
     }
 
     fn traffic(&self) -> Traffic {

@@ -4,13 +4,14 @@ use super::adapter::{self, Health, Wanted};
 use super::answers::Answers;
 use super::cache::Cache;
 use super::pipeline::Pipelines;
+use super::scopes::Guest;
 use super::submit::{SLOT, SLOTS, UnderWay};
-use super::{Gpu, memory, scopes};
+use super::{Gpu, memory};
 use crate::backend::{DeviceInfo, Traffic};
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::kernels::mixed::Multiplier;
 use crate::kernels::products::tile::Tuning;
-use pollster::FutureExt as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,9 +86,9 @@ impl Gpu {
             backend: "wgpu".into(),
             detail: "a device handed in".into(),
         };
-        let health = Health::default();
-        let made = Self::new(device.clone(), queue, info, None, false, health.clone());
-        let gpu = scopes::within(&device, &health, made).block_on()?;
+        let (health, on) = (Health::default(), device.clone());
+        let made = Self::new(device, queue, info, None, false, health.clone());
+        let gpu = Guest::of(on, health).scoped(made).block_on()?;
         Ok(Gpu { is_guest: true, ..gpu })
     }
 

@@ -302,7 +302,7 @@ fn entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pollster::FutureExt as _;
+    use crate::base::wait::BlockOn as _;
 
     #[test]
     fn grids_beyond_the_limit_are_folded_and_cover_all_groups() {

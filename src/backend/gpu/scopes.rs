@@ -4,48 +4,77 @@ use super::Gpu;
 use super::adapter::Health;
 use crate::backend::Pending;
 use crate::base::error::Result;
-use std::future::poll_fn;
-use std::pin::pin;
-use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
-/// Does some work on a device with error scopes of every kind, and notes what they catch. Scopes are a stack of
-/// the thread that opened them, so they stand around each time that the work is polled.
-pub(super) async fn within<T>(
-    device: &wgpu::Device,
-    health: &Health,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let mut work = pin!(work);
-    let mut caught = Vec::new();
-    let done = poll_fn(|context| {
-        let scopes = [Validation, OutOfMemory, Internal].map(|kind| device.push_error_scope(kind));
-        let polled = work.as_mut().poll(context);
-        // What was opened last is closed first.
-        caught.extend(scopes.into_iter().rev().map(|scope| Box::pin(scope.pop())));
-        polled
-    })
-    .await;
-    for error in caught {
-        if let Some(error) = error.await {
-            health.note(format!("the device reported: {error}"));
+/// Error scopes of every kind on a device. They are a stack of this thread: what is opened last is closed first.
+struct Scopes([wgpu::ErrorScopeGuard; 3]);
+
+impl Scopes {
+    fn open(device: &wgpu::Device) -> Self {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        Scopes([Validation, OutOfMemory, Internal].map(|kind| device.push_error_scope(kind)))
+    }
+
+    /// The first error in them. It is there at once, but in a browser, which tells it later to nobody.
+    fn close(self) -> Option<String> {
+        let mut found = None;
+        for scope in self.0.into_iter().rev() {
+            let error = pin!(scope.pop()).poll(&mut Context::from_waker(Waker::noop()));
+            if let (None, Poll::Ready(Some(error))) = (&found, error) {
+                found = Some(format!("the device reported: {error}"));
+            }
+        }
+        found
+    }
+}
+
+/// Who works on a device: where it is not the backend's own, the device, and where its errors go.
+pub(super) struct Guest(Option<(wgpu::Device, Health)>);
+
+impl Guest {
+    /// On a device of the program.
+    pub(super) fn of(device: wgpu::Device, health: Health) -> Self {
+        Guest(Some((device, health)))
+    }
+
+    /// Some work, in which whatever goes wrong on the program's device becomes an error of the work.
+    pub(super) fn scoped<'a, T: 'a>(
+        self,
+        work: impl Future<Output = Result<T>> + Send + 'a,
+    ) -> Pending<'a, T> {
+        match self.0 {
+            None => Box::pin(work),
+            Some((device, health)) => Box::pin(Scoped { work: Box::pin(work), device, health }),
         }
     }
-    // What the device itself said tells more.
-    health.check()?;
-    done
+}
+
+/// Work under error scopes. A future may go on in another thread, and scopes belong to one: so they are opened
+/// and closed around each stretch of it.
+struct Scoped<'a, T> {
+    work: Pending<'a, T>,
+    device: wgpu::Device,
+    health: Health,
+}
+
+impl<T> Future for Scoped<'_, T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let scopes = Scopes::open(&self.device);
+        let polled = self.work.as_mut().poll(context);
+        if let Some(error) = scopes.close() {
+            self.health.note(error);
+        }
+        // What the device itself said tells more.
+        polled.map(|done| self.health.check().and(done))
+    }
 }
 
 impl Gpu {
-    /// Does some work on the device. Where that is not its own, whatever goes wrong on it in the meantime is an
-    /// error of the work.
-    pub(super) fn scoped<'a, T: Send + 'a>(
-        &'a mut self,
-        work: impl FnOnce(&'a mut Self) -> Pending<'a, T> + Send + 'a,
-    ) -> Pending<'a, T> {
-        if !self.is_guest {
-            return work(self);
-        }
-        let (device, health) = (self.device.clone(), self.health.clone());
-        Box::pin(async move { within(&device, &health, work(self)).await })
+    /// Who works on the device.
+    pub(super) fn guest(&self) -> Guest {
+        Guest(self.is_guest.then(|| (self.device.clone(), self.health.clone())))
     }
 }

@@ -7,12 +7,12 @@
 use super::Gpu;
 use super::pipeline::Bound;
 use crate::backend::DataId;
+use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::plan::program::Program;
 use std::collections::VecDeque;
 use std::ops::Range;
-use web_time::Instant;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
 pub(super) const SLOT: usize = 256;
@@ -208,10 +208,10 @@ mod tests {
     use super::*;
     use crate::backend::gpu::adapters;
     use crate::backend::{Backend, ValuesMut};
+    use crate::base::wait::BlockOn as _;
     use crate::data::{Preprocessing, digits};
     use crate::plan::{Purpose, Traits, plan};
     use crate::{Activation, Loss, Net, Optimizer, Spec};
-    use pollster::FutureExt as _;
     use std::sync::Arc;
 
     #[test]

@@ -87,9 +87,9 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::backend::gpu::adapters;
+    use crate::base::wait::BlockOn as _;
     use crate::kernels::tensor::{Extent, Role};
     use crate::plan::program::Program;
-    use pollster::FutureExt as _;
     use std::sync::Arc;
 
     #[test]

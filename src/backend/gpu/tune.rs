@@ -1,12 +1,12 @@
 //! Which tiles are the fastest for a program, measured on the device.
 
 use super::Gpu;
+use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::kernels::Step;
 use crate::kernels::products::tile::{TILES, Tuning};
 use crate::plan::program::{Op, Program};
 use std::time::Duration;
-use web_time::Instant;
 
 /// What the measuring may take in one run; what is left over is measured in the next.
 const BUDGET: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ pub use weights::{LayerWeights, NormWeights, tensors};
 use crate::backend::check::RowShape;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::base::error::{Error, Result};
+use crate::base::wait::BlockOn as _;
 use crate::data::{Preprocessing, Samples};
 use crate::kernels::Step;
 use crate::kernels::tensor::HostTensor;
@@ -18,7 +19,6 @@ use crate::net::metrics::{Metrics, TargetSummary};
 use crate::net::spec::Net;
 use crate::plan::Plan;
 use crate::plan::program::{NormTensors, Task};
-use pollster::FutureExt as _;
 use std::sync::Arc;
 use weights::check_shapes;
 

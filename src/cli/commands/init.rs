@@ -99,7 +99,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
         };
         let target = |(_, column): &(usize, &Column)| matches!(column.role, Role::Target(_));
         let targets = table.columns().iter().enumerate().filter(target).map(name);
-        given.data.target = Some(vec![ColumnNames::of(targets.collect())]);
+        given.data.target = Some(vec![ColumnNames::new(targets.collect())]);
     }
     let mut text = format!(
         "# Options of wgrad {} for {}: {}.\n# wgrad train --config {} trains with them.\n#\n\

@@ -5,7 +5,8 @@ use super::fold_judgement::Folds;
 use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::{ByName, JudgeCpu, Judgement};
 use crate::cli::judging::judgement_text::{fold_line, fold_tables};
-use crate::cli::setup::job::{Job, Source};
+use crate::cli::setup::job::Job;
+use crate::cli::setup::source::Source;
 
 use crate::backend::device::{self, Choice};
 use crate::base::atomic::write_atomically;

@@ -41,7 +41,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
     let class_weights = class_weights(job);
     let test_rows = match (&job.streaming, &job.other_test) {
         (_, Some(set)) => set.rows(),
-        (Some(table), _) if table.test_rows > 0 => table.test_rows,
+        (Some(table), _) if table.test_rows() > 0 => table.test_rows(),
         _ => job.test.as_ref().map_or(0, Dataset::rows),
     };
     if json {

@@ -2,4 +2,6 @@
 
 pub(super) mod open;
 
-pub(super) use crate::front::setup::{choices, job, members, memory, settings, splitting, unseen};
+pub(super) use crate::front::setup::{
+    choices, job, members, memory, settings, source, splitting, unseen,
+};

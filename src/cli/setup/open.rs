@@ -1,8 +1,9 @@
 //! Opening what a command names: the device, a trained model, data for it.
 
-use super::job::{Job, Source};
+use super::job::Job;
 use super::members::Nets;
 use super::settings::check_threads;
+use super::source::Source;
 use crate::backend::device::{self, Opened};
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::ModelArgs;

@@ -1,6 +1,8 @@
 //! Sets larger than memory: passed over in chunks, or encoded into files.
 
+#[cfg(feature = "data")]
 pub(super) mod census;
+#[cfg(feature = "data")]
 pub(super) mod passes;
 pub(super) mod slabs;
 pub(super) mod stored;

@@ -7,11 +7,11 @@
 
 use crate::base::atomic::{passing_file, write_error};
 use crate::base::error::{Error, Result};
+use crate::base::sha256::Sha256;
 use crate::data::Fingerprint;
 use crate::data::sets::dataset::all_zero;
 use crate::data::{Dataset, Features, ImageShape, SlabOrder, Targets};
 use crate::math::matrix::Matrix;
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ pub(super) mod dataset;
 pub(super) mod digits;
 pub(super) mod fingerprint;
 pub(super) mod generated;
+#[cfg(feature = "data")]
 pub(super) mod housing;
 pub(super) mod image_shape;
 pub(super) mod matrix_scaling;

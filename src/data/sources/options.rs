@@ -13,6 +13,12 @@ use std::path::PathBuf;
 pub const NAMES: [&str; 7] =
     ["digits", "housing", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
 
+/// Whether the set of that name is drawn by a seed.
+#[must_use]
+pub fn is_generated(name: &str) -> bool {
+    matches!(name, "spiral" | "moons" | "xor")
+}
+
 /// How data are to be found and read.
 #[derive(Debug, Clone, Default)]
 pub struct DataOptions {

@@ -20,12 +20,6 @@ use crate::data::{
 };
 use std::path::Path;
 
-/// Whether the set of that name is drawn by a seed.
-#[must_use]
-pub fn is_generated(name: &str) -> bool {
-    matches!(name, "spiral" | "moons" | "xor")
-}
-
 /// A training part and, where the source has one, a test part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainTest {

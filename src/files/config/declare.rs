@@ -1,6 +1,7 @@
 //! Declaring options, each in one place.
 
 /// The variable of an option: `WGRAD_BATCH_SIZE` for `batch_size`.
+#[cfg(feature = "cli")]
 macro_rules! variable {
     ($field:ident) => {{
         const NAME: &str = concat!("WGRAD_", stringify!($field));
@@ -12,20 +13,34 @@ macro_rules! variable {
         TEXT
     }};
 }
+#[cfg(feature = "cli")]
 pub(super) use variable;
 
 /// Declares a group of options. Each field is a flag of its name (`--batch-size`), a variable
 /// (`WGRAD_BATCH_SIZE`) and a key (`batch-size`); its first line is its help.
 macro_rules! options {
-    ($(#[$group:meta])* $type:ident { $($(#[$option:meta])* $field:ident: $value:ty,)+ }) => {
-        #[derive(Debug, Clone, PartialEq, Default, Args, Serialize, Deserialize)]
+    (
+        $(#[doc = $about:literal])*
+        $(#[command($($command:tt)*)])?
+        $type:ident {$(
+            $(#[doc = $help:literal])*
+            $(#[arg($($arg:tt)*)])?
+            $(#[serde($($serde:tt)*)])?
+            $field:ident: $value:ty,
+        )+}
+    ) => {
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "cli", derive(clap::Args))]
         #[serde(rename_all = "kebab-case", default)]
-        $(#[$group])*
+        $(#[doc = $about])*
+        $(#[cfg_attr(feature = "cli", command($($command)*))])?
         pub struct $type {
             $(
-                #[arg(long, env = $crate::files::config::declare::variable!($field))]
+                #[cfg_attr(feature = "cli", arg(long, env = $crate::files::config::declare::variable!($field)))]
                 #[serde(skip_serializing_if = "Option::is_none")]
-                $(#[$option])*
+                $(#[doc = $help])*
+                $(#[cfg_attr(feature = "cli", arg($($arg)*))])?
+                $(#[serde($($serde)*)])?
                 pub $field: Option<$value>,
             )+
         }
@@ -42,6 +57,7 @@ macro_rules! options {
 pub(super) use options;
 
 /// A name in capitals.
+#[cfg(feature = "cli")]
 pub(super) const fn upper<const N: usize>(name: &str) -> [u8; N] {
     let mut bytes = [0; N];
     let mut i = 0;

@@ -2,13 +2,13 @@
 //! variable of the environment, the key in a file and which of two values is taken follow from that.
 
 use super::declare::options;
+#[cfg(feature = "cli")]
 use super::numbers::{number, seed, whole};
 use super::values::{ColumnNames, HiddenLayers, names};
 use crate::data::{ClassWeight, Colour, ImageSize, MissingTarget, Scaling, Task};
 use crate::math::init::Init;
 use crate::math::loss::Objective;
 use crate::net::spec::{Bias, Norm, Units};
-use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

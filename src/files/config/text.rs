@@ -3,7 +3,6 @@
 use super::declare::options;
 use super::values::{ColumnNames, names, text};
 use crate::data::{DateFormat, Decimal, Grouping, HasHeader, Separator, TextOptions};
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
 options! {

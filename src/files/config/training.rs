@@ -2,6 +2,7 @@
 
 use super::declare::options;
 use super::events::EventsDirectory;
+#[cfg(feature = "cli")]
 use super::numbers::{number, whole};
 use super::reproducible::Reproducible;
 use super::values::{ByteSize, Calibration, Ensemble, Preset, Validation, text};
@@ -14,7 +15,7 @@ use crate::net::augment::Augment;
 use crate::net::precision::Precision;
 use crate::net::spec::PlanKind;
 use crate::net::stopping::{Keep, OnDivergence, StopAt};
-use clap::Args;
+#[cfg(feature = "cli")]
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

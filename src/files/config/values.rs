@@ -302,7 +302,7 @@ pub struct ColumnNames(Vec<String>);
 impl ColumnNames {
     /// These names.
     #[must_use]
-    pub fn of(names: Vec<String>) -> Self {
+    pub fn new(names: Vec<String>) -> Self {
         ColumnNames(names)
     }
 

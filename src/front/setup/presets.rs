@@ -217,7 +217,7 @@ impl Recipe {
 
     /// The options for these data.
     fn options(&self, config: &TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
-        let mut options = TrainConfig::from_toml(self.others)?;
+        let mut options = TrainConfig::from_lines(self.others)?;
         options.net.layers = self.layers[is_wide(about)].parse().ok();
         options.net.initializer = Some(Init::XavierUniform);
         options.step.schedule = Some(Schedule::Cosine);
@@ -262,8 +262,8 @@ const DIGITS: &str = "epochs = 30\nlr = 0.007";
 pub(crate) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
     let mut suited = match (about.kind, config.run.preset) {
         (Kind::Table, _) => Recipe::of(&config, about).options(&config, about)?,
-        (kind, Some(preset)) => TrainConfig::from_toml(text(preset, kind))?,
-        (Kind::Digits, None) => TrainConfig::from_toml(DIGITS)?,
+        (kind, Some(preset)) => TrainConfig::from_lines(text(preset, kind))?,
+        (Kind::Digits, None) => TrainConfig::from_lines(DIGITS)?,
         (Kind::Images | Kind::Other, None) => return Ok(config),
     };
     if let Some(optimizer) = config.step.optimizer
@@ -352,6 +352,35 @@ mod tests {
 
     fn classes() -> Targets {
         Targets::Classes { labels: vec![0, 1], names: vec!["a".into(), "b".into()] }
+    }
+
+    #[test]
+    fn settings_read_as_lines_and_as_a_file_alike() {
+        let recipes = [
+            &TABLES,
+            &TABLES_OF_NUMBERS,
+            &TABLES_ONE_NET,
+            &TABLES_QUICK,
+            &TABLES_STRONG,
+            &TABLES_BEST,
+        ];
+        let texts = [
+            IMAGES_QUICK,
+            IMAGES_STRONG,
+            IMAGES_BEST,
+            OTHERS_QUICK,
+            OTHERS_STRONG,
+            OTHERS_BEST,
+            DIGITS,
+        ];
+        for text in texts.into_iter().chain(recipes.map(|recipe| recipe.others)) {
+            let lines = TrainConfig::from_lines(text).unwrap();
+            assert_eq!(lines, TrainConfig::from_toml(text).unwrap(), "{text}");
+            assert_ne!(lines, TrainConfig::default());
+        }
+        assert!(
+            TrainConfig::from_lines("lr 3").is_err() && TrainConfig::from_lines("lr = x").is_err()
+        );
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub(crate) struct Streaming {
     table: StreamedTable,
     limit: u64,
     census: Census,
-    pub training_rows: usize,
-    pub validation_rows: usize,
-    pub test_rows: usize,
+    training_rows: usize,
+    validation_rows: usize,
+    test_rows: usize,
 }
 
 /// Its encoded rows, in files.
@@ -140,6 +140,21 @@ pub(crate) fn open(
 }
 
 impl Streaming {
+    /// The rows that are trained on.
+    pub fn training_rows(&self) -> usize {
+        self.training_rows
+    }
+
+    /// The rows that are held out for validation.
+    pub fn validation_rows(&self) -> usize {
+        self.validation_rows
+    }
+
+    /// The rows that are held out for a test.
+    pub fn test_rows(&self) -> usize {
+        self.test_rows
+    }
+
     /// The sample by which the table is understood.
     pub fn sample(&self) -> Arc<data::Data> {
         self.table.sample().clone()

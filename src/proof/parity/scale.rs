@@ -4,6 +4,7 @@
 use super::Replay;
 use crate::backend::{Values, ValuesMut};
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::kernels::fused::whole_net::WholeNet;
 use crate::kernels::mixed::{Mixed, Update};
 use crate::kernels::optim::optimizer::RuleStep;
@@ -15,7 +16,6 @@ use crate::kernels::tensor::TensorId;
 use crate::kernels::{Access, Step};
 use crate::math::optim::Rule;
 use crate::plan::program::Op;
-use pollster::FutureExt as _;
 
 /// A product inside an op that computes more than that.
 struct Product {

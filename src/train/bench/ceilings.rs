@@ -1,7 +1,9 @@
 //! What a device can do at best, measured by programs of one op.
 
 use crate::backend::{Backend, ValuesMut};
+use crate::base::clock::Instant;
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::data::{Affine, Features, Samples};
 use crate::kernels::Step;
 use crate::kernels::layers::activation::UnitFunctions;
@@ -10,9 +12,7 @@ use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::activation::Activation;
 use crate::math::matrix::Matrix;
 use crate::plan::program::{Op, Program};
-use pollster::FutureExt as _;
 use std::sync::Arc;
-use web_time::Instant;
 
 /// Opens the device that is measured; each program gets a backend of its own.
 pub type Open<'a> = &'a dyn Fn() -> Result<Box<dyn Backend>>;

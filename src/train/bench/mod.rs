@@ -7,12 +7,12 @@ pub use cases::{CASES, Case};
 pub use ceilings::Ceilings;
 
 use crate::backend::Backend;
+use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::data::{Dataset, Preprocessing};
 use crate::net::spec::{Net, Spec};
 use crate::train::trainer::Trainer;
 use std::fmt;
-use web_time::Instant;
 
 /// A training that is measured.
 pub struct Bench {

@@ -3,9 +3,9 @@
 
 use super::Trainer;
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::math::optim::Averaging;
-use pollster::FutureExt as _;
 
 impl Trainer {
     /// Takes the weights of the epoch that just ended into their average over epochs, if that is

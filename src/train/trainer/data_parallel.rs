@@ -6,15 +6,15 @@ use super::greeting::{check, first_of_another_kind, hellos};
 use super::hook::Seam;
 use crate::backend::session::Session;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
+use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
+use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::net::metrics::Metrics;
 use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Purpose};
 use crate::train::ranks::{Ranks, Reduction, Tree, reduce, share};
-use pollster::FutureExt as _;
 use std::ops::Range;
-use web_time::Instant;
 
 /// The sums of losses and scores, which go with the gradients.
 const SUMS: usize = 4;

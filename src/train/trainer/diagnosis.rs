@@ -12,6 +12,7 @@ use crate::backend::cpu::Cpu;
 use crate::backend::session::Session;
 use crate::backend::{Backend, ValuesMut};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::kernels::tensor::Extent;
 use crate::net::precision::Precision;
@@ -19,7 +20,6 @@ use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Watch, Watched};
 use crate::train::event::Diverged;
 use crate::train::snapshot::{Position, Snapshot};
-use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// What to do about values that f16 can't hold.

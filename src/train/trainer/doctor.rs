@@ -10,6 +10,7 @@ use super::diagnosis::Found;
 use super::run::Run;
 use crate::backend::session::LayerWeights;
 use crate::backend::session::initial_weights;
+use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::math::optim::Averaging;
 use crate::math::schedule::Schedule;
@@ -18,7 +19,6 @@ use crate::train::event::{Diverged, Observer};
 use crate::train::snapshot::{Position, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
-use web_time::Instant;
 
 /// A state in host memory is replaced when it is so old, or a hundred times as old as reading it took.
 const OLDEST: Duration = Duration::from_secs(10);

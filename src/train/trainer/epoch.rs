@@ -2,13 +2,13 @@
 
 use super::Trainer;
 use super::run::Run;
+use crate::base::clock::Instant;
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
-use pollster::FutureExt as _;
 use std::time::Duration;
-use web_time::Instant;
 
 /// Observers are asked about this often, in seconds.
 const PIECE_SECONDS: f64 = 0.05;

@@ -4,13 +4,13 @@ use super::Trainer;
 use super::epoch::Stretch;
 use super::run::Run;
 use super::stream::Held;
+use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::data::{Dataset, Samples};
 use crate::net::metrics::Metrics;
 use crate::train::event::{End, Ending, Epoch, Observer, Start};
 use crate::train::snapshot::Position;
 use crate::train::trainer::epoch::ending_of;
-use web_time::Instant;
 
 /// How often the loss is read back within an epoch, at most.
 const READS_PER_EPOCH: usize = 8;

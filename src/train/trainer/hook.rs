@@ -3,13 +3,13 @@
 use super::Trainer;
 use crate::backend::{Backend, Values, ValuesMut};
 use crate::base::error::{Error, Result};
+use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::Optimizer;
 use crate::net::precision::Precision;
 use crate::net::stopping::OnDivergence;
 use crate::plan::{self, Plan, Purpose};
-use pollster::FutureExt as _;
 use std::ops::Range;
 
 /// All gradients of a batch, and the running statistics of batch normalization, before the update.

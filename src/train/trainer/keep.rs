@@ -5,6 +5,7 @@ use super::doctor::LastGood;
 use super::run::Run;
 use crate::backend::{Backend, ValuesMut};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::wait::BlockOn as _;
 use crate::data::Fingerprint;
 use crate::data::{Dataset, Preprocessing};
 use crate::net::metrics::Metrics;
@@ -14,7 +15,6 @@ use crate::net::stopping::{Keep, Stopping, is_better};
 use crate::train::event::Observer;
 use crate::train::model::Model;
 use crate::train::snapshot::{Best, Checkpoint, Snapshot};
-use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Where a run was with the model that it leaves after an error.

@@ -4,10 +4,10 @@ use super::Trainer;
 use super::run::Run;
 use crate::backend::{Values, ValuesMut};
 use crate::base::error::Result;
+use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::lbfgs::{HISTORY, Pair, Point, direction, first_length, search};
-use pollster::FutureExt as _;
 
 impl Trainer {
     /// One step. The pairs of the last steps lie on the device too, where checkpoints find them.

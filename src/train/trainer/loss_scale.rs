@@ -3,8 +3,8 @@
 use super::Trainer;
 use crate::backend::ValuesMut;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::wait::BlockOn as _;
 use crate::kernels::mixed::SCALE_STATE;
-use pollster::FutureExt as _;
 
 /// The scale of the loss at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]

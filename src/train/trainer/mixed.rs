@@ -5,7 +5,9 @@ use super::run::Run;
 use crate::backend::session::initial_weights;
 use crate::backend::session::{self, LayerWeights};
 use crate::backend::{Backend, Values, ValuesMut};
+use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
+use crate::base::wait::BlockOn as _;
 use crate::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use crate::kernels::Step;
 use crate::kernels::mixed::{BLOCKS, Multiplier};
@@ -19,10 +21,8 @@ use crate::net::precision::{Gate, MixedPrecision, Precision};
 use crate::net::spec::{Net, Spec};
 use crate::plan::{self, Purpose, Traits};
 use crate::proof::parity::{OpReport, Replay};
-use pollster::FutureExt as _;
 use std::fmt;
 use std::sync::Arc;
-use web_time::Instant;
 
 /// What was seen of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]

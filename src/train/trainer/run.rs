@@ -1,11 +1,11 @@
 //! What stays the same over a run: how long it is, and what each of its steps is told.
 
+use crate::base::clock::Instant;
 use crate::kernels::Step;
 use crate::kernels::inputs::mixup::mixing;
 use crate::math::random::{Permutation, Stream, stream_key};
 use crate::math::schedule::Length;
 use crate::net::spec::Spec;
-use web_time::Instant;
 
 /// What stays the same over a run.
 pub(super) struct Run {

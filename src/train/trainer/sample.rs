@@ -7,12 +7,12 @@
 use super::Trainer;
 use super::run::Run;
 use crate::backend::session::LayerWeights;
+use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::kernels::tensor::HostTensor;
 use crate::train::event::{LayerSample, Observer, RateChange, StepSample};
 use crate::train::findings;
 use crate::train::snapshot::RateFactor;
-use web_time::Instant;
 
 /// By hand the learning rate is changed by no more than this factor and its reciprocal.
 const LARGEST_FACTOR: f32 = 1048576.0;

@@ -3,11 +3,11 @@
 use crate::backend::Backend;
 use crate::backend::session::Session;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::wait::BlockOn as _;
 use crate::data::{Dataset, Features, Preprocessing, Samples};
 use crate::math::loss::{Link, Loss};
 use crate::net::spec::Spec;
 use crate::plan::{self, Purpose};
-use pollster::FutureExt as _;
 use std::sync::Arc;
 
 /// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved

@@ -1,0 +1,85 @@
+//! Without the feature `data` rows come from memory alone: what stands for files and for tables beyond memory.
+
+use super::job::Job;
+use super::source::Source;
+use crate::base::error::{Error, Result};
+use crate::data::split::Parts;
+use crate::data::{Categories, ClassWeight, Dataset, Preprocessing, StoredSet, UnknownCategories};
+use crate::files::config::TrainConfig;
+use crate::math::loss::Loss;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A table beyond memory: there is none.
+pub(crate) enum Streaming {}
+
+impl Streaming {
+    pub fn categories(&self) -> &BTreeMap<String, Categories> {
+        match *self {}
+    }
+
+    pub fn training_row(&self, _: usize) -> usize {
+        match *self {}
+    }
+
+    pub fn training_rows(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn validation_rows(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn class_weights(&self, _: &ClassWeight) -> Result<Vec<f32>> {
+        match *self {}
+    }
+
+    pub fn parts(&self) -> Parts {
+        match *self {}
+    }
+
+    pub fn store(&self, _: &Job) -> Result<Stored> {
+        match *self {}
+    }
+}
+
+/// Its encoded rows.
+pub(crate) struct Stored {
+    pub training: Arc<StoredSet>,
+    pub validation: Option<Arc<StoredSet>>,
+    pub limit: u64,
+}
+
+/// The error for data that settings name.
+fn no_files(name: &str) -> Error {
+    Error::usage(format!("{name:?} is data in files, which this program was built without"))
+        .help("build wgrad with its feature data")
+}
+
+impl Source {
+    pub(super) fn other(
+        &self,
+        name: &str,
+        _: &Preprocessing,
+        _: Loss,
+    ) -> Result<(Dataset, Option<Arc<StoredSet>>, UnknownCategories)> {
+        Err(no_files(name))
+    }
+
+    pub(super) fn parts_hold_out(&self) -> bool {
+        false
+    }
+
+    pub(super) fn parts_validation(&self, _: &Preprocessing) -> Result<Option<Dataset>> {
+        Ok(None)
+    }
+
+    pub(super) fn parts_test(&self, _: &Preprocessing) -> Result<Option<Dataset>> {
+        Ok(None)
+    }
+}
+
+/// Paths stay as they are.
+pub(super) fn make_absolute(_: &mut TrainConfig) -> Result<()> {
+    Ok(())
+}

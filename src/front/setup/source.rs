@@ -1,0 +1,334 @@
+//! Settings and data, before the rows are split: what follows from the data, and the run over a split.
+
+#[cfg(feature = "cli")]
+use super::choices::{self, Chosen};
+use super::hooks::Hooks;
+use super::job::Job;
+use super::memory::Estimate;
+use super::presets::{self, About, Kind};
+use super::settings::{self, HeldOut};
+use super::splitting;
+use super::streaming::Streaming;
+use super::unseen::HeldOutUnknown;
+use crate::base::error::{Error, Result};
+#[cfg(feature = "data")]
+use crate::data::TableParts;
+use crate::data::split::{Parts, Split};
+use crate::data::{
+    Data, DataOptions, Dataset, Fitting, Frame, Preprocessing, Scaling, Table, TargetScaling,
+    Targets, is_generated,
+};
+use crate::files::checkpoint::load_weights;
+use crate::files::config::{ColumnNames, TrainConfig, Validation};
+use crate::math::loss::{Loss, Objective};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Tables with fewer training rows than this are scaled linearly: their ranks tell too little.
+const LEAST_FOR_RANKS: usize = 2000;
+
+/// Options and data, before the rows are split.
+pub(crate) struct Source {
+    /// The options as they were given.
+    pub(super) given: TrainConfig,
+    /// The same, completed by what suits the data.
+    pub config: TrainConfig,
+    /// What was completed, and why.
+    #[cfg(feature = "cli")]
+    pub(super) choices: Vec<Chosen>,
+    pub data: Arc<Data>,
+    /// What the data hold out by themselves, matrices or rows of a table.
+    pub(super) validation: Option<Dataset>,
+    pub(super) test: Option<Dataset>,
+    #[cfg(feature = "data")]
+    pub(super) held_out: TableParts,
+    pub(super) options: DataOptions,
+    pub(super) streaming: Option<Arc<Streaming>>,
+    pub(super) hooks: Hooks,
+    /// Rows in memory that are held out for validation.
+    pub(super) validation_frame: Option<Frame>,
+}
+
+impl Source {
+    /// Rows in memory, and those that are held out for validation, where they are given.
+    ///
+    /// # Errors
+    /// For settings that the data can't have.
+    pub fn of_data(
+        given: TrainConfig,
+        data: Data,
+        validation_frame: Option<Frame>,
+        hooks: Hooks,
+    ) -> Result<Self> {
+        let mut config = given.clone();
+        config.data.seed.get_or_insert(0);
+        say_notes(&data, hooks);
+        let options = DataOptions { notify: hooks.notify, ..config.data_options() };
+        Source {
+            given,
+            config,
+            #[cfg(feature = "cli")]
+            choices: Vec::new(),
+            data: Arc::new(data),
+            validation: None,
+            test: None,
+            #[cfg(feature = "data")]
+            held_out: TableParts::default(),
+            options,
+            streaming: None,
+            hooks,
+            validation_frame,
+        }
+        .completed()
+    }
+
+    /// Says which devices could not be taken.
+    pub fn say_passed_over(&self, passed_over: &[String]) {
+        passed_over.iter().for_each(|line| self.hooks.say(format_args!("warning: {line}")));
+    }
+
+    /// With the options completed by what suits the data.
+    pub(super) fn completed(mut self) -> Result<Self> {
+        let rows = self.streaming.as_ref().map_or(self.data.rows(), |table| table.training_rows());
+        let groups = match &self.config.run.split {
+            // A column that can't be one of groups is refused where the rows are split.
+            Some(Split::Group(column)) => self.data.groups(column).ok(),
+            _ => None,
+        };
+        let about = About {
+            kind: self.kind(),
+            rows,
+            groups: groups.map(|of_rows| of_rows.into_iter().collect::<HashSet<u32>>().len()),
+            is_streamed: self.streaming.is_some(),
+            holds_out: self.knows_validation(),
+            targets: self.data.targets(),
+        };
+        let completed = presets::complete(self.config.clone(), &about)?;
+        #[cfg(feature = "cli")]
+        {
+            self.choices = choices::chosen(&self.config, &completed, &about)?;
+        }
+        self.config = completed;
+        Ok(self)
+    }
+
+    /// The parts of a run of one net.
+    ///
+    /// # Errors
+    /// For a split that the data can't have.
+    pub fn parts(&mut self) -> Result<Parts> {
+        if self.leaves_own_validation() {
+            self.hooks.say(
+                "note: the validation part of the data isn't used, as other rows are asked for",
+            );
+        }
+        match &self.streaming {
+            Some(table) => Ok(table.parts()),
+            None if self.has_own_validation() => Ok(splitting::all(&self.data)),
+            None => splitting::parts(&mut self.config, &self.data, self.hooks),
+        }
+    }
+
+    /// Whether the table is larger than the memory limit.
+    pub fn is_streamed(&self) -> bool {
+        self.streaming.is_some()
+    }
+
+    /// Whether the data hold rows out for validation by themselves, and nothing else was asked for.
+    fn has_own_validation(&self) -> bool {
+        self.knows_validation() && !self.asks_for_validation()
+    }
+
+    /// Whether they do, but something else was asked for.
+    fn leaves_own_validation(&self) -> bool {
+        self.knows_validation() && self.asks_for_validation()
+    }
+
+    fn knows_validation(&self) -> bool {
+        self.validation.is_some() || self.validation_frame.is_some() || self.parts_hold_out()
+    }
+
+    fn asks_for_validation(&self) -> bool {
+        let run = &self.config.run;
+        let by_folds = run.folds.is_some() || run.ensemble.is_some_and(|e| e.by_folds);
+        run.validation.is_some() || run.split.is_some() || by_folds
+    }
+
+    /// The run over these parts, with all that follows from the data resolved.
+    ///
+    /// # Errors
+    /// For options that make no sense together or with the data.
+    pub fn job(&self, parts: &Parts) -> Result<Job> {
+        self.job_with(parts, None)
+    }
+
+    /// As [`Source::job`], with a preprocessing that was fitted to more rows than these.
+    ///
+    /// # Errors
+    /// As [`Source::job`].
+    pub fn job_with(&self, parts: &Parts, fitted: Option<&Preprocessing>) -> Result<Job> {
+        let data = &self.data;
+        let mut config = self.config.clone();
+        let fitting = self.fitting(&mut config, parts.training.len());
+        let mut preprocessing = match fitted {
+            Some(fitted) => fitted.clone(),
+            None => Preprocessing::fit_rows(data, &parts.training, &fitting)?,
+        };
+        if self.streaming.is_some() {
+            // A sample doesn't tell the range of all rows.
+            preprocessing.bounds = None;
+        }
+        let training = preprocessing.dataset(data, &parts.training)?;
+        let sample_weights = training.weights().map(<[f32]>::to_vec);
+        let class_weights = config.data.class_weight.as_ref().map(|weight| match &self.streaming {
+            Some(table) => table.class_weights(weight),
+            None => weight.of_classes(training.targets()),
+        });
+        let class_weights = class_weights.transpose()?;
+        let training = match &class_weights {
+            Some(weights) => training.class_weighted(weights)?,
+            None => training,
+        };
+        let objective = *config.net.loss.get_or_insert_with(|| {
+            Objective::from(match training.targets() {
+                Targets::Classes { .. } => Loss::CrossEntropy,
+                Targets::Labels { .. } => Loss::BinaryCrossEntropy,
+                Targets::Numbers(_) => Loss::SquaredError,
+            })
+        });
+        if objective.loss.needs_raw_targets() {
+            // Counts must stay counts, and shares shares.
+            preprocessing.targets = TargetScaling::identity(training.outputs());
+        }
+        let own = |rows: &[usize]| match rows {
+            [] => Ok(None),
+            rows => preprocessing.dataset(data, rows).map(Some),
+        };
+        let mut all_unknown = HeldOutUnknown::of_rows(&preprocessing, data, parts)?;
+        let mut other = |part: &'static str, name: &str| {
+            let (data, stored, unknown) = self.other(name, &preprocessing, objective.loss)?;
+            all_unknown.push(HeldOutUnknown { part, is_file: true, unknown });
+            Ok::<_, Error>((data, stored))
+        };
+        let (validation, other_validation) = match &config.run.validation {
+            Some(Validation::Path(path)) => {
+                let (data, stored) = other("validation", &path.to_string_lossy())?;
+                (Some(data), stored)
+            }
+            None if self.has_own_validation() => match (&self.validation, &self.validation_frame) {
+                (Some(data), _) => (Some(data.clone()), None),
+                (_, Some(frame)) => {
+                    let data = preprocessing.measured_frame("the validation rows", frame.clone());
+                    (Some(data?), None)
+                }
+                _ => (self.parts_validation(&preprocessing)?, None),
+            },
+            _ => (own(&parts.validation)?, None),
+        };
+        let given = config.run.test.as_deref().map(|name| other("test", name)).transpose()?;
+        let (given, other_test) = given.unzip();
+        let other_test = other_test.flatten();
+        let given = match given.or_else(|| self.test.clone()) {
+            None => self.parts_test(&preprocessing)?,
+            given => given,
+        };
+        let test = match (given, own(&parts.test)?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("test data of their own, and test rows by --split")
+                    .help("leave out --test, or mark no rows as test"));
+            }
+            (other, marked) => other.or(marked),
+        };
+        let completed = config.clone();
+        let embeddings = preprocessing.encoding.as_ref().map_or(Vec::new(), |e| e.embeddings());
+        let is_sample = self.streaming.is_some();
+        let held_out = HeldOut { validation: validation.as_ref(), test: test.as_ref(), is_sample };
+        let spec = settings::resolve(&mut config, &training, objective, embeddings, held_out)
+            .map_err(|error| self.hooks.explain(&self.given, &completed, error))?;
+        if spec.net.layers.len() == 1 {
+            // A linear model goes on beyond what was seen.
+            preprocessing.bounds = None;
+        }
+        let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows());
+        settings::check_warmup(&spec, rows)
+            .map_err(|error| self.hooks.explain(&self.given, &completed, error))?;
+        Estimate::new(&spec, [&training]).check()?;
+        let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
+        let init = init.transpose()?;
+        super::make_absolute(&mut config)?;
+        let training_rows = Arc::new(parts.training.clone());
+        let job = Job {
+            config,
+            #[cfg(feature = "cli")]
+            choices: self.choices.clone(),
+            spec,
+            scaling: fitting.scaling,
+            preprocessing,
+            training,
+            training_rows,
+            held_out_rows: Arc::new([parts.validation.clone(), parts.test.clone()]),
+            sample_weights,
+            class_weights,
+            validation,
+            test,
+            other_validation,
+            other_test,
+            data: data.clone(),
+            history: Vec::new(),
+            init,
+            streaming: self.streaming.clone(),
+            stored: None,
+            unknown: all_unknown,
+        };
+        job.check_rows(parts)?;
+        Ok(job)
+    }
+
+    /// How columns become inputs: what isn't said of it follows from the data, and is noted in the
+    /// options.
+    fn fitting(&self, config: &mut TrainConfig, training_rows: usize) -> Fitting {
+        let scaling = *config.data.scaling.get_or_insert_with(|| match self.name() {
+            name if is_generated(name) => Scaling::None,
+            _ if self.data.is_image() => Scaling::Minmax,
+            _ if self.data.table().is_some() && training_rows >= LEAST_FOR_RANKS => {
+                Scaling::Quantile
+            }
+            _ => Scaling::Standard,
+        });
+        let counted = self.streaming.as_ref().map(|table| table.categories().clone());
+        let options = &config.data;
+        let names = |names: &Option<Vec<ColumnNames>>| {
+            ColumnNames::join(names.as_deref().unwrap_or_default())
+        };
+        Fitting {
+            scaling,
+            log: names(&options.log_transform),
+            one_hot: names(&options.one_hot),
+            embed: names(&options.embed),
+            hash: names(&options.hash),
+            embedding_dims: options.embedding_dims,
+            counted: counted.unwrap_or_default(),
+        }
+    }
+
+    /// What settings are chosen by.
+    fn kind(&self) -> Kind {
+        match self.name() {
+            "digits" => Kind::Digits,
+            _ if self.data.is_image() => Kind::Images,
+            _ if self.data.table().is_some() => Kind::Table,
+            _ => Kind::Other,
+        }
+    }
+
+    /// What the options name: a known set or a path.
+    fn name(&self) -> &str {
+        self.config.data.data.as_deref().unwrap_or_default()
+    }
+}
+
+/// Says what is good to know of how a table is understood.
+pub(super) fn say_notes(data: &Data, hooks: Hooks) {
+    let notes = data.table().map_or(&[][..], Table::notes);
+    notes.iter().for_each(|note| hooks.say(format_args!("note: {note}")));
+}

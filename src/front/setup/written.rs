@@ -1,0 +1,54 @@
+//! The file of a run's resolved options.
+
+use super::choices;
+use super::job::Job;
+use crate::backend::DeviceInfo;
+use crate::backend::device::Choice;
+use crate::base::error::Result;
+use crate::files::config::TrainConfig;
+
+impl Job {
+    /// The file of the resolved options.
+    pub fn config_text(&self, device: &DeviceInfo) -> Result<String> {
+        self.config_text_with(device, &self.history)
+    }
+
+    /// The same, where `history` says how the run came about, a line for each thing that the options don't
+    /// tell.
+    pub fn config_text_with(&self, device: &DeviceInfo, history: &[String]) -> Result<String> {
+        let choice = match device.backend == "cpu" {
+            true => Choice::Cpu,
+            false => Choice::Name(device.name.clone()),
+        };
+        let what = match history.is_empty() {
+            true => "trains the same model again".to_string(),
+            false => format!(
+                "may train another model: this run did not go as its options say\n{}",
+                history.join("\n")
+            ),
+        };
+        Ok(format!(
+            "# wgrad {}: `wgrad train --config` with this file {what}\n{}",
+            env!("CARGO_PKG_VERSION"),
+            self.resolved(choice).to_toml()?
+        ))
+    }
+
+    /// [`Job::config_text`] as a person reads it: with what was chosen for the data, and why.
+    pub fn explained(&self, config: &str) -> String {
+        let chosen = choices::block(&self.choices).replace('\n', "\n#   ");
+        match self.choices.is_empty() {
+            true => config.into(),
+            false => format!("{config}\n# chosen for these data:\n#   {chosen}\n"),
+        }
+    }
+
+    /// The resolved options as they are written: training again from them gives the same model,
+    /// in a run directory of its own.
+    fn resolved(&self, device: Choice) -> TrainConfig {
+        let mut config = self.config.clone();
+        config.run.out = None;
+        config.device.device = Some(device);
+        config
+    }
+}
