@@ -100,7 +100,7 @@ impl Settings {
             table = table.with_class_names(names)?;
         }
         let data = Data::Table(Box::new(table));
-        self.train(Given::Rows { data, validation })
+        self.train(Given::Rows { data: Box::new(data), validation })
     }
 
     /// Trains on a table of a file.

@@ -23,7 +23,7 @@ use std::thread;
 /// What is trained on.
 pub(super) enum Given {
     /// Rows in memory, and those that are held out, where they are given.
-    Rows { data: Data, validation: Option<Frame> },
+    Rows { data: Box<Data>, validation: Option<Frame> },
     /// What the settings name: a file, a directory or a known set.
     #[cfg(feature = "data")]
     Named,
@@ -61,7 +61,7 @@ impl Training {
         let Training { config, given, control, backend, hooks } = self;
         check_threads(config.device.threads)?;
         let mut source = match given {
-            Given::Rows { data, validation } => Source::of_data(config, data, validation, hooks)?,
+            Given::Rows { data, validation } => Source::of_data(config, *data, validation, hooks)?,
             #[cfg(feature = "data")]
             Given::Named => Source::open(config, hooks)?,
         };
