@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use wgrad::{CancelToken, ErrorKind, Flow, Regressor};
 
+/// Runs the example.
 pub fn main() -> wgrad::Result<()> {
     let x: Vec<f32> = (0..200).map(|i| i as f32 / 100.0).collect();
     let y: Vec<f32> = x.iter().map(|x| x * x).collect();

@@ -10,6 +10,7 @@ fn learning_rate(epoch: usize, step: usize) -> f32 {
     0.02 * 0.95f32.powi(epoch as i32) * (1.0 - step as f32 / 16.0)
 }
 
+/// Runs the example.
 pub fn main() -> Result<()> {
     let x = Matrix::from_fn(256, 2, |row, col| [row % 16, row / 16][col] as f32 / 16.0);
     let y = Matrix::from_fn(256, 1, |row, _| (x.row(row)[0] * 3.0).sin() + x.row(row)[1]);

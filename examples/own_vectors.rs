@@ -2,6 +2,7 @@
 
 use wgrad::Classifier;
 
+/// Runs the example.
 pub fn main() -> wgrad::Result<()> {
     let (x, y) = flowers();
 

@@ -2,6 +2,7 @@
 
 use wgrad::{Flow, Regressor};
 
+/// Runs the example.
 pub fn main() -> wgrad::Result<()> {
     // 400 rows of two features, and a target that is a function of them.
     let x: Vec<[f32; 2]> = (0..400).map(|i| [i % 20, i / 20].map(|n| n as f32 * 0.1)).collect();

@@ -2,6 +2,7 @@
 
 use wgrad::{Classifier, Device};
 
+/// Runs the example.
 pub fn main() -> wgrad::Result<()> {
     let x: Vec<[f32; 2]> = (0..80).map(|i| [i % 9, i % 7].map(|n| n as f32)).collect();
     let is_above: Vec<bool> = x.iter().map(|[a, b]| a > b).collect();

@@ -2,6 +2,7 @@
 
 use wgrad::Regressor;
 
+/// Runs the example.
 pub fn main() -> wgrad::Result<()> {
     let directory = std::env::temp_dir().join(format!("wgrad-table-{}", std::process::id()));
     let write = |name: &str, text: String| {

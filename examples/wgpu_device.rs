@@ -4,6 +4,7 @@
 use wgrad::Regressor;
 use wgrad::backend::gpu::Gpu;
 
+/// Runs the example.
 pub fn main() -> wgrad::Result<()> {
     let Some((device, queue)) = device() else {
         println!("no adapter here");

@@ -63,19 +63,24 @@ fn texts(directory: &Path, found: &mut Vec<PathBuf>) {
 fn found_in(text: &str) -> Vec<(usize, &'static str)> {
     let mut joined = String::new();
     let mut begins = Vec::new();
+    let mut was_doc = false;
     for line in text.lines() {
         begins.push(joined.len());
         let line = line.trim();
         // A comment goes on in the next line.
         let rest = ["//!", "///", "//", "#", "|"].iter().find_map(|sign| line.strip_prefix(sign));
-        let starts_comment = line.starts_with("///") && !joined.ends_with("/// ");
-        let line = if starts_comment { line } else { rest.unwrap_or(line).trim() };
+        let starts_doc = line.starts_with("///") && !was_doc;
+        was_doc = line.starts_with("///");
+        let line = if starts_doc { line } else { rest.unwrap_or(line).trim() };
         joined += &line.to_lowercase();
         joined.push(' ');
     }
     let at = |byte: usize| begins.partition_point(|&begin| begin <= byte);
     let hits = INSTEAD.iter().flat_map(|(phrase, _)| {
-        joined.match_indices(phrase).map(|(byte, _)| (at(byte), *phrase)).collect::<Vec<_>>()
+        let is_whole =
+            |byte: usize| !joined[byte + phrase.len()..].starts_with(char::is_alphabetic);
+        let places = joined.match_indices(phrase).filter(|(byte, _)| is_whole(*byte));
+        places.map(|(byte, _)| (at(byte), *phrase)).collect::<Vec<_>>()
     });
     hits.collect()
 }

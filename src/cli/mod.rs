@@ -5,11 +5,12 @@ mod arguments;
 mod commands;
 mod judging;
 mod nets;
+mod ranks;
 mod records;
 mod runs;
 mod setup;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::cli::arguments::environment::command;
 use crate::cli::arguments::terminal::{Failure, say};
 use crate::observe::Interrupt;
@@ -41,20 +42,31 @@ pub fn main() -> ExitCode {
         let (cli, verbose) = parsed
             .map_err(|other| arguments::usage::error(&other).unwrap_or_else(|| other.exit()))?;
         arguments::logging::start(verbose);
+        if matches!(cli.command, Command::Train(_)) {
+            ranks::start()?;
+        }
         arguments::environment::mistakes()
             .iter()
             .for_each(|mistake| say(format_args!("warning: {mistake}")));
         run(cli.command, begin)
     });
-    done.unwrap_or_else(|error| {
-        say(format_args!("error: {error}"));
-        if arguments::usage::wants_json() {
-            // Who reads no more learns it by the exit code.
-            let line = serde_json::to_string(&Event { event: "error", body: Failure::of(&error) });
-            let _ = writeln!(io::stdout().lock(), "{}", line.unwrap_or_default());
-        }
+    let code = done.unwrap_or_else(|error| {
+        ranks::fail(&error, report);
+        report(&error);
         ExitCode::from(error.kind().exit_code())
-    })
+    });
+    ranks::finish();
+    code
+}
+
+/// Says an error, to people and to programs.
+fn report(error: &Error) {
+    say(format_args!("error: {error}"));
+    if arguments::usage::wants_json() {
+        // Who reads no more learns it by the exit code.
+        let line = serde_json::to_string(&Event { event: "error", body: Failure::of(error) });
+        let _ = writeln!(io::stdout().lock(), "{}", line.unwrap_or_default());
+    }
 }
 
 #[derive(Serialize)]
@@ -71,7 +83,7 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::Predict(args) => commands::predict::predict(&args),
         Command::Runs(args) => records::runs::runs(&args),
         Command::Compare(args) => records::compare::compare(&args),
-        Command::Init(args) => commands::init::init(args),
+        Command::Init(args) => commands::init::init(*args),
         Command::Export(args) => commands::export::export(&args),
         Command::Import(args) => commands::import::import(&args),
         Command::Inspect(args) => commands::inspect::inspect(&args),

@@ -15,9 +15,8 @@ pub enum HeldOut {
     Test,
 }
 
-/// Writes the events of a run as JSON lines; the first is `start`, or `resume` where a run is gone
-/// on with. Where the reader goes away, it ends the run as an
-/// interruption.
+/// Writes the events of a run as JSON lines; the first is `start`, or `resume` where a run is
+/// resumed. Where the reader goes away, it ends the run as an interruption.
 pub struct Record<W> {
     out: W,
     /// What it writes to, for errors.

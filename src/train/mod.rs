@@ -11,6 +11,7 @@ pub mod findings;
 pub mod linear;
 pub mod model;
 pub mod range_test;
+pub mod ranks;
 pub mod samples;
 pub mod snapshot;
 pub mod trainer;

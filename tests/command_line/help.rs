@@ -4,7 +4,8 @@ use crate::cli_support::{Place, ran};
 
 /// Standard output in a terminal of so many columns.
 fn shown(args: &str, columns: usize) -> String {
-    let mut command = Place::new().command(args);
+    let place = Place::new();
+    let mut command = place.command(args);
     let ran = ran(command.env("COLUMNS", columns.to_string()).output().unwrap());
     assert_eq!(ran.code, 0, "{args}: {}", ran.stderr);
     ran.stdout

@@ -22,7 +22,7 @@ fn the_file_trains_as_the_data_would_be_and_its_lines_may_be_changed() {
     let text = place.read("people.toml");
     for part in [
         "\ntarget = [\"bought\"]\n",
-        "# Task: classification of bought (the last column): the target holds 2 different texts",
+        "# Task: classification of bought (the last column): the target holds two texts, yes and no",
         "#   key ",
         "an identifier",
         "#   town ",

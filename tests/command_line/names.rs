@@ -5,7 +5,8 @@ use crate::cli_support::{Place, plane, ran};
 
 /// The model of a run with these options of `train`.
 fn trained(place: &Place, options: &str) -> wgrad::Model {
-    let out = format!("run-{}", place.names("").len());
+    let runs = place.names("").into_iter().filter(|name| name.starts_with("run-"));
+    let out = format!("run-{}", runs.count() + 1);
     let common = "train table.csv --target y --device cpu --quiet --epochs 2 --layers 5:tanh";
     place.ok(&format!("{common} --out {out} {options}"));
     place.model(&out)
@@ -15,6 +16,7 @@ fn trained(place: &Place, options: &str) -> wgrad::Model {
 fn earlier_names_of_options_do_what_the_new_ones_do() {
     let place = Place::new();
     place.write("table.csv", plane());
+    // In two epochs the last one is the best.
     for (old, new) in [
         ("--keep last", "--keep-weights last"),
         ("--log a", "--log-transform a"),
@@ -22,7 +24,8 @@ fn earlier_names_of_options_do_what_the_new_ones_do() {
     ] {
         let (by_old, by_new) = (trained(&place, old), trained(&place, new));
         assert_eq!(by_old, by_new, "{old}");
-        assert_ne!(by_old, trained(&place, ""), "{old} has an effect");
+        let is_the_default = old == "--keep last";
+        assert!(is_the_default || by_old != trained(&place, ""), "{old} has an effect");
     }
     // `--output` makes the directory that `--out` makes.
     place.ok("train xor --device cpu --quiet --epochs 1 --output by-output");
@@ -107,7 +110,7 @@ fn no_help_text_mentions_an_earlier_name() {
         ["train", "predict", "export", "verify", "bench", "check-gradients", "report", "import"]
     {
         let help = place.ok(&format!("{command} --help")).stdout;
-        for old in ["--keep ", "--log ", "--output", "--data ", "--image-colour", "--resume "] {
+        for old in ["--keep ", "--log ", "--output ", "--data ", "--image-colour", "--resume "] {
             let is_new = old == "--resume " && command == "train";
             assert!(is_new || !help.contains(old), "{old} in the help of {command}");
         }

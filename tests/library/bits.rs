@@ -9,7 +9,7 @@ fn rows(count: usize) -> Vec<f32> {
     let row = |i: usize| {
         let a = (i as f32 * 0.618_034).fract() * 10.0 - 3.0;
         let b = ((i * 7919) % 1000) as f32;
-        [a, b, (i % 3 == 0) as u8 as f32]
+        [a, b, (i.is_multiple_of(3)) as u8 as f32]
     };
     (0..count).flat_map(row).collect()
 }
@@ -82,7 +82,8 @@ fn a_table_in_a_file_is_understood_as_by_the_command_line() {
     let place = Place::of_defaults();
     let row = |i: usize| {
         let town = ["Ulm", "Bonn", "Kiel"][i % 3];
-        let size = if i % 10 == 0 { String::new() } else { (20 + i * 13 % 90).to_string() };
+        let size =
+            if i.is_multiple_of(10) { String::new() } else { (20 + i * 13 % 90).to_string() };
         let kind = if (i * 13 % 90 > 40) == (i % 3 == 1) { "house" } else { "flat" };
         format!("{i},{town},{size},{kind}\n")
     };

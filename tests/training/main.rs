@@ -13,6 +13,7 @@ mod determinism;
 mod divergence;
 mod doctor;
 mod layerwise;
+mod ranks;
 mod resume;
 mod schedules;
 mod seams;

@@ -236,10 +236,17 @@ impl<T: Gemm> Cpu<T> {
         }
         let to = &mut self.buffers[t.buffer][t.offset..];
         let order = self.packed.order(&self.program, tensor);
-        let mut put = |i: usize, x: f64| to[order.as_ref().map_or(i, |order| order(i))] = T::of(x);
-        match values {
-            Values::F32(v) => v.iter().enumerate().for_each(|(i, &x)| put(i, x.into())),
-            Values::F64(v) => v.iter().enumerate().for_each(|(i, &x)| put(i, x)),
+        match (values, order) {
+            (Values::F32(v), None) => {
+                to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x.into()))
+            }
+            (Values::F64(v), None) => to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x)),
+            (Values::F32(v), Some(order)) => {
+                v.iter().enumerate().for_each(|(i, &x)| to[order(i)] = T::of(x.into()));
+            }
+            (Values::F64(v), Some(order)) => {
+                v.iter().enumerate().for_each(|(i, &x)| to[order(i)] = T::of(x));
+            }
         }
         if t.precision != Precision::F32 {
             let written = &mut self.buffers[t.buffer][t.offset..t.offset + values.len()];
@@ -311,10 +318,19 @@ impl<T: Gemm> Cpu<T> {
         let t = self.program.tensor(tensor);
         let from = &self.buffers[t.buffer][t.offset..];
         let order = self.packed.order(&self.program, tensor);
-        let get = |i: usize| from[order.as_ref().map_or(i, |order| order(i))].double();
-        match values {
-            ValuesMut::F32(v) => v.iter_mut().enumerate().for_each(|(i, x)| *x = get(i) as f32),
-            ValuesMut::F64(v) => v.iter_mut().enumerate().for_each(|(i, x)| *x = get(i)),
+        match (values, order) {
+            (ValuesMut::F32(v), None) => {
+                v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double() as f32);
+            }
+            (ValuesMut::F64(v), None) => {
+                v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double())
+            }
+            (ValuesMut::F32(v), Some(order)) => {
+                v.iter_mut().enumerate().for_each(|(i, x)| *x = from[order(i)].double() as f32);
+            }
+            (ValuesMut::F64(v), Some(order)) => {
+                v.iter_mut().enumerate().for_each(|(i, x)| *x = from[order(i)].double());
+            }
         }
         Ok(())
     }

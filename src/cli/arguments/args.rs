@@ -44,7 +44,7 @@ pub(in crate::cli) enum Command {
     /// Make the report of a run again, or a page that compares several runs
     Report(ReportArgs),
     /// Write a commented config file for data
-    Init(InitArgs),
+    Init(Box<InitArgs>),
     /// Export a trained net to ONNX, PyTorch, C, Rust or WGSL
     Export(ExportArgs),
     /// Import a net of dense layers from an ONNX or safetensors file
@@ -75,7 +75,7 @@ pub(in crate::cli) struct ModelArgs {
     /// Random seed of generated data sets [default: 0, the rows that training takes by default]
     #[arg(long, env = "WGRAD_SEED", value_name = "N", value_parser = crate::files::config::seed)]
     pub seed: Option<u64>,
-    /// Rows with categories unknown to the model: warn counts and names them, error refuses them (exit code 3)
+    /// Rows with unknown categories: warn, or error with exit code 3
     #[arg(long, value_name = "warn|error", default_value = "warn")]
     pub unknown: OnUnknown,
     #[command(flatten)]
@@ -138,16 +138,14 @@ pub(in crate::cli) struct PredictArgs {
     /// File of the predictions; its extension selects the format [default: standard output]
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub out: Option<PathBuf>,
-    /// Format: CSV, TSV, JSON lines, Parquet, or a NumPy array of probabilities or values alone
-    /// [default: from the file's extension, else csv]
-    #[arg(long, value_name = "csv|tsv|jsonl|parquet|npy")]
+    /// csv, tsv, jsonl, parquet or npy (probabilities or values alone) [default: from the extension]
+    #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Columns of the data, by name or number, to copy unchanged before the predictions; for folders of images,
-    /// file
+    /// Columns of the data, by name or number, to copy before the predictions; file for images
     #[arg(long, value_name = "COLS", alias = "keep")]
     pub keep_columns: Vec<ColumnNames>,
-    /// Rows that can't be read: stop with exit code 3, or skip, report and count them
-    #[arg(long, value_name = "stop|skip", default_value = "stop")]
+    /// Rows that can't be read: stop with exit code 3, or skip and count them
+    #[arg(long, value_name = "ACTION", default_value = "stop")]
     pub on_error: OnError,
     #[command(flatten)]
     pub model: ModelArgs,

@@ -77,8 +77,8 @@ pub(in crate::cli) struct BenchArgs {
     /// Run directory or model file whose net and data are taken; or a data set or file [default: digits]
     #[arg(value_name = "RUN|DATA", conflicts_with = "case")]
     pub subject: Option<String>,
-    /// A net of this project's own benchmarks, with random data; product measures the fastest matrix product
-    #[arg(long, value_name = "S64|S128|M|T|H|L|product")]
+    /// Net of this project's benchmarks, on random data: S64, S128, M, T, H, L, or product
+    #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
     /// Measure once for each line of standard input, after writing "ready": to take turns with
     /// other programs

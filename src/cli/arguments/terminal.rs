@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What went wrong, as the last event of a run and the last line of `--json`.
 #[derive(Serialize)]
@@ -21,8 +22,19 @@ impl Failure {
     }
 }
 
+/// Whether nothing is said: another process says it.
+static IS_MUTE: AtomicBool = AtomicBool::new(false);
+
+/// Has [`say`] say nothing, or speak again.
+pub(in crate::cli) fn mute(is_mute: bool) {
+    IS_MUTE.store(is_mute, Ordering::SeqCst);
+}
+
 /// Writes a line to standard error, or to the dashboard that is there. Where nobody reads it any more, the work goes on.
 pub(in crate::cli) fn say(message: impl Display) {
+    if IS_MUTE.load(Ordering::SeqCst) {
+        return;
+    }
     let message = message.to_string();
     if crate::observe::take_message(&message) {
         return;

@@ -3,6 +3,7 @@
 use super::texts::{DATA_HELP, TRAIN_HELP};
 use super::typed::is_flag;
 use crate::base::error::{Error, Result};
+use crate::cli::ranks;
 use crate::files::config::TrainConfig;
 use crate::observe::Screen;
 use clap::Args;
@@ -55,7 +56,8 @@ impl TrainArgs {
     /// # Errors
     /// When there is no terminal for it.
     pub fn screen(&self, title: impl FnOnce() -> String) -> Result<Option<Screen>> {
-        self.dashboard.then(|| Screen::open(title())).transpose()
+        let is_shown = self.dashboard && !ranks::follows();
+        is_shown.then(|| Screen::open(title())).transpose()
     }
 
     /// The options, with those of the file behind them.

@@ -7,6 +7,7 @@ use super::find_lr;
 use crate::cli::arguments::origins::Origins;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::{ensemble, folds};
+use crate::cli::ranks;
 use crate::cli::runs::run::Run;
 use crate::cli::runs::run_directory::RunDirectory;
 use crate::cli::runs::{column_table, plan_ahead, resume, tensorboard};
@@ -25,17 +26,22 @@ pub(in crate::cli) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
 
 fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let options = args.resolve()?;
-    if args.dashboard {
+    if args.dashboard && !ranks::follows() {
         Screen::check()?;
     }
-    tensorboard::check_writable(&options.run)?;
+    if !ranks::follows() {
+        tensorboard::check_writable(&options.run)?;
+    }
     if let Some(run) = &args.resume {
         return resume::resume(args, options, run);
     }
     if args.find_lr {
+        ranks::refuse("--find-lr")?;
         return find_lr::find_lr(args, &open::job(options)?);
     }
-    RunDirectory::check(options.run.out.as_deref(), args.force)?;
+    if !ranks::follows() {
+        RunDirectory::check(options.run.out.as_deref(), args.force)?;
+    }
     let is_many =
         |run: &RunConfig| run.ensemble.is_some_and(|e| e.nets > 1) && run.member.is_none();
     if let (Some(k), None, false) = (options.run.folds, options.run.fold, is_many(&options.run)) {
@@ -48,6 +54,9 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let mut job = Job::of(&mut source)?;
     let mut warnings = warnings(&job);
     if args.dry_run {
+        if ranks::follows() {
+            return Ok(ExitCode::SUCCESS);
+        }
         warn(&warnings);
         return plan_ahead::show(&job, None, args.json);
     }
@@ -63,6 +72,10 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
     take_micro_batch(&mut job, &trainer);
+    ranks::join(&mut job, &mut trainer)?;
+    if ranks::follows() {
+        return ranks::follow(&job, &mut trainer);
+    }
     let out = job.config.run.out.as_deref();
     let directory = RunDirectory::create(out, job.training.name(), args.force)?;
     tensorboard::check_free(&job.config.run, &directory, args.force)?;

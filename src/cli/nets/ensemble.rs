@@ -5,7 +5,7 @@ use super::ensemble_judgement::judge;
 use super::ensemble_report;
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
-use crate::base::error::{ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::{print_text, say};
 use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::{Baselines, JudgeCpu};
@@ -13,6 +13,7 @@ use crate::cli::judging::judgement_text::not_worth_it;
 use crate::cli::judging::report_files;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble_judgement::Trained;
+use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, describe, store, title, trainer, warn};
 use crate::cli::runs::going_on::{Begun, check_same, goes_on};
 use crate::cli::runs::names::CONFIG;
@@ -23,7 +24,7 @@ use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::{self, open_device_as};
 use crate::cli::setup::source::Source;
 use crate::files::checkpoint::{Store, load_model};
-use crate::files::config::{Ensemble, TrainConfig};
+use crate::files::config::{Ensemble, RunConfig, TrainConfig};
 use crate::observe::{Bar, Display, HeldOut, Interrupt, Record, Screen};
 use crate::train::event::Ending;
 use indicatif::ProgressBar;
@@ -40,6 +41,10 @@ use std::time::Instant;
 /// Trains an ensemble in a new run directory.
 pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<ExitCode> {
     let nets = Nets::new(&mut source)?;
+    dealt_out(&source.config.run)?;
+    if args.dry_run && ranks::follows() {
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.dry_run {
         warn(&warnings(&nets.whole));
         say(format_args!("ensemble: {}", nets.ensemble.describe()));
@@ -48,6 +53,12 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<Exit
     let warnings = introduce(args, &nets);
     let Opened { backend, device, .. } = open::open_for_nets(&nets)?;
     let info = backend.info().clone();
+    if ranks::follows() {
+        let directory = ranks::shared_directory()?;
+        let (given, warnings) = (None, Vec::new());
+        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
+            .follow();
+    }
     let name = nets.whole.training.name();
     let directory = RunDirectory::create(source.config.run.out.as_deref(), name, args.force)?;
     tensorboard::check_free(&source.config.run, &directory, args.force)?;
@@ -63,7 +74,8 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     let directory = RunDirectory::open(run)?;
     let begun = directory.config()?;
     check_same(&given, &begun)?;
-    let mut events = directory.metrics_again()?;
+    dealt_out(&begun.run)?;
+    let events = (!ranks::follows()).then(|| directory.metrics_again()).transpose()?;
     let is_chosen = given.device.device.is_some();
     let mut source = open::source(given.clone().or(begun))?;
     let nets = Nets::new(&mut source)?;
@@ -73,9 +85,14 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
         false => open_device_as(&nets.whole.config.device, "the run was begun on it")?,
     };
     let info = backend.info().clone();
+    let given = Some(given);
+    let Some(mut events) = events else {
+        let directory = ranks::shared_directory()?;
+        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
+            .follow();
+    };
     // They are the lines of nets, which are said again.
     events.cut(0)?;
-    let given = Some(given);
     let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
     run.train(events)
 }
@@ -89,6 +106,15 @@ fn introduce(args: &TrainArgs, nets: &Nets) -> Vec<String> {
     let warnings = warnings(&nets.whole);
     warn(&warnings);
     warnings
+}
+
+/// Refuses nets that are dealt out to ranks without checkpoints, by which rank 0 collects them.
+fn dealt_out(run: &RunConfig) -> Result<()> {
+    match ranks::are_several() && run.keep_checkpoints == Some(0) {
+        true => Err(Error::usage("--keep-checkpoints 0 beside an --ensemble over several ranks")
+            .help("leave it out: the nets of the other ranks are collected by their checkpoints")),
+        false => Ok(()),
+    }
 }
 
 impl Ensemble {
@@ -134,7 +160,9 @@ impl EnsembleRun<'_> {
                 "interrupted: each net finishes its step and writes a checkpoint (again: end at once)",
             );
         })?;
+        ranks::directory_of_first(Some(self.directory.path()))?;
         let trained = self.all(&interrupt)?;
+        let trained = self.with_those_of_others(trained, &interrupt)?;
         let rates = crate::cli::nets::ensemble_judgement::of_nets(&trained);
         if !rates.is_empty() {
             config = self.config_text(&rates)?;
@@ -209,6 +237,40 @@ impl EnsembleRun<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Trains the nets of a rank that follows.
+    fn follow(&self) -> Result<ExitCode> {
+        // Rank 0 decides what becomes of an interrupted run.
+        let interrupt = Interrupt::watch(|| {})?;
+        let trained = self.all(&interrupt)?;
+        ranks::meet()?;
+        let is_done = trained.iter().all(|(_, net)| net.summary.ending != Ending::Interrupted);
+        Ok(match is_done {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(ErrorKind::Interrupted.exit_code()),
+        })
+    }
+
+    /// All nets in order: those that this rank trained, and those that the others left in the run directory.
+    fn with_those_of_others(
+        &self,
+        trained: Vec<(usize, Trained)>,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Trained>> {
+        ranks::meet()?;
+        let mut own: Vec<Option<Trained>> = Vec::new();
+        own.resize_with(self.nets.ensemble.nets, || None);
+        trained.into_iter().for_each(|(net, trained)| own[net] = Some(trained));
+        let [_, threads] = self.workers();
+        let bar = ProgressBar::hidden();
+        own.into_iter()
+            .enumerate()
+            .map(|(net, trained)| match trained {
+                Some(trained) => Ok(trained),
+                None => self.one(net + 1, threads, interrupt, (&bar, None), true),
+            })
+            .collect()
+    }
+
     /// The file of the resolved options: those of each net, but for which it is; and what they don't tell.
     fn config_text(&self, history: &[String]) -> Result<String> {
         let mut job = self.nets.job(&self.source, 1)?;
@@ -216,10 +278,11 @@ impl EnsembleRun<'_> {
         job.config_text_with(&self.info, history)
     }
 
-    /// Trains the nets, on the CPU as many at a time as it has threads; once one fails no other is
-    /// begun.
-    fn all(&self, interrupt: &Interrupt) -> Result<Vec<Trained>> {
+    /// Trains the nets of this rank, on the CPU as many at a time as it has threads; once one fails no other is
+    /// begun. Each with its number, counted from 0.
+    fn all(&self, interrupt: &Interrupt) -> Result<Vec<(usize, Trained)>> {
         let count = self.nets.ensemble.nets;
+        let own: Vec<usize> = (0..count).filter(|net| ranks::is_own(*net)).collect();
         let [workers, threads] = self.workers();
         let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let done: Mutex<Vec<(usize, Result<Trained>)>> = Mutex::new(Vec::with_capacity(count));
@@ -230,11 +293,12 @@ impl EnsembleRun<'_> {
             for _ in 0..workers {
                 scope.spawn(|| {
                     loop {
-                        let i = next.fetch_add(1, Ordering::SeqCst);
-                        if i >= count || has_failed.load(Ordering::SeqCst) {
+                        let at = next.fetch_add(1, Ordering::SeqCst);
+                        let Some(&i) = own.get(at) else { return };
+                        if has_failed.load(Ordering::SeqCst) {
                             return;
                         }
-                        let trained = self.one(i + 1, threads, interrupt, (&bar, on));
+                        let trained = self.one(i + 1, threads, interrupt, (&bar, on), false);
                         if trained.is_err() {
                             has_failed.store(true, Ordering::SeqCst);
                         }
@@ -248,36 +312,41 @@ impl EnsembleRun<'_> {
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(i, _)| *i);
         let named = |(i, trained): (usize, Result<Trained>)| {
-            trained.map_err(|e| e.at(format!("net {} of {count}", i + 1)))
+            let trained = trained.map_err(|e| e.at(format!("net {} of {count}", i + 1)))?;
+            Ok((i, trained))
         };
         done.into_iter().map(named).collect()
     }
 
     /// How many nets are trained at a time, and the threads of each: one after the other on a GPU.
     fn workers(&self) -> [usize; 2] {
-        let asked = self.nets.whole.config.device.threads;
+        let asked = ranks::threads(self.nets.whole.config.device.threads);
         let threads =
             asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
         match self.info.backend == "cpu" {
             true => {
-                let workers = threads.min(self.nets.ensemble.nets);
+                let own = (0..self.nets.ensemble.nets).filter(|net| ranks::is_own(*net)).count();
+                let workers = threads.min(own).max(1);
                 [workers, (threads / workers).max(1)]
             }
             false => [1, threads],
         }
     }
 
-    /// Trains net `member`, counted from 1, or goes on with it.
+    /// Trains net `member`, counted from 1, or goes on with it. One that another rank trained, `elsewhere`, stays as it
+    /// is.
     fn one(
         &self,
         member: usize,
         threads: usize,
         interrupt: &Interrupt,
         (bar, screen): (&ProgressBar, Option<&Screen>),
+        elsewhere: bool,
     ) -> Result<Trained> {
         let mut job = self.nets.job(&self.source, member)?;
         let place = self.directory.net(member);
-        let (directory, begun) = match self.given.is_some() && place.join(CONFIG).is_file() {
+        let is_begun = elsewhere || self.given.is_some();
+        let (directory, begun) = match is_begun && place.join(CONFIG).is_file() {
             true => {
                 let directory = RunDirectory::open(&place)?;
                 let found = Store::new(directory.checkpoints(), 1);
@@ -291,12 +360,13 @@ impl EnsembleRun<'_> {
         let given = self.given.clone().unwrap_or_default();
         let at = begun.as_ref().map(Begun::position).unwrap_or_default();
         let ended = begun.as_ref().and_then(|begun| begun.ended);
-        let ended = ended.filter(|ending| !goes_on(*ending, &given, at));
+        let ended = ended.filter(|ending| elsewhere || !goes_on(*ending, &given, at));
         if ended.is_some() {
             job.spec.epochs = at.epoch;
         }
         let backend = device::open(&self.device, Some(threads))?.backend;
         let mut trainer = trainer(&job, backend)?;
+        ranks::join_alone(&job, &mut trainer)?;
         if let Some(checkpoint) = begun.as_ref().and_then(|begun| begun.checkpoint.as_ref()) {
             trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
         }
@@ -312,7 +382,11 @@ impl EnsembleRun<'_> {
             ended,
             is_judged: false,
         };
-        let shown = if self.args.quiet || self.args.json { Shown::Nothing } else { Shown::Bar };
+        let shown = if self.args.quiet || self.args.json || ranks::follows() {
+            Shown::Nothing
+        } else {
+            Shown::Bar
+        };
         let bar = || Bar::of_one(bar, self.nets.ensemble.nets);
         let mut display = Display::on(screen, &format!("net {member}"), bar);
         let mut cpu = JudgeCpu::new(Some(threads));

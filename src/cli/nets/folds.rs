@@ -8,17 +8,19 @@ use crate::cli::judging::judgement_text::{fold_line, fold_tables};
 use crate::cli::setup::job::Job;
 use crate::cli::setup::source::Source;
 
-use crate::backend::device;
+use crate::backend::device::{self, Choice};
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::{print, print_json, say};
 use crate::cli::judging::report_files;
 use crate::cli::judging::warnings::warnings;
+use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, warn};
 use crate::cli::runs::names::OUT_OF_FOLD;
 use crate::cli::runs::run::{Finished, Run, Shown, Summary};
 use crate::cli::runs::run_directory::RunDirectory;
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
+use crate::cli::setup::open::Trained;
 use crate::cli::setup::{open, splitting};
 use crate::data::Dataset;
 use crate::data::split::Parts;
@@ -28,6 +30,7 @@ use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::train::choose::Work;
 use crate::train::event::Ending;
 use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<ExitCode> {
@@ -36,6 +39,9 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     let folds = splitting::folds(&mut source.config, &data, k)?;
     let rows = data.rows();
     let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
+    if args.dry_run && ranks::follows() {
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.dry_run {
         warn(&warnings(&job));
         say(format_args!("{k} folds, and then a net on all rows:"));
@@ -55,18 +61,15 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     };
     let opened = open::open_device(&job.config.device, &work)?;
     let (info, device) = (opened.backend.info().clone(), opened.device);
-    let directory =
-        RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
-    tensorboard::check_free(&job.config.run, &directory, args.force)?;
     let config = job.config_text(&info)?;
-    directory.write_config(&job.explained(&config))?;
-    column_table::write(&job, &directory)?;
+    let directory = directory(args, &job, &config)?;
     let mut interrupt = Interrupt::watch(|| {
         say(
             "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",
         );
     })?;
-    let shown = if args.quiet || args.json { Shown::Nothing } else { Shown::Bar };
+    let shown =
+        if args.quiet || args.json || ranks::follows() { Shown::Nothing } else { Shown::Bar };
     let mut cpu = JudgeCpu::new(job.config.device.threads);
     let mut screen = args.screen(|| title(&directory, &job))?;
     let mut fit = |job: &Job,
@@ -74,8 +77,9 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
                    text: &str,
                    warnings: &[String],
                    whole: Option<&Judgement>| {
-        let threads = job.config.device.threads;
+        let threads = ranks::threads(job.config.device.threads);
         let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
+        ranks::join_alone(job, &mut trainer)?;
         let (checkpoints, ended) = (None, None);
         let run = Run {
             job,
@@ -98,7 +102,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     };
     drop(opened.backend);
 
-    let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
+    let mut parts: Vec<Option<(Judgement, Dataset)>> = Vec::with_capacity(k);
     let mut said: Vec<String> = Vec::new();
     for (i, held_out) in folds.iter().enumerate() {
         let mut fold = source.job(&splitting::parts_of(rows, held_out))?;
@@ -110,30 +114,45 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         warn(&new);
         said.extend(new);
         let path = directory.fold(i + 1);
+        if !ranks::is_own(i) {
+            parts.push(None);
+            continue;
+        }
         let place = RunDirectory::create(Some(&path), "", false)?;
         let config = fold.config_text(&info)?;
         place.write_config(&config)?;
         let name = |e: Error| e.at(format!("fold {} of {k}", i + 1));
         let Finished { summary, .. } = fit(&fold, &place, &config, &found, None).map_err(name)?;
         if summary.ending == Ending::Interrupted {
+            if ranks::are_several() {
+                return Err(Error::new(ErrorKind::Interrupted, "the run was interrupted"));
+            }
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
         let (Some(judged), Some(data)) = (summary.valid, fold.validation) else {
             return Err(Error::failed("a fold was not judged").at(path.display()));
         };
-        if args.json {
-            print_json(&FoldLine {
-                event: "fold",
-                fold: i + 1,
-                rows: held_out.len(),
-                valid: &judged,
-                baselines: judged.baselines(),
-            })?;
-        } else if !args.quiet {
-            say(fold_line(i + 1, k, &judged));
-        }
-        parts.push((judged, data));
+        show(args, [i + 1, k], held_out.len(), &judged)?;
+        parts.push(Some((judged, data)));
     }
+    ranks::meet()?;
+    if ranks::follows() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut all: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
+    for (i, part) in parts.into_iter().enumerate() {
+        let part = match part {
+            Some(part) => part,
+            None => {
+                let fold = source.job(&splitting::parts_of(rows, &folds[i]))?;
+                let part = judge_again(fold, &directory.fold(i + 1), &device)?;
+                show(args, [i + 1, k], folds[i].len(), &part.0)?;
+                part
+            }
+        };
+        all.push(part);
+    }
+    let parts = all;
     let judged = Folds::new(&job, &folds, parts)?;
     let report = serde_json::to_string_pretty(&judged)
         .map_err(|e| Error::failed(format!("cannot write the folds as JSON: {e}")))?;
@@ -157,6 +176,46 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// The run directory: rank 0 makes it, with its configuration.
+fn directory(args: &TrainArgs, job: &Job, config: &str) -> Result<RunDirectory> {
+    if ranks::follows() {
+        return ranks::shared_directory();
+    }
+    let directory =
+        RunDirectory::create(job.config.run.out.as_deref(), job.training.name(), args.force)?;
+    tensorboard::check_free(&job.config.run, &directory, args.force)?;
+    directory.write_config(&job.explained(config))?;
+    column_table::write(job, &directory)?;
+    ranks::directory_of_first(Some(directory.path()))?;
+    Ok(directory)
+}
+
+/// Shows what a fold's net is worth on the rows that it didn't see.
+fn show(args: &TrainArgs, [fold, k]: [usize; 2], rows: usize, judged: &Judgement) -> Result<()> {
+    if ranks::follows() {
+        return Ok(());
+    }
+    if args.json {
+        let baselines = judged.baselines();
+        print_json(&FoldLine { event: "fold", fold, rows, valid: judged, baselines })?;
+    } else if !args.quiet {
+        say(fold_line(fold, k, judged));
+    }
+    Ok(())
+}
+
+/// The judgement of a fold whose net another rank trained, with its held-out rows.
+fn judge_again(fold: Job, place: &Path, device: &Choice) -> Result<(Judgement, Dataset)> {
+    let trained = Trained::open(place)?;
+    let backend = device::open(device, fold.config.device.threads)?.backend;
+    let mut session = trained.model.session(backend, usize::MAX)?;
+    let [valid, _] = report_files::judge(&fold, &trained, place, &mut session)?;
+    match (valid, fold.validation) {
+        (Some(judged), Some(data)) => Ok((judged, data)),
+        _ => Err(Error::failed("a fold was not judged").at(place.display())),
+    }
 }
 
 /// Refuses to choose an epoch by the rows that it is then judged on: each net is its last epoch's.

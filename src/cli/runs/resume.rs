@@ -3,12 +3,13 @@
 use super::begin::{announce, store, train_in, trainer, warn};
 use super::rates::with_rates;
 use super::run::Run;
-use super::run_directory::RunDirectory;
+use super::run_directory::{RunDirectory, WholeLines};
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::terminal::{count, say};
 use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble;
+use crate::cli::ranks;
 use crate::cli::runs::going_on::{Begun, check_same, goes_on};
 use crate::cli::runs::rates::HISTORY;
 use crate::cli::setup::job::Job;
@@ -27,9 +28,12 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     if is_many(&directory.config()?) {
         return ensemble::resume(args, given, run);
     }
-    let mut events = directory.metrics_again()?;
+    // A rank that follows another reads the checkpoint alone.
+    let events = (!ranks::follows()).then(|| directory.metrics_again()).transpose()?;
     let found = Store::new(directory.checkpoints(), 1);
-    found.tidy();
+    if events.is_some() {
+        found.tidy();
+    }
     let newest = found.newest().map_err(|e| {
         e.help(
             "every checkpoint of the run is damaged: to restart it, remove its directory checkpoint",
@@ -47,7 +51,8 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
             .help("give at least as many --epochs, or none"));
     }
     let ended = begun.ended.filter(|ending| !goes_on(*ending, &given, at));
-    let is_recorded = events.last_event().is_some_and(|event| event["event"] == "end");
+    let last = events.as_ref().and_then(WholeLines::last_event);
+    let is_recorded = ranks::as_first(last.is_some_and(|event| event["event"] == "end"))?;
     if let (Some(ending), true) = (ended, is_recorded) {
         say(format_args!(
             "{} is finished ({}, {}): give more --epochs to go on",
@@ -96,10 +101,12 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     job.spec.mixed = job.spec.mixed.chosen(multiplier);
     let device = opened.backend.info().clone();
     let mut trainer = trainer(&job, opened.backend)?;
+    ranks::join(&mut job, &mut trainer)?;
     if let Some(checkpoint) = &begun.checkpoint {
         trainer = trainer.go_on(checkpoint).map_err(|e| e.at(job.training.name()))?;
     }
     trainer.name_rows(job.row_name());
+    let Some(mut events) = events else { return ranks::follow(&job, &mut trainer) };
     job.history = with_rates(&job.history, trainer.rates_by_hand());
     events.cut(begun.events)?;
     let config = job.config_text(&device)?;

@@ -150,10 +150,7 @@ impl Run<'_> {
     ) -> Result<Finished> {
         // What the run is watched on: a run that ends by a metric needs data for it.
         let stop = self.job.config.run.stop_at.clone();
-        let held_out = match (&self.job.validation, &self.job.test) {
-            (None, Some(_)) if stop.is_some() => HeldOut::Test,
-            _ => HeldOut::Validation,
-        };
+        let held_out = held_out(self.job);
         let about = serde_json::json!({
             "run": self.directory.path(),
             "version": env!("CARGO_PKG_VERSION"),
@@ -246,14 +243,7 @@ impl Run<'_> {
         held_out: HeldOut,
         observers: &mut dyn Observer,
     ) -> Result<End> {
-        let (stored, data) = match held_out {
-            HeldOut::Validation => (self.stored_validation(), &self.job.validation),
-            HeldOut::Test => (self.stored_test(), &self.job.test),
-        };
-        let end = match stored {
-            Some(set) => trainer.fit_stored(set.clone(), observers)?,
-            None => trainer.fit(data.as_ref(), observers)?,
-        };
+        let end = train_watched(self.job, trainer, held_out, observers)?;
         if matches!(end.ending, Ending::Done | Ending::Patience) {
             trainer.check_learnt()?;
         }
@@ -419,6 +409,32 @@ impl Run<'_> {
         };
         let run = self.directory.path().display();
         say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
+    }
+}
+
+/// The rows that a run is watched on: one that ends by a metric needs some.
+pub(in crate::cli) fn held_out(job: &Job) -> HeldOut {
+    match (&job.validation, &job.test) {
+        (None, Some(_)) if job.config.run.stop_at.is_some() => HeldOut::Test,
+        _ => HeldOut::Validation,
+    }
+}
+
+/// Trains to the end, watched on the held-out rows.
+pub(in crate::cli) fn train_watched(
+    job: &Job,
+    trainer: &mut Trainer,
+    held_out: HeldOut,
+    observers: &mut dyn Observer,
+) -> Result<End> {
+    let stored = job.stored.as_ref();
+    let (stored, data) = match held_out {
+        HeldOut::Validation => (stored.and_then(|s| s.validation.as_ref()), &job.validation),
+        HeldOut::Test => (stored.and_then(|s| s.test.as_ref()), &job.test),
+    };
+    match stored {
+        Some(set) => trainer.fit_stored(set.clone(), observers),
+        None => trainer.fit(data.as_ref(), observers),
     }
 }
 

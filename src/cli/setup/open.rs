@@ -9,6 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::ModelArgs;
 use crate::cli::arguments::origins::Origins;
 use crate::cli::arguments::terminal::say;
+use crate::cli::ranks;
 use crate::cli::runs::names::{CONFIG, MODEL};
 use crate::data::{ColumnOptions, DataOptions, UnknownCategories, UnknownColumn, is_generated};
 use crate::files::checkpoint::{Provenance, load_model_with};
@@ -22,9 +23,9 @@ use std::time::Instant;
 /// Opens the device for some work, and says which it is and why.
 pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
     check_threads(config.threads)?;
-    let choice = config.device.clone().unwrap_or_default();
+    let choice = ranks::device(config.device.clone().unwrap_or_default());
     let begin = Instant::now();
-    let opened = choose::open(&choice, config.threads, work)?;
+    let opened = choose::open(&choice, ranks::threads(config.threads), work)?;
     log::debug!("device chosen and opened in {:.3} s", begin.elapsed().as_secs_f64());
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {}", opened.backend.info(), opened.why));
@@ -60,7 +61,9 @@ pub(in crate::cli) fn open_for(job: &Job) -> Result<Opened> {
 /// As [`open_device`], where the device is known and the user didn't choose it: `why` it is this one.
 pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
     check_threads(config.threads)?;
-    let opened = device::open(&config.device.clone().unwrap_or_default(), config.threads)?;
+    let threads = ranks::threads(config.threads);
+    let choice = ranks::device(config.device.clone().unwrap_or_default());
+    let opened = device::open(&choice, threads)?;
     opened.passed_over.iter().for_each(|line| say(format_args!("warning: {line}")));
     say(format_args!("device: {}: {why}", opened.backend.info()));
     Ok(opened)

@@ -9,6 +9,7 @@ mod file;
 #[cfg(feature = "cli")]
 mod numbers;
 mod options;
+mod reproducible;
 mod text;
 mod training;
 mod values;
@@ -16,6 +17,7 @@ pub use events::{EventsDirectory, IN_RUN};
 #[cfg(feature = "cli")]
 pub(crate) use numbers::{double, seed, whole};
 pub use options::{DataConfig, NetConfig};
+pub use reproducible::Reproducible;
 pub use text::TextConfig;
 pub use training::{DeviceConfig, RunConfig, StepConfig};
 pub use values::{Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation};

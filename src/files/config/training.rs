@@ -4,6 +4,7 @@ use super::declare::options;
 use super::events::EventsDirectory;
 #[cfg(feature = "cli")]
 use super::numbers::{number, whole};
+use super::reproducible::Reproducible;
 use super::values::{ByteSize, Calibration, Ensemble, Preset, Validation, text};
 use crate::backend::device::Choice;
 use crate::base::every::{Every, TimeSpan};
@@ -243,6 +244,12 @@ options! {
         /// Step program: fused kernels, or plain, one kernel for each operation [default: fused]
         #[arg(value_name = "fused|plain")]
         plan: PlanKind,
+
+        /// Same weights, bit for bit, for any number of processes: gradients of N blocks, or no [default: see docs]
+        #[arg(
+            num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
+        )]
+        reproducible: Reproducible,
     }
 }
 

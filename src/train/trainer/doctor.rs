@@ -214,7 +214,7 @@ impl Trainer {
     /// good state from now on.
     fn locate(&mut self, run: &Run, noticed: u64) -> Result<Located> {
         // What a hook did isn't done again: others may have taken part.
-        if !self.go_back()? || self.hook.is_some() {
+        if !self.go_back()? || self.hook.is_some() || self.parallel.is_some() {
             return Ok(Located::default());
         }
         // Until the last read all was well; from there on the loss is looked at after each step.

@@ -32,7 +32,10 @@ impl Trainer {
         observer: &mut dyn Observer,
         reads: usize,
     ) -> Result<Option<Stretch>> {
+        let [reads] = self.as_first([reads as f64])?;
+        let reads = (reads as usize).max(1);
         if self.at.within == 0 {
+            self.state_as_first()?;
             self.session.clear_sums()?;
             self.keep_epoch_start()?;
         }
@@ -46,6 +49,7 @@ impl Trainer {
             let asked = Instant::now();
             let piece = most.min(to_read).min(self.steps_at_hand(run)?);
             let piece = piece.min(to_sample.map_or(piece, |steps| steps.max(1)));
+            let piece = self.as_first([piece as f64])?[0] as usize;
             match to_sample {
                 Some(0) => self.run_sampled_step(run, observer)?,
                 _ => self.run_piece(run, piece)?,
@@ -80,6 +84,7 @@ impl Trainer {
             });
             waited += told.elapsed();
             ended = ending_of(flow).or_else(|| self.out_of_time(run));
+            ended = self.ending_as_first(ended)?;
             if ended.is_none() {
                 self.change_rate(run, observer)?;
             }
@@ -89,8 +94,11 @@ impl Trainer {
         }
         let Some(loss) = self.training_loss(run, observer)? else { return Ok(None) };
         // The last update shows in no loss of the run any more.
-        if (ended.is_some() || self.at.step >= run.total()) && !self.has_finite_weights()? {
-            return self.treat(run, observer, loss).map(|()| None);
+        if ended.is_some() || self.at.step >= run.total() {
+            let is_finite = self.has_finite_weights()?;
+            if self.as_first([f64::from(u8::from(is_finite))])? == [0.0] {
+                return self.treat(run, observer, loss).map(|()| None);
+            }
         }
         Ok(Some(Stretch { ended, loss, waited }))
     }
@@ -123,6 +131,10 @@ impl Trainer {
     pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
         let routines = self.session.plan().program.routines.clone();
         let data = self.training.id;
+        if let Some(parallel) = &mut self.parallel {
+            let session = &mut self.session;
+            return steps.iter().try_for_each(|step| parallel.step(session, &run.spec, data, step));
+        }
         if !run.spec.accumulates() && self.hook.is_none() {
             return self.session.backend_mut().run(routines.step, data, steps).block_on();
         }
@@ -187,6 +199,21 @@ impl Trainer {
             return self.note_good().map(|()| Some(loss));
         }
         self.treat(run, observer, loss).map(|()| None)
+    }
+
+    /// How the run ends by rank 0.
+    pub(super) fn ending_as_first(&mut self, ended: Option<Ending>) -> Result<Option<Ending>> {
+        const ENDINGS: [Option<Ending>; 6] = [
+            None,
+            Some(Ending::Done),
+            Some(Ending::Stopped),
+            Some(Ending::Interrupted),
+            Some(Ending::TimeLimit),
+            Some(Ending::Patience),
+        ];
+        let number = ENDINGS.iter().position(|ending| *ending == ended).unwrap_or_default();
+        let [number] = self.as_first([number as f64])?;
+        Ok(ENDINGS.get(number as usize).copied().flatten())
     }
 
     fn out_of_time(&self, run: &Run) -> Option<Ending> {

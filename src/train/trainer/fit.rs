@@ -7,6 +7,7 @@ use super::stream::Held;
 use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::data::{Dataset, Samples};
+use crate::net::metrics::Metrics;
 use crate::train::event::{End, Ending, Epoch, Observer, Start};
 use crate::train::snapshot::Position;
 use crate::train::trainer::epoch::ending_of;
@@ -80,7 +81,7 @@ impl Trainer {
                 self.average_epoch()?;
                 self.check_overflows(run.steps)?;
             }
-            valid = validation.map(|data| self.measure(data)).transpose()?;
+            valid = validation.map(|data| self.measure_together(data)).transpose()?;
             ending = ended;
             if is_whole {
                 let [low, high] = self.losses.unwrap_or([loss; 2]);
@@ -104,11 +105,12 @@ impl Trainer {
                 let after = observer.epoch(&report)?;
                 let patience = || self.out_of_patience().then_some(Ending::Patience);
                 ending = ending.or_else(|| ending_of(after)).or_else(patience);
+                ending = self.ending_as_first(ending)?;
                 self.offer_checkpoint(&run, observer)?;
             }
         }
         if let (Some(data), None) = (validation, &valid) {
-            valid = Some(self.measure(data)?);
+            valid = Some(self.measure_together(data)?);
         }
         // The best epoch is what is left, where there is one.
         let judged = self.best.as_ref().map(|best| &best.metrics).or(valid.as_ref());
@@ -124,6 +126,13 @@ impl Trainer {
             seconds: self.seconds_before,
             valid,
         })
+    }
+
+    /// Loss and metrics on held-out rows, on which all ranks agree.
+    fn measure_together(&mut self, data: &Held) -> Result<Metrics> {
+        let mut metrics = self.measure(data)?;
+        self.metrics_as_first(&mut metrics)?;
+        Ok(metrics)
     }
 
     fn announce(

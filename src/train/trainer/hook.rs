@@ -46,17 +46,17 @@ struct Part {
 /// The user's closure.
 type Call = dyn FnMut(&mut Gradients<'_>) -> Result<()> + Send;
 
-/// A hook with what it sees.
-pub(super) struct Hook {
-    call: Box<Call>,
-    values: Vec<f32>,
+/// What stands between the gradient of a step and its update: tensors that are read and written as one slice.
+pub(super) struct Seam {
     /// The tensors that are read and written as a whole, one behind the other in the slice.
     read: Vec<TensorId>,
     parts: Vec<Part>,
+    len: usize,
 }
 
-impl Hook {
-    fn new(plan: &Plan, call: Box<Call>) -> Self {
+impl Seam {
+    /// That of a plan for [`Purpose::TrainWithHook`].
+    pub(super) fn new(plan: &Plan) -> Self {
         let p = &plan.program;
         let all = p.find("gradients");
         let ids = || (0..p.tensors.len()).map(TensorId);
@@ -77,7 +77,67 @@ impl Hook {
             len += p.len(id);
         }
         parts.sort_by_key(|part: &Part| part.range.start);
-        Hook { call, values: vec![0.0; len], read, parts }
+        Seam { read, parts, len }
+    }
+
+    /// The length of the slice.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Reads all tensors.
+    pub(super) fn read(
+        &self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        values: &mut [f32],
+    ) -> Result<()> {
+        self.each(plan, values, |id, part| backend.read(id, ValuesMut::F32(part)).block_on())
+    }
+
+    /// Writes all tensors, and 0 between them: norms of all gradients include what lies there.
+    pub(super) fn write(
+        &self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        values: &mut [f32],
+    ) -> Result<()> {
+        let mut end = 0;
+        for part in &self.parts {
+            values[end..part.range.start].fill(0.0);
+            end = part.range.end;
+        }
+        values[end..].fill(0.0);
+        self.each(plan, values, |id, part| backend.write(id, Values::F32(part)).block_on())
+    }
+
+    fn each(
+        &self,
+        plan: &Plan,
+        values: &mut [f32],
+        mut act: impl FnMut(TensorId, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        let mut rest = values;
+        for &id in &self.read {
+            let (part, behind) = rest.split_at_mut(plan.program.len(id));
+            act(id, part)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
+
+/// A hook with what it sees.
+pub(super) struct Hook {
+    call: Box<Call>,
+    values: Vec<f32>,
+    seam: Seam,
+}
+
+impl Hook {
+    fn new(plan: &Plan, call: Box<Call>) -> Self {
+        let seam = Seam::new(plan);
+        Hook { call, values: vec![0.0; seam.len], seam }
     }
 
     /// Reads the gradients, calls, and writes what became of them.
@@ -87,30 +147,10 @@ impl Hook {
         backend: &mut dyn Backend,
         step: &Step,
     ) -> Result<()> {
-        self.each(plan, |id, part| backend.read(id, ValuesMut::F32(part)).block_on())?;
-        (self.call)(&mut Gradients { values: &mut self.values, step, parts: &self.parts })?;
-        // Norms of all gradients take in what lies between.
-        let mut end = 0;
-        for part in &self.parts {
-            self.values[end..part.range.start].fill(0.0);
-            end = part.range.end;
-        }
-        self.values[end..].fill(0.0);
-        self.each(plan, |id, part| backend.write(id, Values::F32(part)).block_on())
-    }
-
-    fn each(
-        &mut self,
-        plan: &Plan,
-        mut act: impl FnMut(TensorId, &mut [f32]) -> Result<()>,
-    ) -> Result<()> {
-        let mut rest = &mut self.values[..];
-        for &id in &self.read {
-            let (part, behind) = rest.split_at_mut(plan.program.len(id));
-            act(id, part)?;
-            rest = behind;
-        }
-        Ok(())
+        let Hook { call, values, seam } = self;
+        seam.read(plan, backend, values)?;
+        call(&mut Gradients { values, step, parts: &seam.parts })?;
+        seam.write(plan, backend, values)
     }
 }
 
@@ -132,18 +172,7 @@ impl Trainer {
         &mut self,
         hook: impl FnMut(&mut Gradients<'_>) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        if self.at.step > 0 {
-            return Err(Error::usage("a hook is set before the first step"));
-        }
-        if self.spec.precision != Precision::F32 || self.spec.optimizer == Optimizer::Lbfgs {
-            let what =
-                "between gradient and update nothing can stand in mixed precision, and in L-BFGS";
-            return Err(Error::usage(what));
-        }
-        if self.spec.stopping.on_divergence != OnDivergence::Stop {
-            let what = "a run with a hook stops where it diverges";
-            return Err(Error::usage(what).help("leave on_divergence as it is by default"));
-        }
+        self.check_seam("a hook")?;
         let weights = self.session.weights()?;
         let (batch, traits) = (self.session.plan().program.batch, self.session.backend().traits());
         let plan = plan::plan(&self.spec, batch, Purpose::TrainWithHook, traits);
@@ -151,6 +180,24 @@ impl Trainer {
         self.session.replace(plan)?;
         self.session.set_weights(&self.spec.net, &weights)?;
         self.hook = Some(hook);
+        Ok(())
+    }
+
+    /// Refuses what has no place between gradient and update, for `what`, which is to stand there.
+    pub(super) fn check_seam(&self, what: &str) -> Result<()> {
+        if self.at.step > 0 {
+            return Err(Error::usage(format!("{what} is set before the first step")));
+        }
+        if self.spec.precision != Precision::F32 || self.spec.optimizer == Optimizer::Lbfgs {
+            let what = format!(
+                "{what} in mixed precision or with lbfgs, whose steps have no place between gradient and update"
+            );
+            return Err(Error::usage(what).help("train in f32, with another --optimizer"));
+        }
+        if self.spec.stopping.on_divergence != OnDivergence::Stop {
+            let what = format!("a run with {what} stops where it diverges");
+            return Err(Error::usage(what).help("leave on_divergence as it is by default"));
+        }
         Ok(())
     }
 

@@ -194,8 +194,13 @@ impl Trainer {
         })
     }
 
+    /// The settings that the run can't change, a line for each.
+    pub(super) fn settings(&self) -> String {
+        settings(&self.spec)
+    }
+
     /// What the training rows are recognised by.
-    fn fingerprint(&self) -> Fingerprint {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.windows {
             Some(windows) => windows.fingerprint().clone(),
             None => self.samples.fingerprint(),
@@ -216,8 +221,8 @@ impl Trainer {
     }
 
     /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
-    /// `plan` and `stopping`, and the same data, it comes to the same bits as a run that was never
-    /// interrupted, on the same device. With other `epochs` that is so where nothing
+    /// `plan` and `stopping`, and the same data, it reproduces the weights of an uninterrupted run, bit
+    /// for bit, on the same device. With other `epochs` that is so where nothing
     /// [depends on the length](Spec::depends_on_length) of the run. Epochs are compared by the metric
     /// that the best one so far was chosen by. In mixed precision nothing is timed again: what
     /// multiplied then is what multiplies.

@@ -1,7 +1,7 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
-//! one, `hook` shows gradients before the update, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! one, `hook` shows gradients before the update, `data_parallel` sums them over ranks, `greeting` compares these, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
@@ -9,10 +9,12 @@
 //! overflowed in it.
 
 mod averaging;
+mod data_parallel;
 mod diagnosis;
 mod doctor;
 mod epoch;
 mod fit;
+mod greeting;
 mod hook;
 mod keep;
 mod lbfgs;
@@ -112,6 +114,8 @@ pub struct Trainer {
     skipped_before: u64,
     /// What is called between gradient and update.
     hook: Option<hook::Hook>,
+    /// The ranks that train the net together, where there are several.
+    parallel: Option<data_parallel::DataParallel>,
     /// Steps between two questions to the observers; follows the time that they take.
     piece: usize,
     /// Whether they are asked after every step.
@@ -222,6 +226,7 @@ impl Trainer {
             admission,
             skipped_before: 0,
             hook: None,
+            parallel: None,
             piece,
             is_asking_always: false,
         })

@@ -51,9 +51,11 @@ impl Trainer {
     /// Changes the learning rate from the next step on, where the observer wants that: checkpoints know
     /// from which step on which factor holds.
     pub(super) fn change_rate(&mut self, run: &Run, observer: &mut dyn Observer) -> Result<()> {
-        let Some(wanted) = observer.rate_factor().filter(|f| f.is_finite() && *f > 0.0) else {
+        let [wanted] = self.as_first([observer.rate_factor().map_or(0.0, f64::from)])?;
+        let wanted = wanted as f32;
+        if !wanted.is_finite() || wanted <= 0.0 {
             return Ok(());
-        };
+        }
         let step = self.at.step;
         let factor = self.detours.rate_factor(step) * wanted;
         let factor = factor.clamp(1.0 / LARGEST_FACTOR, LARGEST_FACTOR);

@@ -1,0 +1,164 @@
+//! The processes that a launcher started together: which of them this one is, and how they end.
+
+#[cfg(feature = "mpi")]
+use super::mpi as processes;
+#[cfg(not(feature = "mpi"))]
+use super::none as processes;
+
+use crate::backend::device::Choice;
+use crate::backend::gpu;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::cli::arguments::terminal::mute;
+use crate::train::ranks::Ranks;
+use std::path::{Path, PathBuf, absolute};
+use std::thread;
+
+/// Variables in which launchers say how many processes they started, and which this one is.
+const LAUNCHERS: [[&str; 2]; 4] = [
+    ["OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"],
+    ["PMI_SIZE", "PMI_RANK"],
+    ["MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"],
+    ["SLURM_STEP_NUM_TASKS", "SLURM_PROCID"],
+];
+
+/// How many processes a launcher started this one with, and which it is; none where there is only one.
+fn launched() -> Option<[usize; 2]> {
+    let number = |name: &str| std::env::var(name).ok()?.trim().parse::<usize>().ok();
+    let of = |[size, rank]: [&str; 2]| Some([number(size)?, number(rank)?]);
+    LAUNCHERS.into_iter().find_map(of).filter(|[size, _]| *size > 1)
+}
+
+/// Joins the other processes that `mpirun` or `srun` started, where there are some.
+pub(in crate::cli) fn start() -> Result<()> {
+    let Some(launched) = launched() else { return Ok(()) };
+    processes::start(launched)?;
+    if follows() {
+        mute(true);
+    }
+    Ok(())
+}
+
+/// Whether several ranks run.
+pub(in crate::cli) fn are_several() -> bool {
+    processes::size() > 1
+}
+
+/// Whether this rank follows another.
+pub(in crate::cli) fn follows() -> bool {
+    processes::rank() > 0
+}
+
+/// Refuses what one process does alone.
+pub(in crate::cli) fn refuse(what: &str) -> Result<()> {
+    match are_several() {
+        true => Err(Error::usage(format!("{what} over several ranks"))
+            .help("start it without mpirun and srun")),
+        false => Ok(()),
+    }
+}
+
+/// The threads of this rank: those that were asked for, else its part of the processors of the machine.
+pub(in crate::cli) fn threads(asked: Option<usize>) -> Option<usize> {
+    let [_, local] = processes::local();
+    if asked.is_some() || local < 2 {
+        return asked;
+    }
+    let usable = thread::available_parallelism().map_or(1, usize::from);
+    // Launchers often bind each rank to processors of its own.
+    let is_bound = processes::processors().is_some_and(|all| usable < all);
+    Some(if is_bound { usable } else { (usable / local).max(1) })
+}
+
+/// Ends all ranks with an error of this one, which `report` says. Returns where there is no other rank.
+pub(in crate::cli) fn fail(error: &Error, report: impl FnOnce(&Error)) {
+    if !are_several() {
+        // Arguments that are wrong are wrong for all, before any of them knows the others.
+        let is_first = !cfg!(feature = "mpi") || launched().is_none_or(|[_, rank]| rank == 0);
+        if error.kind() == ErrorKind::Usage && !is_first {
+            std::process::exit(error.kind().exit_code().into());
+        }
+        return;
+    }
+    processes::fail(error.kind().exit_code(), |rank| {
+        mute(false);
+        match rank {
+            0 => report(error),
+            rank => report(&error.clone().at(format!("rank {rank}"))),
+        }
+    });
+}
+
+/// Waits for the other ranks at the end of the process.
+pub(in crate::cli) fn finish() {
+    processes::finish();
+}
+
+/// A condition as rank 0 has it.
+pub(in crate::cli) fn as_first(holds: bool) -> Result<bool> {
+    let mut value = [f64::from(u8::from(holds))];
+    if let Some(mut ranks) = transport() {
+        ranks.broadcast(&mut value)?;
+    }
+    Ok(value != [0.0])
+}
+
+/// What connects this rank with the others, where there are any.
+pub(super) fn transport() -> Option<Box<dyn Ranks>> {
+    processes::transport()
+}
+
+/// The device of this rank, where one is to be chosen: each rank of a machine gets a GPU of its own, where there are enough.
+pub(in crate::cli) fn device(asked: Choice) -> Choice {
+    let local = processes::local();
+    if local[1] < 2 || !matches!(asked, Choice::Auto | Choice::Gpu) {
+        return asked;
+    }
+    let real = gpu::adapters().into_iter().filter(|adapter| !adapter.is_software);
+    of_several(asked, &real.map(|adapter| adapter.index).collect::<Vec<_>>(), local)
+}
+
+/// The device of rank `rank` of the `count` ranks of a machine that has these GPUs.
+fn of_several(asked: Choice, gpus: &[usize], [rank, count]: [usize; 2]) -> Choice {
+    match gpus.get(rank) {
+        Some(&gpu) if gpus.len() >= count => Choice::Index(gpu),
+        _ => asked,
+    }
+}
+
+/// Whether this rank trains net `net` of several, counted from 0, which are dealt out to the ranks.
+pub(in crate::cli) fn is_own(net: usize) -> bool {
+    net % processes::size() == processes::rank()
+}
+
+/// The run directory of rank 0, which it gives and the others ask for.
+pub(in crate::cli) fn directory_of_first(path: Option<&Path>) -> Result<PathBuf> {
+    let Some(mut ranks) = transport() else { return Ok(path.unwrap_or(Path::new("")).into()) };
+    let full = path
+        .map(absolute)
+        .transpose()
+        .map_err(|e| Error::failed(format!("cannot find the working directory: {e}")))?;
+    let text = full.as_deref().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+    let all = ranks.gather(text.as_bytes())?;
+    let first = all.first().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    Ok(first.unwrap_or_default().into())
+}
+
+/// Waits until all ranks are here.
+pub(in crate::cli) fn meet() -> Result<()> {
+    match transport() {
+        Some(mut ranks) => ranks.gather(&[]).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rank_of_a_machine_gets_its_own_gpu_where_there_are_enough() {
+        let of = |gpus: &[usize], rank| of_several(Choice::Auto, gpus, [rank, 2]);
+        assert_eq!([of(&[0, 3], 0), of(&[0, 3], 1)], [Choice::Index(0), Choice::Index(3)]);
+        assert_eq!([of(&[1], 0), of(&[1], 1), of(&[], 0)], [const { Choice::Auto }; 3]);
+    }
+}

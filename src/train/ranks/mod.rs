@@ -1,0 +1,105 @@
+//! Data-parallel training: several processes, called ranks, train one net together. Each computes the gradient of its
+//! part of every batch; the gradients are summed over all ranks between the backward pass and the update.
+//!
+//! [`Ranks`] is what a trainer needs of its transport. [`Alone`] is a single process, [`threads()`] are threads of
+//! this process, and `mpi` (feature `mpi`) are the processes that `mpirun` or `srun` started.
+
+mod threads;
+mod tree;
+
+#[cfg(feature = "mpi")]
+pub mod mpi;
+
+pub use threads::{Threads, threads};
+pub use tree::{Tree, reduce};
+
+use crate::base::error::Result;
+use std::ops::Range;
+
+/// Blocks of a batch whose gradients are summed in a fixed order, unless something else is asked for.
+pub const BLOCKS: usize = 8;
+
+/// In what order the gradients of a batch are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// Over this many blocks of rows, a power of two, by a binary tree: the weights are the same to the bit for every
+    /// number of ranks up to the number of blocks.
+    Reproducible {
+        /// The number of blocks.
+        blocks: usize,
+    },
+    /// Over one part of the rows for each rank, in the order that is fastest. The parts follow the speed of the ranks.
+    Fastest,
+}
+
+/// The ranks of a run, as one of them sees them. All ranks make the same calls in the same order.
+pub trait Ranks: Send {
+    /// The number of this rank, from 0.
+    fn rank(&self) -> usize;
+
+    /// The number of ranks.
+    fn size(&self) -> usize;
+
+    /// Sends `out` to rank `to` and receives `into` from rank `from` at the same time. Nothing is sent for an empty
+    /// slice.
+    ///
+    /// # Errors
+    /// When another rank is gone, or has failed.
+    fn exchange(&mut self, to: usize, out: &[f32], from: usize, into: &mut [f32]) -> Result<()>;
+
+    /// Replaces `values` by their sums over all ranks, in the order that is fastest. All ranks get the same bits.
+    ///
+    /// # Errors
+    /// When another rank is gone, or has failed.
+    fn sum(&mut self, values: &mut [f32]) -> Result<()>;
+
+    /// Replaces `values` by those of rank 0.
+    ///
+    /// # Errors
+    /// When another rank is gone, or has failed.
+    fn broadcast(&mut self, values: &mut [f64]) -> Result<()>;
+
+    /// The bytes of all ranks, in their order, on every rank.
+    ///
+    /// # Errors
+    /// When another rank is gone, or has failed.
+    fn gather(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>>;
+}
+
+/// A single process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+impl Ranks for Alone {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn exchange(&mut self, _: usize, out: &[f32], _: usize, into: &mut [f32]) -> Result<()> {
+        into.copy_from_slice(out);
+        Ok(())
+    }
+
+    fn sum(&mut self, _: &mut [f32]) -> Result<()> {
+        Ok(())
+    }
+
+    fn broadcast(&mut self, _: &mut [f64]) -> Result<()> {
+        Ok(())
+    }
+
+    fn gather(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        Ok(vec![bytes.to_vec()])
+    }
+}
+
+/// Part `part` of `count` things that are dealt out to `parts` as evenly as possible, in order.
+#[must_use]
+pub fn share(count: usize, part: usize, parts: usize) -> Range<usize> {
+    let start = |part: usize| (count as u128 * part as u128 / parts.max(1) as u128) as usize;
+    start(part)..start(part + 1)
+}

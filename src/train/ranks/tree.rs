@@ -1,0 +1,270 @@
+//! Sums by a fixed binary tree over the blocks of a batch, whichever rank computed a block.
+//!
+//! Node i of level l is the sum of blocks 2ˡ i to 2ˡ (i + 1) − 1: that of its left child plus that of its right child.
+//! A rank has a range of blocks, so it has whole nodes, a single one where ranks and blocks are powers of two. Every
+//! rank then adds up the nodes of all ranks for its own chunk of the elements (a reduce-scatter), and the chunks are
+//! exchanged (an all-gather). Each rank sends and receives about two times the bytes of a gradient.
+
+use super::{Ranks, share};
+use crate::base::error::Result;
+use std::ops::Range;
+
+/// A node: its level, its index within the level, and its values.
+struct Node {
+    level: u32,
+    index: usize,
+    values: Vec<f32>,
+}
+
+/// The nodes of consecutive blocks, merged as far as the tree allows.
+#[derive(Default)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    spare: Vec<Vec<f32>>,
+}
+
+impl Tree {
+    /// An array of `len` elements to fill for the next block; their values are arbitrary.
+    pub fn buffer(&mut self, len: usize) -> Vec<f32> {
+        // One that is long enough needs no zeros first.
+        let fits = self.spare.iter().position(|spare| spare.capacity() >= len);
+        let mut buffer = fits.map_or_else(Vec::new, |place| self.spare.swap_remove(place));
+        buffer.resize(len, 0.0);
+        buffer
+    }
+
+    /// Takes back an array that [`Tree::buffer`] gave.
+    pub fn give(&mut self, values: Vec<f32>) {
+        self.spare.push(values);
+    }
+
+    /// Adds block `block`, the next of the range.
+    pub fn push(&mut self, block: usize, values: Vec<f32>) {
+        self.push_node(0, block, values);
+    }
+
+    fn push_node(&mut self, level: u32, index: usize, values: Vec<f32>) {
+        let mut right = Node { level, index, values };
+        while let Some(left) =
+            self.nodes.pop_if(|left| left.level == right.level && is_pair(left.index, right.index))
+        {
+            let mut sum = left;
+            add(&mut sum.values, &right.values);
+            self.spare.push(right.values);
+            right = Node { level: sum.level + 1, index: sum.index / 2, values: sum.values };
+        }
+        self.nodes.push(right);
+    }
+}
+
+fn add(sum: &mut [f32], values: &[f32]) {
+    sum.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
+}
+
+fn is_pair(left: usize, right: usize) -> bool {
+    left.is_multiple_of(2) && right == left + 1
+}
+
+/// Levels and indices of the nodes that a range of blocks consists of, in order.
+fn nodes(blocks: Range<usize>) -> Vec<(u32, usize)> {
+    let mut nodes: Vec<(u32, usize)> = Vec::new();
+    for block in blocks {
+        let mut right = (0, block);
+        while let Some(left) = nodes.pop_if(|left| left.0 == right.0 && is_pair(left.1, right.1)) {
+            right = (left.0 + 1, left.1 / 2);
+        }
+        nodes.push(right);
+    }
+    nodes
+}
+
+/// The sum of all blocks, on every rank: `len` elements, to be given back to the tree. `tree` holds this rank's share of
+/// `blocks`, a power of two not below the number of ranks; then it holds nothing.
+///
+/// # Errors
+/// When another rank is gone, or has failed.
+pub fn reduce(
+    ranks: &mut dyn Ranks,
+    blocks: usize,
+    tree: &mut Tree,
+    len: usize,
+) -> Result<Vec<f32>> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let mut own = std::mem::take(&mut tree.nodes);
+    let chunks = Chunks { len, size };
+    let mut total = match own.pop() {
+        Some(node) if size == 1 => node.values,
+        Some(node) if size.is_power_of_two() => {
+            let mut total = node.values;
+            add_single_nodes(ranks, tree, &mut total, chunks)?;
+            total
+        }
+        last => {
+            own.extend(last);
+            let mut total = tree.buffer(len);
+            add_nodes(ranks, blocks, tree, own, &mut total, chunks)?;
+            total
+        }
+    };
+    for round in 1..size {
+        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
+        let [mine, theirs] = chunks.two(&mut total, rank, from);
+        ranks.exchange(to, mine, from, theirs)?;
+    }
+    Ok(total)
+}
+
+/// The elements that each rank adds up.
+#[derive(Clone, Copy)]
+struct Chunks {
+    len: usize,
+    size: usize,
+}
+
+impl Chunks {
+    fn of(self, rank: usize) -> Range<usize> {
+        share(self.len, rank, self.size)
+    }
+
+    /// The chunks of two different ranks.
+    fn two(self, values: &mut [f32], a: usize, b: usize) -> [&mut [f32]; 2] {
+        let [first, second] = [self.of(a.min(b)), self.of(a.max(b))];
+        let (before, behind) = values.split_at_mut(second.start);
+        let (first, second) = (&mut before[first], &mut behind[..second.len()]);
+        if a < b { [first, second] } else { [second, first] }
+    }
+}
+
+/// Replaces the own chunk of `total`, the only node of this rank, by its sum over all ranks, which have one node each.
+fn add_single_nodes(
+    ranks: &mut dyn Ranks,
+    tree: &mut Tree,
+    total: &mut [f32],
+    chunks: Chunks,
+) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let width = chunks.of(rank).len();
+    let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
+    found.resize_with(size, Vec::new);
+    for round in 1..size {
+        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
+        let mut into = tree.buffer(width);
+        ranks.exchange(to, &total[chunks.of(to)], from, &mut into)?;
+        found[from] = into;
+    }
+    found[rank] = tree.buffer(width);
+    found[rank].copy_from_slice(&total[chunks.of(rank)]);
+    let mut distance = 1;
+    while distance < size {
+        for left in (0..size).step_by(2 * distance) {
+            let right = std::mem::take(&mut found[left + distance]);
+            add(&mut found[left], &right);
+            tree.give(right);
+        }
+        distance *= 2;
+    }
+    let sum = std::mem::take(&mut found[0]);
+    total[chunks.of(rank)].copy_from_slice(&sum);
+    tree.give(sum);
+    Ok(())
+}
+
+/// Puts the sum of all nodes into the own chunk of `total`, whatever number of nodes the ranks have.
+fn add_nodes(
+    ranks: &mut dyn Ranks,
+    blocks: usize,
+    tree: &mut Tree,
+    own: Vec<Node>,
+    total: &mut [f32],
+    chunks: Chunks,
+) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let width = chunks.of(rank).len();
+    // The nodes of every rank for the own chunk, one behind the other.
+    let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
+    found.resize_with(size, Vec::new);
+    let mut out = Vec::new();
+    for round in 0..size {
+        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
+        out.clear();
+        own.iter().for_each(|node| out.extend_from_slice(&node.values[chunks.of(to)]));
+        let count = nodes(share(blocks, from, size)).len();
+        let mut into = tree.buffer(count * width);
+        match to == rank {
+            true => into.copy_from_slice(&out),
+            false => ranks.exchange(to, &out, from, &mut into)?,
+        }
+        found[from] = into;
+    }
+    own.into_iter().for_each(|node| tree.give(node.values));
+    for (from, values) in found.into_iter().enumerate() {
+        for (i, (level, index)) in nodes(share(blocks, from, size)).into_iter().enumerate() {
+            let mut part = tree.buffer(width);
+            part.copy_from_slice(&values[i * width..(i + 1) * width]);
+            tree.push_node(level, index, part);
+        }
+        tree.give(values);
+    }
+    if let Some(sum) = tree.nodes.pop() {
+        total[chunks.of(rank)].copy_from_slice(&sum.values);
+        tree.give(sum.values);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Alone, threads};
+    use super::*;
+
+    const BLOCKS: usize = 8;
+    const LEN: usize = 13;
+
+    /// Numbers of very different magnitudes, so that another order gives other bits.
+    fn block(number: usize) -> Vec<f32> {
+        let value = |i: usize| {
+            let x = ((number * 7919 + i * 104_729 + 13) % 1009) as f32 / 1009.0 - 0.5;
+            x * 10.0_f32.powi((number as i32 * 5 + i as i32) % 7)
+        };
+        (0..LEN).map(value).collect()
+    }
+
+    fn sum(ranks: &mut dyn Ranks) -> Vec<u32> {
+        let mut tree = Tree::default();
+        let mut total = Vec::new();
+        // Twice, as arrays are used again.
+        for _ in 0..2 {
+            for number in share(BLOCKS, ranks.rank(), ranks.size()) {
+                let mut values = tree.buffer(LEN);
+                values.copy_from_slice(&block(number));
+                tree.push(number, values);
+            }
+            total = reduce(ranks, BLOCKS, &mut tree, LEN).unwrap();
+            assert!(tree.nodes.is_empty());
+        }
+        total.into_iter().map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn any_number_of_ranks_gives_the_bits_of_the_tree() {
+        let b: Vec<Vec<f32>> = (0..BLOCKS).map(block).collect();
+        let tree = |i: usize| {
+            let of = |k: usize| b[k][i];
+            ((of(0) + of(1)) + (of(2) + of(3))) + ((of(4) + of(5)) + (of(6) + of(7)))
+        };
+        let expected: Vec<u32> = (0..LEN).map(|i| tree(i).to_bits()).collect();
+        let in_order: Vec<u32> =
+            (0..LEN).map(|i| b.iter().map(|b| b[i]).sum::<f32>().to_bits()).collect();
+        assert_ne!(expected, in_order, "the order of these numbers must matter");
+        assert_eq!(sum(&mut Alone), expected);
+        for size in 2..=BLOCKS {
+            let running: Vec<_> = threads(size)
+                .into_iter()
+                .map(|mut ranks| std::thread::spawn(move || sum(&mut ranks)))
+                .collect();
+            for rank in running {
+                assert_eq!(rank.join().unwrap(), expected, "{size} ranks");
+            }
+        }
+    }
+}

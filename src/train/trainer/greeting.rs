@@ -1,0 +1,108 @@
+//! What ranks tell each other before they train together, and what is refused then.
+
+use super::Trainer;
+use super::data_parallel::multiple;
+use crate::base::error::{Error, Result};
+use crate::net::spec::{Norm, Spec};
+use crate::train::ranks::{Ranks, Reduction};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What all ranks must have in common, and what they tell each other of themselves.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Hello {
+    version: String,
+    settings: String,
+    rows: String,
+    weights: String,
+    pub device: [String; 2],
+    /// What the device says of itself beside, such as its threads.
+    pub detail: String,
+}
+
+impl Trainer {
+    /// What the other ranks must know of this one.
+    pub(super) fn hello(&mut self) -> Result<Hello> {
+        let mut weights = Sha256::new();
+        for tensor in self.session.read_tensors(&self.session.predicting())? {
+            weights.update(bytemuck::cast_slice(&tensor.values));
+        }
+        let info = self.session.backend().info();
+        Ok(Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            settings: self.settings(),
+            rows: self.fingerprint().sha256,
+            weights: weights.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            device: [info.name.clone(), info.backend.clone()],
+            detail: info.detail.clone(),
+        })
+    }
+}
+
+/// Refuses what can't be cut.
+pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()> {
+    if spec.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch)) {
+        let how =
+            if size > 1 { "over several ranks" } else { "in blocks, as --reproducible does it" };
+        return Err(Error::usage(format!("batch normalization {how}"))
+            .at("--norm batch")
+            .help("its statistics are those of the whole batch, of which each part sees some rows: take --norm layer, or train in one process without --reproducible"));
+    }
+    let Reduction::Reproducible { blocks } = reduction else { return Ok(()) };
+    if !blocks.is_power_of_two() || blocks > 1 << 16 {
+        return Err(Error::usage(format!("{blocks} blocks of a batch"))
+            .help("their number is a power of two, at most 65536"));
+    }
+    if size > blocks {
+        return Err(Error::usage(format!("{size} ranks for {blocks} blocks of a batch")).help(
+            format!(
+                "start no more ranks than blocks, or cut batches into more with --reproducible={}",
+                size.next_power_of_two()
+            ),
+        ));
+    }
+    let rows = spec.batch_size.div_ceil(blocks).next_multiple_of(multiple(spec));
+    match spec.micro_batch {
+        Some(most) if most < rows => Err(Error::usage(format!(
+            "micro-batches of {most} rows for blocks of {rows}"
+        ))
+        .help(format!(
+            "cut batches into more blocks with --reproducible={}",
+            spec.batch_size.div_ceil(most.max(1)).next_power_of_two()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What all ranks tell of themselves; an error where one of them trains something else than rank 0.
+pub(super) fn hellos(ranks: &mut dyn Ranks, own: &Hello) -> Result<Vec<Hello>> {
+    let bytes = serde_json::to_vec(own).map_err(|e| Error::failed(format!("cannot greet: {e}")))?;
+    let all: Vec<Hello> = ranks
+        .gather(&bytes)?
+        .iter()
+        .enumerate()
+        .map(|(rank, bytes)| {
+            serde_json::from_slice(bytes)
+                .map_err(|_| Error::failed(format!("rank {rank} runs another version of wgrad")))
+        })
+        .collect::<Result<_>>()?;
+    let first = &all[0];
+    for (rank, hello) in all.iter().enumerate() {
+        let what = match hello {
+            _ if hello.version != first.version => "runs another version of wgrad",
+            _ if hello.settings != first.settings => "was given other options",
+            _ if hello.rows != first.rows => "has other training rows",
+            _ if hello.weights != first.weights => "starts from other weights",
+            _ => continue,
+        };
+        return Err(Error::usage(format!("rank {rank} {what} than rank 0")).help(
+            "start all ranks by one mpirun, with the same options, and give each machine the same files",
+        ));
+    }
+    Ok(all)
+}
+
+/// The first rank whose device isn't of the kind of rank 0.
+pub(super) fn first_of_another_kind(all: &[Hello]) -> Option<usize> {
+    all.iter().position(|hello| hello.device != all[0].device)
+}

@@ -1,0 +1,125 @@
+//! Errors and lost processes.
+
+use crate::cli_support::Place;
+use crate::jobs::{kill, run, start, weights};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// No job may wait longer for a process that is gone.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The lines that say an error.
+fn errors(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter(|line| line.starts_with("error: ")).collect()
+}
+
+#[test]
+fn the_error_of_one_rank_ends_all_and_is_said_once() {
+    let place = Place::new();
+    place.write("good.csv", "a,b\n1,2\n2,4\n3,6\n4,8\n5,10\n6,12\n7,14\n8,16\n");
+    place.write("bad.csv", "a,b\n1,2\n2,\"4\n");
+    let options = "--device cpu --epochs 3 --no-report --validation 0 --reproducible";
+    let [good, bad] = ["good", "bad"]
+        .map(|name| format!("train {name}.csv {options} --out run-{name} --target b"));
+    let job = start(&place, &[(1, good.as_str()), (1, bad.as_str())]);
+    let ran = job.end(SOON);
+    assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 1") && ran.stderr.contains("bad.csv"), "{}", ran.stderr);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+
+    // All have it.
+    let ran = run(&place, 3, &bad);
+    assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("rank 1"), "{}", ran.stderr);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+
+    // Rank 0 alone can't write.
+    let ran = run(&place, 2, &format!("train good.csv {options} --target b --out /dev/null/run"));
+    assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
+    assert_ne!(ran.code, 0, "{}", ran.stderr);
+
+    // Wrong arguments.
+    let ran = run(&place, 2, "train good.csv --epohcs 3");
+    assert_eq!(ran.stderr.matches("--epochs").count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn divergence_ends_all() {
+    let place = Place::new();
+    let train =
+        "train digits --device cpu --optimizer sgd --lr 1e30 --reproducible --no-report --out run";
+    let ran = run(&place, 2, train);
+    assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
+    assert!(errors(&ran.stderr)[0].contains("diverged"), "{}", ran.stderr);
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+}
+
+#[test]
+fn other_options_are_refused() {
+    let place = Place::new();
+    let train = |lr: f64| {
+        format!(
+            "train digits --device cpu --epochs 1 --lr {lr} --reproducible --no-report --out run"
+        )
+    };
+    let (first, second) = (train(0.01), train(0.02));
+    let ran = start(&place, &[(1, first.as_str()), (1, second.as_str())]).end(SOON);
+    assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 1 was given other options"), "{}", ran.stderr);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn batch_normalization_is_refused() {
+    let place = Place::new();
+    let ran = run(&place, 2, "train digits --device cpu --norm batch --no-report --out run");
+    assert!(ran.stderr.contains("batch normalization over several ranks"), "{}", ran.stderr);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+/// A rank that is killed at any moment ends the job within seconds, and the run goes on from its last checkpoint to the
+/// bits of a run that nobody killed. `WGRAD_TEST_KILLS` says how often; some are enough where it isn't said.
+#[test]
+fn a_rank_that_is_killed_leaves_no_hang_and_a_whole_checkpoint() {
+    let kills = std::env::var("WGRAD_TEST_KILLS").ok().and_then(|text| text.parse().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    let place = Place::new();
+    let train = "train digits --layers 64:relu --device cpu --reproducible --epochs 30 --quiet --no-report --checkpoint-every 0.1s";
+    assert_eq!(place.run(&format!("{train} --out whole")).code, 0);
+    let expected = weights(&place.path("whole"));
+    for number in 0..kills.unwrap_or(3) {
+        let run = format!("run-{number}");
+        let mut job = start(&place, &[(2, format!("{train} --out {run}").as_str())]);
+        let moment = (now.wrapping_mul(number * 2 + 1) >> 8) % 2500;
+        let rank = (number % 2) as usize;
+        println!("kill {number}: process {rank} after {moment} ms");
+        thread::sleep(Duration::from_millis(moment.into()));
+        let ranks = job.ranks();
+        let Some(&process) = ranks.get(rank).filter(|_| !job.has_ended()) else {
+            // Before it began, or after its end.
+            job.end(SOON * 3);
+            continue;
+        };
+        kill(process, "KILL");
+        let begin = Instant::now();
+        let ran = job.end(SOON);
+        println!("ended after {:?} with {}", begin.elapsed(), ran.code);
+        assert_ne!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains("rank"), "{}", ran.stderr);
+        let others = ranks.into_iter().filter(|rank| *rank != process);
+        for other in others {
+            assert!(
+                !std::path::Path::new(&format!("/proc/{other}")).exists(),
+                "rank {other} is left"
+            );
+        }
+        if !place.path(&run).join("config.toml").is_file() {
+            continue;
+        }
+        let resumed = place.run(&format!("train --resume {run} --quiet --no-report"));
+        assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+        assert!(!resumed.stderr.contains("warning: "), "{}", resumed.stderr);
+        assert!(weights(&place.path(&run)) == expected, "kill {number}");
+    }
+}

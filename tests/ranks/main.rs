@@ -1,0 +1,8 @@
+//! The program started by `mpirun`: several processes train one net, rank 0 alone writes and speaks, and no error or
+//! lost process leaves the others waiting.
+
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+mod faults;
+mod jobs;
+mod same_bits;

@@ -1,0 +1,137 @@
+//! 2 and 4 processes give the bits of one.
+
+use crate::cli_support::Place;
+use crate::jobs::{run, weights};
+use serde_json::Value;
+
+/// A table of 300 rows with a column of weights.
+fn table(place: &Place) {
+    let mut text = String::from("x,y,kind,w,target\n");
+    for i in 0..300_u32 {
+        let x = f64::from(i * 37 % 101) / 50.0 - 1.0;
+        let y = f64::from(i * 53 % 97) / 48.0 - 1.0;
+        let kind = ["a", "b", "c"][(i * 7 % 3) as usize];
+        let target = if x * y + f64::from(i % 3) > 0.8 { "yes" } else { "no" };
+        text += &format!("{x},{y},{kind},{},{target}\n", 0.5 + f64::from(i % 4));
+    }
+    place.write("table.csv", text);
+}
+
+const JOBS: [(&str, &str); 5] = [
+    ("adam with dropout", "digits --epochs 2 --layers 24:relu --dropout 0.2"),
+    (
+        "sgd with augmentation and a ragged last batch",
+        "digits --epochs 2 --layers 20:tanh --optimizer sgd --lr 0.1 --augment shift(1) --batch-size 100",
+    ),
+    ("weights of rows", "table.csv --sample-weight w --epochs 6 --layers 16:relu --batch-size 48"),
+    (
+        "an early stop",
+        "table.csv --epochs 60 --patience 3 --lr 0.02 --layers 32:relu --batch-size 32",
+    ),
+    ("a table beyond the memory limit", "table.csv --epochs 3 --memory-limit 4K --batch-size 32"),
+];
+
+#[test]
+fn several_processes_give_the_bits_of_one() {
+    let place = Place::new();
+    table(&place);
+    for (i, (name, args)) in JOBS.into_iter().enumerate() {
+        let train = |size: usize| {
+            format!("train {args} --device cpu --reproducible --quiet --no-report --out {i}-{size}")
+        };
+        let alone = place.run(&train(1));
+        assert_eq!(alone.code, 0, "{name}: {}", alone.stderr);
+        let expected = weights(&place.path(&format!("{i}-1")));
+        for size in [2, 4] {
+            let ran = run(&place, size, &train(size));
+            assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+            let found = weights(&place.path(&format!("{i}-{size}")));
+            assert!(found == expected, "{name}, {size} processes");
+        }
+    }
+}
+
+/// The events but for what differs by the clock and the machine.
+fn events(text: &str) -> Vec<Value> {
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let mut events: Vec<Value> = lines.collect();
+    for event in &mut events {
+        let event = event.as_object_mut().unwrap();
+        for name in [
+            "seconds",
+            "samples_per_second",
+            "run",
+            "model",
+            "time",
+            "dispatches",
+            "device",
+            "bytes_read",
+        ] {
+            event.remove(name);
+        }
+    }
+    events.retain(|event| event["event"] != "progress");
+    events
+}
+
+#[test]
+fn rank_0_alone_writes_and_speaks() {
+    let place = Place::new();
+    let train = |out: &str| {
+        format!(
+            "train digits --epochs 2 --layers 16 --device cpu --reproducible --json --out {out}"
+        )
+    };
+    let alone = place.run(&train("alone"));
+    let both = run(&place, 2, &train("both"));
+    assert_eq!((alone.code, both.code), (0, 0), "{}\n{}", alone.stderr, both.stderr);
+    assert_eq!(events(&both.stdout), events(&alone.stdout));
+    let names = |run: &str| {
+        let mut names: Vec<_> = std::fs::read_dir(place.path(run))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("both"), names("alone"));
+    assert_eq!(
+        events(&place.read("both/metrics.jsonl")),
+        events(&place.read("alone/metrics.jsonl"))
+    );
+    // Said once.
+    let once = ["device: ", "ranks: 2, "].map(|said| both.stderr.matches(said).count());
+    assert_eq!(once, [1, 1], "{}", both.stderr);
+}
+
+#[test]
+fn another_number_of_processes_goes_on_to_the_same_bits() {
+    let place = Place::new();
+    let train = "train digits --layers 24:relu --dropout 0.2 --device cpu --reproducible --quiet --no-report";
+    assert_eq!(place.run(&format!("{train} --epochs 4 --out whole")).code, 0);
+    let first = run(&place, 2, &format!("{train} --epochs 2 --out parts"));
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let then = run(&place, 4, "train --resume parts --epochs 4 --quiet --no-report");
+    assert_eq!(then.code, 0, "{}", then.stderr);
+    assert!(weights(&place.path("parts")) == weights(&place.path("whole")));
+    // A run that is finished has nothing to do, whichever rank looks.
+    let again = run(&place, 2, "train --resume parts --no-report");
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(again.stderr.matches("is finished").count(), 1, "{}", again.stderr);
+}
+
+/// Without fixed sums the model is the same but for rounding.
+#[test]
+fn the_fastest_order_trains_the_same_net() {
+    let place = Place::new();
+    let train = "train digits --epochs 3 --layers 32:relu --device cpu --json --quiet --no-report";
+    let accuracy = |text: &str| {
+        let end: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        end["valid"]["accuracy"].as_f64().unwrap()
+    };
+    let alone = place.run(&format!("{train} --out alone"));
+    let both = run(&place, 2, &format!("{train} --reproducible=no --out both"));
+    assert_eq!((alone.code, both.code), (0, 0), "{}", both.stderr);
+    let [alone, both] = [alone, both].map(|ran| accuracy(&ran.stdout));
+    assert!((alone - both).abs() < 0.02, "{alone} {both}");
+}
