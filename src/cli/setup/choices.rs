@@ -16,9 +16,9 @@ pub(in crate::cli) struct Chosen {
 }
 
 impl Chosen {
-    /// Its name, and why it was chosen.
-    pub fn reason(&self) -> (&str, &str) {
-        (&self.option, &self.why)
+    /// Its name and value, and why it was chosen.
+    pub fn parts(&self) -> [&str; 3] {
+        [&self.option, &self.value, &self.why]
     }
 }
 
