@@ -205,8 +205,16 @@ fn folds_are_judged_one_by_one_and_as_a_whole() {
     assert!((accuracy(&end["valid"]) - mean).abs() < 1e-12, "{end}");
     assert_eq!(end["report"]["rows"], 120);
     assert!(end["baselines"]["linear_model"]["accuracy"].is_number());
-    let files =
-        ["README.md", "columns.txt", "config.toml", "fold-1", "fold-2", "fold-3", "fold-4", "folds.json"];
+    let files = [
+        "README.md",
+        "columns.txt",
+        "config.toml",
+        "fold-1",
+        "fold-2",
+        "fold-3",
+        "fold-4",
+        "folds.json",
+    ];
     assert_eq!(place.names("run")[..8], files);
     place.model("run/fold-4");
     place.ok("predict run sales.csv --device cpu");
