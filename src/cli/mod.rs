@@ -71,7 +71,7 @@ fn run(command: Command, begin: Instant) -> Result<ExitCode> {
         Command::Predict(args) => commands::predict::predict(&args),
         Command::Runs(args) => records::runs::runs(&args),
         Command::Compare(args) => records::compare::compare(&args),
-        Command::Init(args) => commands::init::init(args),
+        Command::Init(args) => commands::init::init(*args),
         Command::Export(args) => commands::export::export(&args),
         Command::Import(args) => commands::import::import(&args),
         Command::Inspect(args) => commands::inspect::inspect(&args),

@@ -44,7 +44,7 @@ pub(in crate::cli) enum Command {
     /// Make the report of a run again, or a page that compares several runs
     Report(ReportArgs),
     /// Write a commented config file for data
-    Init(InitArgs),
+    Init(Box<InitArgs>),
     /// Export a trained net to ONNX, PyTorch, C, Rust or WGSL
     Export(ExportArgs),
     /// Import a net of dense layers from an ONNX or safetensors file
