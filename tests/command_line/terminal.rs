@@ -323,9 +323,10 @@ fn runs_and_comparisons_fit_narrow_terminals() {
         assert!(listed.contains("runs/a") && listed.contains("runs/b"), "{listed}");
         assert_eq!(listed.contains("state  data"), is_table, "{columns}: {listed}");
         assert_eq!(listed.contains("\n  metric  accuracy"), !is_table, "{columns}: {listed}");
-        let compared = terminal.run("wgrad compare runs/a runs/b");
-        assert!(compared.contains("0.01") && compared.contains("0.02"), "{compared}");
-        let help = terminal.run("clear; wgrad train -h");
-        assert!(help.contains("more options: wgrad train --help"), "{help}");
+        terminal.enter("clear; wgrad compare runs/a runs/b");
+        let compared = terminal.wait_for("0.02");
+        assert!(compared.contains("0.01"), "{compared}");
+        terminal.enter("clear; wgrad train -h");
+        terminal.wait_for("more options: wgrad train --help");
     }
 }
