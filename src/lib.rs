@@ -97,11 +97,26 @@
 //!
 //! # Features
 //!
-//! The command line is the feature `cli`, which is on by default. A program that depends on the library
-//! alone leaves it out, and with it the crates for arguments, bars and TOML, by
-//! `default-features = false`.
+//! | feature | what it adds |
+//! | --- | --- |
+//! | none | nets, training and both backends on rows in memory; models in files |
+//! | `data` | tables in CSV, JSON Lines, Parquet, Arrow, NPY and NPZ, images, known data sets, tables larger than memory, import and export of models |
+//! | `ndarray` | rows from arrays of the crate `ndarray` |
+//! | `arrow` | rows from record batches of the crate `arrow-array` |
+//! | `cli` | the program, and what observes and reports its runs |
+//!
+//! `cli`, `ndarray` and `arrow` are on by default. A program that depends on the library takes
+//! `default-features = false`, and of the others what it needs.
 //!
 //! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
+
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(
+        dead_code,
+        reason = "some of what these types can do only readers of files or the program need"
+    )
+)]
 
 pub mod backend;
 #[doc(hidden)] // What users need of it is at the root; tests look at the rest.

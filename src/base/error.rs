@@ -130,6 +130,16 @@ impl Error {
         self
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub(crate) fn reworded(mut self, words: impl Fn(&str) -> String) -> Self {
+        let Parts { what, place, help, .. } = &mut *self.0;
+        for text in [Some(what), place.as_mut(), help.as_mut()].into_iter().flatten() {
+            *text = words(text);
+        }
+        self
+    }
+
     /// What is wrong, without where and what to do.
     #[must_use]
     pub fn message(&self) -> &str {

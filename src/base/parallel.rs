@@ -51,6 +51,12 @@ mod sequential {
         fn with_min_len(self, _: usize) -> Self {
             self
         }
+        fn flat_map_iter<U: IntoIterator, F: FnMut(Self::Item) -> U>(
+            self,
+            f: F,
+        ) -> std::iter::FlatMap<Self, U, F> {
+            self.flat_map(f)
+        }
     }
 
     impl<I: Iterator> Lengths for I {}

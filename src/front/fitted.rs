@@ -3,6 +3,7 @@
 use super::control::EpochReport;
 use super::rows::{Columns, Rows};
 use super::training::Trained;
+use super::words::in_fields;
 use crate::backend::Backend;
 use crate::backend::device::Choice;
 use crate::backend::session::Session;
@@ -48,7 +49,7 @@ impl Fitted {
 
     /// Reads a model from a file.
     pub fn load(path: &Path) -> Result<Self> {
-        let (model, provenance) = load_model_with(path)?;
+        let (model, provenance) = load_model_with(path).map_err(in_fields)?;
         let has_missing = model.preprocessing.encoding.as_ref().is_some_and(|encoding| {
             encoding.features.iter().any(|feature| match &feature.encoder {
                 Encoder::Number(number) => number.indicator,
@@ -135,8 +136,7 @@ impl Fitted {
     }
 
     pub fn predict(&self, x: Rows<'_>) -> Result<Predictions> {
-        let features = self.features(x)?;
-        self.predict_features(features)
+        self.features(x).and_then(|features| self.predict_features(features)).map_err(in_fields)
     }
 
     pub fn predict_features(&self, features: Arc<Features>) -> Result<Predictions> {
@@ -155,8 +155,10 @@ impl Fitted {
             return Err(Error::usage("targets for a model of a matrix without columns")
                 .help("evaluate it by Model::evaluate, with a Dataset"));
         }
-        let frame = self.with_targets(x, y)?;
-        self.evaluate_set(&self.model.preprocessing.measured_frame("x", frame)?)
+        let data = self
+            .with_targets(x, y)
+            .and_then(|frame| self.model.preprocessing.measured_frame("x", frame));
+        data.and_then(|data| self.evaluate_set(&data)).map_err(in_fields)
     }
 
     /// The columns of features with those of the targets, as the model knows them.
@@ -190,8 +192,8 @@ impl Fitted {
     pub fn predict_table(&self, path: &Path) -> Result<Predictions> {
         let options = DataOptions::default();
         let name = path.to_string_lossy();
-        let inputs = data::open_inputs(&name, &self.model.preprocessing, &options)?;
-        self.predict_features(inputs.features)
+        let inputs = data::open_inputs(&name, &self.model.preprocessing, &options);
+        inputs.and_then(|inputs| self.predict_features(inputs.features)).map_err(in_fields)
     }
 
     /// What predictions for the rows of a table in a file are worth.
@@ -199,8 +201,8 @@ impl Fitted {
     pub fn evaluate_table(&self, path: &Path) -> Result<(Metrics, Report)> {
         let options = DataOptions::default();
         let name = path.to_string_lossy();
-        let measured = data::open_measured(&name, &self.model.preprocessing, &options)?;
-        self.evaluate_set(&measured.data)
+        let measured = data::open_measured(&name, &self.model.preprocessing, &options);
+        measured.and_then(|measured| self.evaluate_set(&measured.data)).map_err(in_fields)
     }
 
     pub fn evaluate_set(&self, data: &Dataset) -> Result<(Metrics, Report)> {

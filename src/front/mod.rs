@@ -10,6 +10,7 @@ mod rows;
 mod settings;
 pub(crate) mod setup;
 mod training;
+mod words;
 
 pub use classifier::{Classifier, ClassifierBuilder};
 pub use control::{CancelToken, EpochReport};

@@ -6,6 +6,7 @@ use super::labels::named;
 use super::rows::{Columns, Rows};
 use super::setup::hooks::Hooks;
 use super::training::{Given, Training};
+use super::words::in_fields;
 use crate::backend::Backend;
 use crate::base::error::{Error, Result};
 use crate::data::{Data, Frame, Header, Table, Task, Values};
@@ -49,7 +50,11 @@ impl Settings {
     }
 
     /// Trains on features and their targets, a column for each output.
-    pub fn fit(mut self, x: Columns, y: Vec<Values>) -> Result<Fitted> {
+    pub fn fit(self, x: Columns, y: Vec<Values>) -> Result<Fitted> {
+        self.fit_rows(x, y).map_err(in_fields)
+    }
+
+    fn fit_rows(mut self, x: Columns, y: Vec<Values>) -> Result<Fitted> {
         if let Some(error) = self.wrong.take() {
             return Err(error);
         }
@@ -99,8 +104,8 @@ impl Settings {
         if let Some(names) = &self.class_names {
             table = table.with_class_names(names)?;
         }
-        let data = Data::Table(Box::new(table));
-        self.train(Given::Rows { data: Box::new(data), validation })
+        let data = Box::new(Data::Table(Box::new(table)));
+        self.train(Given::Rows { data, validation })
     }
 
     /// Trains on a table of a file.
@@ -122,7 +127,7 @@ impl Settings {
                 .help("it is for rows in memory: the table has columns of its own"));
         }
         self.config.data.data = Some(name.into());
-        self.train(Given::Named)
+        self.train(Given::Named).map_err(in_fields)
     }
 
     fn train(self, given: Given) -> Result<Fitted> {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wgrad::backend::cpu::Cpu;
+use wgrad::backend::gpu::Gpu;
 use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
 use wgrad::data::Samples;
 use wgrad::kernels::Step;
@@ -26,10 +27,8 @@ impl Backend for Counting {
         self.inner.traits()
     }
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
-        Box::pin(async move {
-            self.loads.fetch_add(1, Ordering::SeqCst);
-            self.inner.load(program).await
-        })
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.inner.load(program)
     }
     fn unload(&mut self) {
         self.inner.unload();
@@ -84,4 +83,47 @@ fn a_model_is_shared_by_threads() {
             assert_eq!(thread.join().unwrap(), expected);
         }
     });
+}
+
+/// A device of the program, where there is an adapter.
+fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let options = wgpu::RequestAdapterOptions::default();
+    let adapter = pollster::block_on(instance.request_adapter(&options)).ok()?;
+    let required_limits = adapter.limits();
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    pollster::block_on(adapter.request_device(&descriptor)).ok()
+}
+
+#[test]
+fn the_handlers_of_a_device_that_is_handed_in_stay_the_programs() {
+    let Some((device, queue)) = device() else {
+        return eprintln!("skipped: no GPU adapter: the handlers of a device that is handed in");
+    };
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    device.on_uncaptured_error(Arc::new(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    }));
+    let wrong = || {
+        drop(device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 16,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE,
+            mapped_at_creation: false,
+        }));
+    };
+    wrong();
+    assert_eq!(seen.load(Ordering::SeqCst), 1, "the program's handler sees the program's errors");
+    let backend = Gpu::from_device(device.clone(), queue, "the program's").unwrap();
+    let x: Vec<f32> = (0..64).map(|i| i as f32 / 10.0).collect();
+    let builder = Regressor::builder().epochs(2).ensemble(1).hidden_layers([8]);
+    let model = builder.backend(Box::new(backend)).fit(&x, &x).unwrap();
+    model.predict(&x).unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 1, "and none of wgrad's");
+    wrong();
+    assert_eq!(seen.load(Ordering::SeqCst), 2, "it is still there afterwards");
+    // A device that is gone is an error, and no panic.
+    device.destroy();
+    assert!(model.predict(&x).is_err());
 }

@@ -1,5 +1,6 @@
 //! The library as programs use it: the fronts, what they refuse, and the examples.
 
+mod api;
 mod arrays;
 mod bits;
 #[path = "../cli_support/mod.rs"]

@@ -7,7 +7,7 @@ fn said(error: &Error, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} in {text}");
     }
-    assert!(text.contains("help: "), "{text}");
+    assert!(text.contains("help: ") && !text.contains("--"), "{text}");
 }
 
 fn classifier(x: &[f32], columns: usize, y: &[u32]) -> Error {

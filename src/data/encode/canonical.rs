@@ -31,6 +31,18 @@ fn composed(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
+/// The characters of a text in Unicode's compatibility decomposition (NFKD).
+#[cfg(feature = "data")]
+fn decomposed(text: &str) -> impl Iterator<Item = char> {
+    text.nfkd()
+}
+
+/// The characters of a text: see [`composed`].
+#[cfg(not(feature = "data"))]
+fn decomposed(text: &str) -> impl Iterator<Item = char> {
+    text.chars()
+}
+
 /// White space, and what takes no room: a byte order mark, a zero-width space, a word joiner.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{FEFF}' | '\u{200B}' | '\u{2060}')
@@ -59,7 +71,7 @@ pub(super) fn folded(text: &str, accents: bool) -> String {
     let is_kept = |c: &char| !(accents && matches!(c, '\u{300}'..='\u{36F}'));
     let lower: String = match text.is_ascii() {
         true => text.to_ascii_lowercase(),
-        false => text.nfkd().filter(is_kept).flat_map(char::to_lowercase).collect(),
+        false => decomposed(text).filter(is_kept).flat_map(char::to_lowercase).collect(),
     };
     let words: Vec<&str> = lower.split(is_blank).filter(|word| !word.is_empty()).collect();
     match &words[..] {

@@ -181,7 +181,8 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
 
 /// Where the digits of the checksum stand in `header`.
 fn checksum_place(header: &[u8]) -> Option<Range<usize>> {
-    let begin = memchr::memmem::rfind(header, CHECKSUM.as_bytes())? + CHECKSUM.len();
+    let mut places = header.windows(CHECKSUM.len());
+    let begin = places.rposition(|text| text == CHECKSUM.as_bytes())? + CHECKSUM.len();
     let place = begin..begin + DIGITS;
     header.get(place.clone()).map(|_| place)
 }
