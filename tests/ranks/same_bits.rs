@@ -4,17 +4,17 @@ use crate::cli_support::Place;
 use crate::jobs::{run, weights};
 use serde_json::Value;
 
-/// A table of 300 rows with a column of weights.
-fn table(place: &Place) {
+/// A table of so many rows with a column of weights.
+fn table(place: &Place, name: &str, rows: u32) {
     let mut text = String::from("x,y,kind,w,target\n");
-    for i in 0..300_u32 {
+    for i in 0..rows {
         let x = f64::from(i * 37 % 101) / 50.0 - 1.0;
         let y = f64::from(i * 53 % 97) / 48.0 - 1.0;
         let kind = ["a", "b", "c"][(i * 7 % 3) as usize];
         let target = if x * y + f64::from(i % 3) > 0.8 { "yes" } else { "no" };
         text += &format!("{x},{y},{kind},{},{target}\n", 0.5 + f64::from(i % 4));
     }
-    place.write("table.csv", text);
+    place.write(name, text);
 }
 
 const JOBS: [(&str, &str); 5] = [
@@ -28,13 +28,17 @@ const JOBS: [(&str, &str); 5] = [
         "an early stop",
         "table.csv --epochs 60 --patience 3 --lr 0.02 --layers 32:relu --batch-size 32",
     ),
-    ("a table beyond the memory limit", "table.csv --epochs 3 --memory-limit 4K --batch-size 32"),
+    (
+        "a table beyond the memory limit",
+        "large.csv --epochs 1 --memory-limit 1M --batch-size 512 --layers 16:relu --target target",
+    ),
 ];
 
 #[test]
 fn several_processes_give_the_bits_of_one() {
     let place = Place::new();
-    table(&place);
+    table(&place, "table.csv", 300);
+    table(&place, "large.csv", 30_000);
     for (i, (name, args)) in JOBS.into_iter().enumerate() {
         let train = |size: usize| {
             format!("train {args} --device cpu --reproducible --quiet --no-report --out {i}-{size}")
