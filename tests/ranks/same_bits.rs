@@ -125,3 +125,33 @@ fn the_fastest_order_trains_the_same_net() {
     let [alone, both] = [alone, both].map(|ran| accuracy(&ran.stdout));
     assert!((alone - both).abs() < 0.02, "{alone} {both}");
 }
+
+/// Nets of an ensemble and of folds are dealt out: what they come to is what one process makes of them.
+#[test]
+fn nets_are_dealt_out_and_gathered() {
+    let place = Place::of_defaults();
+    table(&place, "table.csv", 300);
+    for (name, options) in [("ensemble", "--ensemble 3:folds"), ("folds", "--folds 3")] {
+        let train = |out: &str| {
+            format!(
+                "train table.csv {options} --epochs 2 --layers 16:relu --device cpu --json --no-report --out {out}"
+            )
+        };
+        let [one, both] = [1, 2].map(|size| format!("{name}-{size}"));
+        let alone = place.run(&train(&one));
+        let ran = run(&place, 2, &train(&both));
+        assert_eq!((alone.code, ran.code), (0, 0), "{name}: {}\n{}", alone.stderr, ran.stderr);
+        assert!(weights(&place.path(&one)) == weights(&place.path(&both)), "{name}");
+        let end = |text: &str| -> Value {
+            let end: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(end["event"], "end", "{name}");
+            let end = end.as_object().unwrap();
+            let same = ["valid", "folds", "steps", "epochs", "nets", "ending", "temperature"];
+            same.into_iter().map(|key| (key.to_string(), end.get(key).cloned())).collect()
+        };
+        assert_eq!(end(&ran.stdout), end(&alone.stdout), "{name}");
+    }
+    let refused = run(&place, 2, "train table.csv --ensemble 2 --keep-checkpoints 0 --out refused");
+    assert!(refused.stderr.contains("--keep-checkpoints 0"), "{}", refused.stderr);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+}
