@@ -216,6 +216,13 @@ pub trait Backend: Send {
     /// was lost.
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()>;
 
+    /// All elements of a tensor where they lie, to be read and written: none where they aren't f32 in the host's memory, in
+    /// order.
+    fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        let _ = tensor;
+        None
+    }
+
     /// What went between host and device so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()
@@ -272,6 +279,9 @@ impl<B: Backend + ?Sized> Backend for &mut B {
     }
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         (**self).read(tensor, values)
+    }
+    fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        (**self).host_mut(tensor)
     }
     fn traffic(&self) -> Traffic {
         (**self).traffic()

@@ -47,7 +47,8 @@ fn the_error_of_one_rank_ends_all_and_is_said_once() {
 #[test]
 fn divergence_ends_all() {
     let place = Place::new();
-    let train = "train digits --device cpu --optimizer sgd --lr 1e30 --reproducible --no-report --out run";
+    let train =
+        "train digits --device cpu --optimizer sgd --lr 1e30 --reproducible --no-report --out run";
     let ran = run(&place, 2, train);
     assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
     assert!(errors(&ran.stderr)[0].contains("diverged"), "{}", ran.stderr);
@@ -58,7 +59,9 @@ fn divergence_ends_all() {
 fn other_options_are_refused() {
     let place = Place::new();
     let train = |lr: f64| {
-        format!("train digits --device cpu --epochs 1 --lr {lr} --reproducible --no-report --out run")
+        format!(
+            "train digits --device cpu --epochs 1 --lr {lr} --reproducible --no-report --out run"
+        )
     };
     let (first, second) = (train(0.01), train(0.02));
     let ran = start(&place, &[(1, first.as_str()), (1, second.as_str())]).end(SOON);

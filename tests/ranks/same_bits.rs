@@ -61,7 +61,16 @@ fn events(text: &str) -> Vec<Value> {
     let mut events: Vec<Value> = lines.collect();
     for event in &mut events {
         let event = event.as_object_mut().unwrap();
-        for name in ["seconds", "samples_per_second", "run", "model", "time", "dispatches", "device", "bytes_read"] {
+        for name in [
+            "seconds",
+            "samples_per_second",
+            "run",
+            "model",
+            "time",
+            "dispatches",
+            "device",
+            "bytes_read",
+        ] {
             event.remove(name);
         }
     }
@@ -73,7 +82,9 @@ fn events(text: &str) -> Vec<Value> {
 fn rank_0_alone_writes_and_speaks() {
     let place = Place::new();
     let train = |out: &str| {
-        format!("train digits --epochs 2 --layers 16 --device cpu --reproducible --json --out {out}")
+        format!(
+            "train digits --epochs 2 --layers 16 --device cpu --reproducible --json --out {out}"
+        )
     };
     let alone = place.run(&train("alone"));
     let both = run(&place, 2, &train("both"));
@@ -88,7 +99,10 @@ fn rank_0_alone_writes_and_speaks() {
         names
     };
     assert_eq!(names("both"), names("alone"));
-    assert_eq!(events(&place.read("both/metrics.jsonl")), events(&place.read("alone/metrics.jsonl")));
+    assert_eq!(
+        events(&place.read("both/metrics.jsonl")),
+        events(&place.read("alone/metrics.jsonl"))
+    );
     // Said once.
     let once = ["device: ", "ranks: 2, "].map(|said| both.stderr.matches(said).count());
     assert_eq!(once, [1, 1], "{}", both.stderr);

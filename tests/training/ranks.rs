@@ -62,7 +62,9 @@ impl Job {
         };
         let running: Vec<_> = match size {
             1 => vec![run(0, Box::new(Alone))],
-            size => threads(size).into_iter().enumerate().map(|(i, r)| run(i, Box::new(r))).collect(),
+            size => {
+                threads(size).into_iter().enumerate().map(|(i, r)| run(i, Box::new(r))).collect()
+            }
         };
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     }
@@ -96,53 +98,82 @@ fn jobs() -> Vec<(&'static str, Job)> {
     let digits = wgrad::data::digits().select(&(0..100).collect::<Vec<_>>());
     vec![
         ("adam", of(&|_| ())),
-        ("sgd, no validation", of(&|j| {
-            j.spec.optimizer = Optimizer::Sgd;
-            j.validation = None;
-        })),
+        (
+            "sgd, no validation",
+            of(&|j| {
+                j.spec.optimizer = Optimizer::Sgd;
+                j.validation = None;
+            }),
+        ),
         ("lamb", of(&|j| j.spec.optimizer = "lamb".parse().unwrap())),
-        ("rprop, all rows at once", of(&|j| {
-            j.spec.optimizer = "rprop".parse().unwrap();
-            j.spec.batch_size = 77;
-        })),
+        (
+            "rprop, all rows at once",
+            of(&|j| {
+                j.spec.optimizer = "rprop".parse().unwrap();
+                j.spec.batch_size = 77;
+            }),
+        ),
         ("dropout", of(&|j| j.spec.net = net().dropout(0.3))),
         ("layer norm", of(&|j| j.spec.net = net().norm(Some(Norm::Layer)))),
         ("mixup", of(&|j| j.spec.mixup = Some(0.4))),
-        ("weights of rows", of(&|j| {
-            let weights = (0..77).map(|row| (row % 5) as f32 * 0.5).collect();
-            j.training = j.training.clone().weighted(weights).unwrap();
-        })),
-        ("edits", of(&|j| {
-            j.spec.edits = GradientEdits {
-                clip_global_norm: Some(0.5),
-                l1: 1e-4,
-                ..GradientEdits::default()
-            };
-        })),
+        (
+            "weights of rows",
+            of(&|j| {
+                let weights = (0..77).map(|row| (row % 5) as f32 * 0.5).collect();
+                j.training = j.training.clone().weighted(weights).unwrap();
+            }),
+        ),
+        (
+            "edits",
+            of(&|j| {
+                j.spec.edits = GradientEdits {
+                    clip_global_norm: Some(0.5),
+                    l1: 1e-4,
+                    ..GradientEdits::default()
+                };
+            }),
+        ),
         ("averaged", of(&|j| j.spec.averaging = Averaging::Ema { decay: 0.9 })),
-        ("label smoothing, plateau", of(&|j| {
-            j.spec.label_smoothing = 0.1;
-            j.spec.schedule = "plateau(0.5,1)".parse::<Schedule>().unwrap();
-        })),
+        (
+            "label smoothing, plateau",
+            of(&|j| {
+                j.spec.label_smoothing = 0.1;
+                j.spec.schedule = "plateau(0.5,1)".parse::<Schedule>().unwrap();
+            }),
+        ),
         ("the plain plan", of(&|j| j.spec.plan = PlanKind::Plain)),
-        ("early stop", of(&|j| {
-            (j.spec.epochs, j.spec.lr) = (40, 0.05);
-            j.spec.stopping =
-                Stopping { keep: Keep::Best, patience: Some(2), ..Stopping::default() };
-        })),
-        ("layers that aren't whole in one op", of(&|j| {
-            j.spec.net = Net::new(7).layer(600, Activation::Relu).layer(3, Activation::Identity);
-        })),
-        ("augmentation", of(&|j| {
-            j.spec.net = Net::new(64).layer(12, Activation::Relu).layer(10, Activation::Identity);
-            j.spec.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]));
-            (j.training, j.validation) = (digits.clone(), None);
-        })),
-        ("numbers", of(&|j| {
-            j.spec = Spec { objective: Loss::SquaredError.into(), ..j.spec.clone() };
-            j.training = random_data(Loss::SquaredError, 77, 7, 3, 5);
-            j.validation = None;
-        })),
+        (
+            "early stop",
+            of(&|j| {
+                (j.spec.epochs, j.spec.lr) = (40, 0.05);
+                j.spec.stopping =
+                    Stopping { keep: Keep::Best, patience: Some(2), ..Stopping::default() };
+            }),
+        ),
+        (
+            "layers that aren't whole in one op",
+            of(&|j| {
+                j.spec.net =
+                    Net::new(7).layer(600, Activation::Relu).layer(3, Activation::Identity);
+            }),
+        ),
+        (
+            "augmentation",
+            of(&|j| {
+                j.spec.net =
+                    Net::new(64).layer(12, Activation::Relu).layer(10, Activation::Identity);
+                j.spec.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]));
+                (j.training, j.validation) = (digits.clone(), None);
+            }),
+        ),
+        (
+            "numbers",
+            of(&|j| {
+                j.spec = Spec { objective: Loss::SquaredError.into(), ..j.spec.clone() };
+                j.training = random_data(Loss::SquaredError, 77, 7, 3, 5);
+                j.validation = None;
+            }),
+        ),
     ]
 }
 

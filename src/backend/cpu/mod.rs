@@ -209,7 +209,9 @@ impl<T: Gemm> Backend for Cpu<T> {
         let to = &mut self.buffers[t.buffer][t.offset..];
         let order = self.packed.order(&self.program, tensor);
         match (values, order) {
-            (Values::F32(v), None) => to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x.into())),
+            (Values::F32(v), None) => {
+                to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x.into()))
+            }
             (Values::F64(v), None) => to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x)),
             (Values::F32(v), Some(order)) => {
                 v.iter().enumerate().for_each(|(i, &x)| to[order(i)] = T::of(x.into()));
@@ -281,6 +283,21 @@ impl<T: Gemm> Backend for Cpu<T> {
         Ok(())
     }
 
+    fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        let t = self.program.tensors.get(tensor.0)?;
+        if size_of::<T>() != size_of::<f32>()
+            || t.precision != Precision::F32
+            || self.packed.order(&self.program, tensor).is_some()
+        {
+            return None;
+        }
+        if t.role == Role::Parameter {
+            self.packed.fresh = false;
+        }
+        let len = self.program.len(tensor);
+        Some(bytemuck::cast_slice_mut(&mut self.buffers[t.buffer][t.offset..t.offset + len]))
+    }
+
     fn read(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
         let t = self.program.tensor(tensor);
@@ -290,7 +307,9 @@ impl<T: Gemm> Backend for Cpu<T> {
             (ValuesMut::F32(v), None) => {
                 v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double() as f32);
             }
-            (ValuesMut::F64(v), None) => v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double()),
+            (ValuesMut::F64(v), None) => {
+                v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double())
+            }
             (ValuesMut::F32(v), Some(order)) => {
                 v.iter_mut().enumerate().for_each(|(i, x)| *x = from[order(i)].double() as f32);
             }

@@ -56,7 +56,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<Exit
     if ranks::follows() {
         let directory = ranks::shared_directory()?;
         let (given, warnings) = (None, Vec::new());
-        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }.follow();
+        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
+            .follow();
     }
     let name = nets.whole.training.name();
     let directory = RunDirectory::create(source.config.run.out.as_deref(), name, args.force)?;
@@ -87,7 +88,8 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     let given = Some(given);
     let Some(mut events) = events else {
         let directory = ranks::shared_directory()?;
-        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }.follow();
+        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
+            .follow();
     };
     // They are the lines of nets, which are said again.
     events.cut(0)?;
@@ -379,7 +381,11 @@ impl EnsembleRun<'_> {
             ended,
             is_judged: false,
         };
-        let shown = if self.args.quiet || self.args.json || ranks::follows() { Shown::Nothing } else { Shown::Bar };
+        let shown = if self.args.quiet || self.args.json || ranks::follows() {
+            Shown::Nothing
+        } else {
+            Shown::Bar
+        };
         let bar = || Bar::of_one(bar, self.nets.ensemble.nets);
         let mut display = Display::on(screen, &format!("net {member}"), bar);
         let mut cpu = JudgeCpu::new(Some(threads));

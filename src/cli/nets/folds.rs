@@ -67,7 +67,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
             "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",
         );
     })?;
-    let shown = if args.quiet || args.json || ranks::follows() { Shown::Nothing } else { Shown::Bar };
+    let shown =
+        if args.quiet || args.json || ranks::follows() { Shown::Nothing } else { Shown::Bar };
     let mut cpu = JudgeCpu::new(job.config.device.threads);
     let mut screen = args.screen(|| title(&directory, &job))?;
     let mut fit = |job: &Job,

@@ -133,7 +133,10 @@ pub(in crate::cli) fn is_own(net: usize) -> bool {
 /// The run directory of rank 0, which it gives and the others ask for.
 pub(in crate::cli) fn directory_of_first(path: Option<&Path>) -> Result<PathBuf> {
     let Some(mut ranks) = transport() else { return Ok(path.unwrap_or(Path::new("")).into()) };
-    let full = path.map(absolute).transpose().map_err(|e| Error::failed(format!("cannot find the working directory: {e}")))?;
+    let full = path
+        .map(absolute)
+        .transpose()
+        .map_err(|e| Error::failed(format!("cannot find the working directory: {e}")))?;
     let text = full.as_deref().unwrap_or(Path::new("")).to_string_lossy().into_owned();
     let all = ranks.gather(text.as_bytes())?;
     let first = all.first().map(|bytes| String::from_utf8_lossy(bytes).into_owned());

@@ -9,6 +9,7 @@ mod none;
 mod training;
 
 pub(in crate::cli) use launch::{
-    are_several, as_first, device, directory_of_first, fail, finish, follows, is_own, meet, refuse, start, threads,
+    are_several, as_first, device, directory_of_first, fail, finish, follows, is_own, meet, refuse,
+    start, threads,
 };
 pub(in crate::cli) use training::{follow, join, join_alone, shared_directory};

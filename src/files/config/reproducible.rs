@@ -36,8 +36,9 @@ impl FromStr for Reproducible {
             Ok(blocks) if blocks.is_power_of_two() && blocks <= 1 << 16 => {
                 Ok(Reproducible::Blocks(blocks))
             }
-            _ => Err(Error::usage(format!("{text:?} is no number of blocks"))
-                .help("give a power of two up to 65536, as in --reproducible=16, yes for 8, or no")),
+            _ => Err(Error::usage(format!("{text:?} is no number of blocks")).help(
+                "give a power of two up to 65536, as in --reproducible=16, yes for 8, or no",
+            )),
         }
     }
 }

@@ -131,9 +131,7 @@ impl Trainer {
         let data = self.training.id;
         if let Some(parallel) = &mut self.parallel {
             let session = &mut self.session;
-            return steps
-                .iter()
-                .try_for_each(|step| parallel.step(session, &run.spec, data, step));
+            return steps.iter().try_for_each(|step| parallel.step(session, &run.spec, data, step));
         }
         if !run.spec.accumulates() && self.hook.is_none() {
             return self.session.backend_mut().run(routines.step, data, steps);

@@ -42,7 +42,8 @@ impl Trainer {
 /// Refuses what can't be cut.
 pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()> {
     if spec.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch)) {
-        let how = if size > 1 { "over several ranks" } else { "in blocks, as --reproducible does it" };
+        let how =
+            if size > 1 { "over several ranks" } else { "in blocks, as --reproducible does it" };
         return Err(Error::usage(format!("batch normalization {how}"))
             .at("--norm batch")
             .help("its statistics are those of the whole batch, of which each part sees some rows: take --norm layer, or train in one process without --reproducible"));
@@ -53,21 +54,22 @@ pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()
             .help("their number is a power of two, at most 65536"));
     }
     if size > blocks {
-        return Err(Error::usage(format!("{size} ranks for {blocks} blocks of a batch")).help(format!(
-            "start no more ranks than blocks, or cut batches into more with --reproducible={}",
-            size.next_power_of_two()
-        )));
+        return Err(Error::usage(format!("{size} ranks for {blocks} blocks of a batch")).help(
+            format!(
+                "start no more ranks than blocks, or cut batches into more with --reproducible={}",
+                size.next_power_of_two()
+            ),
+        ));
     }
     let rows = spec.batch_size.div_ceil(blocks).next_multiple_of(multiple(spec));
     match spec.micro_batch {
-        Some(most) if most < rows => {
-            Err(Error::usage(format!("micro-batches of {most} rows for blocks of {rows}")).help(
-                format!(
-                    "cut batches into more blocks with --reproducible={}",
-                    spec.batch_size.div_ceil(most.max(1)).next_power_of_two()
-                ),
-            ))
-        }
+        Some(most) if most < rows => Err(Error::usage(format!(
+            "micro-batches of {most} rows for blocks of {rows}"
+        ))
+        .help(format!(
+            "cut batches into more blocks with --reproducible={}",
+            spec.batch_size.div_ceil(most.max(1)).next_power_of_two()
+        ))),
         _ => Ok(()),
     }
 }
