@@ -8,7 +8,6 @@ use crate::cli::arguments::terminal::{print, say};
 use crate::cli::arguments::train_args::chosen_data;
 use crate::cli::runs::column_table::{self, columns, describe_columns};
 use crate::cli::runs::plan_ahead::describe_data;
-use crate::cli::setup::choices::Chosen;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open;

@@ -10,50 +10,17 @@ use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
+use crate::kernels::tensor::TensorId;
 use crate::net::metrics::Metrics;
 use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Purpose};
-use crate::train::ranks::{Ranks, Reduction, Tree, reduce, share};
+use crate::train::ranks::{Parts, Ranks, Reduction, Tree, micro_batches, reduce, reduce_in_place};
 use std::ops::Range;
 
 /// The sums of losses and scores, which go with the gradients.
 const SUMS: usize = 4;
 /// Seconds for which the speed of a rank is measured, and steps at most.
 const TIMED: (f64, usize) = (0.2, 20);
-
-/// How a batch is cut for the ranks.
-#[derive(Debug, Clone)]
-enum Parts {
-    /// Into blocks of equal size, of which each rank computes a range.
-    Blocks(usize),
-    /// Into one part for each rank, which ends at this fraction of the rows.
-    Ends(Vec<f64>),
-}
-
-impl Parts {
-    /// The rows of a batch of `rows` that rank `rank` of `size` computes, with the number of the block; `step` is what
-    /// the number of rows must be a multiple of, but for the last.
-    fn of(&self, rows: usize, step: usize, [rank, size]: [usize; 2]) -> Vec<(usize, Range<usize>)> {
-        match self {
-            Parts::Blocks(blocks) => {
-                let most = rows.div_ceil(*blocks).next_multiple_of(step);
-                let bound = |block: usize| (block * most).min(rows);
-                let range = |block: usize| (block, bound(block)..bound(block + 1));
-                share(*blocks, rank, size).map(range).collect()
-            }
-            Parts::Ends(ends) => {
-                let bound = |rank: usize| match rank.checked_sub(1).map(|last| ends[last]) {
-                    None => 0,
-                    Some(_) if rank == size => rows,
-                    Some(end) => {
-                        ((rows as f64 * end / step as f64).round() as usize * step).min(rows)
-                    }
-                };
-                vec![(rank, bound(rank)..bound(rank + 1))]
-            }
-        }
-    }
-}
 
 /// What data-parallel steps need beside the session.
 pub(super) struct DataParallel {
@@ -251,6 +218,17 @@ impl DataParallel {
     ) -> Result<[f32; SUMS]> {
         let of = [self.ranks.rank(), self.ranks.size()];
         let parts = self.parts.of(step.rows as usize, multiple(spec), of);
+        if let Some(gradients) = self.in_place(backend) {
+            let multiple = multiple(spec);
+            return self.gradients_in_place(
+                plan,
+                backend,
+                data,
+                step,
+                multiple,
+                (gradients, parts),
+            );
+        }
         // Gradients, running statistics, and behind them the sums of losses and scores.
         let len = self.seam.len() + SUMS;
         let mut total = match self.parts {
@@ -282,6 +260,70 @@ impl DataParallel {
         Ok(sums)
     }
 
+    /// The tensor of all gradients where it can be summed in the place where it lies.
+    fn in_place(&self, backend: &mut dyn Backend) -> Option<TensorId> {
+        let is_single = match self.parts {
+            Parts::Blocks(_) => self.ranks.size().is_power_of_two(),
+            Parts::Ends(_) => true,
+        };
+        let gradients = self.seam.only().filter(|_| is_single)?;
+        backend.host_mut(gradients).map(|_| gradients)
+    }
+
+    /// As [`DataParallel::gradients`], where they are summed in their places.
+    fn gradients_in_place(
+        &mut self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        data: DataId,
+        step: &Step,
+        multiple: usize,
+        (gradients, parts): (TensorId, Vec<(usize, Range<usize>)>),
+    ) -> Result<[f32; SUMS]> {
+        let lost = || Error::failed("the gradients are no longer in memory");
+        let parts = match self.parts {
+            Parts::Blocks(_) => parts,
+            Parts::Ends(_) => micro_batches(parts, most(plan, multiple)),
+        };
+        let (last, mut sums_tree) = (parts.len().saturating_sub(1), Tree::default());
+        let (mut sums, by_blocks) = ([0.0; SUMS], matches!(self.parts, Parts::Blocks(_)));
+        for (i, (block, rows)) in parts.into_iter().enumerate() {
+            let mut own = [if by_blocks { -0.0 } else { 0.0 }; SUMS];
+            if !rows.is_empty() {
+                backend.write(plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
+                backend.run(gradient(plan), data, &[of_rows(step, &rows)]).block_on()?;
+                backend.read(plan.sums, ValuesMut::F32(&mut own)).block_on()?;
+            }
+            let values = backend.host_mut(gradients).ok_or_else(lost)?;
+            if rows.is_empty() {
+                values.fill(own[0]);
+            }
+            match i == last {
+                true => {
+                    self.tree.push_last(values);
+                    sums_tree.push_last(&mut own);
+                    sums = own;
+                }
+                false => {
+                    self.tree.push_copy(block, values);
+                    sums_tree.push_copy(block, &own);
+                }
+            }
+        }
+        let values = backend.host_mut(gradients).ok_or_else(lost)?;
+        match self.parts {
+            Parts::Blocks(_) => {
+                reduce_in_place(self.ranks.as_mut(), &mut self.tree, values)?;
+                reduce_in_place(self.ranks.as_mut(), &mut sums_tree, &mut sums)?;
+            }
+            Parts::Ends(_) => {
+                self.ranks.sum(values)?;
+                self.ranks.sum(&mut sums)?;
+            }
+        }
+        Ok(sums)
+    }
+
     /// The gradients, losses and scores of this rank's rows of a step, in as many parts as the program takes.
     fn add_up(
         &mut self,
@@ -297,10 +339,9 @@ impl DataParallel {
             total.fill(0.0);
             return Ok(total);
         }
-        let most = (plan.program.batch / multiple * multiple).max(1);
-        for first in rows.clone().step_by(most) {
-            let part = of_rows(step, &(first..(first + most).min(rows.end)));
-            if first == rows.start {
+        for (i, rows) in micro_batches(vec![(0, rows)], most(plan, multiple)) {
+            let part = of_rows(step, &rows);
+            if i == 0 {
                 self.part(plan, backend, data, &part, &mut total)?;
                 continue;
             }
@@ -329,6 +370,11 @@ impl DataParallel {
     }
 }
 
+/// The most rows that the program takes, as a multiple.
+fn most(plan: &Plan, multiple: usize) -> usize {
+    (plan.program.batch / multiple * multiple).max(1)
+}
+
 /// The ops up to the gradients.
 fn gradient(plan: &Plan) -> Range<usize> {
     plan.program.routines.step.start..plan.program.routines.update.start
@@ -342,29 +388,4 @@ fn of_rows(step: &Step, rows: &Range<usize>) -> Step {
 /// What the rows of a part are a multiple of: mixup mixes pairs of neighbors.
 pub(super) fn multiple(spec: &Spec) -> usize {
     if spec.mixup.is_some() { 2 } else { 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every row is in one part, in order, and parts of mixed rows are even.
-    #[test]
-    fn parts_cover_a_batch() {
-        for parts in [Parts::Blocks(8), Parts::Ends(vec![0.1, 0.75, 1.0])] {
-            for step in [1, 2] {
-                for rows in 0..70 {
-                    let of = |rank| parts.of(rows, step, [rank, 3]);
-                    let all: Vec<_> = (0..3).flat_map(of).map(|(_, rows)| rows).collect();
-                    let mut end = 0;
-                    for part in &all {
-                        assert_eq!(part.start, end, "{parts:?} of {rows}");
-                        end = part.end;
-                        assert!(end == rows || part.len() % step == 0, "{parts:?} of {rows}");
-                    }
-                    assert_eq!(end, rows);
-                }
-            }
-        }
-    }
 }
