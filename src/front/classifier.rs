@@ -1,10 +1,11 @@
 //! Nets that tell classes apart.
 
+use super::builder::builder;
 use super::control::{CancelToken, EpochReport};
 use super::fitted::Fitted;
 use super::labels::{FromLabel, Labels, named};
 use super::rows::Rows;
-use super::settings::{Settings, builder, held_out};
+use super::settings::{Settings, held_out};
 use crate::backend::Backend;
 use crate::backend::device::Choice as Device;
 use crate::base::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What programs begin with: a classifier and a regressor over one engine, and the defaults that they share with
 //! the command line.
 
+mod builder;
 mod classifier;
 mod control;
 mod fitted;

@@ -1,9 +1,10 @@
 //! Nets that predict numbers.
 
+use super::builder::builder;
 use super::control::{CancelToken, EpochReport};
 use super::fitted::Fitted;
 use super::rows::Rows;
-use super::settings::{Settings, builder, held_out};
+use super::settings::{Settings, held_out};
 use crate::backend::Backend;
 use crate::backend::device::Choice as Device;
 use crate::base::error::{Error, Result};

@@ -1,0 +1,268 @@
+//! The methods that the builders of both fronts have alike, under the field's names.
+
+/// The methods of a builder with a field `settings`.
+macro_rules! builder {
+    ($builder:ident) => {
+        impl $builder {
+            /// The units of each hidden layer, from the first on; none for a linear model. Default: 128 and 128
+            /// for rows and tables.
+            #[must_use]
+            pub fn hidden_layers(mut self, units: impl IntoIterator<Item = usize>) -> Self {
+                let units: Vec<String> = units.into_iter().map(|n| n.to_string()).collect();
+                let text = if units.is_empty() { "none".into() } else { units.join(",") };
+                let layers = text.parse().map_err(|e: Error| e.at("hidden_layers"));
+                self.settings.config.net.layers = self.settings.take(layers);
+                self
+            }
+
+            /// The activation of the hidden layers. Default: relu.
+            #[must_use]
+            pub fn activation(mut self, activation: Activation) -> Self {
+                self.settings.config.net.activation = Some(activation.into());
+                self
+            }
+
+            /// The fraction of each hidden layer's outputs that is dropped in training, 0 to below 1. Default: 0.
+            #[must_use]
+            pub fn dropout(mut self, fraction: f32) -> Self {
+                self.settings.config.net.dropout = Some(fraction);
+                self
+            }
+
+            /// The loss. Default: cross-entropy for classes, squared error for numbers.
+            #[must_use]
+            pub fn loss(mut self, loss: Loss) -> Self {
+                self.settings.config.net.loss = Some(loss.into());
+                self
+            }
+
+            /// The optimizer. Default: Adam.
+            #[must_use]
+            pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
+                self.settings.config.step.optimizer = Some(optimizer);
+                self
+            }
+
+            /// The learning rate. Default: as suits the optimizer and the data.
+            #[must_use]
+            pub fn learning_rate(mut self, rate: f32) -> Self {
+                self.settings.config.step.lr = Some(rate);
+                self
+            }
+
+            /// How the learning rate changes in the course of the training. Default: cosine for rows and tables.
+            #[must_use]
+            pub fn schedule(mut self, schedule: Schedule) -> Self {
+                self.settings.config.step.schedule = Some(schedule);
+                self
+            }
+
+            /// The weight decay, of weights but not of biases. Default: 0.
+            #[must_use]
+            pub fn weight_decay(mut self, factor: f32) -> Self {
+                self.settings.config.step.weight_decay = Some(factor);
+                self
+            }
+
+            /// The number of rows in a batch. Default: 64.
+            #[must_use]
+            pub fn batch_size(mut self, rows: usize) -> Self {
+                self.settings.config.step.batch_size = Some(rows);
+                self
+            }
+
+            /// The number of passes over the training rows. Default: as suits the number of rows.
+            #[must_use]
+            pub fn epochs(mut self, epochs: usize) -> Self {
+                self.settings.config.run.epochs = Some(epochs);
+                self
+            }
+
+            /// The seed that weights, split and order of the rows are drawn from, below 2⁶³. Default: 0.
+            #[must_use]
+            pub fn seed(mut self, seed: u64) -> Self {
+                self.settings.config.data.seed = Some(seed);
+                self
+            }
+
+            /// The device. Default: [`Device::Auto`](crate::Device), the fastest by measurement.
+            #[must_use]
+            pub fn device(mut self, device: Device) -> Self {
+                self.settings.config.device.device = Some(device);
+                self
+            }
+
+            /// The number of threads on the CPU, which changes no result. Default: one for each processor.
+            #[must_use]
+            pub fn threads(mut self, threads: usize) -> Self {
+                self.settings.config.device.threads = Some(threads);
+                self
+            }
+
+            /// A backend of one's own, such as [`Gpu::from_device`](crate::backend::gpu::Gpu::from_device) on a
+            /// `wgpu::Device` that the program has already. The model keeps it for predictions. Default: one that
+            /// is opened for [`device`](Self::device).
+            #[must_use]
+            pub fn backend(mut self, backend: Box<dyn Backend>) -> Self {
+                self.settings.backend = Some(backend);
+                self
+            }
+
+            /// Ends the training of a net after so many epochs without a better one on the validation rows. With
+            /// it or without, the weights of the best epoch are kept.
+            #[must_use]
+            pub fn early_stopping(mut self, patience: usize) -> Self {
+                self.settings.config.run.patience = Some(patience);
+                self
+            }
+
+            /// The metric on the validation rows by which epochs are compared, such as `loss`, `accuracy`, `rmse`.
+            /// Default: the loss.
+            #[must_use]
+            pub fn metric(mut self, name: impl Into<String>) -> Self {
+                self.settings.config.run.metric = Some(name.into());
+                self
+            }
+
+            /// Ends the training of a net after this time.
+            #[must_use]
+            pub fn time_limit(mut self, limit: Duration) -> Self {
+                self.settings.config.run.time_limit = Some(TimeSpan(limit.as_secs_f64()));
+                self
+            }
+
+            /// The fraction of the rows that is held out for validation, 0 to below 1; 0 for none. One net is
+            /// trained then. Default: up to 30,000 rows the nets of an ensemble by folds hold out a third each;
+            /// of more rows a tenth is held out.
+            #[must_use]
+            pub fn validation_fraction(mut self, fraction: f64) -> Self {
+                let fraction = match (0.0..1.0).contains(&fraction) {
+                    true => Ok(Validation::Fraction(fraction)),
+                    false => Err(Error::usage(format!("{fraction} is no fraction of the rows"))
+                        .at("validation_fraction")
+                        .help("give a number from 0 to below 1")),
+                };
+                self.settings.config.run.validation = self.settings.take(fraction);
+                self
+            }
+
+            /// How the held-out rows are chosen. Default: stratified for classes, else random.
+            #[must_use]
+            pub fn split(mut self, split: Split) -> Self {
+                self.settings.config.run.split = Some(split);
+                self
+            }
+
+            /// Trains so many nets of different seeds, and averages what they predict; 1 for a single net.
+            /// Default: 3 nets by folds for up to 30,000 rows, else 1.
+            #[must_use]
+            pub fn ensemble(mut self, nets: usize) -> Self {
+                let ensemble = nets.to_string().parse().map_err(|e: Error| e.at("ensemble"));
+                self.settings.config.run.ensemble = self.settings.take(ensemble);
+                self
+            }
+
+            /// Trains so many nets, 2 or more, each with another part of the rows held out, and averages what they
+            /// predict.
+            #[must_use]
+            pub fn ensemble_by_folds(mut self, nets: usize) -> Self {
+                let ensemble = format!("{nets}:folds").parse();
+                let ensemble = ensemble.map_err(|e: Error| e.at("ensemble_by_folds"));
+                self.settings.config.run.ensemble = self.settings.take(ensemble);
+                self
+            }
+
+            /// Settings that suit the data at hand; what is set by itself goes before them.
+            #[must_use]
+            pub fn preset(mut self, preset: Preset) -> Self {
+                self.settings.config.run.preset = Some(preset);
+                self
+            }
+
+            /// The scaling of the features. Default: standard, or quantile from 2,000 rows on.
+            #[must_use]
+            pub fn scaling(mut self, scaling: Scaling) -> Self {
+                self.settings.config.data.scaling = Some(scaling);
+                self
+            }
+
+            /// How much each training row counts in the loss: (rows), finite and not negative. Held-out rows count
+            /// so in their metrics too.
+            #[must_use]
+            pub fn sample_weight(mut self, weights: impl Into<Vec<f32>>) -> Self {
+                self.settings.sample_weight = Some(weights.into());
+                self
+            }
+
+            /// The names of the columns of x, which the model keeps. Default: numbers from 1 on.
+            #[must_use]
+            pub fn column_names<S: Into<String>>(
+                mut self,
+                names: impl IntoIterator<Item = S>,
+            ) -> Self {
+                self.settings.column_names = Some(names.into_iter().map(Into::into).collect());
+                self
+            }
+
+            /// The columns of x, counted from 0, whose numbers are categories.
+            #[must_use]
+            pub fn categorical_columns(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
+                self.settings.categorical = columns.into_iter().collect();
+                self
+            }
+
+            /// Whether NaN in x is a missing value, which is imputed by the column's median and flagged by an
+            /// indicator input; else it is an error. Default: false.
+            #[must_use]
+            pub fn missing_values(mut self, are_imputed: bool) -> Self {
+                self.settings.has_missing = are_imputed;
+                self
+            }
+
+            /// The target column of a table in a file, by name or by number from 1 on. Default: the last one.
+            #[must_use]
+            pub fn target(mut self, name: impl Into<String>) -> Self {
+                self.settings.config.data.target = Some(vec![ColumnNames::new(vec![name.into()])]);
+                self
+            }
+
+            /// Is called after each epoch, and says whether the net is trained on: [`Flow::Continue`], or
+            /// [`Flow::Stop`] to end its training with what it has learned. [`Flow::Interrupt`] cancels.
+            #[must_use]
+            pub fn callback(
+                mut self,
+                callback: impl FnMut(&EpochReport) -> Flow + Send + 'static,
+            ) -> Self {
+                self.settings.control.callback = Some(Box::new(callback));
+                self
+            }
+
+            /// A token that cancels the training from another thread.
+            #[must_use]
+            pub fn cancel(mut self, token: CancelToken) -> Self {
+                self.settings.control.cancel = Some(token);
+                self
+            }
+
+            /// Is told what is good to know of the data and the device, a sentence each. Default: nobody is.
+            #[must_use]
+            pub fn notify(mut self, notify: fn(&str)) -> Self {
+                self.settings.hooks.notify = Some(notify);
+                self
+            }
+
+            /// Changes any option of `wgrad train`, for what has no method here.
+            ///
+            /// ```
+            /// # use wgrad::Regressor;
+            /// let builder = Regressor::builder().configure(|options| options.step.ema = Some(0.99));
+            /// ```
+            #[must_use]
+            pub fn configure(mut self, change: impl FnOnce(&mut TrainConfig)) -> Self {
+                change(&mut self.settings.config);
+                self
+            }
+        }
+    };
+}
+pub(super) use builder;

@@ -1,0 +1,106 @@
+use super::*;
+
+/// A table of so many rows.
+fn about(kind: Kind, rows: usize, targets: &Targets) -> About<'_> {
+    About { kind, rows, groups: None, is_streamed: false, holds_out: false, targets }
+}
+
+fn classes() -> Targets {
+    Targets::Classes { labels: vec![0, 1], names: vec!["a".into(), "b".into()] }
+}
+
+#[test]
+fn settings_read_as_lines_and_as_a_file_alike() {
+    let recipes =
+        [&TABLES, &TABLES_OF_NUMBERS, &TABLES_ONE_NET, &TABLES_QUICK, &TABLES_STRONG, &TABLES_BEST];
+    let texts = [
+        IMAGES_QUICK,
+        IMAGES_STRONG,
+        IMAGES_BEST,
+        OTHERS_QUICK,
+        OTHERS_STRONG,
+        OTHERS_BEST,
+        DIGITS,
+    ];
+    for text in texts.into_iter().chain(recipes.map(|recipe| recipe.others)) {
+        let lines = TrainConfig::from_lines(text).unwrap();
+        assert_eq!(lines, TrainConfig::from_toml(text).unwrap(), "{text}");
+        assert_ne!(lines, TrainConfig::default());
+    }
+    assert!(TrainConfig::from_lines("lr 3").is_err() && TrainConfig::from_lines("lr = x").is_err());
+}
+
+#[test]
+fn presets_are_options_and_what_is_given_goes_before_them() {
+    for preset in Preset::ALL {
+        for kind in [Kind::Digits, Kind::Images, Kind::Table, Kind::Other] {
+            let mut given = TrainConfig::default();
+            given.run.preset = Some(preset);
+            given.run.epochs = Some(3);
+            let complete = complete(given, &about(kind, 500, &classes())).unwrap();
+            assert_eq!(complete.run.epochs, Some(3));
+            assert!(complete.net.layers.is_some() && complete.step.lr.is_some());
+        }
+    }
+}
+
+#[test]
+fn another_optimizer_keeps_its_own_rate() {
+    let mut given = TrainConfig::default();
+    given.step.optimizer = Some(Optimizer::Sgd);
+    assert_eq!(
+        complete(given.clone(), &about(Kind::Table, 500, &classes())).unwrap().step.lr,
+        None
+    );
+    given.run.preset = Some(Preset::Best);
+    let best = complete(given, &about(Kind::Table, 500, &classes())).unwrap();
+    assert_eq!(best.step.lr, None, "a preset's rate is for its own optimizer");
+    assert_eq!(best.step.weight_decay, None, "adamw's decay is not that of other rules");
+}
+
+#[test]
+fn tables_are_trained_by_steps_and_with_the_nets_of_folds_where_nothing_else_is_held_out() {
+    let targets = classes();
+    let epochs = |rows| {
+        let found = complete(TrainConfig::default(), &about(Kind::Table, rows, &targets)).unwrap();
+        found.run.epochs.unwrap()
+    };
+    // Three nets of 500 steps of 64 rows, of 8 to 60 epochs, or 20 from 10,000 rows; one of 4,000, of 20 to 150 epochs.
+    assert_eq!([100, 3200, 9000, 20_000].map(epochs), [60, 10, 8, 20]);
+    assert_eq!([15, 40_000, 1_000_000].map(epochs), [150, 20, 20]);
+    let ensemble = |options: &str, about: &About<'_>| {
+        let config = TrainConfig::from_toml(options).unwrap();
+        complete(config, about).unwrap().run.ensemble.unwrap().to_string()
+    };
+    let small = about(Kind::Table, 500, &targets);
+    assert_eq!(ensemble("", &small), "3:folds");
+    assert_eq!(ensemble("preset = \"best\"", &small), "10:folds");
+    assert_eq!(ensemble("preset = \"quick\"", &small), "1");
+    let of_groups = |groups| About { groups: Some(groups), ..small };
+    let by_groups = |groups| ensemble("split = \"group:a\"", &of_groups(groups));
+    assert_eq!([1, 2, 90].map(by_groups), ["1", "2:folds", "3:folds"]);
+    let strong = "split = \"group:a\"\npreset = \"strong\"";
+    assert_eq!(ensemble(strong, &of_groups(4)), "4:folds");
+    for options in [
+        "validation = 0.2",
+        "validation = 0",
+        "split = \"time:t\"",
+        "split = \"column:c\"",
+        "folds = 3",
+        "init = \"w\"",
+        "stop-at = \"accuracy=1\"",
+        "keep = \"last\"",
+        "ensemble = 1",
+    ] {
+        assert_eq!(ensemble(options, &small), "1", "{options}");
+    }
+    for about in [
+        About { rows: 40_000, ..small },
+        About { rows: 9, ..small },
+        About { is_streamed: true, ..small },
+        About { holds_out: true, ..small },
+    ] {
+        assert_eq!(ensemble("", &about), "1", "{about:?}");
+        assert_eq!(ensemble("preset = \"strong\"", &about), "1", "{about:?}");
+    }
+}
