@@ -55,6 +55,30 @@ fn several_processes_give_the_bits_of_one() {
     }
 }
 
+#[test]
+fn several_processes_on_an_adapter_give_the_bits_of_one() {
+    let place = Place::new();
+    if !place.run("devices --json").stdout.contains("\"index\"") {
+        let required = std::env::var("WGRAD_REQUIRE_GPU").is_ok_and(|value| value == "1");
+        assert!(!required, "no Vulkan adapter");
+        return eprintln!("skipped: no Vulkan adapter: processes on one");
+    }
+    table(&place, "table.csv", 300);
+    let train = |size: usize| {
+        format!(
+            "train table.csv --device gpu --reproducible --epochs 2 --layers 16:relu --dropout 0.1 --quiet --no-report --out {size}"
+        )
+    };
+    let alone = place.run(&train(1));
+    assert_eq!(alone.code, 0, "{}", alone.stderr);
+    for size in [2, 4] {
+        let ran = run(&place, size, &train(size));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let path = |size: usize| place.path(&size.to_string());
+        assert!(weights(&path(size)) == weights(&path(1)), "{size} processes");
+    }
+}
+
 /// The events but for what differs by the clock and the machine.
 fn events(text: &str) -> Vec<Value> {
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
