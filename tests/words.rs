@@ -123,4 +123,28 @@ fn design_is_an_index_and_readme_begins_with_how_to_install_and_run() {
     assert!(place("cargo install") < place("wgrad train\n"), "installation comes before usage");
     assert!(place("wgrad train\n") < place("wgrad train housing"), "the two commands come first");
     assert_eq!(readme.matches("![").count(), 1, "one picture");
+    // One spelling, American; `grey` is a value of an option.
+    let documents = [
+        "README.md",
+        "DESIGN.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "benches/RESULTS.md",
+        "docs/rejected.md",
+        "docs/exports.md",
+        "docs/platforms.md",
+        "src/files/config/options.rs",
+        "src/files/config/training.rs",
+        "src/files/config/text.rs",
+        "src/cli/arguments/args.rs",
+        "src/cli/arguments/texts.rs",
+    ];
+    let british =
+        ["learnt", "ptimiser", "ormalis", "eighbour", "icence", "ehaviour", "egularis", "nitialis"];
+    for document in documents {
+        let text = read(document);
+        for word in british {
+            assert!(!text.contains(word), "{document}: {word}");
+        }
+    }
 }

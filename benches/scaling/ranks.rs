@@ -81,7 +81,7 @@ fn run() -> Result<()> {
     if let Some(ranks) = &mut ranks {
         for power in SUMS {
             let mut values = vec![1.0_f32; 4_usize.pow(power)];
-            let rounds = (1 << 22) / values.len().max(1 << 12);
+            let rounds = ((1 << 22) / values.len().max(1 << 12)).max(3);
             ranks.sum(&mut values)?;
             let begin = Instant::now();
             for _ in 0..rounds {

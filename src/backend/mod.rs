@@ -227,6 +227,13 @@ pub trait Backend: Send {
     /// was lost.
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a>;
 
+    /// All elements of a tensor where they lie, to be read and written: none where they aren't f32 in the host's memory, in
+    /// order.
+    fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        let _ = tensor;
+        None
+    }
+
     /// What went between host and device so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()

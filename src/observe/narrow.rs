@@ -77,8 +77,8 @@ mod tests {
              96.7%)\nmodel       a/very/long/path/to/some/model.safetensors\n"
         );
         assert_eq!(wrap(text, 80), text);
-        let sentence = "data: digits: 64 pixels to learn 10 classes from";
-        assert_eq!(wrap(sentence, 40), "data: digits: 64 pixels to learn 10\n  classes from");
+        let sentence = "data: digits: 64 pixels and 10 different classes";
+        assert_eq!(wrap(sentence, 40), "data: digits: 64 pixels and 10\n  different classes");
         for width in 1..60 {
             // A word that is longer than a line is broken, and nothing is lost.
             let letters = |text: &str| text.split_whitespace().collect::<String>();

@@ -217,8 +217,12 @@ fn gradients_and_kernels_are_checked_on_request() {
     assert!(failed.stdout.contains("FAILED"), "{}", failed.stdout);
     place.ok("train moons --device cpu --quiet --epochs 1 --layers 6:silu --out run");
     place.ok("check-gradients run");
-    let verified = place.ok("verify --data moons --layers 5:mish --device cpu");
-    assert!(verified.stdout.contains("passed: "), "{}", verified.stdout);
+    let verified = place.ok("verify moons --layers 5:mish --device cpu").stdout;
+    let last = verified.lines().last().unwrap();
+    assert!(last.starts_with("passed: ") && last.contains(" results on CPU"), "{verified}");
+    assert_eq!(verified.matches("\nok ").count(), 3, "the worst three: {verified}");
+    let all = place.ok("verify moons --layers 5:mish --device cpu --all").stdout;
+    assert!(all.matches("\nok ").count() > 30 && all.ends_with(&format!("{last}\n")), "{all}");
 }
 
 #[test]

@@ -105,3 +105,48 @@ fn nothing_is_replaced_and_bad_data_are_named() {
     place.ok("init people.csv -o here.toml --force");
     assert!(place.read("here.toml").contains("people.csv"));
 }
+
+#[test]
+fn training_says_in_its_first_lines_what_it_concluded_and_why() {
+    let place = Place::new();
+    place.write("people.csv", people());
+    let first = |options: &str| {
+        let args = format!("train people.csv --device cpu --epochs 1 {options}");
+        place.ok(&args).stderr
+    };
+    let said = first("--out run");
+    let lines: Vec<&str> = said.lines().take(4).collect();
+    assert!(lines[0].starts_with("data: people"), "{said}");
+    assert_eq!(lines[1], "columns: 2 of 4 learned from, as 4 inputs: visits, town");
+    assert_eq!(lines[2], "left out: key (an identifier)");
+    assert_eq!(
+        lines[3],
+        "task: classification of bought (the last column): the target holds two texts, yes and no"
+    );
+    let named = first("--target visits --task regression --out named");
+    assert!(named.contains("task: regression of visits: as --task says\n"), "{named}");
+    let guessed = first("--target visits --ignore bought --out guessed");
+    assert!(
+        guessed.contains("task: regression of visits: the target holds numbers\n"),
+        "{guessed}"
+    );
+
+    let columns = place.read("run/columns.txt");
+    let plan = place.ok("train people.csv --device cpu --epochs 1 --dry-run").stdout;
+    assert!(columns.starts_with("columns    4, 2 of them learned from as 4 inputs\n"), "{columns}");
+    assert!(plan.contains(&columns), "the same as --dry-run shows: {columns}\n{plan}");
+    // It is a part of the run: --force replaces it with the run.
+    place.ok("train people.csv --device cpu --epochs 1 --quiet --out run --force");
+    place.ok("train digits --device cpu --epochs 1 --quiet --out digits");
+    assert!(!place.path("digits/columns.txt").exists(), "images have no columns");
+}
+
+#[test]
+fn the_housing_data_are_bundled_as_a_table() {
+    let place = Place::of_defaults();
+    let plan = &place.ok("train housing --device cpu --epochs 1 --dry-run --json").json()[0];
+    assert_eq!(plan["data"], "housing");
+    assert_eq!((&plan["rows"], &plan["validation_rows"]), (&13_760.into(), &6880.into()));
+    assert_eq!(plan["columns"].as_array().unwrap().len(), 10);
+    assert!(place.names("").is_empty());
+}

@@ -183,7 +183,7 @@ fn folds_under_a_time_limit_end_with_a_model_to_predict_with() {
     assert!(ran.stdout.contains("next        wgrad predict run DATA"), "{}", ran.stdout);
     assert!(!ran.stdout.contains("--resume"), "{}", ran.stdout);
     place.ok("predict run sales.csv --device cpu");
-    assert!(place.ok("train --help").stdout.contains("with --folds the training of each net"));
+    assert!(place.ok("train --help").stdout.contains("2h; for each net of"));
 }
 
 #[test]
@@ -205,8 +205,17 @@ fn folds_are_judged_one_by_one_and_as_a_whole() {
     assert!((accuracy(&end["valid"]) - mean).abs() < 1e-12, "{end}");
     assert_eq!(end["report"]["rows"], 120);
     assert!(end["baselines"]["linear_model"]["accuracy"].is_number());
-    let files = ["README.md", "config.toml", "fold-1", "fold-2", "fold-3", "fold-4", "folds.json"];
-    assert_eq!(place.names("run")[..7], files);
+    let files = [
+        "README.md",
+        "columns.txt",
+        "config.toml",
+        "fold-1",
+        "fold-2",
+        "fold-3",
+        "fold-4",
+        "folds.json",
+    ];
+    assert_eq!(place.names("run")[..8], files);
     place.model("run/fold-4");
     place.ok("predict run sales.csv --device cpu");
     place.ok("evaluate run/fold-2 sales.csv --device cpu");

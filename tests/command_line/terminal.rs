@@ -309,3 +309,24 @@ fn a_dashboard_is_refused_where_there_is_no_terminal_for_it() {
     let all = terminal.run(&format!("{TRAIN} --dashboard --out run"));
     assert!(all.contains("code=2") && all.contains("the terminal is dumb"), "{all}");
 }
+
+#[test]
+fn runs_and_comparisons_fit_narrow_terminals() {
+    let place = Place::new();
+    for (out, lr) in [("runs/a", "0.01"), ("runs/b", "0.02")] {
+        place.ok(&format!("train moons --device cpu --quiet --epochs 1 --lr {lr} --out {out}"));
+    }
+    for (columns, is_table) in [(40, false), (100, true)] {
+        let Some(terminal) = Terminal::open(&place, columns, 60, "") else { return };
+        let listed = terminal.run("wgrad runs");
+        assert!(listed.lines().all(|line| line.chars().count() <= columns), "{listed}");
+        assert!(listed.contains("runs/a") && listed.contains("runs/b"), "{listed}");
+        assert_eq!(listed.contains("state  data"), is_table, "{columns}: {listed}");
+        assert_eq!(listed.contains("\n  metric  accuracy"), !is_table, "{columns}: {listed}");
+        terminal.enter("clear; wgrad compare runs/a runs/b");
+        let compared = terminal.wait_for("0.02");
+        assert!(compared.contains("0.01"), "{compared}");
+        terminal.enter("clear; wgrad train -h");
+        terminal.wait_for("more options: wgrad train --help");
+    }
+}

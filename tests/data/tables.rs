@@ -238,11 +238,11 @@ fn a_table_of_every_kind_is_understood_learnt_and_found_again_by_its_names() {
         kinds,
         [
             ("text", "left out"),
-            ("number", "learnt from"),
-            ("category", "learnt from"),
-            ("boolean", "learnt from"),
-            ("time", "learnt from"),
-            ("number", "learnt from"),
+            ("number", "learned from"),
+            ("category", "learned from"),
+            ("boolean", "learned from"),
+            ("time", "learned from"),
+            ("number", "learned from"),
             ("number", "target"),
         ]
     );

@@ -100,6 +100,13 @@ impl Job {
     }
 }
 
+/// Whether a process runs. One that has ended may wait to be noticed by its parent.
+pub fn is_running(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|behind| behind.split_whitespace().next());
+    state.is_some_and(|state| state != "Z" && state != "X")
+}
+
 /// Sends a signal.
 pub fn kill(process: u32, signal: &str) {
     let _ = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();

@@ -4,17 +4,17 @@ use crate::cli_support::Place;
 use crate::jobs::{run, weights};
 use serde_json::Value;
 
-/// A table of 300 rows with a column of weights.
-fn table(place: &Place) {
+/// A table of so many rows with a column of weights.
+fn table(place: &Place, name: &str, rows: u32) {
     let mut text = String::from("x,y,kind,w,target\n");
-    for i in 0..300_u32 {
+    for i in 0..rows {
         let x = f64::from(i * 37 % 101) / 50.0 - 1.0;
         let y = f64::from(i * 53 % 97) / 48.0 - 1.0;
         let kind = ["a", "b", "c"][(i * 7 % 3) as usize];
         let target = if x * y + f64::from(i % 3) > 0.8 { "yes" } else { "no" };
         text += &format!("{x},{y},{kind},{},{target}\n", 0.5 + f64::from(i % 4));
     }
-    place.write("table.csv", text);
+    place.write(name, text);
 }
 
 const JOBS: [(&str, &str); 5] = [
@@ -28,13 +28,17 @@ const JOBS: [(&str, &str); 5] = [
         "an early stop",
         "table.csv --epochs 60 --patience 3 --lr 0.02 --layers 32:relu --batch-size 32",
     ),
-    ("a table beyond the memory limit", "table.csv --epochs 3 --memory-limit 4K --batch-size 32"),
+    (
+        "a table beyond the memory limit",
+        "large.csv --epochs 1 --memory-limit 1M --batch-size 512 --layers 16:relu --target target",
+    ),
 ];
 
 #[test]
 fn several_processes_give_the_bits_of_one() {
     let place = Place::new();
-    table(&place);
+    table(&place, "table.csv", 300);
+    table(&place, "large.csv", 30_000);
     for (i, (name, args)) in JOBS.into_iter().enumerate() {
         let train = |size: usize| {
             format!("train {args} --device cpu --reproducible --quiet --no-report --out {i}-{size}")
@@ -48,6 +52,30 @@ fn several_processes_give_the_bits_of_one() {
             let found = weights(&place.path(&format!("{i}-{size}")));
             assert!(found == expected, "{name}, {size} processes");
         }
+    }
+}
+
+#[test]
+fn several_processes_on_an_adapter_give_the_bits_of_one() {
+    let place = Place::new();
+    if !place.run("devices --json").stdout.contains("\"index\"") {
+        let required = std::env::var("WGRAD_REQUIRE_GPU").is_ok_and(|value| value == "1");
+        assert!(!required, "no Vulkan adapter");
+        return eprintln!("skipped: no Vulkan adapter: processes on one");
+    }
+    table(&place, "table.csv", 300);
+    let train = |size: usize| {
+        format!(
+            "train table.csv --device gpu --reproducible --epochs 2 --layers 16:relu --dropout 0.1 --quiet --no-report --out {size}"
+        )
+    };
+    let alone = place.run(&train(1));
+    assert_eq!(alone.code, 0, "{}", alone.stderr);
+    for size in [2, 4] {
+        let ran = run(&place, size, &train(size));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let path = |size: usize| place.path(&size.to_string());
+        assert!(weights(&path(size)) == weights(&path(1)), "{size} processes");
     }
 }
 
@@ -134,4 +162,34 @@ fn the_fastest_order_trains_the_same_net() {
     assert_eq!((alone.code, both.code), (0, 0), "{}", both.stderr);
     let [alone, both] = [alone, both].map(|ran| accuracy(&ran.stdout));
     assert!((alone - both).abs() < 0.02, "{alone} {both}");
+}
+
+/// Nets of an ensemble and of folds are dealt out: what they come to is what one process makes of them.
+#[test]
+fn nets_are_dealt_out_and_gathered() {
+    let place = Place::of_defaults();
+    table(&place, "table.csv", 300);
+    for (name, options) in [("ensemble", "--ensemble 3:folds"), ("folds", "--folds 3")] {
+        let train = |out: &str| {
+            format!(
+                "train table.csv {options} --epochs 2 --layers 16:relu --device cpu --json --no-report --out {out}"
+            )
+        };
+        let [one, both] = [1, 2].map(|size| format!("{name}-{size}"));
+        let alone = place.run(&train(&one));
+        let ran = run(&place, 2, &train(&both));
+        assert_eq!((alone.code, ran.code), (0, 0), "{name}: {}\n{}", alone.stderr, ran.stderr);
+        assert!(weights(&place.path(&one)) == weights(&place.path(&both)), "{name}");
+        let end = |text: &str| -> Value {
+            let end: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(end["event"], "end", "{name}");
+            let end = end.as_object().unwrap();
+            let same = ["valid", "folds", "steps", "epochs", "nets", "ending", "temperature"];
+            same.into_iter().map(|key| (key.to_string(), end.get(key).cloned())).collect()
+        };
+        assert_eq!(end(&ran.stdout), end(&alone.stdout), "{name}");
+    }
+    let refused = run(&place, 2, "train table.csv --ensemble 2 --keep-checkpoints 0 --out refused");
+    assert!(refused.stderr.contains("--keep-checkpoints 0"), "{}", refused.stderr);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
 }

@@ -188,6 +188,21 @@ impl<T: Gemm> Backend for Cpu<T> {
         Box::pin(async move { self.run_ops(ops, data, steps) })
     }
 
+    fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        let t = self.program.tensors.get(tensor.0)?;
+        if size_of::<T>() != size_of::<f32>()
+            || t.precision != Precision::F32
+            || self.packed.order(&self.program, tensor).is_some()
+        {
+            return None;
+        }
+        if t.role == Role::Parameter {
+            self.packed.fresh = false;
+        }
+        let len = self.program.len(tensor);
+        Some(bytemuck::cast_slice_mut(&mut self.buffers[t.buffer][t.offset..t.offset + len]))
+    }
+
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
         Box::pin(async move { self.read_tensor(tensor, values) })
     }

@@ -19,6 +19,7 @@ use crate::net::metrics::{Metrics, TargetSummary};
 use crate::net::spec::Net;
 use crate::plan::Plan;
 use crate::plan::program::{NormTensors, Task};
+use std::ops::Range;
 use std::sync::Arc;
 use weights::check_shapes;
 
@@ -347,7 +348,15 @@ impl Session {
     /// # Errors
     /// When the device was lost.
     pub fn add_scores(&mut self, data: &Loaded) -> Result<()> {
-        let steps: Vec<Step> = self.batches(data.rows).collect();
+        self.add_scores_of(data, 0..data.rows)
+    }
+
+    /// As [`Session::add_scores`], over some rows of `data`.
+    ///
+    /// # Errors
+    /// When the device was lost, or there are no such rows.
+    pub fn add_scores_of(&mut self, data: &Loaded, rows: Range<usize>) -> Result<()> {
+        let steps: Vec<Step> = self.batches(rows).collect();
         self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps).block_on()
     }
 
@@ -368,7 +377,7 @@ impl Session {
         mut take: impl FnMut(usize, Matrix<f32>) -> Result<()>,
     ) -> Result<()> {
         let cols = self.plan.program.tensor(self.plan.output).cols;
-        for step in self.batches(data.rows).collect::<Vec<_>>() {
+        for step in self.batches(0..data.rows).collect::<Vec<_>>() {
             self.backend
                 .run(self.plan.program.routines.predict.clone(), data.id, &[step])
                 .block_on()?;
@@ -379,11 +388,11 @@ impl Session {
         Ok(())
     }
 
-    /// Steps over `rows` rows in order, in batches as large as the program takes.
-    fn batches(&self, rows: usize) -> impl Iterator<Item = Step> + use<> {
-        let batch = self.plan.program.batch;
-        (0..rows).step_by(batch).map(move |first| Step {
-            rows: batch.min(rows - first) as u32,
+    /// Steps over rows in order, in batches as large as the program takes.
+    fn batches(&self, rows: Range<usize>) -> impl Iterator<Item = Step> + use<> {
+        let (batch, end) = (self.plan.program.batch, rows.end);
+        rows.step_by(batch).map(move |first| Step {
+            rows: batch.min(end - first) as u32,
             first: first as u32,
             ..Step::default()
         })

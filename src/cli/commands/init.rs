@@ -8,7 +8,6 @@ use crate::cli::arguments::terminal::{print, say};
 use crate::cli::arguments::train_args::chosen_data;
 use crate::cli::runs::column_table::{self, columns, describe_columns};
 use crate::cli::runs::plan_ahead::describe_data;
-use crate::cli::setup::choices::Chosen;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open;
@@ -136,12 +135,23 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     }
     text += "\n# The most used options, with the values that are chosen for these data:\n";
     let resolved = job.config.to_table()?;
-    let why: BTreeMap<&str, &str> = job.choices.iter().map(Chosen::reason).collect();
-    let chosen = why.keys().filter(|name| !COMMON.contains(name));
-    for name in COMMON.iter().chain(chosen).filter(|name| !held.contains_key(**name)) {
-        let value =
-            resolved.get(*name).map_or_else(|| example(name).to_string(), ToString::to_string);
-        let reason = why.get(name).map_or(String::new(), |why| format!("  # {why}"));
+    let chosen: BTreeMap<&str, [&str; 2]> = job
+        .choices
+        .iter()
+        .map(|choice| {
+            let [name, value, why] = choice.parts();
+            (name, [value, why])
+        })
+        .collect();
+    let others = chosen.keys().copied().filter(|name| !COMMON.contains(name));
+    for name in COMMON.into_iter().chain(others).filter(|name| !held.contains_key(*name)) {
+        let value = match (resolved.get(name), chosen.get(name)) {
+            (Some(value), _) => value.to_string(),
+            // What each net of an ensemble is chosen by is no option of the whole.
+            (None, Some([value, _])) => toml::Value::String((*value).into()).to_string(),
+            (None, None) => example(name).to_string(),
+        };
+        let reason = chosen.get(name).map_or(String::new(), |[_, why]| format!("  # {why}"));
         text += &format!("\n{}#{name} = {value}{reason}\n", help(name));
     }
     Ok(text)

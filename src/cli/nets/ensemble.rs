@@ -121,7 +121,7 @@ impl Ensemble {
     /// In a sentence.
     fn describe(self) -> String {
         match self.by_folds {
-            true => format!("{} nets, each with another part of the rows held out", self.nets),
+            true => format!("{} nets, each with a different fold held out", self.nets),
             false => format!("{} nets of different seeds", self.nets),
         }
     }

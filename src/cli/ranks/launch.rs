@@ -159,6 +159,6 @@ mod tests {
     fn each_rank_of_a_machine_gets_its_own_gpu_where_there_are_enough() {
         let of = |gpus: &[usize], rank| of_several(Choice::Auto, gpus, [rank, 2]);
         assert_eq!([of(&[0, 3], 0), of(&[0, 3], 1)], [Choice::Index(0), Choice::Index(3)]);
-        assert_eq!([of(&[1], 0), of(&[1], 1), of(&[], 0)], [const { Choice::Auto }; 3]);
+        assert!([of(&[1], 0), of(&[1], 1), of(&[], 0)].iter().all(|of| *of == Choice::Auto));
     }
 }

@@ -156,7 +156,7 @@ fn describe_weights(weights: &BTreeMap<String, f32>) -> String {
     format!("weights    of classes: {}{more}", each.collect::<Vec<_>>().join(", "))
 }
 
-/// The shape of a data set, and what is to be learnt.
+/// The shape of a data set, and what is to be learned.
 pub(in crate::cli) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",
@@ -168,5 +168,5 @@ pub(in crate::cli) fn describe_data(data: &Dataset) -> String {
         Targets::Numbers(m) => count(m.cols(), "numeric target"),
         Targets::Labels { names, .. } => count(names.len(), "label"),
     };
-    format!("{} to learn {target} from", count(data.features().cols(), kind))
+    format!("{}, {target}", count(data.features().cols(), kind))
 }

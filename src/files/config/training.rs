@@ -200,7 +200,7 @@ options! {
         #[arg(value_name = "EPOCHS", value_parser = whole("5"))]
         patience: usize,
 
-        /// Stop after this time, as in 90s, 10m or 2h
+        /// Stop after this time, as in 90s, 10m or 2h; for each net of --folds
         #[arg(value_name = "TIME")]
         #[serde(with = "text")]
         time_limit: TimeSpan,

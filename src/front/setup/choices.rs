@@ -15,9 +15,9 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Its name, and why it was chosen.
-    pub fn reason(&self) -> (&str, &str) {
-        (&self.option, &self.why)
+    /// Its name and value, and why it was chosen.
+    pub fn parts(&self) -> [&str; 3] {
+        [&self.option, &self.value, &self.why]
     }
 }
 

@@ -4,14 +4,16 @@
 //! [`Ranks`] is what a trainer needs of its transport. [`Alone`] is a single process, [`threads()`] are threads of
 //! this process, and `mpi` (feature `mpi`) are the processes that `mpirun` or `srun` started.
 
+mod parts;
 mod threads;
 mod tree;
 
 #[cfg(feature = "mpi")]
 pub mod mpi;
 
+pub use parts::{Parts, micro_batches};
 pub use threads::{Threads, threads};
-pub use tree::{Tree, reduce};
+pub use tree::{Tree, reduce, reduce_in_place};
 
 use crate::base::error::Result;
 use std::ops::Range;

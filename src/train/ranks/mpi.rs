@@ -222,6 +222,9 @@ impl Ranks for Mpi {
             wait(world.immediate_all_gather_into(scope, &length[..], &mut lengths[..]));
         });
         let longest = lengths.iter().max().map_or(0, |&longest| longest as usize);
+        if longest == 0 {
+            return Ok(vec![Vec::new(); self.size]);
+        }
         let mut padded = bytes.to_vec();
         padded.resize(longest, 0);
         let mut all = vec![0_u8; longest * self.size];

@@ -57,6 +57,33 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// As [`Tree::push`], of values that lie elsewhere.
+    pub fn push_copy(&mut self, block: usize, values: &[f32]) {
+        let left = self.nodes.pop_if(|left| left.level == 0 && is_pair(left.index, block));
+        match left {
+            Some(mut left) => {
+                add(&mut left.values, values);
+                self.push_node(1, left.index / 2, left.values);
+            }
+            None => {
+                let mut copy = self.buffer(values.len());
+                copy.copy_from_slice(values);
+                self.push_node(0, block, copy);
+            }
+        }
+    }
+
+    /// As [`Tree::push`] for the last block of a rank that has one node: `values` are that node then, and the tree holds
+    /// nothing. x + y has the bits of y + x.
+    pub fn push_last(&mut self, values: &mut [f32]) {
+        while let Some(left) = self.nodes.pop() {
+            add(values, &left.values);
+            self.give(left.values);
+        }
+    }
+}
+
 fn add(sum: &mut [f32], values: &[f32]) {
     sum.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
 }
@@ -89,7 +116,7 @@ pub fn reduce(
     tree: &mut Tree,
     len: usize,
 ) -> Result<Vec<f32>> {
-    let (rank, size) = (ranks.rank(), ranks.size());
+    let size = ranks.size();
     let mut own = std::mem::take(&mut tree.nodes);
     let chunks = Chunks { len, size };
     let mut total = match own.pop() {
@@ -106,12 +133,31 @@ pub fn reduce(
             total
         }
     };
+    all_gather(ranks, &mut total, chunks)?;
+    Ok(total)
+}
+
+/// Replaces the only node of each rank by the sum of all, for numbers of ranks that are powers of two.
+///
+/// # Errors
+/// When another rank is gone, or has failed.
+pub fn reduce_in_place(ranks: &mut dyn Ranks, tree: &mut Tree, total: &mut [f32]) -> Result<()> {
+    let chunks = Chunks { len: total.len(), size: ranks.size() };
+    if ranks.size() > 1 {
+        add_single_nodes(ranks, tree, total, chunks)?;
+    }
+    all_gather(ranks, total, chunks)
+}
+
+/// Gives all ranks the chunks of the others.
+fn all_gather(ranks: &mut dyn Ranks, total: &mut [f32], chunks: Chunks) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
     for round in 1..size {
         let (to, from) = ((rank + round) % size, (rank + size - round) % size);
-        let [mine, theirs] = chunks.two(&mut total, rank, from);
+        let [mine, theirs] = chunks.two(total, rank, from);
         ranks.exchange(to, mine, from, theirs)?;
     }
-    Ok(total)
+    Ok(())
 }
 
 /// The elements that each rank adds up.
@@ -245,6 +291,23 @@ mod tests {
         total.into_iter().map(f32::to_bits).collect()
     }
 
+    fn sum_in_place(ranks: &mut dyn Ranks) -> Vec<u32> {
+        let (mut tree, mut total) = (Tree::default(), vec![0.0; LEN]);
+        for _ in 0..2 {
+            let own = share(BLOCKS, ranks.rank(), ranks.size());
+            for number in own.clone() {
+                total.copy_from_slice(&block(number));
+                match number + 1 == own.end {
+                    true => tree.push_last(&mut total),
+                    false => tree.push_copy(number, &total),
+                }
+            }
+            assert!(tree.nodes.is_empty());
+            reduce_in_place(ranks, &mut tree, &mut total).unwrap();
+        }
+        total.into_iter().map(f32::to_bits).collect()
+    }
+
     #[test]
     fn any_number_of_ranks_gives_the_bits_of_the_tree() {
         let b: Vec<Vec<f32>> = (0..BLOCKS).map(block).collect();
@@ -257,6 +320,15 @@ mod tests {
             (0..LEN).map(|i| b.iter().map(|b| b[i]).sum::<f32>().to_bits()).collect();
         assert_ne!(expected, in_order, "the order of these numbers must matter");
         assert_eq!(sum(&mut Alone), expected);
+        for size in [1, 2, 4, 8] {
+            let running: Vec<_> = threads(size)
+                .into_iter()
+                .map(|mut ranks| std::thread::spawn(move || sum_in_place(&mut ranks)))
+                .collect();
+            for rank in running {
+                assert_eq!(rank.join().unwrap(), expected, "{size} ranks in place");
+            }
+        }
         for size in 2..=BLOCKS {
             let running: Vec<_> = threads(size)
                 .into_iter()

@@ -1,212 +1,34 @@
 //! Data-parallel steps: every rank computes the gradient of its part of a batch, the gradients are summed over all
 //! ranks, and every rank takes the same update.
 
-use super::Trainer;
-use super::greeting::{check, first_of_another_kind, hellos};
 use super::hook::Seam;
-use crate::backend::session::Session;
+use crate::backend::session::{Loaded, Session};
 use crate::backend::{Backend, DataId, Values, ValuesMut};
-use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
-use crate::net::metrics::Metrics;
+use crate::kernels::tensor::TensorId;
 use crate::net::spec::Spec;
-use crate::plan::{self, Plan, Purpose};
-use crate::train::ranks::{Ranks, Reduction, Tree, reduce, share};
+use crate::plan::Plan;
+use crate::train::ranks::{Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place};
 use std::ops::Range;
 
 /// The sums of losses and scores, which go with the gradients.
-const SUMS: usize = 4;
-/// Seconds for which the speed of a rank is measured, and steps at most.
-const TIMED: (f64, usize) = (0.2, 20);
-
-/// How a batch is cut for the ranks.
-#[derive(Debug, Clone)]
-enum Parts {
-    /// Into blocks of equal size, of which each rank computes a range.
-    Blocks(usize),
-    /// Into one part for each rank, which ends at this fraction of the rows.
-    Ends(Vec<f64>),
-}
-
-impl Parts {
-    /// The rows of a batch of `rows` that rank `rank` of `size` computes, with the number of the block; `step` is what
-    /// the number of rows must be a multiple of, but for the last.
-    fn of(&self, rows: usize, step: usize, [rank, size]: [usize; 2]) -> Vec<(usize, Range<usize>)> {
-        match self {
-            Parts::Blocks(blocks) => {
-                let most = rows.div_ceil(*blocks).next_multiple_of(step);
-                let bound = |block: usize| (block * most).min(rows);
-                let range = |block: usize| (block, bound(block)..bound(block + 1));
-                share(*blocks, rank, size).map(range).collect()
-            }
-            Parts::Ends(ends) => {
-                let bound = |rank: usize| match rank.checked_sub(1).map(|last| ends[last]) {
-                    None => 0,
-                    Some(_) if rank == size => rows,
-                    Some(end) => {
-                        ((rows as f64 * end / step as f64).round() as usize * step).min(rows)
-                    }
-                };
-                vec![(rank, bound(rank)..bound(rank + 1))]
-            }
-        }
-    }
-}
+pub(super) const SUMS: usize = 4;
 
 /// What data-parallel steps need beside the session.
 pub(super) struct DataParallel {
-    ranks: Box<dyn Ranks>,
-    parts: Parts,
-    seam: Seam,
-    tree: Tree,
+    pub ranks: Box<dyn Ranks>,
+    pub parts: Parts,
+    pub seam: Seam,
+    pub tree: Tree,
     /// Whether the weights may differ in their last bits between ranks, as their devices are of different kinds.
-    drifts: bool,
-}
-
-impl Trainer {
-    /// Trains as one of several ranks from now on: each computes the gradient of its part of every batch, and all take
-    /// the same steps. Batch size and learning rate mean what they mean in a single process. With
-    /// [`Reduction::Reproducible`] the weights are the same to the bit for any number of ranks; a single rank
-    /// ([`Alone`](crate::train::ranks::Alone)) computes them too.
-    ///
-    /// Rank 0 alone is to have observers that decide anything: where it stops and at which learning rate it goes on is
-    /// done by all. A run of ranks stops where it diverges. To go on with a run, set the ranks before.
-    ///
-    /// # Errors
-    /// After the first step; for batch normalization, whose statistics are those of the whole batch, mixed precision,
-    /// L-BFGS, and a run that goes around divergence; when the ranks train different nets, or on different rows, or
-    /// reproducibly on devices of different kinds; when there are more ranks than blocks, or a rank is gone; and when
-    /// the device can't hold the program.
-    pub fn set_ranks(&mut self, ranks: Box<dyn Ranks>, reduction: Reduction) -> Result<()> {
-        self.check_seam("data-parallel training")?;
-        let mut ranks = ranks;
-        check(&self.spec, reduction, ranks.size())?;
-        let own = self.hello()?;
-        let all = hellos(ranks.as_mut(), &own)?;
-        let differ = first_of_another_kind(&all);
-        if let (Some(other), Reduction::Reproducible { .. }) = (differ, reduction) {
-            let [name, backend] = &all[other].device;
-            let what = format!(
-                "reproducible training on devices of different kinds: rank {other} has {name} ({backend}), rank 0 {} ({})",
-                all[0].device[0], all[0].device[1]
-            );
-            return Err(
-                Error::device(what).help("take the same --device everywhere, or --reproducible=no")
-            );
-        }
-        let size = ranks.size();
-        let equal = (1..=size).map(|rank| rank as f64 / size as f64).collect();
-        let parts = match reduction {
-            Reduction::Reproducible { blocks } => Parts::Blocks(blocks),
-            Reduction::Fastest => Parts::Ends(equal),
-        };
-        let seam = Seam::new(self.session.plan());
-        let (tree, drifts) = (Tree::default(), differ.is_some());
-        let mut parallel = DataParallel { ranks, parts, seam, tree, drifts };
-        self.load_parts(&mut parallel)?;
-        let same_threads = all.iter().all(|hello| hello.detail == all[0].detail);
-        if size > 1 && reduction == Reduction::Fastest && (drifts || !same_threads) {
-            parallel.parts = Parts::Ends(self.measured_ends(&mut parallel)?);
-            self.load_parts(&mut parallel)?;
-        }
-        self.parallel = Some(parallel);
-        Ok(())
-    }
-
-    /// The number of ranks that train the net together.
-    #[must_use]
-    pub fn ranks(&self) -> usize {
-        self.parallel.as_ref().map_or(1, |parallel| parallel.ranks.size())
-    }
-
-    /// Loads the program for the parts of a rank.
-    fn load_parts(&mut self, parallel: &mut DataParallel) -> Result<()> {
-        let weights = self.session.weights()?;
-        let most = parallel.most_rows(&self.spec);
-        let evaluation = plan::evaluation_rows(&self.spec.net, self.spec.batch_size.min(256));
-        let rows = match self.spec.micro_batch {
-            Some(rows) if matches!(parallel.parts, Parts::Ends(_)) => most.min(rows),
-            _ => most,
-        };
-        let spec = Spec { micro_batch: None, ..self.spec.clone() };
-        let traits = self.session.backend().traits();
-        let plan = plan::plan(&spec, rows.max(evaluation), Purpose::TrainWithHook, traits);
-        parallel.seam = Seam::new(&plan);
-        self.session.replace(plan)?;
-        self.session.set_weights(&self.spec.net, &weights)
-    }
-
-    /// The parts of all ranks by their measured speeds, as fractions at which they end.
-    fn measured_ends(&mut self, parallel: &mut DataParallel) -> Result<Vec<f64>> {
-        let rows = self.training.rows.min(self.session.plan().program.batch);
-        let step = Step { rows: rows as u32, loss_scale: 1.0, ..Step::default() };
-        let (plan, backend) = self.session.parts();
-        let (begin, mut steps) = (Instant::now(), 0);
-        let (mut first, mut values) = (0.0, [0.0; SUMS]);
-        while steps < TIMED.1 && begin.elapsed().as_secs_f64() < TIMED.0 + first {
-            backend.run(gradient(plan), self.training.id, &[step]).block_on()?;
-            backend.read(plan.sums, ValuesMut::F32(&mut values)).block_on()?;
-            // The first one compiles kernels and fills caches.
-            first = if steps == 0 { begin.elapsed().as_secs_f64() } else { first };
-            steps += 1;
-        }
-        let seconds = (begin.elapsed().as_secs_f64() - first).max(1e-9);
-        let speed = (rows * steps.saturating_sub(1).max(1)) as f64 / seconds;
-        let speeds = parallel.ranks.gather(&speed.to_le_bytes())?;
-        let speeds: Vec<f64> = speeds
-            .iter()
-            .map(|bytes| bytes.as_slice().try_into().map_or(1.0, f64::from_le_bytes))
-            .collect();
-        let all: f64 = speeds.iter().sum();
-        let mut so_far = 0.0;
-        let end = |speed: &f64| {
-            so_far += speed / all;
-            so_far
-        };
-        Ok(speeds.iter().map(end).collect())
-    }
-
-    /// `values` as rank 0 has them.
-    pub(super) fn as_first<const N: usize>(&mut self, values: [f64; N]) -> Result<[f64; N]> {
-        let mut values = values;
-        if let Some(parallel) = &mut self.parallel {
-            parallel.ranks.broadcast(&mut values)?;
-        }
-        Ok(values)
-    }
-
-    /// Metrics as rank 0 has them, by which all decide alike.
-    pub(super) fn metrics_as_first(&mut self, metrics: &mut Metrics) -> Result<()> {
-        let Some(parallel) = &mut self.parallel else { return Ok(()) };
-        let mut numbers: Vec<f64> =
-            [metrics.loss].into_iter().chain(metrics.values.iter().map(|(_, x)| *x)).collect();
-        parallel.ranks.broadcast(&mut numbers)?;
-        metrics.loss = numbers[0];
-        metrics.values.iter_mut().zip(&numbers[1..]).for_each(|((_, x), first)| *x = *first);
-        Ok(())
-    }
-
-    /// Takes over the state of rank 0 where the devices of the ranks round differently.
-    pub(super) fn state_as_first(&mut self) -> Result<()> {
-        if !self.parallel.as_ref().is_some_and(|parallel| parallel.drifts) {
-            return Ok(());
-        }
-        let mut tensors = self.session.read_tensors(&self.session.state())?;
-        let Some(parallel) = &mut self.parallel else { return Ok(()) };
-        for tensor in &mut tensors {
-            let mut wide: Vec<f64> = tensor.values.iter().map(|&x| x.into()).collect();
-            parallel.ranks.broadcast(&mut wide)?;
-            tensor.values.iter_mut().zip(wide).for_each(|(x, first)| *x = first as f32);
-        }
-        self.session.write_tensors(&tensors)
-    }
+    pub drifts: bool,
 }
 
 impl DataParallel {
     /// The rows of this rank's largest part of a batch.
-    fn most_rows(&self, spec: &Spec) -> usize {
+    pub(super) fn most_rows(&self, spec: &Spec) -> usize {
         let of = [self.ranks.rank(), self.ranks.size()];
         let parts = self.parts.of(spec.batch_size, multiple(spec), of);
         let most = parts.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
@@ -251,6 +73,17 @@ impl DataParallel {
     ) -> Result<[f32; SUMS]> {
         let of = [self.ranks.rank(), self.ranks.size()];
         let parts = self.parts.of(step.rows as usize, multiple(spec), of);
+        if let Some(gradients) = self.in_place(backend) {
+            let multiple = multiple(spec);
+            return self.gradients_in_place(
+                plan,
+                backend,
+                data,
+                step,
+                multiple,
+                (gradients, parts),
+            );
+        }
         // Gradients, running statistics, and behind them the sums of losses and scores.
         let len = self.seam.len() + SUMS;
         let mut total = match self.parts {
@@ -282,6 +115,95 @@ impl DataParallel {
         Ok(sums)
     }
 
+    /// The sums of losses and scores over held-out rows.
+    pub(super) fn scores(&mut self, session: &mut Session, data: &Loaded) -> Result<[f32; SUMS]> {
+        let parts = self.parts.of(data.rows, 1, [self.ranks.rank(), self.ranks.size()]);
+        let mut tree = Tree::default();
+        let mut last = [0.0; SUMS];
+        for (block, rows) in parts {
+            session.clear_sums()?;
+            if !rows.is_empty() {
+                session.add_scores_of(data, rows)?;
+            }
+            last = session.sums()?;
+            tree.push(block, last.to_vec());
+        }
+        match self.parts {
+            Parts::Blocks(blocks) => {
+                let sums = reduce(self.ranks.as_mut(), blocks, &mut tree, SUMS)?;
+                Ok(std::array::from_fn(|i| sums[i]))
+            }
+            Parts::Ends(_) => {
+                self.ranks.sum(&mut last)?;
+                Ok(last)
+            }
+        }
+    }
+
+    /// The tensor of all gradients where it can be summed in the place where it lies.
+    fn in_place(&self, backend: &mut dyn Backend) -> Option<TensorId> {
+        let is_single = match self.parts {
+            Parts::Blocks(_) => self.ranks.size().is_power_of_two(),
+            Parts::Ends(_) => true,
+        };
+        let gradients = self.seam.only().filter(|_| is_single)?;
+        backend.host_mut(gradients).map(|_| gradients)
+    }
+
+    /// As [`DataParallel::gradients`], where they are summed in their places.
+    fn gradients_in_place(
+        &mut self,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        data: DataId,
+        step: &Step,
+        multiple: usize,
+        (gradients, parts): (TensorId, Vec<(usize, Range<usize>)>),
+    ) -> Result<[f32; SUMS]> {
+        let lost = || Error::failed("the gradients are no longer in memory");
+        let parts = match self.parts {
+            Parts::Blocks(_) => parts,
+            Parts::Ends(_) => micro_batches(parts, most(plan, multiple)),
+        };
+        let (last, mut sums_tree) = (parts.len().saturating_sub(1), Tree::default());
+        let (mut sums, by_blocks) = ([0.0; SUMS], matches!(self.parts, Parts::Blocks(_)));
+        for (i, (block, rows)) in parts.into_iter().enumerate() {
+            let mut own = [if by_blocks { -0.0 } else { 0.0 }; SUMS];
+            if !rows.is_empty() {
+                backend.write(plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
+                backend.run(gradient(plan), data, &[of_rows(step, &rows)]).block_on()?;
+                backend.read(plan.sums, ValuesMut::F32(&mut own)).block_on()?;
+            }
+            let values = backend.host_mut(gradients).ok_or_else(lost)?;
+            if rows.is_empty() {
+                values.fill(own[0]);
+            }
+            match i == last {
+                true => {
+                    self.tree.push_last(values);
+                    sums_tree.push_last(&mut own);
+                    sums = own;
+                }
+                false => {
+                    self.tree.push_copy(block, values);
+                    sums_tree.push_copy(block, &own);
+                }
+            }
+        }
+        let values = backend.host_mut(gradients).ok_or_else(lost)?;
+        match self.parts {
+            Parts::Blocks(_) => {
+                reduce_in_place(self.ranks.as_mut(), &mut self.tree, values)?;
+                reduce_in_place(self.ranks.as_mut(), &mut sums_tree, &mut sums)?;
+            }
+            Parts::Ends(_) => {
+                self.ranks.sum(values)?;
+                self.ranks.sum(&mut sums)?;
+            }
+        }
+        Ok(sums)
+    }
+
     /// The gradients, losses and scores of this rank's rows of a step, in as many parts as the program takes.
     fn add_up(
         &mut self,
@@ -297,10 +219,9 @@ impl DataParallel {
             total.fill(0.0);
             return Ok(total);
         }
-        let most = (plan.program.batch / multiple * multiple).max(1);
-        for first in rows.clone().step_by(most) {
-            let part = of_rows(step, &(first..(first + most).min(rows.end)));
-            if first == rows.start {
+        for (i, rows) in micro_batches(vec![(0, rows)], most(plan, multiple)) {
+            let part = of_rows(step, &rows);
+            if i == 0 {
                 self.part(plan, backend, data, &part, &mut total)?;
                 continue;
             }
@@ -329,8 +250,13 @@ impl DataParallel {
     }
 }
 
+/// The most rows that the program takes, as a multiple.
+fn most(plan: &Plan, multiple: usize) -> usize {
+    (plan.program.batch / multiple * multiple).max(1)
+}
+
 /// The ops up to the gradients.
-fn gradient(plan: &Plan) -> Range<usize> {
+pub(super) fn gradient(plan: &Plan) -> Range<usize> {
     plan.program.routines.step.start..plan.program.routines.update.start
 }
 
@@ -342,29 +268,4 @@ fn of_rows(step: &Step, rows: &Range<usize>) -> Step {
 /// What the rows of a part are a multiple of: mixup mixes pairs of neighbors.
 pub(super) fn multiple(spec: &Spec) -> usize {
     if spec.mixup.is_some() { 2 } else { 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every row is in one part, in order, and parts of mixed rows are even.
-    #[test]
-    fn parts_cover_a_batch() {
-        for parts in [Parts::Blocks(8), Parts::Ends(vec![0.1, 0.75, 1.0])] {
-            for step in [1, 2] {
-                for rows in 0..70 {
-                    let of = |rank| parts.of(rows, step, [rank, 3]);
-                    let all: Vec<_> = (0..3).flat_map(of).map(|(_, rows)| rows).collect();
-                    let mut end = 0;
-                    for part in &all {
-                        assert_eq!(part.start, end, "{parts:?} of {rows}");
-                        end = part.end;
-                        assert!(end == rows || part.len() % step == 0, "{parts:?} of {rows}");
-                    }
-                    assert_eq!(end, rows);
-                }
-            }
-        }
-    }
 }

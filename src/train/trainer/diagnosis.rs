@@ -231,6 +231,8 @@ impl Trainer {
     pub(super) fn report(&self, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
         let error = error(&self.spec, diverged, found, what);
         match self.spec.precision {
+            // A run of several ranks goes around no divergence.
+            _ if self.parallel.is_some() => error.help(lower_rate(&self.spec, self.spec.lr)),
             Precision::F16 => error.help(OVERFLOW_IN_F16),
             Precision::F32 => error,
         }

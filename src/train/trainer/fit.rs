@@ -60,6 +60,7 @@ impl Trainer {
         }
         self.check_intact()?;
         self.for_training()?;
+        self.check_together()?;
         let run = Run::new(self.spec.clone(), self.rows);
         self.announce(&run, validation, observer)?;
         let mut ending = self.out_of_patience().then_some(Ending::Patience);
@@ -130,7 +131,7 @@ impl Trainer {
 
     /// Loss and metrics on held-out rows, on which all ranks agree.
     fn measure_together(&mut self, data: &Held) -> Result<Metrics> {
-        let mut metrics = self.measure(data)?;
+        let mut metrics = self.measure_by(data, Self::evaluate_together)?;
         self.metrics_as_first(&mut metrics)?;
         Ok(metrics)
     }

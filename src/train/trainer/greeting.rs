@@ -3,10 +3,10 @@
 use super::Trainer;
 use super::data_parallel::multiple;
 use crate::base::error::{Error, Result};
+use crate::base::sha256::Sha256;
 use crate::net::spec::{Norm, Spec};
 use crate::train::ranks::{Ranks, Reduction};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// What all ranks must have in common, and what they tell each other of themselves.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl Trainer {
     pub(super) fn hello(&mut self) -> Result<Hello> {
         let mut weights = Sha256::new();
         for tensor in self.session.read_tensors(&self.session.predicting())? {
-            weights.update(bytemuck::cast_slice(&tensor.values));
+            weights.update(bytemuck::cast_slice::<f32, u8>(&tensor.values));
         }
         let info = self.session.backend().info();
         Ok(Hello {

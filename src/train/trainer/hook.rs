@@ -80,6 +80,14 @@ impl Seam {
         Seam { read, parts, len }
     }
 
+    /// The tensor, where there is only one.
+    pub(super) fn only(&self) -> Option<TensorId> {
+        match self.read[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// The length of the slice.
     pub(super) fn len(&self) -> usize {
         self.len

@@ -1,7 +1,7 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
-//! one, `hook` shows gradients before the update, `data_parallel` sums them over ranks, `greeting` compares these, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! one, `hook` shows gradients before the update, `ranks` joins others, `greeting` compares these, `data_parallel` sums gradients over them, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
@@ -21,6 +21,7 @@ mod lbfgs;
 mod learnt;
 mod loss_scale;
 mod mixed;
+mod ranks;
 mod report;
 mod run;
 mod sample;
@@ -369,22 +370,6 @@ impl Trainer {
             return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
         }
         self.run_steps_of(run, steps)
-    }
-
-    /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
-    fn measure(&mut self, data: &Held) -> Result<Metrics> {
-        if self.trained.is_none() {
-            self.check_intact()?;
-        }
-        let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
-        self.use_average(true)?;
-        let mut metrics = match data {
-            Held::Loaded(data, _) => self.session.evaluate(data)?,
-            Held::Stored(set) => self.evaluate_stored(set)?,
-        };
-        self.add_measured(data, &mut metrics)?;
-        sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
-        Ok(metrics)
     }
 
     /// Rows of a set with that mean weight, ready for the device.

@@ -27,6 +27,31 @@ pub struct Predicted {
 }
 
 impl Trainer {
+    /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
+    pub(super) fn measure(&mut self, data: &Held) -> Result<Metrics> {
+        self.measure_by(data, |trainer, data| trainer.session.evaluate(data))
+    }
+
+    /// As [`Trainer::measure`], where `evaluate` measures rows on the device.
+    pub(super) fn measure_by(
+        &mut self,
+        data: &Held,
+        evaluate: impl FnOnce(&mut Self, &Loaded) -> Result<Metrics>,
+    ) -> Result<Metrics> {
+        if self.trained.is_none() {
+            self.check_intact()?;
+        }
+        let sums = (self.at.within > 0).then(|| self.session.sums()).transpose()?;
+        self.use_average(true)?;
+        let mut metrics = match data {
+            Held::Loaded(data, _) => evaluate(self, data)?,
+            Held::Stored(set) => self.evaluate_stored(set)?,
+        };
+        self.add_measured(data, &mut metrics)?;
+        sums.map_or(Ok(()), |sums| self.session.set_sums(sums))?;
+        Ok(metrics)
+    }
+
     /// What is kept of held-out rows for their metrics: nothing where the device's sums are enough.
     pub(super) fn truth(&self, data: &Dataset) -> Result<Option<Truth>> {
         if self.spec.stopping.measured.is_empty() {
