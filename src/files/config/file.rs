@@ -246,6 +246,7 @@ mod tests {
             out = "there"
             tensorboard = "logs"
             plan = "plain"
+            reproducible = "16"
             device = 0
             threads = 2
         "#;
