@@ -101,6 +101,7 @@
 //! | --- | --- |
 //! | none | nets, training and both backends on rows in memory; models in files |
 //! | `data` | tables in CSV, JSON Lines, Parquet, Arrow, NPY and NPZ, images, known data sets, tables larger than memory, import and export of models |
+//! | `download` | downloads of known data sets |
 //! | `ndarray` | rows from arrays of the crate `ndarray` |
 //! | `arrow` | rows from record batches of the crate `arrow-array` |
 //! | `cli` | the program, and what observes and reports its runs |

@@ -99,24 +99,24 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub fn new(control: Control) -> Self {
+    pub(super) fn new(control: Control) -> Self {
         let Control { callback, cancel } = control;
         Watched { callback: Mutex::new(callback), cancel, history: Mutex::default() }
     }
 
     /// The observer of a net, counted from 1, that is trained for so many epochs.
-    pub fn net(&self, net: usize, nets: usize, epochs: usize) -> Watch<'_> {
+    pub(super) fn net(&self, net: usize, nets: usize, epochs: usize) -> Watch<'_> {
         Watch { watched: self, net, nets, epochs }
     }
 
     /// All epochs, those of the first net first.
-    pub fn into_history(self) -> Vec<EpochReport> {
+    pub(super) fn into_history(self) -> Vec<EpochReport> {
         let mut history = self.history.into_inner().unwrap_or_else(PoisonError::into_inner);
         history.sort_by_key(|report| (report.net, report.epoch));
         history
     }
 
-    pub fn is_cancelled(&self) -> bool {
+    pub(super) fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
     }
 }

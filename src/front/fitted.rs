@@ -39,7 +39,7 @@ struct Place {
 }
 
 impl Fitted {
-    pub fn of(trained: Trained, has_missing: bool) -> Self {
+    pub(super) fn of(trained: Trained, has_missing: bool) -> Self {
         let Trained { model, backend, history, temperature, config } = trained;
         let session = model.session(backend, usize::MAX).ok();
         let device = config.device.device.clone().unwrap_or_default();
@@ -48,7 +48,7 @@ impl Fitted {
     }
 
     /// Reads a model from a file.
-    pub fn load(path: &Path) -> Result<Self> {
+    pub(super) fn load(path: &Path) -> Result<Self> {
         let (model, provenance) = load_model_with(path).map_err(in_fields)?;
         let has_missing = model.preprocessing.encoding.as_ref().is_some_and(|encoding| {
             encoding.features.iter().any(|feature| match &feature.encoder {
@@ -68,7 +68,7 @@ impl Fitted {
     }
 
     /// Writes the model to a file.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub(super) fn save(&self, path: &Path) -> Result<()> {
         let provenance = Provenance { temperature: self.temperature, ..Provenance::default() };
         save_model_with(&self.model, &provenance, path)
     }
@@ -78,19 +78,19 @@ impl Fitted {
     }
 
     /// Predicts on that device from now on.
-    pub fn set_device(&self, device: Choice, threads: Option<usize>) {
+    pub(super) fn set_device(&self, device: Choice, threads: Option<usize>) {
         *self.place() = Place { session: None, device, threads };
     }
 
     /// Predicts on that backend from now on.
-    pub fn set_backend(&self, backend: Box<dyn Backend>) -> Result<()> {
+    pub(super) fn set_backend(&self, backend: Box<dyn Backend>) -> Result<()> {
         let session = self.model.session(backend, usize::MAX)?;
         self.place().session = Some(session);
         Ok(())
     }
 
     /// The device, where it is open.
-    pub fn device(&self) -> Option<String> {
+    pub(super) fn device(&self) -> Option<String> {
         self.place().session.as_ref().map(|session| session.backend().info().to_string())
     }
 
@@ -135,16 +135,16 @@ impl Fitted {
         }
     }
 
-    pub fn predict(&self, x: Rows<'_>) -> Result<Predictions> {
+    pub(super) fn predict(&self, x: Rows<'_>) -> Result<Predictions> {
         self.features(x).and_then(|features| self.predict_features(features)).map_err(in_fields)
     }
 
-    pub fn predict_features(&self, features: Arc<Features>) -> Result<Predictions> {
+    pub(super) fn predict_features(&self, features: Arc<Features>) -> Result<Predictions> {
         self.within(&features, |session| self.model.predict_in(session, features.clone()))
     }
 
     /// What predictions for rows are worth, by their targets: a column for each.
-    pub fn evaluate(
+    pub(super) fn evaluate(
         &self,
         x: Rows<'_>,
         y: impl FnOnce(usize) -> Result<Vec<Values>>,
@@ -189,7 +189,7 @@ impl Fitted {
 
     /// Predictions for the rows of a table in a file.
     #[cfg(feature = "data")]
-    pub fn predict_table(&self, path: &Path) -> Result<Predictions> {
+    pub(super) fn predict_table(&self, path: &Path) -> Result<Predictions> {
         let options = DataOptions::default();
         let name = path.to_string_lossy();
         let inputs = data::open_inputs(&name, &self.model.preprocessing, &options);
@@ -198,14 +198,14 @@ impl Fitted {
 
     /// What predictions for the rows of a table in a file are worth.
     #[cfg(feature = "data")]
-    pub fn evaluate_table(&self, path: &Path) -> Result<(Metrics, Report)> {
+    pub(super) fn evaluate_table(&self, path: &Path) -> Result<(Metrics, Report)> {
         let options = DataOptions::default();
         let name = path.to_string_lossy();
         let measured = data::open_measured(&name, &self.model.preprocessing, &options);
         measured.and_then(|measured| self.evaluate_set(&measured.data)).map_err(in_fields)
     }
 
-    pub fn evaluate_set(&self, data: &Dataset) -> Result<(Metrics, Report)> {
+    pub(super) fn evaluate_set(&self, data: &Dataset) -> Result<(Metrics, Report)> {
         let features = data.features_shared();
         let (metrics, predictions) =
             self.within(&features, |session| self.model.judge_in(session, data))?;

@@ -32,7 +32,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Takes a value, or remembers why there is none.
-    pub fn take<T>(&mut self, value: Result<T>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, value: Result<T>) -> Option<T> {
         match value {
             Ok(value) => Some(value),
             Err(error) => {
@@ -43,14 +43,14 @@ impl Settings {
     }
 
     /// The settings of nets for a task.
-    pub fn of(task: Task) -> Self {
+    pub(super) fn of(task: Task) -> Self {
         let mut settings = Settings::default();
         settings.config.data.task = Some(task);
         settings
     }
 
     /// Trains on features and their targets, a column for each output.
-    pub fn fit(self, x: Columns, y: Vec<Values>) -> Result<Fitted> {
+    pub(super) fn fit(self, x: Columns, y: Vec<Values>) -> Result<Fitted> {
         self.fit_rows(x, y).map_err(in_fields)
     }
 
@@ -110,7 +110,7 @@ impl Settings {
 
     /// Trains on a table of a file.
     #[cfg(feature = "data")]
-    pub fn fit_named(mut self, name: &str) -> Result<Fitted> {
+    pub(super) fn fit_named(mut self, name: &str) -> Result<Fitted> {
         if let Some(error) = self.wrong.take() {
             return Err(error);
         }

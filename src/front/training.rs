@@ -57,7 +57,7 @@ impl Training {
     /// # Errors
     /// For settings and data that don't go together, a device that can't be opened or is lost, a loss that is
     /// no longer finite, and a training that is cancelled.
-    pub fn run(self) -> Result<Trained> {
+    pub(super) fn run(self) -> Result<Trained> {
         let Training { config, given, control, backend, hooks } = self;
         check_threads(config.device.threads)?;
         let mut source = match given {

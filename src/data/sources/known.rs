@@ -5,10 +5,9 @@ use crate::base::atomic::cache_directory;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::memory::Budget;
 use crate::data::sets::dataset::Ready;
-use crate::data::streams::download::{Hashed, agent, download};
+use crate::data::streams::download::{Agent, Hashed, agent, download};
 use std::fs;
 use std::path::Path;
-use ureq::Agent;
 
 /// A set of four IDX files that can be downloaded.
 pub(in crate::data) struct KnownSet {
@@ -157,7 +156,7 @@ fn unavailable(set: &KnownSet, file: &str, dir: &Path, errors: &[Error]) -> Erro
     )
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "download"))]
 mod tests {
     use super::super::idx_set::tests::write_quartet;
     use super::*;

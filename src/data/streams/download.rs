@@ -8,7 +8,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use ureq::Agent;
+
+#[cfg(feature = "download")]
+pub(in crate::data) use ureq::Agent;
+
+/// What takes the place of a client without the feature `download`.
+#[cfg(not(feature = "download"))]
+pub(in crate::data) struct Agent;
 
 /// No file of a known set is larger, compressed or not.
 const MAX_BYTES: u64 = 256 << 20;
@@ -23,10 +29,12 @@ pub(in crate::data) enum Hashed {
 }
 
 /// A client that waits, but not for ever, and takes files as they are.
+#[cfg(feature = "download")]
 pub(in crate::data) fn agent() -> Agent {
     agent_builder().build().into()
 }
 
+#[cfg(feature = "download")]
 fn agent_builder() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
     Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(15)))
@@ -36,11 +44,33 @@ fn agent_builder() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .accept_encoding("identity")
 }
 
+/// As with the feature `download`.
+#[cfg(not(feature = "download"))]
+pub(in crate::data) fn agent() -> Agent {
+    Agent
+}
+
+/// Refuses to download: the program was built without the feature `download`.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "download"))]
+pub(in crate::data) fn download(
+    _: &Agent,
+    url: &str,
+    _: &Path,
+    _: &str,
+    _: Hashed,
+) -> Result<()> {
+    Err(Error::failed(format!("cannot download {url}: wgrad was built without its feature download")))
+}
+
 /// Downloads `url` to `destination`, which appears only once it is whole and its SHA-256 is right.
 ///
 /// # Errors
 /// When the server can't be reached or answers with an error, the body is cut off or too long, the
 /// checksum is another one, or the file can't be written.
+#[cfg(feature = "download")]
 pub(in crate::data) fn download(
     agent: &Agent,
     url: &str,
@@ -125,7 +155,7 @@ fn checksum(path: &Path, hashed: Hashed) -> Result<String> {
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "download"))]
 pub(in crate::data) mod tests {
     use super::super::stream::tests::gzip;
     use super::*;
