@@ -324,8 +324,9 @@ fn runs_and_comparisons_fit_narrow_terminals() {
         assert_eq!(listed.contains("state  data"), is_table, "{columns}: {listed}");
         assert_eq!(listed.contains("\n  metric  accuracy"), !is_table, "{columns}: {listed}");
         terminal.enter("clear; wgrad compare runs/a runs/b");
-        let compared = terminal.wait_for("0.02");
-        assert!(compared.contains("0.01"), "{compared}");
+        terminal.wait_for("version");
+        let compared = terminal.all();
+        assert!(compared.contains("0.01") && compared.contains("0.02"), "{compared}");
         terminal.enter("clear; wgrad train -h");
         terminal.wait_for("more options: wgrad train --help");
     }

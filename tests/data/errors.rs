@@ -156,7 +156,11 @@ fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
         );
     }
     place.write("apart.csv", ramp("-1e308").replacen("\n9.5,", "\n1e308,", 1));
-    refuses(&place, "apart.csv --scaling minmax", &["-1e308 is too large", "line 6, column 1 (a)"]);
+    refuses(
+        &place,
+        "apart.csv --scaling minmax",
+        &["-1e308 overflows f32", "line 6, column 1 (a)"],
+    );
 
     for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         // Two columns of features, and one of targets.

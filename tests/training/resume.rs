@@ -347,8 +347,8 @@ fn what_would_make_another_run_of_it_is_refused() {
         assert!(ran.stderr.contains(text), "{args}: {}", ran.stderr);
     };
     refused("--resume run --batch-size 7", 2, "--resume can't change it to --batch-size 7");
-    refused("--resume run --layers 5", 2, "begun with --layers 4:relu");
-    refused("--resume run --optimizer sgd", 2, "begun with --optimizer adam");
+    refused("--resume run --layers 5", 2, "started with --layers 4:relu");
+    refused("--resume run --optimizer sgd", 2, "started with --optimizer adam");
     refused("other.csv --resume run", 2, "--resume can't change it to --data");
     refused("--resume run --epochs 1", 2, "the run has done 2 epochs");
     refused("--resume none", 3, "there is no run none");

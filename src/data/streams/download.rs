@@ -55,14 +55,10 @@ pub(in crate::data) fn agent() -> Agent {
 /// # Errors
 /// Always.
 #[cfg(not(feature = "download"))]
-pub(in crate::data) fn download(
-    _: &Agent,
-    url: &str,
-    _: &Path,
-    _: &str,
-    _: Hashed,
-) -> Result<()> {
-    Err(Error::failed(format!("cannot download {url}: wgrad was built without its feature download")))
+pub(in crate::data) fn download(_: &Agent, url: &str, _: &Path, _: &str, _: Hashed) -> Result<()> {
+    Err(Error::failed(format!(
+        "cannot download {url}: wgrad was built without its feature download"
+    )))
 }
 
 /// Downloads `url` to `destination`, which appears only once it is whole and its SHA-256 is right.
