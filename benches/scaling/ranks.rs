@@ -1,7 +1,7 @@
 //! The time of a training step over several ranks, and what a sum over them takes.
 //!
-//! `mpirun -n 2 target/release/deps/ranks-… [THREADS] [CASE…]`: a line of JSON for each case, from rank 0. Without
-//! `mpirun`, the steps of one process. `benches/scaling/measure` runs both in turns.
+//! `mpirun -n 2 target/release/deps/ranks-… [THREADS] [CASE[@BATCH]…]`: a line of JSON for each case, from rank 0.
+//! Without `mpirun`, the steps of one process. `benches/scaling/measure` runs both in turns.
 
 use std::time::Instant;
 use wgrad::backend::cpu::Cpu;
@@ -53,8 +53,10 @@ fn run() -> Result<()> {
     let mut ranks = if is_launched { Mpi::start(|| ()) } else { None };
     let (rank, size) = ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.size()));
     for name in &arguments {
-        let case = Case::find(name)?;
-        let (spec, data) = (case.spec(), case.data()?);
+        let (case, batch) = name.split_once('@').unwrap_or((name, ""));
+        let case = Case::find(case)?;
+        let (mut spec, data) = (case.spec(), case.data()?);
+        spec.batch_size = batch.parse().unwrap_or(spec.batch_size);
         let mut kinds = vec![("one process", None)];
         if size > 1 {
             kinds = vec![

@@ -79,7 +79,7 @@ pub(in crate::cli) fn fail(error: &Error, report: impl FnOnce(&Error)) {
         }
         return;
     }
-    processes::fail(error.kind().exit_code(), |rank| {
+    processes::fail(error, |rank| {
         mute(false);
         match rank {
             0 => report(error),

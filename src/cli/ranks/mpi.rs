@@ -1,7 +1,7 @@
 //! The processes of an MPI job.
 
 use crate::base::atomic::give_up_temporary_files;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::mute;
 use crate::train::ranks::Ranks;
 use crate::train::ranks::mpi::{self, Mpi};
@@ -58,8 +58,10 @@ pub(super) fn transport() -> Option<Box<dyn Ranks>> {
     Some(Box::new(joined.clone()))
 }
 
-pub(super) fn fail(code: u8, say: impl FnOnce(usize)) {
-    mpi::fail(code, say)
+pub(super) fn fail(error: &Error, say: impl FnOnce(usize)) {
+    // All ranks have the same loss.
+    let is_of_all = error.kind() == ErrorKind::Diverged;
+    mpi::fail(error.kind().exit_code(), is_of_all, say)
 }
 
 pub(super) fn finish() {

@@ -1,6 +1,6 @@
 //! What stands for ranks in a program that was built without MPI.
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::cli::arguments::terminal::say;
 use crate::train::ranks::Ranks;
 
@@ -33,6 +33,6 @@ pub(super) fn transport() -> Option<Box<dyn Ranks>> {
     None
 }
 
-pub(super) fn fail(_: u8, _: impl FnOnce(usize)) {}
+pub(super) fn fail(_: &Error, _: impl FnOnce(usize)) {}
 
 pub(super) fn finish() {}

@@ -32,6 +32,8 @@ const BUSY: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_micros(200);
 /// How long a rank with an error waits for the same error of each lower rank, at most for ten of them.
 const LOWER_RANK: Duration = Duration::from_millis(100);
+/// How long it waits where rank 0 has the same error, and saves what can be saved first.
+const SAME_ERROR: Duration = Duration::from_secs(60);
 /// How long the other ranks have to notice a failure before the job is ended.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a rank waits for the end of the job after a failure of another.
@@ -102,11 +104,15 @@ pub fn finish() {
 }
 
 /// Ends the job with an error of this rank: `say` is called where no other rank has said its error before. `code` is the
-/// exit code of the job.
-pub fn fail(code: u8, say: impl FnOnce(usize)) -> ! {
+/// exit code of the job. `is_of_all`: rank 0 has the same error.
+pub fn fail(code: u8, is_of_all: bool, say: impl FnOnce(usize)) -> ! {
     let world = SimpleCommunicator::world();
     let rank = world.rank();
-    let (begin, wait) = (Instant::now(), LOWER_RANK * rank.min(10) as u32);
+    let wait = match is_of_all && rank > 0 {
+        true => SAME_ERROR,
+        false => LOWER_RANK * rank.min(10) as u32,
+    };
+    let begin = Instant::now();
     while begin.elapsed() < wait {
         end_if_failed();
         thread::sleep(Duration::from_millis(5));
