@@ -113,7 +113,8 @@ fn the_command_line_takes_f16_or_says_what_was_measured() {
         }
         code => panic!("exit code {code}: {}{}", ran.stdout, ran.stderr),
     }
-    let verified = place.run("verify --precision f16 --device 0 --layers 9:tanh --batch-size 40 --all");
+    let verified =
+        place.run("verify --precision f16 --device 0 --layers 9:tanh --batch-size 40 --all");
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
     assert!(verified.stdout.contains("layers.0.weight.f16"), "{}", verified.stdout);
     assert!(verified.stdout.contains("\nby f16 storage\n"), "{}", verified.stdout);
