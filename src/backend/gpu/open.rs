@@ -147,9 +147,7 @@ impl Gpu {
         let slots = (SLOT * SLOTS) as u64;
         let steps =
             memory::create(&device, "steps", slots, usage | wgpu::BufferUsages::UNIFORM).await?;
-        let unused = async || {
-            memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE).await
-        };
+        let unused = || memory::create(&device, "unused", 16, usage | wgpu::BufferUsages::STORAGE);
         let unused = [unused().await?, unused().await?];
         let tuning = cache.as_ref().map_or_else(Tuning::default, Cache::tuning);
         let pipelines = Pipelines::new(&device, cache.clone(), checked);

@@ -1,6 +1,7 @@
 //! Which tiles are the fastest for a program, measured on the device.
 
 use super::Gpu;
+use super::pipeline::Bound;
 use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::kernels::Step;
@@ -81,26 +82,28 @@ impl Gpu {
         }
         let step = Step { rows: program.batch as u32, corrections: [1.0; 4], ..Step::default() };
         self.queue.write_buffer(&self.steps, 0, bytemuck::bytes_of(&step));
-        let once = async |repeats: usize| -> Result<f64> {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_bind_group(0, &self.steps_bound, &[0]);
-            for launch in std::iter::repeat_n(&bound, repeats).flatten() {
-                let limit = self.limits.max_compute_workgroups_per_dimension;
-                launch.encode(&mut pass, program.batch, limit);
-            }
-            drop(pass);
-            let begin = Instant::now();
-            let submission = self.queue.submit([encoder.finish()]);
-            self.answers.to(submission).await?;
-            Ok(begin.elapsed().as_secs_f64() / repeats as f64)
-        };
         // The first launch may compile; a slow one is told by it alone.
-        let first = once(1).await?;
+        let first = self.timed(&bound, program.batch, 1).await?;
         if first > BUDGET.as_secs_f64() / (2 * REPEATS * TILES.len()) as f64 {
-            return Ok(first.min(once(1).await?));
+            return Ok(first.min(self.timed(&bound, program.batch, 1).await?));
         }
-        Ok(once(REPEATS).await?.min(once(REPEATS).await?))
+        let again = self.timed(&bound, program.batch, REPEATS).await?;
+        Ok(again.min(self.timed(&bound, program.batch, REPEATS).await?))
+    }
+
+    /// Seconds for each of so many times that launches are done, for a batch of `batch` rows.
+    async fn timed(&self, launches: &[Bound], batch: usize, repeats: usize) -> Result<f64> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_bind_group(0, &self.steps_bound, &[0]);
+        for launch in std::iter::repeat_n(launches, repeats).flatten() {
+            launch.encode(&mut pass, batch, self.limits.max_compute_workgroups_per_dimension);
+        }
+        drop(pass);
+        let begin = Instant::now();
+        let submission = self.queue.submit([encoder.finish()]);
+        self.answers.to(submission).await?;
+        Ok(begin.elapsed().as_secs_f64() / repeats as f64)
     }
 
     fn end_tuning(&mut self, news: bool) -> Result<bool> {
