@@ -13,7 +13,8 @@ use crate::train::ranks::{Alone, BLOCKS, Reduction};
 use crate::train::trainer::Trainer;
 use std::process::ExitCode;
 
-/// Blocks of so many rows cost less than 5% of a step: fixed sums are then the default.
+/// Blocks of so many rows are taken to cost less than 5% of a step, which no quiet machine has measured yet: fixed
+/// sums are then the default.
 const ROWS_WORTH_A_BLOCK: usize = 128;
 
 /// Has the trainer train together with the other ranks, where there are any, or by blocks where that is asked for.
