@@ -5,7 +5,7 @@ use pollster::FutureExt as _;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, Pending, Values, ValuesMut};
@@ -233,7 +233,7 @@ fn polled(future: Pending<'_>) -> usize {
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     let mut polls = 1;
-    while let Poll::Pending = future.as_mut().poll(&mut context).map(Result::unwrap) {
+    while future.as_mut().poll(&mut context).map(Result::unwrap).is_pending() {
         // Here a program would do other work.
         while !woken.0.swap(false, Ordering::SeqCst) {
             std::thread::yield_now();
