@@ -19,9 +19,9 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What a backend was asked for and may not have done yet. Nothing happens before it is polled, and a
-/// thread that may wait says `.block_on()` (of `pollster::FutureExt`). One that is dropped halfway leaves
-/// the backend as it is then: load the program again.
+/// What a backend was asked for and may not have done yet. Nothing happens before it is polled; a thread that may wait
+/// blocks on it, by `pollster` for instance. One that is dropped halfway leaves the backend as it is then: load the
+/// program again.
 pub type Pending<'a, T = ()> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Rows that were uploaded to a backend.

@@ -13,9 +13,8 @@ pub enum Parts {
 }
 
 impl Parts {
-    /// The rows of a batch of `rows` that rank `rank` of `size` computes, with the number of the block; `step` is what
-    /// the number of rows must be a multiple of, but for the last.
-    #[must_use]
+    /// The ranges of rows that rank `rank` of `size` computes where the batch size is `rows`, each with the number of its
+    /// block. All ranges but the last have a multiple of `step` rows.
     pub fn of(
         &self,
         rows: usize,
