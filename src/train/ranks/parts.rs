@@ -15,6 +15,7 @@ pub enum Parts {
 impl Parts {
     /// The ranges of rows that rank `rank` of `size` computes where the batch size is `rows`, each with the number of its
     /// block. All ranges but the last have a multiple of `step` rows.
+    #[must_use]
     pub fn of(
         &self,
         rows: usize,
