@@ -217,7 +217,7 @@ pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
         .help(format!("{hint}known: {}", known.join(", ")))
 }
 
-/// Serialises types as the text that they display as and parse from.
+/// Serializes types as the text that they display as and parse from.
 macro_rules! serde_as_text {
     ($($type:ty),+) => {$(
         impl serde::Serialize for $type {

@@ -102,7 +102,7 @@ impl ClassifierBuilder {
     /// # Errors
     /// For rows of unequal length, numbers that aren't finite, as many labels as not rows, labels of a single
     /// class, settings that make no sense, a device that can't be opened or is lost, a loss that is no longer
-    /// finite, and a training that is cancelled.
+    /// finite, and a training that is canceled.
     pub fn fit<'a>(self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<Classifier> {
         let x = x.into().columns("x", self.settings.has_missing)?;
         let y = y.into().column(x.rows)?;

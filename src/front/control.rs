@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// A token that nobody has cancelled.
+    /// A token that nobody has canceled.
     #[must_use]
     pub fn new() -> Self {
         CancelToken::default()
@@ -37,7 +37,7 @@ impl CancelToken {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is cancelled.
+    /// Whether it is canceled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -86,7 +86,7 @@ impl RegressorBuilder {
     /// # Errors
     /// For rows of unequal length, numbers that aren't finite, as many targets as not rows, targets that
     /// are all the same, settings that make no sense, a device that can't be opened or is lost, a loss that is
-    /// no longer finite, and a training that is cancelled.
+    /// no longer finite, and a training that is canceled.
     pub fn fit<'a, 'b>(self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<Regressor> {
         let x = x.into().columns("x", self.settings.has_missing)?;
         let y = targets(y.into(), x.rows)?;

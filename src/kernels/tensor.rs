@@ -39,7 +39,7 @@ pub enum Role {
     Parameter,
     /// Their gradients.
     Gradient,
-    /// What is kept from step to step: the optimiser's moments, running averages.
+    /// What is kept from step to step: the optimizer's moments, running averages.
     State,
     /// What a step computes on its way: inputs, pre-activations, activations, δ.
     Transient,

@@ -1,4 +1,4 @@
-//! Embeddings of categories: a table of vectors, one for each category, learnt with the net
+//! Embeddings of categories: a table of vectors, one for each category, learned with the net
 //! (Guo, Berkhahn 2016, Entity embeddings of categorical variables, arXiv 1604.06737).
 
 use crate::base::error::{Error, Result};

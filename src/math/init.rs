@@ -33,7 +33,7 @@ pub enum Init {
 }
 
 impl Init {
-    /// Every initialiser once, parameters at their defaults.
+    /// Every initializer once, parameters at their defaults.
     pub const ALL: [Init; 11] = [
         Init::Zeros,
         Init::Constant(0.1),

@@ -149,7 +149,7 @@ impl TryRng for Random {
 
 /// A seeded permutation of `0..n` that is evaluated at any position without being stored.
 ///
-/// A generalised Feistel network over Z_a × Z_b with a·b ≥ n, walked until the value falls into
+/// A generalized Feistel network over Z_a × Z_b with a·b ≥ n, walked until the value falls into
 /// `0..n` (Black, Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). The kernels that
 /// gather rows evaluate the same function on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +213,7 @@ pub fn permute([n, a, b, k0, k1]: [u32; 5], position: u32) -> u32 {
     }
 }
 
-/// [`permute`] for the positions from `first` on: vectorised, as every row of a batch asks for it.
+/// [`permute`] for the positions from `first` on: vectorized, as every row of a batch asks for it.
 pub fn permute_all(words: [u32; 5], first: u32, places: &mut [u32]) {
     const LANES: usize = 16;
     let [n, a, b, k0, k1] = words;
@@ -282,7 +282,7 @@ fn mix(mut x: u32) -> u32 {
 }
 
 /// The 64-bit hash FNV-1a (Fowler, Noll, Vo), with the last mixing of MurmurHash3: the same
-/// everywhere and always, as it is part of what a model learnt.
+/// everywhere and always, as it is part of what a model learned.
 #[must_use]
 pub fn text_hash(text: &str) -> u64 {
     let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {

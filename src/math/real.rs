@@ -8,7 +8,7 @@ use std::ops::{AddAssign, MulAssign};
 
 /// A floating-point type that the CPU backend computes in: `f32` or `f64`.
 ///
-/// In f32, [`crate::math::functions`] computes what it has, so that loops are vectorised and the bits are
+/// In f32, [`crate::math::functions`] computes what it has, so that loops are vectorized and the bits are
 /// the same on every machine; f64 is the reference, by the system's own functions.
 pub trait Real:
     FloatCore + AddAssign + MulAssign + Sum + Default + Debug + Display + Send + Sync + bytemuck::Pod

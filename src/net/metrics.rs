@@ -50,7 +50,7 @@ const SMALLER: [&str; 10] = [
     "calibration_error",
 ];
 
-/// Loss and metrics over a set of rows. Serialises as one flat map, metrics by name.
+/// Loss and metrics over a set of rows. Serializes as one flat map, metrics by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
     /// The objective: for a mean its mean over all rows, for a total its total.
@@ -81,7 +81,7 @@ enum Kind {
 }
 
 impl TargetSummary {
-    /// Summarises the targets of `samples`, which `preprocessing` made.
+    /// Summarizes the targets of `samples`, which `preprocessing` made.
     #[must_use]
     pub fn new(samples: &Samples, preprocessing: &Preprocessing, outputs: usize) -> Self {
         let weight = |row: usize| samples.weights.as_ref().map_or(1.0, |w| f64::from(w[row]));

@@ -2,9 +2,9 @@
 //! "Mixed Precision Training" (arXiv:1710.03740).
 //!
 //! In mixed precision a step stores activations, δ and a second copy of the weights in f16, adds up
-//! every product in f32, and keeps master weights, biases, losses and the optimiser's state in f32.
+//! every product in f32, and keeps master weights, biases, losses and the optimizer's state in f32.
 //! What is smaller than 2⁻²⁵ is lost in f16, and gradients often are: the loss is scaled by a
-//! scale S, every δ with it, and the gradients are divided by S before the optimiser sees them.
+//! scale S, every δ with it, and the gradients are divided by S before the optimizer sees them.
 
 use crate::base::error::{Error, Result, serde_as_text, unknown};
 use crate::math::real::Real;

@@ -89,7 +89,7 @@ impl Plan {
 /// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Training: with gradients and optimiser state.
+    /// Training: with gradients and optimizer state.
     Train,
     /// The same with a look at the gradients before each update: they are kept, and the update is a routine
     /// of its own ([`Routines::update`](crate::plan::program::Routines::update)).

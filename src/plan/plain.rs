@@ -15,10 +15,10 @@ use crate::plan::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 /// Backward, for l = L…1:   δ_l = ∂E/∂A_l ⊙ σ_l′(Z_l)   (for softmax Jᵀ ∂E/∂A_L)
 ///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
 ///                          ∂E/∂A_{l−1} = δ_l W_l
-/// Update:                  edits of the gradient, then all W, b by the optimiser
+/// Update:                  edits of the gradient, then all W, b by the optimizer
 ///
 /// Where feature columns are embedded, their rows of the tables are put in their place before, and
-/// ∂E/∂A_0 gives the gradients of the tables. Where a layer has them, its normalisation follows
+/// ∂E/∂A_0 gives the gradients of the tables. Where a layer has them, its normalization follows
 /// Z_l, what a residual connection adds that, and in training dropout A_l; the way back is the same
 /// in reverse.
 #[must_use]
@@ -128,12 +128,12 @@ fn mixup(spec: &Spec, x: TensorId) -> Option<Op> {
     spec.mixup.map(|_| Op::Mixup { x })
 }
 
-/// What the activation of a layer takes: Z, or what its normalisation made of it.
+/// What the activation of a layer takes: Z, or what its normalization made of it.
 fn before_activation(t: &LayerTensors) -> TensorId {
     t.norm.map_or(t.z, |norm| norm.forward.out)
 }
 
-/// The normalisation of a layer: by the batch's own statistics in training, else by the running
+/// The normalization of a layer: by the batch's own statistics in training, else by the running
 /// ones.
 fn normalise(t: &LayerTensors, training: bool) -> Vec<Op> {
     let Some(norm) = t.norm else { return vec![] };

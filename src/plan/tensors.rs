@@ -31,7 +31,7 @@ pub(super) struct Tensors {
     pub(super) scores: TensorId,
     /// The rule of the update, and what it decays.
     pub(super) rule: Rule,
-    /// The states of the optimiser, in training.
+    /// The states of the optimizer, in training.
     pub(super) state: Option<[TensorId; 3]>,
 }
 
@@ -221,7 +221,7 @@ pub(super) fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = O
     layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
 }
 
-/// The tensors of a normalisation between `of.z` and the activation of layer `l`.
+/// The tensors of a normalization between `of.z` and the activation of layer `l`.
 fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
     let n = p.tensor(of.z).cols;
     let name = |what: &str| format!("layers.{l}.norm.{what}");

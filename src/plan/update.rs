@@ -1,4 +1,4 @@
-//! What the plain program does with gradients: edits, then the optimiser.
+//! What the plain program does with gradients: edits, then the optimizer.
 //!
 //! LAMB and Muon need whole tensors: their steps are ops of several kinds.
 

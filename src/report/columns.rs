@@ -29,11 +29,11 @@ pub struct ColumnSummary {
     pub kind: Option<String>,
     /// How many rows lack a value.
     pub missing: usize,
-    /// What it is turned into; none where nothing is learnt from it.
+    /// What it is turned into; none where nothing is learned from it.
     pub input: Option<String>,
     /// The number of inputs.
     pub inputs: usize,
-    /// Why nothing is learnt from it.
+    /// Why nothing is learned from it.
     pub left_out: Option<String>,
     /// Its values in the training rows.
     pub distribution: Option<Distribution>,
@@ -179,7 +179,7 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-/// Why nothing is learnt from a column, where that is so and it isn't the target.
+/// Why nothing is learned from a column, where that is so and it isn't the target.
 fn left_out(column: &Column) -> Option<String> {
     match (column.role, column.kind) {
         (Role::Target(_), _) => None,

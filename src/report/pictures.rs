@@ -64,7 +64,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// That of a model of images: as its preprocessing says, or a square of grey pixels where that has as
+    /// That of a model of images: as its preprocessing says, or a square of gray pixels where that has as
     /// many as there are inputs.
     pub fn of(preprocessing: &Preprocessing, is_image: bool, inputs: usize) -> Option<Self> {
         if let Some(shape) = preprocessing.image {

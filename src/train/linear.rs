@@ -10,7 +10,7 @@ use crate::train::trainer::Trainer;
 
 /// Batch size.
 const BATCH: usize = 64;
-/// Enough steps to come near the optimum of a convex loss on standardised columns.
+/// Enough steps to come near the optimum of a convex loss on standardized columns.
 const STEPS: f64 = 2000.0;
 /// Fewer steps would make a strawman: there is no linear model then.
 const FEWEST_STEPS: f64 = 200.0;

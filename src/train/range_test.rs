@@ -57,7 +57,7 @@ pub struct Point {
     pub lr: f32,
     /// The mean loss of the step's rows, before the step.
     pub loss: f64,
-    /// The same without the noise of single batches: the mean over the neighbours on the ramp.
+    /// The same without the noise of single batches: the mean over the neighbors on the ramp.
     pub smoothed: f64,
 }
 
@@ -90,7 +90,7 @@ const MARGIN: f32 = 0.5;
 /// The smoothed loss must fall by this part of its noise or more to have fallen.
 const NOISE: f64 = 1.0;
 
-/// Runs the ramp on a trainer that has not begun, whose weights are spoilt by it. The schedule is
+/// Runs the ramp on a trainer that has not begun, whose weights are spoiled by it. The schedule is
 /// passed over, momentum and weight decay are those of the run.
 ///
 /// # Errors

@@ -21,14 +21,14 @@ pub struct Position {
     pub within: usize,
 }
 
-/// What the net and the optimiser hold at a position.
+/// What the net and the optimizer hold at a position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// Where the run is.
     pub position: Position,
     /// The running sums of the epoch at hand: loss and scores.
     pub sums: [f32; 4],
-    /// All parameters, and all that the optimiser keeps.
+    /// All parameters, and all that the optimizer keeps.
     pub tensors: Vec<HostTensor>,
 }
 
@@ -90,7 +90,7 @@ impl Detours {
 /// A run that can be resumed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// Net and optimiser.
+    /// Net and optimizer.
     pub now: Snapshot,
     /// The start of the epoch at hand, where the run may go back to it.
     pub epoch_start: Option<Snapshot>,

@@ -97,7 +97,7 @@ fn losses_of_numbers_keep_what_the_numbers_mean() {
         let line = format!("train noisy.csv --target {target} --columns x --loss {loss}");
         place.ok(&format!("{line} --out {out} {COMMON}")).json()
     };
-    // Shares: the last epoch's metrics and the report agree that they are learnt.
+    // Shares: the last epoch's metrics and the report agree that they are learned.
     let events = train("a,b", "kl-divergence", "shares");
     let epoch = events.iter().rfind(|e| e["event"] == "epoch").unwrap();
     for rmse in [&valid(&events)["rmse"], &epoch["rmse"]] {
@@ -133,7 +133,7 @@ fn balanced_classes_find_the_rare_one_and_a_column_of_weights_counts() {
         let line = format!("train rare.csv --target kind {options} {COMMON} --force --out run");
         let events = place.ok(&line).json();
         let found = valid(&events)["balanced_accuracy"].as_f64().unwrap();
-        // What is frequent doesn't depend on what is to be learnt.
+        // What is frequent doesn't depend on what is to be learned.
         let majority = &events.last().unwrap()["baselines"]["majority_class"];
         assert!(options.contains("sample") || majority["accuracy"].as_f64().unwrap() > 0.9);
         found

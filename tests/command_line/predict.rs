@@ -175,7 +175,7 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     assert!(skipped.stderr.contains("30 rows could not be read"), "{}", skipped.stderr);
 }
 
-/// A picture of one grey.
+/// A picture of one gray.
 fn picture(value: u8) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
     let image = image::GrayImage::from_pixel(6, 6, image::Luma([value]));

@@ -75,7 +75,7 @@ fn a_report_of_two_classes_has_the_figures_of_evaluate() {
     let interval = test["metrics"][0]["interval"].as_array().unwrap();
     let accuracy = test["metrics"][0]["value"].as_f64().unwrap();
     assert!(interval[0].as_f64() <= Some(accuracy) && Some(accuracy) <= interval[1].as_f64());
-    // What nothing is learnt from is said, and what is learnt from is shuffled.
+    // What nothing is learned from is said, and what is learned from is shuffled.
     for (name, why) in [("same", "the same"), ("id", "identifier")] {
         let columns = json["columns"]["columns"].as_array().unwrap();
         let column = columns.iter().find(|c| c["name"] == name).unwrap();

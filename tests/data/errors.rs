@@ -168,7 +168,7 @@ fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
         let body: Vec<u8> = (0..30).flat_map(|i| value(i).to_le_bytes()).collect();
         place.write("odd.npy", npy("<f4", "False", "(10, 3)", &body));
         match odd.is_nan() {
-            // Missing, and learnt from as such.
+            // Missing, and learned from as such.
             true => drop(place.ok("train odd.npy --device cpu --quiet --dry-run")),
             false => refuses(&place, "odd.npy", &["where: odd.npy, row 3, column 2"]),
         }

@@ -389,7 +389,7 @@ fn weights_of_rows_and_classes_come_with_the_data() {
     let fitted = Preprocessing::fit_rows(&data, &[0, 1, 2], &fitting).unwrap();
     let set = fitted.dataset(&data, &[0, 1, 2]).unwrap();
     assert_eq!(set.weights(), Some(&[0.5, 2.0, 1.0][..]));
-    assert_eq!(set.features().cols(), 1, "nothing is learnt from the weights");
+    assert_eq!(set.features().cols(), 1, "nothing is learned from the weights");
     let balanced = data::ClassWeight::Balanced.of_classes(set.targets()).unwrap();
     let both = set.class_weighted(&balanced).unwrap();
     assert_eq!(both.weights(), Some(&[0.375, 3.0, 0.75][..]));

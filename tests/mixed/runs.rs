@@ -98,7 +98,7 @@ fn a_run_that_always_overflows_ends_with_a_reason() {
         }
         let LossScale { scale, skipped, .. } = trainer.loss_scale().unwrap().unwrap();
         assert_eq!((scale, skipped), (1.0, 16));
-        assert_eq!(trainer.last_good().unwrap(), None, "nothing was learnt");
+        assert_eq!(trainer.last_good().unwrap(), None, "nothing was learned");
     }
 }
 

@@ -142,7 +142,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
     }
 }
 
-/// The optimiser's step on a part of a parameter tensor, by its gradient.
+/// The optimizer's step on a part of a parameter tensor, by its gradient.
 ///
 /// # Safety
 /// No other piece of the current op reads or writes this part of the parameters or its state.

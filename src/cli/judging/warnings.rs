@@ -84,7 +84,7 @@ fn rounded(job: &Job) -> Option<String> {
         let names: Vec<String> = (0..m.cols()).map(|k| job.target_label(k)).collect();
         let (are, s) = if names.len() == 1 { ("is", "") } else { ("are", "s") };
         return Some(format!(
-            "the target{s} {} {are} learnt and predicted in f64, as f32 can't tell such numbers apart or \
+            "the target{s} {} {are} learned and predicted in f64, as f32 can't tell such numbers apart or \
              hold them: read the predictions as f64 too",
             names.join(", ")
         ));
@@ -97,7 +97,7 @@ fn rounded(job: &Job) -> Option<String> {
     })
 }
 
-/// Images of which each is the same: nothing can be learnt from them.
+/// Images of which each is the same: nothing can be learned from them.
 pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
     let first = training.is_image().then_some(training)?.features();
     let is_alike = training.rows() > 1
@@ -114,7 +114,7 @@ pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
     };
     is_alike.then(|| {
         format!(
-            "all {} training images are alike, {each}: nothing can be learnt from them; look at the \
+            "all {} training images are alike, {each}: nothing can be learned from them; look at the \
              files and at --image-size and --image-color",
             thousands(training.rows() as f64)
         )
@@ -229,7 +229,7 @@ fn balance(job: &Job) -> Option<String> {
             let name = names.get(class)?;
             if share == 1.0 {
                 return Some(format!(
-                    "every training row is of class {name:?}: nothing is learnt; split otherwise"
+                    "every training row is of class {name:?}: nothing is learned; split otherwise"
                 ));
             }
             (share >= UNBALANCED).then(|| {

@@ -235,7 +235,7 @@ impl Run<'_> {
         Ok(Finished { summary, is_closed: json.is_closed() })
     }
 
-    /// Trains to the end, watched on the held-out rows. A whole run in which nothing was learnt is
+    /// Trains to the end, watched on the held-out rows. A whole run in which nothing was learned is
     /// an error.
     fn train(
         &self,
@@ -393,7 +393,7 @@ impl Run<'_> {
     fn rescue(&self, trainer: &mut Trainer, config: Option<&str>, error: &Error) {
         // The error itself is what matters now, not one about what it left.
         let good = trainer.last_good().ok().flatten();
-        // Where all numbers are finite and nothing was learnt, the last step is worth no more than the
+        // Where all numbers are finite and nothing was learned, the last step is worth no more than the
         // first.
         let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
         let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;

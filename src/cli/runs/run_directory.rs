@@ -204,7 +204,7 @@ impl WholeLines {
         self.len.clone()
     }
 
-    /// The file, to be synchronised by another thread.
+    /// The file, to be synchronized by another thread.
     pub fn file(&self) -> Option<File> {
         self.file.try_clone().ok()
     }

@@ -73,7 +73,7 @@ impl Data {
         let place = place_of(&frame.header, "column", column).map_err(|e| e.at("--split"))?;
         let values = frame.columns[place].as_ref().ok_or_else(|| {
             Error::usage(format!("the column {column:?} decides the split, and is ignored too"))
-                .help("leave it out of --ignore: it isn't learnt from anyway")
+                .help("leave it out of --ignore: it isn't learned from anyway")
         })?;
         Ok((frame, place, values))
     }

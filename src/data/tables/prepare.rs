@@ -42,7 +42,7 @@ impl Data {
         }
     }
 
-    /// What is to be learnt, row by row.
+    /// What is to be learned, row by row.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         match self {

@@ -1,4 +1,4 @@
-//! What is to be learnt from the target columns, found out from their values.
+//! What is to be learned from the target columns, found out from their values.
 
 use super::class_names::{ClassNames, in_order};
 use super::task_guess::{are_numbers, check_classes, guess, number};
@@ -48,7 +48,7 @@ impl From<Targets> for Learnt {
 /// The targets of a table to be trained on, of which these may be a sample: then of so many rows.
 ///
 /// # Errors
-/// With line and column, for values that can't be learnt.
+/// With line and column, for values that can't be learned.
 pub(in crate::data) fn learn(
     columns: Columns,
     task: Task,

@@ -38,7 +38,7 @@ pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
         false => ("numbers", "classification", "classes"),
     };
     let note = format!(
-        "{} has {count} different whole numbers: learnt as {learnt}; --task {task} learns them as {others}",
+        "{} has {count} different whole numbers: learned as {learnt}; --task {task} learns them as {others}",
         columns.called(0)
     );
     // Of two classes nobody means numbers, and of numbers that hardly come up again nobody classes.

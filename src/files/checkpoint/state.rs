@@ -1,6 +1,6 @@
 //! Checkpoint files: safetensors with everything that a run needs to go on, and a checksum.
 //!
-//! Tensors are called `now.…` for what net and optimiser hold, `best.…` for the best epoch's weights
+//! Tensors are called `now.…` for what net and optimizer hold, `best.…` for the best epoch's weights
 //! and `epoch_start.…`. The metadata hold the rest as JSON, and a SHA-256 of the whole file but for
 //! its own place, so that no damage goes unnoticed.
 

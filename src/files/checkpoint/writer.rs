@@ -19,7 +19,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer into `store`. The file of events, if it is given, is synchronised before each
+    /// A writer into `store`. The file of events, if it is given, is synchronized before each
     /// checkpoint, so that all events that a checkpoint counts on are there after a power cut too.
     ///
     /// # Errors

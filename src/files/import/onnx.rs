@@ -11,7 +11,7 @@ use crate::math::matrix::Matrix;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
-/// What follows the probabilities in files of classifiers and says nothing that a net learnt.
+/// What follows the probabilities in files of classifiers and says nothing that a net learned.
 const BEHIND: [&str; 17] = [
     "ArgMax",
     "ArrayFeatureExtractor",

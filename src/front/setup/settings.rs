@@ -84,7 +84,7 @@ pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
         .help("the learning rate would never be reached: give fewer steps, a share of the run such as 0.05, or more --epochs"))
 }
 
-/// Width, height and colours of a pixel of the images that are trained on.
+/// Width, height and colors of a pixel of the images that are trained on.
 fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
     let features = training.features().cols() as u32;
     let side = features.isqrt();

@@ -17,7 +17,7 @@ pub struct Step {
     pub lr: f32,
     /// What the gradient of the sum over rows and outputs is multiplied by.
     pub loss_scale: f32,
-    /// What the optimiser needs at this step: [`crate::math::optim::Optimizer::corrections`].
+    /// What the optimizer needs at this step: [`crate::math::optim::Optimizer::corrections`].
     pub corrections: [f32; 4],
     /// Steps done before this one.
     pub t: u32,

@@ -1,4 +1,4 @@
-//! Gradients of all parameters of a small net in one launch, and the optimiser's step on them.
+//! Gradients of all parameters of a small net in one launch, and the optimizer's step on them.
 //!
 //! Where the blocks of ∂E/∂W = δᵀ A are many, or the batch is short, [`GradientUpdate`] gives each
 //! parameter its gradient and at once its step. Else the batch is cut into parts, which depend on
@@ -43,7 +43,7 @@ pub struct GradientParts {
     pub collected: Option<TensorId>,
 }
 
-/// The parts of all gradients added up, each followed at once by the optimiser's step.
+/// The parts of all gradients added up, each followed at once by the optimizer's step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SumUpdate {
     /// The sums: (parts, all parameters).

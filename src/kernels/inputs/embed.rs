@@ -1,4 +1,4 @@
-//! Embeddings: the index of a category becomes its row of a table that is learnt (Bengio et al. 2003,
+//! Embeddings: the index of a category becomes its row of a table that is learned (Bengio et al. 2003,
 //! A neural probabilistic language model; of categories in tables Guo, Berkhahn 2016, Entity
 //! embeddings of categorical variables).
 //!

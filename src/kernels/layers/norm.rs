@@ -1,7 +1,7 @@
-//! Normalisation of a layer's Z before its activation: x̂ = (z − μ) / √(v + ε), u = γ x̂ + β.
+//! Normalization of a layer's Z before its activation: x̂ = (z − μ) / √(v + ε), u = γ x̂ + β.
 //!
-//! Batch normalisation (Ioffe, Szegedy 2015): μ and v of each unit over the batch in training, and
-//! their running averages in predictions. Layer normalisation (Ba, Kiros, Hinton 2016): μ and v of
+//! Batch normalization (Ioffe, Szegedy 2015): μ and v of each unit over the batch in training, and
+//! their running averages in predictions. Layer normalization (Ba, Kiros, Hinton 2016): μ and v of
 //! each row over the units. v is the biased variance; running variances are unbiased, as PyTorch has
 //! them. With g = ∂E/∂u, the sums over the batch or over the units, m of them:
 //!
@@ -24,12 +24,12 @@ uniform! {
     Uniform { rows: u32, cols: u32, epsilon: f32, momentum: f32 }
 }
 
-/// The tensors of a normalisation.
+/// The tensors of a normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalized {
     /// Z: (B, n).
     pub z: TensorId,
-    /// μ and v of each unit: (2, n); none for layer normalisation.
+    /// μ and v of each unit: (2, n); none for layer normalization.
     pub statistics: Option<TensorId>,
     /// γ: (1, n).
     pub scale: TensorId,
@@ -41,7 +41,7 @@ pub struct Normalized {
     pub out: TensorId,
 }
 
-/// The tensors of the way back through a normalisation.
+/// The tensors of the way back through a normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalizedGradient {
     /// Those of the way forth.
@@ -56,12 +56,12 @@ pub struct NormalizedGradient {
     pub delta: TensorId,
 }
 
-/// The tensors of a layer's normalisation.
+/// The tensors of a layer's normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormTensors {
     /// The way forth in training; its `statistics` are those of the batch.
     pub forward: Normalized,
-    /// Running mean and variance: (2, n_l), of batch normalisation.
+    /// Running mean and variance: (2, n_l), of batch normalization.
     pub running: Option<TensorId>,
     /// The way back, in training.
     pub backward: Option<NormalizedGradient>,
@@ -131,7 +131,7 @@ pub static NORM_SUMS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// ∂E/∂z of batch normalisation.
+/// ∂E/∂z of batch normalization.
 pub static BATCH_NORM_GRADIENT: Kernel = Kernel {
     entry: "batch_norm_gradient",
     source: &[COMMON, include_str!("../../../shaders/layers/batch_norm_gradient.wgsl")],
@@ -148,7 +148,7 @@ pub static BATCH_NORM_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// x̂ and u of layer normalisation.
+/// x̂ and u of layer normalization.
 pub static LAYER_NORM: Kernel = Kernel {
     entry: "layer_norm",
     source: &[
@@ -162,7 +162,7 @@ pub static LAYER_NORM: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// ∂E/∂z of layer normalisation.
+/// ∂E/∂z of layer normalization.
 pub static LAYER_NORM_GRADIENT: Kernel = Kernel {
     entry: "layer_norm_gradient",
     source: &[

@@ -3,10 +3,10 @@
 //!
 //! X, A, Z, δ and a second copy of the weights are stored in f16; a value is computed in f32 and
 //! rounded once, when it is stored. Products are added up in f32. Master weights, biases, the
-//! optimiser's state, the last layer's Z and A, and the loss are f32.
+//! optimizer's state, the last layer's Z and A, and the loss are f32.
 //!
 //! **The scale of the loss.** Every δ is S times what it is in f32, and gradients are divided by S
-//! before the optimiser sees them. In training, each op that stores f16 notes an overflow in the
+//! before the optimizer sees them. In training, each op that stores f16 notes an overflow in the
 //! tensor `loss_scale`: (1, 4), which holds S, the steps without an overflow since S last changed,
 //! the steps skipped so far, and 1 after an overflow in this step. An update behind an overflow
 //! changes nothing. The last op of a step ([`Mixed::Scale`]) halves S then, and doubles it after
@@ -53,7 +53,7 @@ pub enum Mixed {
     Rescale { x: TensorId, y: TensorId, loss_scale: TensorId },
     /// δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l): (B, n_l), all in f16.
     Delta { delta: Delta, loss_scale: TensorId },
-    /// W and b of a layer by the optimiser with ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S, and W
+    /// W and b of a layer by the optimizer with ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S, and W
     /// again in f16; nothing behind an overflow.
     Update(Update),
     /// S and its counts at the end of a step.

@@ -1,4 +1,4 @@
-//! Changes to the gradient before the optimiser sees it. What they are for stands in
+//! Changes to the gradient before the optimizer sees it. What they are for stands in
 //! [`crate::math::optim::GradientEdits`].
 
 use crate::kernels::common::declaration::{

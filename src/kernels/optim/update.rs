@@ -38,7 +38,7 @@ impl ParameterGradient {
     }
 }
 
-/// All gradients of all parameters, each part followed at once by the optimiser's step on it; on a
+/// All gradients of all parameters, each part followed at once by the optimizer's step on it; on a
 /// GPU, the scores of the batch are added to the running sums beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientUpdate {

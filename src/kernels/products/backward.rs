@@ -2,7 +2,7 @@
 //! any more merged into it.
 //!
 //! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of the layer
-//! above with the optimiser's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
+//! above with the optimizer's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
 //! The last launch of a step has two updates and no δ. Gradients are not kept.
 //!
 //! A long batch leaves the blocks of an update few and their sums long, beside a δ that is done
@@ -47,7 +47,7 @@ pub struct Backward {
     pub state: [TensorId; 2],
     /// All parameters in one row.
     pub parameters: TensorId,
-    /// Where the gradients over parts of the batch go, in place of the optimiser's step.
+    /// Where the gradients over parts of the batch go, in place of the optimizer's step.
     pub parts: Option<Parts>,
 }
 

@@ -121,7 +121,7 @@ impl Activation {
         }
     }
 
-    /// Whether σ is zero, or nearly so, on a half-line (decides the default initialiser).
+    /// Whether σ is zero, or nearly so, on a half-line (decides the default initializer).
     #[must_use]
     pub fn is_rectifier(self) -> bool {
         use Activation::{Elu, Gelu, GeluTanh, HardSwish, LeakyRelu, Mish, Relu, Relu6, Silu};

@@ -16,7 +16,7 @@ pub(super) type Transpose<T> = unsafe fn(*const T, usize, [usize; 2], *mut T, us
 /// Columns whose memory is asked for before they are needed.
 const AHEAD: usize = 64;
 
-/// Calls `block` with the first row and column of each block. Neighbouring blocks of the same rows
+/// Calls `block` with the first row and column of each block. Neighboring blocks of the same rows
 /// come one after the other, as they share cache lines.
 #[inline(always)]
 fn blocks<T>(

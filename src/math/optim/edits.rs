@@ -1,4 +1,4 @@
-//! What is done to the gradient before the optimiser sees it.
+//! What is done to the gradient before the optimizer sees it.
 
 use crate::base::error::{Error, Result};
 

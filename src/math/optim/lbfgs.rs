@@ -1,7 +1,7 @@
 //! L-BFGS (Liu, Nocedal 1989): steps along −H g, where H is made from the last changes of w and g,
 //! as far as a line search finds good. For small data, on full batches.
 //!
-//! What is minimised is a function of one vector w, with its gradient; all in f64 on the host.
+//! What is minimized is a function of one vector w, with its gradient; all in f64 on the host.
 
 use crate::base::error::Result;
 

@@ -1,4 +1,4 @@
-//! Optimisers: how a parameter w follows its gradient g. One step counter t, from 1.
+//! Optimizers: how a parameter w follows its gradient g. One step counter t, from 1.
 //!
 //! Where PyTorch has a rule, it is written as PyTorch writes it. The equations stand at the
 //! variants of [`Optimizer`], and as code in [`rules`].
@@ -153,11 +153,11 @@ pub const MUON_ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.95, ep
 /// Their learning rate as a part of Muon's: 0.0003 where that is 0.02.
 pub const MUON_ADAMW_SHARE: f32 = 0.015;
 
-/// An optimiser and what is decayed: what an op applies to a row of parameters, in which what is
+/// An optimizer and what is decayed: what an op applies to a row of parameters, in which what is
 /// decayed stands first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: Optimizer,
     /// λ of the parameters that are decayed; of others it is 0.
     pub decay: f32,
@@ -174,7 +174,7 @@ impl Rule {
 }
 
 impl Optimizer {
-    /// Every optimiser once, constants at their defaults, in the order of [`Optimizer::code`].
+    /// Every optimizer once, constants at their defaults, in the order of [`Optimizer::code`].
     pub const ALL: [Optimizer; 15] = [
         Optimizer::Sgd,
         Optimizer::Momentum { momentum: 0.9 },

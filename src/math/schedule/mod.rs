@@ -112,7 +112,7 @@ impl Schedule {
     }
 
     /// The factor after `done` steps of a run, behind a warm-up over which it rises from 1/(w + 1) to
-    /// 1 in equal steps (Goyal and others, "Accurate, large minibatch SGD", 2017). What is learnt on
+    /// 1 in equal steps (Goyal and others, "Accurate, large minibatch SGD", 2017). What is learned on
     /// the way, on a plateau, comes on top: [`Plateau::factor`].
     #[must_use]
     pub fn factor(self, warmup: Span, done: u64, length: Length) -> f64 {

@@ -12,7 +12,7 @@ use crate::math::optim::Optimizer;
 use crate::math::optim::rules::Scalars;
 use crate::math::real::Real;
 
-/// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
+/// A precision with vectorized loops. Shapes: all slices of a call are of equal length.
 pub trait Vector: Real {
     /// The sums of columns `first` and behind of delta, as many as sums has, each times sign: delta: (rows,
     /// cols). Rows are summed in stretches, so that the rounding errors of a long sum don't grow with
@@ -79,7 +79,7 @@ pub trait Vector: Real {
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// x ← (value / 4096 − shift) · scale, in f32, then widened: values of up to 20 bits.
     fn scale_values(values: &[i32], shift: &[f32], scale: &[f32], x: &mut [Self]);
-    /// The optimiser's step on w from g; states: where the rule has them.
+    /// The optimizer's step on w from g; states: where the rule has them.
     fn update(
         optimizer: Optimizer,
         s: &Scalars<Self>,

@@ -13,7 +13,7 @@ use std::ops::Range;
 /// radians.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Augmentation {
-    /// Width, height and colours of a pixel.
+    /// Width, height and colors of a pixel.
     pub shape: [u32; 3],
     /// The key of the random numbers: [`crate::math::random::stream_key`].
     pub key: [u32; 2],
@@ -42,7 +42,7 @@ pub const ONE: i32 = 1 << 12;
 pub const LARGEST: u32 = 1024;
 
 impl Augmentation {
-    /// What `augment` does to images of that shape: width, height, colours of a pixel.
+    /// What `augment` does to images of that shape: width, height, colors of a pixel.
     #[must_use]
     pub fn new(augment: &Augment, shape: [u32; 3], key: [u32; 2]) -> Self {
         let q12 = |x: f32| (x * ONE as f32).round() as i32;
@@ -78,7 +78,7 @@ pub struct Image {
     pub(super) of: Augmentation,
     key: [u32; 2],
     position: u32,
-    /// Where output points come from: x = (m₀ dx + m₁ dy) / 2 + …, d the distance from the centre
+    /// Where output points come from: x = (m₀ dx + m₁ dy) / 2 + …, d the distance from the center
     /// in halves of a pixel.
     pub(super) matrix: [i32; 4],
     pub(super) shift: [i32; 2],
@@ -151,7 +151,7 @@ impl Image {
         }
     }
 
-    /// The pixel in column x and row y, for each colour, in Q12 of a byte: from `raw`, an image of
+    /// The pixel in column x and row y, for each color, in Q12 of a byte: from `raw`, an image of
     /// bytes.
     pub fn pixel(&self, raw: &[u8], x: u32, y: u32, mut take: impl FnMut(i32)) {
         let [width, height, colours] = self.of.shape;
@@ -311,7 +311,7 @@ mod tests {
         }
         let turned = image("rotation(45)", shape, 5, &raw);
         let centre = (turned[31 * 64 + 31] + turned[32 * 64 + 32]) / 2.0;
-        assert!((centre - 126.0).abs() < 1.0, "the centre stays: {centre}");
+        assert!((centre - 126.0).abs() < 1.0, "the center stays: {centre}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::str::FromStr;
 pub struct Augment {
     /// Pixels to each side.
     pub shift: f32,
-    /// Degrees to each side, about the centre.
+    /// Degrees to each side, about the center.
     pub rotation: f32,
     /// The part by which it grows or shrinks.
     pub scale: f32,

@@ -134,7 +134,7 @@ multiversioned! {
     }
 }
 
-/// The features of a row of points with C colours.
+/// The features of a row of points with C colors.
 fn sample<const C: usize>(raw: &[u8], points: &[Point], values: &mut [i32]) {
     let (values, _) = values.as_chunks_mut::<C>();
     for (point, values) in points.iter().zip(values) {
@@ -142,7 +142,7 @@ fn sample<const C: usize>(raw: &[u8], points: &[Point], values: &mut [i32]) {
     }
 }
 
-/// A colour between the four pixels around a point, in Q12 of a byte.
+/// A color between the four pixels around a point, in Q12 of a byte.
 #[inline(always)]
 fn between(raw: &[u8], point: &Point, colour: u32) -> i32 {
     let Point { at, right, below, wx, wy } = *point;

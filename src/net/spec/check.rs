@@ -14,7 +14,7 @@ impl Spec {
     /// # Errors
     /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
     /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
-    /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
+    /// average over epochs with batch normalization; L-BFGS with what its line search doesn't see;
     /// cross-entropy on probabilities over outputs that are none; f16 with what is trained in f32
     /// only.
     ///
@@ -44,7 +44,7 @@ impl Spec {
                 .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. }) && self.has_batch_norm() {
-            return Err(Error::usage("an average over epochs with batch normalisation")
+            return Err(Error::usage("an average over epochs with batch normalization")
                 .at("--swa")
                 .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
         }
@@ -62,18 +62,18 @@ impl Spec {
         self.check_probabilities()
     }
 
-    /// Refuses micro-batches without rows, and batches that batch normalisation can't take.
+    /// Refuses micro-batches without rows, and batches that batch normalization can't take.
     fn check_batches(&self) -> Result<()> {
         if self.micro_batch == Some(0) {
             return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
         }
         if self.batch_size == 1 && self.has_batch_norm() {
-            return Err(Error::usage("batch normalisation over batches of one row")
+            return Err(Error::usage("batch normalization over batches of one row")
                 .at("--norm batch")
                 .help("one row has no variance: take a larger --batch-size, or --norm layer"));
         }
         if self.accumulates() && self.has_batch_norm() {
-            return Err(Error::usage("batch normalisation over a batch in parts")
+            return Err(Error::usage("batch normalization over a batch in parts")
                 .at("--micro-batch")
                 .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
         }

@@ -30,8 +30,8 @@ impl Spec {
     fn needs_f32(&self) -> Option<&'static str> {
         let run = [
             (self.plan == PlanKind::Plain, "--plan plain"),
-            (!self.optimizer.is_element_wise(), "an optimiser of whole tensors"),
-            (self.optimizer.state_slots() > 2, "an optimiser with three states"),
+            (!self.optimizer.is_element_wise(), "an optimizer of whole tensors"),
+            (self.optimizer.state_slots() > 2, "an optimizer with three states"),
             (!self.edits.is_empty(), "--l1, --clip-… or --gradient-noise"),
             (self.max_norm.is_some(), "--max-norm"),
             (self.averaging != Averaging::None, "--ema or --swa"),

@@ -1,4 +1,4 @@
-//! What to train, as plain data: the net, the objective, the optimiser, the run.
+//! What to train, as plain data: the net, the objective, the optimizer, the run.
 
 mod check;
 mod mixed;
@@ -59,9 +59,9 @@ pub struct Spec {
     pub max_norm: Option<f32>,
     /// ε of label smoothing, in [0, 1): [`Loss::smooth`](crate::math::loss::Loss::smooth). Held-out rows are measured without it.
     pub label_smoothing: f32,
-    /// Whether biases, normalisations and the tables of embeddings are decayed too.
+    /// Whether biases, normalizations and the tables of embeddings are decayed too.
     pub decay_all: bool,
-    /// What is done to the gradient before the optimiser sees it.
+    /// What is done to the gradient before the optimizer sees it.
     pub edits: GradientEdits,
     /// Which weights are evaluated and saved.
     pub averaging: Averaging,
@@ -69,11 +69,11 @@ pub struct Spec {
     pub schedule: Schedule,
     /// The steps over which η rises from nearly 0 before the schedule begins.
     pub warmup: Span,
-    /// How μ, or β₁, follows a one-cycle schedule; else it stays what the optimiser has.
+    /// How μ, or β₁, follows a one-cycle schedule; else it stays what the optimizer has.
     pub cycle_momentum: Option<MomentumCycle>,
     /// α of mixup: convex combinations of pairs of rows ([`crate::kernels::inputs::mixup`]).
     pub mixup: Option<f32>,
-    /// What happens to images in training, and their width, height and colours of a pixel.
+    /// What happens to images in training, and their width, height and colors of a pixel.
     pub augment: Option<(Augment, [u32; 3])>,
     /// B; the full batch where it exceeds the number of rows.
     pub batch_size: usize,
@@ -128,7 +128,7 @@ impl Spec {
         }
     }
 
-    /// The same run with another optimiser, at its default learning rate.
+    /// The same run with another optimizer, at its default learning rate.
     #[must_use]
     pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
         self.optimizer = optimizer;

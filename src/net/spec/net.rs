@@ -44,7 +44,7 @@ impl Bias {
 }
 
 /// What brings a layer's Z to mean 0 and variance 1 before its activation, each unit then with a
-/// scale γ and a shift β that are learnt (`kernels::layers::norm` has the equations).
+/// scale γ and a shift β that are learned (`kernels::layers::norm` has the equations).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
     /// Each unit over the batch; in predictions by running averages (Ioffe, Szegedy 2015).
@@ -97,7 +97,7 @@ impl From<Activation> for Units {
 }
 
 /// A dense layer: A_l = σ(norm(A_{l−1} Wᵀ ± b) + A_{l−skip}), W: (units, inputs); without
-/// normalisation and residual connection A_l = σ(A_{l−1} Wᵀ ± b).
+/// normalization and residual connection A_l = σ(A_{l−1} Wᵀ ± b).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
@@ -111,7 +111,7 @@ pub struct Layer {
     pub weight_init: Init,
     /// How b is drawn.
     pub bias_init: Init,
-    /// The normalisation of Z.
+    /// The normalization of Z.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
     /// How many layers below lies the one whose outputs are added before σ (He et al. 2016), 0 for
@@ -209,7 +209,7 @@ impl Net {
         self
     }
 
-    /// The net with its hidden layers normalised.
+    /// The net with its hidden layers normalized.
     #[must_use]
     pub fn norm(mut self, norm: Option<Norm>) -> Self {
         let hidden = self.layers.len().saturating_sub(1);
@@ -330,7 +330,7 @@ impl Net {
             }
             if layer.norm.is_some() && l == last {
                 return fail(
-                    "a normalised output layer".into(),
+                    "a normalized output layer".into(),
                     "normalise hidden layers: outputs must be free to take any value",
                 );
             }

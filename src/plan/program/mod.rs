@@ -37,7 +37,7 @@ pub struct LayerTensors {
     pub delta: Option<TensorId>,
     /// Where the gradients are, in programs that keep them.
     pub gradients: Option<LayerGradients>,
-    /// What its normalisation has.
+    /// What its normalization has.
     pub norm: Option<NormTensors>,
 }
 

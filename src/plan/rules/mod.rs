@@ -198,7 +198,7 @@ struct Node {
     writes: Vec<Slice>,
 }
 
-/// The optimiser's step on all parameters.
+/// The optimizer's step on all parameters.
 #[derive(Clone, Copy)]
 struct Step {
     rule: Rule,
@@ -212,7 +212,7 @@ struct Routine {
     /// All parameters in one row, and all their gradients, in the same places.
     parameters: TensorId,
     gradients: Option<TensorId>,
-    /// What the optimiser keeps.
+    /// What the optimizer keeps.
     state: Option<[TensorId; 3]>,
     verdicts: Vec<Verdict>,
 }

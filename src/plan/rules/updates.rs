@@ -37,11 +37,11 @@ impl Routine {
         );
         let at = at.ok_or(Some("no update of all parameters follows"))?;
         let Op::Update { rule, w, state, .. } = *self.op(at) else { return Err(None) };
-        ensure(rule.optimizer.state_slots() <= 2, "the optimiser has three states")?;
+        ensure(rule.optimizer.state_slots() <= 2, "the optimizer has three states")?;
         ensure(self.program.batch <= TERMS, "sums of more than 65,536 terms")?;
         let others: Vec<_> =
             (0..self.nodes.len()).filter(|&i| i != at && self.touches(i, g)).collect();
-        // Batch normalisation reads its own again, which stay.
+        // Batch normalization reads its own again, which stay.
         let only_written =
             |&i: &usize| !self.reads(i, g) || matches!(self.op(i), Op::NormalizeGradient(_));
         ensure(others.iter().all(only_written), "gradients are read before the update")?;

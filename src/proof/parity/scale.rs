@@ -102,7 +102,7 @@ fn updates(op: &Op) -> Vec<Updated<'_>> {
 
 impl Replay<'_> {
     /// What the error that a gradient's sums are always allowed, `floor` times the magnitudes of their
-    /// terms, makes of each parameter by the optimiser's step: a rule that divides by the gradient makes
+    /// terms, makes of each parameter by the optimizer's step: a rule that divides by the gradient makes
     /// much of it where that is near 0.
     pub(super) fn floors_of_updates(
         &self,
@@ -152,7 +152,7 @@ impl Replay<'_> {
         floors
     }
 
-    /// A parameter tensor after the optimiser's step by `g`, in f64.
+    /// A parameter tensor after the optimizer's step by `g`, in f64.
     fn stepped(
         &self,
         rule: Rule,

@@ -210,7 +210,7 @@ pub fn step_flops(net: &Net, batch: usize) -> f64 {
     batch as f64 * (6.0 * weights.iter().sum::<f64>() - 2.0 * first)
 }
 
-/// The bytes of parameters and optimiser state, each read and written once, and of activations
+/// The bytes of parameters and optimizer state, each read and written once, and of activations
 /// and δ.
 fn step_bytes(spec: &Spec, batch: usize) -> f64 {
     let net = &spec.net;

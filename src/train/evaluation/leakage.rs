@@ -169,7 +169,7 @@ pub fn tells_class(column: Column<'_>, labels: &[u32]) -> bool {
     mistakes <= LEFT[0] * base as f64
 }
 
-/// Whether a column alone tells the number to be learnt nearly exactly: by a line, by its order, or
+/// Whether a column alone tells the number to be learned nearly exactly: by a line, by its order, or
 /// as a category.
 #[must_use]
 pub fn tells_number(column: Column<'_>, target: &[f64]) -> bool {

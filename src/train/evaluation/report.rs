@@ -8,7 +8,7 @@ use crate::train::evaluation::labels::LabelReport;
 use crate::train::evaluation::numbers::NumberReport;
 use serde::Serialize;
 
-/// All that is said of predictions. Serialises as one object.
+/// All that is said of predictions. Serializes as one object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Report {

@@ -39,7 +39,7 @@ pub(super) struct LastGood {
 
 /// A state to go back to.
 enum State {
-    /// Net and optimiser as a run begins, with these weights or drawn ones.
+    /// Net and optimizer as a run begins, with these weights or drawn ones.
     Start(Option<Vec<LayerWeights>>),
     /// In host memory.
     Kept(Arc<Snapshot>),

@@ -131,7 +131,7 @@ impl Trainer {
         observer.checkpoint(&Arc::new(checkpoint))
     }
 
-    /// What net and optimiser hold now.
+    /// What net and optimizer hold now.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
         self.check_intact()?;
         self.for_training()?;
@@ -199,7 +199,7 @@ impl Trainer {
         settings(&self.spec)
     }
 
-    /// What the training rows are recognised by.
+    /// What the training rows are recognized by.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.windows {
             Some(windows) => windows.fingerprint().clone(),

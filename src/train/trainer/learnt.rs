@@ -1,4 +1,4 @@
-//! Whether a run has learnt anything, and what its weights tell of how it was trained.
+//! Whether a run has learned anything, and what its weights tell of how it was trained.
 
 use super::Trainer;
 use crate::backend::session::initial_weights;
@@ -8,11 +8,11 @@ use crate::train::findings::{self, findings};
 
 /// A loss so many times that of the untrained net has risen far beyond it.
 const RISE: f64 = 10.0;
-/// A net that never came below this part of the untrained one's loss has learnt nothing.
+/// A net that never came below this part of the untrained one's loss has learned nothing.
 const PART: f64 = 0.5;
 /// A training loss below this part of the lowest held-out one is below what can be known of a row.
 const UNDER: f64 = 0.1;
-/// A held-out loss that has risen to so many times its lowest says that noise was learnt.
+/// A held-out loss that has risen to so many times its lowest says that noise was learned.
 const RISEN: f64 = 2.0;
 
 impl Trainer {
@@ -25,7 +25,7 @@ impl Trainer {
     }
 
     /// Refuses a run whose loss rose far beyond that of the untrained net, and never came down again to
-    /// a part of that: it has learnt nothing, though all its numbers are finite.
+    /// a part of that: it has learned nothing, though all its numbers are finite.
     ///
     /// # Errors
     /// For such a run, and when net and data don't go together.
@@ -104,7 +104,7 @@ fn short(loss: f64) -> String {
     if (1e-3..1e5).contains(&loss) { format!("{loss:.4}") } else { format!("{loss:.3e}") }
 }
 
-/// What to do about a learning rate at which a run diverged: a tenth of it, or the optimiser's own rate
+/// What to do about a learning rate at which a run diverged: a tenth of it, or the optimizer's own rate
 /// where that is lower still. A run that diverged says that a rate is too high, but not by how much.
 pub(super) fn lower_rate(spec: &Spec, lr: f32) -> String {
     let tenth = format!("{:.3e}", lr / 10.0).parse().unwrap_or(lr);

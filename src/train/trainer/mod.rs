@@ -5,7 +5,7 @@
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
-//! `diagnosis` finds out why, `learnt` whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
+//! `diagnosis` finds out why, `learnt` whether anything was learned, `mixed` whether a device trains in mixed precision, `loss_scale` what
 //! overflowed in it.
 
 mod averaging;

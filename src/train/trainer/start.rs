@@ -52,7 +52,7 @@ fn ends_within_unit(spec: &Spec) -> bool {
     spec.net.layers.last().is_some_and(|layer| layer.activation.is_within_unit())
 }
 
-/// Refuses batches of less than all rows where the optimiser can't use them.
+/// Refuses batches of less than all rows where the optimizer can't use them.
 pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
     if !spec.optimizer.needs_full_batch() || spec.batch_size >= rows {
         return Ok(());

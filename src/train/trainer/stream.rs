@@ -62,7 +62,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// What all rows are recognised by.
+    /// What all rows are recognized by.
     pub(super) fn fingerprint(&self) -> &Fingerprint {
         self.set.fingerprint()
     }

@@ -1,6 +1,6 @@
 //! Tiled matrix products for shaders, written by one generator for each size of tile.
 //!
-//! A workgroup computes a block of C = A·B, each invocation a few quads of neighbouring elements
+//! A workgroup computes a block of C = A·B, each invocation a few quads of neighboring elements
 //! in registers. A and B pass through workgroup memory, `depth` of the inner dimension at a time;
 //! the next part is read while the present one is multiplied. Where a block is small and the inner
 //! dimension long, four slices of the workgroup take stretches of it in turn.
@@ -13,7 +13,7 @@
 //! they grow with k / stretch + stretch and not with k.
 //!
 //! `operand` writes how A and B are read, `product` what becomes of them, `module` the kernel. The
-//! text around a product gives it `{name}_store(row, col, value)`, which takes four neighbouring
+//! text around a product gives it `{name}_store(row, col, value)`, which takes four neighboring
 //! elements of a row of C.
 
 mod module;

@@ -1,14 +1,14 @@
 //! How a product reads its operands: the bindings that they lie in, and the functions that bring
-//! four neighbouring rows of A, or columns of B, out of them.
+//! four neighboring rows of A, or columns of B, out of them.
 
 use crate::kernels::common::declaration::{Access, Binding};
 
-/// How an operand lies in memory, so that neighbouring invocations read neighbouring elements.
+/// How an operand lies in memory, so that neighboring invocations read neighboring elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Along {
-    /// Neighbours differ in the inner dimension.
+    /// Neighbors differ in the inner dimension.
     Depth,
-    /// Neighbours differ in the row of A, or the column of B.
+    /// Neighbors differ in the row of A, or the column of B.
     Side,
 }
 
@@ -165,7 +165,7 @@ impl Operand<'_> {
                     );
                 }
                 text + &format!(
-                    "    // Neighbours follow the last of a row, but that of the last row.\n    \
+                    "    // Neighbors follow the last of a row, but that of the last row.\n    \
                      let end = {name}_place({len} - 1u) + (max(depth, 1u) - 1u) * {row};\n    \
                      let at = min(places.x + k * {row} + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(end));\n    \
                      return {four};\n}}\n"

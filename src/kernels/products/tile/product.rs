@@ -385,7 +385,7 @@ impl Text<'_> {
     }
 
     /// Hands the elements over, a quad at a time. A loop takes the quads in turn, so that what becomes of an
-    /// element stands in the module once: an optimiser's step for each of 16 quads was up to 95 KB
+    /// element stands in the module once: an optimizer's step for each of 16 quads was up to 95 KB
     /// of code for AMD's GPUs, more than an instruction cache holds.
     fn write_stores(&self, out: &mut String) -> fmt::Result {
         let Tile { rows, cols, each, slices, .. } = self.tile;
