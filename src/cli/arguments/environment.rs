@@ -107,15 +107,15 @@ const COMMON: [(&str, &str, &str); 15] = [
         "LAYERS",
         "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]",
     ),
-    ("epochs", "N", "Passes over the training set [default: suits the data]"),
-    ("lr", "RATE", "Learning rate [default: suits optimizer and data]"),
+    ("epochs", "N", "Passes over the training set [default: depends on the data]"),
+    ("lr", "RATE", "Learning rate [default: depends on optimizer and data]"),
     ("batch-size", "ROWS", "Batch size [default: 64]"),
     ("seed", "N", "Random seed [default: 0]"),
     ("device", "DEVICE", "auto, cpu, gpu, or a GPU's number or name [default: auto]"),
     ("out", "DIR", "Run directory [default: runs/DATA-N]"),
     ("config", "FILE", "File of options, as wgrad init writes it"),
     ("resume", "RUN", "Resume an interrupted run"),
-    ("dry-run", "", "Show what would be trained, and stop"),
+    ("dry-run", "", "Show what would be trained, and exit"),
 ];
 
 /// The command line as clap takes it. That options may be set in the environment is said once, not at each of

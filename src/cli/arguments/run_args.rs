@@ -54,7 +54,7 @@ pub(in crate::cli) struct DevicesArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompletionsArgs {
-    /// Shell whose completions are printed, or man for man pages
+    /// Shell to print completions for, or man for man pages
     #[arg(value_name = "SHELL|man")]
     pub what: Completed,
     /// Directory for the man pages, one for each command [default: wgrad(1) to standard output]
