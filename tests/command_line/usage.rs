@@ -29,7 +29,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("train --seed -1", &["where: --seed -1", "help: "]),
         ("train --threads x", &["where: --threads x", "for example 2"]),
         ("train --layers=", &["no layers are named", "or none"]),
-        ("train --schedule step:abc", &["parameters stand in parentheses", "where: --schedule"]),
+        ("train --schedule step:abc", &["parameters go in parentheses", "where: --schedule"]),
         ("train --schedule step(abc)", &["is no stretch of step", "write for example step("]),
         ("train --loss huber(x)", &["parameter of huber", "write for example huber(1)"]),
         ("train --warmup lots", &["where: --warmup lots", "2epochs"]),
