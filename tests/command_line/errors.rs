@@ -48,7 +48,10 @@ fn wrong_usage_exits_with_2() {
         ("train --optimizer adam --momentum 1", &["not in [0, 1)"]),
         ("train --plan fuse", &["did you mean fused?"]),
         ("train --precision f1", &["did you mean f16?"]),
-        ("train --precision f16 --max-norm 2", &["--precision f16 with --max-norm", "f32 only"]),
+        (
+            "train --precision f16 --max-norm 2",
+            &["--precision f16 with --max-norm", "trained in f32"],
+        ),
         ("train --loss-scale 1000", &["a loss scale of 1000", "power of two"]),
         ("train --threads 0", &["0 threads", "help: "]),
         ("train --epochs 99999999999", &["99999999999 epochs"]),

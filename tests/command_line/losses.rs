@@ -175,7 +175,7 @@ fn losses_that_make_no_sense_are_refused() {
         ("noisy.csv --target kind --loss gaussian-nll", 2, "gaussian-nll on classes"),
         ("noisy.csv --target y --loss quantile(1.5)", 2, "not between 0 and 1"),
         ("noisy.csv --target y --loss mse", 2, "unknown loss"),
-        ("noisy.csv --target y --label-smoothing 0.1", 2, "label smoothing under the loss squared"),
+        ("noisy.csv --target y --label-smoothing 0.1", 2, "label smoothing with the loss squared"),
         ("noisy.csv --target kind --label-smoothing 1", 2, "a label smoothing of 1"),
         ("noisy.csv --target y,z --loss kl-divergence", 3, "the target -"),
         ("noisy.csv --target x --loss kl-divergence", 2, "a single number, which teaches nothing"),

@@ -43,7 +43,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("evaluate", &["missing: RUN, DATA", "wgrad evaluate --help"]),
         ("check-gradients --threshold low", &["where: --threshold low", "for example 1e-5"]),
         ("completions tcsh", &["known: bash"]),
-        ("train --warmup 500 --epochs 1", &["a warm-up of 500 steps in a run of 26"]),
+        ("train --warmup 500 --epochs 1", &["a warmup of 500 steps in a run of 26"]),
         (
             "train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9",
             &["lbfgs cannot be used with --l1 and --ema"],

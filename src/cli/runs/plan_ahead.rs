@@ -99,7 +99,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
             spec.schedule,
             match spec.warmup == Span::default() {
                 true => String::new(),
-                false => format!(" after a warm-up of {}", spec.warmup),
+                false => format!(" after a warmup of {}", spec.warmup),
             },
             spec.weight_decay
         ),

@@ -138,6 +138,6 @@ fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<Strin
         count(before, "epoch")
     ));
     Some(format!(
-        "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
+        "the run was begun with --epochs {before}, and its schedule, warmup or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
     ))
 }

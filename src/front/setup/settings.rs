@@ -68,10 +68,10 @@ pub(crate) fn resolve(
     Ok(spec)
 }
 
-/// Refuses a warm-up that a run of so many rows doesn't come to the end of.
+/// Refuses a warmup that a run of so many rows doesn't come to the end of.
 ///
 /// # Errors
-/// For such a warm-up.
+/// For such a warmup.
 pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     let epoch = rows.div_ceil(spec.batch_size) as u64;
     let length = Length { total: epoch * spec.epochs as u64, epoch };
@@ -79,7 +79,7 @@ pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     if warmup <= length.total {
         return Ok(());
     }
-    Err(Error::usage(format!("a warm-up of {warmup} steps in a run of {}", length.total))
+    Err(Error::usage(format!("a warmup of {warmup} steps in a run of {}", length.total))
         .at(format!("--warmup {}", spec.warmup))
         .help("the learning rate would never be reached: give fewer steps, a share of the run such as 0.05, or more --epochs"))
 }
