@@ -28,7 +28,7 @@ pub struct Session {
     backend: Box<dyn Backend>,
     plan: Plan,
     objective: Objective,
-    /// Users' units in one of ours, as it was last written.
+    /// The unit of each target, in the caller's units, as it was last written.
     unit: Vec<f32>,
 }
 

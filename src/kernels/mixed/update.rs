@@ -20,7 +20,7 @@ pub struct Update {
     pub shadow: TensorId,
     /// The rule, which keeps two numbers for each parameter at most.
     pub rule: Rule,
-    /// What the rule keeps, for all parameters in one row.
+    /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 2],
     /// All parameters in one row.
     pub parameters: TensorId,

@@ -144,7 +144,7 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
     let mut seen = BTreeSet::new();
     for program in programs().into_iter().chain(programs_of_the_cpu()) {
         program.check().unwrap();
-        // What a pass that ends at the loss names for the way back, it doesn't use.
+        // What a pass that ends at the loss names for the backward pass, it doesn't use.
         let ends_early = |op: &&Op| matches!(op, Op::WholeNet(net) if net.reach() < Reach::Deltas);
         for op in program.ops.iter().filter(|op| !ends_early(op)) {
             let tasks = program.effects(op);
