@@ -114,7 +114,7 @@ pub(in crate::cli) struct ReportArgs {
     pub device: DeviceConfig,
 }
 
-/// What is done with a row that can't be read.
+/// What to do with a row that can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum OnError {
     Stop,
@@ -128,7 +128,7 @@ impl FromStr for OnError {
         match text {
             "stop" => Ok(OnError::Stop),
             "skip" => Ok(OnError::Skip),
-            _ => Err(unknown("way with errors", text, &["stop", "skip"])),
+            _ => Err(unknown("value of --on-error", text, &["stop", "skip"])),
         }
     }
 }
@@ -166,7 +166,7 @@ pub(in crate::cli) struct ExportArgs {
     /// Export the net without its preprocessing: from prepared features to outputs
     #[arg(long)]
     pub bare: bool,
-    /// Directory of the files of known data sets, on whose rows an ONNX file is tested
+    /// Directory of the files of known data sets; an ONNX file is tested on their rows
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The arguments of what checks and measures a net.
+//! The arguments of commands that check or measure a net.
 
 use super::train_args::{chosen_data, with_file};
 use crate::base::error::Result;
@@ -116,8 +116,8 @@ pub(in crate::cli) struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// The options of a run without held-out data, with those of the file behind them; `argument` are the
-    /// data that are named without an option.
+    /// The options of a run without held-out data, completed by those of the file; `argument` is the
+    /// data named without an option.
     pub fn resolve(
         &self,
         argument: Option<&String>,
@@ -135,7 +135,7 @@ impl CheckArgs {
     }
 }
 
-/// What an argument `RUN|DATA` names.
+/// The subject of an argument `RUN|DATA`.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Subject {
     pub run: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The arguments of what lists and compares runs, and of small commands.
+//! The arguments of commands that list and compare runs, and of small commands.
 
 use super::texts::{DATA_HELP, INIT_HELP};
 use crate::files::config::{DataConfig, TextConfig};
@@ -62,7 +62,7 @@ pub(in crate::cli) struct CompletionsArgs {
     pub out: Option<PathBuf>,
 }
 
-/// What `wgrad completions` prints.
+/// The output of `wgrad completions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Completed {
     Bash,

@@ -14,7 +14,7 @@ pub(super) const DATA_HELP: &str = "Data set (digits, housing, mnist, fashion-mn
 pub(super) const SHORT_DATA_HELP: &str = "digits, housing, mnist, fashion-mnist, spiral, moons or xor; a table (CSV, \
     Parquet, …), directory of images, or - [default: digits]";
 
-/// In lines of less than 100 characters, as they are shown.
+/// In lines of less than 100 characters, shown as they are.
 pub(super) const TRAIN_HELP: &str = "\
 Every option can also be set in the environment, such as WGRAD_BATCH_SIZE for --batch-size, or in
 the file given to --config. A flag overrides the environment, which overrides the file.

@@ -51,16 +51,16 @@ pub(in crate::cli) struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Takes the terminal for a dashboard, where one is asked for.
+    /// Opens the dashboard, if it is asked for.
     ///
     /// # Errors
-    /// When there is no terminal for it.
+    /// When standard error isn't a terminal that can show it.
     pub fn screen(&self, title: impl FnOnce() -> String) -> Result<Option<Screen>> {
         let is_shown = self.dashboard && !ranks::follows();
         is_shown.then(|| Screen::open(title())).transpose()
     }
 
-    /// The options, with those of the file behind them.
+    /// The options, completed by those of the file.
     pub fn resolve(&self) -> Result<TrainConfig> {
         let mut options = self.options.clone();
         options.data.data = chosen_data(self.source.as_ref(), options.data.data)?;
@@ -73,10 +73,10 @@ impl TrainArgs {
     }
 }
 
-/// The data of the argument DATA, else those of `--data` or the environment.
+/// The data of the argument DATA, else of `--data` or the environment.
 ///
 /// # Errors
-/// Where both an argument and `--data` are given.
+/// When both an argument and `--data` are given.
 pub(in crate::cli) fn chosen_data(
     argument: Option<&String>,
     option: Option<String>,
@@ -90,7 +90,7 @@ pub(in crate::cli) fn chosen_data(
     }
 }
 
-/// Options, and where one isn't given that of a file.
+/// Options, completed by those of a file.
 pub(super) fn with_file(options: TrainConfig, file: Option<&Path>) -> Result<TrainConfig> {
     Ok(match file {
         Some(path) => options.or(TrainConfig::read(path)?),
