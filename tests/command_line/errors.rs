@@ -290,7 +290,7 @@ fn an_export_replaces_neither_its_model_nor_a_file_of_another_kind() {
     let before = std::fs::read(place.path("run/model.safetensors")).unwrap();
     for (args, says) in [
         ("run -o run/model.safetensors", "would replace run/model.safetensors of the run"),
-        ("run -o run/model.safetensors --format onnx", "end it in .onnx"),
+        ("run -o run/model.safetensors --format onnx", ".onnx, .safetensors"),
         ("run/model.safetensors -o run/model.safetensors", "would replace"),
         ("run -o data.csv --format c", "data.csv as the name of an export as c"),
         ("run -o data.csv --format pytorch", "data.csv as the name of an export as pytorch"),

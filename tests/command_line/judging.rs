@@ -117,7 +117,7 @@ fn a_plan_shows_class_weights_and_residual_blocks() {
     let weight = |class: &str| plan[0]["class_weights"][class].as_f64().unwrap();
     assert!(weight("k0") < weight("k1") && weight("k1") < weight("k2"), "{}", plan[0]);
     let plan = place.ok("train --device cpu --layers 8,8,8 --residual 2 --dry-run").stdout;
-    assert!(plan.contains("residual blocks of 2 layers behind the first hidden layer"), "{plan}");
+    assert!(plan.contains("residual blocks of 2 layers after the first hidden layer"), "{plan}");
     assert!(!plan.contains("weights    of"), "{plan}");
 }
 
@@ -261,11 +261,11 @@ fn rows_in_both_parts_and_columns_that_tell_the_target_are_warned_of() {
     let train = "train copy.csv --device cpu --quiet --epochs 1 --ignore customer,day,part";
     let told = place.ok(train).stderr;
     assert!(told.contains("warning: column 6 (copy) alone tells the target"), "{told}");
-    assert!(!told.contains("also stand in"), "{told}");
+    assert!(!told.contains("are also in"), "{told}");
     rows.extend_from_within(..);
     place.write("twice.csv", "size,weight,customer,day,part,kind\n".to_string() + &rows.join("\n"));
     let told = place.ok("train twice.csv --device cpu --quiet --epochs 1 --ignore day,part").stderr;
-    assert!(told.contains("validation rows also stand in the training data"), "{told}");
+    assert!(told.contains("validation rows are also in the training data"), "{told}");
     let mut rare = "a,kind\n".to_string();
     (0..300).for_each(|i| {
         rare += &format!("{},{}\n", i * 7 % 113, if i % 50 == 0 { "x" } else { "y" })

@@ -123,7 +123,7 @@ fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
     );
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {limit} drop"));
     assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are left out"));
-    assert!(drop.stderr.contains("kept encoded on disk"), "{}", drop.stderr);
+    assert!(drop.stderr.contains("encoded on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
     assert_eq!(place.model("drop").members, place.model("clean").members);
     let other =

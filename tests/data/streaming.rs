@@ -267,7 +267,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     let said: Vec<&str> = ran.stderr.lines().collect();
     assert!(
         matches!(said[..], [twins, device]
-            if twins.starts_with("warning: ") && twins.contains("also stand in the training data")
+            if twins.starts_with("warning: ") && twins.contains("are also in the training data")
                 && device.starts_with("device: CPU")),
         "{}",
         ran.stderr
