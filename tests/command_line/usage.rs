@@ -21,14 +21,14 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
     for (args, texts) in [
         (
             "train --residual -1",
-            &["error: \"-1\" is no whole number", "where: --residual -1", "for example 2"][..],
+            &["error: \"-1\" is not a whole number", "where: --residual -1", "for example 2"][..],
         ),
-        ("train --epochs ten", &["\"ten\" is no whole number", "where: --epochs ten"]),
-        ("train --epochs=1.5", &["\"1.5\" is no whole number", "where: --epochs 1.5"]),
-        ("train --lr fast", &["\"fast\" is no number", "where: --lr fast", "for example 0.001"]),
+        ("train --epochs ten", &["\"ten\" is not a whole number", "where: --epochs ten"]),
+        ("train --epochs=1.5", &["\"1.5\" is not a whole number", "where: --epochs 1.5"]),
+        ("train --lr fast", &["\"fast\" is not a number", "where: --lr fast", "for example 0.001"]),
         ("train --seed -1", &["where: --seed -1", "help: "]),
         ("train --threads x", &["where: --threads x", "for example 2"]),
-        ("train --layers=", &["no layers are named", "or none"]),
+        ("train --layers=", &["no layers were given", "or none"]),
         ("train --schedule step:abc", &["parameters go in parentheses", "where: --schedule"]),
         ("train --schedule step(abc)", &["is no stretch of step", "write for example step("]),
         ("train --loss huber(x)", &["parameter of huber", "write for example huber(1)"]),
@@ -60,7 +60,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
 fn a_value_that_nobody_typed_is_named_with_where_it_comes_from() {
     let place = Place::new();
     let of = |variable, text| [(variable, text)];
-    let texts = ["\"ten\" is no whole number", "where: WGRAD_EPOCHS=ten in the environment"];
+    let texts = ["\"ten\" is not a whole number", "where: WGRAD_EPOCHS=ten in the environment"];
     refused(&place, "train", &of("WGRAD_EPOCHS", "ten"), &texts);
     let texts = ["a learning rate of -1"];
     refused(&place, "train", &of("WGRAD_LR", "-1"), &texts);
@@ -132,7 +132,7 @@ fn with_json_an_error_is_the_last_line_too() {
     let place = Place::new();
     place.write("plane.csv", plane());
     for (args, code, text) in [
-        ("train --json --lr fast", 2, "\"fast\" is no number"),
+        ("train --json --lr fast", 2, "\"fast\" is not a number"),
         ("train --json --optimizer adm", 2, "did you mean adam?"),
         ("train none.csv --json", 3, "none.csv"),
         ("evaluate nowhere digits --json", 3, "no model nowhere"),

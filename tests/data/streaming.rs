@@ -312,7 +312,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
         ("--folds 3", "--folds cannot be used with a table larger"),
         ("--split stratified", "only classes can be stratified"),
         ("--fold 1", "--fold 1 without --folds"),
-        ("--memory-limit 1", "no size of memory"),
+        ("--memory-limit 1", "not a size of memory"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
         let refused = place.run(&format!("{train} {options}"));

@@ -92,7 +92,7 @@ fn rounded(job: &Job) -> Option<String> {
     let is_unscaled = job.preprocessing.targets == TargetScaling::identity(m.cols());
     (is_unscaled && !is_exact_enough(m)).then(|| {
         "the targets aren't scaled and lose digits in f32: --scaling standard scales them, or give \
-         them in another unit or less a constant"
+         them in another unit, or subtract a constant"
             .into()
     })
 }

@@ -1,5 +1,5 @@
-//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing. And
-//! checkpoints, from which a run goes on (`state`, `store`, `writer`).
+//! Model files: safetensors with the net, its provenance and its preprocessing. And
+//! checkpoints, from which a run is resumed (`state`, `store`, `writer`).
 
 mod file;
 mod state;

@@ -1,5 +1,5 @@
-//! The options of data and net, each declared once: its name, its value and what it means. The flag, the
-//! variable of the environment, the key in a file and which of two values is taken follow from that.
+//! The options of data and net, each declared once: name, type and help. The flag, the
+//! environment variable, the key in a file and the precedence follow from that.
 
 use super::declare::options;
 #[cfg(feature = "cli")]

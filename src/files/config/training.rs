@@ -1,4 +1,4 @@
-//! The options of training, as [`super::options`] declares those of data and net.
+//! The options of training, declared as in [`super::options`].
 
 use super::declare::options;
 use super::events::EventsDirectory;
@@ -135,7 +135,7 @@ options! {
 }
 
 options! {
-    /// How long a run takes, what it is judged by, and where it goes.
+    /// The length of a run, its evaluation and its directory.
     #[command(next_help_heading = "Run")]
     RunConfig {
         /// Settings that suit the data: quick, strong or best; other options override them

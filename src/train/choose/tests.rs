@@ -144,8 +144,8 @@ fn a_device_that_cannot_compile_is_passed_over_with_one_line_each_time() {
     refusing(&mut all, 1);
     // It would be the fastest.
     let expected = [
-        "device 1 is passed over: the device can't compile the kernel loss: error X3507",
-        "device 2 is passed over: it is broken",
+        "device 1 is skipped: the device can't compile the kernel loss: error X3507",
+        "device 2 is skipped: it is broken",
     ];
     for _ in 0..2 {
         let Opened { device, passed_over, .. } = fastest(&all, &work, memory()).unwrap();
