@@ -242,8 +242,11 @@ impl Classifier {
             None => Ok(labels.into_iter().flatten().collect()),
             Some(place) => {
                 let what = std::any::type_name::<L>();
-                Err(Error::usage(format!("the class {:?} is not {what}", names[place]))
-                    .help("predict::<String> gives the names of the classes"))
+                Err(Error::usage(format!(
+                    "the class {:?} is not a value of type {what}",
+                    names[place]
+                ))
+                .help("predict::<String> gives the names of the classes"))
             }
         }
     }

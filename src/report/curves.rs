@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The most points of a curve.
 const POINTS: usize = 400;
-/// The entries of an `epoch` event that are no metric.
+/// The entries of an `epoch` event that aren't metrics.
 const OTHERS: [&str; 10] = [
     "event",
     "epoch",

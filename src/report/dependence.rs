@@ -161,7 +161,7 @@ fn grid(subject: &Subject<'_>, training: &Dataset, column: usize, inputs: &Input
             };
             let text = |row: usize| values.text(raw_row(row)).unwrap_or_default();
             let grid = spread(&looked, number, text);
-            // They are no numbers to draw an axis of.
+            // They aren't numbers to draw an axis of.
             if is_text { Grid { numbers: Vec::new(), ..grid } } else { grid }
         }
         (None, None) => {

@@ -359,7 +359,7 @@ fn true_and_false_and_0_and_1_are_read_in_each_others_place() {
     place.write("floats.parquet", parquet(240, "flag", Arc::new(floats)));
     place.write("texts.parquet", parquet(240, "flag", Arc::new(texts)));
     let mut expected = String::new();
-    // The last is no pair of words: a model that takes numbers.
+    // The last isn't a pair of words: a model that takes numbers.
     for (i, trained_on) in WORDS.iter().enumerate().take(5) {
         train(&place, &format!("{i}.csv"), "", "run");
         if i == 0 {

@@ -75,8 +75,11 @@ fn wrong_usage_exits_with_2() {
         ("check-gradients --threshold 0", &["--threshold 0"]),
         ("bench --seconds inf", &["--seconds inf", "above 0"]),
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
-        ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
-        ("train digits --class-weight 0=-1", &["is no weight", "help: "]),
+        (
+            "train plane.csv --class-weight balanced",
+            &["the target is not a class", "--sample-weight"],
+        ),
+        ("train digits --class-weight 0=-1", &["is not a weight", "help: "]),
         ("train digits --class-weight 0=3,1=2,0=4", &["two weights for the class \"0\""]),
         ("completions tcsh", &["tcsh"]),
     ] {

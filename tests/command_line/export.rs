@@ -257,7 +257,7 @@ fn one_table_gives_the_same_predictions_in_every_format() {
         .map(|description| format!("{:?}", description.inputs))
         .unwrap();
     for name in COLUMNS {
-        assert!(columns.contains(&format!("{name:?}")), "{name} is no input");
+        assert!(columns.contains(&format!("{name:?}")), "{name} is not an input");
     }
     place.ok("export run -o torch.safetensors");
     assert!(place.read("README.md").contains("nn.Linear"));

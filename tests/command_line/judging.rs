@@ -98,7 +98,7 @@ fn any_metric_of_the_report_can_be_watched_and_choose_the_epoch() {
     for (args, text) in [
         ("--metric f1_weight", "did you mean f1_weighted?"),
         ("--metric rmse", "they have loss, accuracy, balanced_accuracy, f1"),
-        ("--stop-at rmse=1", "rmse is no metric of these data"),
+        ("--stop-at rmse=1", "rmse is not a metric of these data"),
         ("--stop-at auc=1", "unknown metric \"auc\""),
     ] {
         let refused = place.run(&format!("train {sales} {args}"));
@@ -281,12 +281,12 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
     place.write("sales.csv", sales());
     place.write("plane.csv", plane());
     for (args, code, texts) in [
-        ("train --split group:x", 2, &["digits is no table", "help: "][..]),
+        ("train --split group:x", 2, &["digits is not a table", "help: "][..]),
         ("train sales.csv --split group:customr", 2, &["customer"]),
         ("train sales.csv --split grup:customer", 2, &["unknown split"]),
         ("train sales.csv --split time:kind2", 2, &["kind2"]),
-        ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is no time"]),
-        ("train sales.csv --split column:customer", 3, &["is no part of the data", "row 1"]),
+        ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is not a time"]),
+        ("train sales.csv --split column:customer", 3, &["is not part of the data", "row 1"]),
         (
             "train sales.csv --split column:part --validation 0.2",
             2,

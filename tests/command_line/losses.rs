@@ -181,7 +181,7 @@ fn losses_that_make_no_sense_are_refused() {
         ("noisy.csv --target x --loss kl-divergence", 2, "a single number, which teaches nothing"),
         ("noisy.csv --target y --loss cosine", 2, "a single number, which teaches nothing"),
         ("noisy.csv --target kind --loss poisson", 2, "poisson on classes"),
-        ("noisy.csv --target kind --loss squared-error", 2, "outputs that are no probabilities"),
+        ("noisy.csv --target kind --loss squared-error", 2, "outputs that are not probabilities"),
         ("noisy.csv --target kind --loss cosine --output-activation tanh", 2, "no probabilities"),
     ];
     for (args, code, text) in cases {

@@ -90,7 +90,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     refuses(&place, "huge.npy", &["declares 4611686018427387904 × 3 elements", "where: huge.npy"]);
     place.write("objects.npy", npy("|O", "False", "(3,)", &[0; 24]));
     refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
-    // Fortran order is no mistake: it is read as what it means.
+    // Fortran order isn't a mistake: it is read as what it means.
     let column =
         |c: usize| (0..40).map(move |r| [1.0, 2.0, -0.5][c] * f64::from(r * (c as i32 + 3) % 17));
     let bytes = |c: usize| column(c).flat_map(f64::to_le_bytes);

@@ -214,7 +214,7 @@ fn other_files_are_held_out_as_they_are_in_memory() {
     }
     let plan = place.ok(&format!("{train} --memory-limit 2M --dry-run")).json();
     assert_eq!(plan[0]["test_rows"], 7_000);
-    // What is no table is held, which is said.
+    // What isn't a table is held, which is said.
     let digits = place.run("train long.csv --memory-limit 2M --test digits");
     assert!(digits.stderr.contains("doesn't hold for digits"), "{}", digits.stderr);
 }

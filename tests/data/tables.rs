@@ -328,7 +328,7 @@ fn categories_become_inputs_as_is_asked_for() {
     for (options, text) in [
         ("--one-hot shop --hash shop", "--one-hot shop cannot be used with --hash shop"),
         ("--hash shopp", "there is no column"),
-        ("--one-hot y", "it is no column of categories"),
+        ("--one-hot y", "it is not a column of categories"),
     ] {
         let refused = place.run(&format!("train shops.csv --device cpu {options}"));
         assert!(refused.code == 2 && refused.stderr.contains(text), "{}", refused.stderr);

@@ -162,7 +162,7 @@ impl ArraySet {
                 Ok((path, features))
             }
             (path, NpzPart::Table(_), _) => {
-                Err(Error::failed("columns are no images").at(path.display()))
+                Err(Error::failed("columns are not images").at(path.display()))
             }
         }
     }

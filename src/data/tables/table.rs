@@ -18,7 +18,7 @@ use crate::data::{DataOptions, Targets, Task};
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
-/// Fewer columns of bytes than this are no image.
+/// Fewer columns of bytes than this aren't an image.
 const LEAST_PIXELS: usize = 64;
 
 /// A table in memory, every row of it, as it was read: nothing is fitted yet.
@@ -235,7 +235,7 @@ impl Table {
     /// them.
     ///
     /// # Errors
-    /// When a class is no place in `given`.
+    /// When a class isn't a place in `given`.
     pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
         let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
         if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
@@ -359,7 +359,7 @@ impl Table {
                 let is_category =
                     (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
                 if !is_category || self.pixels {
-                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
+                    return Err(Error::usage(format!("{option} {name}: it is not a column of categories"))
                         .help("this is for categories that are learned from; --categorical says that a column holds them"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {

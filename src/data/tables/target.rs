@@ -152,9 +152,11 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     if let Some(code) = texts.words.iter().position(has_fraction).filter(|_| are_numbers(&texts)) {
         let row = texts.codes.iter().position(|&c| c as usize == code).unwrap_or(0);
         let text = texts.words.get(code as u32);
-        return Err(Error::data(format!("{text} is no class: classes are texts or whole numbers"))
-            .at(columns.at(0, row))
-            .help("say --task regression, or name another target with --target"));
+        return Err(Error::data(format!(
+            "{text} is not a class: classes are texts or whole numbers"
+        ))
+        .at(columns.at(0, row))
+        .help("say --task regression, or name another target with --target"));
     }
     let (labels, names) = in_order(&texts);
     if names.len() < 2 {

@@ -51,7 +51,7 @@ fn a_guess_that_could_be_otherwise_is_said_with_its_option() {
     assert_eq!(note(numbers(|i| i as f64)), None);
     assert_eq!(note(numbers(|i| i as f64 * 0.5)), None);
     let said = learnt(numbers(|i| 1.0 + i as f64 % 5.0), Task::Classification).unwrap();
-    assert_eq!(said.note, None, "what is said is no guess");
+    assert_eq!(said.note, None, "what is said is not a guess");
 }
 
 #[test]

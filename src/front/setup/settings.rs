@@ -271,7 +271,7 @@ impl Judged<'_> {
         if metric != "loss" && !names.contains(&metric) {
             let near = nearest(metric, names.iter().copied());
             let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-            return Err(Error::usage(format!("{metric} is no metric of these data"))
+            return Err(Error::usage(format!("{metric} is not a metric of these data"))
                 .help(format!("{hint}they have loss, {}", names.join(", "))));
         }
         if metric == "nll" && self.loss != Loss::GaussianNll {

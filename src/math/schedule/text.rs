@@ -63,12 +63,12 @@ impl FromStr for Schedule {
                 Schedule::Polynomial(given.next("power", power)?)
             }
             Some(Schedule::Step { every, factor }) => Schedule::Step {
-                every: given.next("stretch", every)?,
+                every: given.next("span", every)?,
                 factor: given.next("factor", factor)?,
             },
             Some(Schedule::Exponential { factor, .. }) => Schedule::Exponential {
                 factor: given.next("factor", factor)?,
-                every: given.optional("stretch")?,
+                every: given.optional("span")?,
             },
             Some(Schedule::CosineRestarts { first, mult }) => Schedule::CosineRestarts {
                 first: given.next("first cycle", first)?,

@@ -255,7 +255,7 @@ fn action(event: &Event) -> Option<Action> {
     }
     let is_control = modifiers.contains(KeyModifiers::CONTROL);
     match code {
-        // In raw mode it is no signal.
+        // In raw mode it isn't a signal.
         KeyCode::Char('c') if is_control => Some(Action::Stop),
         KeyCode::Char(_) if is_control => None,
         KeyCode::Char('q' | 'Q') => Some(Action::Stop),

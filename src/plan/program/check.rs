@@ -63,7 +63,7 @@ impl Program {
                 Err(Error::usage("a normalization of other tensors than its layer's"))
             }
             Op::WholeNet(net) if !self.connects_equals(net) => Err(Error::usage(
-                "a residual connection from what is no output of a layer below of the same width",
+                "a residual connection from what is not an output of a layer below of the same width",
             )),
             Op::Backward(op) if op.parts.is_none() && !op.updates.is_empty() => {
                 has_room(op.rule, op.state.len())

@@ -42,7 +42,7 @@ impl Routine {
                 _ => None,
             };
             let input = r.nodes.iter().find_map(|node| of_layer(&node.op));
-            let mut z = input.ok_or(Some("W is no dense layer's"))?;
+            let mut z = input.ok_or(Some("W is not a dense layer's"))?;
             let mut functions = UnitFunctions::Same(Activation::Identity);
             let j = r.next(i, out);
             if let Some((j, Op::ActivationGradient { functions: f, z: of, delta })) =

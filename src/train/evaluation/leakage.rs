@@ -1,7 +1,7 @@
 //! What makes held-out metrics look better than they are: rows that were trained on, and columns
 //! that hold the answer.
 //!
-//! Both are signs, not proofs, and speak up only where chance is no explanation.
+//! Both are signs, not proofs, and speak up only where chance isn't an explanation.
 
 use super::ratio;
 use crate::base::parallel::*;

@@ -70,7 +70,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Refuses values that are no finite numbers, and another shape than (rows, cols).
+/// Refuses values that aren't finite numbers, and another shape than (rows, cols).
 fn check<T: Number>(values: &Matrix<T>, rows: usize, cols: usize, what: &str) -> Result<()> {
     if (values.rows(), values.cols()) != (rows, cols) {
         return Err(Error::usage(format!(

@@ -87,7 +87,7 @@ struct Located {
 
 impl Trainer {
     /// Keeps the state at the start of an epoch, where the run may go back to it; and where replays
-    /// mustn't go back beyond it, since what happens at the end of an epoch is no step.
+    /// mustn't go back beyond it, since what happens at the end of an epoch isn't a step.
     pub(super) fn keep_epoch_start(&mut self) -> Result<()> {
         let goes_back = self.spec.stopping.on_divergence == OnDivergence::LowerLr;
         let stays = matches!(self.spec.schedule, Schedule::Plateau { .. })

@@ -142,7 +142,7 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
                 .help("take two outputs, or the loss binary-cross-entropy"))
         }
         Some(_) if loss.link() == Link::Identity && !ends_within_unit(spec) => {
-            Err(Error::usage(format!("{} on classes, with outputs that are no probabilities", loss.name()))
+            Err(Error::usage(format!("{} on classes, with outputs that are not probabilities", loss.name()))
                 .at("the output layer")
                 .help("take the loss cross-entropy; or --output-activation sigmoid or softmax, whose outputs are from 0 to 1; or --task regression if the target is a number"))
         }

@@ -281,7 +281,7 @@ fn leave_out(header: &Header, schema: &SchemaRef, wanted: &mut [Want]) -> Result
             }
             _ => {
                 return Err(Error::data(format!(
-                    "the column holds {what}, which are no numbers, texts or times"
+                    "the column holds {what}, which are not numbers, texts or times"
                 ))
                 .at(header.describe(place))
                 .help(format!(
