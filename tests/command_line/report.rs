@@ -192,7 +192,7 @@ fn images_are_shown_and_many_classes_and_columns_stay_small() {
     let (json, html) = report(&place, "wide");
     assert_eq!(json["columns"]["total"], 1001);
     assert!(json["evaluations"][0]["confusion"].as_array().unwrap().is_empty());
-    assert!(html.contains("of the lowest F1 of 200 classes"), "the worst classes are shown");
+    assert!(html.contains("with the lowest F1 of 200 classes"), "the worst classes are shown");
 }
 
 #[test]

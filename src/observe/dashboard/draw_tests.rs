@@ -141,5 +141,5 @@ fn the_state_and_the_net_that_is_shown_are_said() {
     assert!(text.contains("paused") && text.contains("p go on") && text.contains("Tab next net"));
     two.act(Action::Stop);
     let text = drawn(&two, 100, 30, true);
-    assert!(text.contains("stopping") && text.contains("end at once"), "{text}");
+    assert!(text.contains("stopping") && text.contains("exit at once"), "{text}");
 }
