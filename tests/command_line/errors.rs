@@ -68,7 +68,7 @@ fn wrong_usage_exits_with_2() {
         ("train plane.csv --stop-at nll=1", &["squared-error gives no nll", "where: --stop-at"]),
         ("train --target y", &["help: "]),
         ("train plane.csv --target z", &["no target column \"z\"", "plane.csv", "a, b, y"]),
-        ("train plane.csv --loss cross-entropy", &["cross-entropy on a regression target"]),
+        ("train plane.csv --loss cross-entropy", &["cross-entropy with a regression target"]),
         ("train --config none.toml", &["no file none.toml", "help: "]),
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),

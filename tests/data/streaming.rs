@@ -158,7 +158,7 @@ fn a_count_below_zero_is_found_in_every_part_before_training() {
         place.write("counts.csv", text);
         let refused = place.run(&format!("{train} {options}").replace("DATA", "counts.csv"));
         assert_eq!(refused.code, 3, "{options}: {}", refused.stderr);
-        assert!(refused.stderr.contains("the target -3 under the loss"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("the target -3 with the loss"), "{}", refused.stderr);
         assert!(refused.stderr.contains(at), "{at}: {}", refused.stderr);
         assert!(!place.path("run").exists(), "nothing was trained");
     }

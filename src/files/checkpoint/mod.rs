@@ -339,7 +339,7 @@ impl Weights<'_> {
 
     fn misfit(&self, what: String) -> Error {
         match self.in_model {
-            true => Error::data(what).help("the file was changed: train again"),
+            true => Error::data(what).help("the file was modified: train again"),
             false => Error::usage(what).help(
                 "make the net as the weights are, with --layers (hidden ones) and --bias none where there are no biases; matrices are (out, in)",
             ),
