@@ -196,7 +196,7 @@ fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
 fn a_device_that_is_not_there_or_too_small_exits_with_4() {
     let place = Place::new();
     fails(&place, "train --device 999", 4, &["no adapter 999", "devices here: cpu"]);
-    fails(&place, "train --device voodoo2", 4, &["no device is called \"voodoo2\"", "cpu"]);
+    fails(&place, "train --device voodoo2", 4, &["there is no device \"voodoo2\"", "cpu"]);
     let half = "train --precision f16 --layers 8 --epochs 1 --out half";
     fails(&place, &format!("{half} --device cpu"), 4, &["trains in f32 only", "--precision f16"]);
     assert!(!place.path("half").exists());

@@ -7,7 +7,7 @@ use crate::kernels::tensor::TensorId;
 use crate::net::precision::Precision;
 
 impl Gpu {
-    /// What [`Backend::write`](crate::backend::Backend::write) promises.
+    /// Implements [`Backend::write`](crate::backend::Backend::write).
     pub(super) async fn write_tensor(
         &mut self,
         tensor: TensorId,
@@ -38,7 +38,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// What [`Backend::read`](crate::backend::Backend::read) promises.
+    /// Implements [`Backend::read`](crate::backend::Backend::read).
     pub(super) async fn read_tensor(
         &mut self,
         tensor: TensorId,
@@ -73,7 +73,7 @@ impl Gpu {
                 .await
             }
         };
-        // What the device itself said tells more.
+        // The device's own error says more.
         self.health.check()?;
         read?;
         self.traffic.bytes_read += (self.program.tensor(tensor).precision.bytes() * len) as u64;
