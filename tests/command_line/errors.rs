@@ -77,10 +77,10 @@ fn wrong_usage_exits_with_2() {
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
         (
             "train plane.csv --class-weight balanced",
-            &["the target is not a class", "--sample-weight"],
+            &["--class-weight needs a target of classes", "--sample-weight"],
         ),
         ("train digits --class-weight 0=-1", &["is not a weight", "help: "]),
-        ("train digits --class-weight 0=3,1=2,0=4", &["two weights for the class \"0\""]),
+        ("train digits --class-weight 0=3,1=2,0=4", &["the class \"0\" has two weights"]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);

@@ -54,7 +54,7 @@ impl Header {
             let free = (1..).map(|i| format!("{name}.{i}")).find(|new| !taken.contains(new));
             let new = free.unwrap_or_default();
             renamed.push(format!(
-                "columns {} and {} are both called {name:?}: the latter is taken as {new:?}",
+                "columns {} and {} are both called {name:?}: the second is renamed to {new:?}",
                 before + 1,
                 place + 1
             ));

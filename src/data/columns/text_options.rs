@@ -50,7 +50,7 @@ impl FromStr for Decimal {
         match text {
             "." | "point" => Ok(Decimal::Point),
             "," | "comma" => Ok(Decimal::Comma),
-            _ => Err(Error::usage(format!("decimals are not marked by {text:?}"))
+            _ => Err(Error::usage(format!("{text:?} is not a decimal mark"))
                 .help("give . or , (or point, comma)")),
         }
     }
@@ -68,7 +68,7 @@ impl FromStr for Grouping {
             "'" | "’" | "apostrophe" => Thousands::Apostrophe,
             "_" | "underscore" => Thousands::Underscore,
             _ => {
-                return Err(Error::usage(format!("thousands are not grouped by {text:?}")).help(
+                return Err(Error::usage(format!("{text:?} is not a thousands separator")).help(
                     "give , . ' _ or a space (or comma, point, apostrophe, underscore, space), or none",
                 ));
             }
@@ -89,8 +89,8 @@ impl FromStr for Separator {
             (_, &[byte]) if !byte.is_ascii_alphanumeric() && !b"\"\r\n\0".contains(&byte) => {
                 Ok(Separator(byte))
             }
-            _ => Err(Error::usage(format!("cells are not separated by {text:?}"))
-                .help("give one character of ASCII, such as ; or |, or tab, space")),
+            _ => Err(Error::usage(format!("{text:?} is not a separator of cells"))
+                .help("give one ASCII character, such as ; or |, or tab, space")),
         }
     }
 }
@@ -106,7 +106,7 @@ impl FromStr for DateFormat {
         };
         match super::time::is_format(&format) {
             true => Ok(DateFormat(format)),
-            false => Err(Error::usage(format!("{text:?} is not a form of dates or times"))
+            false => Err(Error::usage(format!("{text:?} is not a date or time format"))
                 .help("write it as DD/MM/YYYY or YYYY-MM-DD hh:mm:ss, or as %d/%m/%Y")),
         }
     }
@@ -156,7 +156,7 @@ impl FromStr for HasHeader {
         match text {
             "yes" => Ok(HasHeader::Yes),
             "no" => Ok(HasHeader::No),
-            _ => Err(crate::base::error::unknown("word for a header", text, &["yes", "no"])),
+            _ => Err(crate::base::error::unknown("value of --header", text, &["yes", "no"])),
         }
     }
 }

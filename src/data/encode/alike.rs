@@ -94,7 +94,7 @@ impl Encoding {
             };
             (!pairs.is_empty()).then(|| {
                 format!(
-                    "{}: {}{more} are different categories that differ only in capitals, leading zeros or spaces: if they mean the same, write them alike",
+                    "{}: {}{more} are categories that differ only in case, leading zeros or spaces: if they mean the same, write them the same way",
                     frame.header.describe(place),
                     pairs[..pairs.len().min(SAID)].join(", ")
                 )

@@ -122,14 +122,14 @@ impl Encoder {
     pub fn describe(&self) -> String {
         let missing = |is_there: bool| if is_there { ", 1 for missing" } else { "" };
         match self {
-            Encoder::Plain => "as it is".into(),
+            Encoder::Plain => "unchanged".into(),
             Encoder::Number(e) => {
                 let scaler = match &e.scaler {
                     Scaler::Linear { shift, scale } if (*shift, *scale) == (0.0, 1.0) => {
                         "not scaled"
                     }
                     Scaler::Linear { .. } => "scaled",
-                    Scaler::Quantile { .. } => "to normal by quantiles",
+                    Scaler::Quantile { .. } => "quantiles to normal",
                 };
                 let log = if e.log { "logarithm, " } else { "" };
                 format!("{log}{scaler}{}", missing(e.indicator))

@@ -8,7 +8,7 @@ use crate::data::Features;
 use crate::data::columns::frame::{Frame, Values};
 
 /// What to do about a number that is too large.
-const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log-transform, or without the column, by --ignore";
+const CURE: &str = "the largest f32 is 3.4e38: correct the value; or train with --scaling quantile, with --log-transform, or without the column (--ignore)";
 
 /// The rows with an input that isn't a finite number, and the first of these: (row, input).
 pub(in crate::data) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
@@ -44,16 +44,16 @@ impl Encoding {
 impl Encoder {
     /// What is wrong with a value of which it makes no finite number; `name` is its column's.
     fn fault(&self, values: &Values, row: usize, name: &str) -> Error {
-        const CORRECT: &str = "correct it, or leave the value out if it is missing";
+        const CORRECT: &str = "correct it, or leave the cell empty if the value is missing";
         let text = values.text(row).unwrap_or_default();
         match self {
             Encoder::Moment(encoder) => Error::data(format!(
-                "{text:?} is not a date or time of the form {}",
+                "{text:?} is not a date or time in the format {}",
                 encoder.form()
             ))
             .help(CORRECT),
             Encoder::Boolean { .. } if matches!(values, Values::Times(_)) => {
-                Error::data("a date or time is neither yes nor no").help(CORRECT)
+                Error::data("a date or time is not yes or no").help(CORRECT)
             }
             Encoder::Boolean { texts } => {
                 let [no, yes] = texts;
@@ -62,19 +62,19 @@ impl Encoder {
                     Some(x) => return Error::data(too_large(x)).help(CURE),
                     None if is_number => format!("{text:?} is not a number"),
                     None if no.is_empty() => {
-                        format!("{text:?}, where the training rows have {yes:?} or nothing")
+                        format!("{text:?}, but the training rows have {yes:?} or nothing")
                     }
                     None => format!("{text:?} is neither {no:?} nor {yes:?}"),
                 })
                 .help(format!(
-                    "{CORRECT}; or train with --categorical {name}, if there are more than these"
+                    "{CORRECT}; or train with --categorical {name}, if there are more values than these"
                 ))
             }
             Encoder::Plain => Error::data(match values.is_missing(row) {
                 true => "a value is missing".into(),
                 false => too_large(values.number(row)),
             })
-            .help("the net takes this column as it is: give every row a number that f32 holds"),
+            .help("this column isn't scaled: give every row a number in the range of f32"),
             _ => Error::data(too_large(values.number(row))).help(CURE),
         }
     }

@@ -158,7 +158,7 @@ impl Encoding {
                 places.len(),
                 self.targets.len()
             ))
-            .help("name as many as in training"));
+            .help("name as many targets as in training"));
         }
         let renamed: Vec<String> =
             places.into_iter().map(|place| header.names[place].clone()).collect();
@@ -196,7 +196,7 @@ impl Encoding {
                 "without names in a header, give the columns of the training data in the same order, with or without the targets"
             }
             false => {
-                "the model knows its columns by their places alone: give them in that order and no others, with or without the targets"
+                "the model identifies its columns by position: give them in that order and no others, with or without the targets"
             }
         };
         Err(Error::data(format!(
@@ -221,9 +221,11 @@ impl Encoding {
             let values = frame.columns[place].as_ref().ok_or_else(missing)?;
             let is_text = matches!(values, Values::Texts(_));
             if is_text && feature.encoder.takes_numbers() {
-                return Err(Error::data("texts, where the model was trained on numbers")
-                    .at(frame.header.describe(place))
-                    .help("give the column as it was in the training data"));
+                return Err(Error::data(
+                    "the column holds texts, but the model was trained on numbers",
+                )
+                .at(frame.header.describe(place))
+                .help("give the column as it was in the training data"));
             }
             columns.push((place, values));
         }

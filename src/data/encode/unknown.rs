@@ -39,7 +39,7 @@ impl FromStr for OnUnknown {
         match text {
             "warn" => Ok(OnUnknown::Warn),
             "error" => Ok(OnUnknown::Error),
-            _ => Err(unknown("way with unknown categories", text, &["warn", "error"])),
+            _ => Err(unknown("value of --unknown", text, &["warn", "error"])),
         }
     }
 }
@@ -231,7 +231,7 @@ impl fmt::Display for UnknownColumn {
         };
         write!(
             f,
-            "{}: {} of {} rows ({share}%) hold a category that the model doesn't know: {}{}",
+            "{}: {} of {} rows ({share}%) hold a category that was not in the training data: {}{}",
             self.place,
             self.rows,
             self.of,
@@ -271,15 +271,17 @@ impl Encoding {
             let column = frame.header.describe(found.place);
             if found.is_untold {
                 return Err(Error::usage(format!(
-                    "--unknown error: the model doesn't say which categories it was trained on in {column}"
+                    "--unknown error: the model doesn't contain the categories of {column} in the training data"
                 ))
-                .help("train it again, or leave out --unknown error"));
+                .help("train again, or omit --unknown error"));
             }
             let texts = found.texts(frame);
             for (row, code) in found.rows(&texts, rows.clone()) {
                 let explain = |text: &str, help: String| {
-                    let what =
-                        format!("{:?} is a category that the model doesn't know", brief(text));
+                    let what = format!(
+                        "{:?} is a category that was not in the training data",
+                        brief(text)
+                    );
                     Error::data(what).at(&column).help(help)
                 };
                 let text = texts.words.get(code);
@@ -304,11 +306,11 @@ impl Encoding {
 /// What to do about a category that isn't known.
 fn what_to_do(known: &Alike<'_>, text: &str) -> String {
     let beside = match known.find(text) {
-        Some(known) => format!("it knows {known:?}, which is written otherwise; "),
+        Some(known) => format!("the model knows {known:?}, which is written differently; "),
         None => match &known.nearest(text, SAID)[..] {
             [] => String::new(),
-            names => format!("the nearest that it knows: {}; ", names.join(", ")),
+            names => format!("the nearest known ones: {}; ", names.join(", ")),
         },
     };
-    format!("{beside}correct it, or let it pass with --unknown warn")
+    format!("{beside}correct it, or continue anyway with --unknown warn")
 }

@@ -91,8 +91,10 @@ fn read(stream: ByteStream, budget: Budget) -> Result<IdxArray> {
         sizes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
     let shown = shape.iter().map(u32::to_string).collect::<Vec<_>>().join(" × ");
     if shape.contains(&0) {
-        return Err(Error::data(format!("the header declares no data: its sizes are {shown}"))
-            .help("give a file with at least one row"));
+        return Err(Error::data(format!(
+            "the header declares an empty array: its sizes are {shown}"
+        ))
+        .help("give a file with at least one row"));
     }
     let size = element_size(code).unwrap_or(1);
     let declared = shape.iter().try_fold(size, |n, &d| n.checked_mul(d.into()));
@@ -145,13 +147,13 @@ fn read_declared(stream: ByteStream, header: usize, declared: u64, what: &str) -
 }
 
 fn truncated(declared: &str, present: u64) -> Error {
-    Error::data(format!("the file declares {declared}, but has room for {present} bytes of them"))
+    Error::data(format!("the file declares {declared}, but holds only {present} bytes"))
         .help("the file is cut short or its header is wrong: copy or download it again")
 }
 
 fn trailing(declared: &str, extra: &str) -> Error {
     Error::data(format!("the file declares {declared}, but {extra} bytes follow them"))
-        .help("the header is wrong or something was appended: copy or download it again")
+        .help("the header is wrong or data were appended: copy or download it again")
 }
 
 impl IdxValues {
@@ -260,9 +262,9 @@ pub(in crate::data) mod tests {
     fn fewer_or_more_bytes_than_declared_are_refused() {
         let whole = idx_bytes(8, &[2, 3], &[0; 6]);
         assert!(read_bytes(&whole).is_ok());
-        assert!(refusal(&whole[..17]).contains("2 × 3 elements of 1 byte, but has room for 5"));
-        assert!(refusal(&whole[..9]).contains("a header of 12 bytes, but has room for 9"));
-        assert!(refusal(&gzip(&whole[..17])).contains("has room for 5"));
+        assert!(refusal(&whole[..17]).contains("2 × 3 elements of 1 byte, but holds only 5"));
+        assert!(refusal(&whole[..9]).contains("a header of 12 bytes, but holds only 9"));
+        assert!(refusal(&gzip(&whole[..17])).contains("holds only 5"));
         let longer = [&whole[..], &[0; 4]].concat();
         assert!(refusal(&longer).contains("4 bytes follow"));
         assert!(refusal(&gzip(&longer)).contains("more bytes follow"));

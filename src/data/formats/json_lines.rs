@@ -99,14 +99,14 @@ impl JsonTable {
             }
             match columns.len() > MOST_COLUMNS {
                 true => Err(Error::data(format!("more than {MOST_COLUMNS} different keys"))
-                    .help("every object has the same keys, which are the columns")),
+                    .help("every object must have the same keys, which are the columns")),
                 false => Ok(()),
             }
         })
         .map_err(|e| e.at(source.path().display()))?;
         if names.is_empty() {
             let error = first_fault.unwrap_or_else(|| {
-                Error::data("there is no object with keys").help("give an object on each line")
+                Error::data("there is no object with a key").help("give an object on each line")
             });
             return Err(error.at(source.path().display()));
         }
@@ -114,8 +114,8 @@ impl JsonTable {
         let note = |place: usize| {
             let name = &names[place];
             format!(
-                "warning: the column {name} is left out: it holds lists or objects; give each of their \
-                 values a key of its own"
+                "warning: the column {name} is not used: it holds lists or objects; give each of their \
+                 values its own key"
             )
         };
         let notes = nested.map(note).collect();
@@ -292,9 +292,9 @@ fn each_line(
         let record = serde_json::from_slice(text).map_err(|e| {
             let help = match (line, e.is_eof()) {
                 (1, true) => "write an object on each line: `jq -c . FILE > FILE.jsonl`, or for a list within it `jq -c '.NAME[]' FILE > FILE.jsonl`",
-                _ => "write an object on each line; correct this one, or leave it out",
+                _ => "write an object on each line; correct or remove this one",
             };
-            Error::data(format!("no JSON object: {e}")).at(format!("line {line}")).help(help)
+            Error::data(format!("not a JSON object: {e}")).at(format!("line {line}")).help(help)
         });
         match record {
             // The first line decides what the file is.
@@ -306,7 +306,7 @@ fn each_line(
 
 fn too_long() -> Error {
     Error::data(format!("an object of more than {} MiB", LONGEST >> 20))
-        .help("this is not a table of objects: give an object for each row")
+        .help("this is not a table of objects: give one object per row")
 }
 
 fn each_element(
@@ -324,7 +324,7 @@ fn each_element(
     read.map_err(|e| match (left.get(), e.io_error_kind()) {
         (0, Some(_)) => too_long(),
         (_, Some(kind)) => read_error(path, &io::Error::new(kind, e)),
-        _ => Error::data(format!("no array of JSON objects: {e}"))
+        _ => Error::data(format!("not an array of JSON objects: {e}"))
             .help("write an object on each line: `jq -c '.[]' FILE > FILE.jsonl`"),
     })
 }

@@ -18,7 +18,7 @@ pub(in crate::data) fn rows_of(array: &ArrayRef, rows: &[usize]) -> Result<Array
     let mut mask = vec![false; array.len()];
     rows.iter().for_each(|&row| mask[row] = true);
     arrow_select::filter::filter(array, &BooleanArray::from(mask))
-        .map_err(|e| Error::data(format!("a column can't be carried along: {e}")))
+        .map_err(|e| Error::data(format!("a column can't be copied to the output: {e}")))
 }
 
 /// Reads a table of any format: `want` says of its header what is wanted of each column.

@@ -124,9 +124,9 @@ pub(in crate::data) fn check_read(frame: &Frame, selection: &Selection) -> Resul
     match (0..frame.columns.len()).find(|&place| frame.columns[place].is_none() && is_asked(place))
     {
         None => Ok(()),
-        Some(place) => Err(Error::data("the column holds lists or objects, no numbers or texts")
+        Some(place) => Err(Error::data("the column holds lists or objects, not numbers or texts")
             .at(frame.header.describe(place))
-            .help("give each of their values a column of its own")),
+            .help("give each of their values its own column")),
     }
 }
 
@@ -167,7 +167,7 @@ pub(in crate::data) fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[St
 fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
     if let Values::Times(times) = &values {
         let error = Error::data("a date or time is not a number")
-            .help("give numbers, or leave out --numeric: dates and times are taken by themselves");
+            .help("give numbers, or omit --numeric: dates and times are recognized without it");
         let present = times.iter().enumerate().filter(|(_, x)| !x.is_nan());
         let faults = present.map(|(row, _)| (row, error.clone())).collect();
         return (values, faults);
@@ -180,7 +180,7 @@ fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
         Some(Some(number)) => *number,
         Some(None) => {
             let error = Error::data(format!("{:?} is not a number", words.get(code)))
-                .help("correct it, or leave the value out if it is missing");
+                .help("correct it, or leave the cell empty if the value is missing");
             faults.push((row, error));
             f64::NAN
         }

@@ -13,7 +13,7 @@ use std::path::Path;
 /// Images of as many pixels or more, as their headers say, aren't decoded.
 const TOO_MANY_PIXELS: u64 = 1 << 28;
 /// What can be read.
-const FORMATS: &str = "PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI and PNM can be read";
+const FORMATS: &str = "supported formats: PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI and PNM";
 
 /// What the header of an image file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +50,7 @@ impl Head {
         let mut reader = reader.map_err(|e| Error::io("read", file, &e))?;
         let is_tga = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("tga"));
         let Some(format) = reader.format().or(is_tga.then_some(ImageFormat::Tga)) else {
-            return Err(of_no_format(file, "its content is of no known format"));
+            return Err(of_no_format(file, "its content has an unknown format"));
         };
         reader.set_format(format);
         reader.limits(limits(memory));
@@ -60,7 +60,7 @@ impl Head {
         if !(1..TOO_MANY_PIXELS).contains(&pixels) {
             return Err(Error::data(format!("an image of {width} × {height} pixels"))
                 .at(file.display())
-                .help("scale it down to fewer than 2²⁸ pixels, or take it away"));
+                .help("scale it down to fewer than 2²⁸ pixels, or remove it"));
         }
         let color = decoder.color_type();
         if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
@@ -133,9 +133,9 @@ impl Head {
 /// What a decoder makes of a file; its panic is an error of the file like others.
 fn guarded<T>(file: &Path, decode: impl FnOnce() -> Result<T>) -> Result<T> {
     decoding::guarded(decode).unwrap_or_else(|_| {
-        Err(Error::data("not an image that can be read: it contradicts itself")
+        Err(Error::data("not a readable image: its content is inconsistent")
             .at(file.display())
-            .help(format!("repair the file or take it away; {FORMATS}")))
+            .help(format!("repair the file or remove it; {FORMATS}")))
     })
 }
 
@@ -173,16 +173,16 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 }
 
 fn truncated(file: &Path) -> Error {
-    Error::data("not an image that can be read: the file is truncated or damaged")
+    Error::data("not a readable image: the file is truncated or damaged")
         .at(file.display())
-        .help("copy or download it again, or take it away")
+        .help("copy or download it again, or remove it")
 }
 
 fn too_large(file: &Path, what: String, memory: u64) -> Error {
     let limit = human(memory as f64);
     Error::data(format!("{what}, which takes more than {limit} of memory to decode"))
         .at(file.display())
-        .help("scale it down, take it away, or raise --memory-limit")
+        .help("scale it down, remove it, or raise --memory-limit")
 }
 
 fn not_an_image(file: &Path, error: &ImageError) -> Error {
@@ -196,9 +196,9 @@ fn not_an_image(file: &Path, error: &ImageError) -> Error {
 fn of_no_format(file: &Path, what: &str) -> Error {
     let (what, help) = match instead(file) {
         Some((what, help)) => (what, help.to_string()),
-        None => (what, format!("repair the file or take it away; {FORMATS}")),
+        None => (what, format!("repair the file or remove it; {FORMATS}")),
     };
-    Error::data(format!("not an image that can be read: {what}")).at(file.display()).help(help)
+    Error::data(format!("not a readable image: {what}")).at(file.display()).help(help)
 }
 
 /// What a download left in the place of an image, and what to do.
@@ -207,11 +207,14 @@ fn instead(file: &Path) -> Option<(&'static str, &'static str)> {
     File::open(file).ok()?.take(64).read_to_end(&mut head).ok()?;
     let head = head.trim_ascii_start().to_ascii_lowercase();
     if head.is_empty() {
-        return Some(("the file is empty", "copy or download it again, or take it away"));
+        return Some(("the file is empty", "copy or download it again, or remove it"));
     }
     if head.starts_with(b"version https://git-lfs") {
         return Some(("a Git LFS pointer", "get the file itself with git lfs pull"));
     }
     let is_page = head.starts_with(b"<!doctype html") || head.starts_with(b"<html");
-    is_page.then_some(("an HTML page", "download the image itself; the page may say what failed"))
+    is_page.then_some((
+        "an HTML page",
+        "download the image itself; the page may contain an error message",
+    ))
 }

@@ -154,7 +154,7 @@ impl ImageFolder {
         let kind = match extension(entry) {
             _ if entry.is_dir() => "links to a folder above".into(),
             _ if !entry.is_file() => "broken links or special files".into(),
-            Some(_) if is_image(entry) => "images beside the class folders".into(),
+            Some(_) if is_image(entry) => "images outside of the class folders".into(),
             Some(extension) => format!(".{extension}"),
             None => "no extension".into(),
         };
@@ -171,19 +171,19 @@ impl ImageFolder {
             let folder = if place.is_empty() { path.to_string() } else { place.clone() };
             match kind.strip_prefix('.') {
                 Some(extension) if DOCUMENTS.contains(&extension) => {
-                    format!("note: passed over {files} in {folder}: {kind} is not an image")
+                    format!("note: skipped {files} in {folder}: {kind} is not an image")
                 }
                 Some(_) => format!(
-                    "warning: passed over {files} in {folder}: {kind} can't be read; convert to PNG, \
+                    "warning: skipped {files} in {folder}: {kind} can't be read; convert to PNG, \
                      JPEG or TIFF"
                 ),
-                None => format!("warning: passed over {files} in {folder}: {kind}"),
+                None => format!("warning: skipped {files} in {folder}: {kind}"),
             }
         };
         let lines = lines.map(line);
         let empty =
             self.empty.iter().filter(|_| self.has_classes()).map(|folder| {
-                format!("warning: {}: it is not a class", self.describe_empty(folder))
+                format!("warning: {}: not used as a class", self.describe_empty(folder))
             });
         lines.chain(empty).collect()
     }
@@ -194,12 +194,12 @@ impl ImageFolder {
             .passed_over
             .iter()
             .filter(|((place, _), _)| place == folder)
-            .map(|((_, kind), count)| format!("passed over {} ({kind})", files(*count)))
+            .map(|((_, kind), count)| format!("skipped {} ({kind})", files(*count)))
             .collect();
         match held.is_empty() {
             true => format!("no image in the folder {folder}, which is empty"),
             false => {
-                format!("no image that can be read in the folder {folder}: {}", held.join(", "))
+                format!("no readable image in the folder {folder}: {}", held.join(", "))
             }
         }
     }

@@ -107,7 +107,7 @@ impl Tally {
             };
             let to = size((shape.width, shape.height));
             let why = match is_given {
-                true => "as the model takes them",
+                true => "as the model needs",
                 false => "--image-size WxH chooses another size",
             };
             let text = format!(
@@ -118,18 +118,18 @@ impl Tally {
         }
         if self.turned > 0 {
             let text = format!("{} of {all} images turned or mirrored", self.turned);
-            line("note", format!("{text} as their EXIF orientation says"));
+            line("note", format!("{text} according to their EXIF orientation"));
         }
         self.describe_depth(shape, is_given, &mut line);
         self.describe_alpha(shape, is_given, &mut line);
         if is_given && self.colored > 0 && !shape.colour.has_color() {
             let text = format!("{} of {all} images are in color", self.colored);
-            line("note", format!("{text}, and converted to gray as the model takes them"));
+            line("note", format!("{text}, and converted to gray as the model needs"));
         }
         if self.animated.count > 0 {
             let (count, example) = (self.animated.count, &self.animated.example);
             let text = format!("{count} of {all} images have several frames or pages");
-            line("note", format!("{text}, such as {example}: the first is read"));
+            line("note", format!("{text}, such as {example}: only the first is used"));
         }
         if self.misnamed.count > 0 {
             let (count, example) = (self.misnamed.count, &self.misnamed.example);
@@ -148,7 +148,7 @@ impl Tally {
         let (sixteen, all) = (self.sixteen_bit, self.images);
         if shape.sixteen_bit && !is_given {
             let range = self.range.map_or(String::new(), |(least, most)| {
-                format!(": their values are from {least} to {most} of 65535")
+                format!(": their values range from {least} to {most} of 65535")
             });
             let text = format!("{sixteen} of {all} images have 16 bits per channel, kept{range}");
             let others = match sixteen < all {
@@ -160,7 +160,7 @@ impl Tally {
             line(
                 "warning",
                 format!(
-                    "{sixteen} of {all} images have 16 bits per channel, but the model takes 8: \
+                    "{sixteen} of {all} images have 16 bits per channel, but the model needs 8: \
                      their values are divided by 257; train on 16-bit images to keep them"
                 ),
             );
@@ -181,7 +181,7 @@ impl Tally {
         let what = match (shape.colour, is_given) {
             (Colour::GreyAlpha | Colour::Rgba, true) => return,
             (Colour::GreyAlpha | Colour::Rgba, false) => {
-                "alpha is kept as a channel, by which colors are multiplied; --image-color grey or \
+                "alpha is kept as a channel, and colors are multiplied by it; --image-color grey or \
                  rgb composites them over white"
             }
             (Colour::Grey | Colour::Rgb, _) => "they are composited over white",

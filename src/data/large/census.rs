@@ -278,15 +278,15 @@ fn check(parts: &RowParts, split: &Split) -> Result<()> {
     if parts.rows(Part::Training).next().is_none() {
         return Err(Error::data("no row is left to train on")
             .at(format!("--split {split}"))
-            .help("hold fewer rows out with --validation, or split otherwise"));
+            .help("hold out fewer rows with --validation, or use another --split"));
     }
     let is_drawn = matches!(split, Split::Group(_));
     if is_drawn && parts.rows(Part::Validation).next().is_none() {
         return Err(Error::data(
-            "no group is held out: each is with the probability of --validation",
+            "no group is held out: each is held out with the probability --validation",
         )
         .at(format!("--split {split}"))
-        .help("hold out more with --validation, or draw again with another --seed"));
+        .help("hold out more with --validation, or use another --seed"));
     }
     Ok(())
 }

@@ -93,9 +93,9 @@ impl StoredWriter {
         // Bytes are numbers too.
         let same = Form { bytes: form.bytes, ..found.clone() } == *form;
         if !same || form.bytes && !found.bytes {
-            return Err(Error::data("later rows are of another kind than the first ones")
+            return Err(Error::data("later rows have another type than the first ones")
                 .at(data.name())
-                .help("a column that held whole numbers from 0 to 255 only may hold others later: say --numeric of it"));
+                .help("a column that first held only whole numbers from 0 to 255 may hold others later: name it in --numeric"));
         }
         let mut bytes = Vec::with_capacity(form.row_bytes() * data.rows());
         for row in 0..data.rows() {
@@ -154,7 +154,7 @@ impl StoredWriter {
 
 fn full(path: &std::path::Path, error: &std::io::Error) -> Error {
     write_error(path, error)
-        .help("a table beyond --memory-limit is kept encoded on disk while it is trained on: make room, or name another directory in WGRAD_CACHE_DIR")
+        .help("during training, the encoded rows of a table beyond --memory-limit are stored on disk: free some space, or set WGRAD_CACHE_DIR to another directory")
 }
 
 /// Rows in a temporary file.

@@ -162,17 +162,17 @@ impl Dataset {
         if rows != targets.rows() {
             return fail(
                 format!("{rows} rows of features, but {} of targets", targets.rows()),
-                "every row needs its target",
+                "every row needs a target",
             );
         }
         if rows == 0 || features.cols() == 0 {
             return fail(
                 format!("{rows} rows of {} features", features.cols()),
-                "there is nothing to learn from: give at least one row and one feature column",
+                "give at least one row and one feature column",
             );
         }
         if u32::try_from(rows).is_err() {
-            return fail(format!("{rows} rows"), "a data set ends at 2³² rows: split it");
+            return fail(format!("{rows} rows"), "a data set has at most 2³² rows: split it");
         }
         match &targets {
             Targets::Classes { labels, names } => {
@@ -217,7 +217,7 @@ impl Dataset {
         if let Some(row) = weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
             return Err(Error::data(format!("the weight {}", weights[row]))
                 .at(format!("row {}", row + 1))
-                .help("weights are finite and not below 0"));
+                .help("weights must be finite and not negative"));
         }
         self.weights = Some(match self.weights {
             Some(before) => before.iter().zip(&weights).map(|(a, b)| a * b).collect(),
@@ -364,7 +364,7 @@ fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<
         None => Ok(()),
         Some(i) => Err(Error::data(format!("a {what} is {}", m.data()[i]))
             .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
-            .help("only finite numbers can be learned from: remove or replace it")),
+            .help("only finite numbers can be used: remove or replace it")),
     }
 }
 

@@ -111,7 +111,7 @@ impl ImageShape {
             return Ok(());
         }
         Err(Error::data(format!(
-            "the model takes {inputs} inputs, but its images are {} × {} pixels of {} channels",
+            "the model has {inputs} inputs, but its images are {} × {} pixels of {} channels",
             self.width,
             self.height,
             self.colour.channels()
@@ -147,7 +147,7 @@ impl FromStr for ImageSize {
         let (width, height) = text.split_once(['x', '×']).unwrap_or((text, text));
         match (width.trim().parse(), height.trim().parse()) {
             (Ok(w @ 1..=MOST_PIXELS), Ok(h @ 1..=MOST_PIXELS)) => Ok(ImageSize(w, h)),
-            _ => Err(Error::usage(format!("{text:?} is not a size of an image"))
+            _ => Err(Error::usage(format!("{text:?} is not an image size"))
                 .help("write for example 28x28, or 28 for both; at most 4096")),
         }
     }
@@ -166,7 +166,7 @@ impl FromStr for Colour {
         let text = text.replace("gray", "grey");
         Self::ALL.into_iter().find(|colour| colour.name() == text).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::usage(format!("{text:?} is not a layout of channels"))
+            Error::usage(format!("{text:?} is not a channel layout"))
                 .help(format!("known: {names}"))
         })
     }

@@ -48,7 +48,7 @@ impl Predictions {
     pub fn as_f32(&self) -> Result<&Matrix<f32>> {
         match self {
             Predictions::F32(m) => Ok(m),
-            Predictions::F64(_) => Err(Error::usage("these predictions are in f64")),
+            Predictions::F64(_) => Err(Error::usage("these predictions are f64")),
         }
     }
 

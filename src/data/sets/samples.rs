@@ -239,7 +239,7 @@ fn relabel(place: &str, labels: &[u32], names: &[String], classes: &[String]) ->
         places[label as usize].ok_or_else(|| {
             Error::data(format!("class {:?} was not in the training data", names[label as usize]))
                 .at(format!("{place}, row {}", row + 1))
-                .help(format!("the net knows: {}", classes.join(", ")))
+                .help(format!("the net's classes are {}", classes.join(", ")))
         })
     });
     relabelled.collect()

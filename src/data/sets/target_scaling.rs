@@ -97,7 +97,7 @@ impl TargetScaling {
                 targets.data()[i]
             ))
             .at(format!("row {}, target {}", first + i / cols + 1, i % cols + 1))
-            .help("correct it if it is a mistake; else scale the targets with --scaling standard, or give them in another unit")),
+            .help("correct it if it is wrong; otherwise scale the targets with --scaling standard, or give them in another unit")),
         }
     }
 

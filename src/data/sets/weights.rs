@@ -27,7 +27,7 @@ impl ClassWeight {
     /// When the targets aren't classes, or a named class is none of them.
     pub fn of_classes(&self, targets: &Targets) -> Result<Vec<f32>> {
         let Targets::Classes { labels, names } = targets else {
-            return Err(Error::usage("--class-weight, but the target is not a class")
+            return Err(Error::usage("--class-weight needs a target of classes")
                 .help("give weights for rows with --sample-weight, a column of the data"));
         };
         let mut counts = vec![0; names.len()];
@@ -98,7 +98,7 @@ impl FromStr for ClassWeight {
         let given: Vec<(String, f32)> = text.split(',').map(part).collect::<Result<_>>()?;
         for (i, (class, _)) in given.iter().enumerate() {
             if given[..i].iter().any(|(before, _)| before == class) {
-                return Err(Error::usage(format!("two weights for the class {class:?}"))
+                return Err(Error::usage(format!("the class {class:?} has two weights"))
                     .help("give each class one weight"));
             }
         }

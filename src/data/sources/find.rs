@@ -56,7 +56,7 @@ impl Images {
         let has_parts = self.has_held_out_part();
         let images = self.test.or(self.validation).unwrap_or(self.train);
         if has_parts {
-            say(options, &[format!("note: {} is taken", images.path().display())]);
+            say(options, &[format!("note: using {}", images.path().display())]);
         }
         images
     }
@@ -163,14 +163,14 @@ fn image_parts(dir: &Path) -> Result<Option<Images>> {
     let [validation, test] = [validation, test].map(|part| {
         let part = part?;
         if part.is_empty() {
-            lines.push(format!("warning: no image in {}: passed over", part.path().display()));
+            lines.push(format!("warning: skipped {}: it contains no image", part.path().display()));
         }
         Some(part).filter(|part| !part.is_empty())
     });
     for entry in entries {
         let kind = if entry.is_dir() { "warning" } else { "note" };
         lines.push(format!(
-            "{kind}: passed over {} beside {}",
+            "{kind}: skipped {} next to {}",
             entry.display(),
             train.path().display()
         ));
@@ -200,5 +200,5 @@ fn unknown_name(name: &str) -> Error {
         .map(|near| format!("did you mean {near}? "))
         .unwrap_or_default();
     Error::data(format!("there is no data set and no file {name:?}"))
-        .help(format!("{hint}give a path, or one of {}", NAMES.join(", ")))
+        .help(format!("{hint}give a path or one of the known data sets: {}", NAMES.join(", ")))
 }

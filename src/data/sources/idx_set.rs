@@ -29,7 +29,7 @@ pub fn read_idx_pair(images: &Path, labels: &Path) -> Result<Dataset> {
 /// The same data, unless there is nothing to tell apart in them.
 pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
     if data.class_names().is_some_and(|names| names.len() < 2) {
-        return Err(Error::data("every label is 0: there is one class only")
+        return Err(Error::data("every label is 0: there is only one class")
             .help("give rows of at least two classes"));
     }
     Ok(data)
@@ -63,7 +63,7 @@ pub(super) fn read_directory(dir: &Path, classes: Option<usize>, budget: Budget)
             train.features().cols()
         ))
         .at(dir.display())
-        .help("the two parts are of different sets: give files that belong together"));
+        .help("the two parts belong to different sets: give files of the same set"));
     }
     Ok(Ready { train, validation: None, test: Some(test) })
 }
@@ -120,11 +120,11 @@ pub(super) fn labels_of(images: &Path) -> Result<PathBuf> {
     let name = images.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains("images") {
         let help = if name.contains("labels") {
-            "this is a file of labels: name the one of images"
+            "this is a file of labels: give the file of images"
         } else {
             "call the two files …images-idx3-ubyte and …labels-idx1-ubyte"
         };
-        return Err(Error::data("the file doesn't say where the labels of its images are")
+        return Err(Error::data("the labels for these images can't be found")
             .at(images.display())
             .help(help));
     }
@@ -147,11 +147,11 @@ pub(in crate::data) fn pair(
     let labels = idx::read_stream(labels, budget)?;
     if labels.shape.len() != 1 {
         return Err(Error::data(format!(
-            "an array of {} dimensions, where labels have one",
+            "an array of {} dimensions, but labels have one",
             labels.shape.len()
         ))
         .at(labels_path.display())
-        .help("this is a file of images: give the one of labels"));
+        .help("this is a file of images: give the file of labels"));
     }
     let (features, is_image) = features(images, budget)?;
     if features.rows() != labels.shape[0] {
@@ -161,7 +161,7 @@ pub(in crate::data) fn pair(
             labels.shape[0]
         ))
         .at(format!("{} and {}", images_path.display(), labels_path.display()))
-        .help("give two files that belong together"));
+        .help("give two files of the same set"));
     }
     let targets = targets(&labels, classes).map_err(|e| e.at(labels_path.display()))?;
     let data = Dataset::new(set_name(&images_path), features, targets)
@@ -175,9 +175,9 @@ pub(in crate::data) fn features(images: ByteStream, budget: Budget) -> Result<(F
     let path = images.path().to_path_buf();
     let IdxArray { shape, values } = idx::read_stream(images, budget)?;
     if shape.len() == 1 {
-        return Err(Error::data("an array of one dimension, where images have three")
+        return Err(Error::data("an array of one dimension, but images have three")
             .at(path.display())
-            .help("this is a file of labels: give the one of images"));
+            .help("this is a file of labels: give the file of images"));
     }
     let (rows, cols) = (shape[0], shape[1..].iter().product());
     let features = match values {
@@ -196,7 +196,7 @@ fn targets(labels: &IdxArray, classes: Option<usize>) -> Result<Targets> {
     if let Some(row) = integers.iter().position(|&l| l < 0 || l as u64 >= limit as u64) {
         return Err(Error::data(format!("label {} is out of range", integers[row]))
             .at(format!("row {}", row + 1))
-            .help(format!("labels are 0 to {}", limit - 1)));
+            .help(format!("labels must be 0 to {}", limit - 1)));
     }
     let most = integers.iter().max().map_or(0, |&l| l as usize + 1);
     let count = classes.unwrap_or(most);
@@ -294,7 +294,7 @@ pub(in crate::data) mod tests {
             Some(10),
             Budget::default(),
         );
-        assert!(ten.unwrap_err().to_string().contains("labels are 0 to 9"));
+        assert!(ten.unwrap_err().to_string().contains("labels must be 0 to 9"));
     }
 
     #[test]

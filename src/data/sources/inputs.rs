@@ -125,7 +125,7 @@ pub fn pass_inputs(
         let what = format!("--keep-columns {}: there is no such column", keep.names.join(","));
         return Err(Error::usage(what)
             .at(name)
-            .help("tables have columns to keep, and folders of images have one, called file"));
+            .help("only tables have columns to keep, and folders of images one, called file"));
     }
     let source = match found.map_err(|found| *found) {
         Ok(source) => source,

@@ -93,7 +93,7 @@ pub(in crate::data) fn open(
     if let Some(dir) = data_dir {
         if !dir.is_dir() {
             return Err(Error::data(format!("there is no directory {}", dir.display()))
-                .help("name the directory of the data with --data-dir or WGRAD_DATA_DIR"));
+                .help("set the directory of the data with --data-dir or WGRAD_DATA_DIR"));
         }
         if let Some(place) = [dir.join(set.name), dir.into()].iter().find(|d| has_any_file(d)) {
             return read(set, place);
@@ -101,8 +101,8 @@ pub(in crate::data) fn open(
     }
     let cache = cache_directory()
         .ok_or_else(|| {
-            Error::data("there is no home directory to keep downloads in")
-                .help("set XDG_CACHE_HOME, or name a directory with the files by --data-dir")
+            Error::data("there is no home directory for downloads")
+                .help("set XDG_CACHE_HOME, or give a directory with the files by --data-dir")
         })?
         .join(set.name);
     fetch(set, &cache, &agent(), notify)?;
@@ -146,14 +146,14 @@ fn unavailable(set: &KnownSet, file: &str, dir: &Path, errors: &[Error]) -> Erro
     let reasons: Vec<String> = errors.iter().map(|e| e.to_string().replace("\n ", ",")).collect();
     let is_wrong = errors.iter().any(|e| e.kind() == ErrorKind::Data);
     let kind = if is_wrong { ErrorKind::Data } else { ErrorKind::Failed };
-    Error::new(kind, format!("{file} of {} can't be had", set.name)).at(reasons.join("; ")).help(
-        format!(
+    Error::new(kind, format!("{file} of {} is not available", set.name))
+        .at(reasons.join("; "))
+        .help(format!(
             "put the four files of {} into {} or a directory named by --data-dir ({})",
             set.name,
             dir.display(),
             set.files.map(|(file, _)| file).join(", ")
-        ),
-    )
+        ))
 }
 
 #[cfg(all(test, feature = "download"))]
@@ -198,7 +198,7 @@ mod tests {
             ("tiny", 2, 10)
         );
         assert_eq!(found.test.unwrap().rows(), 1);
-        assert_eq!(fs::read_dir(&cache).unwrap().count(), 4, "nothing half done is left");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 4, "no incomplete file is left");
         let offline = with_mirrors(set, &[]);
         fetch(&offline, &cache, &local_agent(), None).unwrap();
     }

@@ -84,8 +84,8 @@ fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
     for part in [validation, test].into_iter().flatten().filter(|part| !part.has_classes()) {
         let path = part.path().display();
         let line = format!(
-            "warning: passed over {} images in {path}: they are of no class; put those of each class \
-             in a folder of its own",
+            "warning: skipped {} images in {path}: they belong to no class; put those of each class \
+             in its own folder",
             part.len()
         );
         say(options, &[line]);
@@ -205,7 +205,7 @@ pub(super) fn check_ready(
     {
         let columns: Vec<&str> =
             encoding.features.iter().take(8).map(|f| f.column.as_str()).collect();
-        return Err(Error::data("the net was trained on a table, and these data are none")
+        return Err(Error::data("the net was trained on a table, but these data are not a table")
             .at(name)
             .help(format!("give a table with the columns {}", columns.join(", "))));
     }
@@ -241,8 +241,8 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let (reserved, missing_target) =
         (options.columns.reserved.clone(), options.columns.missing_target);
     if options.text != TextOptions::default() {
-        return Err(Error::usage(format!("{} is not a delimited text", data.name())).help(
-            "leave out --decimal, --thousands, --separator, --header, --missing and --date-format",
+        return Err(Error::usage(format!("{} is not delimited text", data.name())).help(
+            "omit --decimal, --thousands, --separator, --header, --missing and --date-format",
         ));
     }
     let error = match options.task {
@@ -261,7 +261,7 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::usage(error)
-        .help("leave out --target, --task and what else is said of columns, which are for tables"))
+        .help("omit --target, --task and other options for columns, which are for tables"))
 }
 
 #[cfg(test)]

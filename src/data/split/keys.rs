@@ -15,8 +15,7 @@ impl Data {
     pub fn labels(&self) -> Result<&[u32]> {
         match self.targets() {
             Targets::Classes { labels, .. } => Ok(labels),
-            _ => Err(Error::usage("a stratified split without classes")
-                .help("only classes can be stratified: take --split random")),
+            _ => Err(Error::usage("a stratified split needs classes").help("use --split random")),
         }
     }
 
@@ -67,13 +66,13 @@ impl Data {
                 "a split by the column {column:?}, but {} is not a table",
                 self.name()
             ))
-            .help("take --split random or stratified")
+            .help("use --split random or stratified")
         })?;
         let frame = table.frame();
         let place = place_of(&frame.header, "column", column).map_err(|e| e.at("--split"))?;
         let values = frame.columns[place].as_ref().ok_or_else(|| {
-            Error::usage(format!("the column {column:?} decides the split, and is ignored too"))
-                .help("leave it out of --ignore: it isn't learned from anyway")
+            Error::usage(format!("the column {column:?} decides the split, but is also ignored"))
+                .help("remove it from --ignore: the column of --split isn't a feature anyway")
         })?;
         Ok((frame, place, values))
     }
@@ -102,10 +101,10 @@ pub(in crate::data) fn times_of(
     match times.iter().position(|t| !t.is_finite()) {
         None => Ok(times),
         Some(row) => Err(Error::data(match values.text(row) {
-            Some(text) => format!("{text:?} is not a time like the others of its column"),
-            None => "a row without its time".into(),
+            Some(text) => format!("{text:?} is not a time like the others in its column"),
+            None => "a row without a time".into(),
         })
         .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-        .help("write all as numbers, or all as dates such as 2024-01-31; or split otherwise")),
+        .help("write all as numbers, or all as dates such as 2024-01-31; or use another --split")),
     }
 }

@@ -66,7 +66,7 @@ impl FromStr for Split {
             ("random", None) => Ok(Split::Random),
             ("stratified", None) => Ok(Split::Stratified),
             ("group" | "time" | "column", None | Some("")) => {
-                Err(Error::usage(format!("a split by {kind} without a column"))
+                Err(Error::usage(format!("a split by {kind} needs a column"))
                     .help(format!("name the column, as in {kind}:NAME")))
             }
             ("group", Some(column)) => Ok(Split::Group(column.into())),
@@ -192,8 +192,8 @@ pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     let order: Vec<usize> =
         order(sizes.len(), seed, Stream::Split)?.filter(|&group| sizes[group] > 0).collect();
     if order.len() < 2 {
-        return Err(Error::data("all rows are of one group")
-            .help("split by a column that has several values, or take --split random"));
+        return Err(Error::data("all rows are in one group")
+            .help("split by a column that has several values, or use --split random"));
     }
     let mut held_out = vec![false; sizes.len()];
     let mut count = 0usize;
@@ -232,7 +232,7 @@ pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
     if let Some(row) = times.iter().position(|t| !t.is_finite()) {
         return Err(Error::data(format!("a time is {}", times[row]))
             .at(format!("row {}", row + 1))
-            .help("every row needs its time: remove the row, or split otherwise"));
+            .help("every row needs a time: remove the row, or use another --split"));
     }
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -242,8 +242,8 @@ pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
     let after = sorted.partition_point(|t| *t <= boundary);
     let first = match (before, after) {
         (0, after) if after == rows => {
-            return Err(Error::data("all rows are of the same time")
-                .help("split by a column that has several values, or take --split random"));
+            return Err(Error::data("all rows have the same time")
+                .help("split by a column that has several values, or use --split random"));
         }
         (0, after) => after,
         (before, after) if after == rows => before,
@@ -350,7 +350,7 @@ fn held_out_count(rows: usize, fraction: f64) -> Result<usize> {
         return Ok(count);
     }
     Err(Error::usage(format!("a validation fraction of {fraction} of {rows} rows"))
-        .help("choose a fraction that leaves rows on both sides, or 0 for none"))
+        .help("choose a fraction that leaves rows for both parts, or 0 for no validation"))
 }
 
 fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
@@ -358,13 +358,13 @@ fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(format!("{k} folds of {count} {what}{}", if count == 1 { "" } else { "s" }))
-        .help(format!("--folds is a number from 2 on, and every fold needs a {what}")))
+        .help(format!("--folds must be at least 2, and every fold needs a {what}")))
 }
 
 /// `0..n` in the random order of a stream of `seed`.
 fn order(n: usize, seed: u64, stream: Stream) -> Result<impl Iterator<Item = usize>> {
     let n = u32::try_from(n).map_err(|_| {
-        Error::data(format!("{n} rows")).help("a data set ends at 2³² rows: split it")
+        Error::data(format!("{n} rows")).help("a data set has at most 2³² rows: split it")
     })?;
     let permutation = Permutation::new(n, Some(stream_key(seed, stream, 0)));
     Ok((0..n).map(move |i| permutation.at(i) as usize))

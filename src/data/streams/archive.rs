@@ -74,7 +74,7 @@ pub(in crate::data) fn content(source: &Source) -> Result<Content> {
     let program = match () {
         () if has("xl/") => Some("an Excel workbook (.xlsx)"),
         () if has("content.xml") && has("mimetype") => Some("an OpenDocument spreadsheet (.ods)"),
-        () if has("word/") || has("ppt/") => Some("a document of an office program"),
+        () if has("word/") || has("ppt/") => Some("an office document"),
         () => None,
     };
     if let Some(program) = program {
@@ -122,10 +122,10 @@ fn not_one(tables: &[&String], files: &[&String]) -> Error {
     let what = match (tables.len(), files.len()) {
         (_, 0) => return Error::data("the zip file is empty").help("give a file with data in it"),
         (0, _) => "no table in this zip file".to_string(),
-        (several, _) => format!("{several} tables in this zip file, where one is read"),
+        (several, _) => format!("{several} tables in this zip file, but only one can be read"),
     };
     Error::data(format!("{what}: it holds {}{more}", shown.join(", ")))
-        .help("unpack it with `unzip`, and name the file that is meant")
+        .help("unpack it with `unzip`, and give the file that you want")
 }
 
 fn entry(source: &Source, zip: &mut Zip, name: &str) -> Result<Entry> {
@@ -188,7 +188,7 @@ impl Read for Checked {
             let (size, crc) = self.expected;
             // The crate counts bytes in 32 bits.
             if self.crc.amount() != size as u32 || self.crc.sum() != crc {
-                let error = "an entry of the zip file isn't what its checksum says";
+                let error = "an entry of the zip file doesn't match its checksum";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
@@ -243,7 +243,7 @@ pub(in crate::data) mod tests {
         for (files, text) in [
             (
                 &[("a.csv", &b"1"[..]), ("b.tsv", b"2")][..],
-                "2 tables in this zip file, where one is read: it holds a.csv, b.tsv",
+                "2 tables in this zip file, but only one can be read: it holds a.csv, b.tsv",
             ),
             (
                 &[("a.bin", b"1"), ("b.bin", b"2")],

@@ -23,7 +23,7 @@ pub(in crate::data) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, Strin
     result.map_err(|cause: Box<dyn Any + Send>| {
         let text = cause.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
-        text.unwrap_or("it contradicts itself").to_string()
+        text.unwrap_or("its content is inconsistent").to_string()
     })
 }
 

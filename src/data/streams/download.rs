@@ -58,7 +58,7 @@ pub(in crate::data) fn agent() -> Agent {
 #[cfg(not(feature = "download"))]
 pub(in crate::data) fn download(_: &Agent, url: &str, _: &Path, _: &str, _: Hashed) -> Result<()> {
     Err(Error::failed(format!(
-        "cannot download {url}: wgrad was built without its feature download"
+        "cannot download {url}: wgrad was built without the feature download"
     )))
 }
 
@@ -81,14 +81,14 @@ pub(in crate::data) fn download(
     let body = response.body_mut().with_config().limit(MAX_BYTES).reader();
     let mut file = File::create_new(&part.0).map_err(|e| Error::io("create", &part.0, &e))?;
     copy(body, &mut file).map_err(|e| match e {
-        CopyError::Read(e) => Error::failed(format!("the download of {url} broke off: {e}")),
+        CopyError::Read(e) => Error::failed(format!("the download of {url} was interrupted: {e}")),
         CopyError::Write(e) => Error::io("write", &part.0, &e),
     })?;
     file.sync_all().map_err(|e| Error::io("write", &part.0, &e))?;
     drop(file);
     let found = checksum(&part.0, hashed)?;
     if found != sha256 {
-        return Err(Error::data(format!("{url} has another checksum than it should"))
+        return Err(Error::data(format!("{url} has a wrong checksum"))
             .at(format!("SHA-256 {found} instead of {sha256}")));
     }
     fs::rename(&part.0, destination).map_err(|e| Error::io("create", destination, &e))

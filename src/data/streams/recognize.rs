@@ -62,7 +62,7 @@ const MAGIC: [Magic; 32] = [
     ),
     (
         b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
-        "an old Excel workbook (.xls) or another document of Microsoft Office",
+        "an old Excel workbook (.xls) or another Microsoft Office document",
         "save the sheet as CSV: in Excel or LibreOffice, File, Save As, CSV UTF-8",
     ),
     (b"\x89PNG\r\n\x1a\n", "a single image (PNG)", ONE_IMAGE),
@@ -81,11 +81,11 @@ const MAGIC: [Magic; 32] = [
     (b"\x80\x03", "a Python pickle", PICKLE),
     (b"\x80\x04", "a Python pickle", PICKLE),
     (b"\x80\x05", "a Python pickle", PICKLE),
-    (b"RDX2\n", "data of R (.RData)", R),
-    (b"RDX3\n", "data of R (.RData)", R),
-    (b"X\n\0\0\0", "data of R (.rds)", R),
-    (b"<stata_dta>", "data of Stata (.dta)", "write it as CSV: `export delimited table.csv`"),
-    (b"$FL2", "data of SPSS (.sav)", CSV),
+    (b"RDX2\n", "R data (.RData)", R),
+    (b"RDX3\n", "R data (.RData)", R),
+    (b"X\n\0\0\0", "R data (.rds)", R),
+    (b"<stata_dta>", "Stata data (.dta)", "write it as CSV: `export delimited table.csv`"),
+    (b"$FL2", "SPSS data (.sav)", CSV),
     (
         b"ORC",
         "ORC",
@@ -94,13 +94,17 @@ const MAGIC: [Magic; 32] = [
     (b"Obj\x01", "Avro", "write it as Parquet or CSV"),
     (
         b"FEA1",
-        "Feather of version 1",
-        "write it as Feather of version 2, which is Arrow IPC: `python3 -c \"import pandas; pandas.read_feather('FILE').to_feather('table.feather')\"`",
+        "Feather version 1",
+        "write it as Feather version 2, which is Arrow IPC: `python3 -c \"import pandas; pandas.read_feather('FILE').to_feather('table.feather')\"`",
     ),
-    (b"GGUF", "a model (GGUF), not data", "give the data; a model of wgrad is named before them"),
+    (
+        b"GGUF",
+        "a model (GGUF), not data",
+        "give the data; a model of wgrad comes before them on the command line",
+    ),
     (
         b"version https://git-lfs.github.com/spec/",
-        "a pointer of Git LFS to a file that wasn't downloaded",
+        "a Git LFS pointer to a file that wasn't downloaded",
         "download the file itself: `git lfs pull`",
     ),
     (b"\0\0\0\x1CftypM4V", "a video", CSV),
@@ -130,7 +134,7 @@ fn by_magic(head: &[u8]) -> Option<(&'static str, String)> {
             is_model().then(|| {
                 (
                     "a model (safetensors), not data",
-                    "give the data; a model is named before them".to_string(),
+                    "give the data; a model comes before them on the command line".to_string(),
                 )
             })
         })
@@ -169,7 +173,7 @@ fn by_text(head: &[u8]) -> Option<(&'static str, String)> {
     if begins(b"<!doctype html") || begins(b"<html") {
         return own(
             "an HTML page",
-            "a download gave a page, maybe of an error, in place of the data: open it in a browser, and download the file itself",
+            "the download is a web page, maybe with an error message, instead of the data: open it in a browser, and download the file itself",
         );
     }
     if begins(b"<?xml") {

@@ -95,7 +95,7 @@ impl Source {
         }
         let (mut file, path) = passing_file()?;
         let full = |e: io::Error| {
-            write_error(&path, &e).help("what comes from a pipe, or is compressed as a whole, is kept on disk where it is large: make room, or name another directory in WGRAD_CACHE_DIR")
+            write_error(&path, &e).help("large input from a pipe or a compressed file is stored on disk: free some space, or set WGRAD_CACHE_DIR to another directory")
         };
         file.write_all(&bytes).map_err(full)?;
         loop {
@@ -131,7 +131,7 @@ impl Source {
                 most >> 20
             ))
             .at(self.path().display())
-            .help("unpack it yourself, if it is what it should be"));
+            .help("if this is expected, unpack it yourself"));
         }
         Ok(unpacked)
     }
@@ -316,7 +316,7 @@ impl ByteStream {
         let metadata = file.metadata().map_err(|e| Error::io("open", path, &e))?;
         if metadata.is_dir() {
             return Err(
-                Error::data(format!("{} is a directory", path.display())).help("name a file in it")
+                Error::data(format!("{} is a directory", path.display())).help("give a file in it")
             );
         }
         // A pipe has no length to go by.

@@ -31,7 +31,7 @@ pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<Strin
             (Kind::Time, Some(dates)) => all.extend(of_dates(name, texts, dates)),
             (Kind::Text, _) => all.extend(in_the_way(name, texts, "left out")),
             (Kind::Category, _) if texts.words.len() > FEW => {
-                all.extend(in_the_way(name, texts, "taken for categories"));
+                all.extend(in_the_way(name, texts, "used as categories"));
             }
             _ => {}
         },
@@ -52,8 +52,8 @@ impl Sentinel {
         let value = number_text(self.value);
         let rows = rows(self.rows);
         format!(
-            "column {name}: {value} ({rows}) stands out from all other values, as if it stood for a \
-             missing one: --missing {value} says that it does"
+            "column {name}: {value} ({rows}) stands out from all other values, like a mark for a \
+             missing value: if it is one, use --missing {value}"
         )
     }
 }
@@ -111,8 +111,8 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
             |word: &&str| time::seconds(word, &dates.format) != time::seconds(word, rival);
         let example = words.find(differs).unwrap_or_default();
         all.push(format!(
-            "column {name}: {example} and all other dates fit {form} and {} alike: {form} is taken, \
-             --date-format {} takes the other",
+            "column {name}: {example} and all other dates fit both {form} and {}: {form} is used, \
+             --date-format {} selects the other",
             time::spelt(rival),
             time::spelt(rival)
         ));
@@ -122,15 +122,15 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
     let total = strays.iter().map(|(_, rows)| rows).sum();
     if let Some(list) = listed(strays.into_iter()) {
         all.push(format!(
-            "column {name}: {} with no date of the form {form}, taken for missing: {list}",
+            "column {name}: {} without a date of the format {form}, read as missing: {list}",
             rows(total)
         ));
     }
     let is_far = |word: &str| time::seconds(word, &dates.format).is_some_and(time::is_far_future);
     if let Some((word, count)) = counted(texts).find(|(word, _)| is_far(word)) {
         all.push(format!(
-            "column {name}: {word} ({}) looks like a mark for a missing date: --missing {word:?} says \
-             that it is",
+            "column {name}: {word} ({}) looks like a mark for a missing date: use --missing \
+             {word:?} if it is one",
             rows(count)
         ));
     }
@@ -143,8 +143,8 @@ fn class_words(name: &str, texts: &Texts) -> Option<String> {
     let list = listed(words.clone())?;
     let example = words.map(|(word, _)| word).next().unwrap_or_default();
     Some(format!(
-        "column {name}: {list} is taken for a class: --missing {example} says that such rows have no \
-         target"
+        "column {name}: {list} is used as a class: if it means that the target is missing, use --missing \
+         {example}"
     ))
 }
 
@@ -165,8 +165,8 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
         let is_wide = texts.words.iter().all(|word| word.parse::<i128>().is_ok());
         return (!is_wide).then(|| {
             format!(
-                "column {name} is {what}, but its values are numbers written as text: --numeric {name} \
-                 takes them for numbers"
+                "column {name} is {what}, but its values are numbers written as text: use --numeric {name} to \
+                 read them as numbers"
             )
         });
     }
@@ -178,13 +178,13 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
     let example = others.clone().map(|(word, _)| word).next().unwrap_or_default().to_string();
     Some(match listed(others) {
         Some(list) => format!(
-            "column {name} is {what}, but {share:.0}% of its values are {kind}; in the way are {list}: \
-             --missing {example:?} says that such a value is missing, --ignore {name} leaves the column \
+            "column {name} is {what}, but {share:.0}% of its values are {kind}; the others are {list}: \
+             use --missing {example:?} if such a value is missing, or --ignore {name} to leave the column \
              out"
         ),
         None => format!(
-            "column {name} is {what}: its values are {kind}, but not of one form; --date-format says \
-             which"
+            "column {name} is {what}: its values are {kind}, but in several formats; set the format with \
+             --date-format"
         ),
     })
 }

@@ -25,9 +25,9 @@ impl Frame {
         let rows = columns.first().map_or(0, Values::len);
         if let Some(place) = columns.iter().position(|values| values.len() != rows) {
             let found = columns[place].len();
-            return Err(Error::usage(format!("{found} rows, where the first column has {rows}"))
+            return Err(Error::usage(format!("{found} rows, but the first column has {rows}"))
                 .at(header.describe(place))
-                .help("give as many values in each column"));
+                .help("give each column the same number of values"));
         }
         Ok(Frame {
             header: Arc::new(header),
@@ -70,7 +70,7 @@ impl Table {
             let (found, rows) = (weights.len(), table.rows());
             return Err(Error::usage(format!("{found} weights for {rows} rows with a target"))
                 .at("sample_weight")
-                .help("leave out rows without a target, and their weights"));
+                .help("remove the rows without a target, and their weights"));
         }
         Ok(table.with_weights(weights))
     }

@@ -43,7 +43,7 @@ impl FromStr for MissingTarget {
     fn from_str(name: &str) -> Result<Self> {
         let names = Self::ALL.map(Self::name);
         let found = Self::ALL.into_iter().find(|m| m.name() == name);
-        found.ok_or_else(|| unknown("way with missing targets", name, &names))
+        found.ok_or_else(|| unknown("value of --missing-target", name, &names))
     }
 }
 
@@ -112,9 +112,9 @@ impl Complete {
             }
             MissingTarget::Error => Err(Error::data(format!("the target is missing in {count}"))
                 .at(self.first)
-                .help("fill it in, or leave these rows out with --missing-target drop")),
+                .help("fill it in, or drop these rows with --missing-target drop")),
             MissingTarget::Drop => {
-                Ok(Some(format!("{count} are left out: their target is missing")))
+                Ok(Some(format!("{count} are dropped: their target is missing")))
             }
         }
     }

@@ -88,10 +88,10 @@ impl Preprocessing {
                     return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling));
                 };
                 Err(Error::usage(format!(
-                    "--log-transform {name} of {}, which is not a table",
+                    "--log-transform {name}, but {} is not a table",
                     data.name()
                 ))
-                .help("leave --log-transform out, or take --scaling quantile"))
+                .help("omit --log-transform, or use --scaling quantile"))
             }
             Data::Table(table) => {
                 let fit_targets = || {
@@ -156,7 +156,7 @@ impl Preprocessing {
                 }
             }
             (Data::Ready(data), _) => Ok(data.select(rows)),
-            (Data::Table(table), None) => Err(Error::usage("the model knows no table's columns")
+            (Data::Table(table), None) => Err(Error::usage("the model wasn't trained on a table")
                 .at(table.name())
                 .help("fit the preprocessing to the table")),
         }
@@ -200,7 +200,7 @@ impl Preprocessing {
         on_unknown: OnUnknown,
     ) -> Result<(Dataset, UnknownCategories)> {
         let encoding = self.encoding.as_ref().ok_or_else(|| {
-            Error::data("the model was trained on no table").help("give data of the same kind")
+            Error::data("the model wasn't trained on a table").help("give data of the same kind")
         })?;
         let located = encoding.locate(&frame.header)?;
         let places = located.targets.ok_or_else(|| {
@@ -236,7 +236,7 @@ impl Preprocessing {
     /// When a column is missing, or a value is none that the column may hold.
     pub(super) fn encoded(&self, frame: &Frame) -> Result<Features> {
         let encoding = self.encoding.as_ref().ok_or_else(|| {
-            Error::data("the model was trained on no table").help("give data of the same kind")
+            Error::data("the model wasn't trained on a table").help("give data of the same kind")
         })?;
         let (features, _) = encoding.encode_and_look(frame, None)?;
         check_encoded(encoding, frame, &features, None)?;

@@ -103,7 +103,7 @@ pub(in crate::data) fn roles(
         }
         let name = &header.names[place];
         Err(Error::usage(format!("the column {name:?} is named twice: once by {option}"))
-            .help("a column has one part to play: target, weight, or something to learn from"))
+            .help("a column has only one role: target, weight or feature"))
     };
     for (k, &place) in targets.iter().enumerate() {
         assign(place, Role::Target(k), "--target")?;
@@ -134,8 +134,8 @@ pub(in crate::data) fn roles(
         }
     }
     if !roles.iter().any(|(role, _)| *role == Role::Feature) {
-        return Err(Error::usage("no column is left to learn from")
-            .help("name fewer columns as targets, weights or to be ignored"));
+        return Err(Error::usage("no column is left as a feature")
+            .help("name fewer columns as targets, weights or ignored columns"));
     }
     Ok(roles)
 }
@@ -150,7 +150,7 @@ fn last_free(known: &Places<'_>, options: &ColumnOptions) -> Result<usize> {
     taken.extend(weight.transpose()?);
     let free = (0..known.header.names.len()).rev().find(|place| !taken.contains(place));
     free.ok_or_else(|| {
-        Error::usage("no column is left to be the target").help("name it with --target")
+        Error::usage("no column is left as the target").help("name it with --target")
     })
 }
 
@@ -242,10 +242,7 @@ pub(super) fn names_like_numbers(header: &Header, names: &[String]) -> Vec<Strin
         let place = known.name_place(name)?;
         let is_other = header.named && number != place + 1;
         (is_other && (1..=header.names.len()).contains(&number)).then(|| {
-            format!(
-                "{name} is taken as the name of column {}, not as the number of a column",
-                place + 1
-            )
+            format!("{name} is used as the name of column {}, not as a column number", place + 1)
         })
     };
     names.iter().filter_map(note).collect()
@@ -265,7 +262,7 @@ pub(in crate::data) fn suggestion(name: &str, names: &[String]) -> String {
     let listed = names.iter().take(20).map(|n| written(n)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 20 { ", …" } else { "" };
     let quotes = match names.iter().any(|n| has_comma(n)) {
-        true => "; a name with a comma is quoted within a list, as in '\"a, b\",c'",
+        true => "; within a list, quote a name with a comma, as in '\"a, b\",c'",
         false => "",
     };
     format!("{hint}the columns are {listed}{more}{quotes}")

@@ -71,7 +71,7 @@ pub(in crate::data) fn wanted(
     task: Task,
 ) -> Result<Vec<Want>> {
     if header.names.len() == 1 {
-        return Err(Error::data("there is one column only")
+        return Err(Error::data("there is only one column")
             .help("give features and a target, separated by commas, semicolons, tabs or bars"));
     }
     let roles = roles(header, options)?;
@@ -241,24 +241,24 @@ impl Table {
         if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
             return Err(Error::usage(format!("two classes are called {:?}", given[name]))
                 .at("class_names")
-                .help("give each class a name of its own"));
+                .help("give each class a different name"));
         }
         let has_rows = |place: usize| names.iter().any(|name| name.parse() == Ok(place));
         if let Some(place) = (0..given.len()).find(|place| !has_rows(*place)) {
-            return Err(Error::data(format!("no row of the class {:?}", given[place]))
+            return Err(Error::data(format!("no row has the class {:?}", given[place]))
                 .at(format!("class_names, place {place}"))
-                .help("give rows with that label, or leave class_names out"));
+                .help("give rows with that label, or omit class_names"));
         }
         for name in names {
             let place = name.parse::<usize>().ok().filter(|place| *place < given.len());
             let Some(place) = place else {
                 let most = given.len().saturating_sub(1);
                 return Err(Error::usage(format!(
-                    "the label {name} beside {} class names",
+                    "the label {name} is out of range for {} class names",
                     given.len()
                 ))
                 .at("class_names")
-                .help(format!("labels are then 0 to {most}, the places of their names")));
+                .help(format!("labels must be 0 to {most}, the positions of the names")));
             };
             name.clone_from(&given[place]);
         }
@@ -336,13 +336,11 @@ impl Table {
         match (column.role, column.kind) {
             (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
             (Role::Feature, Some(kind)) => Err(Error::usage(format!(
-                "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
+                "--log-transform {name}: the column isn't numeric, but of the kind {kind}"
             ))
-            .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!(
-                "--log-transform {name}: nothing is learned from this column"
-            ))
-            .help("name a column that is learned from")),
+            .help("logarithms are for numbers; mark a column as numeric with --numeric")),
+            _ => Err(Error::usage(format!("--log-transform {name}: this column isn't a feature"))
+                .help("name a feature column")),
         }
     }
 
@@ -360,19 +358,19 @@ impl Table {
                     (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
                 if !is_category || self.pixels {
                     return Err(Error::usage(format!("{option} {name}: it is not a column of categories"))
-                        .help("this is for categories that are learned from; --categorical says that a column holds them"));
+                        .help("this is for feature columns of categories; mark a column as categorical with --categorical"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
                     return Err(Error::usage(format!(
                         "{other} {name} cannot be used with {option} {name}"
                     ))
-                    .help("take one of the two"));
+                    .help("use one of the two"));
                 }
             }
         }
         if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {
-            return Err(Error::usage("--embed with --embedding-dims 0")
-                .help("0 dimensions stand for no embeddings: leave one of the two out"));
+            return Err(Error::usage("--embed contradicts --embedding-dims 0")
+                .help("0 dimensions mean no embeddings: omit one of the two"));
         }
         Ok(())
     }
@@ -404,7 +402,7 @@ impl Table {
             let is_number = matches!(values, Some(Values::Bytes(_) | Values::Numbers(_)));
             if column.role == Role::Feature && is_number && column.kind == Some(Kind::Text) {
                 column.kind = Some(Kind::Number);
-                column.why = "there is nothing else to learn from".into();
+                column.why = "it is the only feature".into();
                 some = true;
             }
         }
@@ -413,7 +411,7 @@ impl Table {
             self.columns.iter().filter(|c| c.role == Role::Feature).take(8).map(list).collect();
         match some {
             true => Ok(()),
-            false => Err(Error::data("no column is left to learn from")
+            false => Err(Error::data("no column is left as a feature")
                 .at(listed.join("; "))
                 .help("use --categorical COL or --numeric COL to include one")),
         }
@@ -460,7 +458,7 @@ fn understand(
             let text = texts.words.get(texts.codes[row]);
             return Err(Error::data(format!("{text} is a number among texts"))
                 .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help(format!("correct it, leave it empty if the value is missing, or say --categorical {name}, if it is a category like the others")));
+                .help(format!("correct it, leave the cell empty if the value is missing, or use --categorical {name} if it is a category like the others")));
         }
     }
     Ok(found)
@@ -475,7 +473,7 @@ pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Resul
             let what = if values.is_missing(row) { "missing".into() } else { weight.to_string() };
             return Err(Error::data(format!("the weight of a row is {what}"))
                 .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help("weights are numbers from 0 on"));
+                .help("weights must be numbers that aren't negative"));
         }
         weights.push(weight);
     }

@@ -60,7 +60,7 @@ pub(in crate::data) fn learn(
     if columns.places.len() > 1 {
         if task == Task::Classification {
             return Err(Error::usage("several targets can't be classes").help(
-                "name one target; or say --task multilabel, if they are labels, or --task regression",
+                "name one target; or use --task multilabel if they are labels, or --task regression",
             ));
         }
         return Ok(numbers(columns, true)?.into());
@@ -141,7 +141,7 @@ fn no_such_class(name: &str, rows: usize, names: &[String]) -> Error {
         rows => (format!(", which {rows} rows are of"), "these rows"),
     };
     Error::data(format!("the model has no class {name:?}{count}")).help(format!(
-        "{hint}it is trained on {listed}{more}: correct the class, leave {them} out, or train on rows of it too"
+        "{hint}it is trained on {listed}{more}: correct the class, remove {them}, or train on rows of this class too"
     ))
 }
 
@@ -153,10 +153,10 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
         let row = texts.codes.iter().position(|&c| c as usize == code).unwrap_or(0);
         let text = texts.words.get(code as u32);
         return Err(Error::data(format!(
-            "{text} is not a class: classes are texts or whole numbers"
+            "{text} is not a class: classes must be texts or whole numbers"
         ))
         .at(columns.at(0, row))
-        .help("say --task regression, or name another target with --target"));
+        .help("use --task regression, or name another target with --target"));
     }
     let (labels, names) = in_order(&texts);
     if names.len() < 2 {
@@ -168,7 +168,7 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     if names.len() > MAX_CLASSES {
         return Err(Error::data(format!("more than {MAX_CLASSES} classes"))
             .at(columns.column(0))
-            .help("this looks like an identifier or a measured value: name another target with --target, or say --task regression"));
+            .help("this looks like an identifier or a measured value: name another target with --target, or use --task regression"));
     }
     Ok(Targets::Classes { labels, names })
 }
@@ -184,10 +184,10 @@ fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
     match more {
         0 => None,
         1 => Some(format!(
-            "the class {named} has a single row, which is either trained on or held out"
+            "the class {named} has a single row, which can be either in training or held out"
         )),
         count => Some(format!(
-            "{count} classes have a single row, which is either trained on or held out: {named}{}",
+            "{count} classes have a single row, which can be either in training or held out: {named}{}",
             if count > NAMED { ", …" } else { "" }
         )),
     }
@@ -205,7 +205,7 @@ fn numbers(columns: Columns, varied: bool) -> Result<Targets> {
             if x.abs() > *DOUBLE.end() {
                 return Err(Error::data(format!("the target {x:e} is too large"))
                     .at(columns.at(k, row))
-                    .help("correct it if it is a mistake; else give the target in another unit"));
+                    .help("correct it if it is wrong; otherwise give the target in another unit"));
             }
             all[row * cols + k] = x;
         }
@@ -226,7 +226,7 @@ fn number_at(columns: Columns, k: usize, row: usize) -> Result<f64> {
                 let text = values.text(row).unwrap_or_default();
                 return Err(Error::data(format!("{text:?} is not a number"))
                     .at(columns.at(k, row))
-                    .help("correct it; or say --task classification, if it is a class"));
+                    .help("correct it; or use --task classification if it is a class"));
             }
         },
         values => values.number(row),
@@ -235,7 +235,7 @@ fn number_at(columns: Columns, k: usize, row: usize) -> Result<f64> {
         true => Ok(x),
         false => Err(Error::data(format!("{x} is not a finite number"))
             .at(columns.at(k, row))
-            .help("replace it, or leave the row out")),
+            .help("replace it, or remove the row")),
     }
 }
 
@@ -246,20 +246,20 @@ fn check_varied(columns: Columns, k: usize, all: &[f64]) -> Result<()> {
     let fault = match columns.values(k)? {
         _ if most - least >= *DOUBLE.start() => return Ok(()),
         _ if most > least => {
-            Error::data(format!("the targets differ by {:e} at most", most - least))
+            Error::data(format!("the targets differ by at most {:e}", most - least))
                 .help("give the target in another unit")
         }
         Values::Texts(texts) if texts.words.len() > 1 => {
             let differ = format!("{} and {}", texts.words.get(0), texts.words.get(1));
             Error::data(format!("the targets {differ} are the same number in f64"))
-                .help("subtract a constant from the target; or say --task classification, if it is a class")
+                .help("subtract a constant from the target; or use --task classification if it is a class")
         }
         _ if least.abs() >= 2f64.powi(53) => Error::data(format!(
-            "the target is {least} in every row as far as f64 tells, which is exact to 2⁵³"
+            "the target is {least} in every row in f64, which is exact up to 2⁵³"
         ))
-        .help("say --task classification, if it is a class; or name another target with --target"),
+        .help("use --task classification if it is a class; or name another target with --target"),
         _ => Error::data(format!("the target is {least} in every row"))
-            .help("there is nothing to learn: name another target with --target"),
+            .help("name another target with --target"),
     };
     Err(fault.at(columns.column(k)))
 }
@@ -280,13 +280,15 @@ fn labels(columns: Columns) -> Result<Learnt> {
     if names.len() < 2 {
         return Err(Error::data(format!("the only label is {:?}", names.concat()))
             .at(columns.column(0))
-            .help("separate the labels of a row by |, or name a column of 0 and 1 for each"));
+            .help(
+                "separate the labels of a row by |, or give a column of 0 and 1 for each label",
+            ));
     }
     if names.len() > MAX_CLASSES {
         return Err(Error::data(format!("more than {MAX_CLASSES} labels")).at(columns.column(0)));
     }
     let values = separated(&texts, separator, &names).map_err(|(row, label)| {
-        Error::data(format!("no label {label:?}")).at(columns.at(0, row))
+        Error::data(format!("unknown label {label:?}")).at(columns.at(0, row))
     })?;
     let separator = Some(separator);
     Ok(Learnt { separator, ..Targets::Labels { values, names }.into() })
@@ -327,7 +329,7 @@ fn bits(columns: Columns) -> Result<Matrix<f32>> {
                 None => {
                     return Err(Error::data(format!("{text:?} is neither 0 nor 1"))
                         .at(columns.at(k, row))
-                        .help("a column of a label says 0 or 1, no or yes, false or true"));
+                        .help("the column of a label must hold 0 or 1, no or yes, false or true"));
                 }
             };
         }

@@ -48,7 +48,7 @@ impl<'a> Columns<'a> {
             None => Ok(()),
             Some(row) => Err(Error::data("the target is missing")
                 .at(self.at(k, row))
-                .help("fill it in, or leave the row out")),
+                .help("fill it in, or remove the row")),
         }
     }
 }

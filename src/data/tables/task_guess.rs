@@ -38,7 +38,7 @@ pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
         false => ("numbers", "classification", "classes"),
     };
     let note = format!(
-        "{} has {count} different whole numbers: learned as {learnt}; --task {task} learns them as {others}",
+        "{} has {count} different whole numbers: used as {learnt}; --task {task} uses them as {others}",
         columns.called(0)
     );
     // Of two classes nobody means numbers, and of numbers that hardly come up again nobody classes.
@@ -91,11 +91,11 @@ pub(in crate::data) fn check_classes(
     let (looks, advice) = looks_like(texts);
     let mut advice = format!("it looks like {looks}: {advice}");
     if !each {
-        advice += "; use --task classification to learn them as classes";
+        advice += "; use --task classification to use them as classes";
     }
     let name = columns.called(0);
     let what = match each {
-        true => format!("{name} has another class in each of its {rows} rows"),
+        true => format!("{name} has a different class in each of its {rows} rows"),
         false => {
             format!("{name} has {classes} different texts in {rows} rows: too many to be classes")
         }
@@ -114,20 +114,20 @@ fn looks_like(texts: &Texts) -> (String, String) {
         return (format!("dates, such as {first:?}"), other);
     }
     if are_numbers(texts) {
-        let advice = format!("--task regression learns it as numbers; or {other}");
+        let advice = format!("use --task regression if it is numeric; or {other}");
         return ("numbers or an identifier".into(), advice);
     }
     if share(&|word| number(word).is_some()) {
         let (text, rows) = most_frequent_text(texts);
-        let looks = format!("numbers, beside texts such as {text:?} ({rows} rows)");
+        let looks = format!("numbers, and texts such as {text:?} ({rows} rows)");
         return (
             looks,
-            format!("correct them, or say --missing {text} if such a value is missing"),
+            format!("correct them, or use --missing {text} if such a value is missing"),
         );
     }
     if share(&is_written_number) {
         let example = words().find(|w| is_written_number(w)).unwrap_or(first);
-        let advice = "give plain numbers such as 1234.5, or say how they are written with --decimal and --thousands";
+        let advice = "give plain numbers such as 1234.5, or describe their form with --decimal and --thousands";
         return (format!("numbers written in another form, such as {example:?}"), advice.into());
     }
     let is_name = |word: &str| !word.trim().contains(char::is_whitespace) && word.len() < 40;

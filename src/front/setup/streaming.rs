@@ -242,7 +242,7 @@ impl Streaming {
             Ok(())
         })?;
         let training = training.finish()?.ok_or_else(|| {
-            Error::data("no row is left to train on").help("hold fewer rows out with --validation")
+            Error::data("no row is left to train on").help("hold out fewer rows with --validation")
         })?;
         let held_out = |writer: StoredWriter, name: &str| {
             Ok::<_, Error>(writer.finish().map_err(|e| e.at(name))?.map(Arc::new))

@@ -40,7 +40,7 @@ pub(super) fn fault(format: Format, error: &ArrowError) -> Error {
             Error::failed(format!("the {name} file can't be read: {error}"))
         }
         ArrowError::MemoryError(what) => {
-            Error::data(format!("the {name} file needs more memory than there is: {what}"))
+            Error::data(format!("the {name} file needs more memory than is available: {what}"))
                 .help("write it in smaller batches or row groups")
         }
         ArrowError::NotYetImplemented(feature) => lacks(format, feature),
@@ -56,6 +56,6 @@ pub(super) fn fault(format: Format, error: &ArrowError) -> Error {
 }
 
 fn lacks(format: Format, feature: &str) -> Error {
-    Error::data(format!("the {} file uses what can't be read: {feature}", format.name()))
-        .help("write it without that, such as by pandas or polars with their defaults")
+    Error::data(format!("the {} file uses an unsupported feature: {feature}", format.name()))
+        .help("write it without this feature, for example with pandas or polars and their defaults")
 }

@@ -226,7 +226,7 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    let lie = |what: &str| ArrowError::ParseError(format!("{what} that can't be true"));
+    let lie = |what: &str| ArrowError::ParseError(format!("{what} that is impossible"));
     let batch = batch.ok_or_else(|| lie("a message without a batch"))?;
     let body = encapsulated.body();
     let codec = batch.compression().map(|c| c.codec());
@@ -235,7 +235,7 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
         let begin = usize::try_from(buffer.offset()).map_err(|_| lie("an offset"))?;
         let length = usize::try_from(buffer.length()).map_err(|_| lie("a length"))?;
         let end = begin.checked_add(length).ok_or_else(|| lie("a length"))?;
-        let bytes = body.get(begin..end).ok_or_else(|| lie("a place of a buffer"))?;
+        let bytes = body.get(begin..end).ok_or_else(|| lie("the position of a buffer"))?;
         let size = match (codec, bytes.split_first_chunk::<8>()) {
             (Some(codec), Some((size, packed))) => match i64::from_le_bytes(*size) {
                 // As it stands.
@@ -244,12 +244,12 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
                     let size = u64::try_from(size).map_err(|_| lie("a size"))?;
                     let most = (packed.len() as u64).saturating_mul(most_of_one(codec));
                     if size > most {
-                        return Err(lie("a size of compressed data"));
+                        return Err(lie("the size of compressed data"));
                     }
                     size
                 }
             },
-            (Some(_), None) if length > 0 => return Err(lie("a length of compressed data")),
+            (Some(_), None) if length > 0 => return Err(lie("the length of compressed data")),
             _ => length as u64,
         };
         unpacked = unpacked.saturating_add(size);
@@ -260,7 +260,7 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
         is_true(node.length()) && (0..=node.length()).contains(&node.null_count())
     };
     if !is_true(batch.length()) || !batch.nodes().into_iter().flatten().all(is_sound) {
-        return Err(lie("a number of rows"));
+        return Err(lie("the number of rows"));
     }
     if codec.is_some() {
         // What the decoder reserves at once must not end the process.

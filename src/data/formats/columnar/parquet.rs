@@ -41,9 +41,7 @@ impl ChunkReader for Chunks {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         if start.checked_add(length as u64).is_none_or(|end| end > self.0.len()) {
-            return Err(ParquetError::EOF(format!(
-                "{length} bytes from {start} on, behind its end"
-            )));
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} on, past its end")));
         }
         if let Seekable::Memory(bytes) = &*self.0 {
             let begin = start as usize;
@@ -82,13 +80,13 @@ pub(super) fn check_pages(
 fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
     let lie = |what: &str| {
         let name = column.column_descr().name();
-        ParquetError::General(format!("{what} in the column {name} can't be true"))
+        ParquetError::General(format!("{what} in the column {name} is impossible"))
     };
     let size = |size: i64| u64::try_from(size).map_err(|_| lie("an offset"));
     let begin = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let (begin, length) = (size(begin)?, size(column.compressed_size())?);
     let end = begin.checked_add(length).filter(|end| *end <= chunks.len());
-    let end = end.ok_or_else(|| ParquetError::EOF("a column behind its end".into()))?;
+    let end = end.ok_or_else(|| ParquetError::EOF("a column past its end".into()))?;
     let values = size(column.num_values())?;
     let (mut place, mut seen) = (begin, 0);
     while place < end && seen < values {
@@ -97,7 +95,7 @@ fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
         let (packed, unpacked) = (size(page.packed)?, size(page.unpacked)?);
         place = place.saturating_add(length).saturating_add(packed);
         if place > end {
-            return Err(ParquetError::EOF("a page behind the end of its column".into()));
+            return Err(ParquetError::EOF("a page past the end of its column".into()));
         }
         let most = match column.compression() {
             Compression::UNCOMPRESSED => packed,

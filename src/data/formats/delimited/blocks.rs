@@ -103,14 +103,14 @@ impl Blocks {
     fn never_ends(&self) -> Error {
         Error::data(format!("a line of more than {} MiB", LONGEST_RECORD >> 20))
             .at(format!("{}, line {}", self.path.display(), self.line))
-            .help("this is not a table of text: every row stands on a line of its own")
+            .help("this doesn't look like a table in text form: each row must be on its own line")
     }
 
     fn never_closed(&self, before: &[u8]) -> Error {
         let line = self.line + memchr::memchr_iter(self.dialect.terminator, before).count() as u64;
-        Error::data("a quote is opened, but never closed")
+        Error::data("a quote is never closed")
             .at(format!("{}, line {line}", self.path.display()))
-            .help("close it, or write a quote inside of quotes twice")
+            .help("close it, or double a quote inside of a quoted cell")
     }
 }
 

@@ -90,8 +90,8 @@ impl Delimited {
             let [own, trained] =
                 [form.unit, trained].map(|unit| unit.map_or("no unit", |unit| unit.text()));
             format!(
-                "column {name}: numbers with {own}, where the training data have {trained}: they are \
-                 taken as they stand"
+                "column {name}: numbers with {own}, but the training data have {trained}: they are \
+                 used unchanged"
             )
         })
     }
@@ -109,12 +109,12 @@ fn doubts(open: &[(&str, NumberForm)]) -> Vec<String> {
         };
         format!(
             "column {name}: {cell} is read as {read}, but could mean {other}: --decimal {decimal} reads \
-             it so, {right} says that it is right"
+             it so, {right} confirms this reading"
         )
     };
     let mut all: Vec<String> = open.iter().take(NAMED).map(doubt).collect();
     if open.len() > NAMED {
-        all.push(format!("the same holds for {} more columns", open.len() - NAMED));
+        all.push(format!("the same applies to {} more columns", open.len() - NAMED));
     }
     all
 }

@@ -194,7 +194,7 @@ fn a_model_reads_a_file_in_either_form() {
     assert_eq!(known("a;b\n1.234;1\n987;2\n", &german).0, [1234.0, 987.0], "as it was trained");
     let (shares, warnings) = known("a,b\n12%,1\n7%,2\n", &plain);
     assert_eq!(shares, [12.0, 7.0]);
-    assert!(warnings[0].contains("numbers with %, where the training data have no unit"));
+    assert!(warnings[0].contains("numbers with %, but the training data have no unit"));
 }
 
 #[test]

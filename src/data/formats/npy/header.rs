@@ -53,23 +53,20 @@ impl Head {
                 (12, u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize)
             }
             _ => {
-                return Err(Error::data(format!("NPY of version {major}, which is unknown"))
+                return Err(Error::data(format!("unknown NPY version {major}"))
                     .help("save the array again with numpy.save"));
             }
         };
         if length > LONGEST {
-            return Err(Error::data(format!("the header says that it is {length} bytes long"))
+            return Err(Error::data(format!("the header claims to be {length} bytes long"))
                 .help("the file is damaged: copy or download it again"));
         }
         let text = bytes.get(begin..begin + length).ok_or_else(cut)?;
         let (descr, fortran, shape) = words(&String::from_utf8_lossy(text))?;
         let head = Head { element: element_type(&descr)?, fortran, shape, body: begin + length };
         if head.shape.contains(&0) || head.element.width() == 0 {
-            return Err(Error::data(format!(
-                "the array holds no data: its sizes are {}",
-                head.sizes()
-            ))
-            .help("give an array with at least one row"));
+            return Err(Error::data(format!("the array is empty: its sizes are {}", head.sizes()))
+                .help("give an array with at least one row"));
         }
         Ok(head)
     }
@@ -106,7 +103,7 @@ impl Head {
             return Ok(());
         }
         let what = match declared {
-            Some(n) if n < found => "the file goes on behind them".to_string(),
+            Some(n) if n < found => "more bytes follow them".to_string(),
             _ => format!("the file holds only {found} bytes"),
         };
         Err(Error::data(format!(
@@ -121,8 +118,9 @@ impl Head {
 pub(super) fn words(text: &str) -> Result<(String, bool, Vec<u64>)> {
     let bad = |what: &str| {
         let shown: String = text.chars().take(80).collect();
-        Error::data(format!("the NPY header {what}: {:?}", shown.trim_end()))
-            .help("give a file that numpy.save wrote; a structured array is saved as plain ones")
+        Error::data(format!("the NPY header {what}: {:?}", shown.trim_end())).help(
+            "give a file that numpy.save wrote; save a structured array as several plain ones",
+        )
     };
     let after = |key: &str| {
         let quoted = [format!("'{key}'"), format!("\"{key}\"")];
@@ -138,14 +136,14 @@ pub(super) fn words(text: &str) -> Result<(String, bool, Vec<u64>)> {
     let fortran = match after("fortran_order") {
         Some(rest) if rest.starts_with("True") => true,
         Some(rest) if rest.starts_with("False") => false,
-        _ => return Err(bad("doesn't say its order")),
+        _ => return Err(bad("doesn't give its order")),
     };
     let shape = after("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
     let (shape, _) = shape.ok_or_else(|| bad("has no shape"))?;
     let sizes = shape.split(',').map(str::trim).filter(|s| !s.is_empty());
     let sizes: std::result::Result<Vec<u64>, _> =
         sizes.map(|s| s.trim_end_matches('L').parse()).collect();
-    let sizes = sizes.map_err(|_| bad("has a shape that is none"))?;
+    let sizes = sizes.map_err(|_| bad("has an invalid shape"))?;
     match sizes.len() {
         0 => Err(bad("declares a single value")),
         n if n > 32 => Err(bad("has more than 32 dimensions")),
@@ -155,8 +153,8 @@ pub(super) fn words(text: &str) -> Result<(String, bool, Vec<u64>)> {
 
 fn element_type(descr: &str) -> Result<Type> {
     let unknown = || {
-        Error::data(format!("elements of the type {descr:?}")).help(
-            "save the array as numbers or as texts of fixed length, such as astype(\"float32\")",
+        Error::data(format!("elements of the unsupported type {descr:?}")).help(
+            "save the array as numbers or as strings of fixed length, such as astype(\"float32\")",
         )
     };
     let (order, kind, size) = match descr.as_bytes() {

@@ -11,8 +11,8 @@ const TRAINING: [&str; 2] = ["train", "training"];
 const VALIDATION: [&str; 4] = ["val", "valid", "validation", "dev"];
 const TEST: [&str; 2] = ["test", "testing"];
 /// What is said where no array is called so.
-pub(super) const LOOKED_FOR: &str = "features are looked for as x, features, data, images, inputs or \
-     arr_0, targets as y, labels, targets, classes or arr_1, alone or with the name of a part: x_train \
+pub(super) const LOOKED_FOR: &str = "features must be called x, features, data, images, inputs or \
+     arr_0, targets y, labels, targets, classes or arr_1, alone or with the name of a part: x_train \
      and y_train, val_images and val_labels, x_test and y_test";
 
 /// The places of the arrays of a part.

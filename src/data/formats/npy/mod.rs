@@ -168,8 +168,7 @@ impl NpyArray {
                 Matrix::new(rows, width, floats).map(Features::F32)
             }
             Elements::Texts(_) => {
-                Err(Error::data("texts, where features are numbers")
-                    .help("give an array of numbers"))
+                Err(Error::data("texts instead of numbers").help("give an array of numbers"))
             }
         }
     }

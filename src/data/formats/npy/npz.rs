@@ -167,7 +167,7 @@ impl Arrays {
                 name(y),
                 targets.rows()
             ))
-            .help("features and targets of a part need as many rows"));
+            .help("the features and targets of a part must have the same number of rows"));
         }
         let targets = targets.zip(y).map(|(array, y)| targets_of(array, name(y), task, notes));
         let targets = targets.transpose()?;
@@ -194,15 +194,15 @@ fn targets_of(array: NpyArray, name: &str, task: Task, notes: &mut Vec<String>) 
     };
     let (rows, width) = (array.rows(), array.width());
     if width == 1 && array.shape.len() > 1 {
-        notes.push(format!("{name} is (rows, 1): taken as one target for each row"));
+        notes.push(format!("{name} has the shape (rows, 1): used as one target per row"));
         let values = array.columns(&[false]).swap_remove(0);
         return Ok(column(values, rows));
     }
     let is_class = matches!(task, Task::Auto | Task::Classification);
     if let Some(classes) = is_class.then(|| one_hot::classes(&array)).flatten() {
         notes.push(format!(
-            "{name} is one-hot: taken as {width} classes; say --task multilabel or --task regression if \
-             its columns are labels or numbers of their own"
+            "{name} is one-hot: used as {width} classes; use --task multilabel or --task regression if \
+             its columns are independent labels or numbers"
         ));
         return Ok(column(Values::Numbers(classes), rows));
     }

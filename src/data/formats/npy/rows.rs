@@ -151,7 +151,7 @@ mod tests {
         };
         for (shape, text) in [
             ("(5, 1)", "holds only 32 bytes"),
-            ("(3, 1)", "goes on behind them"),
+            ("(3, 1)", "more bytes follow them"),
             ("(1099511627776, 1099511627776)", "of memory"),
             ("(1, 4611686018427387904)", "a row of more than"),
         ] {
