@@ -221,7 +221,7 @@ fn the_guess_of_a_task_is_said_and_a_class_for_each_row_refused() {
     let place = Place::new();
     place.write("ratings.csv", table(100, |i, _| (i % 5 + 1).to_string()));
     let ran = place.ok("train ratings.csv --dry-run --device cpu");
-    let said = "note: y has 5 different whole numbers: learned as classes; --task regression learns \
+    let said = "note: y has 5 different whole numbers: used as classes; --task regression uses \
                 them as numbers";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
     let ran = place.ok("train ratings.csv --dry-run --device cpu --task regression");

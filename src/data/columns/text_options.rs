@@ -1,29 +1,29 @@
-//! What a user says of how a delimited text is written.
+//! Options for the form of a delimited text.
 
 use super::number_form::{Decimal, Thousands};
 use crate::base::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What is said of a delimited text; what isn't is found out from its rows.
+/// Options for the form of a delimited text; unset ones are found from its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TextOptions {
     /// What marks decimals.
     pub decimal: Option<Decimal>,
-    /// What groups thousands.
+    /// The thousands separator.
     pub thousands: Option<Grouping>,
-    /// What separates cells.
+    /// The separator of cells.
     pub separator: Option<Separator>,
     /// Whether the first row names the columns.
     pub header: Option<bool>,
-    /// Cells that say that a value is missing, beside the usual ones.
+    /// Marks of missing values, besides the usual ones.
     pub missing: Vec<String>,
-    /// The form of dates that is tried before all others.
+    /// The date format that is tried before all others.
     pub date_format: Option<DateFormat>,
 }
 
 impl TextOptions {
-    /// These options, with the marks of missing values that a trained model knows.
+    /// These options, with the marks of missing values of a trained model.
     pub(in crate::data) fn with_marks(&self, missing: &[String]) -> Self {
         let mut all = self.clone();
         all.missing.extend(missing.iter().filter(|mark| !self.missing.contains(mark)).cloned());
@@ -31,7 +31,7 @@ impl TextOptions {
     }
 }
 
-/// What groups thousands, or that nothing does.
+/// The thousands separator, or that there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grouping(pub Option<Thousands>);
 
@@ -39,7 +39,7 @@ pub struct Grouping(pub Option<Thousands>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Separator(pub u8);
 
-/// The form of dates and times, as `chrono` writes it.
+/// The format of dates and times, in the notation of `chrono`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateFormat(pub String);
 
@@ -98,7 +98,7 @@ impl FromStr for Separator {
 impl FromStr for DateFormat {
     type Err = Error;
 
-    /// `%d/%m/%Y` as `strftime` has it, or `DD/MM/YYYY`.
+    /// `%d/%m/%Y` as in `strftime`, or `DD/MM/YYYY`.
     fn from_str(text: &str) -> Result<Self> {
         let format = match text.contains('%') {
             true => text.to_string(),
@@ -139,7 +139,7 @@ as_text!(Separator, |separator| match separator.0 {
 });
 as_text!(DateFormat, |format| format.0.clone());
 
-/// Whether the first row names the columns, as a word of an option.
+/// Whether the first row names the columns, as the value of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HasHeader {

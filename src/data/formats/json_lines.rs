@@ -1,8 +1,8 @@
 //! Tables in JSON: an object on each line, or an array of objects.
 //!
-//! The keys are the columns, in the order in which they first come up. A key that an object doesn't
-//! have, `null` and an empty text are missing. One pass over the text finds the columns and what they
-//! hold; the next ones give their values in chunks.
+//! The keys are the columns, in order of first appearance. Absent keys,
+//! `null` and empty texts are missing values. One pass over the text finds the columns and their
+//! types; further passes read their values in chunks.
 
 use super::columnar::narrow;
 use super::json_record::{Cell, Record};
@@ -20,11 +20,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// An object of more bytes than this is none of a table.
+/// The most bytes of an object in a table.
 const LONGEST: u64 = 64 << 20;
-/// More keys than this aren't columns.
+/// The most keys that are used as columns.
 const MOST_COLUMNS: usize = 1 << 16;
-/// The values of a chunk, about.
+/// The approximate number of values in a chunk.
 const CHUNK: usize = 1 << 19;
 
 /// A table in JSON whose columns are known.
@@ -35,15 +35,15 @@ pub(in crate::data) struct JsonTable {
     header: Arc<Header>,
     columns: Vec<Holds>,
     places: HashMap<String, usize>,
-    /// What is to be said of columns that are left out.
+    /// Warnings about columns that are left out.
     notes: Vec<String>,
 }
 
-/// What the values of a column are.
+/// The types of values in a column.
 #[derive(Debug, Clone, Copy, Default)]
 struct Holds {
     numbers: bool,
-    /// Whole numbers that f64 doesn't tell apart.
+    /// Whole numbers that f64 doesn't distinguish.
     wide: bool,
     texts: bool,
     truths: bool,
@@ -65,7 +65,7 @@ impl Holds {
         }
     }
 
-    /// Whether the values are numbers; else they are texts, whole numbers as their digits.
+    /// Whether the values are numbers; otherwise they are texts, with whole numbers as their digits.
     fn are_numbers(self) -> bool {
         !self.texts && !self.truths && !self.wide
     }
@@ -123,18 +123,18 @@ impl JsonTable {
         Ok(JsonTable { source, form, header, columns, places, notes })
     }
 
-    /// What is good to know of how it is read.
+    /// Notes about how it is read.
     pub(in crate::data) fn notes(&self) -> Vec<String> {
         [self.source.notes(), self.notes.clone()].concat()
     }
 
-    /// Where it is read from.
+    /// Its path.
     pub(in crate::data) fn path(&self) -> &Path {
         self.source.path()
     }
 
-    /// Takes the rows chunk by chunk, in order: the number of rows before, their values, and those that
-    /// can't be read with why. Columns of lists or objects aren't read.
+    /// Passes the rows to `take` chunk by chunk, in order: the number of previous rows, the values, and the
+    /// rows that can't be read with their errors. Columns of lists or objects aren't read.
     ///
     /// # Errors
     /// When it can't be read, and what `take` returns.
@@ -145,7 +145,7 @@ impl JsonTable {
         self.pass_in(CHUNK, take)
     }
 
-    /// As [`JsonTable::pass`], in chunks of so many values.
+    /// As [`JsonTable::pass`], in chunks of a given number of values.
     fn pass_in(
         &self,
         values: usize,
@@ -254,8 +254,8 @@ impl Chunk {
     }
 }
 
-/// Takes each object with its line, or with its number in an array. One that isn't JSON is an error of
-/// its own on a line; nothing can be read behind it in an array.
+/// Visits each object with its line, or with its number in an array. Invalid JSON on a line is an error
+/// for that line only; in an array, nothing after it can be read.
 fn each(
     source: &Source,
     form: Json,
@@ -297,7 +297,7 @@ fn each_line(
             Error::data(format!("not a JSON object: {e}")).at(format!("line {line}")).help(help)
         });
         match record {
-            // The first line decides what the file is.
+            // The first line decides the kind of the file.
             Err(fault) if line == 1 => return Err(fault),
             record => take(line, record)?,
         }
@@ -329,7 +329,7 @@ fn each_element(
     })
 }
 
-/// Hands out at most the bytes that are left for an object.
+/// Reads at most the bytes that remain for an object.
 struct Bounded<'a, R> {
     reader: R,
     left: &'a Shared<u64>,
@@ -347,7 +347,7 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-/// Takes the elements of an array one by one.
+/// Visits the elements of an array one by one.
 struct Elements<'a, F> {
     take: F,
     taken: &'a mut Result<()>,

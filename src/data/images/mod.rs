@@ -1,4 +1,4 @@
-//! Folders of images, one for each class: found, decoded, and brought to one shape.
+//! Folders of images, one for each class: found, decoded, and converted to one shape.
 
 mod decode;
 mod folder;
@@ -161,7 +161,7 @@ impl ImageFolder {
         self.decoded(places, heads, shape, memory - needed, tally)
     }
 
-    /// What was passed over and where images were found, a line each.
+    /// The skipped files and the locations of images, a line each.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = self.passed_over_lines();
         if let (images @ 1.., Some(folder)) =

@@ -1,11 +1,11 @@
-//! What a user should know of how images were read.
+//! Messages about how images were read.
 
 use super::decode::Head;
 use crate::data::{Colour, ImageShape};
 use image::ImageFormat;
 use std::path::Path;
 
-/// Images of a kind: how many, and the first of them.
+/// The number of images of a kind, and the first one.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Group {
     count: usize,
@@ -21,7 +21,7 @@ impl Group {
     }
 }
 
-/// What was seen in images, counted.
+/// Counts of the properties of images.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::data) struct Tally {
     images: usize,
@@ -35,11 +35,11 @@ pub(in crate::data) struct Tally {
     transparent: usize,
     animated: Group,
     misnamed: Group,
-    /// The least and the largest value of 16 bits that was kept.
+    /// The smallest and the largest 16-bit value that was kept.
     range: Option<(f32, f32)>,
 }
 
-/// What the pixels of an image say that its header doesn't.
+/// Properties of an image that its header doesn't tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Seen {
     /// Whether any pixel isn't opaque.
@@ -49,7 +49,7 @@ pub(super) struct Seen {
 }
 
 impl Tally {
-    /// Counts an image that was brought to `shape`.
+    /// Counts an image that was converted to `shape`.
     pub(super) fn add(
         &mut self,
         name: impl Fn() -> String,
@@ -92,7 +92,7 @@ impl Tally {
         self.transparent > 0
     }
 
-    /// A line for each thing that was done to the images at `place`; `is_given` says whether their
+    /// A line for each conversion of the images at `place`; `is_given` says whether their
     /// shape is that of a model.
     pub fn lines(&self, place: &Path, shape: ImageShape, is_given: bool) -> Vec<String> {
         let place = place.display();

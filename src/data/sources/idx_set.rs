@@ -26,7 +26,7 @@ pub fn read_idx_pair(images: &Path, labels: &Path) -> Result<Dataset> {
     .map_err(|e| e.at(labels.display()))
 }
 
-/// The same data, unless there is nothing to tell apart in them.
+/// The same data, unless there is only one class.
 pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
     if data.class_names().is_some_and(|names| names.len() < 2) {
         return Err(Error::data("every label is 0: there is only one class")
@@ -40,7 +40,7 @@ pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
 /// before `idx`, and with `.gz`: (training part, test part).
 ///
 /// # Errors
-/// When a file is missing or bad, or the two parts don't fit each other.
+/// When a file is missing or invalid, or the two parts don't match.
 pub fn read_idx_directory(dir: &Path) -> Result<(Dataset, Option<Dataset>)> {
     read_directory(dir, None, Budget::default()).map(|Ready { train, test, .. }| (train, test))
 }
@@ -73,7 +73,7 @@ pub(super) fn has_any_file(dir: &Path) -> bool {
     ["train", "t10k"].iter().flat_map(|p| files(dir, p)).flatten().any(|f| f.is_file())
 }
 
-/// The names under which the images and the labels of a part may stand.
+/// The possible file names of the images and the labels of a part.
 fn files(dir: &Path, part: &str) -> [Vec<PathBuf>; 2] {
     [("images", "idx3"), ("labels", "idx1")].map(|(what, idx)| {
         ["-", "."]
@@ -106,7 +106,7 @@ fn missing(dir: &Path, names: &[PathBuf]) -> Error {
         .help(format!("looked for {}", names.join(", ")))
 }
 
-/// The last part of the path, of `.` too.
+/// The last part of the path, also for `.`.
 fn directory_name(dir: &Path) -> String {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     full.file_name().map_or_else(|| "data".to_string(), |n| n.to_string_lossy().into_owned())
@@ -115,7 +115,7 @@ fn directory_name(dir: &Path) -> String {
 /// The labels that belong to a file of images: the same name with `labels` and `idx1`.
 ///
 /// # Errors
-/// When no such file is there, or the name doesn't say that it holds images.
+/// When no such file exists, or the name isn't that of a file of images.
 pub(super) fn labels_of(images: &Path) -> Result<PathBuf> {
     let name = images.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains("images") {
@@ -169,7 +169,7 @@ pub(in crate::data) fn pair(
     Ok(if is_image { data.image() } else { data })
 }
 
-/// The features in a stream, one row for each place in the first dimension, and whether they are
+/// The features in a stream, one row for each index in the first dimension, and whether they are
 /// the pixels of images (three dimensions or more).
 pub(in crate::data) fn features(images: ByteStream, budget: Budget) -> Result<(Features, bool)> {
     let path = images.path().to_path_buf();

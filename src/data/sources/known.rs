@@ -1,4 +1,4 @@
-//! MNIST and Fashion-MNIST: found in a local directory, else downloaded once into the cache.
+//! MNIST and Fashion-MNIST: found in a local directory, otherwise downloaded once into the cache.
 
 use super::idx_set::{has_any_file, read_directory};
 use crate::base::atomic::cache_directory;
@@ -16,13 +16,13 @@ pub(in crate::data) struct KnownSet {
     /// Name and SHA-256 of each file.
     files: [(&'static str, &'static str); 4],
     hashed: Hashed,
-    /// Addresses that the name of a file is appended to, in the order in which they are tried.
+    /// The base addresses of the files, in the order in which they are tried.
     mirrors: &'static [&'static str],
 }
 
 /// Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
 ///
-/// Files of the same content circulate compressed in more than one way.
+/// Files with the same content are in circulation with different compression.
 pub(super) const MNIST: KnownSet = KnownSet {
     name: "mnist",
     classes: 10,
@@ -81,10 +81,10 @@ pub(super) const FASHION_MNIST: KnownSet = KnownSet {
 };
 
 /// Opens a known set: from `data_dir` or the directory of its name in there, if its files are
-/// there, else from the cache, into which it is downloaded first if it has to be.
+/// there, otherwise from the cache, into which it is downloaded first if necessary.
 ///
 /// # Errors
-/// When the files are bad, or there are none and they can't be downloaded.
+/// When the files are invalid, or missing and can't be downloaded.
 pub(in crate::data) fn open(
     set: &KnownSet,
     data_dir: Option<&Path>,
@@ -118,7 +118,7 @@ fn read(set: &KnownSet, dir: &Path) -> Result<Ready> {
     Ok(found)
 }
 
-/// Downloads the files that aren't in `dir` yet, each from the first mirror that has it right.
+/// Downloads the files that aren't in `dir` yet, each from the first mirror with the right content.
 fn fetch(set: &KnownSet, dir: &Path, agent: &Agent, notify: Option<fn(&str)>) -> Result<()> {
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, &e))?;
     for (file, sha256) in set.files {

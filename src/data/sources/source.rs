@@ -1,4 +1,4 @@
-//! Opening what a user calls DATA: to train on, or to measure a trained model on.
+//! Opening the user's DATA: for training, or for evaluating a trained model.
 
 use super::arrays::{self, Parted, TableParts, task_of};
 use super::find::{Found, Images, find, find_in};
@@ -20,16 +20,16 @@ use crate::data::{
 };
 use std::path::Path;
 
-/// A training part and, where the source has one, a test part.
+/// A training part and, if the source has them, the other parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainTest {
-    /// What is trained on; all of it where there is no test part.
+    /// The training rows; all rows if there is no other part.
     pub train: Data,
-    /// What the source itself holds out for validation.
+    /// The rows that the source itself holds out for validation.
     pub validation: Option<Dataset>,
-    /// What is only measured on.
+    /// The test rows.
     pub test: Option<Dataset>,
-    /// The same of a table, whose rows are encoded once its training rows are known.
+    /// The same for a table, whose rows are encoded once its training rows are known.
     pub parts: TableParts,
 }
 
@@ -37,12 +37,12 @@ pub struct TrainTest {
 /// `-` is standard input.
 ///
 /// # Errors
-/// When there is no such thing, or it is bad.
+/// When it doesn't exist or is invalid.
 pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
     opened(find(name, options)?, options)
 }
 
-/// As [`open`], for the bytes of a file in memory; `name` is what it is called in errors.
+/// As [`open`], for the bytes of a file in memory; `name` is its name in errors.
 ///
 /// # Errors
 /// As [`open`].
@@ -75,8 +75,8 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
     Ok(TrainTest { train: Data::Ready(train), validation, test, parts: TableParts::default() })
 }
 
-/// Folders of images to train on. Parts whose images are of no class, as those that a competition
-/// keeps its labels of, are passed over.
+/// Folders of images for training. Parts whose images have no classes, such as those of a competition
+/// with secret labels, are skipped.
 fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
     let Images { train, validation, test, lines } = images;
     say(options, lines);
@@ -111,7 +111,7 @@ fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
     Ok(Ready { train, validation, test })
 }
 
-/// A table to be trained on, and the rows that it holds out.
+/// A table for training, and the rows that it holds out.
 fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<TrainTest> {
     say(options, &source.notes());
     let place = source.path().display().to_string();
@@ -122,25 +122,25 @@ fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<Tr
     Ok(TrainTest { train, validation: None, test: None, parts })
 }
 
-/// Whether a name is that of a table, which is read row by row; a known set is none, and neither are
-/// arrays with names.
+/// Whether a name is that of a table, which is read row by row; known sets and arrays with names
+/// aren't.
 ///
 /// # Errors
-/// When there is no such thing, or its beginning can't be read.
+/// When it doesn't exist, or its beginning can't be read.
 pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
     Ok(!NAMES.contains(&name) && matches!(find(name, options)?, Found::Table(_)))
 }
 
-/// Opens data to measure a trained model on: of a set with a test part that.
+/// Opens data for evaluating a trained model: of a set with a test part, that part.
 ///
 /// # Errors
-/// When there is no such thing, it is bad, or it isn't what the model needs.
+/// When it doesn't exist, is invalid, or doesn't match the model.
 pub fn open_measured(
     name: &str,
     preprocessing: &Preprocessing,
     options: &DataOptions,
 ) -> Result<Measured> {
-    // One-hot targets are read as the model knows them.
+    // One-hot targets are read according to the model.
     let options = &DataOptions { task: task_of(preprocessing), ..options.clone() };
     let (data, is_test_part) = match find(name, options)? {
         Found::Set(Ready { train, test, .. }) => {
@@ -180,7 +180,7 @@ pub fn open_measured(
     Ok(Measured { data, is_test_part, unknown, warnings })
 }
 
-/// What is known of a table that is trained on.
+/// What is known about a table for training.
 pub(in crate::data) fn known(options: &DataOptions) -> Known<'_> {
     let (names, text) = (&options.columns.target, &options.text);
     Known { names, unnamed: false, text, forms: None }
@@ -212,17 +212,17 @@ pub(super) fn check_ready(
     preprocessing.check_width(features).map_err(|e| e.at(name))
 }
 
-/// The images of a file with the labels beside it.
+/// The images of a file with the labels from the file next to it.
 fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
     let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
     idx_set::pair(images, labels, None, Budget(options.memory))
 }
 
-/// The shape of images for a model: that of its training, or of the images themselves where it was
+/// The shape of images for a model: that of its training, or of the images themselves if it was
 /// trained on other data.
 ///
 /// # Errors
-/// When the model's shape isn't that of its inputs, or a file isn't an image.
+/// When the model's shape doesn't match its inputs, or a file isn't an image.
 pub(super) fn shape_for(
     images: &ImageFolder,
     preprocessing: &Preprocessing,
@@ -234,10 +234,10 @@ pub(super) fn shape_for(
     }
 }
 
-/// Refuses options that a set which isn't a table has no use for.
+/// Refuses options for tables if the set isn't a table.
 fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let has_classes = data.class_names().is_some();
-    // A column that decides a split is asked for where the rows are split.
+    // A column that decides a split is checked where the rows are split.
     let (reserved, missing_target) =
         (options.columns.reserved.clone(), options.columns.missing_target);
     if options.text != TextOptions::default() {

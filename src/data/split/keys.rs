@@ -1,4 +1,4 @@
-//! What the rows of data are split by: groups, times and names of parts, from a table's column.
+//! The keys by which rows are split: groups, times and names of parts, from a table's column.
 
 use super::Parts;
 use crate::base::error::{Error, Result};
@@ -11,7 +11,7 @@ impl Data {
     /// The class of each row.
     ///
     /// # Errors
-    /// When the targets are something else.
+    /// When the targets aren't classes.
     pub fn labels(&self) -> Result<&[u32]> {
         match self.targets() {
             Targets::Classes { labels, .. } => Ok(labels),
@@ -19,8 +19,8 @@ impl Data {
         }
     }
 
-    /// The group of each row, numbered from 0 on: rows with the same value in a column are one, and
-    /// those without a value are one too.
+    /// The group of each row, numbered from 0 on: rows with the same value in a column form one, and
+    /// those without a value form one too.
     ///
     /// # Errors
     /// When the data aren't a table, or have no such column.
@@ -30,20 +30,20 @@ impl Data {
             return Err(Error::data("no rows").at(frame.header.describe(place)));
         }
         let texts: Vec<Option<String>> = (0..frame.rows).map(|row| values.text(row)).collect();
-        // What no text can be stands for a missing one.
+        // A missing value is represented by something that can't be a text.
         Ok(split::numbered(texts.iter().map(|t| t.as_deref().unwrap_or("\0"))))
     }
 
     /// The time of each row: a number, or the seconds of a date or time.
     ///
     /// # Errors
-    /// As [`Data::groups`], and for a value that is missing or no time.
+    /// As [`Data::groups`], and for a value that is missing or not a time.
     pub fn times(&self, column: &str) -> Result<Vec<f64>> {
         let (frame, place, values) = self.column_of(column)?;
         times_of(frame, place, values, self.date_format(place))
     }
 
-    /// The form of the dates and times in a column of text.
+    /// The format of the dates and times in a column of text.
     pub(in crate::data) fn date_format(&self, place: usize) -> Option<&str> {
         Some(&self.table()?.columns()[place].dates.as_ref()?.format)
     }
@@ -78,10 +78,10 @@ impl Data {
     }
 }
 
-/// The time of each row of a column, whose texts have that form.
+/// The time of each row of a column, whose texts have that format.
 ///
 /// # Errors
-/// With line and column, for a value that is missing or no time.
+/// With line and column, for a value that is missing or not a time.
 pub(in crate::data) fn times_of(
     frame: &Frame,
     place: usize,

@@ -13,23 +13,23 @@ use std::time::Duration;
 #[cfg(feature = "download")]
 pub(in crate::data) use ureq::Agent;
 
-/// What takes the place of a client without the feature `download`.
+/// The placeholder for a client without the feature `download`.
 #[cfg(not(feature = "download"))]
 pub(in crate::data) struct Agent;
 
-/// No file of a known set is larger, compressed or not.
+/// The largest size of a file of a known set, compressed or not.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What a checksum is of.
+/// The bytes of a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) enum Hashed {
-    /// The file as it is served.
+    /// The file as served.
     File,
-    /// What the file holds once it is decompressed.
+    /// The decompressed content of the file.
     Content,
 }
 
-/// A client that waits, but not for ever, and takes files as they are.
+/// A client with timeouts that doesn't decode files.
 #[cfg(feature = "download")]
 pub(in crate::data) fn agent() -> Agent {
     agent_builder().build().into()
@@ -62,11 +62,11 @@ pub(in crate::data) fn download(_: &Agent, url: &str, _: &Path, _: &str, _: Hash
     )))
 }
 
-/// Downloads `url` to `destination`, which appears only once it is whole and its SHA-256 is right.
+/// Downloads `url` to `destination`, which appears only when it is complete and its SHA-256 is right.
 ///
 /// # Errors
 /// When the server can't be reached or answers with an error, the body is cut off or too long, the
-/// checksum is another one, or the file can't be written.
+/// checksum is wrong, or the file can't be written.
 #[cfg(feature = "download")]
 pub(in crate::data) fn download(
     agent: &Agent,
@@ -94,7 +94,7 @@ pub(in crate::data) fn download(
     fs::rename(&part.0, destination).map_err(|e| Error::io("create", destination, &e))
 }
 
-/// A file under a name of its own, removed when the download fails.
+/// A file with a temporary name, removed when the download fails.
 struct Part(PathBuf);
 
 impl Part {
@@ -109,7 +109,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // After a success it has been renamed; after a failure there is nothing more to be done.
+        // After a success it has been renamed; after a failure nothing more can be done.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -119,7 +119,7 @@ enum CopyError {
     Write(io::Error),
 }
 
-/// Copies everything, and tells a failure to read from one to write.
+/// Copies everything, and distinguishes read errors from write errors.
 fn copy(mut from: impl Read, to: &mut impl Write) -> std::result::Result<(), CopyError> {
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -132,7 +132,7 @@ fn copy(mut from: impl Read, to: &mut impl Write) -> std::result::Result<(), Cop
     }
 }
 
-/// The SHA-256 of a file or of what it holds, in hexadecimal digits.
+/// The SHA-256 of a file or of its decompressed content, in hexadecimal digits.
 fn checksum(path: &Path, hashed: Hashed) -> Result<String> {
     let mut hash = Sha256::new();
     let reader: Box<dyn Read> = match hashed {

@@ -1,4 +1,4 @@
-//! What of a column's values a person should look at, since a guess could be wrong.
+//! Warnings about columns for which a guess could be wrong.
 
 use super::column::Column;
 use crate::data::Role;
@@ -10,12 +10,12 @@ use crate::data::columns::time::{self, Dates};
 use crate::data::formats::delimited::is_number;
 use std::collections::HashSet;
 
-/// Columns with up to this number of categories are taken for categorical.
+/// Columns with up to this number of categories are probably categorical.
 const FEW: usize = 20;
-/// Texts of a column that are named.
+/// The number of a column's texts that are named.
 const NAMED: usize = 3;
 
-/// A sentence for each doubt about a column.
+/// A sentence for each warning about a column.
 pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<String> {
     let (Some(values), Some(kind)) = (values, column.kind) else { return Vec::new() };
     let name = &column.name;
@@ -40,7 +40,7 @@ pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<Strin
     all
 }
 
-/// A number that seems to stand for a missing value.
+/// A number that is probably a mark of missing values.
 #[derive(Debug, PartialEq)]
 struct Sentinel {
     value: f64,
@@ -58,8 +58,8 @@ impl Sentinel {
     }
 }
 
-/// The smallest or largest number of a column if it is written as those are that stand for a missing
-/// one, −999 or 1e30, and is far from all others: by three times the range of their middle half.
+/// The smallest or largest number of a column if it looks like a mark of missing values,
+/// such as −999 or 1e30, and is far from all others: by three times their interquartile range.
 fn sentinel(values: &Values) -> Option<Sentinel> {
     let (least, most) = range(values);
     let value = [least, most].into_iter().find(|&x| is_sentinel(x))?;
@@ -76,7 +76,7 @@ fn sentinel(values: &Values) -> Option<Sentinel> {
     (gap > 3.0 * (at(0.75) - at(0.25)) && gap > 0.0).then_some(Sentinel { value, rows })
 }
 
-/// The smallest and the largest number of a column. Comparisons with what is missing are false.
+/// The smallest and the largest number of a column. Comparisons with missing values are false.
 fn range(values: &Values) -> (f64, f64) {
     match values {
         Values::Bytes(v) => {
@@ -92,8 +92,8 @@ fn range(values: &Values) -> (f64, f64) {
     }
 }
 
-/// Whether a number is written in nines, or is a power of ten beyond all measurement, or the least or
-/// largest integer of some bits.
+/// Whether a number consists of nines, is an extreme power of ten, or the smallest or
+/// largest integer of some width.
 fn is_sentinel(x: f64) -> bool {
     let size = x.abs();
     let are_nines = [99.0, 999.0, 9999.0, 99_999.0, 999_999.0, 9_999_999.0, 99_999_999.0];
@@ -137,7 +137,7 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
     all
 }
 
-/// Texts of a target that are classes, though elsewhere they stand for a missing value.
+/// Texts of a target that are classes, although they mean missing values elsewhere.
 fn class_words(name: &str, texts: &Texts) -> Option<String> {
     let words = counted(texts).filter(|(word, _)| is_word(word.as_bytes()));
     let list = listed(words.clone())?;
@@ -189,7 +189,7 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
     })
 }
 
-/// The most frequent of some texts with their rows; none of none.
+/// The most frequent of some texts with their rows; none if there are none.
 fn listed<'a>(words: impl Iterator<Item = (&'a str, usize)>) -> Option<String> {
     let mut words: Vec<(&str, usize)> = words.collect();
     words.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
@@ -213,7 +213,7 @@ fn rows(count: usize) -> String {
     format!("{count} {}", if count == 1 { "row" } else { "rows" })
 }
 
-/// Whether a text is a number of any form that is read from files.
+/// Whether a text is a number in any form that is read from files.
 #[cfg(not(feature = "data"))]
 fn is_number(text: &str) -> bool {
     text.trim().parse::<f64>().is_ok_and(f64::is_finite)

@@ -1,4 +1,4 @@
-//! How the columns of a table are to be turned into inputs.
+//! Options for encoding the columns of a table.
 
 use super::roles::places_of;
 use crate::base::error::Result;
@@ -7,30 +7,30 @@ use crate::data::columns::frame::Header;
 use crate::data::encode::Categories;
 use std::collections::BTreeMap;
 
-/// How a table's columns are turned into inputs.
+/// How a table's columns are encoded as inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitting {
     /// The scaling of numbers.
     pub scaling: Scaling,
     /// The columns whose logarithms are taken.
     pub log: Vec<String>,
-    /// The columns of categories that become an input for each category, however many they have; without
-    /// being named, those of up to 100.
+    /// The columns of categories with one input for each category, for any number of categories; other
+    /// columns have them for up to 100 categories.
     pub one_hot: Vec<String>,
-    /// The columns of categories that are embedded, however few categories they have.
+    /// The columns of categories that are embedded, even with few categories.
     pub embed: Vec<String>,
-    /// The columns of categories that are hashed into shared inputs, however few categories they have.
+    /// The columns of categories that are hashed into shared inputs, even with few categories.
     pub hash: Vec<String>,
     /// The dimensions of embeddings, by default [`crate::math::embedding::Embedding::default_dims`]; with 0
     /// many categories are hashed into shared inputs instead.
     pub embedding_dims: Option<usize>,
-    /// Categories of columns that were counted in more rows than those at hand, by the columns' names:
+    /// Categories of columns that were counted in more rows than those in memory, by the columns' names:
     /// see [`StreamedTable`](crate::data::StreamedTable).
     pub counted: BTreeMap<String, Categories>,
 }
 
 impl Fitting {
-    /// Numbers scaled so, and all else as it is by default.
+    /// The defaults with this scaling of numbers.
     #[must_use]
     pub fn new(scaling: Scaling) -> Self {
         Fitting {
@@ -44,7 +44,7 @@ impl Fitting {
         }
     }
 
-    /// The same, in which columns are called by their names in that header.
+    /// The same, with columns given by their names in that header.
     ///
     /// # Errors
     /// When it has no such column.

@@ -1,17 +1,17 @@
-//! Rows whose target is missing: refused, or left out.
+//! Rows whose target is missing: refused or dropped.
 
 use crate::base::error::{Error, Result, serde_as_text, unknown};
 use crate::data::formats::want::Rows;
 use std::fmt;
 use std::str::FromStr;
 
-/// What becomes of rows whose target is missing.
+/// How rows with a missing target are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingTarget {
     /// They are refused.
     #[default]
     Error,
-    /// They are left out.
+    /// They are dropped.
     Drop,
 }
 
@@ -47,12 +47,12 @@ impl FromStr for MissingTarget {
     }
 }
 
-/// Takes the rows of a table, chunk by chunk, that have all of their targets.
+/// Selects the rows of a table that have all targets, chunk by chunk.
 pub(in crate::data) struct Complete {
     rule: MissingTarget,
     rows: usize,
     missing: usize,
-    /// Where the first missing target stands.
+    /// The position of the first missing target.
     first: String,
 }
 
@@ -61,9 +61,9 @@ impl Complete {
         Complete { rule, rows: 0, missing: 0, first: String::new() }
     }
 
-    /// The rows of a chunk whose targets, in the columns at these places, are all there, numbered as if
-    /// there were no others; none where nothing is left, or where rows are only counted until
-    /// [`Complete::finish`] refuses them. A table may begin again with its first row.
+    /// The rows of a chunk whose targets, in the columns at these indices, are all present, numbered without
+    /// the other rows; none if no row is left, or if rows are only counted until
+    /// [`Complete::finish`] refuses them. A table may start over with its first row.
     pub(in crate::data) fn take(&mut self, mut rows: Rows, places: &[usize]) -> Option<Rows> {
         if rows.first == 0 {
             (self.rows, self.missing) = (0, 0);
@@ -96,7 +96,7 @@ impl Complete {
         }
     }
 
-    /// What is said of rows that were left out.
+    /// The message about rows that were dropped.
     ///
     /// # Errors
     /// When rows are to be refused, or none is left.

@@ -1,4 +1,4 @@
-//! A table whose columns are understood: what is learned from, what is to be learned.
+//! A table with the roles and kinds of its columns: features and targets.
 
 use super::doubts;
 use super::fitting::Fitting;
@@ -16,12 +16,12 @@ use crate::data::formats::want::{Rows, Want};
 use crate::data::tables::column::Column;
 use crate::data::{DataOptions, Targets, Task};
 
-/// A number among texts is a mistake where it is at most this share of them.
+/// Numbers among texts count as mistakes if they are at most this fraction.
 const STRAY: f64 = 0.001;
-/// Fewer columns of bytes than this aren't an image.
+/// The fewest columns of bytes that count as an image.
 const LEAST_PIXELS: usize = 64;
 
-/// A table in memory, every row of it, as it was read: nothing is fitted yet.
+/// A table in memory with all rows, before anything is fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     name: String,
@@ -35,7 +35,7 @@ pub struct Table {
     warnings: Vec<String>,
 }
 
-/// The places of the targets of a table to be trained on, in the order of the outputs.
+/// The indices of the targets of a table for training, in the order of the outputs.
 pub(in crate::data) fn target_places(
     header: &Header,
     options: &ColumnOptions,
@@ -50,8 +50,8 @@ pub(in crate::data) fn target_places(
     Ok(places.into_iter().map(|(_, place)| place).collect())
 }
 
-/// The places of the targets that no row to be trained on may lack. Where labels stand in one column, a
-/// row without any has none.
+/// The indices of the targets that must not be missing in a training row. If labels are in one column, an
+/// empty cell means no labels.
 pub(in crate::data) fn complete_places(
     header: &Header,
     options: &ColumnOptions,
@@ -64,7 +64,7 @@ pub(in crate::data) fn complete_places(
     Ok(places)
 }
 
-/// What to read of each column, by what the user said of them.
+/// What to read of each column, by the user's options.
 pub(in crate::data) fn wanted(
     header: &Header,
     options: &ColumnOptions,
@@ -92,12 +92,12 @@ pub(in crate::data) fn wanted(
 }
 
 impl Table {
-    /// Understands the columns of a frame that was read as [`wanted`] says, and whose rows without a
-    /// target are refused or left out as the options say.
+    /// Finds the kinds of the columns of a frame that was read according to [`wanted`]; rows without a
+    /// target are refused or dropped according to the options.
     ///
     /// # Errors
-    /// With line and column, for values that make no sense, and where nothing is left to learn
-    /// from.
+    /// With line and column, for invalid values, and when no feature is
+    /// left.
     pub(in crate::data) fn new(name: String, frame: Frame, options: &DataOptions) -> Result<Self> {
         let places = complete_places(&frame.header, &options.columns, options.task)?;
         let mut complete = Complete::new(options.columns.missing_target);
@@ -110,7 +110,7 @@ impl Table {
         Ok(table)
     }
 
-    /// As [`Table::new`], where each row has its target: all rows, or a sample of so many in which every
+    /// As [`Table::new`], where each row has its target: all rows, or a sample of `rows` rows in which every
     /// class has a row.
     pub(in crate::data) fn of_complete(
         name: String,
@@ -202,40 +202,40 @@ impl Table {
         &self.frame
     }
 
-    /// What was understood of each column.
+    /// The role and the kind of each column.
     #[must_use]
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// What is to be learned, row by row.
+    /// The targets of all rows.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// The rows' weights, where a column gives them.
+    /// The rows' weights, if there is a column for them.
     #[must_use]
     pub fn weights(&self) -> Option<&[f32]> {
         self.weights.as_deref()
     }
 
-    /// What is good to know of how the table is understood.
+    /// Notes about how the table is used.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The same, in which rows count as much as these say.
+    /// The same with other weights.
     pub(super) fn with_weights(self, weights: Option<Vec<f32>>) -> Self {
         Table { weights: weights.or(self.weights), ..self }
     }
 
-    /// The same, whose classes, if they are whole numbers, are called by these names: 0 by the first of
-    /// them.
+    /// The same with names for classes that are whole numbers: the first name is that of
+    /// class 0.
     ///
     /// # Errors
-    /// When a class isn't a place in `given`.
+    /// When a class isn't an index into `given`.
     pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
         let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
         if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
@@ -269,7 +269,7 @@ impl Table {
         self.notes.extend(notes);
     }
 
-    /// What to doubt of it.
+    /// Warnings about doubtful guesses.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -281,11 +281,11 @@ impl Table {
         self.pixels
     }
 
-    /// Fits what turns the columns into inputs to the training rows.
+    /// Fits the encoding of the columns to the training rows.
     ///
     /// # Errors
-    /// For a logarithm of a column that holds no numbers, an embedding of one that holds no
-    /// categories, and numbers so far apart that they can't be scaled.
+    /// For a logarithm of a column without numbers, an embedding of one without
+    /// categories, and numbers whose range is too large for scaling.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
         let fitting = &fitting.found_in(&self.frame.header)?;
         for name in &fitting.log {
@@ -344,7 +344,7 @@ impl Table {
         }
     }
 
-    /// Refuses a way with categories for a column that holds none, and two ways for one.
+    /// Refuses an encoding of categories for a column without categories, and two encodings for one.
     fn check_categories(&self, fitting: &Fitting) -> Result<()> {
         let ways = [
             ("--one-hot", &fitting.one_hot),
@@ -375,7 +375,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether all columns that are learned from are bytes, as many as a square image has pixels.
+    /// Whether all feature columns are bytes, and their number is that of a square image's pixels.
     fn is_image(&self) -> bool {
         let features = self.columns.iter().zip(&self.frame.columns).enumerate();
         let features: Vec<_> = features.filter(|(_, (c, _))| c.role == Role::Feature).collect();
@@ -389,7 +389,7 @@ impl Table {
             })
     }
 
-    /// Takes identifiers for numbers where nothing else is there to learn from.
+    /// Uses identifiers as numbers if there is no other feature.
     fn keep_something(&mut self) -> Result<()> {
         let is_learnt = |c: &Column| {
             c.role == Role::Feature && !matches!(c.kind, None | Some(Kind::Text | Kind::Constant))
@@ -418,7 +418,7 @@ impl Table {
     }
 }
 
-/// Takes whole numbers that are all days, written as 20240131, for texts, as which they are read again.
+/// Converts whole numbers that are all days, written as 20240131, to texts, which are read as dates.
 fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
     if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
         && let Some(Values::Numbers(numbers)) = &values
@@ -428,7 +428,7 @@ fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
     }
 }
 
-/// What a column holds.
+/// Finds the kind of a column.
 fn understand(
     frame: &Frame,
     place: usize,
@@ -464,7 +464,7 @@ fn understand(
     Ok(found)
 }
 
-/// The weights of some rows of a table, which may all be 0: numbers from 0 on.
+/// The weights of some rows of a table, which may all be 0: numbers that aren't negative.
 pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
     let mut weights = Vec::with_capacity(values.len());
     for row in 0..values.len() {

@@ -1,4 +1,4 @@
-//! What is to be learned from the target columns, found out from their values.
+//! The targets, found from the values of the target columns.
 
 use super::class_names::{ClassNames, in_order};
 use super::task_guess::{are_numbers, check_classes, guess, number};
@@ -11,31 +11,31 @@ use crate::data::{Targets, Task};
 use crate::math::matrix::Matrix;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More classes than this are a mistake: an identifier or a measured value taken for a class.
+/// The most classes: more are probably identifiers or measured values.
 pub(in crate::data) const MAX_CLASSES: usize = 65_536;
-/// What may separate the labels of a row, in the order in which it is looked for.
+/// The possible separators of a row's labels, in order of precedence.
 const SEPARATORS: [char; 4] = ['|', ';', ',', ' '];
 
-/// What a model knows of its targets, by which other data are read.
+/// A model's description of its targets, for reading other data.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::data) enum Goal<'a> {
-    /// Classes of these names.
+    /// Classes with these names.
     Classes(&'a [String]),
     /// Numbers.
     Numbers,
-    /// Labels of these names, in a column for each, or in one with a separator.
+    /// Labels with these names, in one column each, or in one column with a separator.
     Labels(&'a [String], Option<char>),
 }
 
-/// The targets of a table to be trained on.
+/// The targets of a table for training.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) struct Learnt {
     pub(in crate::data) targets: Targets,
-    /// What separates labels in one column.
+    /// The separator of labels in one column.
     pub(in crate::data) separator: Option<char>,
-    /// What is good to know of them.
+    /// A note about them.
     pub(in crate::data) note: Option<String>,
-    /// What to doubt.
+    /// A warning about a doubtful guess.
     pub(in crate::data) warning: Option<String>,
 }
 
@@ -45,10 +45,10 @@ impl From<Targets> for Learnt {
     }
 }
 
-/// The targets of a table to be trained on, of which these may be a sample: then of so many rows.
+/// The targets of a table for training, or of a sample of its `rows` rows.
 ///
 /// # Errors
-/// With line and column, for values that can't be learned.
+/// With line and column, for values that can't be targets.
 pub(in crate::data) fn learn(
     columns: Columns,
     task: Task,
@@ -97,7 +97,7 @@ pub(in crate::data) fn learn(
 /// The targets of other data for a trained model.
 ///
 /// # Errors
-/// With line and column, for values that the model doesn't know.
+/// With line and column, for values that are unknown to the model.
 pub(in crate::data) fn read(columns: Columns, goal: Goal) -> Result<Targets> {
     match goal {
         Goal::Numbers => numbers(columns, false),
@@ -145,7 +145,7 @@ fn no_such_class(name: &str, rows: usize, names: &[String]) -> Error {
     ))
 }
 
-/// One class a row, of a table of so many rows.
+/// One class per row, of a table of `rows` rows.
 fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     let texts = texts_of(columns.values(0)?);
     let has_fraction = |word: &str| number(word).is_some_and(|x| x.fract() != 0.0);
@@ -173,7 +173,7 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     Ok(Targets::Classes { labels, names })
 }
 
-/// What is said of classes that have a single row.
+/// The warning about classes with a single row.
 fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
     const NAMED: usize = 5;
     let mut counts = vec![0usize; names.len()];
@@ -193,7 +193,7 @@ fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
     }
 }
 
-/// A number for each target column; `varied` refuses a target that is the same everywhere.
+/// A number for each target column; `varied` refuses a target with the same value everywhere.
 fn numbers(columns: Columns, varied: bool) -> Result<Targets> {
     let cols = columns.places.len();
     let rows = columns.frame.rows;
@@ -239,7 +239,7 @@ fn number_at(columns: Columns, k: usize, row: usize) -> Result<f64> {
     }
 }
 
-/// Refuses a target that doesn't vary, or not enough for its squares; all: (rows, targets).
+/// Refuses a target that doesn't vary, or too little for its squares; all: (rows, targets).
 fn check_varied(columns: Columns, k: usize, all: &[f64]) -> Result<()> {
     let column = || all.iter().skip(k).step_by(columns.places.len()).copied();
     let (least, most) = column().fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
@@ -264,7 +264,7 @@ fn check_varied(columns: Columns, k: usize, all: &[f64]) -> Result<()> {
     Err(fault.at(columns.column(k)))
 }
 
-/// Labels from a column of 0 and 1 for each, or from one column in which they are separated.
+/// Labels from one column of 0 and 1 each, or from one column with a separator.
 fn labels(columns: Columns) -> Result<Learnt> {
     if columns.places.len() > 1 {
         let names = (0..columns.places.len()).map(|k| columns.name(k)).collect();

@@ -1,5 +1,5 @@
-//! Parquet: its bytes at any place, and the headers of its pages, whose sizes are checked before the
-//! decoder believes them.
+//! Parquet: random access to its bytes, and the headers of its pages, whose sizes are checked before the
+//! decoder uses them.
 
 use crate::data::streams::stream::{Place, Seekable};
 use bytes::Bytes;
@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
-/// The header of a page is seldom longer.
+/// The usual maximum length of a page header.
 const HEADER: usize = 512;
-/// So many values may be declared without a bit of data for each: runs of equal ones need none.
+/// The most values that may be declared with less than a bit of data each: runs of equal ones need none.
 const FREE_VALUES: u64 = 1 << 26;
 
 /// The bytes of a file.
@@ -56,11 +56,11 @@ impl ChunkReader for Chunks {
     }
 }
 
-/// Refuses pages that leave their column, and sizes that no compression gives: the decoder takes
-/// memory for what a header declares, before it decodes. `roots` are the columns that are read.
+/// Refuses pages that exceed their column, and sizes that are impossible with any compression: the decoder
+/// allocates what a header declares before it decodes. `roots` are the columns that are read.
 ///
 /// # Errors
-/// When a page is none, or its header can't be true.
+/// When a page is invalid, or its header is impossible.
 pub(super) fn check_pages(
     chunks: &Chunks,
     metadata: &ParquetMetaData,
@@ -99,7 +99,7 @@ fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
         }
         let most = match column.compression() {
             Compression::UNCOMPRESSED => packed,
-            // 64 bytes by an element of three.
+            // 64 bytes from an element of three.
             Compression::SNAPPY => packed.saturating_mul(22),
             // A run of 255 bytes for each byte of its length.
             Compression::LZ4 | Compression::LZ4_RAW => packed.saturating_mul(255),
@@ -131,12 +131,12 @@ fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
     Ok(())
 }
 
-/// What a page's header declares.
+/// The content of a page's header.
 #[derive(Default)]
 struct Page {
-    /// Bytes as they stand in the file.
+    /// The number of bytes in the file.
     packed: i64,
-    /// Bytes once decompressed.
+    /// The number of bytes after decompression.
     unpacked: i64,
     values: i64,
     is_dictionary: bool,
@@ -150,7 +150,7 @@ impl Page {
         compact.fields(|compact, id, of| match id {
             2 => compact.zigzag().map(|size| page.unpacked = size),
             3 => compact.zigzag().map(|size| page.packed = size),
-            // The header of a page of data, of a dictionary, of data by the second version.
+            // The header of a data page, a dictionary page, or a data page of version 2.
             5 | 7 | 8 if of == STRUCT => {
                 page.is_dictionary = id == 7;
                 compact.fields(|compact, id, of| match id {
@@ -166,19 +166,19 @@ impl Page {
 
 /// The type of a struct in Thrift's compact protocol.
 const STRUCT: u8 = 12;
-/// Structs within structs are nested no deeper.
+/// The deepest nesting of structs.
 const DEPTH: usize = 16;
 
-/// Thrift's compact protocol, in which Parquet's headers stand:
+/// Thrift's compact protocol, in which Parquet's headers are written:
 /// <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 struct Compact<R> {
     reader: R,
-    /// The bytes that were read.
+    /// The number of bytes that were read.
     length: u64,
 }
 
 impl<R: Read> Compact<R> {
-    /// Takes each field of a struct: its number and its type.
+    /// Visits each field of a struct: its number and its type.
     fn fields(
         &mut self,
         mut take: impl FnMut(&mut Self, i64, u8) -> io::Result<()>,
@@ -197,14 +197,14 @@ impl<R: Read> Compact<R> {
         }
     }
 
-    /// Passes over a value of that type.
+    /// Skips a value of that type.
     fn skip(&mut self, of: u8, depth: usize) -> io::Result<()> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         if depth > DEPTH {
             return Err(invalid());
         }
         match of {
-            // A boolean's value is its type.
+            // The value of a boolean is in its type.
             1 | 2 => Ok(()),
             3 => self.bytes(1),
             4..=6 => self.varint().map(|_| ()),
@@ -230,7 +230,7 @@ impl<R: Read> Compact<R> {
         }
     }
 
-    /// Passes over a value in a list, where a boolean takes a byte.
+    /// Skips a value in a list, in which a boolean takes a byte.
     fn element(&mut self, of: u8, depth: usize) -> io::Result<()> {
         if matches!(of, 1 | 2) { self.bytes(1) } else { self.skip(of, depth + 1) }
     }

@@ -1,15 +1,15 @@
-//! The header of an NPY file: what its elements are, in which order they stand, and how many.
+//! The header of an NPY file: the type, order and number of its elements.
 
 use crate::base::error::{Error, Result};
 
-/// A longer header isn't a header of a plain array.
+/// The longest header of a plain array.
 pub(super) const LONGEST: usize = 1 << 16;
 
-/// What an element is.
+/// The type of an element.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Type {
     pub(super) kind: u8,
-    /// Bytes, but for texts characters.
+    /// The number of bytes, or for texts, of characters.
     pub(super) size: usize,
     pub(super) big_endian: bool,
 }
@@ -25,9 +25,9 @@ impl Type {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Head {
     pub(super) element: Type,
-    /// Whether the first dimension runs fastest.
+    /// Whether the first dimension varies fastest (Fortran order).
     pub(super) fortran: bool,
-    /// None is 0.
+    /// No size is 0.
     pub(super) shape: Vec<u64>,
     /// Where the elements begin.
     pub(super) body: usize,
@@ -37,7 +37,7 @@ impl Head {
     /// Reads the header with which a file begins.
     ///
     /// # Errors
-    /// When it is none, is cut short, or declares what isn't an array of numbers or texts.
+    /// When it isn't a header, is truncated, or doesn't declare an array of numbers or texts.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let cut =
             || Error::data("the NPY file ends within its header").help("copy or download it again");
@@ -76,12 +76,12 @@ impl Head {
         self.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × ")
     }
 
-    /// The bytes of all elements in the file; none where there are more than 2⁶⁴.
+    /// The bytes of all elements in the file; none if there are more than 2⁶⁴.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.shape.iter().try_fold(self.element.width() as u64, |n, &d| n.checked_mul(d))
     }
 
-    /// About the bytes of memory that reading takes: those of the file, the elements made of them, and
+    /// The approximate number of bytes of memory for reading: the bytes of the file, the elements, and
     /// the columns.
     pub(super) fn memory(&self) -> u64 {
         let bytes = self.bytes().unwrap_or(u64::MAX);
@@ -95,7 +95,7 @@ impl Head {
         bytes.saturating_add(elements.saturating_mul(each))
     }
 
-    /// Refuses another number of bytes behind the header than it declares.
+    /// Refuses a number of bytes after the header other than it declares.
     pub(super) fn check(&self, found: u64) -> Result<()> {
         let width = self.element.width();
         let declared = self.bytes();

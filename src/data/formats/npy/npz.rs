@@ -19,7 +19,7 @@ pub(in crate::data) struct NpzSet {
     pub(in crate::data) training: NpzPart,
     pub(in crate::data) validation: Option<NpzPart>,
     pub(in crate::data) test: Option<NpzPart>,
-    /// What is good to know of how the arrays were taken.
+    /// Notes about how the arrays are used.
     pub(in crate::data) notes: Vec<String>,
     /// The names and sizes of the arrays, for messages.
     pub(in crate::data) listed: String,
@@ -37,7 +37,7 @@ impl NpzSet {
 pub(in crate::data) enum NpzPart {
     /// Arrays of one or two dimensions, as columns.
     Table(Frame),
-    /// Images, and their targets where they are there.
+    /// Images, and their targets if there are any.
     Images(NpyArray, Option<Frame>),
 }
 
@@ -55,13 +55,13 @@ impl Entry {
     }
 }
 
-/// The arrays of an NPZ file. Those that their names make features and targets are read, else all of
-/// them: then they are the columns of a table. Targets that are one-hot rows become classes, unless
-/// the task is another.
+/// The arrays of an NPZ file. If there are names of features and targets, these are read, otherwise all
+/// arrays, as the columns of a table. Targets that are one-hot rows become classes, unless
+/// another task is given.
 ///
 /// # Errors
 /// As [`super::read_npy`], and when the zip file is damaged, or its arrays don't belong together: with
-/// their names, and what is looked for.
+/// their names and the expected ones.
 pub(in crate::data) fn read_npz(source: &Source, task: Task, budget: Budget) -> Result<NpzSet> {
     let mut zip = archive::open(source)?;
     let entries = entries(&mut zip)?;
@@ -107,14 +107,14 @@ fn entries(zip: &mut Zip) -> Result<Vec<Entry>> {
         let Some(name) = full.strip_suffix(".npy") else { continue };
         let size = file.size();
         let (head, _) = read_head(&mut file).map_err(|e| fault(e).at(&full))?;
-        // What the zip file says of the size costs nothing to compare with.
+        // Comparing with the size in the zip directory costs nothing.
         head.check(size.saturating_sub(head.body as u64)).map_err(|e| e.at(&full))?;
         entries.push(Entry { name: name.to_string(), place, head });
     }
     Ok(entries)
 }
 
-/// The arrays that were read, by their places in the zip file.
+/// The arrays that were read, by their indices in the zip file.
 struct Arrays {
     zip: Zip,
     read: BTreeMap<usize, NpyArray>,
@@ -184,7 +184,7 @@ impl Arrays {
     }
 }
 
-/// The columns of targets: one of the classes where they are one-hot rows or (rows, 1).
+/// The columns of targets: a single one if they are one-hot rows or (rows, 1).
 fn targets_of(array: NpyArray, name: &str, task: Task, notes: &mut Vec<String>) -> Result<Frame> {
     let column = |values: Values, rows: usize| Frame {
         header: Arc::new(Header { named: true, names: vec!["y".into()], ..Header::default() }),
