@@ -166,7 +166,7 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
         ("--ensemble 0:folds", "5:folds"),
         ("--ensemble 0", "an ensemble of 0 nets: at least 1"),
         ("--ensemble 1001", "an ensemble of 1001 nets: at most"),
-        ("--ensemble many", "no number of nets"),
+        ("--ensemble many", "not a number of nets"),
         ("--ensemble 3 --memory-limit 1K", "--memory-limit"),
     ] {
         let ran = place.run(&format!("train t.csv --out run {options} {QUICK}"));

@@ -292,7 +292,7 @@ fn ready(
     let unknown = UnknownCategories::default();
     let inputs = match found {
         Found::Table(_) | Found::Images(_) => {
-            return Err(Error::failed("what is read in chunks is no matrix").at(name));
+            return Err(Error::failed("what is read in chunks is not a matrix").at(name));
         }
         Found::Set(crate::data::sets::dataset::Ready { train, test, .. }) => {
             let data = test.unwrap_or(train);

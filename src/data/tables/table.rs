@@ -1,4 +1,4 @@
-//! A table whose columns are understood: what is learnt from, what is to be learnt.
+//! A table whose columns are understood: what is learned from, what is to be learned.
 
 use super::doubts;
 use super::fitting::Fitting;
@@ -18,7 +18,7 @@ use crate::data::{DataOptions, Targets, Task};
 
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
-/// Fewer columns of bytes than this are no image.
+/// Fewer columns of bytes than this aren't an image.
 const LEAST_PIXELS: usize = 64;
 
 /// A table in memory, every row of it, as it was read: nothing is fitted yet.
@@ -208,7 +208,7 @@ impl Table {
         &self.columns
     }
 
-    /// What is to be learnt, row by row.
+    /// What is to be learned, row by row.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
@@ -235,7 +235,7 @@ impl Table {
     /// them.
     ///
     /// # Errors
-    /// When a class is no place in `given`.
+    /// When a class isn't a place in `given`.
     pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
         let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
         if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
@@ -340,9 +340,9 @@ impl Table {
             ))
             .help("logarithms are for numbers; --numeric says that a column holds them")),
             _ => Err(Error::usage(format!(
-                "--log-transform {name}: nothing is learnt from this column"
+                "--log-transform {name}: nothing is learned from this column"
             ))
-            .help("name a column that is learnt from")),
+            .help("name a column that is learned from")),
         }
     }
 
@@ -359,8 +359,8 @@ impl Table {
                 let is_category =
                     (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
                 if !is_category || self.pixels {
-                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
-                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
+                    return Err(Error::usage(format!("{option} {name}: it is not a column of categories"))
+                        .help("this is for categories that are learned from; --categorical says that a column holds them"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
                     return Err(Error::usage(format!(
@@ -377,7 +377,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.
+    /// Whether all columns that are learned from are bytes, as many as a square image has pixels.
     fn is_image(&self) -> bool {
         let features = self.columns.iter().zip(&self.frame.columns).enumerate();
         let features: Vec<_> = features.filter(|(_, (c, _))| c.role == Role::Feature).collect();
