@@ -178,8 +178,16 @@ fn losses_that_make_no_sense_are_refused() {
         ("noisy.csv --target y --label-smoothing 0.1", 2, "label smoothing with the loss squared"),
         ("noisy.csv --target kind --label-smoothing 1", 2, "a label smoothing of 1"),
         ("noisy.csv --target y,z --loss kl-divergence", 3, "the target -"),
-        ("noisy.csv --target x --loss kl-divergence", 2, "a single number, from which nothing can be learned"),
-        ("noisy.csv --target y --loss cosine", 2, "a single number, from which nothing can be learned"),
+        (
+            "noisy.csv --target x --loss kl-divergence",
+            2,
+            "a single number, from which nothing can be learned",
+        ),
+        (
+            "noisy.csv --target y --loss cosine",
+            2,
+            "a single number, from which nothing can be learned",
+        ),
         ("noisy.csv --target kind --loss poisson", 2, "poisson with classes"),
         ("noisy.csv --target kind --loss squared-error", 2, "outputs that are not probabilities"),
         ("noisy.csv --target kind --loss cosine --output-activation tanh", 2, "no probabilities"),

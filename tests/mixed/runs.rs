@@ -91,9 +91,7 @@ fn a_run_that_always_overflows_ends_with_a_reason() {
         assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
         let text = error.to_string();
         // Sixteen steps halve the scale to 1, and the next epoch overflows at that.
-        for part in
-            ["f16 overflows in every step, even without loss scaling", "where: epoch 4\n"]
-        {
+        for part in ["f16 overflows in every step, even without loss scaling", "where: epoch 4\n"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         let LossScale { scale, skipped, .. } = trainer.loss_scale().unwrap().unwrap();

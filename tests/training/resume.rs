@@ -165,7 +165,9 @@ fn other_data_and_other_settings_are_refused() {
         again().unwrap().fit(validation, &mut ()).err().map(|error| error.to_string())
     };
     let other = judged_by(Some(&random_classes(20, 6, 3, 3))).unwrap();
-    assert!(other.contains("the validation data are not those") && other.contains("different values"));
+    assert!(
+        other.contains("the validation data are not those") && other.contains("different values")
+    );
     let fewer = judged_by(Some(&validation.select(&[0, 1]))).unwrap();
     assert!(fewer.contains("2 validation rows of 6 columns, where it had 20"), "{fewer}");
     let last = Spec { stopping: Stopping::default(), ..longer.clone() };

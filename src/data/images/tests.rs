@@ -365,7 +365,11 @@ fn subfolders_belong_to_their_class_and_what_is_passed_over_is_counted_and_named
         &["warning: passed over 3 files in cat: .xyz can't be read"],
         &["note: passed over 1 file in dog: .txt is not an image"],
         &["warning: passed over 1 file", "beside the class folders"],
-        &["warning: no image that can be read in the folder bird", "3 files (.heic)", "not a class"],
+        &[
+            "warning: no image that can be read in the folder bird",
+            "3 files (.heic)",
+            "not a class",
+        ],
         &["warning: no image in the folder fish, which is empty", "not a class"],
     ] {
         assert_eq!(
