@@ -78,7 +78,7 @@ mod tests {
         );
         assert_eq!(wrap(text, 80), text);
         let sentence = "data: digits: 64 pixels and 10 different classes";
-        assert_eq!(wrap(sentence, 40), "data: digits: 64 pixels and 10\n  different classes");
+        assert_eq!(wrap(sentence, 40), "data: digits: 64 pixels and 10 different\n  classes");
         for width in 1..60 {
             // A word that is longer than a line is broken, and nothing is lost.
             let letters = |text: &str| text.split_whitespace().collect::<String>();

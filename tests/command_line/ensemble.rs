@@ -181,7 +181,11 @@ fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
     let place = Place::of_defaults();
     place.write("t.csv", cli_support::plane());
     let ran = place.ok("train t.csv --device cpu --out run");
-    assert!(ran.stderr.contains("ensemble: 3 nets, each with another part"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("ensemble: 3 nets, each with a different fold held out"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stdout.contains("(60 rows)"), "all rows are judged: {}", ran.stdout);
     let config = place.read("run/config.toml");
     for line in [

@@ -182,7 +182,7 @@ mod tests {
         let said = |name| mistake(name, &known);
         assert!(said("EPOCH").unwrap().ends_with("did you mean WGRAD_EPOCHS?"));
         assert!(said("DATADIR").unwrap().contains("WGRAD_DATA_DIR?"));
-        assert!(said("QQQQ").unwrap().contains("as WGRAD_BATCH_SIZE"));
+        assert!(said("QQQQ").unwrap().contains("is WGRAD_BATCH_SIZE"));
         for fine in ["EPOCHS", "CACHE_DIR", "TEST_SEED", "BENCH_OUT"] {
             assert_eq!(said(fine), None);
         }

@@ -290,7 +290,7 @@ mod tests {
         assert!(error("epochs = 3\nepochs = 4").contains("line 2"));
         assert!(error("epochs = ").contains("line 1"));
         assert!(error("[net]\nlayers = \"8\"").contains("unknown option \"net\""));
-        assert!(error("validation = 1.5").contains("no part of the rows"));
+        assert!(error("validation = 1.5").contains("not a fraction of the rows"));
         assert!(error("stop-at = \"acuracy=0.9\"").contains("did you mean accuracy?"));
         assert!(error("plan = \"fuse\"").contains("did you mean fused?"));
     }

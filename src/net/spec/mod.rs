@@ -239,7 +239,7 @@ mod tests {
             assert!(fault(&Spec { mixup: Some(alpha), ..spec.clone() }).contains("--mixup"));
         }
         let cycled = Spec { cycle_momentum: Some(MomentumCycle::default()), ..spec };
-        assert!(fault(&cycled).contains("beside the schedule constant"));
+        assert!(fault(&cycled).contains("with the schedule constant"));
         let schedule = "one-cycle".parse().unwrap();
         let cycled = Spec { schedule, ..cycled };
         cycled.check().unwrap();
