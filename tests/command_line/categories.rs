@@ -244,7 +244,7 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
                 .run(&format!("{command} run new.csv --device cpu --threads 1 --unknown error"));
             assert_eq!(refused.code, 3, "{command} {way}: {}", refused.stderr);
             for text in [
-                "\"RED\" is a category that the model",
+                "\"RED\" is a category that was not in the training data",
                 "new.csv, line 5, column 1 (grade)",
                 "it knows \"red\"",
             ] {
@@ -300,8 +300,8 @@ fn held_out_rows_and_files_with_other_categories_are_warned_of() {
         let said = train(&place, "train.csv", &format!("{option} other.csv"), "run");
         let [warning] = warnings(&said)[..] else { panic!("{said}") };
         let expected = format!(
-            "warning: the {part} data: column 1 (grade): 20 of 80 rows (25.0%) hold a category that the model \
-             doesn't know: \"teal\""
+            "warning: the {part} data: column 1 (grade): 20 of 80 rows (25.0%) hold a category that was not in the \
+             training data: \"teal\""
         );
         assert_eq!(warning, expected);
     }

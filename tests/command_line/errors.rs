@@ -37,7 +37,7 @@ fn wrong_usage_exits_with_2() {
         ("train --layers 12,0", &["a layer of width 0", "where: layer 2", "help: "]),
         ("train --layers 8:softmax", &["softmax in a hidden layer", "where: layer 1"]),
         ("train --layers 8:relu*3", &["3 activations for 8 units", "where: layer 1"]),
-        ("train --residual 2", &["residual blocks of 2 layers", "at least 3 of one width"]),
+        ("train --residual 2", &["residual blocks of 2 layers", "at least 3 of the same width"]),
         ("train --batch-size 0", &["a batch of 0 rows", "--batch-size"]),
         ("train --lr -0.5", &["a learning rate of -0.5", "help: "]),
         ("train --lr nan", &["a learning rate of NaN"]),

@@ -60,7 +60,7 @@ fn a_validation_folder_is_the_validation_set_and_is_evaluated() {
     assert!(said.contains("note: skipped set/README.md"), "{said}");
     let evaluated = place.ok("evaluate run set --device cpu --json");
     assert_eq!(evaluated.json()[0]["rows"], 12);
-    assert!(evaluated.stderr.contains("note: set/val is taken"), "{}", evaluated.stderr);
+    assert!(evaluated.stderr.contains("note: using set/val"), "{}", evaluated.stderr);
     assert!(!evaluated.stderr.contains("was trained on"), "{}", evaluated.stderr);
     // The options that a run leaves train the same model again.
     place.ok("train --config run/config.toml --quiet --out again");

@@ -372,7 +372,7 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
 fn what_the_memory_limit_does_not_hold_for_is_said() {
     let place = Place::new();
     let ran = place.ok("train digits --device cpu --epochs 1 --memory-limit 1M --out run");
-    let note = "note: --memory-limit doesn't hold for digits";
+    let note = "note: --memory-limit doesn't apply to digits";
     assert!(ran.stderr.contains(note), "{}", ran.stderr);
     // Nor as other data beside a table that is larger.
     let rows = (0..40_000).map(|i| format!("{},{}\n", i % 101, i % 89));

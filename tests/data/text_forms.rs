@@ -187,10 +187,10 @@ fn a_header_is_found_or_said() {
         place.write("other.csv", numbers(header));
         let (found, said) = learnt(&place, "other.csv", "");
         assert_eq!(found, expected, "{header}");
-        assert!(said.contains("is taken for the names of the columns: --header no"), "{said}");
+        assert!(said.contains("is used as the column names: use --header no"), "{said}");
         let (found, said) = learnt(&place, "other.csv", "--header no");
         assert_eq!(found.lines().count(), ROWS as usize + 1, "{header}");
-        assert!(!said.contains("is taken for the names"), "{said}");
+        assert!(!said.contains("is used as the column names"), "{said}");
     }
 }
 

@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(header.names, ["a", "dup", "dup.1", "dup.2", "dup.3"]);
         assert_eq!(
             header.renamed[0],
-            "columns 2 and 4 are both called \"dup\": the latter is taken as \"dup.2\""
+            "columns 2 and 4 are both called \"dup\": the second is renamed to \"dup.2\""
         );
         assert_eq!((header.renamed.len(), of(&["a", "b"]).renamed.len()), (2, 0));
     }

@@ -212,7 +212,7 @@ mod tests {
         let error = fetch(&set, dir.path(), &local_agent(), None).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.kind().exit_code(), 3);
-        assert!(text.contains("another checksum") && text.contains("404"), "{text}");
+        assert!(text.contains("a wrong checksum") && text.contains("404"), "{text}");
         assert!(text.contains("--data-dir"), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

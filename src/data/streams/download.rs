@@ -234,7 +234,7 @@ pub(in crate::data) mod tests {
         let (code, text) = fail(&format!("{base}a"), &sha256(b"other"));
         assert!(code == 3 && text.contains(&sha256(&body)), "{text}");
         let (code, text) = fail(&format!("{base}cut"), &sha256(&body));
-        assert!(code == 1 && text.contains("broke off"), "{text}");
+        assert!(code == 1 && text.contains("was interrupted"), "{text}");
         let (code, text) = fail(&format!("{base}none"), &sha256(&body));
         assert!(code == 1 && text.contains("404"), "{text}");
         let (code, _) = fail("http://127.0.0.1:1/a", &sha256(&body));

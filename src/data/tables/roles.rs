@@ -318,7 +318,7 @@ mod tests {
             refusal(target(&["median_house_valu"])).contains("did you mean median_house_value?")
         );
         assert!(refusal(target(&["age", "age"])).contains("twice"));
-        assert!(refusal(target(&["age", "y", "1"])).contains("left to learn from"));
+        assert!(refusal(target(&["age", "y", "1"])).contains("left as a feature"));
         let ignored = ColumnOptions { ignore: strings(&["age"]), ..target(&["age"]) };
         assert!(refusal(ignored).contains("\"age\" is named twice"));
         let both =
@@ -346,11 +346,11 @@ mod tests {
         }
         let error = of(&["price"]).unwrap_err().to_string();
         assert!(error.contains("did you mean \"price, EUR\"?"), "{error}");
-        assert!(error.contains("a name with a comma is quoted"), "{error}");
+        assert!(error.contains("quote a name with a comma"), "{error}");
         assert!(of(&["price", "EUR"]).is_err());
         assert_eq!(
             names_like_numbers(&header, &strings(&["2", "1", "lead", "0"])),
-            ["2 is taken as the name of column 4, not as the number of a column"]
+            ["2 is used as the name of column 4, not as a column number"]
         );
         assert_eq!(places_of(&Header::numbered(3), "column", &strings(&["2"])).unwrap(), [1]);
     }
