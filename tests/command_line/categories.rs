@@ -246,7 +246,7 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
             for text in [
                 "\"RED\" is a category that was not in the training data",
                 "new.csv, line 5, column 1 (grade)",
-                "it knows \"red\"",
+                "the model knows \"red\"",
             ] {
                 assert!(
                     refused.stderr.contains(text),
