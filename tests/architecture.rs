@@ -1,8 +1,8 @@
-//! The rooms of `DESIGN.md`: what each file of `src` imports stands in its own room or a lower one, and files
-//! don't import each other in circles.
+//! The rooms of `DESIGN.md`: each file of `src` imports only from its own room or a lower one, and files
+//! don't import each other in cycles.
 //!
-//! Imports are read from the text: paths and use trees, tests aside. A name that a module only hands on
-//! (`pub use`) is an import of the file that defines it; a `mod` line is none.
+//! Imports are read from the text: paths and use trees, except in tests. A re-exported name
+//! (`pub use`) is an import of the file that defines it; a `mod` line isn't an import.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,8 +19,8 @@ const MOST_ENTRIES: usize = 16;
 /// Files in a folder, folders in it aside.
 const MOST_FILES: usize = 20;
 
-/// The circles of files that there are, each within places that are one idea, and why they are. A circle less
-/// is a line less here; there is to be none more.
+/// The existing cycles of files, each within files for one idea, with the reason. When a cycle is
+/// removed, its line here is removed too; no new cycle may appear.
 const CIRCLES: [(&[&str], &str); 12] = [
     (
         &["math/loss/", "math/vector/"],
@@ -72,19 +72,19 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
     inner.chain([dir.to_path_buf()]).collect()
 }
 
-/// A path by its parts.
+/// The parts of a path.
 type Parts = Vec<String>;
 
-/// A file of `src` as far as imports go.
+/// The imports of a file of `src`.
 #[derive(Debug, Default)]
 struct File {
     /// From `src` on, with `/`.
     name: String,
     /// Its module, from the crate on.
     module: Parts,
-    /// What its names stand for, as they are written: those of its use declarations.
+    /// The paths of the names in its use declarations, as written.
     names: BTreeMap<String, Parts>,
-    /// All paths in it, as they are written, but for those that it hands on.
+    /// All paths in it, as written, except for re-exports.
     paths: Vec<Parts>,
 }
 
@@ -103,7 +103,7 @@ impl File {
         file
     }
 
-    /// Takes in the paths of a text.
+    /// Collects the paths of a text.
     fn take(&mut self, tokens: &[String], hands_on: bool) {
         // For each open brace, whether it is that of a module.
         let mut braces = Vec::new();
@@ -225,7 +225,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The tokens without the items that are compiled for tests alone.
+/// The tokens without the items that are compiled only for tests.
 fn without_tests(tokens: Vec<String>) -> Vec<String> {
     let is = |i: usize, words: &[&str]| {
         words.iter().enumerate().all(|(k, w)| tokens.get(i + k).is_some_and(|t| t == w))
@@ -310,7 +310,7 @@ impl Sources {
         Sources(all.map(|path| File::read(path)).map(|file| (file.module.clone(), file)).collect())
     }
 
-    /// What a path in a file means, from the crate on; none where it leads out of the crate.
+    /// The absolute path of a path in a file; none if it is outside of the crate.
     fn absolute(&self, file: &File, path: &[String]) -> Option<Parts> {
         let mut module = file.module.clone();
         match path[0].as_str() {
@@ -335,7 +335,7 @@ impl Sources {
         Some(absolute)
     }
 
-    /// The file that defines what a path names; none for the path of a module.
+    /// The file that defines the item of a path; none for the path of a module.
     fn definer(&self, path: &[String]) -> Option<&File> {
         let (file, rest) =
             (0..=path.len()).rev().find_map(|n| Some((self.0.get(&path[..n])?, &path[n..])))?;
@@ -360,7 +360,7 @@ impl Sources {
     }
 }
 
-/// Whether a file holds tests only.
+/// Whether a file contains only tests.
 fn is_test(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
 }
@@ -370,7 +370,7 @@ fn room(file: &str) -> Option<usize> {
     ROOMS.iter().position(|room| *room == first)
 }
 
-/// The circles of a graph: the largest sets in which each reaches all others.
+/// The cycles of a graph: its strongly connected components.
 fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
     let reached = |from: &String| {
         let mut seen = BTreeSet::new();

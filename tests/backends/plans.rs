@@ -104,7 +104,7 @@ fn fused_and_plain_runs_end_with_the_same_weights_and_metrics() {
         let (spec, data) = draw(&mut random, round);
         let (plain, plain_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run::<f64>(&spec, &data, PlanKind::Fused);
-        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        // In f64 only the rounding of the f32 result remains.
         let off = difference(&plain, &fused);
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
         let losses = (plain_metrics.loss, fused_metrics.loss);
@@ -133,8 +133,8 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-/// Whatever a run keeps: parameters, the optimizer's state and averages, in the order of the program's
-/// tensors, however the backend lays them out. What one plan kept, the other goes on with.
+/// The state of a run: parameters, the optimizer's state and averages, in the order of the program's
+/// tensors, independent of the backend's layout. One plan can continue with the state of the other.
 #[test]
 fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
     let random = &mut Random::new(13, Stream::Check, 0);
@@ -183,7 +183,7 @@ fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
             assert_eq!(found.now.tensors.len(), expected.now.tensors.len());
             for (found, expected) in found.now.tensors.iter().zip(&expected.now.tensors) {
                 assert_eq!((&found.name, found.shape), (&expected.name, expected.shape));
-                // Between parameters there is room, which one plan passes over and the other doesn't.
+                // Between parameters there is padding, which one plan skips and the other doesn't.
                 let is_part = found.name.starts_with("layers.");
                 for i in (0..found.values.len()).filter(|&i| is_part || is_parameter(i)) {
                     let (f, e, name) = (found.values[i], expected.values[i], &found.name);
@@ -316,11 +316,11 @@ fn a_fused_step_of_a_small_net_is_two_launches() {
     assert!(after.submissions - before.submissions <= end.steps / 8 + 2 * tenths, "{after:?}");
 }
 
-/// What a feature does to a spec.
+/// The effect of a feature on a spec.
 type Change = fn(&mut Spec);
 
-/// Features as a user leaves them out, as they are on, and whether they are ops of their own: the rest
-/// are numbers that a step is told.
+/// Features that are disabled and enabled, and whether they are separate ops: the others
+/// are parameters of a step.
 const FEATURES: [(&str, Change, Change, bool); 22] = [
     (
         "dropout",
@@ -411,8 +411,8 @@ fn launches(spec: &Spec) -> usize {
     step.iter().map(|op| program.launches(op, storage, usize::MAX, &Tuning::default()).len()).sum()
 }
 
-/// A step with a feature that is off launches what a step launches that has never heard of it; and
-/// what is on shows in the count, or is proven to cost no launch.
+/// A step with a disabled feature has the same launches as one without the feature; an enabled one
+/// shows in the count, or demonstrably costs no launch.
 #[test]
 fn a_feature_that_is_off_costs_no_launch() {
     let spec = |width: usize, plan: PlanKind| {
@@ -453,7 +453,7 @@ fn a_feature_that_is_off_costs_no_launch() {
     }
 }
 
-/// A feature, the launches of its step at most, and what switches it on.
+/// A feature, the most launches of its step, and the function that enables it.
 type Counted<'a> = (&'a str, usize, &'a dyn Fn(&mut Spec));
 
 /// Of a step of 64-512-512-512-10 with a batch of 64 rows: what rules leave as ops beside fused ones. The
@@ -504,8 +504,8 @@ fn features_are_launches_beside_fused_ones() {
     }
 }
 
-/// Small nets run whole rows through the net: three launches at most where nothing needs all gradients, six
-/// where something does.
+/// Small nets run whole rows through the net: at most three launches if nothing needs all gradients, otherwise
+/// six.
 #[test]
 fn features_of_small_nets_are_few_launches() {
     let cases: [Counted<'_>; 9] = [

@@ -1,4 +1,4 @@
-//! Rows from arrays of `ndarray` and from record batches of Arrow are those of slices.
+//! Rows from arrays of `ndarray` and from record batches of Arrow give the same results as slices.
 
 use wgrad::{Device, Regressor};
 
