@@ -99,9 +99,9 @@ impl Columns {
             let Some(row) = numbers.iter().position(is_wrong) else { continue };
             let help = match numbers[row].is_nan() {
                 true => {
-                    "leave the row out, replace the value, or impute missing features with missing_values(true)"
+                    "remove the row, replace the value, or impute missing features with missing_values(true)"
                 }
-                false => "leave the row out, or replace the value",
+                false => "remove the row, or replace the value",
             };
             return Err(Error::data(format!("{} is not a finite number", numbers[row]))
                 .at(format!("{what}, row {}, column {}", row + 1, col + 1))

@@ -77,7 +77,7 @@ impl Settings {
             None => None,
             Some(_) if self.config.run.validation.is_some() => {
                 return Err(Error::usage("both validation_data and validation_fraction")
-                    .help("leave one of them out"));
+                    .help("omit one of them"));
             }
             Some((x, y)) => {
                 x.check("the validation x", self.has_missing)?;

@@ -151,7 +151,8 @@ impl Table {
                 None => {
                     let asked = role == Role::Ignored;
                     let why =
-                        if asked { "as asked for" } else { "no numbers, texts or times" }.into();
+                        if asked { "given by an option" } else { "no numbers, texts or times" }
+                            .into();
                     Column { name, role, kind: None, why, missing: 0, dates: None }
                 }
             });
@@ -437,7 +438,7 @@ fn understand(
     date_format: Option<&str>,
 ) -> Result<Found> {
     let name = &frame.header.names[place];
-    let asked = |kind| Ok(Found { kind, why: "as asked for".into(), dates: None });
+    let asked = |kind| Ok(Found { kind, why: "given by an option".into(), dates: None });
     match said {
         Said::Categories => return asked(Kind::Category),
         Said::Numbers => return asked(Kind::Number),
