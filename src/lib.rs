@@ -75,7 +75,7 @@
 //!
 //! A [`Spec`] says what to train, a [`Trainer`] runs the training loop, whole or a [step at a
 //! time](Trainer::step_at), a [`backend::Backend`] computes, a [`Model`] is the result, and a
-//! [`train::event::Observer`] is told what happens.
+//! [`train::event::Observer`] receives its events.
 //!
 //! ```
 //! use wgrad::backend::cpu::Cpu;

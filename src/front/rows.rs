@@ -1,4 +1,4 @@
-//! Rows of numbers, as programs hold them: what nets are trained on and predict for.
+//! Rows of numbers, as programs hold them: for training and predictions.
 
 use crate::base::error::{Error, Result};
 use crate::data::Values;
@@ -111,7 +111,7 @@ impl Columns {
     }
 }
 
-/// The number of rows that so many values fill.
+/// The number of rows in `values` values.
 fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     if cols == 0 || !values.is_multiple_of(cols) {
         return Err(Error::usage(format!("{values} values in rows of {cols} columns"))

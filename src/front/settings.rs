@@ -136,7 +136,7 @@ impl Settings {
         Ok(Fitted::of(trained, has_missing))
     }
 
-    /// The names of the columns of features and so many targets.
+    /// The names of the columns of features and `targets` targets.
     fn header(&self, x: &Columns, targets: usize) -> Result<Header> {
         let cols = x.columns.len();
         let Some(names) = self.column_names.as_ref().or(x.names.as_ref()) else {

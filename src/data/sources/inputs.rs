@@ -334,7 +334,7 @@ mod tests {
         path.to_string_lossy().into_owned()
     }
 
-    /// The preprocessing of a net for so many columns as they are.
+    /// The preprocessing of a net for unscaled columns.
     fn plain(cols: usize) -> Preprocessing {
         let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
         let features = Features::F32(numbers(cols));

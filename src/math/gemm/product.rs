@@ -43,7 +43,7 @@ enum Target<T> {
     Panels,
 }
 
-/// Where a block of C lies.
+/// The location of a block of C.
 struct Place<T> {
     at: *mut T,
     /// Whether it holds all rows of C, or only a group of them.

@@ -110,7 +110,7 @@ impl Shape<'_> {
         let (kind, names) = self.names();
         let mut text = format!(
             "// {}\n//\n// Only the standard library. `predict` gives {}. A value\n// that can't be \
-             taken is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
+             read is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
              #[allow(dead_code)]\npub const OUTPUTS: usize = {outputs};\n",
             self.title(),
             self.meaning(),
