@@ -8,7 +8,7 @@ use crate::math::matrix::Matrix;
 ///
 /// Made by `into()` from
 ///
-/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row after row;
+/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row by row;
 /// - `&rows`: a slice, an array or a `Vec` of rows, each a `Vec<f32>`, a `Vec<f64>` or an array `[f32; N]`;
 /// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as one column;
 /// - a [`Matrix<f32>`](Matrix); with the feature `ndarray` two-dimensional arrays and views of `f32`, with the
@@ -116,7 +116,7 @@ fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     if cols == 0 || !values.is_multiple_of(cols) {
         return Err(Error::usage(format!("{values} values in rows of {cols} columns"))
             .at(what)
-            .help("give rows × columns values, row after row, and the number of columns"));
+            .help("give rows × columns values, row by row, and the number of columns"));
     }
     Ok(values / cols)
 }

@@ -27,7 +27,7 @@ pub struct Regions {
     pub ranges: [[f64; 2]; 2],
     /// The cells of a side.
     pub side: usize,
-    /// The predicted class number or value of each cell, row after row from the bottom.
+    /// The predicted class number or value of each cell, row by row from the bottom.
     pub cells: Vec<f64>,
     /// Rows of the training data: their two inputs, and their class by its number or their value.
     pub points: Vec<[f64; 3]>,

@@ -111,7 +111,7 @@ pub(super) unsafe fn product_by<T: Gemm>(
 }
 
 /// C = a·b in parts: `soon` is called with the rows and columns of a part before it is computed,
-/// `done` with the same and the part itself, row after row, while it is in a cache; it may change it.
+/// `done` with the same and the part itself, row by row, while it is in a cache; it may change it.
 pub fn in_blocks<T: Gemm>(
     a: View<'_, T>,
     b: Right<'_, T>,
