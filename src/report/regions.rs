@@ -15,7 +15,7 @@ const WORK: usize = 100_000_000;
 const SIDE: [usize; 2] = [60, 16];
 /// The rows that are drawn as points.
 const POINTS: usize = 300;
-/// How far the plane goes beyond the rows, as a share of their range.
+/// How far the plane goes beyond the rows, as a fraction of their range.
 const MARGIN: f64 = 0.05;
 
 /// Predictions over a plane.
