@@ -471,7 +471,7 @@ fn images_beyond_the_memory_are_refused_by_name_before_they_are_decoded() {
         error.contains("1048580 images of 4 × 3 pixels") && error.contains("--image-size"),
         "{error}"
     );
-    // Those that are too large for the fraction of a thread are decoded one after the other.
+    // Those that are too large for the share of a thread are decoded one after the other.
     let image = GrayImage::from_pixel(1000, 1000, Luma([90]));
     write(dir.path(), "dog/3.png", &encoded(&image.into(), "png"));
     let (data, _) =
