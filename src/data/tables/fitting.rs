@@ -1,9 +1,11 @@
 //! How the columns of a table are to be turned into inputs.
 
-use super::roles::places_of;
-use crate::base::error::Result;
+use super::column::Column;
+use super::roles::{Role, places_of};
+use crate::base::error::{Error, Result};
 use crate::data::Scaling;
 use crate::data::columns::frame::Header;
+use crate::data::columns::kind::Kind;
 use crate::data::encode::Categories;
 use std::collections::BTreeMap;
 
@@ -60,5 +62,55 @@ impl Fitting {
             hash: found("--hash", &self.hash)?,
             ..self.clone()
         })
+    }
+
+    /// Refuses names of columns of a table that can't be turned into inputs in the way that they are named for;
+    /// `pixels`: whether they are those of an image.
+    pub(super) fn check(&self, columns: &[Column], pixels: bool) -> Result<()> {
+        self.log.iter().try_for_each(|name| check_log(name, columns, pixels))?;
+        self.check_categories(columns, pixels)
+    }
+
+    /// Refuses a way with categories for a column that holds none, and two ways for one.
+    fn check_categories(&self, columns: &[Column], pixels: bool) -> Result<()> {
+        let ways = [("--one-hot", &self.one_hot), ("--embed", &self.embed), ("--hash", &self.hash)];
+        for (i, (option, names)) in ways.into_iter().enumerate() {
+            for name in names {
+                let Some(column) = columns.iter().find(|c| c.name == *name) else { continue };
+                let is_category =
+                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
+                if !is_category || pixels {
+                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
+                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
+                }
+                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
+                    return Err(Error::usage(format!(
+                        "{other} {name} cannot be used with {option} {name}"
+                    ))
+                    .help("take one of the two"));
+                }
+            }
+        }
+        if self.embedding_dims == Some(0) && !self.embed.is_empty() {
+            return Err(Error::usage("--embed with --embedding-dims 0")
+                .help("0 dimensions stand for no embeddings: leave one of the two out"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a logarithm of what isn't learnt from as numbers.
+fn check_log(name: &str, columns: &[Column], pixels: bool) -> Result<()> {
+    let Some(column) = columns.iter().find(|c| c.name == name) else { return Ok(()) };
+    match (column.role, column.kind) {
+        (Role::Feature, Some(Kind::Number)) if !pixels => Ok(()),
+        (Role::Feature, Some(kind)) => Err(Error::usage(format!(
+            "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
+        ))
+        .help("logarithms are for numbers; --numeric says that a column holds them")),
+        _ => {
+            Err(Error::usage(format!("--log-transform {name}: nothing is learnt from this column"))
+                .help("name a column that is learnt from"))
+        }
     }
 }

@@ -8,16 +8,13 @@ use super::target::{self, Learnt};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
-use crate::data::columns::frame::{Frame, Header, MISSING, Values, texts_of};
-use crate::data::columns::kind::{Found, Kind, kind_of};
-use crate::data::columns::time;
+use crate::data::columns::frame::{Frame, Header, Values};
+use crate::data::columns::kind::{Found, Kind};
 use crate::data::encode::{Encoder, Encoding, Feature, out_of_scale};
 use crate::data::formats::want::{Rows, Want};
-use crate::data::tables::column::Column;
+use crate::data::tables::column::{Column, compact_days, understand};
 use crate::data::{DataOptions, Targets, Task};
 
-/// A number among texts is a mistake where it is at most this share of them.
-const STRAY: f64 = 0.001;
 /// Fewer columns of bytes than this are no image.
 const LEAST_PIXELS: usize = 64;
 
@@ -288,10 +285,7 @@ impl Table {
     /// categories, and numbers so far apart that they can't be scaled.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
         let fitting = &fitting.found_in(&self.frame.header)?;
-        for name in &fitting.log {
-            self.check_log(name)?;
-        }
-        self.check_categories(fitting)?;
+        fitting.check(&self.columns, self.pixels)?;
         let fit = |(place, column): (usize, &Column)| {
             let (Role::Feature, Some(kind), Some(values)) =
                 (column.role, column.kind, &self.frame.columns[place])
@@ -329,52 +323,6 @@ impl Table {
             weight: weight.map(|column| column.name.clone()),
             pixels: self.pixels,
         })
-    }
-
-    fn check_log(&self, name: &str) -> Result<()> {
-        let Some(column) = self.columns.iter().find(|c| c.name == name) else { return Ok(()) };
-        match (column.role, column.kind) {
-            (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
-            (Role::Feature, Some(kind)) => Err(Error::usage(format!(
-                "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
-            ))
-            .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!(
-                "--log-transform {name}: nothing is learnt from this column"
-            ))
-            .help("name a column that is learnt from")),
-        }
-    }
-
-    /// Refuses a way with categories for a column that holds none, and two ways for one.
-    fn check_categories(&self, fitting: &Fitting) -> Result<()> {
-        let ways = [
-            ("--one-hot", &fitting.one_hot),
-            ("--embed", &fitting.embed),
-            ("--hash", &fitting.hash),
-        ];
-        for (i, (option, names)) in ways.into_iter().enumerate() {
-            for name in names {
-                let Some(column) = self.columns.iter().find(|c| c.name == *name) else { continue };
-                let is_category =
-                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
-                if !is_category || self.pixels {
-                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
-                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
-                }
-                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
-                    return Err(Error::usage(format!(
-                        "{other} {name} cannot be used with {option} {name}"
-                    ))
-                    .help("take one of the two"));
-                }
-            }
-        }
-        if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {
-            return Err(Error::usage("--embed with --embedding-dims 0")
-                .help("0 dimensions stand for no embeddings: leave one of the two out"));
-        }
-        Ok(())
     }
 
     /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.
@@ -418,52 +366,6 @@ impl Table {
                 .help("use --categorical COL or --numeric COL to include one")),
         }
     }
-}
-
-/// Takes whole numbers that are all days, written as 20240131, for texts, as which they are read again.
-fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
-    if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
-        && let Some(Values::Numbers(numbers)) = &values
-        && time::are_compact_days(numbers.iter().copied().filter(|x| !x.is_nan()))
-    {
-        *values = values.as_ref().map(|numbers| Values::Texts(texts_of(numbers).into_owned()));
-    }
-}
-
-/// What a column holds.
-fn understand(
-    frame: &Frame,
-    place: usize,
-    values: &Values,
-    (role, said): (Role, Said),
-    date_format: Option<&str>,
-) -> Result<Found> {
-    let name = &frame.header.names[place];
-    let asked = |kind| Ok(Found { kind, why: "as asked for".into(), dates: None });
-    match said {
-        Said::Categories => return asked(Kind::Category),
-        Said::Numbers => return asked(Kind::Number),
-        Said::Nothing => {}
-    }
-    let mut found = kind_of(name, place, values, date_format);
-    let form = frame.header.forms.get(name).and_then(|form| form.describe());
-    if let (Kind::Number | Kind::Boolean, Some(form)) = (found.kind, form) {
-        found.why = format!("{} with {form}", found.why);
-    }
-    if let (Kind::Category, Role::Feature, Values::Texts(texts)) = (found.kind, role, values) {
-        let is_number: Vec<bool> = texts.words.iter().map(|w| w.parse::<f64>().is_ok()).collect();
-        let of = |code: u32| is_number.get(code as usize).copied().unwrap_or(false);
-        let numbers = texts.codes.iter().filter(|&&code| of(code)).count();
-        let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
-        if numbers > 0 && numbers as f64 <= STRAY * present as f64 {
-            let row = texts.codes.iter().position(|&code| of(code)).unwrap_or(0);
-            let text = texts.words.get(texts.codes[row]);
-            return Err(Error::data(format!("{text} is a number among texts"))
-                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help(format!("correct it, leave it empty if the value is missing, or say --categorical {name}, if it is a category like the others")));
-        }
-    }
-    Ok(found)
 }
 
 /// The weights of some rows of a table, which may all be 0: numbers from 0 on.
