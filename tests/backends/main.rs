@@ -11,6 +11,9 @@ mod cuts;
 mod embeddings;
 mod export_wgsl;
 mod features;
+#[path = "../forward/mod.rs"]
+mod forward;
+mod launches;
 mod layers;
 mod limits;
 mod plans;
@@ -18,3 +21,4 @@ mod shaders;
 mod subgroups;
 #[path = "../ten_steps/mod.rs"]
 mod ten_steps;
+mod tiles;
