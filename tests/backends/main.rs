@@ -16,6 +16,7 @@ mod forward;
 mod launches;
 mod layers;
 mod limits;
+mod nets;
 mod plans;
 mod shaders;
 mod subgroups;
