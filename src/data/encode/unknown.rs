@@ -4,6 +4,7 @@ use super::Encoding;
 use super::alike::Alike;
 use super::write::Unlearnt;
 use crate::base::error::{Error, Result, unknown};
+use crate::base::names::names;
 use crate::data::columns::frame::texts_of;
 use crate::data::columns::frame::{Frame, Texts};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
 /// So many different examples of a column are kept, and so many are said.
 const EXAMPLES: usize = 20;
@@ -32,17 +32,7 @@ pub enum OnUnknown {
     Error,
 }
 
-impl FromStr for OnUnknown {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "warn" => Ok(OnUnknown::Warn),
-            "error" => Ok(OnUnknown::Error),
-            _ => Err(unknown("way with unknown categories", text, &["warn", "error"])),
-        }
-    }
-}
+names!(OnUnknown, "way with unknown categories": Warn "warn", Error "error");
 
 /// What of a column the model doesn't know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,13 +12,13 @@ mod matrix;
 mod text;
 mod writer;
 
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::data::{Predictions, Preprocessing, TargetScaling};
 use crate::math::loss::index_of_max;
 use arrow_array::ArrayRef;
 use std::io::{Seek, Write};
 use std::path::Path;
-use std::str::FromStr;
 pub use writer::Writer;
 
 /// A label is said to hold from this probability on.
@@ -39,23 +39,9 @@ pub enum Format {
     Npy,
 }
 
+names!(Format, "format of predictions": Csv "csv", Tsv "tsv", Jsonl "jsonl", Parquet "parquet", Npy "npy");
+
 impl Format {
-    /// All of them.
-    pub const ALL: [Format; 5] =
-        [Format::Csv, Format::Tsv, Format::Jsonl, Format::Parquet, Format::Npy];
-
-    /// The name, which is also the usual extension of a file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Csv => "csv",
-            Format::Tsv => "tsv",
-            Format::Jsonl => "jsonl",
-            Format::Parquet => "parquet",
-            Format::Npy => "npy",
-        }
-    }
-
     /// The format that a file's extension says; CSV where it has none.
     ///
     /// # Errors
@@ -72,16 +58,6 @@ impl Format {
                 .at(path.display())
                 .help("end the name in .csv, .tsv, .jsonl, .parquet or .npy, or say --format")),
         }
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let names = Format::ALL.map(Format::name);
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| unknown("format of predictions", text, &names))
     }
 }
 
