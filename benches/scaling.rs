@@ -33,7 +33,7 @@ const MEMORY: u64 = 64 << 20;
 const WRITTEN: usize = 10_000;
 /// A sweep ends where a step takes longer, in seconds.
 const LONGEST_STEP: f64 = 3.0;
-/// A loss of speed between two neighbours that wants an explanation.
+/// A loss of speed between two neighbors that wants an explanation.
 const CLIFF: f64 = 0.75;
 
 /// A net, its batch and its data.

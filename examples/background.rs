@@ -1,4 +1,4 @@
-//! Training in a thread of its own, cancelled by a token: `cargo run --release --example background`.
+//! Training in a thread of its own, canceled by a token: `cargo run --release --example background`.
 //!
 //! In tokio, `tokio::task::spawn_blocking` takes the place of `std::thread::spawn`.
 
@@ -20,7 +20,7 @@ pub fn main() -> wgrad::Result<()> {
             .ensemble(1)
             .cancel(token)
             .callback(move |report| {
-                // Nobody listens any more once the training is cancelled.
+                // Nobody listens any more once the training is canceled.
                 let _ = sender.send(report.epoch);
                 Flow::Continue
             })

@@ -1,4 +1,4 @@
-// The parts of every gradient added up in order, and the optimiser's step on its parameter; where
+// The parts of every gradient added up in order, and the optimizer's step on its parameter; where
 // it is asked for, the scores of the batch are added up beside them by the first workgroup.
 
 struct SumUpdate {

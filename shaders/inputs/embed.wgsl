@@ -34,7 +34,7 @@ fn embed(
         x[row * p.inputs + col] = features[first + col];
         return;
     }
-    // What is no index of the table counts as 0.
+    // What isn't an index of the table counts as 0.
     let found = features[first + p.column];
     let index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
     x[row * p.inputs + col] = table[index * p.dims + col - p.at];

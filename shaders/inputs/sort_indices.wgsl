@@ -26,7 +26,7 @@ fn sort_indices(
     // Larger than any index, behind the batch.
     var index = 0xffffffffu;
     if (row < now.rows) {
-        // What is no index of the table counts as 0.
+        // What isn't an index of the table counts as 0.
         let found = features[row * p.features + p.column];
         index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
     }

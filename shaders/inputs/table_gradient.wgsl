@@ -35,7 +35,7 @@ fn table_gradient_of(
             sum += stretch;
             stretch = 0.0;
         }
-        // What is no index of the table counts as 0.
+        // What isn't an index of the table counts as 0.
         let found = features[row * p.features + p.column];
         let index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
         if (index == value) {

@@ -1,4 +1,4 @@
-// One row through every loss, by LANES neighbouring invocations of a workgroup: its scores, and the
+// One row through every loss, by LANES neighboring invocations of a workgroup: its scores, and the
 // slope of each of its terms. The text around it gives LANES, `row_sum` and `row_max` over them,
 // `output_at(row, j)`, `target_at(row, j)`, `weight_of(row)` and `put_slope(row, j, slope)`.
 

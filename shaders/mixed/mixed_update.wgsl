@@ -1,5 +1,5 @@
 // The update of a layer's W and b in mixed precision: ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S,
-// each followed at once by the optimiser's step, and W again in f16. Behind an overflow nothing
+// each immediately followed by the optimizer's step, and W again in f16. Behind an overflow nothing
 // changes. The product is written by src/kernels/mixed/block.rs; this is what it reads and what
 // becomes of its elements. As in backward.wgsl, a column of ones behind A gives ∂E/∂b.
 

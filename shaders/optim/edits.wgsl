@@ -1,4 +1,4 @@
-// Changes to the gradient before the optimiser sees it; one variant for each.
+// Changes to the gradient before the optimizer sees it; one variant for each.
 
 struct Edits {
     len: u32,

@@ -1,4 +1,4 @@
-// The optimiser's step on one parameter, for kernels with bindings w, first and second and a uniform
+// The optimizer's step on one parameter, for kernels with bindings w, first and second and a uniform
 // with the constants. The equations stand in src/math/optim/rules.rs; the codes are the places in
 // `Optimizer::ALL`.
 

@@ -1,5 +1,5 @@
 // The backward pass of a layer: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), and beside it the gradients of
-// parameters that nothing needs any more, each followed at once by the optimiser's step. The
+// parameters that nothing needs any more, each immediately followed by the optimizer's step. The
 // products are written by src/kernels/products/tile/; this is what they read and what becomes of their
 // elements.
 //

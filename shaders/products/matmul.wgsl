@@ -2,7 +2,7 @@
 // by src/kernels/products/tile/; this is what it reads and what becomes of its elements.
 //
 // A product with a large inner dimension is computed in parts, one launch after the other, each
-// adding its part to C: some drivers end a loop after 65,535 rounds without a word.
+// adding its part to C: some drivers silently end a loop after 65,535 iterations.
 
 struct Matmul {
     m: u32,

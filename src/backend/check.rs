@@ -152,7 +152,7 @@ fn check_step(program: &Program, available: u64, step: &Step) -> Result<()> {
         return Err(Error::usage(format!("a step to row {end} of {of}")));
     }
     if n != 0 && a * b < n {
-        return Err(Error::usage("an order that is no permutation")
+        return Err(Error::usage("an order that is not a permutation")
             .help("take the words of a Permutation of the rows"));
     }
     Ok(())

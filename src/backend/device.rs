@@ -43,7 +43,7 @@ pub struct Opened {
 /// What [`Opened::passed_over`] says of a device: one line, whatever a compiler has to say.
 pub(crate) fn passed_over(name: &str, error: &Error) -> String {
     let brief = error.brief();
-    format!("{name} is passed over: {}", brief.lines().next().unwrap_or_default())
+    format!("{name} is skipped: {}", brief.lines().next().unwrap_or_default())
 }
 
 /// Opens the chosen device; `threads` are those of the CPU backend. For [`Choice::Auto`] prefer

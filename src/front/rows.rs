@@ -1,4 +1,4 @@
-//! What nets learn from and predict for, as programs have it: rows of numbers.
+//! Rows of numbers, as programs hold them: what nets are trained on and predict for.
 
 use crate::base::error::{Error, Result};
 use crate::data::Values;
@@ -14,7 +14,7 @@ use crate::math::matrix::Matrix;
 /// - a [`Matrix<f32>`](Matrix); with the feature `ndarray` two-dimensional arrays and views of `f32`, with the
 ///   feature `arrow` record batches.
 ///
-/// An `f32` is taken as the shortest decimal that stands for it, as it is in a text: 0.1 is 0.1, and not
+/// An `f32` is read as the shortest decimal that represents it, as in a text file: 0.1 is 0.1, and not
 /// 0.100000001490116. Training on numbers then gives the same bits as on a CSV file of them.
 #[derive(Debug, Clone)]
 pub struct Rows<'a>(Given<'a>);
@@ -25,14 +25,14 @@ enum Given<'a> {
     Doubles(&'a [f64], usize),
     RowsOfSingles(&'a [Vec<f32>]),
     RowsOfDoubles(&'a [Vec<f64>]),
-    /// Columns that are made already, with their names where they have any; or why they could not be made.
+    /// Columns that exist already, with names if they have any; or the error of making them.
     #[cfg(any(feature = "arrow", feature = "ndarray"))]
     Columns(Result<(Option<Vec<String>>, Vec<Values>)>),
 }
 
 impl Rows<'_> {
-    /// The columns, without what is no number: NaN is a missing value where `has_missing`, else an error, as
-    /// infinity is. `what` they are, for messages.
+    /// The columns, checked: NaN is a missing value if `has_missing`, else an error; infinity is always an
+    /// error. `what` they are, for messages.
     pub(super) fn columns(self, what: &str, has_missing: bool) -> Result<Columns> {
         let (names, (rows, columns)) = match self.0 {
             Given::Singles(values, cols) => (None, of_values(values, cols, what)?),
@@ -56,10 +56,10 @@ impl Rows<'_> {
     }
 }
 
-/// Columns of numbers, all of as many rows.
+/// Columns of numbers, all of the same length.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
-    /// Their names, where they have any.
+    /// Their names, if they have any.
     pub names: Option<Vec<String>>,
     pub columns: Vec<Values>,
     pub rows: usize,
@@ -74,7 +74,7 @@ impl Columns {
             let Some(row) = numbers.iter().position(is_wrong) else { continue };
             let help = match numbers[row].is_nan() {
                 true => {
-                    "leave the row out, replace the value, or impute missing features by missing_values(true)"
+                    "leave the row out, replace the value, or impute missing features with missing_values(true)"
                 }
                 false => "leave the row out, or replace the value",
             };
@@ -124,7 +124,7 @@ impl Number for f64 {
     }
 }
 
-/// The rows of so many values.
+/// The number of rows that so many values fill.
 fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     if cols == 0 || !values.is_multiple_of(cols) {
         return Err(Error::usage(format!("{values} values in rows of {cols} columns"))
@@ -134,7 +134,7 @@ fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     Ok(values / cols)
 }
 
-/// The columns of rows that have equally many.
+/// The number of columns of rows of equal length.
 fn equal_rows<T>(rows: &[Vec<T>], what: &str) -> Result<usize> {
     let cols = rows.first().map_or(0, Vec::len);
     match rows.iter().position(|row| row.len() != cols) {
@@ -147,7 +147,7 @@ fn equal_rows<T>(rows: &[Vec<T>], what: &str) -> Result<usize> {
     }
 }
 
-/// The number that the shortest decimal of an `f32` is in f64, as in a text.
+/// The f64 nearest to the shortest decimal of an `f32`, as read from a text.
 fn double(x: f32) -> f64 {
     let exact = f64::from(x);
     if exact.fract() == 0.0 && exact.abs() < 16_777_216.0 || !exact.is_finite() {

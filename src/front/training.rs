@@ -56,7 +56,7 @@ impl Training {
     ///
     /// # Errors
     /// For settings and data that don't go together, a device that can't be opened or is lost, a loss that is
-    /// no longer finite, and a training that is cancelled.
+    /// no longer finite, and a training that is canceled.
     pub(super) fn run(self) -> Result<Trained> {
         let Training { config, given, control, backend, hooks } = self;
         check_threads(config.device.threads)?;
@@ -231,7 +231,7 @@ fn net(
     };
     match end.ending {
         Ending::Interrupted => {
-            return Err(Error::new(ErrorKind::Interrupted, "the training was cancelled")
+            return Err(Error::new(ErrorKind::Interrupted, "the training was canceled")
                 .at(format!("epoch {}, step {}", end.epochs + 1, end.steps)));
         }
         Ending::Done | Ending::Patience => trainer.check_learnt()?,

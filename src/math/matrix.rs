@@ -1,4 +1,4 @@
-//! A row-major host matrix whose shape is checked when it is made.
+//! A row-major matrix in host memory whose shape is checked on construction.
 
 use crate::base::error::{Error, Result};
 
@@ -14,7 +14,7 @@ impl<T> Matrix<T> {
     /// A matrix over `data`, which has `rows * cols` elements, row after row.
     ///
     /// # Errors
-    /// When the number of elements is another one.
+    /// When the number of elements differs from that.
     pub fn new(rows: usize, cols: usize, data: Vec<T>) -> Result<Self> {
         if rows.checked_mul(cols) != Some(data.len()) {
             return Err(Error::usage(format!(
@@ -50,7 +50,7 @@ impl<T> Matrix<T> {
         &self.data
     }
 
-    /// All elements, row after row, to be changed in place.
+    /// All elements, row after row, mutable.
     pub fn data_mut(&mut self) -> &mut [T] {
         &mut self.data
     }
@@ -79,7 +79,7 @@ impl<T> Matrix<T> {
 }
 
 impl<T: Copy> Matrix<T> {
-    /// The rows named by `indices`, in that order.
+    /// The rows with these indices, in that order.
     #[must_use]
     pub fn select_rows(&self, indices: &[usize]) -> Self {
         let mut data = Vec::with_capacity(indices.len() * self.cols);

@@ -105,7 +105,7 @@ fn steps_beyond_the_batch_or_the_rows_are_refused() {
             refused(on.run(ordered(ROWS as u32 - 1)), "a step to row 21 of 20");
             // In which the search for a row would have no end, or divide by 0.
             for order in [[21, 0, 0, 1, 2], [21, 4, 5, 1, 2]] {
-                refused(on.run(Step { order, ..step() }), "an order that is no permutation");
+                refused(on.run(Step { order, ..step() }), "an order that is not a permutation");
             }
             // Behind a good one too: none of them is run.
             let ops = plan.program.routines.step.clone();

@@ -128,7 +128,7 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-/// Whatever a run keeps: parameters, the optimiser's state and averages, in the order of the program's
+/// Whatever a run keeps: parameters, the optimizer's state and averages, in the order of the program's
 /// tensors, however the backend lays them out. What one plan kept, the other goes on with.
 #[test]
 fn both_plans_keep_the_same_state_and_go_on_from_each_other() {

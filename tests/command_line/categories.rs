@@ -267,7 +267,7 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
             .ok("predict run new.csv --device cpu --threads 1 --unknown error --on-error skip --keep grade");
         assert_eq!(passed.stdout.lines().count(), 59);
         assert!(!passed.stdout.contains("RED") && !passed.stdout.contains("gren"));
-        assert!(passed.stderr.contains("passed over: \"gren\""), "{}", passed.stderr);
+        assert!(passed.stderr.contains("skipped: \"gren\""), "{}", passed.stderr);
         assert_eq!(warnings(&passed.stderr), [""; 0]);
     }
     let wrong = place.run("predict run new.csv --device cpu --threads 1 --unknown refuse");
@@ -359,7 +359,7 @@ fn true_and_false_and_0_and_1_are_read_in_each_others_place() {
     place.write("floats.parquet", parquet(240, "flag", Arc::new(floats)));
     place.write("texts.parquet", parquet(240, "flag", Arc::new(texts)));
     let mut expected = String::new();
-    // The last is no pair of words: a model that takes numbers.
+    // The last isn't a pair of words: a model that takes numbers.
     for (i, trained_on) in WORDS.iter().enumerate().take(5) {
         train(&place, &format!("{i}.csv"), "", "run");
         if i == 0 {
@@ -448,7 +448,7 @@ fn models_of_before_predict_as_they_did_and_say_what_they_do_not_count() {
         assert_eq!(old.stdout, new.stdout, "{way}");
         assert_eq!(warnings(&old.stderr), [""; 0]);
         let notes =
-            old.stderr.lines().filter(|line| line.starts_with("note: the model doesn't say"));
+            old.stderr.lines().filter(|line| line.starts_with("note: the model file doesn't list"));
         assert_eq!(notes.count(), 1, "{}", old.stderr);
         let refused = place.run("predict run new.csv --device cpu --threads 1 --unknown error");
         assert_eq!(refused.code, 2, "{}", refused.stderr);

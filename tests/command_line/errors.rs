@@ -48,7 +48,10 @@ fn wrong_usage_exits_with_2() {
         ("train --optimizer adam --momentum 1", &["not in [0, 1)"]),
         ("train --plan fuse", &["did you mean fused?"]),
         ("train --precision f1", &["did you mean f16?"]),
-        ("train --precision f16 --max-norm 2", &["--precision f16 with --max-norm", "f32 only"]),
+        (
+            "train --precision f16 --max-norm 2",
+            &["--precision f16 with --max-norm", "trained in f32"],
+        ),
         ("train --loss-scale 1000", &["a loss scale of 1000", "power of two"]),
         ("train --threads 0", &["0 threads", "help: "]),
         ("train --epochs 99999999999", &["99999999999 epochs"]),
@@ -65,15 +68,18 @@ fn wrong_usage_exits_with_2() {
         ("train plane.csv --stop-at nll=1", &["squared-error gives no nll", "where: --stop-at"]),
         ("train --target y", &["help: "]),
         ("train plane.csv --target z", &["no target column \"z\"", "plane.csv", "a, b, y"]),
-        ("train plane.csv --loss cross-entropy", &["cross-entropy on a regression target"]),
+        ("train plane.csv --loss cross-entropy", &["cross-entropy with a regression target"]),
         ("train --config none.toml", &["no file none.toml", "help: "]),
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),
         ("check-gradients --threshold 0", &["--threshold 0"]),
         ("bench --seconds inf", &["--seconds inf", "above 0"]),
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
-        ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
-        ("train digits --class-weight 0=-1", &["is no weight", "help: "]),
+        (
+            "train plane.csv --class-weight balanced",
+            &["the target is not a class", "--sample-weight"],
+        ),
+        ("train digits --class-weight 0=-1", &["is not a weight", "help: "]),
         ("train digits --class-weight 0=3,1=2,0=4", &["two weights for the class \"0\""]),
         ("completions tcsh", &["tcsh"]),
     ] {
@@ -287,7 +293,7 @@ fn an_export_replaces_neither_its_model_nor_a_file_of_another_kind() {
     let before = std::fs::read(place.path("run/model.safetensors")).unwrap();
     for (args, says) in [
         ("run -o run/model.safetensors", "would replace run/model.safetensors of the run"),
-        ("run -o run/model.safetensors --format onnx", "end it in .onnx"),
+        ("run -o run/model.safetensors --format onnx", ".onnx, .safetensors"),
         ("run/model.safetensors -o run/model.safetensors", "would replace"),
         ("run -o data.csv --format c", "data.csv as the name of an export as c"),
         ("run -o data.csv --format pytorch", "data.csv as the name of an export as pytorch"),

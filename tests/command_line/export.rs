@@ -257,7 +257,7 @@ fn one_table_gives_the_same_predictions_in_every_format() {
         .map(|description| format!("{:?}", description.inputs))
         .unwrap();
     for name in COLUMNS {
-        assert!(columns.contains(&format!("{name:?}")), "{name} is no input");
+        assert!(columns.contains(&format!("{name:?}")), "{name} is not an input");
     }
     place.ok("export run -o torch.safetensors");
     assert!(place.read("README.md").contains("nn.Linear"));
@@ -443,7 +443,7 @@ fn what_cannot_be_exported_or_imported_is_refused_by_name() {
     for (args, code, what) in [
         ("export sine -o net.safetensors", 2, "sine"),
         ("export two --bare -o net.onnx", 2, "ensemble of 2 nets"),
-        ("export sine -o net.xyz", 2, "doesn't say a format"),
+        ("export sine -o net.xyz", 2, "doesn't tell the format"),
         ("export nowhere -o net.onnx", 3, "there is no model"),
         ("import data.csv --out run", 3, "safetensors"),
         ("import nothing.onnx --out run", 3, "nothing.onnx"),

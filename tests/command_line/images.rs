@@ -219,7 +219,7 @@ fn a_class_that_cannot_be_read_is_a_warning_or_an_error_that_names_its_files() {
     }
     let ran = place.ok("train set --device cpu --quiet --epochs 1 --out run");
     assert!(
-        ran.stderr.contains("in the folder c: passed over 30 files (.xyz): it is no class"),
+        ran.stderr.contains("in the folder c: passed over 30 files (.xyz): it is not a class"),
         "{}",
         ran.stderr
     );

@@ -184,7 +184,7 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
     };
     terminal.tmux(&["resize-window", "-x", "60", "-y", "20"]);
     let mut before =
-        step(&terminal.wait("narrow", |shown| shown.contains("p go on  s save  q stop")));
+        step(&terminal.wait("narrow", |shown| shown.contains("p resume  s save  q stop")));
     // The steps that were handed over before the key are still done and drawn.
     let stands = (0..40).any(|_| {
         std::thread::sleep(Duration::from_millis(500));

@@ -94,7 +94,7 @@ fn dates_are_not_taken_for_the_numbers_of_training() {
     place.write("days.parquet", file);
     let refused = place.run("predict run days.parquet --device cpu");
     assert_eq!(refused.code, 3, "{}", refused.stdout);
-    for text in ["a date or time is no number", "column 1 (year), row 1"] {
+    for text in ["a date or time is not a number", "column 1 (year), row 1"] {
         assert!(refused.stderr.contains(text), "no {text:?} in {}", refused.stderr);
     }
 }
@@ -104,8 +104,12 @@ fn what_means_nothing_to_the_model_is_named_with_its_row_and_not_taken_for_missi
     let place = Place::new();
     trained(&place);
     for (from, to, said) in [
-        ("2024-02-06,", "02/06/2024,", "\"02/06/2024\" is no date or time of the form YYYY-MM-DD"),
-        ("2024-02-06,", "soon,", "\"soon\" is no date or time of the form YYYY-MM-DD"),
+        (
+            "2024-02-06,",
+            "02/06/2024,",
+            "\"02/06/2024\" is not a date or time of the form YYYY-MM-DD",
+        ),
+        ("2024-02-06,", "soon,", "\"soon\" is not a date or time of the form YYYY-MM-DD"),
         ("2024-02-06,no", "2024-02-06,maybe", "\"maybe\" is neither \"no\" nor \"yes\""),
     ] {
         let column = if to.contains("maybe") { "column 2 (flag)" } else { "column 1 (date)" };

@@ -170,7 +170,7 @@ fn objects_in_json_and_a_table_in_a_zip_file_give_the_model_of_the_table() {
         );
         place.ok(&format!("evaluate plain {file} --device cpu"));
     }
-    // Rows that are no objects are left out of the predictions like those of other texts.
+    // Rows that aren't objects are left out of the predictions like those of other texts.
     place.write("bad.jsonl", format!("{}\nnot\n{}\n", objects[0], objects[1]));
     let bad = place.run("predict plain bad.jsonl --device cpu");
     assert!(bad.stderr.contains("line 2"), "{}", bad.stderr);

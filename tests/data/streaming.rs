@@ -158,7 +158,7 @@ fn a_count_below_zero_is_found_in_every_part_before_training() {
         place.write("counts.csv", text);
         let refused = place.run(&format!("{train} {options}").replace("DATA", "counts.csv"));
         assert_eq!(refused.code, 3, "{options}: {}", refused.stderr);
-        assert!(refused.stderr.contains("the target -3 under the loss"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("the target -3 with the loss"), "{}", refused.stderr);
         assert!(refused.stderr.contains(at), "{at}: {}", refused.stderr);
         assert!(!place.path("run").exists(), "nothing was trained");
     }
@@ -214,7 +214,7 @@ fn other_files_are_held_out_as_they_are_in_memory() {
     }
     let plan = place.ok(&format!("{train} --memory-limit 2M --dry-run")).json();
     assert_eq!(plan[0]["test_rows"], 7_000);
-    // What is no table is held, which is said.
+    // What isn't a table is held, which is said.
     let digits = place.run("train long.csv --memory-limit 2M --test digits");
     assert!(digits.stderr.contains("doesn't hold for digits"), "{}", digits.stderr);
 }
@@ -267,7 +267,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     let said: Vec<&str> = ran.stderr.lines().collect();
     assert!(
         matches!(said[..], [twins, device]
-            if twins.starts_with("warning: ") && twins.contains("also stand in the training data")
+            if twins.starts_with("warning: ") && twins.contains("are also in the training data")
                 && device.starts_with("device: CPU")),
         "{}",
         ran.stderr
@@ -312,7 +312,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
         ("--folds 3", "--folds cannot be used with a table larger"),
         ("--split stratified", "only classes can be stratified"),
         ("--fold 1", "--fold 1 without --folds"),
-        ("--memory-limit 1", "no size of memory"),
+        ("--memory-limit 1", "not a size of memory"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
         let refused = place.run(&format!("{train} {options}"));

@@ -60,7 +60,7 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     let data = builder().validation_data((&x, 2), &y);
     said(&fails(data), &["40 labels for 20 rows", "validation_data"]);
     let both = builder().validation_fraction(0.1).validation_data(&x, &y);
-    said(&fails(both), &["validation_data beside validation_fraction"]);
+    said(&fails(both), &["both validation_data and validation_fraction"]);
     for (what, broken) in [
         ("learning_rate", builder().learning_rate(f32::NAN)),
         ("dropout", builder().dropout(2.0)),
@@ -86,7 +86,7 @@ fn a_model_refuses_other_rows() {
     let error = model.predict::<u32>((&x, 2)).map(|classes| classes.len());
     assert_eq!(error, Ok(40), "numbers are the places of names that are none");
     let error = model.predict::<bool>((&x, 2)).unwrap_err();
-    said(&error, &["\"less\" is no bool", "predict::<String>"]);
+    said(&error, &["\"less\" is not a value of type bool", "predict::<String>"]);
     let error = model.score((&x, 2), &["more"; 40]).map(|accuracy| accuracy <= 1.0);
     assert_eq!(error, Ok(true));
     said(&model.score((&x, 2), &["mor"; 40]).unwrap_err(), &["no class \"mor\"", "did you mean"]);

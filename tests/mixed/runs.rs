@@ -91,14 +91,12 @@ fn a_run_that_always_overflows_ends_with_a_reason() {
         assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
         let text = error.to_string();
         // Sixteen steps halve the scale to 1, and the next epoch overflows at that.
-        for part in
-            ["f16 overflows in every step, though the loss isn't scaled", "where: epoch 4\n"]
-        {
+        for part in ["f16 overflows in every step, even without loss scaling", "where: epoch 4\n"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         let LossScale { scale, skipped, .. } = trainer.loss_scale().unwrap().unwrap();
         assert_eq!((scale, skipped), (1.0, 16));
-        assert_eq!(trainer.last_good().unwrap(), None, "nothing was learnt");
+        assert_eq!(trainer.last_good().unwrap(), None, "nothing was learned");
     }
 }
 
@@ -159,5 +157,5 @@ fn a_run_goes_on_with_what_multiplied() {
     // One that was measured anew is told apart.
     let third = trainer(&spec, &data, device(&both, [10, 40]));
     let text = third.go_on(&checkpoint).err().unwrap().to_string();
-    assert!(text.contains("begun with 16x16 cooperative matrices, not f16 storage"), "{text}");
+    assert!(text.contains("started with 16x16 cooperative matrices, not f16 storage"), "{text}");
 }

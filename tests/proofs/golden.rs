@@ -31,7 +31,7 @@ use wgrad::train::trainer::Trainer;
 /// 2e-8 of a slope that is a hundredth of the largest. Measured: 2e-10, and without leaky relu
 /// 1e-15.
 const DOUBLE: f64 = 1e-9;
-/// The same for ten steps of an optimiser, whose η, λ, μ, β and 1 − βᵗ are all f32, each wrong by
+/// The same for ten steps of an optimizer, whose η, λ, μ, β and 1 − βᵗ are all f32, each wrong by
 /// up to 6e-8. Measured: 3e-8.
 const DOUBLE_STEPS: f64 = 1e-7;
 /// 33 roundings of 2⁻²⁴: the longest chain here, four layers forth and back, has about 60, which

@@ -13,7 +13,7 @@ use wgrad::proof::parity::{FACTOR, FLOOR};
 use wgrad::train::event::{Epoch, Flow, Observer};
 use wgrad::train::trainer::Trainer;
 
-/// In f64 what remains is that η, the scale of the loss and the constants of an optimiser are f32,
+/// In f64 what remains is that η, the scale of the loss and the constants of an optimizer are f32,
 /// each wrong by up to 6e-8, in ten steps.
 const DOUBLE: f64 = 2e-7;
 

@@ -88,7 +88,7 @@ fn micro_batches_of_even_size_have_the_pairs_of_the_whole_batch() {
         }
     }
     let odd = Spec { micro_batch: Some(7), ..mixed() };
-    assert!(odd.check().unwrap_err().to_string().contains("take an even number"));
+    assert!(odd.check().unwrap_err().to_string().contains("choose an even number"));
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_planted_row_is_named(backend: &Shared, plan: PlanKind) {
         meets(0)
     );
     let row = format!("1 of the 8 rows of the batch: line {}", PLANTED + 2);
-    for part in ["training diverged: the loss is ", &step, &row, "repair or leave out these rows"] {
+    for part in ["training diverged: the loss is ", &step, &row, "correct them or leave them out"] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

@@ -150,7 +150,7 @@ fn other_data_and_other_settings_are_refused() {
         made.err().expect("refused").to_string()
     };
     let same_shape = random_classes(50, 6, 3, 9);
-    assert!(refused(&spec, &same_shape).contains("but other values"));
+    assert!(refused(&spec, &same_shape).contains("but different values"));
     let fewer = training.select(&[0, 1, 2, 3, 4]);
     assert!(refused(&spec, &fewer).contains("5 training rows of 6 columns, where it had 50"));
     let batch = refused(&Spec { batch_size: 8, ..spec.clone() }, &training);
@@ -165,7 +165,9 @@ fn other_data_and_other_settings_are_refused() {
         again().unwrap().fit(validation, &mut ()).err().map(|error| error.to_string())
     };
     let other = judged_by(Some(&random_classes(20, 6, 3, 3))).unwrap();
-    assert!(other.contains("the validation data are not those") && other.contains("other values"));
+    assert!(
+        other.contains("the validation data are not those") && other.contains("different values")
+    );
     let fewer = judged_by(Some(&validation.select(&[0, 1]))).unwrap();
     assert!(fewer.contains("2 validation rows of 6 columns, where it had 20"), "{fewer}");
     let last = Spec { stopping: Stopping::default(), ..longer.clone() };

@@ -106,7 +106,7 @@ fn a_run_warms_up_and_follows_its_schedule() {
     let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), cpu()).unwrap();
     let mut rates = Rates::default();
     trainer.fit(None, &mut rates).unwrap();
-    // Three steps an epoch: the warm-up ends at 3/4 of the rate.
+    // Three steps an epoch: the warmup ends at 3/4 of the rate.
     let factors = [0.75, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125];
     assert_eq!(rates.rates, factors.map(|factor| 0.25 * factor));
 }

@@ -164,7 +164,7 @@ fn a_run_with_a_hook_that_diverges_stops_without_repeating_a_step() {
     let mut around = spec.clone();
     around.stopping.on_divergence = OnDivergence::SkipBatch;
     let error = self::trainer(&around, cpu32(1).boxed()).set_hook(|_| Ok(())).unwrap_err();
-    assert!(error.to_string().contains("stops where it diverges"), "{error}");
+    assert!(error.to_string().contains("stops when it diverges"), "{error}");
 }
 
 /// A trainer goes to a thread with its device; two train there as one after the other.

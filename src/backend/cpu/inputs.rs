@@ -27,7 +27,7 @@ pub(super) struct Zeros {
     /// The share of a column's groups of rows that are 0, in the mean over the columns: what the
     /// forward product leaves out.
     pub of_columns: f64,
-    /// The share of a row's groups of neighbouring columns that are 0: what the gradient leaves out.
+    /// The share of a row's groups of neighboring columns that are 0: what the gradient leaves out.
     pub of_rows: f64,
 }
 
@@ -46,7 +46,7 @@ impl Zeros {
         let mut zero = vec![false; cols];
         for group in 0..groups {
             let mut blank = vec![true; cols];
-            // Rows of a group are far apart, as those of a batch are: neighbours may be of one kind.
+            // Rows of a group are far apart, as those of a batch are: neighbors may be of one kind.
             for row in (0..TOGETHER).map(|i| (i * groups + group) * rows / looked_at) {
                 match &**features {
                     Features::U8(m) => mark_zeros(m.row(row), affine, &mut zero),
@@ -138,7 +138,7 @@ mod tests {
         let half = of(bytes(|_, col| col >= 8));
         assert_eq!(half, Zeros { of_columns: 0.5, of_rows: 0.5 });
         assert!(half.pay());
-        // Every other column is: no eight neighbours are.
+        // Every other column is: no eight neighbors are.
         let others = of(bytes(|_, col| col % 2 == 0));
         assert_eq!(others, Zeros { of_columns: 0.5, of_rows: 0.0 });
         // Two of three rows are, but no eight that are looked at together; nor where they are sorted.

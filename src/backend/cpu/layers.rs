@@ -168,7 +168,7 @@ pub(super) fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Ran
     activation::gradient(&op.functions, 0..n, part(op.z, n), out);
 }
 
-/// The gradients of some units' weights and biases, and the optimiser's step on them.
+/// The gradients of some units' weights and biases, and the optimizer's step on them.
 fn update_units<T: Gemm>(
     op: &Backward,
     layer: &ParameterGradient,

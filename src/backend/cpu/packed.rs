@@ -3,7 +3,7 @@
 //! They are packed whenever weights have changed from outside of the fused step, which keeps them
 //! up to date itself while the new weights are in cache. Those of the first layer, which the backward
 //! pass doesn't need, have no second form where all ops can do with this one: they and all that goes
-//! with them number by number, such as the optimiser's state, lie in this order in the program's own
+//! with them number by number, such as the optimizer's state, lie in this order in the program's own
 //! buffers.
 
 use super::memory::{Cells, Shared};

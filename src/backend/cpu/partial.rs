@@ -2,7 +2,7 @@
 //!
 //! Where a batch has many more rows than the net has weights, the pass over the rows adds up each
 //! chunk's gradients while its activations are in cache, and nothing of them is written to memory.
-//! The optimiser's step takes the sum over the chunks, in their order.
+//! The optimizer's step takes the sum over the chunks, in their order.
 
 use super::memory::{Cells, Shared, Span};
 use super::takes_whole_batch;

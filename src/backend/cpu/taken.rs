@@ -142,7 +142,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
     }
 }
 
-/// The optimiser's step on a part of a parameter tensor, by its gradient.
+/// The optimizer's step on a part of a parameter tensor, by its gradient.
 ///
 /// # Safety
 /// No other piece of the current op reads or writes this part of the parameters or its state.
@@ -163,7 +163,7 @@ pub(super) unsafe fn take_step<T: Gemm>(
         // tensors (`Program::check`), and of the others it is nothing.
         unsafe { memory.write(state[slot], range) }
     };
-    // SAFETY: the caller has this part of the parameters to itself; g is no part of a state or of them.
+    // SAFETY: the caller has this part of the parameters to itself; g isn't part of a state or of them.
     let w = unsafe { memory.write(w, range.clone()) };
     step.apply(offset + range.start, w, g, [state(0), state(1), state(2)]);
 }

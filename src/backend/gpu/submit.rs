@@ -84,7 +84,7 @@ impl UnderWay {
     }
 }
 
-/// Neighbouring launches, given the work of each, in stretches of which none has more than `most`
+/// Neighboring launches, given the work of each, in stretches of which none has more than `most`
 /// but single launches.
 fn stretches(work: &[f64], most: f64) -> Vec<Range<usize>> {
     let mut ends = Vec::new();

@@ -28,7 +28,7 @@ pub struct Session {
     backend: Box<dyn Backend>,
     plan: Plan,
     objective: Objective,
-    /// Users' units in one of ours, as it was last written.
+    /// The unit of each target, in the caller's units, as it was last written.
     unit: Vec<f32>,
 }
 
@@ -252,7 +252,7 @@ impl Session {
     }
 
     /// What one step hands on to the next: all parameters, each as a tensor of its own, and what
-    /// the optimiser keeps.
+    /// the optimizer keeps.
     #[must_use]
     pub fn state(&self) -> Vec<TensorId> {
         let all = self.plan.program.tensors.iter().enumerate();
@@ -298,13 +298,13 @@ impl Session {
         for HostTensor { name, shape, values } in tensors {
             let id = program.find(name).ok_or_else(|| {
                 Error::data(format!("the program has no tensor {name}"))
-                    .help("it was written for another net or another optimiser")
+                    .help("it was written for another net or another optimizer")
             })?;
             let t = program.tensor(id);
             let expected = [t.rows.rows(program.batch), t.cols];
             if *shape != expected {
                 return Err(Error::data(format!("{name} is {shape:?}, not {expected:?}"))
-                    .help("it was written for another net or another optimiser"));
+                    .help("it was written for another net or another optimizer"));
             }
             self.backend.write(id, Values::F32(values)).block_on()?;
             let layer = self.plan.layers.iter().find(|layer| layer.weight == id);

@@ -16,7 +16,7 @@ pub struct LayerWeights {
     pub weight: Matrix<f32>,
     /// b: (out).
     pub bias: Option<Vec<f32>>,
-    /// What its normalisation has.
+    /// What its normalization has.
     pub norm: Option<NormWeights>,
     /// The tables of the embeddings before it: (values, dims) each. A first layer only has some.
     pub embeddings: Vec<Matrix<f32>>,
@@ -55,19 +55,19 @@ impl LayerWeights {
     }
 }
 
-/// The parameters of a normalisation in host memory, and what predictions take for statistics.
+/// The parameters of a normalization in host memory, and what predictions take for statistics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormWeights {
     /// γ: (out).
     pub scale: Vec<f32>,
     /// β: (out).
     pub shift: Vec<f32>,
-    /// Running mean and variance, (out) each, of batch normalisation.
+    /// Running mean and variance, (out) each, of batch normalization.
     pub running: Option<[Vec<f32>; 2]>,
 }
 
 impl NormWeights {
-    /// Those that a normalisation of `units` units begins with.
+    /// Those that a normalization of `units` units begins with.
     #[must_use]
     pub fn new(norm: Norm, units: usize) -> Self {
         let running = (norm == Norm::Batch).then(|| [vec![0.0; units], vec![1.0; units]]);
@@ -127,7 +127,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             norm.into_iter().flat_map(|n| n.parts().map(|(name, v)| (name, v.len()))).collect()
         };
         if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
-            return Err(Error::usage("weights of another normalisation than the net's")
+            return Err(Error::usage("weights of another normalization than the net's")
                 .at(format!("layer {}", l + 1))
                 .help("give --norm as the weights were trained with"));
         }

@@ -31,7 +31,7 @@ pub(in crate::cli) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     }
     let taken = match has_gpu {
         false => "cpu",
-        true => "the fastest of cpu and the GPUs, by timing some of the work",
+        true => "the fastest of the CPU and the GPUs, measured on part of the work",
     };
     text += &format!("\n--device auto takes {taken}\n");
     print(&text)?;

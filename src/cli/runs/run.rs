@@ -1,4 +1,4 @@
-//! One training run in its directory: trained, saved, judged, recorded.
+//! One training run in its directory: trained, saved, evaluated, recorded.
 
 use super::rates::RatesByHand;
 use super::run_directory::{RunDirectory, WholeLines};
@@ -28,48 +28,48 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How often a checkpoint is written, unless something else is asked for.
+/// The default checkpoint interval.
 const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
 
-/// What is shown while a run goes on.
+/// What is shown during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Shown {
     /// Its events, as JSON lines on standard output.
     Json,
-    /// A bar on a terminal, else a line for each epoch.
+    /// A progress bar on a terminal, else a line for each epoch.
     Epochs,
-    /// A bar on a terminal, else nothing.
+    /// A progress bar on a terminal, else nothing.
     Bar,
     /// Nothing.
     Nothing,
 }
 
-/// A run whose directory is made.
+/// A run whose directory exists.
 pub(in crate::cli) struct Run<'a> {
     pub job: &'a Job,
     pub device: &'a DeviceInfo,
     pub directory: &'a RunDirectory,
-    /// The configuration, for the model's file; none where the options alone don't say what was
+    /// The configuration, for the model's file; none if the options alone don't determine what was
     /// trained.
     pub config: Option<&'a str>,
     pub warnings: &'a [String],
-    /// Its checkpoints, where it has any.
+    /// Its checkpoints, if it has any.
     pub checkpoints: Option<Store>,
-    /// What ended it before it is resumed, where nothing is left to train.
+    /// Why it ended before it is resumed, if nothing is left to train.
     pub ended: Option<Ending>,
-    /// Whether the model is calibrated and judged at the end; the nets of an ensemble are judged
+    /// Whether the model is calibrated and evaluated at the end; the nets of an ensemble are evaluated
     /// together.
     pub is_judged: bool,
 }
 
-/// What a run came to, and whether the reader of its JSON lines went away.
+/// The result of a run, and whether the reader of its JSON lines has closed the pipe.
 pub(in crate::cli) struct Finished {
     pub summary: Summary,
     pub is_closed: bool,
 }
 
 impl Run<'_> {
-    /// Trains to the end, saves the model, judges it on the held-out data, beside baselines on `cpu`, and
+    /// Trains to the end, saves the model, evaluates it on the held-out data, with baselines on `cpu`, and
     /// writes all events.
     pub fn fit(
         &self,
@@ -80,7 +80,7 @@ impl Run<'_> {
         display: &mut Display,
         interrupt: &mut Interrupt,
     ) -> Result<Finished> {
-        // What the run is watched on: a run that ends by a metric needs data for it.
+        // The data for evaluation during the run: stopping by a metric needs them.
         let stop = self.job.config.run.stop_at.clone();
         let held_out = held_out(self.job);
         let about = serde_json::json!({
@@ -115,7 +115,7 @@ impl Run<'_> {
         if let Some(board) = &mut board {
             observers.push(board);
         }
-        // Behind the record, whose length a checkpoint counts on.
+        // After the record, whose length is part of a checkpoint.
         if let Some(checkpoints) = &mut checkpoints {
             observers.push(checkpoints);
         }
@@ -147,7 +147,7 @@ impl Run<'_> {
         let summary = match outcome {
             Ok(summary) => summary,
             Err(error) => {
-                // The error itself is what matters now.
+                // The original error is what matters now.
                 let _ = metrics.event("error", &Failure::of(&error));
                 return Err(error);
             }
@@ -167,7 +167,7 @@ impl Run<'_> {
         Ok(Finished { summary, is_closed: json.is_closed() })
     }
 
-    /// Trains to the end, watched on the held-out rows. A whole run in which nothing was learnt is
+    /// Trains to the end, evaluating on the held-out rows. A whole run in which nothing was learned is
     /// an error.
     fn train(
         &self,
@@ -182,7 +182,7 @@ impl Run<'_> {
         Ok(end)
     }
 
-    /// What writes the run's checkpoints, beside its `events`.
+    /// The writer of the run's checkpoints, beside its `events`.
     fn checkpoints(&self, events: &WholeLines, display: &Display) -> Result<Option<Checkpoints>> {
         let (Some(store), Some(config)) = (&self.checkpoints, self.config) else {
             return Ok(None);
@@ -194,7 +194,7 @@ impl Run<'_> {
         Ok(Some(Checkpoints::new(writer, every, config.into(), events.length(), notify)))
     }
 
-    /// Saves the model, then measures it.
+    /// Saves the model, then evaluates it.
     fn finish(
         &self,
         trainer: &mut Trainer,
@@ -226,7 +226,7 @@ impl Run<'_> {
             HeldOut::Validation => (valid, None),
             HeldOut::Test => (None, valid),
         };
-        // Of images that are all alike, nothing in the net is at fault.
+        // With images that are all alike, the net isn't at fault.
         let findings = match complete && images_alike(&self.job.training).is_none() {
             true => trainer.findings()?,
             false => Vec::new(),
@@ -248,7 +248,7 @@ impl Run<'_> {
          -> Result<Option<Judgement>> {
             let Some(Metrics { loss, .. }) = metrics else { return Ok(None) };
             if let Some(set) = stored {
-                // What was measured before the outputs were divided holds no longer.
+                // Metrics measured before the calibration are no longer valid.
                 let loss = match temperature {
                     Some(_) => trainer.evaluate_stored(set)?.loss,
                     None => loss,
@@ -296,8 +296,8 @@ impl Run<'_> {
         self.job.stored.as_ref()?.test.as_ref()
     }
 
-    /// Calibrates the model by the validation rows, where that is asked for and can be done, and puts it in
-    /// the trainer's session: the temperature.
+    /// Calibrates the model on the validation rows, if asked for and possible, and loads it into
+    /// the trainer's session; returns the temperature.
     fn calibrate(&self, model: &mut Model, trainer: &mut Trainer) -> Result<Option<f64>> {
         let asked = self.job.config.run.calibrate == Some(Calibration::Temperature);
         let Some(data) = self.job.validation.as_ref().filter(|_| asked) else { return Ok(None) };
@@ -313,7 +313,7 @@ impl Run<'_> {
         save_model_of(self.job, model, config, temperature, self.directory)
     }
 
-    /// The configuration, written again, where the learning rate was changed by hand: it says so.
+    /// The configuration, rewritten with the manual changes of the learning rate, if any.
     fn config_by_hand(&self, trainer: &Trainer) -> Result<Option<String>> {
         if self.config.is_none() || trainer.rates_by_hand().is_empty() {
             return Ok(None);
@@ -321,11 +321,11 @@ impl Run<'_> {
         rates::write(self.job, self.device, self.directory, trainer.rates_by_hand()).map(Some)
     }
 
-    /// Saves what can be saved after a failure, and says what there is.
+    /// Saves what can be saved after a failure, and reports it.
     fn rescue(&self, trainer: &mut Trainer, config: Option<&str>, error: &Error) {
-        // The error itself is what matters now, not one about what it left.
+        // The original error is what matters now, not one of saving.
         let good = trainer.last_good().ok().flatten();
-        // Where all numbers are finite and nothing was learnt, the last step is worth no more than the
+        // If all numbers are finite and nothing was learned, the last step is no better than the
         // first.
         let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
         let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
@@ -357,7 +357,7 @@ pub(in crate::cli) fn save_model_of(
             Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
         let lr = job.spec.lr;
         return Err(error.at("the last step").help(format!(
-            "lower the learning rate, now {lr}, with --lr; --find-lr says which one to take"
+            "lower the learning rate, now {lr}, with --lr; --find-lr suggests one"
         )));
     }
     let provenance = Provenance {

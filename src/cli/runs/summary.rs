@@ -1,11 +1,11 @@
-//! What a run was: the last event of its record.
+//! The summary of a run: the last event of its record.
 
 use crate::cli::judging::judgement::{ByName, Judgement};
 use crate::train::event::Ending;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// What a run was, as its last event.
+/// The summary of a run, its last event.
 #[derive(Serialize)]
 pub(in crate::cli) struct Summary {
     pub run: PathBuf,
@@ -19,19 +19,19 @@ pub(in crate::cli) struct Summary {
     pub bytes_read: u64,
     pub dispatches: u64,
     pub submissions: u64,
-    /// The mean loss while the last epoch ran.
+    /// The mean training loss over the last epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
     /// The epoch whose weights are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Kept>,
-    /// How many nets the model has, where it is an ensemble.
+    /// The number of nets, if the model is an ensemble.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nets: Option<usize>,
-    /// What outputs are divided by, where the model was calibrated.
+    /// The temperature that logits are divided by, if the model was calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// What the weights tell of how the net was trained.
+    /// Findings from the weights about the training.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +49,7 @@ pub(in crate::cli) struct Kept {
     pub value: Option<f64>,
 }
 
-/// The summary, what the same data say of predictions that cost nothing, and what to doubt.
+/// The summary, the baselines on the same data, and the warnings.
 #[derive(Serialize)]
 pub(in crate::cli) struct EndLine<'a> {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The held-out rows that a run is watched on.
+//! The held-out rows that a run is evaluated on.
 
 use crate::base::error::Result;
 use crate::cli::setup::job::Job;
@@ -6,7 +6,7 @@ use crate::observe::HeldOut;
 use crate::train::event::{End, Observer};
 use crate::train::trainer::Trainer;
 
-/// The rows that a run is watched on: one that ends by a metric needs some.
+/// The rows that a run is evaluated on; stopping by a metric needs some.
 pub(in crate::cli) fn held_out(job: &Job) -> HeldOut {
     match (&job.validation, &job.test) {
         (None, Some(_)) if job.config.run.stop_at.is_some() => HeldOut::Test,
@@ -14,7 +14,7 @@ pub(in crate::cli) fn held_out(job: &Job) -> HeldOut {
     }
 }
 
-/// Trains to the end, watched on the held-out rows.
+/// Trains to the end, evaluating on the held-out rows.
 pub(in crate::cli) fn train_watched(
     job: &Job,
     trainer: &mut Trainer,

@@ -326,7 +326,7 @@ pub struct Frame {
     pub columns: Vec<Option<Values>>,
     /// The number of rows.
     pub rows: usize,
-    /// The lines of the rows, or their numbers where the data are no text.
+    /// The lines of the rows, or their numbers where the data aren't text.
     pub lines: Lines,
     /// What a person should know of how the data were read, a sentence each.
     pub warnings: Vec<String>,

@@ -38,7 +38,7 @@ const UNITS: [&str; 52] = [
     "BRL", "MXN", "ZAR", "TRY", "RUB", "KRW", "SGD",
 ];
 
-/// A currency or a percent sign beside the numbers of a column, which it is no part of: 12% is 12.
+/// A currency or a percent sign beside the numbers of a column, which it isn't part of: 12% is 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Unit(u8);
@@ -67,7 +67,7 @@ impl TryFrom<String> for Unit {
 
     fn try_from(text: String) -> Result<Self, String> {
         let place = UNITS.iter().position(|unit| *unit == text);
-        place.map(|place| Unit(place as u8)).ok_or_else(|| format!("{text:?} is no known unit"))
+        place.map(|place| Unit(place as u8)).ok_or_else(|| format!("{text:?} is not a known unit"))
     }
 }
 
@@ -270,7 +270,7 @@ mod tests {
         let percent =
             NumberForm { unit: Unit::try_from("%".to_string()).ok(), ..NumberForm::PLAIN };
         assert_eq!((percent.parse("12%"), percent.parse("0.12")), (Some(12.0), None));
-        assert_eq!(NumberForm::PLAIN.parse("12%"), None, "a share is no bare number");
+        assert_eq!(NumberForm::PLAIN.parse("12%"), None, "a share is not a bare number");
         let dollars =
             NumberForm { unit: Unit::try_from("$".to_string()).ok(), ..NumberForm::PLAIN };
         assert_eq!((dollars.parse("$5"), dollars.parse("5")), (Some(5.0), Some(5.0)));

@@ -106,7 +106,7 @@ impl FromStr for DateFormat {
         };
         match super::time::is_format(&format) {
             true => Ok(DateFormat(format)),
-            false => Err(Error::usage(format!("{text:?} is no form of dates or times"))
+            false => Err(Error::usage(format!("{text:?} is not a form of dates or times"))
                 .help("write it as DD/MM/YYYY or YYYY-MM-DD hh:mm:ss, or as %d/%m/%Y")),
         }
     }

@@ -56,7 +56,7 @@ const FORMATS: [&str; 44] = [
     "%H:%M",
 ];
 
-/// Dates that are no date are a mistake where they are at most this share of a column, or one of ten.
+/// Cells that aren't dates are a mistake where they are at most this share of a column, or one of ten.
 const STRAY: f64 = 0.05;
 
 /// The form of a column of dates or times in text.
@@ -77,7 +77,7 @@ impl Dates {
         words: impl Iterator<Item = (&'a str, usize)> + Clone,
         wanted: Option<&str>,
     ) -> Option<Self> {
-        // Texts that are no dates are told by the first few.
+        // Texts that aren't dates are told by the first few.
         let first: Vec<&str> = words.clone().take(8).map(|(word, _)| word).collect();
         let fits_some = |format: &str| first.iter().any(|word| seconds(word, format).is_some());
         let rows: usize = words.clone().map(|(_, rows)| rows).sum();
@@ -322,7 +322,7 @@ mod tests {
         days[0] = "0000-00-00";
         assert_eq!(of(&days, None).unwrap().strays, ["0000-00-00"]);
         days[1] = "soon";
-        assert_eq!(of(&days, None), None, "two of twenty are no slip");
+        assert_eq!(of(&days, None), None, "two of twenty are not a slip");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum Encoder {
 
 impl Encoder {
     /// Fits to the training rows of a column of that kind; none for kinds that nothing is
-    /// learnt from.
+    /// learned from.
     pub(in crate::data) fn fit(
         kind: Kind,
         values: &Values,

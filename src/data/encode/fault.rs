@@ -10,7 +10,7 @@ use crate::data::columns::frame::{Frame, Values};
 /// What to do about a number that is too large.
 const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log-transform, or without the column, by --ignore";
 
-/// The rows with an input that is no finite number, and the first of these: (row, input).
+/// The rows with an input that isn't a finite number, and the first of these: (row, input).
 pub(in crate::data) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
     let Features::F32(values) = features else { return Vec::new() };
     // All at once first: hardly ever is there one.
@@ -47,10 +47,11 @@ impl Encoder {
         const CORRECT: &str = "correct it, or leave the value out if it is missing";
         let text = values.text(row).unwrap_or_default();
         match self {
-            Encoder::Moment(encoder) => {
-                Error::data(format!("{text:?} is no date or time of the form {}", encoder.form()))
-                    .help(CORRECT)
-            }
+            Encoder::Moment(encoder) => Error::data(format!(
+                "{text:?} is not a date or time of the form {}",
+                encoder.form()
+            ))
+            .help(CORRECT),
             Encoder::Boolean { .. } if matches!(values, Values::Times(_)) => {
                 Error::data("a date or time is neither yes nor no").help(CORRECT)
             }

@@ -28,7 +28,7 @@ pub struct MomentEncoder {
     pub day: bool,
     /// Whether another input says that the moment was missing.
     pub indicator: bool,
-    /// Texts of the training rows that are no moments, and count as missing.
+    /// Texts of the training rows that aren't moments, and count as missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
 }
@@ -176,7 +176,7 @@ impl MomentEncoder {
     }
 
     /// Writes the inputs of one moment, NaN where it is missing, into zeros. An infinite one gives an
-    /// input that is no number.
+    /// input that isn't a number.
     pub fn write(&self, x: f64, inputs: &mut [f32]) {
         if x.is_infinite() {
             inputs[0] = f32::NAN;

@@ -90,7 +90,7 @@ impl FromStr for Hashes {
         let hashes = hashes.filter(|all| rest.is_empty() && all.is_sorted_by(|a, b| a < b));
         hashes
             .map(|all| Hashes(all.into_iter().collect()))
-            .ok_or_else(|| "these are no hashes in ascending order".into())
+            .ok_or_else(|| "these are not hashes in ascending order".into())
     }
 }
 

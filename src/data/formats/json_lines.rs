@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// An object of more bytes than this is none of a table.
 const LONGEST: u64 = 64 << 20;
-/// More keys than this are no columns.
+/// More keys than this aren't columns.
 const MOST_COLUMNS: usize = 1 << 16;
 /// The values of a chunk, about.
 const CHUNK: usize = 1 << 19;
@@ -306,7 +306,7 @@ fn each_line(
 
 fn too_long() -> Error {
     Error::data(format!("an object of more than {} MiB", LONGEST >> 20))
-        .help("this is no table of objects: give an object for each row")
+        .help("this is not a table of objects: give an object for each row")
 }
 
 fn each_element(

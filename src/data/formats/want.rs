@@ -166,7 +166,7 @@ pub(in crate::data) fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[St
 /// knows in what unit the others are.
 fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
     if let Values::Times(times) = &values {
-        let error = Error::data("a date or time is no number")
+        let error = Error::data("a date or time is not a number")
             .help("give numbers, or leave out --numeric: dates and times are taken by themselves");
         let present = times.iter().enumerate().filter(|(_, x)| !x.is_nan());
         let faults = present.map(|(row, _)| (row, error.clone())).collect();

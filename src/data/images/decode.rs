@@ -34,7 +34,7 @@ impl Head {
     /// Reads the header of `file`, which may take `memory` bytes.
     ///
     /// # Errors
-    /// With the file's name, when it is no image, has no pixels, or is too large.
+    /// With the file's name, when it isn't an image, has no pixels, or is too large.
     pub fn read(file: &Path, memory: u64) -> Result<Self> {
         guarded(file, || Self::read_unguarded(file, memory))
     }

@@ -171,7 +171,7 @@ impl ImageFolder {
             let folder = if place.is_empty() { path.to_string() } else { place.clone() };
             match kind.strip_prefix('.') {
                 Some(extension) if DOCUMENTS.contains(&extension) => {
-                    format!("note: passed over {files} in {folder}: {kind} is no image")
+                    format!("note: passed over {files} in {folder}: {kind} is not an image")
                 }
                 Some(_) => format!(
                     "warning: passed over {files} in {folder}: {kind} can't be read; convert to PNG, \
@@ -181,11 +181,10 @@ impl ImageFolder {
             }
         };
         let lines = lines.map(line);
-        let empty = self
-            .empty
-            .iter()
-            .filter(|_| self.has_classes())
-            .map(|folder| format!("warning: {}: it is no class", self.describe_empty(folder)));
+        let empty =
+            self.empty.iter().filter(|_| self.has_classes()).map(|folder| {
+                format!("warning: {}: it is not a class", self.describe_empty(folder))
+            });
         lines.chain(empty).collect()
     }
 

@@ -68,7 +68,7 @@ impl ImageFolder {
     /// The shape of the images for a model that knows nothing of shapes: bytes without alpha.
     ///
     /// # Errors
-    /// When a file is no image.
+    /// When a file isn't an image.
     pub(super) fn plain_shape(
         &self,
         options: &ImageOptions,
@@ -85,7 +85,7 @@ impl ImageFolder {
     /// bytes of memory; and lines for the user. `others` images are held beside them.
     ///
     /// # Errors
-    /// When there are fewer than two classes, a file is no image, or the memory doesn't do.
+    /// When there are fewer than two classes, a file isn't an image, or the memory doesn't do.
     pub(super) fn training(
         &self,
         options: &ImageOptions,
@@ -124,7 +124,7 @@ impl ImageFolder {
     /// The images with their classes, in the shape of a model, and lines for the user.
     ///
     /// # Errors
-    /// When they are of no class, a file is no image, or the memory doesn't do.
+    /// When they are of no class, a file isn't an image, or the memory doesn't do.
     pub(super) fn measured(
         &self,
         shape: ImageShape,

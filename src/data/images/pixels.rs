@@ -40,7 +40,7 @@ impl Value for f32 {
 }
 
 /// The image in the width and height of `shape`, and whether any of its pixels isn't opaque. Where
-/// alpha is a channel, colors are multiplied by it, so that what can't be seen can't be learnt;
+/// alpha is a channel, colors are multiplied by it, so that what can't be seen can't be learned;
 /// else the image is composited over white.
 fn fitted<S>(
     mut image: ImageBuffer<Rgba<S>, Vec<S>>,

@@ -124,7 +124,7 @@ impl Tally {
         self.describe_alpha(shape, is_given, &mut line);
         if is_given && self.colored > 0 && !shape.colour.has_color() {
             let text = format!("{} of {all} images are in color", self.colored);
-            line("note", format!("{text}, and converted to grey as the model takes them"));
+            line("note", format!("{text}, and converted to gray as the model takes them"));
         }
         if self.animated.count > 0 {
             let (count, example) = (self.animated.count, &self.animated.example);

@@ -83,11 +83,11 @@ impl StreamedTable {
     /// says from which time on rows are. A stratified split counts the rows of each class before.
     ///
     /// # Errors
-    /// For a stratified split without classes; when there is no such column, it holds what is no time
+    /// For a stratified split without classes; when there is no such column, it holds what isn't a time
     /// or no part, or a part is left without rows.
     pub fn census(&self, split: &Split, fraction: f64, seed: u64) -> Result<Census> {
         let Some(table) = self.sample().table() else {
-            return Err(Error::failed("the sample of a table is no table"));
+            return Err(Error::failed("the sample of a table is not a table"));
         };
         let mut rule = match split {
             Split::Random => None,
@@ -162,10 +162,10 @@ impl StreamedTable {
         Ok(census)
     }
 
-    /// The training rows of each class, in a pass through the target; none where it is no class.
+    /// The training rows of each class, in a pass through the target; none where it isn't a class.
     ///
     /// # Errors
-    /// With line and column, for a value that is no class.
+    /// With line and column, for a value that isn't a class.
     pub fn class_rows(&self, parts: &RowParts) -> Result<Option<Vec<usize>>> {
         let (Some(table), Targets::Classes { names, .. }) =
             (self.sample().table(), self.sample().targets())

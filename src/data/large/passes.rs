@@ -229,7 +229,7 @@ pub fn pass_measured(
 fn table_source(name: &str, options: &DataOptions) -> Result<Source> {
     match find(name, options)? {
         Found::Table(source) => Ok(source),
-        _ => Err(Error::failed(format!("{name} is no table that is read row by row"))),
+        _ => Err(Error::failed(format!("{name} is not a table that is read row by row"))),
     }
 }
 

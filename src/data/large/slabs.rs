@@ -1,4 +1,4 @@
-//! The order in which an epoch goes through rows in a file: slabs of neighbouring rows, shuffled.
+//! The order in which an epoch goes through rows in a file: slabs of neighboring rows, shuffled.
 
 use crate::data::StoredSet;
 use crate::math::random::{Permutation, Stream, stream_key};

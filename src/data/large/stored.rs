@@ -2,7 +2,7 @@
 //!
 //! Rows are written once and read as often as an epoch or an evaluation needs them, in windows that
 //! fit into memory. An epoch's order is shuffled in two steps, as in Xu et al., *Stochastic Gradient
-//! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighbouring rows are put in the
+//! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighboring rows are put in the
 //! epoch's order, cut into windows, and the rows of a window are shuffled among themselves.
 
 use crate::base::atomic::{passing_file, write_error};
@@ -182,7 +182,7 @@ impl StoredSet {
         self.rows
     }
 
-    /// What the rows are recognised by.
+    /// What the rows are recognized by.
     #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint

@@ -1,4 +1,4 @@
-//! Rows of features with what is to be learnt for each: what a net takes.
+//! Rows of features with what is to be learned for each: what a net takes.
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
@@ -74,7 +74,7 @@ impl Features {
     }
 }
 
-/// What is to be learnt for each row.
+/// What is to be learned for each row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Targets {
     /// One class a row.
@@ -159,7 +159,7 @@ impl Targets {
     }
 }
 
-/// Rows of features with what is to be learnt for each.
+/// Rows of features with what is to be learned for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     pub(in crate::data) name: String,
@@ -385,7 +385,7 @@ fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<
         None => Ok(()),
         Some(i) => Err(Error::data(format!("a {what} is {}", m.data()[i]))
             .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
-            .help("only finite numbers can be learnt from: remove or replace it")),
+            .help("only finite numbers can be learned from: remove or replace it")),
     }
 }
 

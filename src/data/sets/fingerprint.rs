@@ -1,4 +1,4 @@
-//! Rows as they are recognised again.
+//! Rows as they are recognized again.
 
 use crate::base::parallel::*;
 use crate::base::sha256::Sha256;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const PIECE: usize = 1 << 20;
 
 impl Samples {
-    /// What these rows are recognised by: any other value, order, scaling, target or weight gives another.
+    /// What these rows are recognized by: any other value, order, scaling, target or weight gives another.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut all = Sha256::new();
@@ -45,7 +45,7 @@ impl Samples {
     }
 }
 
-/// Rows as they are recognised again.
+/// Rows as they are recognized again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {

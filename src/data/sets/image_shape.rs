@@ -147,7 +147,7 @@ impl FromStr for ImageSize {
         let (width, height) = text.split_once(['x', '×']).unwrap_or((text, text));
         match (width.trim().parse(), height.trim().parse()) {
             (Ok(w @ 1..=MOST_PIXELS), Ok(h @ 1..=MOST_PIXELS)) => Ok(ImageSize(w, h)),
-            _ => Err(Error::usage(format!("{text:?} is no size of an image"))
+            _ => Err(Error::usage(format!("{text:?} is not a size of an image"))
                 .help("write for example 28x28, or 28 for both; at most 4096")),
         }
     }
@@ -166,7 +166,7 @@ impl FromStr for Colour {
         let text = text.replace("gray", "grey");
         Self::ALL.into_iter().find(|colour| colour.name() == text).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::usage(format!("{text:?} is no layout of channels"))
+            Error::usage(format!("{text:?} is not a layout of channels"))
                 .help(format!("known: {names}"))
         })
     }

@@ -92,7 +92,7 @@ pub struct Preprocessing {
 
 impl Preprocessing {
     /// Fits the scaling of `training`'s features, and with any scaling but `None` that of numeric
-    /// targets, which are then standardised.
+    /// targets, which are then standardized.
     #[must_use]
     pub fn fit(training: &Dataset, scaling: Scaling) -> Self {
         let together = scaling == Scaling::Minmax && training.is_image();

@@ -24,10 +24,10 @@ impl ClassWeight {
     /// The weight of each class of these targets, by its rows.
     ///
     /// # Errors
-    /// When the targets are no classes, or a named class is none of them.
+    /// When the targets aren't classes, or a named class is none of them.
     pub fn of_classes(&self, targets: &Targets) -> Result<Vec<f32>> {
         let Targets::Classes { labels, names } = targets else {
-            return Err(Error::usage("--class-weight, but the target is no class")
+            return Err(Error::usage("--class-weight, but the target is not a class")
                 .help("give weights for rows with --sample-weight, a column of the data"));
         };
         let mut counts = vec![0; names.len()];
@@ -92,7 +92,7 @@ impl FromStr for ClassWeight {
                 Ok(weight) if weight.is_finite() && weight >= 0.0 => {
                     Ok((class.trim().to_string(), weight))
                 }
-                _ => Err(Error::usage(format!("{weight:?} is no weight")).help(help)),
+                _ => Err(Error::usage(format!("{weight:?} is not a weight")).help(help)),
             }
         };
         let given: Vec<(String, f32)> = text.split(',').map(part).collect::<Result<_>>()?;

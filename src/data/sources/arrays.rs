@@ -101,7 +101,7 @@ impl ArraySet {
     /// The set, to be trained on.
     ///
     /// # Errors
-    /// When images have no targets, a target can't be learnt, or the parts are of different kinds.
+    /// When images have no targets, a target can't be learned, or the parts are of different kinds.
     pub(super) fn parted(self, task: Task) -> Result<Parted> {
         let ArraySet { path, set } = self;
         let fail = |e: Error| e.at(path.display());

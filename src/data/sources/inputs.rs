@@ -320,7 +320,7 @@ mod tests {
             ("a row of 1 cell,", "line 2)"),
             ("\"x\" is not", "line 3, column 2)"),
             ("missing", "line 4, column 1)"),
-            ("too large", "line 5, column 2)"),
+            ("1e300 overflows f32", "line 5, column 2)"),
             ("UTF-8", "line 7, column 2)"),
         ]) {
             assert!(fault.contains(what.0) && fault.ends_with(what.1), "{fault}");

@@ -190,7 +190,7 @@ pub(super) fn check_ready(
 /// trained on other data.
 ///
 /// # Errors
-/// When the model's shape isn't that of its inputs, or a file is no image.
+/// When the model's shape isn't that of its inputs, or a file isn't an image.
 pub(super) fn shape_for(
     images: &ImageFolder,
     preprocessing: &Preprocessing,
@@ -209,7 +209,7 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let (reserved, missing_target) =
         (options.columns.reserved.clone(), options.columns.missing_target);
     if options.text != TextOptions::default() {
-        return Err(Error::usage(format!("{} is no delimited text", data.name())).help(
+        return Err(Error::usage(format!("{} is not a delimited text", data.name())).help(
             "leave out --decimal, --thousands, --separator, --header, --missing and --date-format",
         ));
     }
@@ -220,7 +220,7 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
             format!("the columns of {} can't be chosen", data.name())
         }
         Task::Multilabel if !matches!(data.targets(), Targets::Labels { .. }) => {
-            format!("the target of {} is no set of labels", data.name())
+            format!("the target of {} is not a set of labels", data.name())
         }
         Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
         Task::Classification if !has_classes => {

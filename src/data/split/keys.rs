@@ -24,7 +24,7 @@ impl Data {
     /// those without a value are one too.
     ///
     /// # Errors
-    /// When the data are no table, or have no such column.
+    /// When the data aren't a table, or have no such column.
     pub fn groups(&self, column: &str) -> Result<Vec<u32>> {
         let (frame, place, values) = self.column_of(column)?;
         if frame.rows == 0 {
@@ -52,7 +52,7 @@ impl Data {
     /// The parts that a column names.
     ///
     /// # Errors
-    /// As [`Data::groups`], and for a name that is no part.
+    /// As [`Data::groups`], and for a name that isn't that of a part.
     pub fn parts(&self, column: &str) -> Result<Parts> {
         let (frame, place, values) = self.column_of(column)?;
         let names: Vec<String> =
@@ -64,7 +64,7 @@ impl Data {
     pub(in crate::data) fn column_of(&self, column: &str) -> Result<(&Frame, usize, &Values)> {
         let table = self.table().ok_or_else(|| {
             Error::usage(format!(
-                "a split by the column {column:?}, but {} is no table",
+                "a split by the column {column:?}, but {} is not a table",
                 self.name()
             ))
             .help("take --split random or stratified")
@@ -73,7 +73,7 @@ impl Data {
         let place = place_of(&frame.header, "column", column).map_err(|e| e.at("--split"))?;
         let values = frame.columns[place].as_ref().ok_or_else(|| {
             Error::usage(format!("the column {column:?} decides the split, and is ignored too"))
-                .help("leave it out of --ignore: it isn't learnt from anyway")
+                .help("leave it out of --ignore: it isn't learned from anyway")
         })?;
         Ok((frame, place, values))
     }
@@ -102,7 +102,7 @@ pub(in crate::data) fn times_of(
     match times.iter().position(|t| !t.is_finite()) {
         None => Ok(times),
         Some(row) => Err(Error::data(match values.text(row) {
-            Some(text) => format!("{text:?} is no time like the others of its column"),
+            Some(text) => format!("{text:?} is not a time like the others of its column"),
             None => "a row without its time".into(),
         })
         .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))

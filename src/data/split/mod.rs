@@ -102,7 +102,7 @@ impl Part {
             other => {
                 let known = ["train", "validation", "test"];
                 let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
-                Err(Error::data(format!("{name:?} is no part of the data"))
+                Err(Error::data(format!("{name:?} is not part of the data"))
                     .help(format!("{hint}known: {}", known.join(", "))))
             }
         }

@@ -307,7 +307,7 @@ pub(in crate::data) struct ByteStream {
 }
 
 impl ByteStream {
-    /// Opens a file; gzip and zstd are recognised by their first bytes, not by the name.
+    /// Opens a file; gzip and zstd are recognized by their first bytes, not by the name.
     ///
     /// # Errors
     /// When there is no such file, it is a directory, or its beginning can't be read.

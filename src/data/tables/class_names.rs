@@ -39,7 +39,7 @@ impl<'a> ClassNames<'a> {
         ClassNames { exact, whole: whole_names }
     }
 
-    /// The class of a text: that of the same name, however it is spelt (see [`canonical`]), or of the
+    /// The class of a text: that of the same name, however it is spelled (see [`canonical`]), or of the
     /// same whole number.
     pub(in crate::data) fn find(&self, text: &str) -> Option<u32> {
         let by_name = self.exact.get(text).or_else(|| self.exact.get(&*canonical(text)));

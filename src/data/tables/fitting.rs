@@ -80,8 +80,8 @@ impl Fitting {
                 let is_category =
                     (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
                 if !is_category || pixels {
-                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
-                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
+                    return Err(Error::usage(format!("{option} {name}: it is not a column of categories"))
+                        .help("this is for categories that are learned from; --categorical says that a column holds them"));
                 }
                 if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
                     return Err(Error::usage(format!(
@@ -99,7 +99,7 @@ impl Fitting {
     }
 }
 
-/// Refuses a logarithm of what isn't learnt from as numbers.
+/// Refuses a logarithm of what isn't learned from as numbers.
 fn check_log(name: &str, columns: &[Column], pixels: bool) -> Result<()> {
     let Some(column) = columns.iter().find(|c| c.name == name) else { return Ok(()) };
     match (column.role, column.kind) {
@@ -108,9 +108,9 @@ fn check_log(name: &str, columns: &[Column], pixels: bool) -> Result<()> {
             "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
         ))
         .help("logarithms are for numbers; --numeric says that a column holds them")),
-        _ => {
-            Err(Error::usage(format!("--log-transform {name}: nothing is learnt from this column"))
-                .help("name a column that is learnt from"))
-        }
+        _ => Err(Error::usage(format!(
+            "--log-transform {name}: nothing is learned from this column"
+        ))
+        .help("name a column that is learned from")),
     }
 }

@@ -56,7 +56,7 @@ impl Table {
     /// A table of columns in memory, to be trained on, with a weight for each row where there are any.
     ///
     /// # Errors
-    /// As for a table of a file: for columns that can't be learnt from, and a target that can't be learnt.
+    /// As for a table of a file: for columns that can't be learned from, and a target that can't be learned.
     pub(crate) fn of_frame(
         name: &str,
         frame: Frame,

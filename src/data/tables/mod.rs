@@ -1,4 +1,4 @@
-//! Tables whose columns are understood: what each is for, and what is to be learnt.
+//! Tables whose columns are understood: what each is for, and what is to be learned.
 
 pub(super) mod class_names;
 pub(super) mod column;

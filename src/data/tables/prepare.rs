@@ -42,7 +42,7 @@ impl Data {
         }
     }
 
-    /// What is to be learnt, row by row.
+    /// What is to be learned, row by row.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         match self {
@@ -88,7 +88,7 @@ impl Preprocessing {
                     return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling));
                 };
                 Err(Error::usage(format!(
-                    "--log-transform {name} of {}, which is no table",
+                    "--log-transform {name} of {}, which is not a table",
                     data.name()
                 ))
                 .help("leave --log-transform out, or take --scaling quantile"))
@@ -269,7 +269,7 @@ fn bounds(targets: &Matrix<f64>) -> Vec<[f64; 2]> {
     (0..targets.cols()).map(of).collect()
 }
 
-/// Refuses features that are no finite numbers, with the row and the column of the table that the first
+/// Refuses features that aren't finite numbers, with the row and the column of the table that the first
 /// of them comes from: `rows` of it were encoded, or all.
 fn check_encoded(
     encoding: &Encoding,

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 pub struct ColumnOptions {
     /// The target columns; empty for the last one.
     pub target: Vec<String>,
-    /// The only columns that are learnt from; empty for all but the targets.
+    /// The only columns that are learned from; empty for all but the targets.
     pub columns: Vec<String>,
     /// Columns that are left out.
     pub ignore: Vec<String>,
@@ -21,7 +21,7 @@ pub struct ColumnOptions {
     pub numeric: Vec<String>,
     /// The column of the rows' weights.
     pub sample_weight: Option<String>,
-    /// Columns that are read, but not learnt from, such as those that decide a split.
+    /// Columns that are read, but not learned from, such as those that decide a split.
     pub reserved: Vec<String>,
     /// What becomes of rows whose target is missing.
     pub missing_target: MissingTarget,
@@ -44,13 +44,13 @@ impl ColumnOptions {
 /// What a column is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// To be learnt from.
+    /// To be learned from.
     Feature,
-    /// To be learnt: the target of that number.
+    /// To be learned: the target of that number.
     Target(usize),
     /// The rows' weights.
     Weight,
-    /// Read, but not learnt from.
+    /// Read, but not learned from.
     Reserved,
     /// Left out, as the user said.
     Ignored,

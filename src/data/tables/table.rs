@@ -1,4 +1,4 @@
-//! A table whose columns are understood: what is learnt from, what is to be learnt.
+//! A table whose columns are understood: what is learned from, what is to be learned.
 
 use super::doubts;
 use super::fitting::Fitting;
@@ -15,7 +15,7 @@ use crate::data::formats::want::{Rows, Want};
 use crate::data::tables::column::{Column, compact_days, understand};
 use crate::data::{DataOptions, Targets, Task};
 
-/// Fewer columns of bytes than this are no image.
+/// Fewer columns of bytes than this aren't an image.
 const LEAST_PIXELS: usize = 64;
 
 /// A table in memory, every row of it, as it was read: nothing is fitted yet.
@@ -205,7 +205,7 @@ impl Table {
         &self.columns
     }
 
-    /// What is to be learnt, row by row.
+    /// What is to be learned, row by row.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
@@ -232,7 +232,7 @@ impl Table {
     /// them.
     ///
     /// # Errors
-    /// When a class is no place in `given`.
+    /// When a class isn't a place in `given`.
     pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
         let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
         if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
@@ -325,7 +325,7 @@ impl Table {
         })
     }
 
-    /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.
+    /// Whether all columns that are learned from are bytes, as many as a square image has pixels.
     fn is_image(&self) -> bool {
         let features = self.columns.iter().zip(&self.frame.columns).enumerate();
         let features: Vec<_> = features.filter(|(_, (c, _))| c.role == Role::Feature).collect();

@@ -1,4 +1,4 @@
-//! What is to be learnt from the target columns, found out from their values.
+//! What is to be learned from the target columns, found out from their values.
 
 use super::class_names::{ClassNames, in_order};
 use super::task_guess::{are_numbers, check_classes, guess, number};
@@ -48,7 +48,7 @@ impl From<Targets> for Learnt {
 /// The targets of a table to be trained on, of which these may be a sample: then of so many rows.
 ///
 /// # Errors
-/// With line and column, for values that can't be learnt.
+/// With line and column, for values that can't be learned.
 pub(in crate::data) fn learn(
     columns: Columns,
     task: Task,
@@ -152,9 +152,11 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     if let Some(code) = texts.words.iter().position(has_fraction).filter(|_| are_numbers(&texts)) {
         let row = texts.codes.iter().position(|&c| c as usize == code).unwrap_or(0);
         let text = texts.words.get(code as u32);
-        return Err(Error::data(format!("{text} is no class: classes are texts or whole numbers"))
-            .at(columns.at(0, row))
-            .help("say --task regression, or name another target with --target"));
+        return Err(Error::data(format!(
+            "{text} is not a class: classes are texts or whole numbers"
+        ))
+        .at(columns.at(0, row))
+        .help("say --task regression, or name another target with --target"));
     }
     let (labels, names) = in_order(&texts);
     if names.len() < 2 {

@@ -1,9 +1,9 @@
-//! What is to be learnt from a target.
+//! What is to be learned from a target.
 
 use crate::base::error::serde_as_text;
 use crate::base::names::names;
 
-/// What is to be learnt: a class, a number, or labels.
+/// What is to be learned: a class, a number, or labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Task {
     /// Classes where the target is text, or whole numbers from 0 on of at most 50 different values

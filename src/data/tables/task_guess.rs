@@ -22,7 +22,7 @@ pub(in crate::data) struct Guess {
     pub(in crate::data) note: Option<String>,
 }
 
-/// Takes a target for classes where it holds texts that are no numbers, or few different whole numbers
+/// Takes a target for classes where it holds texts that aren't numbers, or few different whole numbers
 /// that come up often: from 0 on, or −1, 0 and 1.
 pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
     let Some(few) = few_whole_numbers(values) else {
@@ -38,7 +38,7 @@ pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
         false => ("numbers", "classification", "classes"),
     };
     let note = format!(
-        "{} has {count} different whole numbers: learnt as {learnt}; --task {task} learns them as {others}",
+        "{} has {count} different whole numbers: learned as {learnt}; --task {task} learns them as {others}",
         columns.called(0)
     );
     // Of two classes nobody means numbers, and of numbers that hardly come up again nobody classes.
@@ -136,7 +136,7 @@ fn looks_like(texts: &Texts) -> (String, String) {
     (format!("{what}, such as {shown:?}"), other)
 }
 
-/// The text that most rows have of those that are no numbers, and how many have it.
+/// The text that most rows have of those that aren't numbers, and how many have it.
 fn most_frequent_text(texts: &Texts) -> (&str, usize) {
     let mut counts = vec![0usize; texts.words.len()];
     texts.codes.iter().filter(|&&c| c != MISSING).for_each(|&c| counts[c as usize] += 1);

@@ -1,5 +1,5 @@
-//! Model files: safetensors that hold the net, what it was trained on, and its preprocessing. And
-//! checkpoints, from which a run goes on (`state`, `store`, `writer`).
+//! Model files: safetensors with the net, its provenance and its preprocessing. And
+//! checkpoints, from which a run is resumed (`state`, `store`, `writer`).
 
 mod file;
 mod state;
@@ -339,7 +339,7 @@ impl Weights<'_> {
 
     fn misfit(&self, what: String) -> Error {
         match self.in_model {
-            true => Error::data(what).help("the file was changed: train again"),
+            true => Error::data(what).help("the file was modified: train again"),
             false => Error::usage(what).help(
                 "make the net as the weights are, with --layers (hidden ones) and --bias none where there are no biases; matrices are (out, in)",
             ),

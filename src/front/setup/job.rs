@@ -116,7 +116,7 @@ impl Job {
         ];
         for (data, rows, stored) in sets {
             let Some(data) = data else { continue };
-            // Rows of another file are no part of the data.
+            // Rows of another file aren't part of the data.
             let rows = Some(rows).filter(|rows| !rows.is_empty());
             if stored.is_some() || rows.is_some() && self.streaming.is_some() {
                 continue;

@@ -12,7 +12,7 @@ use serde::Serialize;
 /// Bytes that a run keeps on its device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Estimate {
-    /// Parameters, gradients, and what the optimiser, L-BFGS's history and averages keep.
+    /// Parameters, gradients, and what the optimizer, L-BFGS's history and averages keep.
     pub parameters: f64,
     /// Inputs, pre-activations, activations and δ of a batch.
     pub batch: f64,

@@ -68,10 +68,10 @@ pub(crate) fn resolve(
     Ok(spec)
 }
 
-/// Refuses a warm-up that a run of so many rows doesn't come to the end of.
+/// Refuses a warmup that a run of so many rows doesn't come to the end of.
 ///
 /// # Errors
-/// For such a warm-up.
+/// For such a warmup.
 pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     let epoch = rows.div_ceil(spec.batch_size) as u64;
     let length = Length { total: epoch * spec.epochs as u64, epoch };
@@ -79,12 +79,12 @@ pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     if warmup <= length.total {
         return Ok(());
     }
-    Err(Error::usage(format!("a warm-up of {warmup} steps in a run of {}", length.total))
+    Err(Error::usage(format!("a warmup of {warmup} steps in a run of {}", length.total))
         .at(format!("--warmup {}", spec.warmup))
         .help("the learning rate would never be reached: give fewer steps, a share of the run such as 0.05, or more --epochs"))
 }
 
-/// Width, height and colours of a pixel of the images that are trained on.
+/// Width, height and colors of a pixel of the images that are trained on.
 fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
     let features = training.features().cols() as u32;
     let side = features.isqrt();
@@ -271,7 +271,7 @@ impl Judged<'_> {
         if metric != "loss" && !names.contains(&metric) {
             let near = nearest(metric, names.iter().copied());
             let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-            return Err(Error::usage(format!("{metric} is no metric of these data"))
+            return Err(Error::usage(format!("{metric} is not a metric of these data"))
                 .help(format!("{hint}they have loss, {}", names.join(", "))));
         }
         if metric == "nll" && self.loss != Loss::GaussianNll {

@@ -51,7 +51,7 @@ fn say_unlimited(name: &str, hooks: Hooks) {
 
 /// The first rows of another file that is held out, all of them encoded into one, checked as
 /// [`Streaming::store`] checks them, and their categories that the training rows don't have; none where
-/// it is no table.
+/// it isn't a table.
 ///
 /// # Errors
 /// As [`Streaming::store`].
@@ -173,7 +173,7 @@ impl Streaming {
     /// The weight of each class, by its training rows.
     ///
     /// # Errors
-    /// When the target is no class, or a named class is none of them.
+    /// When the target isn't a class, or a named class is none of them.
     pub fn class_weights(&self, weight: &ClassWeight) -> Result<Vec<f32>> {
         let targets = self.table.sample().targets();
         match (weight, targets) {

@@ -6,7 +6,7 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 
 uniform! {
-    /// The shape, `rows` 0 standing for the batch at hand.
+    /// The shape, `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 

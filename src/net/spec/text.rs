@@ -48,7 +48,7 @@ impl FromStr for Units {
     }
 }
 
-/// Reads hidden layers as `128:relu,64:tanh`; without an activation `default` stands in.
+/// Reads hidden layers as `128:relu,64:tanh`; `default` is the activation of layers without one.
 ///
 /// # Errors
 /// For a width that isn't a number and an unknown activation.

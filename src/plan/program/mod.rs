@@ -37,14 +37,14 @@ pub struct LayerTensors {
     pub delta: Option<TensorId>,
     /// Where the gradients are, in programs that keep them.
     pub gradients: Option<LayerGradients>,
-    /// What its normalisation has.
+    /// The tensors of its normalization.
     pub norm: Option<NormTensors>,
 }
 
 /// The tensors of an embedding.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddingTensors {
-    /// Which feature column it takes, and which inputs it makes.
+    /// The feature column that it reads, and the inputs that it writes.
     pub place: Place,
     /// E: (values, dims).
     pub table: TensorId,
@@ -61,31 +61,31 @@ pub struct LayerGradients {
     pub bias: Option<TensorId>,
 }
 
-/// Stretches of a program's ops that are run as one.
+/// Ranges of a program's ops that are run together.
 #[derive(Debug, Clone, Default)]
 pub struct Routines {
     /// Features to outputs.
     pub predict: Range<usize>,
     /// The same, then the loss and the sums.
     pub evaluate: Range<usize>,
-    /// The same as training does it: with dropout.
+    /// The forward pass as in training: with dropout.
     pub forward: Range<usize>,
-    /// The same, then back to the gradients of all parameters.
+    /// The same and the backward pass, to the gradients of all parameters.
     pub gradient: Range<usize>,
-    /// The gradients, collected: a micro-batch that is not the last of its batch.
+    /// The gradients, accumulated: for a micro-batch that isn't the last of its batch.
     pub part: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
-    /// The update alone, with which a step ends, where it begins when all gradients of the batch are in their
+    /// The update alone, the end of a step, if it starts when all gradients of the batch are in their
     /// places; else empty.
     pub update: Range<usize>,
-    /// The weights of an epoch taken into their average, where epochs are averaged.
+    /// Adds the weights of an epoch to their average, if epochs are averaged.
     pub average: Range<usize>,
-    /// The averaged weights in the place of the trained ones, or back, where there are such.
+    /// Exchanges the averaged weights with the trained ones, if weights are averaged.
     pub swap: Range<usize>,
 }
 
-/// Ops over tensors, with the buffers that these lie in.
+/// Ops over tensors, and the buffers that hold the tensors.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// Largest batch size.
@@ -99,7 +99,7 @@ pub struct Program {
     pub buffers: Vec<usize>,
     /// The ops, in order.
     pub ops: Vec<Op>,
-    /// Which ops do what.
+    /// The routines, as ranges of the ops.
     pub routines: Routines,
     /// Tensors that are written once, when the program is loaded.
     pub constants: Vec<(TensorId, Vec<f32>)>,
@@ -178,7 +178,7 @@ impl Program {
         lengths.map(|len| len.saturating_mul(element as u64)).fold(0, u64::saturating_add)
     }
 
-    /// A new tensor in a buffer of its own.
+    /// A new tensor in its own buffer.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -190,7 +190,7 @@ impl Program {
         self.add_to(self.buffers.len() - 1, name, role, rows, cols)
     }
 
-    /// A new tensor behind those that are in `buffer` already.
+    /// A new tensor after those in `buffer`.
     pub fn add_to(
         &mut self,
         buffer: usize,
@@ -206,7 +206,7 @@ impl Program {
         id
     }
 
-    /// Moves tensors into one buffer, which is the tensor `name` as one row; more each time.
+    /// Moves tensors into one buffer, which is the tensor `name` as one row; each call adds more.
     pub(crate) fn share_buffer(&mut self, name: &str, tensors: &[TensorId]) -> TensorId {
         let whole = self.find(name).unwrap_or_else(|| {
             self.buffers.push(0);
@@ -222,18 +222,18 @@ impl Program {
         whole
     }
 
-    /// Moves a tensor into a buffer of its own.
+    /// Moves a tensor into its own buffer.
     pub(crate) fn own_buffer(&mut self, id: TensorId) {
         self.buffers.push(0);
         self.place(id, self.buffers.len() - 1);
     }
 
-    /// Puts a tensor behind those that are in `buffer` already.
+    /// Places a tensor after those in `buffer`.
     fn place(&mut self, id: TensorId, buffer: usize) {
         let offset = self.buffers[buffer];
         let t = &mut self.tensors[id.0];
         (t.buffer, t.offset) = (buffer, offset);
-        // Saturates, so that a device refuses what no machine could count.
+        // Saturates, so that a device refuses sizes that overflow.
         let len = t.rows.rows(self.batch).saturating_mul(t.cols);
         let padded = len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         self.buffers[buffer] = offset.saturating_add(padded);
@@ -253,13 +253,13 @@ impl Program {
         t.rows == Extent::Fixed(1) && t.offset == 0 && t.cols == self.buffers[t.buffer]
     }
 
-    /// Stores a tensor that has a buffer of its own in f16.
+    /// Stores a tensor that has its own buffer in f16.
     pub fn store_in_half(&mut self, id: TensorId) {
         self.tensors[id.0].precision = Precision::F16;
     }
 
-    /// The same program with all tensors in f32: where it runs on the CPU, nothing is rounded to
-    /// f16.
+    /// The same program with all tensors in f32, so that nothing is rounded to f16 when it runs on
+    /// the CPU.
     #[must_use]
     pub fn unrounded(&self) -> Self {
         let mut program = self.clone();
@@ -267,7 +267,7 @@ impl Program {
         program
     }
 
-    /// What the elements of a buffer are on a device.
+    /// The type of a buffer's elements on a device.
     #[must_use]
     pub fn precision(&self, buffer: usize) -> Precision {
         let first = self.tensors.iter().find(|t| t.buffer == buffer);

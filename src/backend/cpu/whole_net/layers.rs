@@ -174,7 +174,7 @@ impl<T: Gemm> Pass<'_, T> {
         let connected = above.iter().any(|layer| layer.skip == Some(below.a));
         let fused = is_relu_in_place(below) && !connected;
         let at = block.start * k + units.start;
-        // SAFETY: z is only read on the way back, and δ of layer `l` was written by this piece, or by
+        // SAFETY: z is only read in the backward pass, and δ of layer `l` was written by this piece, or by
         // all pieces of an earlier phase.
         let (z, a) = unsafe {
             let end = block.end * k - (k - units.end);
@@ -210,8 +210,8 @@ impl<T: Gemm> Pass<'_, T> {
         };
         for row in block {
             let at = row * k + units.start..row * k + units.end;
-            // SAFETY: these units of these rows of δ belong to this piece; on the way back nothing writes Z
-            // or A.
+            // SAFETY: these units of these rows of δ belong to this piece; in the backward pass nothing writes
+            // Z or A.
             let (z, delta) = unsafe {
                 let z = self.memory.read(below.before_activation(), at.clone());
                 (z, self.memory.write(to, at))

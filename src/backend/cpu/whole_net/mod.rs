@@ -54,7 +54,7 @@ impl<T: Gemm> Pass<'_, T> {
             return;
         }
         let block = self.op.block;
-        // First what the optimiser's step asks too, so that both answer alike.
+        // First what the optimizer's step asks too, so that both answer alike.
         if let Some(partial) = self.caches.partial.filter(|partial| partial.pays(rows)) {
             worker.share(partial.chunks(rows), |chunk| {
                 let range = partial.chunk(rows, chunk);

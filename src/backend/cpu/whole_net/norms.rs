@@ -111,8 +111,8 @@ impl<T: Gemm> Pass<'_, T> {
             for (from, to) in [(back.gradient, &mut *gradient), (back.of.normal, &mut *normal)] {
                 for (row, to) in to.chunks_exact_mut(width).enumerate() {
                     let at = row * n + units.start..row * n + units.end;
-                    // SAFETY: this piece wrote these units, forward and on the way back, in earlier phases or
-                    // in this one.
+                    // SAFETY: this piece wrote these units, forward and in the backward pass, in earlier phases
+                    // or in this one.
                     to.copy_from_slice(unsafe { self.memory.read(from, at) });
                 }
             }

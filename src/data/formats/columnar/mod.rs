@@ -275,13 +275,13 @@ fn leave_out(header: &Header, schema: &SchemaRef, wanted: &mut [Want]) -> Result
             Want::Guess => {
                 *want = Want::Nothing;
                 warnings.push(format!(
-                    "the column {name} holds {what}: it is left out; write what is to be learnt from as \
+                    "the column {name} holds {what}: it is left out; write what is to be learned from as \
                      columns of numbers or texts, or name it with --ignore"
                 ));
             }
             _ => {
                 return Err(Error::data(format!(
-                    "the column holds {what}, which are no numbers, texts or times"
+                    "the column holds {what}, which are not numbers, texts or times"
                 ))
                 .at(header.describe(place))
                 .help(format!(

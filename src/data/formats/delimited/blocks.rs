@@ -103,7 +103,7 @@ impl Blocks {
     fn never_ends(&self) -> Error {
         Error::data(format!("a line of more than {} MiB", LONGEST_RECORD >> 20))
             .at(format!("{}, line {}", self.path.display(), self.line))
-            .help("this is no table of text: every row stands on a line of its own")
+            .help("this is not a table of text: every row stands on a line of its own")
     }
 
     fn never_closed(&self, before: &[u8]) -> Error {

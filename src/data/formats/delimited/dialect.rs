@@ -25,7 +25,7 @@ impl Dialect {
             return Err(Error::data("the text is UTF-16").help("save the file as UTF-8"));
         }
         if head.contains(&0) {
-            return Err(Error::data("this is no text: it holds zero bytes").help(
+            return Err(Error::data("this is not text: it holds zero bytes").help(
                 "give a CSV or TSV file, Parquet, Arrow IPC, NPY, NPZ, IDX, or a folder of images",
             ));
         }

@@ -77,7 +77,7 @@ pub(super) fn first_row(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
     }
 }
 
-/// The same for a model that knows no names: only a row of texts above a column of numbers is no row of values,
+/// The same for a model that knows no names: only a row of texts above a column of numbers isn't a row of values,
 /// for which its texts would be faults.
 pub(super) fn first_row_of_unnamed(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
     let Some((first, below)) = rows.split_first() else { return FirstRow::Values };
@@ -163,7 +163,7 @@ mod tests {
         assert!(!header(&["1", "2"], &["1", "2"]));
         assert!(!header(&["5.1", "setosa"], &["4.9", "setosa"]), "a class in the last column");
         assert!(header(&["7", "label"], &["4.9", "1"]), "a number follows");
-        assert!(!header(&["", "2", "3"], &["1", "5", "3"]), "a missing value is no name");
+        assert!(!header(&["", "2", "3"], &["1", "5", "3"]), "a missing value is not a name");
         assert!(!header(&["inf", "2"], &["1", "2"]));
         assert!(header(&["city", "kind"], &["Oslo", "flat"]), "texts that don't come again");
         assert!(first(&[&["Oslo", "flat"], &["Rome", "flat"]]) == FirstRow::Values);
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(first(&regions), FirstRow::Names);
         assert_eq!(first(&regions[1..]), FirstRow::Values);
         let sorted: [&[&str]; 4] = [&["a", "5.5"], &["b", "2.5"], &["b", "3"], &["b", "4"]];
-        assert_eq!(first(&sorted), FirstRow::Values, "5.5 is no name");
+        assert_eq!(first(&sorted), FirstRow::Values, "5.5 is not a name");
         for names in [&["2019", "2020", "2021"], &["0", "1", "2"], &["1", "2", "3"]] {
             let rows: [&[&str]; 3] = [names, &["98.5", "99.1", "97.0"], &["90.2", "0.5", "3.4"]];
             assert_eq!(first(&rows), FirstRow::NamesOfNumbers, "{names:?}");

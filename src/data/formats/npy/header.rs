@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Result};
 
-/// A longer header is no header of a plain array.
+/// A longer header isn't a header of a plain array.
 pub(super) const LONGEST: usize = 1 << 16;
 
 /// What an element is.
@@ -37,7 +37,7 @@ impl Head {
     /// Reads the header with which a file begins.
     ///
     /// # Errors
-    /// When it is none, is cut short, or declares what is no array of numbers or texts.
+    /// When it is none, is cut short, or declares what isn't an array of numbers or texts.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let cut =
             || Error::data("the NPY file ends within its header").help("copy or download it again");

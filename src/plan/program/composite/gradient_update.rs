@@ -1,4 +1,4 @@
-//! All gradients, each followed at once by the optimizer's step.
+//! All gradients, each immediately followed by the optimizer's step.
 
 use super::super::effects::kept;
 use super::super::operand::{Launching, Text};
