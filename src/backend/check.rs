@@ -168,7 +168,7 @@ pub(super) fn transfer(program: &Program, tensor: TensorId, len: usize) -> Resul
         return Err(Error::usage(format!("tensor {} of a program that has {has}", tensor.0))
             .help("use a tensor of the loaded program"));
     };
-    let capacity = program.len(tensor);
+    let capacity = program.len(tensor).saturating_mul(program.nets);
     if len <= capacity {
         return Ok(());
     }

@@ -180,7 +180,7 @@ pub trait Backend: Send {
     /// Frees uploaded rows.
     fn forget(&mut self, data: DataId);
 
-    /// Writes the first `values.len()` elements of a tensor.
+    /// Writes the first `values.len()` elements of a tensor, of several nets one after the other.
     ///
     /// # Errors
     /// When the program has no such tensor, there are more values than it has elements, or the device
@@ -220,7 +220,8 @@ pub trait Backend: Send {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// Reads the first `values.len()` elements of a tensor, when everything before is done.
+    /// Reads the first `values.len()` elements of a tensor, of several nets one after the other, when everything before
+    /// is done.
     ///
     /// # Errors
     /// When the program has no such tensor, there are more values than it has elements, or the device
@@ -228,7 +229,7 @@ pub trait Backend: Send {
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a>;
 
     /// All elements of a tensor in place, to be read and written; none if they aren't f32 in the host's memory,
-    /// in order.
+    /// in order, or if there are several nets.
     fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
         let _ = tensor;
         None

@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub mod error;
 pub mod every;
 pub mod memory;
+pub(crate) mod names;
 pub(crate) mod oneshot;
 pub(crate) mod pages;
 pub(crate) mod parallel;

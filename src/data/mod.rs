@@ -70,7 +70,7 @@ pub use sources::arrays::TableParts;
 #[cfg(feature = "data")]
 pub use sources::idx_set::{read_idx_directory, read_idx_pair};
 #[cfg(feature = "data")]
-pub use sources::inputs::{InputChunk, Inputs, open_inputs, pass_inputs, read_columns};
+pub use sources::inputs::{InputChunk, open_inputs, pass_inputs, read_columns};
 #[cfg(feature = "data")]
 pub use sources::source::{TrainTest, is_table, open, open_bytes, open_measured};
 #[cfg(feature = "data")]

@@ -34,47 +34,22 @@ impl Rows<'_> {
     /// The columns, checked: NaN is a missing value if `has_missing`, else an error; infinity is always an
     /// error. `what` they are, for messages.
     pub(super) fn columns(self, what: &str, has_missing: bool) -> Result<Columns> {
-        let (rows, cols) = match &self.0 {
-            Given::Singles(values, cols) => (whole_rows(values.len(), *cols, what)?, *cols),
-            Given::Doubles(values, cols) => (whole_rows(values.len(), *cols, what)?, *cols),
-            Given::RowsOfSingles(rows) => (rows.len(), equal_rows(rows, what)?),
-            Given::RowsOfDoubles(rows) => (rows.len(), equal_rows(rows, what)?),
+        let (names, (rows, columns)) = match self.0 {
+            Given::Singles(values, cols) => (None, of_values(values, cols, what)?),
+            Given::Doubles(values, cols) => (None, of_values(values, cols, what)?),
+            Given::RowsOfSingles(rows) => (None, of_rows(rows, what)?),
+            Given::RowsOfDoubles(rows) => (None, of_rows(rows, what)?),
             #[cfg(any(feature = "arrow", feature = "ndarray"))]
-            Given::Columns(Err(error)) => return Err(error.clone()),
-            #[cfg(any(feature = "arrow", feature = "ndarray"))]
-            Given::Columns(Ok((_, columns))) => {
-                (columns.first().map_or(0, Values::len), columns.len())
+            Given::Columns(given) => {
+                let (names, columns) = given?;
+                (names, (columns.first().map_or(0, Values::len), columns))
             }
         };
-        if rows == 0 || cols == 0 {
-            return Err(Error::data(format!("{rows} rows of {cols} columns"))
+        if rows == 0 || columns.is_empty() {
+            return Err(Error::data(format!("{rows} rows of {} columns", columns.len()))
                 .at(what)
                 .help("give at least one row and one column"));
         }
-        let (names, columns) = match self.0 {
-            #[cfg(any(feature = "arrow", feature = "ndarray"))]
-            Given::Columns(given) => given?,
-            other => {
-                let column = |col: usize| {
-                    let values: Vec<f64> = match &other {
-                        Given::Singles(values, cols) => {
-                            values.iter().skip(col).step_by(*cols).map(|&x| double(x)).collect()
-                        }
-                        Given::Doubles(values, cols) => {
-                            values.iter().skip(col).step_by(*cols).copied().collect()
-                        }
-                        Given::RowsOfSingles(rows) => {
-                            rows.iter().map(|row| double(row[col])).collect()
-                        }
-                        Given::RowsOfDoubles(rows) => rows.iter().map(|row| row[col]).collect(),
-                        #[cfg(any(feature = "arrow", feature = "ndarray"))]
-                        Given::Columns(_) => Vec::new(),
-                    };
-                    Values::of_numbers(values.iter().copied())
-                };
-                (None, (0..cols).map(column).collect())
-            }
-        };
         let columns = Columns { names, columns, rows };
         columns.check(what, has_missing)?;
         Ok(columns)
@@ -108,6 +83,44 @@ impl Columns {
                 .help(help));
         }
         Ok(())
+    }
+}
+
+/// The number of rows and the columns of values, row after row.
+fn of_values<N: Number>(values: &[N], cols: usize, what: &str) -> Result<(usize, Vec<Values>)> {
+    let rows = whole_rows(values.len(), cols, what)?;
+    let column = |col| column(values.iter().skip(col).step_by(cols));
+    Ok((rows, (0..cols).map(column).collect()))
+}
+
+/// The number of rows and the columns of rows.
+fn of_rows<N: Number>(rows: &[Vec<N>], what: &str) -> Result<(usize, Vec<Values>)> {
+    let cols = equal_rows(rows, what)?;
+    let column = |col: usize| column(rows.iter().map(|row| &row[col]));
+    Ok((rows.len(), (0..cols).map(column).collect()))
+}
+
+/// A column of numbers.
+fn column<'a, N: Number + 'a>(numbers: impl Iterator<Item = &'a N>) -> Values {
+    let numbers: Vec<f64> = numbers.map(|x| x.double()).collect();
+    Values::of_numbers(numbers.iter().copied())
+}
+
+/// A number of either precision.
+trait Number: Copy {
+    /// The number in f64.
+    fn double(self) -> f64;
+}
+
+impl Number for f32 {
+    fn double(self) -> f64 {
+        double(self)
+    }
+}
+
+impl Number for f64 {
+    fn double(self) -> f64 {
+        self
     }
 }
 
@@ -155,38 +168,23 @@ fn double(x: f32) -> f64 {
     format!("{x:e}").parse().unwrap_or(exact)
 }
 
-impl<'a> From<(&'a [f32], usize)> for Rows<'a> {
-    fn from((values, columns): (&'a [f32], usize)) -> Self {
-        Rows(Given::Singles(values, columns))
-    }
-}
-
-impl<'a> From<(&'a Vec<f32>, usize)> for Rows<'a> {
-    fn from((values, columns): (&'a Vec<f32>, usize)) -> Self {
-        Rows(Given::Singles(values, columns))
-    }
-}
-
-impl<'a, const N: usize> From<(&'a [f32; N], usize)> for Rows<'a> {
-    fn from((values, columns): (&'a [f32; N], usize)) -> Self {
-        Rows(Given::Singles(values, columns))
-    }
-}
-
-impl<'a> From<(&'a [f64], usize)> for Rows<'a> {
-    fn from((values, columns): (&'a [f64], usize)) -> Self {
-        Rows(Given::Doubles(values, columns))
-    }
-}
-
-impl<'a> From<(&'a Vec<f64>, usize)> for Rows<'a> {
-    fn from((values, columns): (&'a Vec<f64>, usize)) -> Self {
-        Rows(Given::Doubles(values, columns))
-    }
-}
-
-macro_rules! one_column {
+macro_rules! values {
     ($($type:ty => $given:ident),+) => {$(
+        impl<'a> From<(&'a [$type], usize)> for Rows<'a> {
+            fn from((values, columns): (&'a [$type], usize)) -> Self {
+                Rows(Given::$given(values, columns))
+            }
+        }
+        impl<'a> From<(&'a Vec<$type>, usize)> for Rows<'a> {
+            fn from((values, columns): (&'a Vec<$type>, usize)) -> Self {
+                Rows(Given::$given(values, columns))
+            }
+        }
+        impl<'a, const N: usize> From<(&'a [$type; N], usize)> for Rows<'a> {
+            fn from((values, columns): (&'a [$type; N], usize)) -> Self {
+                Rows(Given::$given(values, columns))
+            }
+        }
         impl<'a> From<&'a [$type]> for Rows<'a> {
             fn from(values: &'a [$type]) -> Self {
                 Rows(Given::$given(values, 1))
@@ -219,7 +217,7 @@ macro_rules! one_column {
         }
     )+};
 }
-one_column!(f32 => Singles, f64 => Doubles);
+values!(f32 => Singles, f64 => Doubles);
 
 macro_rules! rows_of_vectors {
     ($($type:ty => $given:ident),+) => {$(
@@ -251,18 +249,15 @@ impl<'a> From<&'a Matrix<f32>> for Rows<'a> {
 /// Arrays of the crate `ndarray`, of any layout.
 #[cfg(feature = "ndarray")]
 mod arrays {
-    use super::{Given, Rows, Values, double};
+    use super::{Given, Rows, column};
     use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
     macro_rules! arrays {
-        ($($type:ty: $double:expr),+) => {$(
+        ($($type:ty),+) => {$(
             impl From<ArrayView2<'_, $type>> for Rows<'_> {
                 fn from(array: ArrayView2<'_, $type>) -> Self {
-                    let column = |col: usize| {
-                        let values: Vec<f64> = array.column(col).iter().map($double).collect();
-                        Values::of_numbers(values.iter().copied())
-                    };
-                    Rows(Given::Columns(Ok((None, (0..array.ncols()).map(column).collect()))))
+                    let columns = (0..array.ncols()).map(|col| column(array.column(col).iter()));
+                    Rows(Given::Columns(Ok((None, columns.collect()))))
                 }
             }
             impl From<&Array2<$type>> for Rows<'_> {
@@ -282,7 +277,7 @@ mod arrays {
             }
         )+};
     }
-    arrays!(f32: |x| double(*x), f64: |x| *x);
+    arrays!(f32, f64);
 }
 
 /// Record batches of Arrow.

@@ -6,12 +6,12 @@
 //! Values below 2⁻²⁵ become 0 in f16, and gradients are often that small: the loss is multiplied by a
 //! scale S, and so is every δ, and the gradients are divided by S before the optimizer sees them.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::math::real::Real;
 use half::f16;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// The type that a step stores its large tensors in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,6 +23,8 @@ pub enum Precision {
     F16,
 }
 
+names!(Precision, "precision": F32 "f32", F16 "f16");
+
 /// ε of a value that is stored in f16: half of the distance between 1 and the next number.
 pub const EPSILON: f64 = 1.0 / (1 << 11) as f64;
 /// The smallest normal number of f16; below it the distance between numbers stays the same.
@@ -32,18 +34,6 @@ pub const SMALLEST_NORMAL: f64 = 1.0 / (1 << 14) as f64;
 pub const OVERFLOW: f32 = 65_520.0;
 
 impl Precision {
-    /// Every precision once.
-    pub const ALL: [Precision; 2] = [Precision::F32, Precision::F16];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-        }
-    }
-
     /// Bytes of an element on a device.
     #[must_use]
     pub fn bytes(self) -> usize {
@@ -152,23 +142,6 @@ impl MixedPrecision {
 }
 
 serde_as_text!(Precision);
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| unknown("precision", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! When a run ends before its last epoch, what it keeps, and what it does when it diverges.
 
 use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::names::names;
 use crate::net::metrics::Metrics;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -181,37 +182,8 @@ pub fn is_better(metric: &str, new: &Metrics, old: &Metrics) -> bool {
     }
 }
 
-macro_rules! names {
-    ($($type:ident, $what:literal: $($variant:ident $name:literal),+;)+) => {$(
-        impl $type {
-            /// Every value once.
-            pub const ALL: &'static [$type] = &[$($type::$variant),+];
-            /// The name used in files and on the command line.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $($type::$variant => $name),+ }
-            }
-        }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-        impl FromStr for $type {
-            type Err = Error;
-            fn from_str(name: &str) -> Result<Self> {
-                let all = Self::ALL.iter().copied();
-                all.clone().find(|x| x.name() == name).ok_or_else(|| {
-                    unknown($what, name, &all.map(Self::name).collect::<Vec<_>>())
-                })
-            }
-        }
-    )+};
-}
-names! {
-    Keep, "choice of weights": Last "last", Best "best";
-    OnDivergence, "way out": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch";
-}
+names!(Keep, "choice of weights": Last "last", Best "best");
+names!(OnDivergence, "value of --on-divergence": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch");
 serde_as_text!(Keep, OnDivergence, StopAt);
 
 #[cfg(test)]

@@ -11,10 +11,15 @@ mod cuts;
 mod embeddings;
 mod export_wgsl;
 mod features;
+#[path = "../forward/mod.rs"]
+mod forward;
+mod launches;
 mod layers;
 mod limits;
+mod nets;
 mod plans;
 mod shaders;
 mod subgroups;
 #[path = "../ten_steps/mod.rs"]
 mod ten_steps;
+mod tiles;

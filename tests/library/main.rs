@@ -7,5 +7,7 @@ mod bits;
 mod cli_support;
 mod device;
 mod examples;
+#[path = "../forward/mod.rs"]
+mod forward;
 mod refused;
 mod watched;

@@ -1,13 +1,13 @@
 //! The devices for tests of f16.
 
 use super::adapter::has_gpu;
+use super::forward::forward;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
-use wgrad::data::Samples;
+use wgrad::backend::{Backend, DataId, Pending, ValuesMut};
 use wgrad::kernels::Step;
 use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
@@ -48,9 +48,7 @@ impl Device {
 }
 
 impl Backend for Device {
-    fn info(&self) -> &DeviceInfo {
-        self.cpu.info()
-    }
+    forward!(cpu: info upload forget write traffic);
     fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
         Box::pin(async move { Ok(self.offered.clone()) })
     }
@@ -75,15 +73,6 @@ impl Backend for Device {
             self.cpu.load(program).await
         })
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.cpu.upload(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        self.cpu.forget(data);
-    }
-    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        self.cpu.write(tensor, values)
-    }
     fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
         Box::pin(async move {
             // Of whole steps; the self-test runs op by op.
@@ -107,9 +96,6 @@ impl Backend for Device {
                 }
             }
         })
-    }
-    fn traffic(&self) -> Traffic {
-        self.cpu.traffic()
     }
 }
 

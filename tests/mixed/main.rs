@@ -7,6 +7,8 @@ mod admission;
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
 mod device;
+#[path = "../forward/mod.rs"]
+mod forward;
 mod programs;
 mod runs;
 mod task;

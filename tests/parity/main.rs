@@ -3,6 +3,8 @@
 #[path = "../adapter/mod.rs"]
 mod adapter;
 mod case;
+#[path = "../forward/mod.rs"]
+mod forward;
 mod functions;
 mod inputs;
 mod products;

@@ -3,10 +3,11 @@
 
 use crate::cli_support::{Place, plane};
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
+use crate::forward::forward;
 use std::ops::Range;
 use std::sync::Arc;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
-use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
+use wgrad::backend::{Backend, DataId, Pending, Values, ValuesMut};
+use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::activation::Activation;
@@ -16,7 +17,6 @@ use wgrad::math::optim::{Averaging, Optimizer};
 use wgrad::math::random::{Permutation, Stream, permute, stream_key};
 use wgrad::net::spec::{Net, PlanKind, Spec};
 use wgrad::net::stopping::{Keep, OnDivergence, Stopping};
-use wgrad::plan::Traits;
 use wgrad::plan::program::{Op, Program};
 use wgrad::train::event::{Ending, Epoch, Flow, Observer};
 use wgrad::train::trainer::{GoodAt, Trainer};
@@ -91,12 +91,7 @@ impl Failing {
 }
 
 impl Backend for Failing {
-    fn info(&self) -> &DeviceInfo {
-        self.device.info()
-    }
-    fn traits(&self) -> Traits {
-        self.device.traits()
-    }
+    forward!(device: info traits upload forget traffic);
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
         Box::pin(async move {
             let looks = program.ops.iter().any(|op| matches!(op, Op::Nonfinite { .. }));
@@ -108,12 +103,6 @@ impl Backend for Failing {
             self.check()?;
             self.device.load(program).await
         })
-    }
-    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.device.upload(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        self.device.forget(data);
     }
     fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
         Box::pin(async move {
@@ -135,9 +124,6 @@ impl Backend for Failing {
             self.check()?;
             self.device.read(tensor, values).await
         })
-    }
-    fn traffic(&self) -> Traffic {
-        self.device.traffic()
     }
 }
 

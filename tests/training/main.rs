@@ -12,6 +12,8 @@ mod common;
 mod determinism;
 mod divergence;
 mod doctor;
+#[path = "../forward/mod.rs"]
+mod forward;
 mod layerwise;
 mod ranks;
 mod resume;

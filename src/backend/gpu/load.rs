@@ -2,7 +2,7 @@
 
 use super::submit::Pace;
 use super::{Gpu, memory, tune};
-use crate::backend::{Values, check};
+use crate::backend::check;
 use crate::base::error::{Error, Result};
 use crate::data::Storage;
 use crate::kernels::Arg;
@@ -47,7 +47,9 @@ impl Gpu {
             }
         }
         for (id, values) in &program.constants {
-            self.write_tensor(*id, Values::F32(values)).await?;
+            for net in 0..program.nets {
+                self.write_net(net, *id, values).await?;
+            }
         }
         Ok(())
     }
@@ -77,13 +79,14 @@ impl Gpu {
     /// Creates the buffers of a program, filled with zeros.
     async fn allocate(&self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
         let mut buffers = Vec::with_capacity(program.buffers.len());
-        for (i, &len) in program.buffers.iter().enumerate() {
+        for i in 0..program.buffers.len() {
             let first = program.tensors.iter().find(|t| t.buffer == i);
             let what = first.map_or("an empty buffer", |t| t.name.as_str());
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            let bytes = (len as u64).saturating_mul(program.precision(i).bytes() as u64);
+            let element = program.precision(i).bytes() as u64;
+            let bytes = (program.storage(i) as u64).saturating_mul(element);
             buffers.push(memory::create(&self.device, what, bytes, usage).await?);
         }
         Ok(buffers)

@@ -37,7 +37,7 @@ impl Pace {
             let ops = program.ops[routine.clone()].iter();
             ops.map(|op| program.flops(op, program.batch)).sum::<f64>()
         });
-        let flops = longest[0].max(longest[1]);
+        let flops = longest[0].max(longest[1]) * program.nets as f64;
         Pace((FIRST_SUBMISSION / flops.max(1.0)).min(16.0))
     }
 
@@ -137,7 +137,8 @@ impl Gpu {
     /// The work of each launch of an op, in floating-point operations.
     fn work(&self, op: usize, data: DataId) -> Vec<f64> {
         let launches = self.bound.get(&(op, data)).map_or(0, Vec::len);
-        let work = self.program.flops(&self.program.ops[op], self.program.batch);
+        let of_net = self.program.flops(&self.program.ops[op], self.program.batch);
+        let work = of_net * self.program.nets as f64;
         vec![work / launches as f64; launches]
     }
 

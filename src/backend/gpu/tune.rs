@@ -78,7 +78,7 @@ impl Gpu {
         let largest = (self.largest_binding() / 4) as usize;
         let mut bound = Vec::new();
         for launch in program.launches(&op, nothing.storage, largest, &tuning) {
-            bound.push(self.bind_launch(&launch, &nothing).await?);
+            bound.push(self.bind_launch(&launch, 0, &nothing).await?);
         }
         let step = Step { rows: program.batch as u32, corrections: [1.0; 4], ..Step::default() };
         self.queue.write_buffer(&self.steps, 0, bytemuck::bytes_of(&step));

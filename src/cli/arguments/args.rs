@@ -4,14 +4,13 @@ use super::check_args::{BenchArgs, CheckGradientsArgs, VerifyArgs};
 use super::run_args::{CompareArgs, CompletionsArgs, DevicesArgs, InitArgs, RunsArgs};
 use super::texts::{DATA_HELP, EXPORT_HELP, HELP};
 use super::train_args::TrainArgs;
-use crate::base::error::{Error, Result, unknown};
+use crate::base::names::names;
 use crate::data::{MissingTarget, OnUnknown};
 use crate::files::config::{ColumnNames, DeviceConfig, TextConfig};
 use crate::files::predictions::Format;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Trains feed-forward neural nets on any GPU and on the CPU, and verifies the results on your machine.
 #[derive(Debug, Parser)]
@@ -121,17 +120,7 @@ pub(in crate::cli) enum OnError {
     Skip,
 }
 
-impl FromStr for OnError {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "stop" => Ok(OnError::Stop),
-            "skip" => Ok(OnError::Skip),
-            _ => Err(unknown("value of --on-error", text, &["stop", "skip"])),
-        }
-    }
-}
+names!(OnError, "value of --on-error": Stop "stop", Skip "skip");
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PredictArgs {

@@ -6,7 +6,7 @@ use crate::backend::session::Session;
 use crate::base::error::Result;
 use crate::cli::judging::judgement::Judgement;
 use crate::cli::judging::report_files::{self, Finished, Part, parts};
-use crate::cli::runs::run::Summary;
+use crate::cli::runs::summary::Summary;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::source::Source;

@@ -3,8 +3,8 @@
 use super::launch;
 use crate::base::error::{ErrorKind, Result};
 use crate::cli::arguments::terminal::say;
-use crate::cli::runs::run::{held_out, train_watched};
 use crate::cli::runs::run_directory::RunDirectory;
+use crate::cli::runs::watched::{held_out, train_watched};
 use crate::cli::setup::job::Job;
 use crate::files::config::Reproducible;
 use crate::observe::Interrupt;

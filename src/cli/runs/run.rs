@@ -2,12 +2,14 @@
 
 use super::rates::RatesByHand;
 use super::run_directory::{RunDirectory, WholeLines};
+use super::summary::{EndLine, Kept, Summary};
+use super::watched::{held_out, train_watched};
 use super::{rates, tensorboard};
 use crate::backend::DeviceInfo;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::every::Every;
 use crate::cli::arguments::terminal::{Failure, say};
-use crate::cli::judging::judgement::{Baselines, ByName, JudgeCpu, Judgement};
+use crate::cli::judging::judgement::{Baselines, JudgeCpu, Judgement};
 use crate::cli::judging::warnings::images_alike;
 use crate::cli::setup::job::Job;
 use crate::data::{Dataset, StoredSet};
@@ -22,82 +24,12 @@ use crate::train::calibration::calibrate;
 use crate::train::event::{End, Ending, Epoch, Flow, Observer};
 use crate::train::model::Model;
 use crate::train::trainer::{GoodAt, Trainer};
-use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The default checkpoint interval.
 const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
-
-/// The summary of a run, its last event.
-#[derive(Serialize)]
-pub(in crate::cli) struct Summary {
-    pub run: PathBuf,
-    pub model: PathBuf,
-    pub device: String,
-    pub backend: String,
-    pub ending: Ending,
-    pub epochs: usize,
-    pub steps: u64,
-    pub seconds: f64,
-    pub bytes_read: u64,
-    pub dispatches: u64,
-    pub submissions: u64,
-    /// The mean training loss over the last epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_loss: Option<f64>,
-    /// The epoch whose weights are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub best: Option<Kept>,
-    /// The number of nets, if the model is an ensemble.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nets: Option<usize>,
-    /// The temperature that logits are divided by, if the model was calibrated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// Findings from the weights about the training.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub valid: Option<Judgement>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<Judgement>,
-}
-
-/// The epoch whose weights are kept, and why.
-#[derive(Serialize)]
-pub(in crate::cli) struct Kept {
-    pub epoch: usize,
-    pub step: u64,
-    pub metric: String,
-    pub value: Option<f64>,
-}
-
-/// The summary, the baselines on the same data, and the warnings.
-#[derive(Serialize)]
-pub(in crate::cli) struct EndLine<'a> {
-    #[serde(flatten)]
-    summary: &'a Summary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    baselines: Option<ByName<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_baselines: Option<ByName<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
-}
-
-impl<'a> EndLine<'a> {
-    pub fn new(summary: &'a Summary, warnings: &'a [String]) -> Self {
-        EndLine {
-            summary,
-            baselines: summary.valid.as_ref().map(Judgement::baselines),
-            test_baselines: summary.test.as_ref().map(Judgement::baselines),
-            warnings,
-        }
-    }
-}
 
 /// What is shown during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -409,32 +341,6 @@ impl Run<'_> {
         };
         let run = self.directory.path().display();
         say(format_args!("{run} keeps config.toml, metrics.jsonl and {model}"));
-    }
-}
-
-/// The rows that a run is evaluated on; stopping by a metric needs some.
-pub(in crate::cli) fn held_out(job: &Job) -> HeldOut {
-    match (&job.validation, &job.test) {
-        (None, Some(_)) if job.config.run.stop_at.is_some() => HeldOut::Test,
-        _ => HeldOut::Validation,
-    }
-}
-
-/// Trains to the end, evaluating on the held-out rows.
-pub(in crate::cli) fn train_watched(
-    job: &Job,
-    trainer: &mut Trainer,
-    held_out: HeldOut,
-    observers: &mut dyn Observer,
-) -> Result<End> {
-    let stored = job.stored.as_ref();
-    let (stored, data) = match held_out {
-        HeldOut::Validation => (stored.and_then(|s| s.validation.as_ref()), &job.validation),
-        HeldOut::Test => (stored.and_then(|s| s.test.as_ref()), &job.test),
-    };
-    match stored {
-        Some(set) => trainer.fit_stored(set.clone(), observers),
-        None => trainer.fit(data.as_ref(), observers),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::Encoding;
 use super::alike::Alike;
 use super::write::Unlearnt;
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::data::columns::frame::texts_of;
 use crate::data::columns::frame::{Frame, Texts};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
 /// The number of distinct examples of a column that are stored and reported.
 const EXAMPLES: usize = 20;
@@ -32,17 +32,7 @@ pub enum OnUnknown {
     Error,
 }
 
-impl FromStr for OnUnknown {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "warn" => Ok(OnUnknown::Warn),
-            "error" => Ok(OnUnknown::Error),
-            _ => Err(unknown("value of --unknown", text, &["warn", "error"])),
-        }
-    }
-}
+names!(OnUnknown, "value of --unknown": Warn "warn", Error "error");
 
 /// The unknown categories of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -51,6 +51,27 @@ impl Features {
             Features::F32(m) => Features::F32(m.select_rows(rows)),
         }
     }
+
+    /// The rows of all `parts`, of equally many columns, one after the other: bytes where all are. None of no parts.
+    pub(crate) fn concat<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
+        let first = parts.clone().next()?;
+        let bytes = parts.clone().map(|part| match part {
+            Features::U8(m) => Some(m.data()),
+            Features::F32(_) => None,
+        });
+        let (rows, cols) = (parts.clone().map(Features::rows).sum(), first.cols());
+        if let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() {
+            return Matrix::new(rows, cols, bytes.concat()).ok().map(Features::U8);
+        }
+        let mut all = Vec::with_capacity(rows * cols);
+        for part in parts {
+            match part {
+                Features::U8(m) => all.extend(m.data().iter().map(|&x| f32::from(x))),
+                Features::F32(m) => all.extend_from_slice(m.data()),
+            }
+        }
+        Matrix::new(rows, cols, all).ok().map(Features::F32)
+    }
 }
 
 /// The targets of the rows.
@@ -370,7 +391,9 @@ fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<
 
 /// The error for rows whose weights are all 0.
 pub(in crate::data) fn all_zero(place: &str) -> Error {
-    Error::data("all rows have the weight 0").at(place).help("give some row a weight above 0")
+    Error::data("all rows have the weight 0")
+        .at(place)
+        .help("give at least one row a positive weight")
 }
 
 /// A set of matrices.

@@ -1,10 +1,9 @@
 //! The scaling of columns, and the linear form of a fitted scaling.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::serde_as_text;
+use crate::base::names::names;
 use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
 /// The scaling of the columns for the net: the same for tables and matrices,
 /// fitted only to the training rows. A constant column is only shifted.
@@ -24,23 +23,7 @@ pub enum Scaling {
     None,
 }
 
-impl Scaling {
-    /// Every scaling once.
-    pub const ALL: [Scaling; 5] =
-        [Scaling::Standard, Scaling::Minmax, Scaling::Robust, Scaling::Quantile, Scaling::None];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Scaling::Standard => "standard",
-            Scaling::Minmax => "minmax",
-            Scaling::Robust => "robust",
-            Scaling::Quantile => "quantile",
-            Scaling::None => "none",
-        }
-    }
-}
+names!(Scaling, "scaling": Standard "standard", Minmax "minmax", Robust "robust", Quantile "quantile", None "none");
 
 /// A fitted scaling, x′ = (x − shift) · scale for each column.
 ///
@@ -90,20 +73,3 @@ impl Affine {
 }
 
 serde_as_text!(Scaling);
-
-impl fmt::Display for Scaling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Scaling {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|s| s.name() == name)
-            .ok_or_else(|| unknown("scaling", name, &Self::ALL.map(Self::name)))
-    }
-}

@@ -10,7 +10,7 @@ use crate::data::streams::stream::{Source, set_name};
 use crate::data::tables::target::{self, Goal};
 use crate::data::tables::target_columns::Columns;
 use crate::data::tables::trained::{Keep, Reading};
-use crate::data::{DataOptions, Dataset, Features, Preprocessing, Targets, Task};
+use crate::data::{DataOptions, Dataset, Preprocessing, Targets, Task};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -144,27 +144,6 @@ impl ArraySet {
     /// Whether the rows to predict are in columns.
     pub(in crate::data) fn is_table(&self) -> bool {
         matches!(self.set.test.as_ref().unwrap_or(&self.set.training), NpzPart::Table(_))
-    }
-
-    /// The columns to predict from.
-    pub(in crate::data) fn rows(self) -> Source {
-        match self.measured_part() {
-            (path, NpzPart::Table(frame), _) => Source::Rows(path, frame.into()),
-            (path, NpzPart::Images(..), _) => Source::Rows(path, Arc::default()),
-        }
-    }
-
-    /// The images to predict from.
-    pub(in crate::data) fn images(self) -> Result<(PathBuf, Features)> {
-        match self.measured_part() {
-            (path, NpzPart::Images(x, _), _) => {
-                let features = x.features().map_err(|e| e.at(path.display()))?;
-                Ok((path, features))
-            }
-            (path, NpzPart::Table(_), _) => {
-                Err(Error::failed("columns are not images").at(path.display()))
-            }
-        }
     }
 
     /// The part for evaluation and prediction, and whether it is a test part.

@@ -5,6 +5,8 @@ pub(super) mod arrays;
 #[cfg(feature = "data")]
 pub(super) mod find;
 #[cfg(feature = "data")]
+mod held_out;
+#[cfg(feature = "data")]
 pub(super) mod idx_set;
 #[cfg(feature = "data")]
 pub(super) mod inputs;

@@ -2,17 +2,16 @@
 
 use super::arrays::{self, Parted, TableParts, task_of};
 use super::find::{Found, Images, find, find_in};
-use super::idx_set::{self, several_classes};
+use super::held_out::{HeldOut, pair, without_classes};
+use super::idx_set::several_classes;
 use crate::base::error::{Error, Result};
-use crate::base::memory::Budget;
 use crate::data::ImageShape;
-use crate::data::formats::npy::NpzPart;
 use crate::data::formats::read;
 use crate::data::formats::want::Known;
 use crate::data::images::ImageFolder;
 use crate::data::sets::dataset::Ready;
 use crate::data::sources::options::{DataOptions, Measured, NAMES, say};
-use crate::data::streams::stream::{ByteStream, Source, set_name};
+use crate::data::streams::stream::{Source, set_name};
 use crate::data::tables::table::{self, Table};
 use crate::data::{
     ColumnOptions, Data, Dataset, Features, Preprocessing, Targets, Task, TextOptions,
@@ -142,37 +141,19 @@ pub fn open_measured(
 ) -> Result<Measured> {
     // One-hot targets are read according to the model.
     let options = &DataOptions { task: task_of(preprocessing), ..options.clone() };
-    let (data, is_test_part) = match find(name, options)? {
-        Found::Set(Ready { train, test, .. }) => {
-            let is_test_part = test.is_some();
-            (test.unwrap_or(train), is_test_part)
+    let (rows, is_test_part) = find(name, options)?.held_out(preprocessing, options, true)?;
+    let data = match rows {
+        HeldOut::Table(source) => {
+            return arrays::measured(&source, preprocessing, options, is_test_part);
         }
-        Found::Table(source) => {
-            return arrays::measured(&source, preprocessing, options, false);
-        }
-        Found::Arrays(set) => {
-            let without = set.set.without_targets();
-            match set.measured_part() {
-                (path, NpzPart::Table(frame), is_test_part) => {
-                    let source = Source::Rows(path, frame.into());
-                    return arrays::measured(&source, preprocessing, options, is_test_part);
-                }
-                (path, NpzPart::Images(x, Some(y)), is_test_part) => {
-                    (arrays::read(&path, &x, &y, preprocessing.goal())?, is_test_part)
-                }
-                (path, NpzPart::Images(_, None), _) => return Err(without.at(path.display())),
-            }
-        }
-        Found::Images(images) => {
-            let is_part = images.has_held_out_part();
-            let images = images.held_out(options);
+        HeldOut::Images(images) => {
             let shape = shape_for(&images, preprocessing, options)?;
             let (data, lines) = images.measured(shape, options.memory)?;
             say(options, &lines);
-            (data, is_part)
+            data
         }
-        Found::Pixels(source) => return Err(without_classes(source.path())),
-        Found::Idx(images) => (pair(images, options)?, false),
+        HeldOut::Set(data) => data,
+        HeldOut::Features(name, _) => return Err(without_classes(Path::new(&name))),
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
@@ -184,13 +165,6 @@ pub fn open_measured(
 pub(in crate::data) fn known(options: &DataOptions) -> Known<'_> {
     let (names, text) = (&options.columns.target, &options.text);
     Known { names, unnamed: false, text, forms: None }
-}
-
-/// The error for an array of images without labels.
-fn without_classes(path: &Path) -> Error {
-    Error::data("images without their classes")
-        .at(path.display())
-        .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)")
 }
 
 /// Refuses a matrix for a model that was trained on the columns of a table.
@@ -210,12 +184,6 @@ pub(super) fn check_ready(
             .help(format!("give a table with the columns {}", columns.join(", "))));
     }
     preprocessing.check_width(features).map_err(|e| e.at(name))
-}
-
-/// The images of a file with the labels from the file next to it.
-fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
-    let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
-    idx_set::pair(images, labels, None, Budget(options.memory))
 }
 
 /// The shape of images for a model: that of its training, or of the images themselves if it was

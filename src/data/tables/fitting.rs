@@ -1,9 +1,11 @@
 //! Options for encoding the columns of a table.
 
-use super::roles::places_of;
-use crate::base::error::Result;
+use super::column::Column;
+use super::roles::{Role, places_of};
+use crate::base::error::{Error, Result};
 use crate::data::Scaling;
 use crate::data::columns::frame::Header;
+use crate::data::columns::kind::Kind;
 use crate::data::encode::Categories;
 use std::collections::BTreeMap;
 
@@ -60,5 +62,53 @@ impl Fitting {
             hash: found("--hash", &self.hash)?,
             ..self.clone()
         })
+    }
+
+    /// Refuses names of columns of a table that can't be turned into inputs in the way that they are named for;
+    /// `pixels`: whether they are those of an image.
+    pub(super) fn check(&self, columns: &[Column], pixels: bool) -> Result<()> {
+        self.log.iter().try_for_each(|name| check_log(name, columns, pixels))?;
+        self.check_categories(columns, pixels)
+    }
+
+    /// Refuses an encoding of categories for a column without categories, and two encodings for one.
+    fn check_categories(&self, columns: &[Column], pixels: bool) -> Result<()> {
+        let ways = [("--one-hot", &self.one_hot), ("--embed", &self.embed), ("--hash", &self.hash)];
+        for (i, (option, names)) in ways.into_iter().enumerate() {
+            for name in names {
+                let Some(column) = columns.iter().find(|c| c.name == *name) else { continue };
+                let is_category =
+                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
+                if !is_category || pixels {
+                    return Err(Error::usage(format!("{option} {name}: it is not a column of categories"))
+                        .help("this is for feature columns of categories; mark a column as categorical with --categorical"));
+                }
+                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
+                    return Err(Error::usage(format!(
+                        "{other} {name} cannot be used with {option} {name}"
+                    ))
+                    .help("use one of the two"));
+                }
+            }
+        }
+        if self.embedding_dims == Some(0) && !self.embed.is_empty() {
+            return Err(Error::usage("--embed contradicts --embedding-dims 0")
+                .help("0 dimensions mean no embeddings: omit one of the two"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a logarithm of a column that isn't a numeric feature.
+fn check_log(name: &str, columns: &[Column], pixels: bool) -> Result<()> {
+    let Some(column) = columns.iter().find(|c| c.name == name) else { return Ok(()) };
+    match (column.role, column.kind) {
+        (Role::Feature, Some(Kind::Number)) if !pixels => Ok(()),
+        (Role::Feature, Some(kind)) => Err(Error::usage(format!(
+            "--log-transform {name}: the column isn't numeric, but of the kind {kind}"
+        ))
+        .help("logarithms are for numbers; mark a column as numeric with --numeric")),
+        _ => Err(Error::usage(format!("--log-transform {name}: this column isn't a feature"))
+            .help("name a feature column")),
     }
 }

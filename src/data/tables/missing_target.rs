@@ -1,9 +1,8 @@
 //! Rows whose target is missing: refused or dropped.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::data::formats::want::Rows;
-use std::fmt;
-use std::str::FromStr;
 
 /// How rows with a missing target are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,37 +14,9 @@ pub enum MissingTarget {
     Drop,
 }
 
-impl MissingTarget {
-    /// Every way once.
-    pub const ALL: [MissingTarget; 2] = [MissingTarget::Error, MissingTarget::Drop];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            MissingTarget::Error => "error",
-            MissingTarget::Drop => "drop",
-        }
-    }
-}
+names!(MissingTarget, "value of --missing-target": Error "error", Drop "drop");
 
 serde_as_text!(MissingTarget);
-
-impl fmt::Display for MissingTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for MissingTarget {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let names = Self::ALL.map(Self::name);
-        let found = Self::ALL.into_iter().find(|m| m.name() == name);
-        found.ok_or_else(|| unknown("value of --missing-target", name, &names))
-    }
-}
 
 /// Selects the rows of a table that have all targets, chunk by chunk.
 pub(in crate::data) struct Complete {

@@ -8,16 +8,13 @@ use super::target::{self, Learnt};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
-use crate::data::columns::frame::{Frame, Header, MISSING, Values, texts_of};
-use crate::data::columns::kind::{Found, Kind, kind_of};
-use crate::data::columns::time;
+use crate::data::columns::frame::{Frame, Header, Values};
+use crate::data::columns::kind::{Found, Kind};
 use crate::data::encode::{Encoder, Encoding, Feature, out_of_scale};
 use crate::data::formats::want::{Rows, Want};
-use crate::data::tables::column::Column;
+use crate::data::tables::column::{Column, compact_days, understand};
 use crate::data::{DataOptions, Targets, Task};
 
-/// Numbers among texts count as mistakes if they are at most this fraction.
-const STRAY: f64 = 0.001;
 /// The fewest columns of bytes that count as an image.
 const LEAST_PIXELS: usize = 64;
 
@@ -289,10 +286,7 @@ impl Table {
     /// categories, and numbers whose range is too large for scaling.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
         let fitting = &fitting.found_in(&self.frame.header)?;
-        for name in &fitting.log {
-            self.check_log(name)?;
-        }
-        self.check_categories(fitting)?;
+        fitting.check(&self.columns, self.pixels)?;
         let fit = |(place, column): (usize, &Column)| {
             let (Role::Feature, Some(kind), Some(values)) =
                 (column.role, column.kind, &self.frame.columns[place])
@@ -330,50 +324,6 @@ impl Table {
             weight: weight.map(|column| column.name.clone()),
             pixels: self.pixels,
         })
-    }
-
-    fn check_log(&self, name: &str) -> Result<()> {
-        let Some(column) = self.columns.iter().find(|c| c.name == name) else { return Ok(()) };
-        match (column.role, column.kind) {
-            (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
-            (Role::Feature, Some(kind)) => Err(Error::usage(format!(
-                "--log-transform {name}: the column isn't numeric, but of the kind {kind}"
-            ))
-            .help("logarithms are for numbers; mark a column as numeric with --numeric")),
-            _ => Err(Error::usage(format!("--log-transform {name}: this column isn't a feature"))
-                .help("name a feature column")),
-        }
-    }
-
-    /// Refuses an encoding of categories for a column without categories, and two encodings for one.
-    fn check_categories(&self, fitting: &Fitting) -> Result<()> {
-        let ways = [
-            ("--one-hot", &fitting.one_hot),
-            ("--embed", &fitting.embed),
-            ("--hash", &fitting.hash),
-        ];
-        for (i, (option, names)) in ways.into_iter().enumerate() {
-            for name in names {
-                let Some(column) = self.columns.iter().find(|c| c.name == *name) else { continue };
-                let is_category =
-                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
-                if !is_category || self.pixels {
-                    return Err(Error::usage(format!("{option} {name}: it is not a column of categories"))
-                        .help("this is for feature columns of categories; mark a column as categorical with --categorical"));
-                }
-                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
-                    return Err(Error::usage(format!(
-                        "{other} {name} cannot be used with {option} {name}"
-                    ))
-                    .help("use one of the two"));
-                }
-            }
-        }
-        if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {
-            return Err(Error::usage("--embed contradicts --embedding-dims 0")
-                .help("0 dimensions mean no embeddings: omit one of the two"));
-        }
-        Ok(())
     }
 
     /// Whether all feature columns are bytes, and their number is that of a square image's pixels.
@@ -417,52 +367,6 @@ impl Table {
                 .help("use --categorical COL or --numeric COL to include one")),
         }
     }
-}
-
-/// Converts whole numbers that are all days, written as 20240131, to texts, which are read as dates.
-fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
-    if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
-        && let Some(Values::Numbers(numbers)) = &values
-        && time::are_compact_days(numbers.iter().copied().filter(|x| !x.is_nan()))
-    {
-        *values = values.as_ref().map(|numbers| Values::Texts(texts_of(numbers).into_owned()));
-    }
-}
-
-/// Finds the kind of a column.
-fn understand(
-    frame: &Frame,
-    place: usize,
-    values: &Values,
-    (role, said): (Role, Said),
-    date_format: Option<&str>,
-) -> Result<Found> {
-    let name = &frame.header.names[place];
-    let asked = |kind| Ok(Found { kind, why: "given by an option".into(), dates: None });
-    match said {
-        Said::Categories => return asked(Kind::Category),
-        Said::Numbers => return asked(Kind::Number),
-        Said::Nothing => {}
-    }
-    let mut found = kind_of(name, place, values, date_format);
-    let form = frame.header.forms.get(name).and_then(|form| form.describe());
-    if let (Kind::Number | Kind::Boolean, Some(form)) = (found.kind, form) {
-        found.why = format!("{} with {form}", found.why);
-    }
-    if let (Kind::Category, Role::Feature, Values::Texts(texts)) = (found.kind, role, values) {
-        let is_number: Vec<bool> = texts.words.iter().map(|w| w.parse::<f64>().is_ok()).collect();
-        let of = |code: u32| is_number.get(code as usize).copied().unwrap_or(false);
-        let numbers = texts.codes.iter().filter(|&&code| of(code)).count();
-        let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
-        if numbers > 0 && numbers as f64 <= STRAY * present as f64 {
-            let row = texts.codes.iter().position(|&code| of(code)).unwrap_or(0);
-            let text = texts.words.get(texts.codes[row]);
-            return Err(Error::data(format!("{text} is a number among texts"))
-                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help(format!("correct it, leave the cell empty if the value is missing, or use --categorical {name} if it is a category like the others")));
-        }
-    }
-    Ok(found)
 }
 
 /// The weights of some rows of a table, which may all be 0: numbers that aren't negative.

@@ -1,6 +1,7 @@
 //! Types of options that aren't defined elsewhere, and their form in TOML.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::math::activation::Activation;
 use crate::net::spec::{Layer, Units, parse_layers};
 use std::fmt;
@@ -133,26 +134,7 @@ pub enum Calibration {
     None,
 }
 
-impl fmt::Display for Calibration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Calibration::Temperature => "temperature",
-            Calibration::None => "none",
-        })
-    }
-}
-
-impl FromStr for Calibration {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "temperature" => Ok(Calibration::Temperature),
-            "none" => Ok(Calibration::None),
-            _ => Err(unknown("calibration", name, &["temperature", "none"])),
-        }
-    }
-}
+names!(Calibration, "calibration": Temperature "temperature", None "none");
 
 /// A preset: settings that suit the kind of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,39 +147,9 @@ pub enum Preset {
     Best,
 }
 
-impl Preset {
-    /// Every preset once.
-    pub const ALL: [Preset; 3] = [Preset::Quick, Preset::Strong, Preset::Best];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Preset::Quick => "quick",
-            Preset::Strong => "strong",
-            Preset::Best => "best",
-        }
-    }
-}
+names!(Preset, "preset": Quick "quick", Strong "strong", Best "best");
 
 serde_as_text!(Ensemble, Calibration, Preset);
-
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| unknown("preset", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 /// A number of bytes, written as in `256M` or `2G` (powers of 1024); a bare number is in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

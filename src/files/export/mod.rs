@@ -16,10 +16,10 @@ pub mod wgsl;
 
 pub use description::Description;
 
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::math::matrix::Matrix;
 use std::path::Path;
-use std::str::FromStr;
 
 /// The outputs of a file for some rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,23 +49,9 @@ pub enum Format {
     Wgsl,
 }
 
+names!(Format, "export format": Onnx "onnx", Pytorch "pytorch", Rust "rust", C "c", Wgsl "wgsl");
+
 impl Format {
-    /// Every format once.
-    pub const ALL: [Format; 5] =
-        [Format::Onnx, Format::Pytorch, Format::Rust, Format::C, Format::Wgsl];
-
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Onnx => "onnx",
-            Format::Pytorch => "pytorch",
-            Format::Rust => "rust",
-            Format::C => "c",
-            Format::Wgsl => "wgsl",
-        }
-    }
-
     /// The format of a file's extension.
     ///
     /// # Errors
@@ -81,14 +67,5 @@ impl Format {
             _ => Err(Error::usage(format!("the name {} doesn't tell the format", path.display()))
                 .help("use the extension .onnx, .safetensors, .rs, .c or .wgsl, or give --format")),
         }
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| unknown("export format", text, &Format::ALL.map(Format::name)))
     }
 }

@@ -12,13 +12,13 @@ mod matrix;
 mod text;
 mod writer;
 
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::data::{Predictions, Preprocessing, TargetScaling};
 use crate::math::loss::index_of_max;
 use arrow_array::ArrayRef;
 use std::io::{Seek, Write};
 use std::path::Path;
-use std::str::FromStr;
 pub use writer::Writer;
 
 /// The probability from which a label is predicted.
@@ -39,23 +39,9 @@ pub enum Format {
     Npy,
 }
 
+names!(Format, "format of predictions": Csv "csv", Tsv "tsv", Jsonl "jsonl", Parquet "parquet", Npy "npy");
+
 impl Format {
-    /// Every format once.
-    pub const ALL: [Format; 5] =
-        [Format::Csv, Format::Tsv, Format::Jsonl, Format::Parquet, Format::Npy];
-
-    /// The name, which is also the usual extension of a file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Csv => "csv",
-            Format::Tsv => "tsv",
-            Format::Jsonl => "jsonl",
-            Format::Parquet => "parquet",
-            Format::Npy => "npy",
-        }
-    }
-
     /// The format of a file's extension; CSV if it has none.
     ///
     /// # Errors
@@ -72,16 +58,6 @@ impl Format {
                 .at(path.display())
                 .help("use the extension .csv, .tsv, .jsonl, .parquet or .npy, or give --format")),
         }
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let names = Format::ALL.map(Format::name);
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| unknown("format of predictions", text, &names))
     }
 }
 

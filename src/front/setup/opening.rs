@@ -2,12 +2,12 @@
 
 use super::hooks::Hooks;
 use super::job::Job;
-use super::source::{Source, say_notes};
+use super::source::Source;
 use super::streaming;
 use crate::base::error::{Error, Result};
 use crate::data::split::Split;
 use crate::data::{
-    self, DataOptions, Dataset, Measured, NAMES, Preprocessing, StoredSet, TableParts, TrainTest,
+    self, DataOptions, Dataset, Measured, NAMES, Preprocessing, StoredSet, TrainTest,
     UnknownCategories,
 };
 use crate::files::config::{EventsDirectory, TrainConfig, Validation};
@@ -41,43 +41,12 @@ impl Source {
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
         if let Some(table) = streaming::open(&mut config, &source, &options, hooks)? {
-            let (data, streaming) = (table.sample(), Some(Arc::new(table)));
-            say_notes(&data, hooks);
-            let (validation, test, held_out) = (None, None, TableParts::default());
-            return Source {
-                given,
-                config,
-                #[cfg(feature = "cli")]
-                choices: Vec::new(),
-                data,
-                validation,
-                test,
-                held_out,
-                options,
-                streaming,
-                hooks,
-                validation_frame: None,
-            }
-            .completed();
+            let source = Source::new(given, config, table.sample(), options, hooks);
+            return Source { streaming: Some(Arc::new(table)), ..source }.completed();
         }
         let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
-        say_notes(&train, hooks);
-        let (data, streaming) = (Arc::new(train), None);
-        Source {
-            given,
-            config,
-            #[cfg(feature = "cli")]
-            choices: Vec::new(),
-            data,
-            validation,
-            test,
-            held_out,
-            options,
-            streaming,
-            hooks,
-            validation_frame: None,
-        }
-        .completed()
+        let source = Source::new(given, config, Arc::new(train), options, hooks);
+        Source { validation, test, held_out, ..source }.completed()
     }
 
     /// The rows of another file, which are held out: all of them; or the first ones, and all of

@@ -38,20 +38,22 @@ pub(crate) struct About<'a> {
     pub targets: &'a Targets,
 }
 
+/// What the presets for images have in common.
+const IMAGES: &str = r#"
+batch-size = 128
+schedule = "cosine"
+"#;
+
 const IMAGES_QUICK: &str = r#"
 layers = "256:relu"
 epochs = 5
-batch-size = 128
 lr = 0.002
-schedule = "cosine"
 "#;
 
 const IMAGES_STRONG: &str = r#"
 layers = "800:relu,800:relu"
 epochs = 60
-batch-size = 128
 lr = 0.001
-schedule = "cosine"
 dropout = 0.5
 input-dropout = 0.2
 "#;
@@ -59,9 +61,7 @@ input-dropout = 0.2
 const IMAGES_BEST: &str = r#"
 layers = "1024:relu,1024:relu"
 epochs = 70
-batch-size = 128
 lr = 0.001
-schedule = "cosine"
 augment = "standard"
 ema = 0.999
 "#;
@@ -73,11 +73,9 @@ lr = 0.003
 schedule = "cosine"
 "#;
 
-const OTHERS_STRONG: &str = r#"
-layers = "256:relu,256:relu"
-epochs = 60
+/// What the longer presets for other data have in common.
+const OTHERS: &str = r#"
 batch-size = 128
-lr = 0.003
 schedule = "cosine"
 optimizer = "adamw"
 weight-decay = 0.1
@@ -85,16 +83,16 @@ dropout = 0.1
 initializer = "xavier-uniform"
 "#;
 
+const OTHERS_STRONG: &str = r#"
+layers = "256:relu,256:relu"
+epochs = 60
+lr = 0.003
+"#;
+
 const OTHERS_BEST: &str = r#"
 layers = "256:relu,256:relu,256:relu"
 epochs = 100
-batch-size = 128
 lr = 0.002
-schedule = "cosine"
-optimizer = "adamw"
-weight-decay = 0.1
-dropout = 0.1
-initializer = "xavier-uniform"
 "#;
 
 /// The settings for a table that depend on its number of rows. `benches/tables/RESULTS.md` has the time
@@ -240,16 +238,17 @@ impl Recipe {
     }
 }
 
-/// The settings of a preset for data other than tables, as a file of options.
-fn text(preset: Preset, kind: Kind) -> &'static str {
-    match (preset, kind) {
-        (Preset::Quick, Kind::Images) => IMAGES_QUICK,
-        (Preset::Strong, Kind::Images) => IMAGES_STRONG,
-        (Preset::Best, Kind::Images) => IMAGES_BEST,
-        (Preset::Quick, _) => OTHERS_QUICK,
-        (Preset::Strong, _) => OTHERS_STRONG,
-        (Preset::Best, _) => OTHERS_BEST,
-    }
+/// The settings of a preset for data other than tables.
+fn settings(preset: Preset, kind: Kind) -> Result<TrainConfig> {
+    let [own, shared] = match (preset, kind) {
+        (Preset::Quick, Kind::Images) => [IMAGES_QUICK, IMAGES],
+        (Preset::Strong, Kind::Images) => [IMAGES_STRONG, IMAGES],
+        (Preset::Best, Kind::Images) => [IMAGES_BEST, IMAGES],
+        (Preset::Quick, _) => [OTHERS_QUICK, ""],
+        (Preset::Strong, _) => [OTHERS_STRONG, OTHERS],
+        (Preset::Best, _) => [OTHERS_BEST, OTHERS],
+    };
+    Ok(TrainConfig::from_lines(own)?.or(TrainConfig::from_lines(shared)?))
 }
 
 /// The options for digits without a preset.
@@ -262,7 +261,7 @@ const DIGITS: &str = "epochs = 30\nlr = 0.007";
 pub(crate) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
     let mut suited = match (about.kind, config.run.preset) {
         (Kind::Table, _) => Recipe::of(&config, about).options(&config, about)?,
-        (kind, Some(preset)) => TrainConfig::from_lines(text(preset, kind))?,
+        (kind, Some(preset)) => settings(preset, kind)?,
         (Kind::Digits, None) => TrainConfig::from_lines(DIGITS)?,
         (Kind::Images | Kind::Other, None) => return Ok(config),
     };

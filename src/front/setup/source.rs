@@ -62,14 +62,26 @@ impl Source {
     ) -> Result<Self> {
         let mut config = given.clone();
         config.data.seed.get_or_insert(0);
-        say_notes(&data, hooks);
         let options = DataOptions { notify: hooks.notify, ..config.data_options() };
+        let source = Source::new(given, config, Arc::new(data), options, hooks);
+        Source { validation_frame, ..source }.completed()
+    }
+
+    /// Data that hold nothing out.
+    pub(super) fn new(
+        given: TrainConfig,
+        config: TrainConfig,
+        data: Arc<Data>,
+        options: DataOptions,
+        hooks: Hooks,
+    ) -> Self {
+        say_notes(&data, hooks);
         Source {
             given,
             config,
             #[cfg(feature = "cli")]
             choices: Vec::new(),
-            data: Arc::new(data),
+            data,
             validation: None,
             test: None,
             #[cfg(feature = "data")]
@@ -77,9 +89,8 @@ impl Source {
             options,
             streaming: None,
             hooks,
-            validation_frame,
+            validation_frame: None,
         }
-        .completed()
     }
 
     /// Reports which devices could not be used.

@@ -59,7 +59,8 @@ impl Kernel {
     pub fn wgsl_for_subgroups(&self, size: u32) -> String {
         let by_subgroups = include_str!("../../../shaders/common/reduce_subgroups.wgsl");
         let text = format!("const SUBGROUP = {size}u;\n{by_subgroups}");
-        self.wgsl().replace(REDUCE, &text)
+        let parts = self.source.iter().map(|&part| if part == REDUCE { &text } else { part });
+        Vec::from_iter(parts).join("\n")
     }
 }
 

@@ -8,15 +8,14 @@ mod text;
 pub use net::{Bias, Layer, Net, Norm, Units};
 pub use text::parse_layers;
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::serde_as_text;
+use crate::base::names::names;
 use crate::math::loss::Objective;
 use crate::math::optim::{Averaging, GradientEdits, Optimizer};
 use crate::math::schedule::{MomentumCycle, Schedule, Span};
 use crate::net::augment::Augment;
 use crate::net::precision::{MixedPrecision, Precision};
 use crate::net::stopping::Stopping;
-use std::fmt;
-use std::str::FromStr;
 
 /// The kind of program that a spec is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,19 +27,7 @@ pub enum PlanKind {
     Plain,
 }
 
-impl PlanKind {
-    /// Every kind once.
-    pub const ALL: [PlanKind; 2] = [PlanKind::Fused, PlanKind::Plain];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            PlanKind::Fused => "fused",
-            PlanKind::Plain => "plain",
-        }
-    }
-}
+names!(PlanKind, "plan": Fused "fused", Plain "plain");
 
 /// Everything that decides what a training run computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,23 +160,6 @@ impl Spec {
 }
 
 serde_as_text!(PlanKind);
-
-impl fmt::Display for PlanKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for PlanKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| unknown("plan", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 #[cfg(test)]
 mod tests {

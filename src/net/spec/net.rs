@@ -1,6 +1,7 @@
 //! The net, as plain data: layers, their units, and what is between them.
 
 use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::math::activation::Activation;
 use crate::math::embedding::Embedding;
 use crate::math::init::Init;
@@ -18,20 +19,9 @@ pub enum Bias {
     None,
 }
 
+names!(Bias, "bias convention": Add "add", Subtract "subtract", None "none");
+
 impl Bias {
-    /// Every convention once.
-    pub const ALL: [Bias; 3] = [Bias::Add, Bias::Subtract, Bias::None];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Bias::Add => "add",
-            Bias::Subtract => "subtract",
-            Bias::None => "none",
-        }
-    }
-
     /// +1, −1, or 0 for no bias.
     #[must_use]
     pub fn sign(self) -> f32 {
@@ -53,19 +43,7 @@ pub enum Norm {
     Layer,
 }
 
-impl Norm {
-    /// Every kind once.
-    pub const ALL: [Norm; 2] = [Norm::Batch, Norm::Layer];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Norm::Batch => "batch",
-            Norm::Layer => "layer",
-        }
-    }
-}
+names!(Norm, "normalization": Batch "batch", Layer "layer");
 
 /// The activation of a layer's units.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,11 +19,15 @@ impl Program {
     /// - no op goes beyond the end of a tensor;
     /// - what a routine reads was written before by an op of the same routine, as the same tensor, or is
     ///   kept between steps;
-    /// - sizes are within what kernels can count.
+    /// - sizes are within what kernels can count;
+    /// - of several nets, none draws random numbers: all would draw the same.
     ///
     /// # Errors
     /// For the first op that breaks a rule, with its place.
     pub fn check(&self) -> Result<()> {
+        if self.nets == 0 {
+            return Err(Error::usage("a program of no nets"));
+        }
         for (i, op) in self.ops.iter().enumerate() {
             self.check_op(op).map_err(|error| error.at(self.place_of(i)))?;
         }
@@ -58,6 +62,11 @@ impl Program {
             return Err(Error::usage("an op writes what it reads or writes side by side"));
         }
         match op {
+            op if self.nets > 1 && op.draws() => Err(Error::usage(format!(
+                "an op that draws the same random numbers in all of {} nets",
+                self.nets
+            ))
+            .help("train these nets one by one")),
             Op::WholeNet(net) if !(1..=whole_net::LARGEST_BLOCK).contains(&net.block) => {
                 Err(Error::usage("a block of too few or too many rows"))
             }

@@ -86,13 +86,16 @@ pub struct Routines {
 }
 
 /// Ops over tensors, and the buffers that hold the tensors.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Program {
     /// Largest batch size.
     pub batch: usize,
+    /// Nets of the same shape that are trained side by side. Each has all tensors, whose leading dimension is the
+    /// nets: (nets, rows, cols). The data set, the order of its rows and the steps are shared by all.
+    pub nets: usize,
     /// The tensors, by [`TensorId`].
     pub tensors: Vec<Tensor>,
-    /// The length of each buffer in elements, for a full batch.
+    /// The length of each buffer in elements, for a full batch and one net.
     pub buffers: Vec<usize>,
     /// The ops, in order.
     pub ops: Vec<Op>,
@@ -102,11 +105,25 @@ pub struct Program {
     pub constants: Vec<(TensorId, Vec<f32>)>,
 }
 
+impl Default for Program {
+    fn default() -> Self {
+        Program::new(0)
+    }
+}
+
 impl Program {
-    /// An empty program for batches of up to `batch` rows.
+    /// An empty program of one net for batches of up to `batch` rows.
     #[must_use]
     pub fn new(batch: usize) -> Self {
-        Program { batch, ..Program::default() }
+        Program {
+            batch,
+            nets: 1,
+            tensors: Vec::new(),
+            buffers: Vec::new(),
+            ops: Vec::new(),
+            routines: Routines::default(),
+            constants: Vec::new(),
+        }
     }
 
     /// The tensor `id`.
@@ -128,17 +145,37 @@ impl Program {
         t.offset..t.offset.saturating_add(t.rows.rows(batch).saturating_mul(t.cols))
     }
 
-    /// The number of elements of `id` in a full batch.
+    /// The number of elements of `id` in a full batch, in one net.
     #[must_use]
     pub fn len(&self, id: TensorId) -> usize {
         self.range(id, self.batch).len()
     }
 
+    /// Elements of `buffer` from one net to the next, an even number of alignments: elements of f16 have half the
+    /// bytes.
+    fn stride(&self, buffer: usize) -> usize {
+        self.buffers[buffer].checked_next_multiple_of(2 * ALIGNMENT).unwrap_or(usize::MAX)
+    }
+
+    /// The length of `buffer` in elements, for all nets.
+    #[must_use]
+    pub fn storage(&self, buffer: usize) -> usize {
+        let others = self.stride(buffer).saturating_mul(self.nets.saturating_sub(1));
+        others.saturating_add(self.buffers[buffer])
+    }
+
+    /// The first element of `id` in its buffer, in the net with number `net`.
+    #[must_use]
+    pub fn place_in(&self, net: usize, id: TensorId) -> usize {
+        let t = self.tensor(id);
+        net * self.stride(t.buffer) + t.offset
+    }
+
     /// The bytes of all buffers, with elements of `element` bytes.
     #[must_use]
     pub fn bytes(&self, element: usize) -> u64 {
-        let bytes = self.buffers.iter().map(|&len| (len as u64).saturating_mul(element as u64));
-        bytes.fold(0, u64::saturating_add)
+        let lengths = (0..self.buffers.len()).map(|buffer| self.storage(buffer) as u64);
+        lengths.map(|len| len.saturating_mul(element as u64)).fold(0, u64::saturating_add)
     }
 
     /// A new tensor in its own buffer.

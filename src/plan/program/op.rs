@@ -362,6 +362,20 @@ impl Op {
         }
     }
 
+    /// Whether it draws random numbers from a seed of its own.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        match self {
+            Op::Augment { .. } | Op::Dropout { .. } | Op::Uniform { .. } => true,
+            Op::Edit { edit, .. } => matches!(edit, Edit::Noise { .. }),
+            Op::WholeNet(op) => {
+                let dropout = op.layers.iter().map(|layer| layer.dropout).chain([op.input_dropout]);
+                op.augmentation.is_some() || dropout.flatten().next().is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// The precision that it reads or writes besides f32.
     #[must_use]
     pub fn precision(&self) -> Precision {
