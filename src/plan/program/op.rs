@@ -362,7 +362,7 @@ impl Op {
         }
     }
 
-    /// Whether it draws random numbers from a seed of its own.
+    /// Whether it draws random numbers from its own seed.
     #[must_use]
     pub fn draws(&self) -> bool {
         match self {
