@@ -3,7 +3,7 @@
 use super::Encoding;
 use super::alike::Alike;
 use super::write::Unlearnt;
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
 use crate::base::names::names;
 use crate::data::columns::frame::texts_of;
 use crate::data::columns::frame::{Frame, Texts};

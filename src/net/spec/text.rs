@@ -1,7 +1,7 @@
 //! Parts of a net as text, in files and on the command line.
 
 use super::{Bias, Layer, Norm, Units};
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
 use crate::math::activation::Activation;
 use std::fmt;
 use std::str::FromStr;
