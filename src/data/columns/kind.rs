@@ -1,6 +1,7 @@
 //! What kind of values a column holds, found out from the values.
 
-use super::frame::{MISSING, Texts, Values};
+use super::frame::Values;
+use super::texts::{MISSING, Texts};
 use super::time::{self, Dates};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

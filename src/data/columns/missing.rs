@@ -1,6 +1,7 @@
 //! The marks by which a value says that it is missing.
 
-use super::frame::{MISSING, Values};
+use super::frame::Values;
+use super::texts::MISSING;
 
 /// What counts as missing in every column, without capitals: what pandas, R, databases and
 /// spreadsheets write.

@@ -1,6 +1,6 @@
 //! The names of classes: which texts are one class, and in what order classes come.
 
-use crate::data::columns::frame::Texts;
+use crate::data::columns::texts::Texts;
 use crate::data::encode::canonical;
 use std::collections::{BTreeMap, HashMap};
 
