@@ -140,7 +140,7 @@ fn equal_rows<T>(rows: &[Vec<T>], what: &str) -> Result<usize> {
     match rows.iter().position(|row| row.len() != cols) {
         None => Ok(cols),
         Some(row) => {
-            Err(Error::usage(format!("{} values, where the first row has {cols}", rows[row].len()))
+            Err(Error::usage(format!("{} values, but the first row has {cols}", rows[row].len()))
                 .at(format!("{what}, row {}", row + 1))
                 .help("give as many values in each row"))
         }
@@ -351,6 +351,6 @@ mod tests {
         assert!(refused((&Vec::<f32>::new(), 2).into(), false).contains("0 rows"));
         let ragged = vec![vec![1.0f32], vec![1.0, 2.0]];
         let text = refused((&ragged).into(), false);
-        assert!(text.contains("2 values, where the first row has 1"), "{text}");
+        assert!(text.contains("2 values, but the first row has 1"), "{text}");
     }
 }

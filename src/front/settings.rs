@@ -166,7 +166,7 @@ impl Settings {
             None => Ok(Some(weights)),
             Some(row) => Err(Error::data(format!("the weight {}", weights[row]))
                 .at(format!("sample_weight, row {}", row + 1))
-                .help("weights are finite and not below 0")),
+                .help("weights must be finite and not negative")),
         }
     }
 }

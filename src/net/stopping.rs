@@ -183,7 +183,7 @@ pub fn is_better(metric: &str, new: &Metrics, old: &Metrics) -> bool {
 }
 
 names!(Keep, "choice of weights": Last "last", Best "best");
-names!(OnDivergence, "way out": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch");
+names!(OnDivergence, "value of --on-divergence": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch");
 serde_as_text!(Keep, OnDivergence, StopAt);
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ fn what_was_never_seen_is_counted_over_all_chunks_and_said_once() {
         assert_eq!(
             warnings(&said),
             [
-                "warning: column 1 (grade): 5000 of 15000 rows (33.3%) hold a category that the model doesn't know: \
+                "warning: column 1 (grade): 5000 of 15000 rows (33.3%) hold a category that was not in the training data: \
               \"RED\" (the model knows \"red\"), \"GREEN\" (the model knows \"green\"), \"purple\", …"
             ],
             "{way}"
@@ -211,7 +211,7 @@ fn evaluate_says_what_it_does_not_know_in_json_too() {
         let said = place.ok("predict run new.parquet --device cpu --threads 1 -o out.csv").stderr;
         let [warning] = warnings(&said)[..] else { panic!("{said}") };
         assert!(warning.ends_with(
-            "200 of 200 rows (100%) hold a category that the model doesn't know: \"teal\""
+            "200 of 200 rows (100%) hold a category that was not in the training data: \"teal\""
         ));
     }
 }
@@ -244,9 +244,9 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
                 .run(&format!("{command} run new.csv --device cpu --threads 1 --unknown error"));
             assert_eq!(refused.code, 3, "{command} {way}: {}", refused.stderr);
             for text in [
-                "\"RED\" is a category that the model",
+                "\"RED\" is a category that was not in the training data",
                 "new.csv, line 5, column 1 (grade)",
-                "it knows \"red\"",
+                "the model knows \"red\"",
             ] {
                 assert!(
                     refused.stderr.contains(text),
@@ -258,8 +258,7 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
         }
         let refused = place.run("predict run new.parquet --device cpu --threads 1 --unknown error");
         assert_eq!(refused.code, 3);
-        for text in
-            ["\"gren\"", "row 8, column 1 (grade)", "nearest that it knows: green, red, blue"]
+        for text in ["\"gren\"", "row 8, column 1 (grade)", "nearest known ones: green, red, blue"]
         {
             assert!(refused.stderr.contains(text), "no {text} in {}", refused.stderr);
         }
@@ -301,8 +300,8 @@ fn held_out_rows_and_files_with_other_categories_are_warned_of() {
         let said = train(&place, "train.csv", &format!("{option} other.csv"), "run");
         let [warning] = warnings(&said)[..] else { panic!("{said}") };
         let expected = format!(
-            "warning: the {part} data: column 1 (grade): 20 of 80 rows (25.0%) hold a category that the model \
-             doesn't know: \"teal\""
+            "warning: the {part} data: column 1 (grade): 20 of 80 rows (25.0%) hold a category that was not in the \
+             training data: \"teal\""
         );
         assert_eq!(warning, expected);
     }
@@ -381,7 +380,7 @@ fn true_and_false_and_0_and_1_are_read_in_each_others_place() {
         place.write("days.parquet", parquet(240, "flag", Arc::new(days)));
         let refused = place.run("predict run days.parquet --device cpu --threads 1");
         assert_eq!(refused.code, 3, "{}", refused.stderr);
-        for text in ["a date or time is neither yes nor no", "row 1, column 1 (flag)"] {
+        for text in ["a date or time is not yes or no", "row 1, column 1 (flag)"] {
             assert!(refused.stderr.contains(text), "no {text} in {}", refused.stderr);
         }
     }

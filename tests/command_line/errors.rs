@@ -37,7 +37,7 @@ fn wrong_usage_exits_with_2() {
         ("train --layers 12,0", &["a layer of width 0", "where: layer 2", "help: "]),
         ("train --layers 8:softmax", &["softmax in a hidden layer", "where: layer 1"]),
         ("train --layers 8:relu*3", &["3 activations for 8 units", "where: layer 1"]),
-        ("train --residual 2", &["residual blocks of 2 layers", "at least 3 of one width"]),
+        ("train --residual 2", &["residual blocks of 2 layers", "at least 3 of the same width"]),
         ("train --batch-size 0", &["a batch of 0 rows", "--batch-size"]),
         ("train --lr -0.5", &["a learning rate of -0.5", "help: "]),
         ("train --lr nan", &["a learning rate of NaN"]),
@@ -77,10 +77,10 @@ fn wrong_usage_exits_with_2() {
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
         (
             "train plane.csv --class-weight balanced",
-            &["the target is not a class", "--sample-weight"],
+            &["--class-weight needs a target of classes", "--sample-weight"],
         ),
         ("train digits --class-weight 0=-1", &["is not a weight", "help: "]),
-        ("train digits --class-weight 0=3,1=2,0=4", &["two weights for the class \"0\""]),
+        ("train digits --class-weight 0=3,1=2,0=4", &["the class \"0\" has two weights"]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);
@@ -196,7 +196,7 @@ fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
 fn a_device_that_is_not_there_or_too_small_exits_with_4() {
     let place = Place::new();
     fails(&place, "train --device 999", 4, &["no adapter 999", "devices here: cpu"]);
-    fails(&place, "train --device voodoo2", 4, &["no device is called \"voodoo2\"", "cpu"]);
+    fails(&place, "train --device voodoo2", 4, &["there is no device \"voodoo2\"", "cpu"]);
     let half = "train --precision f16 --layers 8 --epochs 1 --out half";
     fails(&place, &format!("{half} --device cpu"), 4, &["trains in f32 only", "--precision f16"]);
     assert!(!place.path("half").exists());

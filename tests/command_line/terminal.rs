@@ -222,7 +222,7 @@ fn a_dashboard_obeys_its_keys_and_gives_the_terminal_back() {
         config.contains("the learning rate was 0.5 times the scheduled one, by hand"),
         "{config}"
     );
-    assert!(config.contains("may train another model"), "{config}");
+    assert!(config.contains("may train a different model"), "{config}");
     assert!(place.path("run/model.safetensors").is_file());
 }
 

@@ -107,9 +107,9 @@ fn what_means_nothing_to_the_model_is_named_with_its_row_and_not_taken_for_missi
         (
             "2024-02-06,",
             "02/06/2024,",
-            "\"02/06/2024\" is not a date or time of the form YYYY-MM-DD",
+            "\"02/06/2024\" is not a date or time in the format YYYY-MM-DD",
         ),
-        ("2024-02-06,", "soon,", "\"soon\" is not a date or time of the form YYYY-MM-DD"),
+        ("2024-02-06,", "soon,", "\"soon\" is not a date or time in the format YYYY-MM-DD"),
         ("2024-02-06,no", "2024-02-06,maybe", "\"maybe\" is neither \"no\" nor \"yes\""),
     ] {
         let column = if to.contains("maybe") { "column 2 (flag)" } else { "column 1 (date)" };

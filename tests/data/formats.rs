@@ -117,7 +117,7 @@ fn one_hot_rows_give_the_model_of_their_classes() {
         zip(&[("x.npy", &x), ("y.npy", &npy("|u1", "(80,)", false, &classes))]),
     );
     let ran = place.ok(&format!("train hot.npz {TRAIN} --out hot"));
-    assert!(ran.stderr.contains("note: y is one-hot: taken as 4 classes"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("note: y is one-hot: used as 4 classes"), "{}", ran.stderr);
     place.ok(&format!("train plain.npz {TRAIN} --out plain"));
     assert_eq!(place.model("hot"), place.model("plain"));
     let judged = place.ok("evaluate hot hot.npz --device cpu --json").json();
@@ -213,7 +213,7 @@ fn formats_that_cannot_be_read_are_named_with_what_to_do() {
         ("t.h5", b"\x89HDF\r\n\x1a\n", "HDF5", "NPZ"),
         ("t.pdf", b"%PDF-1.7", "PDF", "CSV"),
         ("wide.csv", b"\xFF\xFEa\0,\0b\0\n\0", "UTF-16", "iconv -f UTF-16 -t UTF-8 wide.csv"),
-        ("deep.json", b"{\n  \"rows\": [1]\n}\n", "no JSON object", "jq"),
+        ("deep.json", b"{\n  \"rows\": [1]\n}\n", "not a JSON object", "jq"),
         (
             "latin.csv",
             b"a,b,y\nJos\xE9,1,2\nJos\xE9,2,3\n",

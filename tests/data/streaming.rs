@@ -310,7 +310,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     assert_eq!(place.model("piped").members, place.model("run").members);
     for (options, text) in [
         ("--folds 3", "--folds cannot be used with a table larger"),
-        ("--split stratified", "only classes can be stratified"),
+        ("--split stratified", "a stratified split needs classes"),
         ("--fold 1", "--fold 1 without --folds"),
         ("--memory-limit 1", "not a size of memory"),
     ] {
@@ -372,7 +372,7 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
 fn what_the_memory_limit_does_not_hold_for_is_said() {
     let place = Place::new();
     let ran = place.ok("train digits --device cpu --epochs 1 --memory-limit 1M --out run");
-    let note = "note: --memory-limit doesn't hold for digits";
+    let note = "note: --memory-limit doesn't apply to digits";
     assert!(ran.stderr.contains(note), "{}", ran.stderr);
     // Nor as other data beside a table that is larger.
     let rows = (0..40_000).map(|i| format!("{},{}\n", i % 101, i % 89));
@@ -426,7 +426,7 @@ fn a_disk_without_room_for_the_rows_ends_the_run_with_advice() {
     let failed =
         cli_support::ran(shell.env("WGRAD_CACHE_DIR", place.path("cache")).output().unwrap());
     assert_eq!(failed.code, 1, "{}", failed.stderr);
-    for part in ["cannot write", "make room", "WGRAD_CACHE_DIR"] {
+    for part in ["cannot write", "free some space", "WGRAD_CACHE_DIR"] {
         assert!(failed.stderr.contains(part), "{part} in {}", failed.stderr);
     }
     assert!(place.names("cache").iter().all(|name| !name.ends_with(".tmp")), "nothing is left");

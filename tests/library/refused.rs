@@ -40,7 +40,7 @@ fn there_must_be_something_to_learn() {
     said(&classifier(&x, 1, &[3; 40]), &["the only class is \"3\""]);
     let error = Regressor::fit(&x, &[1.0f32; 40]).err().unwrap();
     said(&error, &["the target is 1 in every row"]);
-    said(&classifier(&[1.0; 40], 1, &[0, 1].repeat(20)), &["no column is left to learn from"]);
+    said(&classifier(&[1.0; 40], 1, &[0, 1].repeat(20)), &["no column is left as a feature"]);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     said(&fails(builder().validation_fraction(1.5)), &["1.5", "validation_fraction"]);
     said(&fails(builder().ensemble(0)), &["0 nets", "ensemble"]);
     said(&fails(builder().class_names(["a"])), &["label 1", "class_names"]);
-    said(&fails(builder().class_names(["a", "b", "c"])), &["no row of the class \"c\""]);
+    said(&fails(builder().class_names(["a", "b", "c"])), &["no row has the class \"c\""]);
     said(&fails(builder().sample_weight([1.0; 3])), &["3 weights for 40 rows", "sample_weight"]);
     said(&fails(builder().sample_weight([-1.0; 40])), &["weight -1", "sample_weight, row 1"]);
     said(&fails(builder().column_names(["a", "b"])), &["2 names for 1 columns", "column_names"]);

@@ -1,4 +1,4 @@
-//! From a program's ops to launches that are ready to be encoded: what their bindings refer to.
+//! From a program's ops to launches that are ready to be encoded, with their bindings.
 
 use super::Gpu;
 use super::data::DeviceData;
@@ -10,7 +10,7 @@ use crate::kernels::{Access, Arg, Launch};
 use std::ops::Range;
 use wgpu::Limits;
 
-/// What a binding refers to: all of a buffer, or `size` bytes from `offset` on.
+/// The argument of a binding: a whole buffer, or `size` bytes from `offset` on.
 pub(super) struct Argument {
     pub(super) buffer: wgpu::Buffer,
     pub(super) offset: u64,
@@ -25,7 +25,7 @@ impl Gpu {
         max_storage_buffer_binding_size.min(max_buffer_size).min(u32::MAX.into()) / 16 * 16
     }
 
-    /// What a binding refers to in the net with number `net`.
+    /// The argument of a binding in the net with number `net`.
     fn argument(&self, arg: Arg, access: Access, net: usize, data: &DeviceData) -> Argument {
         let part = |tensor: TensorId, start: usize, len: usize| {
             let t = self.program.tensor(tensor);
@@ -51,7 +51,7 @@ impl Gpu {
         }
     }
 
-    /// Makes the launches of `ops` on `data` ready, once.
+    /// Prepares the launches of `ops` on `data`, once.
     pub(super) async fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
         let program = self.program.clone();
         let Some(rows) = self.data.get(&data).cloned() else { return Err(check::forgotten()) };
@@ -73,7 +73,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Makes a launch of a net on `data` ready.
+    /// Prepares a launch of a net on `data`.
     pub(super) async fn bind_launch(
         &mut self,
         launch: &Launch,

@@ -1,4 +1,4 @@
-//! Taking a program in: its tensors in device memory, and the tiles of its products.
+//! Loading a program: its tensors in device memory, and the tiles of its products.
 
 use super::submit::Pace;
 use super::{Gpu, memory, tune};
@@ -11,7 +11,7 @@ use crate::plan::program::Program;
 use std::sync::Arc;
 
 impl Gpu {
-    /// What [`Backend::load`] promises.
+    /// Implements [`Backend::load`].
     pub(super) async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         check::constants(&program)?;
@@ -37,7 +37,7 @@ impl Gpu {
         prepared
     }
 
-    /// Measures the tiles of the program, whose buffers are there, and writes its constants.
+    /// Measures the tiles of the program, whose buffers exist, and writes its constants.
     async fn make_constants(&mut self, program: &Program) -> Result<()> {
         if self.measures && (self.measures_all || tune::is_worth_it(program)) && self.tune().await?
         {
@@ -54,7 +54,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Refuses a program with a tensor that an op binds as a whole and no binding can hold.
+    /// Refuses a program with a tensor that an op binds as a whole and that exceeds the largest binding.
     fn check_bindings(&self, program: &Program) -> Result<()> {
         let all = Storage::default();
         let largest = self.largest_binding();
@@ -76,7 +76,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Makes the buffers of a program, which are zero.
+    /// Creates the buffers of a program, filled with zeros.
     async fn allocate(&self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
         let mut buffers = Vec::with_capacity(program.buffers.len());
         for i in 0..program.buffers.len() {

@@ -7,7 +7,7 @@ use crate::kernels::tensor::TensorId;
 use crate::net::precision::Precision;
 
 impl Gpu {
-    /// What [`Backend::write`](crate::backend::Backend::write) promises.
+    /// Implements [`Backend::write`](crate::backend::Backend::write).
     pub(super) async fn write_tensor(
         &mut self,
         tensor: TensorId,
@@ -51,7 +51,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// What [`Backend::read`](crate::backend::Backend::read) promises.
+    /// Implements [`Backend::read`](crate::backend::Backend::read).
     pub(super) async fn read_tensor(
         &mut self,
         tensor: TensorId,
@@ -82,7 +82,7 @@ impl Gpu {
                     memory::read(device, queue, answers, buffer, 4 * first as u64, count, put).await
                 }
             };
-            // What the device itself said tells more.
+            // The device's own error says more.
             self.health.check()?;
             read?;
         }

@@ -1,4 +1,4 @@
-//! The texts of a column, each different one once.
+//! The texts of a column, each distinct one stored once.
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
@@ -6,17 +6,17 @@ use std::hash::BuildHasher;
 /// The code of a text that is missing.
 pub const MISSING: u32 = u32::MAX;
 
-/// The texts of a column: each different one is kept once.
+/// The texts of a column: each distinct text is stored once.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
-    /// The place in `words` of each row's text; [`MISSING`] where it is missing.
+    /// The index in `words` of each row's text; [`MISSING`] if it is missing.
     pub codes: Vec<u32>,
-    /// The different texts, in the order in which they were met.
+    /// The distinct texts, in order of first appearance.
     pub words: Words,
 }
 
 impl PartialEq for Texts {
-    /// Equal texts row by row, whatever the order in which they were met.
+    /// Equal texts row by row, independent of their order of first appearance.
     fn eq(&self, other: &Self) -> bool {
         let word = |t: &Self, code: u32| (code != MISSING).then(|| t.words.get(code).to_string());
         self.codes.len() == other.codes.len()
@@ -46,7 +46,7 @@ impl<'a> FromIterator<Option<&'a str>> for Texts {
     }
 }
 
-/// Different texts one behind the other, found by their hash.
+/// Distinct texts in one buffer, found by their hash.
 #[derive(Debug, Clone, Default)]
 pub struct Words {
     text: String,
@@ -56,19 +56,19 @@ pub struct Words {
 }
 
 impl Words {
-    /// How many there are.
+    /// The number of texts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no texts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// About the bytes of memory that they take: texts, their ends, and their places by hash.
+    /// The approximate number of bytes of memory that they use: texts, their ends, and the hash table.
     pub(super) fn bytes(&self) -> usize {
         self.text.len() + self.ends.len() * 16
     }
@@ -79,12 +79,12 @@ impl Words {
         word(&self.text, &self.ends, code)
     }
 
-    /// All of them in the order of their codes.
+    /// All texts in the order of their codes.
     pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
         (0..self.ends.len() as u32).map(|code| self.get(code))
     }
 
-    /// The code of a text that is there.
+    /// The code of a text, if it is stored.
     #[must_use]
     pub fn find(&self, text: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(text);

@@ -362,15 +362,15 @@ fn subfolders_belong_to_their_class_and_what_is_passed_over_is_counted_and_named
     assert_eq!(labels[..], [0, 0, 0, 1, 1, 1]);
     for parts in [
         &["note: ", "2 images lie in subfolders", "cat/more/deep"][..],
-        &["warning: passed over 3 files in cat: .xyz can't be read"],
-        &["note: passed over 1 file in dog: .txt is not an image"],
-        &["warning: passed over 1 file", "beside the class folders"],
+        &["warning: skipped 3 files in cat: .xyz can't be read"],
+        &["note: skipped 1 file in dog: .txt is not an image"],
+        &["warning: skipped 1 file", "outside of the class folders"],
         &[
-            "warning: no image that can be read in the folder bird",
+            "warning: no readable image in the folder bird",
             "3 files (.heic)",
-            "not a class",
+            "not used as a class",
         ],
-        &["warning: no image in the folder fish, which is empty", "not a class"],
+        &["warning: no image in the folder fish, which is empty", "not used as a class"],
     ] {
         assert_eq!(
             lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).count(),
@@ -412,7 +412,7 @@ fn folders_without_two_classes_say_what_was_found_instead() {
     write(dir.path(), "labels.csv", b"file,label\n0.png,cat\n");
     let error = refusal(training(dir.path()));
     assert!(
-        error.contains("of no class") && error.contains("aren't read from labels.csv"),
+        error.contains("belong to no class") && error.contains("aren't read from labels.csv"),
         "{error}"
     );
     let dir = tempfile::tempdir().unwrap();
@@ -542,11 +542,11 @@ fn folders_of_parts_are_told_by_their_names() {
     let found = open(&dir.path().to_string_lossy(), &DataOptions::default()).unwrap();
     let Data::Ready(data) = found.train else { panic!("a matrix") };
     assert_eq!(data.class_names().unwrap(), ["plane", "train"]);
-    // But not beside another part: then their images are of no class.
+    // But not beside another part: then their images are belong to no class.
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "train/0.png", &png(1));
     write(dir.path(), "test/0.png", &png(2));
     write(dir.path(), "train/train.csv", b"file,label\n");
     let error = open(&dir.path().to_string_lossy(), &DataOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("of no class"), "{error}");
+    assert!(error.to_string().contains("belong to no class"), "{error}");
 }

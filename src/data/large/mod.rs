@@ -1,4 +1,4 @@
-//! Sets larger than memory: passed over in chunks, or encoded into files.
+//! Sets larger than memory: read in chunks, or encoded into files.
 
 #[cfg(feature = "data")]
 pub(super) mod census;

@@ -1,10 +1,10 @@
-//! Tables larger than memory: understood and fitted by a sample of their rows, encoded chunk by
+//! Tables larger than memory: analyzed and fitted with a sample of their rows, encoded chunk by
 //! chunk.
 //!
-//! One pass finds out how many rows there are, and keeps a seeded sample of them, in which each
-//! class has a row at least. What is fitted to 200,000 rows drawn at random differs little from
-//! what all of them would give: a quantile's rank by 0.1 % (scikit-learn takes 10,000). Every
-//! later pass gives encoded chunks in the order of the file.
+//! One pass counts the rows and draws a seeded sample of them, with at least one row of each
+//! class. A fit to 200,000 random rows differs little from
+//! a fit to all rows: a quantile's rank by 0.1 % (scikit-learn uses 10,000). All
+//! later passes give encoded chunks in the order of the file.
 
 use super::sampling::Sampling;
 use crate::base::error::{Error, Result};
@@ -25,9 +25,9 @@ use std::sync::Arc;
 
 /// The most rows of a sample.
 const SAMPLE: usize = 200_000;
-/// About the bytes of a value, with some room around it.
+/// The approximate number of bytes of a value, with overhead.
 const VALUE: u64 = 24;
-/// The fewest.
+/// The fewest rows of a sample.
 const LEAST: usize = 1000;
 
 /// A table that isn't held in memory.
@@ -35,33 +35,33 @@ const LEAST: usize = 1000;
 pub struct StreamedTable {
     source: Source,
     options: DataOptions,
-    /// The sample, understood.
+    /// The analyzed sample.
     sample: Arc<Data>,
-    /// The place of each row of the sample in the whole table.
+    /// The index of each row of the sample in the whole table.
     places: Vec<usize>,
     rows: usize,
     /// The columns that are read.
     columns: usize,
-    /// Whether rows were left out as their target is missing.
+    /// Whether rows were dropped because their target is missing.
     has_dropped: bool,
 }
 
-/// Some rows of a table, as a net takes them.
+/// Some rows of a table, encoded for a net.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedChunk {
     /// The number of rows before them.
     pub first: usize,
     /// The rows.
     pub data: Dataset,
-    /// Their categories that the model doesn't know.
+    /// Their unknown categories.
     pub unknown: UnknownCategories,
 }
 
 impl StreamedTable {
-    /// Goes through a table once, and keeps of it what takes about a quarter of `memory` bytes.
+    /// Reads a table once, and keeps a sample of about a quarter of `memory` bytes.
     ///
     /// # Errors
-    /// When it can't be read, or isn't what the options say.
+    /// When it can't be read, or doesn't match the options.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
         let source = columnar::at_hand(table_source(path, options)?)?;
         let (columns, task) = (&options.columns, options.task);
@@ -104,7 +104,7 @@ impl StreamedTable {
         let streamed =
             StreamedTable { source, options, sample, places, rows, columns, has_dropped };
         if streamed.bytes() > memory {
-            // Else it is opened once more, as a whole, and says so then.
+            // Otherwise it is opened again as a whole, with the same messages.
             crate::data::sources::options::say(&streamed.options, &notes);
         }
         Ok(streamed)
@@ -116,25 +116,25 @@ impl StreamedTable {
         self.rows
     }
 
-    /// The sample, with its columns as they were understood.
+    /// The sample, with its analyzed columns.
     #[must_use]
     pub fn sample(&self) -> &Arc<Data> {
         &self.sample
     }
 
-    /// The place in the whole table of each row of the sample.
+    /// The index in the whole table of each row of the sample.
     #[must_use]
     pub fn places(&self) -> &[usize] {
         &self.places
     }
 
-    /// About the bytes that the whole table would take while it is read and encoded.
+    /// The approximate number of bytes that the whole table would need while it is read and encoded.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         (self.rows * self.columns) as u64 * VALUE
     }
 
-    /// Fits to those rows of the sample that are trained on, by their place in the whole table.
+    /// Fits to those rows of the sample that are training rows, by their index in the whole table.
     ///
     /// # Errors
     /// As [`Preprocessing::fit_rows`].
@@ -148,7 +148,7 @@ impl StreamedTable {
         Preprocessing::fit_rows(&self.sample, &rows, fitting)
     }
 
-    /// What reads a column as it was read for the sample.
+    /// How to read a column in the same way as for the sample.
     pub(super) fn want_as_sampled(&self, place: usize) -> Want {
         let Some(table) = self.sample.table() else { return Want::Nothing };
         let is_target = matches!(table.columns()[place].role, Role::Target(_));
@@ -161,7 +161,7 @@ impl StreamedTable {
         }
     }
 
-    /// Takes what is wanted of the columns, chunk by chunk in order.
+    /// Passes the wanted columns to `take`, chunk by chunk in order.
     pub(in crate::data) fn read_columns(
         &self,
         mut wanted: Vec<Want>,
@@ -194,13 +194,13 @@ impl StreamedTable {
     /// Encodes all rows chunk by chunk, in order.
     ///
     /// # Errors
-    /// With line and column, for a value that doesn't fit what was fitted; and what `take` returns.
+    /// With line and column, for a value that the fitted encoding can't encode; and what `take` returns.
     pub fn pass(
         &self,
         preprocessing: &Preprocessing,
         take: impl FnMut(EncodedChunk) -> Result<()>,
     ) -> Result<()> {
-        // What was left out was said when the table was opened.
+        // Dropped rows were reported when the table was opened.
         pass(&self.source, preprocessing, &self.options, take).map(|_| ())
     }
 }
@@ -209,7 +209,7 @@ impl StreamedTable {
 /// memory: as [`open_measured`](crate::data::open_measured), without holding all of them.
 ///
 /// # Errors
-/// When it can't be read, or isn't what the model needs; and what `take` returns.
+/// When it can't be read, or doesn't match the model; and what `take` returns.
 pub fn pass_measured(
     path: &str,
     preprocessing: &Preprocessing,

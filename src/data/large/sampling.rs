@@ -1,4 +1,4 @@
-//! A sample of the rows of a table that is passed over once.
+//! A sample of the rows of a table, drawn in one pass.
 
 use crate::base::error::Result;
 use crate::data::columns::frame::{Frame, Values};
@@ -7,7 +7,7 @@ use crate::data::formats::want::Rows;
 use crate::data::tables::target::MAX_CLASSES;
 use crate::math::random::{Stream, stream_key, threefry};
 
-/// Of so many different numbers in the target, each has a row in the sample.
+/// The most distinct numbers in the target for which each has a row in the sample.
 const FEW: usize = 64;
 
 /// A seeded sample of rows: those with the smallest random keys, and the first of each class.
@@ -15,10 +15,10 @@ pub(super) struct Sampling {
     keep: usize,
     targets: Vec<usize>,
     key: [u32; 2],
-    /// Rows with a key below this are kept.
+    /// Rows with a key below this are in the sample.
     below: u64,
     pub(super) frame: Frame,
-    /// The place and the key of each row of the sample.
+    /// The index and the key of each row of the sample.
     pub(super) places: Vec<usize>,
     keys: Vec<u64>,
     pub(super) rows: usize,
@@ -68,7 +68,7 @@ impl Sampling {
         Ok(())
     }
 
-    /// The random key of a row, which depends on nothing else.
+    /// The random key of a row, which depends only on the row and the seed.
     fn key_of(&self, row: usize) -> u64 {
         let row = row as u64;
         let [a, b] = threefry(self.key, [row as u32, (row >> 32) as u32]);

@@ -1,23 +1,23 @@
-//! How columns are scaled, and the linear form of a fitted scaling.
+//! The scaling of columns, and the linear form of a fitted scaling.
 
 use crate::base::error::serde_as_text;
 use crate::base::names::names;
 use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// How the columns are scaled before they enter the net: the same for those of a table and of a matrix,
-/// fitted on the training rows only. A constant column is only shifted.
+/// The scaling of the columns for the net: the same for tables and matrices,
+/// fitted only to the training rows. A constant column is only shifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scaling {
     /// To mean 0 and standard deviation 1, column by column.
     Standard,
-    /// To the range 0…1, column by column; the pixels of an image all alike.
+    /// To the range 0…1, column by column; all pixels of an image equally.
     Minmax,
-    /// To median 0 and interquartile range 1, column by column: outliers count for little. Where half of
-    /// the values are equal, and so this range is 0, to standard deviation 1.
+    /// To median 0 and interquartile range 1, column by column: outliers have little influence. If half of
+    /// the values are equal and the range is 0, to standard deviation 1.
     Robust,
-    /// The quantile transform to a standard normal distribution, column by column: neither the shape nor
-    /// outliers count.
+    /// The quantile transform to a standard normal distribution, column by column: neither the shape of the
+    /// distribution nor outliers have an influence.
     Quantile,
     /// Not at all.
     None,
@@ -27,14 +27,14 @@ names!(Scaling, "scaling": Standard "standard", Minmax "minmax", Robust "robust"
 
 /// A fitted scaling, x′ = (x − shift) · scale for each column.
 ///
-/// A difference, then a product: no compiler can contract it into one rounding, so every device
+/// A difference, then a product: no compiler can contract them to a single rounding, so every device
 /// gives the same bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affine {
-    /// What is subtracted: (columns).
+    /// The numbers that are subtracted: (columns).
     pub shift: Vec<f32>,
-    /// What is multiplied by: (columns).
+    /// The factors: (columns).
     pub scale: Vec<f32>,
 }
 
@@ -51,14 +51,14 @@ impl Affine {
         self.shift.len()
     }
 
-    /// Whether the last `count` columns stay as they are.
+    /// Whether the last `count` columns are unchanged.
     #[must_use]
     pub fn keeps_last(&self, count: usize) -> bool {
         let pairs = self.shift.iter().zip(&self.scale).rev().take(count);
         pairs.into_iter().all(|pair| pair == (&0.0, &1.0))
     }
 
-    /// Scales a matrix whose columns are these.
+    /// Scales a matrix with these columns.
     #[must_use]
     pub fn apply(&self, m: &Matrix<f32>) -> Matrix<f32> {
         Matrix::from_fn(m.rows(), m.cols(), |r, c| (m.row(r)[c] - self.shift[c]) * self.scale[c])

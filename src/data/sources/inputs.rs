@@ -16,9 +16,9 @@ use crate::data::{DataOptions, Features, OnUnknown, Preprocessing, UnknownCatego
 use arrow_array::{ArrayRef, StringArray};
 use std::sync::Arc;
 
-/// The one column that folders of images have to carry along.
+/// The only column of folders of images, for the output.
 const FILE: &str = "file";
-/// Images are predicted in chunks of so many features.
+/// The number of features in a chunk of images for prediction.
 const IMAGES: usize = 1 << 24;
 
 /// Some rows of features without targets.
@@ -26,33 +26,33 @@ const IMAGES: usize = 1 << 24;
 pub struct InputChunk {
     /// The features: (rows, features).
     pub features: Arc<Features>,
-    /// The columns that are carried along, in the order in which they were asked for: of a text as
-    /// [`Keep`] says, else values of the file's types.
+    /// The columns that are copied to the output, in the requested order: for a text file as
+    /// in [`Keep`], otherwise values of the file's types.
     pub kept: Vec<ArrayRef>,
     /// The names of these columns.
     pub kept_names: Vec<String>,
-    /// What is wrong with each row that can't be read, or has a category that is refused, and is left
-    /// out, with its place.
+    /// The error of each row that is skipped because it can't be read or has a refused category, with its
+    /// position.
     pub faults: Vec<Error>,
-    /// What a person should know of how the data were read, a sentence each.
+    /// Warnings about how the data were read, one sentence each.
     pub warnings: Vec<String>,
-    /// The categories that the model doesn't know, in the rows that are there.
+    /// The categories unknown to the model, in the rows of this chunk.
     pub unknown: UnknownCategories,
 }
 
 impl InputChunk {
-    /// Rows of a matrix, which has no columns to carry along.
+    /// Rows of a matrix, without columns for the output.
     fn of_matrix(features: Arc<Features>, unknown: UnknownCategories) -> Self {
         let (kept, kept_names, faults, warnings) = Default::default();
         InputChunk { features, kept, kept_names, faults, warnings, unknown }
     }
 }
 
-/// Opens the features alone for a trained model: of a set with a test part those of that, and of a
-/// table whether its target is there or not.
+/// Opens only the features for a trained model: of a set with a test part, those of that part; of a
+/// table, with or without its target.
 ///
 /// # Errors
-/// When there is no such thing, it is bad, or it isn't what the model needs.
+/// When it doesn't exist, is invalid, or doesn't match the model.
 pub fn open_inputs(
     name: &str,
     preprocessing: &Preprocessing,
@@ -76,13 +76,13 @@ pub fn open_inputs(
     Ok(InputChunk::of_matrix(Arc::new(features), unknown))
 }
 
-/// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file and folders of
-/// images in bounded memory, anything else as one chunk. The columns that `keep` names
-/// are carried along; folders of images
-/// have the column `file`. What to do about rows that can't be read is up to `take`.
+/// As [`open_inputs`], chunk by chunk in order: text, Parquet and Arrow files and folders of
+/// images in bounded memory, anything else as one chunk. The columns named in `keep`
+/// are copied to the output; folders of images
+/// have the column `file`. `take` decides about rows that can't be read.
 ///
 /// # Errors
-/// As [`open_inputs`], when a column to keep isn't there, and what `take` returns.
+/// As [`open_inputs`], when a column to keep doesn't exist, and what `take` returns.
 pub fn pass_inputs(
     name: &str,
     preprocessing: &Preprocessing,
@@ -97,7 +97,7 @@ pub fn pass_inputs(
         let what = format!("--keep-columns {}: there is no such column", keep.names.join(","));
         return Err(Error::usage(what)
             .at(name)
-            .help("tables have columns to keep, and folders of images have one, called file"));
+            .help("only tables have columns to keep, and folders of images one, called file"));
     }
     let (rows, _) = found.held_out(preprocessing, options, false)?;
     let (name, features) = match rows {
@@ -129,8 +129,8 @@ fn pass_table(
     })
 }
 
-/// The first rows of a table for a trained model, up to about `most` of them: its columns as they stand
-/// in the file, and the features that they are encoded as, (rows, features). None where the data are no
+/// The first rows of a table for a trained model, up to about `most` of them: its columns as
+/// in the file, and the encoded features, (rows, features). None if the data aren't a
 /// table.
 ///
 /// # Errors
@@ -191,7 +191,7 @@ fn encode(
             encoding.refuse_unknown(&rows.frame, &unknown, sound.iter().copied())?
         }
     };
-    // Of a row that is wrong in two ways the first is said.
+    // For a row with two errors, the first is reported.
     refused.extend(
         lost.iter().map(|&(at, input)| (sound[at], encoding.fault(&rows.frame, sound[at], input))),
     );
@@ -225,8 +225,8 @@ fn encode(
     Ok(InputChunk { features, kept, kept_names, faults, warnings, unknown })
 }
 
-/// The images that a model is measured on, in chunks of about so many features; with the
-/// column of their files, where that is asked for.
+/// The images for evaluating a model, in chunks of about `most` features; with the
+/// column of their files, if requested.
 fn pass_images(
     images: &ImageFolder,
     preprocessing: &Preprocessing,

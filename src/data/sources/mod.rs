@@ -1,4 +1,4 @@
-//! What a user calls DATA: found, opened, read.
+//! The user's DATA: found, opened, read.
 
 #[cfg(feature = "data")]
 pub(super) mod arrays;

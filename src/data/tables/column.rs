@@ -1,4 +1,4 @@
-//! What was understood of a column.
+//! The role and the kind of a column.
 
 use super::roles::{Role, Said};
 use crate::base::error::{Error, Result};
@@ -10,20 +10,20 @@ use crate::data::columns::time::{self, Dates};
 /// A number among texts is a mistake where it is at most this share of them.
 const STRAY: f64 = 0.001;
 
-/// What was understood of a column.
+/// The role and the kind of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// What it holds; none where it wasn't read.
+    /// Its kind; none if it wasn't read.
     pub kind: Option<Kind>,
-    /// What the kind was concluded from.
+    /// The reason for the kind.
     pub why: String,
-    /// The rows in which its value is missing.
+    /// The number of rows in which its value is missing.
     pub missing: usize,
-    /// The form of its dates and times, where they are text.
+    /// The format of its dates and times, if they are text.
     pub(in crate::data) dates: Option<Dates>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn understand(
             let text = texts.words.get(texts.codes[row]);
             return Err(Error::data(format!("{text} is a number among texts"))
                 .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help(format!("correct it, leave it empty if the value is missing, or say --categorical {name}, if it is a category like the others")));
+                .help(format!("correct it, leave the cell empty if the value is missing, or use --categorical {name} if it is a category like the others")));
         }
     }
     Ok(found)

@@ -1,20 +1,20 @@
-//! What is to be learned from a target.
+//! The task: what is learned from a target.
 
 use crate::base::error::serde_as_text;
 use crate::base::names::names;
 
-/// What is to be learned: a class, a number, or labels.
+/// What is learned: a class, a number, or labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Task {
-    /// Classes where the target is text, or whole numbers from 0 on of at most 50 different values
-    /// that come up ten times each on average; else numbers.
+    /// Classes if the target is text, or whole numbers from 0 on with at most 50 different values
+    /// that occur ten times each on average; otherwise numbers.
     #[default]
     Auto,
     /// Classes.
     Classification,
     /// Numbers.
     Regression,
-    /// Any number of labels: several columns of 0 and 1, or one in which the labels are separated.
+    /// Any number of labels: several columns of 0 and 1, or one with separated labels.
     Multilabel,
 }
 

@@ -41,11 +41,11 @@ fn a_guess_that_could_be_otherwise_is_said_with_its_option() {
     let note = |values| learnt(values, Task::Auto).unwrap().note;
     assert_eq!(
         note(numbers(|i| 1.0 + i as f64 % 5.0)).unwrap(),
-        "y has 5 different whole numbers: learned as classes; --task regression learns them as numbers"
+        "y has 5 different whole numbers: used as classes; --task regression uses them as numbers"
     );
     assert_eq!(
         note(numbers(|i| i as f64 % 25.0)).unwrap(),
-        "y has 25 different whole numbers: learned as numbers; --task classification learns them as classes"
+        "y has 25 different whole numbers: used as numbers; --task classification uses them as classes"
     );
     assert_eq!(note(numbers(|i| i as f64 % 2.0)), None);
     assert_eq!(note(numbers(|i| i as f64)), None);
@@ -84,7 +84,7 @@ fn a_class_for_each_row_is_refused_with_what_it_looks_like() {
         (case(&|i| format!("some words on {i} things")), "free text, such as"),
         (
             case(&|i| if i % 9 == 0 { "None".into() } else { i.to_string() }),
-            "numbers, beside texts such as \"None\" (12 rows)",
+            "numbers, and texts such as \"None\" (12 rows)",
         ),
         (refusal(numbers(|i| i as f64), Task::Classification), "numbers or an identifier"),
     ] {

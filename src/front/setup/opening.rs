@@ -1,4 +1,4 @@
-//! Data that settings name: a known set, a file or a directory.
+//! The data named in the settings: a known set, a file or a directory.
 
 use super::hooks::Hooks;
 use super::job::Job;
@@ -50,7 +50,7 @@ impl Source {
     }
 
     /// The rows of another file, which are held out: all of them; or the first ones, and all of
-    /// them on disk, where the data are larger than the memory limit.
+    /// them on disk, if the data are larger than the memory limit.
     pub(super) fn other(
         &self,
         name: &str,
@@ -71,33 +71,33 @@ impl Source {
         Ok((data, None, unknown))
     }
 
-    /// Whether the data hold rows out for validation by themselves, beside those of matrices.
+    /// Whether a table holds out rows for validation by itself.
     pub(super) fn parts_hold_out(&self) -> bool {
         self.held_out.has_validation()
     }
 
-    /// The rows that they hold out for validation.
+    /// The rows that it holds out for validation.
     pub(super) fn parts_validation(&self, fitted: &Preprocessing) -> Result<Option<Dataset>> {
         self.held_out.validation(fitted, &self.options)
     }
 
-    /// The rows that they hold out for a test.
+    /// The rows that it holds out for a test.
     pub(super) fn parts_test(&self, fitted: &Preprocessing) -> Result<Option<Dataset>> {
         self.held_out.test(fitted, &self.options)
     }
 }
 
 impl Job {
-    /// Opens the data, splits them, and resolves what follows from them.
+    /// Opens the data, splits them, and derives the settings that follow from them.
     ///
     /// # Errors
-    /// For data that can't be read and options that make no sense together.
+    /// For data that can't be read and contradictory options.
     pub fn new(given: TrainConfig, hooks: Hooks) -> Result<Self> {
         Self::of(&mut Source::open(given, hooks)?)
     }
 }
 
-/// Makes paths absolute, so that the options mean the same from everywhere.
+/// Makes paths absolute, so that the options are valid in every directory.
 pub(super) fn make_absolute(config: &mut TrainConfig) -> Result<()> {
     let full = |path: &Path| -> Result<PathBuf> {
         absolute(path).map_err(|e| Error::io("find", path, &e))

@@ -43,7 +43,7 @@ pub enum Norm {
     Layer,
 }
 
-names!(Norm, "normalisation": Batch "batch", Layer "layer");
+names!(Norm, "normalization": Batch "batch", Layer "layer");
 
 /// The activation of a layer's units.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,8 +16,8 @@ thread_local! {
 }
 
 impl<T: Gemm> Pass<'_, T> {
-    /// The normalization of some whole rows: of layer normalization, or by the running statistics where the
-    /// pass is none of training.
+    /// The normalization of some whole rows: of layer normalization, or by the running statistics if it
+    /// isn't a training pass.
     pub(super) fn normalize_rows(&self, layer: &NetLayer, block: &Range<usize>) {
         let Some(of) = layer.norm.filter(|_| self.takes_rows(layer)) else { return };
         let (n, forward) = (self.cols(layer.z), of.forward);
