@@ -6,11 +6,13 @@ use std::sync::Arc;
 use wgrad::backend::session::{initial_weights, tensors};
 use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::kernels::Step;
+use wgrad::kernels::mixed::SCALE_STATE;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::activation::Activation;
 use wgrad::math::loss::Loss;
 use wgrad::math::optim::{GradientEdits, Optimizer};
 use wgrad::math::random::Permutation;
+use wgrad::net::precision::Precision;
 use wgrad::net::spec::{Layer, Net, Norm, Spec};
 use wgrad::plan::program::Program;
 use wgrad::plan::{self, Plan, Purpose, Traits};
@@ -45,6 +47,10 @@ fn trained(device: &Shared, spec: &Spec, plan: &Plan, seeds: &[u64]) -> (Vec<Vec
         let values = Vec::from_iter(values);
         device.write(each[0].0, Values::F32(&values)).block_on().unwrap();
     }
+    if let Some(scale) = program.find("loss_scale") {
+        let values = [&[1024.0], &[0.0; SCALE_STATE - 1][..]].concat().repeat(seeds.len());
+        device.write(scale, Values::F32(&values)).block_on().unwrap();
+    }
     let before = device.traffic().dispatches;
     let order = Permutation::new(ROWS as u32, Some([3, 4])).words();
     let step = |first: usize| {
@@ -65,21 +71,36 @@ fn trained(device: &Shared, spec: &Spec, plan: &Plan, seeds: &[u64]) -> (Vec<Vec
     (found, launched)
 }
 
+/// What two nets of other seeds come to is what each comes to alone.
+fn agree(device: &Shared, spec: &Spec, plan: &Plan) {
+    let (both, launched) = trained(device, spec, plan, &[7, 8]);
+    let (one, launched_for_one) = trained(device, spec, plan, &[7]);
+    let (other, _) = trained(device, spec, plan, &[8]);
+    assert!(one[0].iter().all(|x| x.is_finite()) && one != other);
+    let name = device.info();
+    assert!(both[0] == one[0] && both[1] == other[0], "{name}: {:?}", plan.rules);
+    assert_eq!(launched, 2 * launched_for_one, "{name}");
+}
+
 #[test]
 fn nets_of_one_program_have_the_bits_of_programs_of_one_net() {
     let devices = [Some(cpu32(2)), Some(cpu64(1)), gpu("several nets in a program")];
     for device in devices.into_iter().flatten() {
         for spec in [None, Some(Norm::Batch), Some(Norm::Layer)].map(spec) {
-            for plan in plans(&spec) {
-                let (both, launched) = trained(&device, &spec, &plan, &[7, 8]);
-                let (one, launched_for_one) = trained(&device, &spec, &plan, &[7]);
-                let (other, _) = trained(&device, &spec, &plan, &[8]);
-                assert!(one[0].iter().all(|x| x.is_finite()) && one != other);
-                let name = device.info();
-                assert!(both[0] == one[0] && both[1] == other[0], "{name}: {:?}", plan.rules);
-                assert_eq!(launched, 2 * launched_for_one, "{name}");
-            }
+            plans(&spec).iter().for_each(|plan| agree(&device, &spec, plan));
         }
+    }
+}
+
+/// Half as long elements begin at other bytes.
+#[test]
+fn nets_in_f16_have_the_bits_of_programs_of_one_net() {
+    let spec = Spec { precision: Precision::F16, edits: GradientEdits::default(), ..spec(None) };
+    let plan = plan::plan(&spec, BATCH, Purpose::Train, Traits::Plain);
+    agree(&cpu32(2), &spec, &plan);
+    let gpu = gpu("several nets in f16");
+    if let Some(gpu) = gpu.filter(|gpu| gpu.clone().open_mixed().block_on().is_ok()) {
+        agree(&gpu, &spec, &plan);
     }
 }
 

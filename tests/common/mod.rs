@@ -14,6 +14,7 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, Valu
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::inputs::mixup::mixing;
+use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::loss::Loss;
 use wgrad::math::matrix::Matrix;
@@ -90,6 +91,9 @@ impl Backend for Shared {
     }
     fn traits(&self) -> Traits {
         self.backend.lock().unwrap().traits()
+    }
+    fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
+        Box::pin(async move { self.backend.lock().unwrap().open_mixed().block_on() })
     }
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
         Box::pin(async move { self.backend.lock().unwrap().load(program).block_on() })

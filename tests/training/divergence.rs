@@ -296,7 +296,7 @@ impl Observer for Full {
 fn a_run_that_fails_otherwise_leaves_the_model_of_its_last_step_or_best_epoch() {
     let (training, validation) = (random_classes(60, 5, 3, 1), random_classes(40, 5, 3, 2));
     for averaging in [Averaging::None, Averaging::Ema { decay: 0.9 }] {
-        for &keep in Keep::ALL {
+        for keep in Keep::ALL {
             let stopping = Stopping { keep, ..Stopping::default() };
             let spec = Spec { stopping, averaging, lr: 0.02, ..spec(None) };
             let none = Preprocessing::none(&training);

@@ -2,8 +2,9 @@
 
 use super::roles::{Role, Said};
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, MISSING, Values, texts_of};
+use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::kind::{Found, Kind, kind_of};
+use crate::data::columns::texts::MISSING;
 use crate::data::columns::time::{self, Dates};
 
 /// Numbers among texts count as mistakes if they are at most this fraction.
