@@ -1,4 +1,4 @@
-//! Several nets in one program: each has the bits that it has in a program of its own.
+//! Several nets in one program: each has the same bits as in a separate program.
 
 use crate::common::{Shared, cpu32, cpu64, first_rows, gpu, random_classes, unscaled};
 use pollster::FutureExt as _;
@@ -33,8 +33,8 @@ fn plans(spec: &Spec) -> [Plan; 4] {
         .map(|offered| plan::plan(spec, BATCH, Purpose::Train, offered))
 }
 
-/// The sums and parameters of nets that begin with the weights of `seeds`, net after net, and the launches that
-/// their steps took.
+/// The sums and parameters of nets that start with the weights of `seeds`, net by net, and the launches of
+/// their steps.
 fn trained(device: &Shared, spec: &Spec, plan: &Plan, seeds: &[u64]) -> (Vec<Vec<f32>>, u64) {
     let mut device = device.clone();
     let program = Program { nets: seeds.len(), ..plan.program.clone() };
@@ -124,7 +124,7 @@ fn nets_that_would_draw_the_same_numbers_are_refused() {
     }
 }
 
-/// Values of a tensor stand net after net; no more are taken than all nets have.
+/// The values of a tensor are ordered net by net; more than all nets have are refused.
 #[test]
 fn transfers_go_net_after_net() {
     let devices = [Some(cpu32(1)), gpu("transfers of several nets")];

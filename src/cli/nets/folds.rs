@@ -228,9 +228,7 @@ fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
     }
     if run.patience.is_some() || run.keep_weights == Some(Keep::Best) {
         return Err(Error::usage("--patience or --keep-weights best cannot be used with --folds")
-            .help(
-                "leave it out: the metrics of an epoch chosen on its own fold would be too good",
-            ));
+            .help("omit it: the metrics of an epoch chosen on its own fold would be too good"));
     }
     run.keep_weights = Some(Keep::Last);
     if let Some(metric) = run.metric.take() {
