@@ -89,12 +89,7 @@ pub(super) fn run<T: Gemm>(
             let (features, affine) = (&data.features, &data.affine);
             augment::features(augmentation, step, range.start, found, features, affine, x);
         }),
-        Op::Embed { .. }
-        | Op::SortIndices { .. }
-        | Op::EmbedGradient { .. }
-        | Op::TableGradient { .. } => {
-            embed::run(op, rows, memory, worker);
-        }
+        Op::Embed { .. } | Op::EmbedGradient { .. } => embed::run(op, rows, memory, worker),
         Op::Targets { t } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
             gather::rows(&from(step, range.start), found);

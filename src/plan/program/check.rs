@@ -5,7 +5,6 @@ use super::{Op, Program, Slice, Task};
 use crate::base::error::{Error, Result};
 use crate::kernels::fused::whole_net;
 use crate::kernels::fused::whole_net::{NetLayer, WholeNet};
-use crate::kernels::inputs::sort_indices;
 use crate::kernels::mixed::Mixed;
 use crate::kernels::tensor::{ALIGNMENT, Role, TensorId};
 use crate::math::optim::Rule;
@@ -77,12 +76,6 @@ impl Program {
                 if op.with.direction.is_some() && op.rule.optimizer.state_slots() < 2 =>
             {
                 Err(Error::usage("the direction of an optimizer without two states"))
-            }
-            Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
-                let what = format!("embeddings of a batch of {} rows", self.batch);
-                Err(Error::usage(what).help(
-                    "up to 2²⁴ rows can be sorted: choose a smaller --batch-size or --micro-batch",
-                ))
             }
             _ => Ok(()),
         }

@@ -6,7 +6,6 @@ use super::{Op, Program, Task};
 use crate::data::Storage;
 use crate::kernels::fused::gradient;
 use crate::kernels::fused::whole_net::Reach;
-use crate::kernels::inputs::sort_indices;
 use crate::kernels::products::dense;
 use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::products::tile::{Products, Tuning};
@@ -90,9 +89,10 @@ impl Program {
                 let shape = self.matmul_shape(*form, *a, *c);
                 2.0 * elements(*c) * shape.k.rows(batch) as f64
             }
-            Op::SortIndices { .. } => sort_indices::comparisons(batch),
-            Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
-            Op::TableGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
+            Op::EmbedGradient { tables, .. } => {
+                let each = tables.each.iter();
+                each.map(|(place, out)| (batch * place.dims) as f64 + elements(*out)).sum()
+            }
             Op::Update { range, .. } => 10.0 * range.len() as f64,
             Op::WholeNet(net) => {
                 let weights = net.layers[net.from..].iter().map(|l| elements(l.weight));

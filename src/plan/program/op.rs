@@ -13,8 +13,8 @@ use crate::kernels::Launch;
 use crate::kernels::common::random::{self, PERMUTATION, UNIFORM};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate};
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::inputs::embed::{self, Place};
-use crate::kernels::inputs::{augment, gather, mixup, sort_indices};
+use crate::kernels::inputs::embed::{self, Place, TableGradients};
+use crate::kernels::inputs::{augment, gather, mixup};
 use crate::kernels::layers::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::layers::dropout::{self, Dropout};
 use crate::kernels::layers::norm::{self, Normalized, NormalizedGradient};
@@ -151,20 +151,16 @@ ops! {
         };
         launches |on| [embed::launch(*place, [*features, *table, *x])];
 
-        /// order = the rows sorted by their index, each behind it: (B, 2); spare: as large.
-        SortIndices { given place: Place, reads features, writes order, writes spare }
-        "sort indices", "{order} = rows by column {} of {features}" with place.column + 1;
-        launches |on| sort_indices::launches(*place, [*features, *order, *spare], on.program.batch);
-
-        /// out = ∂E/∂table: (values, dims), from gradient = ∂E/∂x by the rows of each index.
-        EmbedGradient { given place: Place, reads order, reads gradient, writes out }
-        "embed gradient", "{out} = {gradient} by {order}";
-        launches |on| embed::launches_gradient(*place, [*order, *gradient, *out], on.program.batch);
-
-        /// out = the same of a small table, from the feature columns that hold the indices.
-        TableGradient { given place: Place, reads features, reads gradient, writes out }
-        "table gradient", "{out} = {gradient} by column {} of {features}" with place.column + 1;
-        launches |on| [embed::launch_table_gradient(*place, [*features, *gradient, *out])];
+        /// tables = ∂E/∂table of each: (values, dims), from gradient = ∂E/∂x: (B, n_0) by the rows of each index.
+        EmbedGradient { reads features, reads gradient, writes tables: TableGradients }
+        "embed gradient", "{tables} = {gradient} by {features}";
+        touches |program| {
+            program.task(&[*features, *gradient], &Vec::from_iter(tables.tensors()), &[])
+        };
+        launches |on| {
+            let of_rows = [*features, *gradient];
+            embed::launches_gradient(tables, of_rows, on.program.batch, |id| on.place(id).0)
+        };
 
         /// x = the same of images, each augmented.
         Augment { given augmentation: Augmentation, writes x }

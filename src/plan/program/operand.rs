@@ -4,6 +4,7 @@
 use super::{Op, Program, Task};
 use crate::data::Storage;
 use crate::kernels::Launch;
+use crate::kernels::inputs::embed::TableGradients;
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::optim::combine::Factors;
 use crate::kernels::optim::edits::Edit;
@@ -71,6 +72,16 @@ impl Operand for UnitFunctions {
 
     fn text(&self, _: &Text<'_>) -> String {
         self.units().to_string()
+    }
+}
+
+impl Operand for TableGradients {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        self.each.iter_mut().map(|(_, out)| out).chain(&mut self.within)
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        Vec::from_iter(self.tensors().map(|id| text.tensor(id))).join(", ")
     }
 }
 

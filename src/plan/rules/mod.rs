@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | dense | Z = A Wᵀ ± b, A = σ(Z) | `Dense` | the next op that touches Z is its activation |
 //! | gather | X gathered, `Dense` | `Dense` that gathers | the next op that touches X is that `Dense` |
-//! | small tables | rows sorted by index, the table's gradient | `TableGradient` | the table is small, the order for it alone |
+//! | tables | gradients of tables | one `EmbedGradient` | one stands behind the other |
 //! | dropout behind σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
 //! | output | T, loss, δ_L ⊙ σ′ | `Output` | T is for the loss alone |
 //! | δ | δ W, ⊙ σ′ | `Backward` | W is a parameter |
@@ -241,7 +241,7 @@ impl Routine {
     fn fuse(&mut self, trains: bool) {
         self.dense();
         self.gathered();
-        self.small_tables();
+        self.tables();
         self.dropout_behind();
         self.output();
         if trains {

@@ -101,8 +101,9 @@ impl Routine {
         const WIDE: usize = 256;
         let Op::WholeNet(net) = self.op(0) else { return };
         let Some(first) = net.layers.first() else { return };
-        // A softmax is done with the layers behind.
-        if self.cols(net.x) < WIDE || parts || net.drops() || first.functions.is_none() {
+        // A softmax is done with the layers behind, and tables are looked up with the gathering.
+        let is_apart = net.embedded.is_none() && first.functions.is_some();
+        if self.cols(net.x) < WIDE || parts || net.drops() || !is_apart {
             return;
         }
         let dense = Dense {

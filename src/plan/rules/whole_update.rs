@@ -1,7 +1,7 @@
 //! The rules of a step behind a pass through the whole net, whose gradients go to a place where they are kept:
 //! what follows, up to the optimizer's step, is done with each part of them while it is in cache.
 
-use super::{Routine, ensure};
+use super::{Node, Routine, ensure};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
 use crate::kernels::fused::whole_net::{self, WholeNet};
 use crate::kernels::optim::edits::Edit;
@@ -43,11 +43,11 @@ impl Routine {
 
     /// The gradients of tables, which other ops make of ∂E/∂X.
     fn gradients_of_tables(&self) -> Vec<TensorId> {
-        let of = |op: &Op| match *op {
-            Op::EmbedGradient { out, .. } | Op::TableGradient { out, .. } => Some(out),
-            _ => None,
+        let of = |node: &Node| match &node.op {
+            Op::EmbedGradient { tables, .. } => Vec::from_iter(tables.tensors()),
+            _ => Vec::new(),
         };
-        self.nodes.iter().filter_map(|node| of(&node.op)).collect()
+        self.nodes.iter().flat_map(of).collect()
     }
 
     /// The gradients kept by op `at`, with all that follows → `GradientUpdate`.
@@ -58,7 +58,7 @@ impl Routine {
         let mut end = None;
         for k in (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g)) {
             match *self.op(k) {
-                Op::EmbedGradient { .. } | Op::TableGradient { .. } => continue,
+                Op::EmbedGradient { .. } => continue,
                 Op::Collect { total, last: true, .. } if tables.is_empty() => {
                     with.collected = Some(total);
                 }
@@ -175,11 +175,14 @@ impl Routine {
         let shapes: Vec<_> = shapes
             .map(|(layer, input)| [cols(layer.z), cols(input) + usize::from(layer.bias.is_some())])
             .collect();
-        let rows = part_rows(&shapes, batch);
+        // Tables have a step of their own, which parts don't leave room for.
+        let has_tables = !self.gradients_of_tables().is_empty();
+        let rows = if has_tables { batch } else { part_rows(&shapes, batch) };
         if let Some((at, kept)) = self.kept_of_net() {
             self.step_on_gpu(at, kept, rows)?;
         }
         self.wide_input(rows < batch);
+        self.tables();
         Ok(())
     }
 
@@ -191,7 +194,10 @@ impl Routine {
         rows: usize,
     ) -> Result<(), &'static str> {
         let (batch, g) = (self.program.batch, kept.parts);
-        let next = self.next(at, g);
+        let tables = self.gradients_of_tables();
+        let is_of_tables = |k: &usize| matches!(self.op(*k), Op::EmbedGradient { .. });
+        let mut behind = (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g));
+        let next = behind.find(|k| !is_of_tables(k));
         let step = next.and_then(|k| match *self.op(k) {
             Op::Update { rule, state, ref range, .. } if *range == self.all() => {
                 Some((k, rule, state))
@@ -216,6 +222,8 @@ impl Routine {
                     GradientUpdate { layers, rule, state, arena, parameters, scores, norms, with };
                 self.set(at, Op::GradientUpdate(Box::new(update)));
                 self.remove(k);
+                let of_tables = self.step_of_tables(&tables, None, rule, state);
+                of_tables.into_iter().rev().for_each(|op| self.insert(k, op));
             }
             Some((k, rule, state)) => {
                 let (count, len) = (Extent::Fixed(batch.div_ceil(rows)), self.all().end);

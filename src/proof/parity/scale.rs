@@ -65,7 +65,12 @@ fn fused(op: &WholeNet) -> Vec<Product> {
         let (out, left) = (pair[0].delta?, pair[1].delta?);
         Some(Product { out, left, weight: pair[1].weight, forward: false, bias: None })
     });
-    forward.chain(backward).collect()
+    let of_input = || {
+        let (out, layer) = (op.embedded.as_ref()?.gradient?, op.layers.first()?);
+        let (left, weight) = (layer.delta?, layer.weight);
+        Some(Product { out, left, weight, forward: false, bias: None })
+    };
+    forward.chain(backward).chain(of_input()).collect()
 }
 
 /// A gradient inside an op, and the rule that takes a step on it there.
@@ -209,7 +214,6 @@ impl Replay<'_> {
             Op::Matmul { .. }
                 | Op::ColumnSums { .. }
                 | Op::EmbedGradient { .. }
-                | Op::TableGradient { .. }
                 | Op::Accumulate { .. }
                 | Op::NormalizeSums(_)
         ) {
