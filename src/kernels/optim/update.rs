@@ -119,6 +119,8 @@ pub struct Companions {
     pub l1: f32,
     /// The limit that each element of the gradients is clipped to.
     pub clip_value: Option<f32>,
+    /// The variance and the key of the noise that is added: [`Edit::Noise`](super::edits::Edit::Noise).
+    pub noise: Option<(f32, [u32; 2])>,
     /// Where the direction of LAMB goes, in the places of the parameters, in place of a step.
     pub direction: Option<TensorId>,
     /// The moving average of the parameters, which follows the step: (1, len).

@@ -54,7 +54,8 @@ impl Routine {
     fn take_step(&mut self, at: usize, parts: &GradientParts) -> super::Outcome {
         let (g, tables) = (parts.parts, self.gradients_of_tables());
         let Some(state) = self.state else { return Err(None) };
-        let (mut with, mut taken, mut penalized) = (Companions::default(), vec![at], 0);
+        let (mut with, mut taken) = (Companions::default(), vec![at]);
+        let (mut penalized, mut noisy) = (0, 0);
         let mut end = None;
         for k in (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g)) {
             match *self.op(k) {
@@ -70,6 +71,11 @@ impl Routine {
                 Op::Edit { edit: Edit::ClipValue { limit }, g: of } if of == g => {
                     with.clip_value = Some(limit);
                 }
+                Op::Edit { edit: Edit::Noise { variance, key, first }, g: of }
+                    if self.program.tensor(of).offset == first =>
+                {
+                    (with.noise, noisy) = (Some((variance, key)), noisy + 1);
+                }
                 Op::Update { rule, ref range, .. } if *range == self.all() => {
                     end = Some(End::Step(k, rule));
                     break;
@@ -84,6 +90,10 @@ impl Routine {
         }
         let end = end.ok_or(None)?;
         ensure(penalized == 0 || penalized == parts.layers.len(), "L1 of some layers alone")?;
+        // Those of tables aren't among them.
+        let of_layers = parts.layers.iter().map(|layer| layer.parameters().count()).sum::<usize>();
+        let all = of_layers + 2 * parts.norms.len();
+        ensure(noisy == 0 || noisy == all, "noise of some parameters alone")?;
         let (place, rule) = match end {
             End::Step(k, rule) => (k, rule),
             End::Directions(k, rule, u) => {
