@@ -11,7 +11,8 @@ use wgrad::data::Samples;
 use wgrad::kernels::Step;
 use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
-use wgrad::plan::program::{Op, Program};
+use wgrad::net::precision::Precision;
+use wgrad::plan::program::Program;
 
 /// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
 pub struct Device {
@@ -71,7 +72,7 @@ impl Backend for Device {
             if self.is_lost {
                 return Err(wgrad::Error::failed("the device was lost"));
             }
-            self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
+            self.in_f16 = program.tensors.iter().any(|t| t.precision == Precision::F16);
             self.cpu.load(program).await
         })
     }

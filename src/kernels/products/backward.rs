@@ -49,6 +49,18 @@ pub struct Backward {
     pub parameters: TensorId,
     /// Where the gradients over parts of the batch go, in place of the optimiser's step.
     pub parts: Option<Parts>,
+    /// What the same in f16 asks for: of a δ alone, or of one update.
+    pub scaled: Option<Scaled>,
+}
+
+/// How every δ in f16 is scaled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaled {
+    /// S, by which every δ is multiplied and gradients are divided, and whether there was an overflow, behind
+    /// which nothing is updated: (1, 4).
+    pub loss_scale: TensorId,
+    /// W in f16 of the layer that is updated: (n_l, n_{l−1}).
+    pub shadow: Option<TensorId>,
 }
 
 /// Gradients over parts of a batch.

@@ -5,7 +5,6 @@ use super::{Op, Program, Slice, Task};
 use crate::base::error::{Error, Result};
 use crate::kernels::fused::whole_net;
 use crate::kernels::fused::whole_net::{NetLayer, WholeNet};
-use crate::kernels::mixed::Mixed;
 use crate::kernels::tensor::{ALIGNMENT, Role, TensorId};
 use crate::math::optim::Rule;
 use std::ops::Range;
@@ -67,10 +66,6 @@ impl Program {
             Op::Backward(op) if op.parts.is_none() && !op.updates.is_empty() => {
                 has_room(op.rule, op.state.len())
             }
-            Op::Mixed(op) => match &**op {
-                Mixed::Update(op) => has_room(op.rule, op.state.len()),
-                _ => Ok(()),
-            },
             // The direction of LAMB needs both of its states.
             Op::GradientUpdate(op)
                 if op.with.direction.is_some() && op.rule.optimizer.state_slots() < 2 =>

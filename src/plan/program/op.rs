@@ -21,7 +21,7 @@ use crate::kernels::layers::norm::{self, Normalized, NormalizedGradient};
 use crate::kernels::layers::softmax::{self, SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::layers::{add, nonfinite};
 use crate::kernels::loss::{self, output::Output};
-use crate::kernels::mixed::Mixed;
+use crate::kernels::mixed;
 use crate::kernels::optim::average::{self, Share};
 use crate::kernels::optim::combine::{self, Factors};
 use crate::kernels::optim::edits::{self, Edit};
@@ -140,7 +140,10 @@ ops! {
         /// x = the features of the batch's rows, scaled: (B, n_0).
         Gather { writes x }
         "gather", "{x} = scaled feature rows";
-        launches |on| [gather::launch_features(*x, on.cols(*x), on.storage.bytes)];
+        launches |on| [match on.precision(*x) {
+            Precision::F32 => gather::launch_features(*x, on.cols(*x), on.storage.bytes),
+            Precision::F16 => mixed::launch_gather(*x, on.cols(*x), on.storage.bytes),
+        }];
 
         /// x = each row's index replaced by its row of a table, and the columns before it: (B, n_0).
         Embed { given place: Place, reads features, reads table, writes x }
@@ -297,6 +300,17 @@ ops! {
         "batch statistics", "{statistics}, {running} of {z}";
         launches |on| [norm::launch_statistics([*z, *statistics, *running], on.cols(*z))];
 
+        /// y = S x: (B, n_L), x in f32, y in f16.
+        Rescale { reads x, writes y, changes loss_scale }
+        "rescale", "{y} = {x} · {loss_scale}";
+        launches |on| [mixed::launch_rescale([*x, *y, *loss_scale], on.cols(*x))];
+
+        /// S and its counts at the end of a step: halved behind an overflow, doubled after `interval` steps
+        /// without one.
+        LossScale { changes loss_scale, given interval: u32 }
+        "loss scale", "{loss_scale} by overflows";
+        launches |on| [mixed::launch_scale(*loss_scale, *interval)];
+
         /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
         /// (B, 1) or (rows, 1).
         Nonfinite { reads x, writes found }
@@ -336,8 +350,6 @@ ops! {
         Output(Output) by output;
         /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
         Backward(Backward) by backward;
-        /// An op of mixed precision, which reads or writes f16.
-        Mixed(Mixed) by mixed;
     }
 }
 
@@ -355,15 +367,6 @@ impl Op {
             Op::GradientUpdate(op) => op.norms.is_empty() && op.with == Companions::default(),
             Op::GradientParts(op) => op.norms.is_empty() && !op.adds && op.collected.is_none(),
             _ => true,
-        }
-    }
-
-    /// What it reads and writes besides f32.
-    #[must_use]
-    pub fn precision(&self) -> Precision {
-        match self {
-            Op::Mixed(_) => Precision::F16,
-            _ => Precision::F32,
         }
     }
 }

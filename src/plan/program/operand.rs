@@ -6,10 +6,12 @@ use crate::data::Storage;
 use crate::kernels::Launch;
 use crate::kernels::inputs::embed::TableGradients;
 use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::mixed;
 use crate::kernels::optim::combine::Factors;
 use crate::kernels::optim::edits::Edit;
 use crate::kernels::products::tile::{Tiling, Tuning};
 use crate::kernels::tensor::{ALIGNMENT, Extent, TensorId};
+use crate::net::precision::Precision;
 use std::fmt::{self, Formatter};
 
 /// What names tensors in an op.
@@ -211,7 +213,21 @@ pub(super) struct OpText<'a>(pub(super) &'a Program, pub(super) &'a Op);
 
 impl fmt::Display for OpText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.1.line(&Text { program: self.0 }, f)
+        let line = Line(self.1, Text { program: self.0 });
+        match self.0.precision_of(self.1) {
+            Precision::F32 => line.fmt(f),
+            // In the place of some of what fills the column of names.
+            Precision::F16 => write!(f, "f16 {}", line.to_string().replacen("    ", "", 1)),
+        }
+    }
+}
+
+/// An op as a line, whatever its precision.
+struct Line<'a>(&'a Op, Text<'a>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.line(&self.1, f)
     }
 }
 
@@ -242,6 +258,17 @@ impl Launching<'_> {
     pub(super) fn place(&self, id: TensorId) -> (u32, u32) {
         let t = self.program.tensor(id);
         (t.offset as u32, t.cols as u32)
+    }
+
+    /// What the elements of a tensor are.
+    pub(super) fn precision(&self, id: TensorId) -> Precision {
+        self.program.tensor(id).precision
+    }
+
+    /// The block of the one product of an op in f16.
+    pub(super) fn block(&self) -> mixed::Choice {
+        let product = self.program.products(self.op).shapes.first().copied();
+        self.tuning.mixed.take(product.unwrap_or_default(), self.tuning.registers)
     }
 
     /// How the products of the op are cut into tiles.

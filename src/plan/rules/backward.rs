@@ -57,7 +57,8 @@ impl Routine {
             }
             let delta = Some(Delta { above, weight, functions, z, out });
             let (state, parameters) = ([first, second], r.parameters);
-            let made = Backward { delta, updates: vec![], rule, state, parameters, parts: None };
+            let (updates, parts, scaled) = (vec![], None, None);
+            let made = Backward { delta, updates, rule, state, parameters, parts, scaled };
             r.set(i, Op::Backward(Box::new(made)));
             Ok(())
         });

@@ -42,7 +42,7 @@ use crate::kernels::tensor::{Role, TensorId};
 use crate::math::optim::{Optimizer, Rule};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program, Slice, Task};
-use half::LossScale;
+use half::Scaling;
 use place::Lists;
 use std::convert::Infallible;
 use std::fmt;
@@ -129,7 +129,7 @@ fn layers(plain: Plan, with_hook: bool) -> Plan {
 pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let mut plan = plain;
     let trains = !plan.program.routines.step.is_empty();
-    let loss_scale = trains.then(|| LossScale::new(&mut plan.program, mixed));
+    let loss_scale = trains.then(|| Scaling::new(&mut plan.program, mixed));
     let Ok(mut plan) = rewrite::<Infallible>(plan, false, |routine, trains| {
         routine.fuse_in_half(loss_scale.filter(|_| trains));
         Ok(())

@@ -115,6 +115,7 @@ impl Routine {
             z: first.z,
             a: first.a,
             parts: None,
+            overflows: None,
         };
         let net = WholeNet { from: 1, ..(**net).clone() };
         self.set(0, Op::WholeNet(Box::new(net)));

@@ -6,10 +6,9 @@ use crate::backend::{Values, ValuesMut};
 use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::mixed::{Mixed, Update};
 use crate::kernels::optim::optimizer::RuleStep;
 use crate::kernels::optim::update::ParameterGradient;
-use crate::kernels::products::backward::Delta;
+use crate::kernels::products::backward::{Delta, Scaled};
 use crate::kernels::products::dense::Dense;
 use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::tensor::TensorId;
@@ -34,11 +33,6 @@ fn products(op: &Op) -> Vec<Product> {
         Op::WholeNet(op) => fused(op),
         Op::Dense(op) => vec![dense(op)],
         Op::Backward(op) => op.delta.iter().map(delta).collect(),
-        Op::Mixed(op) => match &**op {
-            Mixed::Dense { dense: op, .. } => vec![dense(op)],
-            Mixed::Delta { delta: op, .. } => vec![delta(op)],
-            _ => Vec::new(),
-        },
         _ => Vec::new(),
     }
 }
@@ -79,7 +73,7 @@ struct Updated<'a> {
     rule: Rule,
     state: [TensorId; 3],
     /// In mixed precision W in f16, and what the gradient is S times of.
-    mixed: Option<[TensorId; 2]>,
+    scaled: Option<Scaled>,
 }
 
 /// The updates of an op that computes their gradients itself.
@@ -88,18 +82,12 @@ fn updates(op: &Op) -> Vec<Updated<'_>> {
         Op::Backward(op) if op.parts.is_none() => {
             let [first, second] = op.state;
             let state = [first, second, second];
-            let of = |gradient| Updated { gradient, rule: op.rule, state, mixed: None };
+            let of = |gradient| Updated { gradient, rule: op.rule, state, scaled: op.scaled };
             op.updates.iter().map(of).collect()
         }
         Op::GradientUpdate(op) => {
-            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state, mixed: None };
+            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state, scaled: None };
             op.layers.iter().map(of).collect()
-        }
-        Op::Mixed(op) => {
-            let Mixed::Update(op) = &**op else { return Vec::new() };
-            let Update { gradient, shadow, rule, state: [first, second], loss_scale, .. } = op;
-            let state = [*first, *second, *second];
-            vec![Updated { gradient, rule: *rule, state, mixed: Some([*shadow, *loss_scale]) }]
         }
         _ => Vec::new(),
     }
@@ -118,8 +106,8 @@ impl Replay<'_> {
         let rows = step.rows as usize;
         let value = |tensor| self.get(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
         let mut floors = Vec::<(TensorId, Vec<f64>)>::new();
-        for Updated { gradient, rule, state, mixed } in updates(op) {
-            let scale = match mixed.map(|[_, loss_scale]| value(loss_scale)).as_deref() {
+        for Updated { gradient, rule, state, scaled } in updates(op) {
+            let scale = match scaled.map(|scaled| value(scaled.loss_scale)).as_deref() {
                 // Behind an overflow nothing changes.
                 Some([_, _, _, overflow]) if *overflow != 0.0 => continue,
                 Some([scale, ..]) => *scale,
@@ -150,7 +138,8 @@ impl Replay<'_> {
             if let Some((bias, sign)) = gradient.bias {
                 of(bias, &vec![1.0; rows], 1, sign.into());
             }
-            if let (Some([shadow, _]), Some((_, floor))) = (mixed, floors.get(first)) {
+            let shadow = scaled.and_then(|scaled| scaled.shadow);
+            if let (Some(shadow), Some((_, floor))) = (shadow, floors.get(first)) {
                 floors.push((shadow, floor.clone()));
             }
         }
