@@ -2,44 +2,44 @@
 // workgroup: the first of the two kernels of a fused step. Nothing that a workgroup writes is read
 // by another. The products are written by src/kernels/tile/.
 //
-// All that has a row for each row of the batch (X, T, Z, A, δ) lies in one buffer, `arena`; the
-// table says where.
+// Everything with a row for each row of the batch (X, T, Z, A, δ) is in one buffer, `arena`; the
+// table has the offsets.
 
 struct WholeNet {
     layers: u32,
     reach: u32,       // 0: to the outputs, 1: to the loss, 2: back to all δ
     inputs: u32,      // n_0
     outputs: u32,     // n_L
-    x: u32,           // places in the arena
+    x: u32,           // offsets in the arena
     t: u32,
     y: u32,
     gradient: u32,    // ∂E/∂A_L, which becomes δ_L
     parameter: f32,   // of the loss
-    threshold: f32,   // above it, a single output says yes
-    first_layer: u32, // the first layer to compute: 1 where another launch has computed the first
+    threshold: f32,   // above it, a single output means yes
+    first_layer: u32, // the first layer to compute: 1 if another launch has computed the first
     targets: u32,     // columns of T
-    features: u32,    // feature columns, which stand at `raw` where some are embedded
+    features: u32,    // feature columns; stored at `raw` if some are embedded
     raw: u32,
-    copied: u32,      // of them those that are inputs themselves, the first
+    copied: u32,      // the first columns, which aren't embedded: inputs as they are
     tables: u32,
-    input_gradient: u32, // ∂E/∂X, of which columns from `first_column` on are computed
+    input_gradient: u32, // ∂E/∂X; only columns from `first_column` on are computed
     first_column: u32,
     padding0: u32,
     padding1: u32,
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
-    // sign are 0 without a bias; floats are kept as their bits.
+    // sign are 0 without a bias; floats are stored as their bits.
     table: array<vec4<u32>, 48>,
     // What is dropped of X, and of each layer's A: a random number below the first drops an element, what
     // stays is multiplied by the second, a float kept as its bits; the key. 0 for nothing.
     drops: array<vec4<u32>, 17>,
-    // For each embedding (column of the indices, first input, rows, columns), and where its table lies.
+    // For each embedding (column of the indices, first input, rows, columns), (offset of its table, -, -, -).
     embeddings: array<vec4<u32>, 64>,
 }
 
 override BYTES: bool = false;
 override CLASSES: bool = false;
 override OUTPUT: u32 = 0u; // the activation of the last layer
-override DROPS: bool = false; // whether something is dropped in training
+override DROPS: bool = false; // whether there is dropout in training
 override EMBEDS: bool = false; // whether feature columns are embedded
 
 @group(1) @binding(0) var<uniform> p: WholeNet;
@@ -53,18 +53,18 @@ override EMBEDS: bool = false; // whether feature columns are embedded
 @group(1) @binding(8) var<storage, read_write> scores: array<vec4<f32>>;
 
 const SOFTMAX = 255u;
-// Invocations that share a row where they don't compute a product.
+// The number of invocations that share a row outside of products.
 const LANES = 16u;
-// Rows that the invocations take at a time then.
+// The number of rows that the invocations then process at a time.
 const PASS = INVOCATIONS / LANES;
 
 var<workgroup> partial: array<vec4<f32>, INVOCATIONS>; // (PASS, 16)
-var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each of ours
+var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each row of the block
 
-// Stands for X among the layers that a product of the way back is for.
+// The value of `layer` in the product that gives ∂E/∂X.
 const INPUT = 0xFFFFFFFFu;
 
-// The product at hand: (k, n), where its input and its weights lie, and the layer that it is for.
+// The current product: (k, n), the offsets of its input and its weights, and its layer.
 var<private> shape: vec2<u32>;
 var<private> input: u32;
 var<private> weight: u32;
@@ -84,7 +84,7 @@ fn row_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     return total;
 }
 
-// The largest value of a row and the lowest index at which it stands.
+// The largest value of a row and its lowest index.
 fn row_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     partial[lane] = vec4<f32>(value, f32(index), 0.0, 0.0);
     workgroupBarrier();
@@ -122,7 +122,7 @@ fn dropped(l: u32, row: u32, col: u32, x: f32) -> f32 {
     return select(x * bitcast<f32>(drop.y), 0.0, drawn < drop.x);
 }
 
-// Z = A Wᵀ ± b, and A = σ(Z) behind it.
+// Z = A Wᵀ ± b, followed by A = σ(Z).
 fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
     let more = p.table[layer * 3u + 2u];
@@ -143,7 +143,7 @@ fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     }
 }
 
-// δ W ⊙ σ′(Z) of the layer below, of which the same is dropped as of its A; or ∂E/∂X.
+// δ W ⊙ σ′(Z) of the layer below, with the same dropout as its A; or ∂E/∂X.
 fn backward_store(row: u32, col: u32, value: vec4<f32>) {
     if (EMBEDS && layer == INPUT) {
         for (var j = 0u; j < 4u; j++) {
@@ -198,7 +198,7 @@ fn softmax_rows(lane: u32, first: u32, z: u32, y: u32) {
     workgroupBarrier();
 }
 
-// What `loss_row` in loss_row.wgsl asks for, of rows in the arena.
+// The functions needed by `loss_row` in loss_row.wgsl, for rows in the arena.
 fn output_at(row: u32, j: u32) -> f32 {
     return arena[p.y + row * p.outputs + j];
 }
@@ -292,7 +292,7 @@ fn gather_rows(lane: u32, first: u32, count: u32) {
         let place = p.embeddings[2u * t];
         for (var i = lane; i < count * place.w; i += INVOCATIONS) {
             let row = first + i / place.w;
-            // What is no index of the table counts as 0.
+            // An index outside of the table, or NaN, counts as 0.
             let found = feature(source[i / place.w], place.x);
             let index = select(0u, u32(found), found >= 0.0 && found < f32(place.z));
             let c = place.y + i % place.w;
@@ -302,8 +302,8 @@ fn gather_rows(lane: u32, first: u32, count: u32) {
     }
 }
 
-// n and k of a layer. FXC takes an element at an index that changes for one that may differ between
-// invocations, by which no barrier may be reached: here no index changes.
+// n and k of a layer. FXC assumes that an element at a changing index may differ between
+// invocations, so that no barrier may depend on it: here no index changes.
 fn shape_of(l: u32) -> vec2<u32> {
     var found = p.table[0].xy;
     found = select(found, p.table[3].xy, l == 1u);
@@ -389,7 +389,7 @@ fn whole_net(lane: u32, group: u32) {
     for (var row = 0u; row < ROWS; row += PASS) {
         output_delta(lane, first + row, p.layers - 1u);
     }
-    // To the first layer, or to X where it is embedded.
+    // To the first layer, or to X if it has embeddings.
     for (var l = p.layers - 1u; EMBEDS || l > 0u; l--) {
         let sides = shape_of(l);
         layer = l - 1u;

@@ -1,22 +1,22 @@
-// ∂E/∂E[v, j] = Σ_{r: i(r) = v} ∂E/∂X[r, at + j] of tables, in the order of the rows. A workgroup has
-// neighboring elements of one table. Of 256 rows of the batch it notes those whose index is among its own, and
-// each element adds up its own of these: nothing is sorted, and most rows of a large table cost a bit each.
+// ∂E/∂E[v, j] = Σ_{r: i(r) = v} ∂E/∂X[r, at + j] of tables, in the order of the rows. A workgroup computes
+// consecutive elements of one table. It reads the batch in tiles of 256 rows, marks the rows whose index is in
+// its range of the table by a bit each, and each invocation sums the marked rows with the index of its element.
 
 struct EmbedGradient {
     features: u32, // feature columns
     inputs: u32,
-    first: u32,    // this part of the batch: rows first … first + count
+    first: u32,    // the rows of this launch: first … first + count
     count: u32,
     tables: u32,
     padding0: u32,
     padding1: u32,
     padding2: u32,
-    // For each table (column of the indices, first input, rows, columns), (place of its gradient, first
+    // For each table (column of the indices, first input, rows, columns), (offset of its gradient, first
     // workgroup, -, -).
     table: array<vec4<u32>, 64>,
 }
 
-override SLOTS: u32 = 1u; // elements of each invocation, 8 at most
+override SLOTS: u32 = 1u; // elements per invocation, at most 8
 
 const TILE = 256u;
 
@@ -56,7 +56,7 @@ fn embed_gradient(
         }
         workgroupBarrier();
         if (top + lane < end) {
-            // What is no index of the table counts as 0.
+            // An index outside of the table, or NaN, counts as 0.
             let found = features[(top + lane) * p.features + place.x];
             let index = select(0u, u32(found), found >= 0.0 && found < f32(place.z));
             indices[lane] = index;
@@ -88,7 +88,7 @@ fn embed_gradient(
     for (var slot = 0u; slot < SLOTS; slot++) {
         let i = start + slot * TILE + lane;
         if (i < len) {
-            // Behind what the parts before have added up.
+            // The sum of the launches before, and of this one.
             let before = select(0.0, table_gradients[to.x + i], p.first > 0u);
             table_gradients[to.x + i] = before + sums[slot * TILE + lane];
         }

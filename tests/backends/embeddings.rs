@@ -60,14 +60,14 @@ fn ten_steps_are_those_of_pytorch() {
     }
 }
 
-/// Two columns of numbers and two of indices, some of which are none.
+/// Two columns of numbers and two of indices, some of which are invalid.
 fn data(rows: usize) -> Dataset {
     let mut random = Random::new(3, Stream::Check, 0);
     let features = Matrix::from_fn(rows, 4, |row, col| match (col, row % 7) {
         (2, _) => (random.uniform() * 5.0).floor() as f32,
         (3, 0) => 1000.0,
         (3, 1) => -1.0,
-        // The last row of this table stands nowhere.
+        // The last row of this table is never used.
         (3, _) => (random.uniform() * 39.0).floor() as f32,
         _ => random.normal() as f32,
     });
@@ -86,7 +86,7 @@ fn spec() -> Spec {
     spec
 }
 
-/// Nets in which the gradient of the input comes back by every way that there is.
+/// Nets that use every way of computing the gradient of the input.
 fn variants() -> Vec<(&'static str, Spec)> {
     let dropout = Spec { net: Net { input_dropout: 0.3, ..spec().net }, ..spec() };
     let norm = Spec { net: spec().net.norm(Some(Norm::Layer)), ..spec() };
@@ -120,8 +120,8 @@ fn gradients_of_tables_are_those_of_differences() {
     }
 }
 
-/// The gradient of a table by its definition: each row of the table looks through the whole batch, and what
-/// `groups` puts together is summed on its own first, from the innermost on.
+/// The gradient of a table by its definition: each row of the table searches the whole batch, and the rows
+/// of a group are summed first, from the innermost group on.
 fn by_definition(
     place: embed::Place,
     features: &[f32],
@@ -315,7 +315,7 @@ fn tables_are_not_decayed_unless_all_is() {
     let data = data(20);
     let spec = Spec { weight_decay: 0.1, epochs: 1, ..spec() }
         .optimizer(Optimizer::ALL.into_iter().find(|o| o.name() == "adamw").unwrap());
-    // Nothing but decay could change what no row asks for.
+    // Only weight decay could change unused rows.
     let last = |spec: &Spec| {
         let none = Preprocessing::none(&data);
         let mut trainer = Trainer::new(spec, &data, none, cpu32(1).boxed()).unwrap();

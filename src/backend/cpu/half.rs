@@ -1,4 +1,4 @@
-//! What f16 asks of the CPU, the reference of what GPUs store in it: values are computed in `T` and rounded.
+//! Storage in f16, the CPU reference: values are computed in `T` and rounded when they are stored.
 
 use super::memory::Shared;
 use super::team::Worker;
@@ -9,8 +9,8 @@ use crate::math::gemm::Gemm;
 use crate::net::precision::{OVERFLOW, Precision};
 use std::ops::Range;
 
-/// Rounds the `rows` rows that an op wrote of some tensors to what these are stored in, and notes overflows in
-/// `loss_scale`. Every thread has to call it.
+/// Rounds the `rows` rows that an op wrote of some tensors to the precision of each, and records overflows in
+/// `loss_scale`. Every thread of the team must call it.
 pub(super) fn store<T: Gemm>(
     written: &[TensorId],
     loss_scale: Option<TensorId>,
@@ -41,14 +41,14 @@ pub(super) fn store<T: Gemm>(
     }
 }
 
-/// S, if there was no overflow.
+/// The loss scale S; none after an overflow.
 pub(super) fn scale<T: Gemm>(scaled: Scaled, memory: &Shared<'_, T>) -> Option<T> {
     // SAFETY: an update reads the state and doesn't write it (`Program::check`).
     let state = unsafe { memory.read(scaled.loss_scale, 0..SCALE_STATE) };
     (state[3] == T::zero()).then_some(state[0])
 }
 
-/// Some weights again in f16.
+/// Copies weights to their f16 copy.
 ///
 /// # Safety
 /// No other piece of the current op reads or writes these elements of either tensor.

@@ -1,10 +1,10 @@
-//! Embeddings: the index of a category becomes its row of a table that is learnt (Bengio et al. 2003,
-//! A neural probabilistic language model; of categories in tables Guo, Berkhahn 2016, Entity
+//! Embeddings: the index of a category becomes its row of a table that is learned (Bengio et al. 2003,
+//! A neural probabilistic language model; for categories in tables Guo, Berkhahn 2016, Entity
 //! embeddings of categorical variables).
 //!
 //! With x the batch's feature columns, k the one of them that holds indices, and E the table:
 //! X\[r, at + j\] = E\[i(r), j\], i(r) = x\[r, k\], and ∂E/∂E\[v, j\] = Σ_{r: i(r) = v} ∂E/∂X\[r, at + j\].
-//! An index that no row of the table has, or NaN, counts as 0.
+//! An index outside of the table, or NaN, counts as 0.
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
@@ -12,8 +12,8 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 use std::ops::Range;
 
-/// An embedding in its place: which of the feature columns it takes, and which of the net's inputs
-/// it makes.
+/// The place of an embedding: the feature column that it reads, and the net's inputs that it
+/// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The number of feature columns.
@@ -22,22 +22,22 @@ pub struct Place {
     pub column: usize,
     /// The number of the net's inputs, n_0.
     pub inputs: usize,
-    /// The first input that it makes.
+    /// The first input that it writes.
     pub at: usize,
     /// Rows of the table.
     pub values: usize,
-    /// Columns of the table: as many inputs it makes.
+    /// Columns of the table, and the number of inputs that it writes.
     pub dims: usize,
     /// Whether the feature columns before `at` are copied in the same launch.
     pub copies: bool,
 }
 
 uniform! {
-    /// An embedding in its place; `start` is the first input that is written.
+    /// The place of an embedding; `start` is the first input that is written.
     Uniform { features: u32, column: u32, inputs: u32, at: u32, values: u32, dims: u32, start: u32 }
 }
 
-/// The tables that one launch of [`EMBED_GRADIENT`] takes.
+/// The largest number of tables of a launch of [`EMBED_GRADIENT`].
 pub const TABLES: usize = 32;
 
 uniform! {
@@ -55,7 +55,7 @@ uniform! {
     }
 }
 
-/// Rows of the table to their inputs, with the columns that are copied: (B, features) → (B, n_0).
+/// Copies rows of the table to their inputs, and the columns that aren't embedded: (B, features) → (B, n_0).
 pub static EMBED: Kernel = Kernel {
     entry: "embed",
     source: &[COMMON, include_str!("../../../shaders/inputs/embed.wgsl")],
@@ -73,19 +73,19 @@ pub static EMBED_GRADIENT: Kernel = Kernel {
     workgroup_size: TILE as u32,
 };
 
-/// Elements of a table that a workgroup takes at once.
+/// Rows of the batch that a workgroup reads at a time, and its invocations.
 const TILE: usize = 256;
 
-/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, whole stretches: some drivers end loops
-/// after 65,535 rounds, those within others counted together, without a word.
+/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, a multiple of the stretch: some drivers
+/// silently end loops after 65,535 iterations, nested loops counted together.
 const ROWS_PER_LAUNCH: usize = 1 << 15;
 
-/// The gradients of tables that are computed at once.
+/// The gradients of tables that one op computes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableGradients {
     /// Each embedding's place, and the gradient of its table: (values, dims).
     pub each: Vec<(Place, TensorId)>,
-    /// The tensor within which they lie, where they are several.
+    /// The tensor that contains them, if there are several.
     pub within: Option<TensorId>,
 }
 
@@ -136,7 +136,7 @@ pub fn launches_gradient(
     let whole = tables.within.unwrap_or(first);
     let elements = |place: &Place| place.values * place.dims;
     let all: usize = tables.each.iter().map(|(place, _)| elements(place)).sum();
-    // More elements for each that looks through the batch, where there are many and the batch is short.
+    // Fewer workgroups read the batch if tables are large and the batch is short.
     let most = (ROWS_PER_LAUNCH / batch.max(1)).clamp(1, 8);
     let slots = (all / (TILE * ENOUGH)).clamp(1, most);
     let (mut table, mut groups) = ([[0; 4]; 2 * TABLES], 0);
@@ -172,7 +172,7 @@ impl Place {
         if self.copies { 0 } else { self.at }
     }
 
-    /// The row of the table that a row of features asks for.
+    /// The row of the table for a row of features.
     fn index<T: Real>(self, features: &[T]) -> usize {
         let index = features[self.column].double();
         if index >= 0.0 && index < self.values as f64 { index as usize } else { 0 }
@@ -216,7 +216,7 @@ pub fn gradient<T: Real>(
     }
 }
 
-/// out += the sum of the rows of a gradient that ask for one index, in stretches.
+/// out += the sum of the rows of a gradient with one index, in stretches.
 fn sum_rows<T: Real>(place: Place, rows: &[(usize, usize)], gradient: &[T], out: &mut [T]) {
     const STRETCH: usize = 64;
     let mut sums = vec![T::zero(); place.dims];

@@ -1,4 +1,4 @@
-//! The update of a layer: its gradient from δ and A in f16, the optimiser's step on its master
+//! The update of a layer: its gradient from δ and A in f16, the optimizer's step on its master
 //! weights and biases in f32, and the weights again in f16.
 
 use super::{BLOCKS, Block, Choice};
@@ -11,7 +11,7 @@ use crate::kernels::tensor::Extent;
 use std::sync::LazyLock;
 
 uniform! {
-    /// The rule's constants, the layer's shape and where its parameters lie.
+    /// The rule's constants, the layer's shape and the offsets of its parameters.
     Uniform {
         decay: f32,
         decayed: u32,

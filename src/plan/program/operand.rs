@@ -1,5 +1,5 @@
-//! What the table of ops asks of its operands: which tensors they name, what an op does to these, how they
-//! read, and what a launch needs to know of them.
+//! The operands of the table of ops: their tensors, an op's effects on these, their text,
+//! and what a launch needs of them.
 
 use super::{Op, Program, Task};
 use crate::data::Storage;
@@ -14,12 +14,12 @@ use crate::kernels::tensor::{ALIGNMENT, Extent, TensorId};
 use crate::net::precision::Precision;
 use std::fmt::{self, Formatter};
 
-/// What names tensors in an op.
+/// An operand of an op, which may contain tensors.
 pub(super) trait Operand: Clone {
-    /// Each place where it does.
+    /// Its tensors, mutable.
     fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId>;
 
-    /// As people read it.
+    /// Its text in a line of the program.
     fn text(&self, text: &Text<'_>) -> String;
 
     /// The tensors.
@@ -122,7 +122,7 @@ impl Operand for Factors {
     }
 }
 
-/// Takes operands in, and gives each place where they name a tensor.
+/// Collects the tensors of operands.
 #[derive(Default)]
 pub(super) struct Named<'a>(Vec<&'a mut TensorId>);
 
@@ -146,7 +146,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Takes operands in, and gives the one task of an op that does the same to all of a tensor.
+/// Collects operands into the single task of an op whose effects are on whole tensors.
 pub(super) struct Effects<'a> {
     program: &'a Program,
     task: Task,
@@ -176,7 +176,7 @@ impl<'a> Effects<'a> {
     }
 }
 
-/// Operands as people read them, tensors with their shapes.
+/// Operands as text, tensors with their shapes.
 pub(super) struct Text<'a> {
     pub(super) program: &'a Program,
 }
@@ -208,7 +208,7 @@ impl Text<'_> {
     }
 }
 
-/// An op as a line to read: what it computes, with shapes.
+/// An op as a line of text: what it computes, with shapes.
 pub(super) struct OpText<'a>(pub(super) &'a Program, pub(super) &'a Op);
 
 impl fmt::Display for OpText<'_> {
@@ -216,7 +216,7 @@ impl fmt::Display for OpText<'_> {
         let line = Line(self.1, Text { program: self.0 });
         match self.0.precision_of(self.1) {
             Precision::F32 => line.fmt(f),
-            // In the place of some of what fills the column of names.
+            // Replaces some of the padding behind the name.
             Precision::F16 => write!(f, "f16 {}", line.to_string().replacen("    ", "", 1)),
         }
     }
@@ -231,11 +231,11 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// What an op is launched on.
+/// The context of an op's launch.
 pub(super) struct Launching<'a> {
     pub(super) program: &'a Program,
     pub(super) op: &'a Op,
-    /// What the data set is.
+    /// The storage of the data set.
     pub(super) storage: Storage,
     /// The most elements that one binding may have.
     pub(super) largest: usize,
@@ -260,7 +260,7 @@ impl Launching<'_> {
         (t.offset as u32, t.cols as u32)
     }
 
-    /// What the elements of a tensor are.
+    /// The precision of a tensor.
     pub(super) fn precision(&self, id: TensorId) -> Precision {
         self.program.tensor(id).precision
     }
@@ -276,7 +276,7 @@ impl Launching<'_> {
         Tiling::new(&self.program.products(self.op), self.tuning)
     }
 
-    /// Launches on stretches of all elements of a tensor, each of which a binding holds.
+    /// Launches over all elements of a tensor, in stretches that each fit a binding.
     pub(super) fn in_parts(
         &self,
         id: TensorId,
@@ -285,7 +285,7 @@ impl Launching<'_> {
         self.stretches(self.program.len(id), launch)
     }
 
-    /// Launches on stretches of `len` elements, each of which a binding holds.
+    /// Launches over `len` elements, in stretches that each fit a binding.
     pub(super) fn stretches(
         &self,
         len: usize,

@@ -1,4 +1,4 @@
-//! δ of a layer, beside the updates of layers that nothing needs any more.
+//! δ of a layer, together with the updates of layers whose weights no later op reads.
 
 use super::super::effects::kept;
 use super::super::operand::{Launching, Operand, Text};
@@ -46,7 +46,7 @@ pub fn effects(op: &Backward, program: &Program) -> Vec<Task> {
     deltas.chain(updates).collect()
 }
 
-/// What a δ does. All invocations that see an overflow note it by the same value.
+/// The effects of a δ. All invocations that see an overflow store the same value.
 fn effects_of_delta(d: &Delta, overflows: Option<TensorId>, program: &Program) -> Vec<Task> {
     let reads = [d.above, d.weight, d.z].into_iter().chain(d.functions.tensors());
     program.task(&Vec::from_iter(reads), &[d.out], overflows.as_slice())
