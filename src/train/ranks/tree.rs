@@ -3,7 +3,8 @@
 //! Node i of level l is the sum of blocks 2ˡ i to 2ˡ (i + 1) − 1: that of its left child plus that of its right child.
 //! A rank has a range of blocks, so it has whole nodes, a single one where ranks and blocks are powers of two. Every
 //! rank then adds up the nodes of all ranks for its own chunk of the elements (a reduce-scatter), and the chunks are
-//! exchanged (an all-gather). Each rank sends and receives about two times the bytes of a gradient.
+//! exchanged (an all-gather). Each rank sends and receives about two times the bytes of a gradient, in 2 log₂ N messages
+//! where the number of ranks N is a power of two, else in 2 (N − 1).
 
 use super::{Ranks, share};
 use crate::base::error::Result;
@@ -119,21 +120,21 @@ pub fn reduce(
     let size = ranks.size();
     let mut own = std::mem::take(&mut tree.nodes);
     let chunks = Chunks { len, size };
-    let mut total = match own.pop() {
+    let total = match own.pop() {
         Some(node) if size == 1 => node.values,
         Some(node) if size.is_power_of_two() => {
             let mut total = node.values;
-            add_single_nodes(ranks, tree, &mut total, chunks)?;
+            add_single_nodes(ranks, tree, &mut total)?;
             total
         }
         last => {
             own.extend(last);
             let mut total = tree.buffer(len);
             add_nodes(ranks, blocks, tree, own, &mut total, chunks)?;
+            all_gather(ranks, &mut total, chunks)?;
             total
         }
     };
-    all_gather(ranks, &mut total, chunks)?;
     Ok(total)
 }
 
@@ -142,11 +143,10 @@ pub fn reduce(
 /// # Errors
 /// When another rank is gone, or has failed.
 pub fn reduce_in_place(ranks: &mut dyn Ranks, tree: &mut Tree, total: &mut [f32]) -> Result<()> {
-    let chunks = Chunks { len: total.len(), size: ranks.size() };
-    if ranks.size() > 1 {
-        add_single_nodes(ranks, tree, total, chunks)?;
+    match ranks.size() {
+        1 => Ok(()),
+        _ => add_single_nodes(ranks, tree, total),
     }
-    all_gather(ranks, total, chunks)
 }
 
 /// Gives all ranks the chunks of the others.
@@ -181,37 +181,52 @@ impl Chunks {
     }
 }
 
-/// Replaces the own chunk of `total`, the only node of this rank, by its sum over all ranks, which have one node each.
-fn add_single_nodes(
-    ranks: &mut dyn Ranks,
-    tree: &mut Tree,
-    total: &mut [f32],
-    chunks: Chunks,
-) -> Result<()> {
-    let (rank, size) = (ranks.rank(), ranks.size());
-    let width = chunks.of(rank).len();
-    let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
-    found.resize_with(size, Vec::new);
-    for round in 1..size {
-        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
-        let mut into = tree.buffer(width);
-        ranks.exchange(to, &total[chunks.of(to)], from, &mut into)?;
-        found[from] = into;
-    }
-    found[rank] = tree.buffer(width);
-    found[rank].copy_from_slice(&total[chunks.of(rank)]);
+/// The elements that a rank has left after each halving among 1, 2, 4, … ranks: all of them first, its chunk last.
+fn halvings(len: usize, rank: usize, size: usize) -> Vec<Range<usize>> {
+    let mut left = vec![0..len];
     let mut distance = 1;
     while distance < size {
-        for left in (0..size).step_by(2 * distance) {
-            let right = std::mem::take(&mut found[left + distance]);
-            add(&mut found[left], &right);
-            tree.give(right);
-        }
+        let Range { start, end } = left[left.len() - 1].clone();
+        let middle = start + (end - start) / 2;
+        left.push(if rank & distance == 0 { start..middle } else { middle..end });
         distance *= 2;
     }
-    let sum = std::mem::take(&mut found[0]);
-    total[chunks.of(rank)].copy_from_slice(&sum);
-    tree.give(sum);
+    left
+}
+
+/// The two parts of `of`: `own`, which is one half of it, and the other.
+fn halves<'a>(total: &'a mut [f32], of: &Range<usize>, own: &Range<usize>) -> [&'a mut [f32]; 2] {
+    let whole = &mut total[of.clone()];
+    match own.start == of.start {
+        true => whole.split_at_mut(own.len()).into(),
+        false => {
+            let (other, own) = whole.split_at_mut(own.start - of.start);
+            [own, other]
+        }
+    }
+}
+
+/// Replaces `total`, the only node of each rank, by the sum of all, for numbers of ranks that are powers of two: by
+/// recursive halving, then doubling (Thakur, Rabenseifner, Gropp 2005), log₂ N messages each. Neighbors halve first, so
+/// that every rank adds up subtree by subtree.
+fn add_single_nodes(ranks: &mut dyn Ranks, tree: &mut Tree, total: &mut [f32]) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let left = halvings(total.len(), rank, size);
+    let mut into = tree.buffer(total.len().div_ceil(2));
+    for (level, pair) in left.windows(2).enumerate() {
+        let partner = rank ^ (1 << level);
+        let [own, other] = halves(total, &pair[0], &pair[1]);
+        let into = &mut into[..own.len()];
+        ranks.exchange(partner, other, partner, into)?;
+        // The right child is added to the left one, or the left one to the right one: the bits are the same.
+        add(own, into);
+    }
+    tree.give(into);
+    for (level, pair) in left.windows(2).enumerate().rev() {
+        let partner = rank ^ (1 << level);
+        let [own, other] = halves(total, &pair[0], &pair[1]);
+        ranks.exchange(partner, own, partner, other)?;
+    }
     Ok(())
 }
 
