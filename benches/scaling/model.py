@@ -118,6 +118,15 @@ def show_sums(sums):
     return costs
 
 
+def show_overlap(lines):
+    found = {name: 1e3 * t for (name,), t in medians(lines, "overlap").items()}
+    if found:
+        print(
+            f"On this machine, with a thread for each processor: computing takes {found['compute']:.2f} ms, a sum "
+            f"{found['sum']:.2f} ms,\none after the other {found['one after the other']:.2f} ms, at once {found['at once']:.2f} ms.\n"
+        )
+
+
 def show_check(steps, parameters, costs):
     """Measured steps of two ranks against the model: each rank's part computed at the same time, and the sum."""
     rows = []
@@ -191,8 +200,11 @@ def main(path):
     steps = medians(own, "case", "kind", "ranks", "rows")
     parameters = {line["case"]: line["parameters"] for line in own}
     show_steps(timed)
+    if len(sums) < 4:
+        return print("Without sums (`ranks.rs sums`) there is no model.")
     costs = show_sums(sums)
     show_check(steps, parameters, costs)
+    show_overlap([line for line in lines if "overlap" in line])
     show_nodes(steps, parameters, costs)
 
 

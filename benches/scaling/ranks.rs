@@ -1,6 +1,6 @@
 //! The time of a training step over several ranks, and what a sum over them takes.
 //!
-//! `mpirun -n 2 target/release/deps/ranks-… [THREADS] [CASE[@BATCH]… | sums]`: lines of JSON for each case, from rank 0.
+//! `mpirun -n 2 target/release/deps/ranks-… [THREADS] [CASE[@BATCH]… | sums | overlap]`: lines of JSON for each case, from rank 0.
 //! Without `mpirun`, the steps of one process. `benches/scaling/measure` runs both in turns. `WGRAD_BENCH_SECONDS` says
 //! for how long each is timed, 3 by default.
 //!
@@ -139,6 +139,75 @@ fn time_sums(ranks: &mut Mpi) -> Result<()> {
     Ok(())
 }
 
+/// Times computing and a sum of the gradients of M one after the other, and at once on two threads of each rank: what
+/// reductions could gain at most by overlapping with the backward pass on this machine.
+fn time_overlap(ranks: &mut Mpi) -> Result<()> {
+    const ELEMENTS: usize = 1_863_690;
+    let mut values = vec![1.0_f32; ELEMENTS];
+    let (rank, size) = (ranks.rank(), ranks.size());
+    // Multiplications and additions that stay in the registers.
+    let work = |rounds: u32| {
+        let mut x = [1.0_f32; 64];
+        for _ in 0..rounds {
+            x.iter_mut().for_each(|x| *x = 0.999 * *x + 1e-3);
+        }
+        std::hint::black_box(x);
+    };
+    let mut target = [f64::INFINITY];
+    for _ in 0..9 {
+        let begin = Instant::now();
+        ranks.sum(&mut values)?;
+        target = [target[0].min(begin.elapsed().as_secs_f64())];
+    }
+    ranks.broadcast(&mut target)?;
+    // About as long as the sum.
+    let (mut count, mut taken) = (1000, 0.0);
+    while taken < 1e-3 {
+        count *= 2;
+        let begin = Instant::now();
+        work(count);
+        taken = begin.elapsed().as_secs_f64();
+    }
+    let mut rounds = [f64::from(count) * target[0] / taken];
+    ranks.broadcast(&mut rounds)?;
+    let rounds = rounds[0] as u32;
+    let mut found: [Vec<f64>; 4] = Default::default();
+    for _ in 0..15 {
+        for (way, found) in found.iter_mut().enumerate() {
+            values.fill(1.0);
+            ranks.broadcast(&mut [0.0])?;
+            let begin = Instant::now();
+            match way {
+                0 => work(rounds),
+                1 => ranks.sum(&mut values)?,
+                2 => {
+                    work(rounds);
+                    ranks.sum(&mut values)?;
+                }
+                _ => std::thread::scope(|scope| {
+                    let (ranks, values) = (&mut *ranks, &mut values);
+                    let sum = scope.spawn(move || ranks.sum(values));
+                    work(rounds);
+                    sum.join().unwrap_or(Ok(()))
+                })?,
+            }
+            ranks.broadcast(&mut [0.0])?;
+            found.push(begin.elapsed().as_secs_f64());
+        }
+    }
+    let names = ["compute", "sum", "one after the other", "at once"];
+    for (name, mut found) in names.into_iter().zip(found) {
+        found.sort_by(f64::total_cmp);
+        let seconds = found[found.len() / 2];
+        if rank == 0 {
+            println!(
+                "{{\"overlap\":\"{name}\",\"elements\":{ELEMENTS},\"ranks\":{size},\"seconds\":{seconds:e}}}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The number of this rank, and of all.
 fn place(ranks: &Option<Mpi>) -> (usize, usize) {
     ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.size()))
@@ -158,7 +227,8 @@ fn run() -> Result<()> {
     for name in &arguments {
         match (name.as_str(), &mut ranks) {
             ("sums", Some(ranks)) => time_sums(ranks)?,
-            ("sums", None) => (),
+            ("overlap", Some(ranks)) => time_overlap(ranks)?,
+            ("sums" | "overlap", None) => (),
             _ => time_case(name, threads, &mut ranks)?,
         }
     }

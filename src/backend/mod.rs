@@ -227,8 +227,9 @@ pub trait Backend: Send {
     /// was lost.
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a>;
 
-    /// All elements of a tensor where they lie, to be read and written: none where they aren't f32 in the host's memory, in
-    /// order.
+    /// All elements of a tensor where they lie, to be read and written: none where they aren't f32 in the host's memory.
+    /// Their order is that of the backend: the same for all tensors with a number for each parameter, and for all
+    /// backends of a kind that run the program.
     fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
         let _ = tensor;
         None

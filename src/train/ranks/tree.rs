@@ -124,7 +124,7 @@ pub fn reduce(
         Some(node) if size == 1 => node.values,
         Some(node) if size.is_power_of_two() => {
             let mut total = node.values;
-            add_single_nodes(ranks, tree, &mut total)?;
+            reduce_in_place(ranks, tree, &mut total)?;
             total
         }
         last => {
@@ -143,10 +143,56 @@ pub fn reduce(
 /// # Errors
 /// When another rank is gone, or has failed.
 pub fn reduce_in_place(ranks: &mut dyn Ranks, tree: &mut Tree, total: &mut [f32]) -> Result<()> {
-    match ranks.size() {
-        1 => Ok(()),
-        _ => add_single_nodes(ranks, tree, total),
+    reduce_scatter_in_place(ranks, tree, total)?;
+    all_gather_in_place(ranks, total)
+}
+
+/// The elements of `len` that [`reduce_scatter_in_place`] leaves with rank `rank` of `size`, a power of two.
+#[must_use]
+pub fn own_part(len: usize, rank: usize, size: usize) -> Range<usize> {
+    halvings(len, rank, size).pop().unwrap_or(0..len)
+}
+
+/// Replaces this rank's [`own_part`] of its only node by the sum over all ranks, for numbers of ranks that are powers of
+/// two: by recursive halving (Thakur, Rabenseifner, Gropp 2005), in log₂ N messages. Neighbors halve first, so that
+/// every rank adds up subtree by subtree. The other elements are of no use then.
+///
+/// # Errors
+/// When another rank is gone, or has failed.
+pub fn reduce_scatter_in_place(
+    ranks: &mut dyn Ranks,
+    tree: &mut Tree,
+    total: &mut [f32],
+) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    if size == 1 {
+        return Ok(());
     }
+    let mut into = tree.buffer(total.len().div_ceil(2));
+    for (level, pair) in halvings(total.len(), rank, size).windows(2).enumerate() {
+        let partner = rank ^ (1 << level);
+        let [own, other] = halves(total, &pair[0], &pair[1]);
+        let into = &mut into[..own.len()];
+        ranks.exchange(partner, other, partner, into)?;
+        // The right child is added to the left one, or the left one to the right one: the bits are the same.
+        add(own, into);
+    }
+    tree.give(into);
+    Ok(())
+}
+
+/// Gives every rank the [`own_part`] of all others, by recursive doubling, in log₂ N messages.
+///
+/// # Errors
+/// When another rank is gone, or has failed.
+pub fn all_gather_in_place(ranks: &mut dyn Ranks, total: &mut [f32]) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    for (level, pair) in halvings(total.len(), rank, size).windows(2).enumerate().rev() {
+        let partner = rank ^ (1 << level);
+        let [own, other] = halves(total, &pair[0], &pair[1]);
+        ranks.exchange(partner, own, partner, other)?;
+    }
+    Ok(())
 }
 
 /// Gives all ranks the chunks of the others.
@@ -204,30 +250,6 @@ fn halves<'a>(total: &'a mut [f32], of: &Range<usize>, own: &Range<usize>) -> [&
             [own, other]
         }
     }
-}
-
-/// Replaces `total`, the only node of each rank, by the sum of all, for numbers of ranks that are powers of two: by
-/// recursive halving, then doubling (Thakur, Rabenseifner, Gropp 2005), log₂ N messages each. Neighbors halve first, so
-/// that every rank adds up subtree by subtree.
-fn add_single_nodes(ranks: &mut dyn Ranks, tree: &mut Tree, total: &mut [f32]) -> Result<()> {
-    let (rank, size) = (ranks.rank(), ranks.size());
-    let left = halvings(total.len(), rank, size);
-    let mut into = tree.buffer(total.len().div_ceil(2));
-    for (level, pair) in left.windows(2).enumerate() {
-        let partner = rank ^ (1 << level);
-        let [own, other] = halves(total, &pair[0], &pair[1]);
-        let into = &mut into[..own.len()];
-        ranks.exchange(partner, other, partner, into)?;
-        // The right child is added to the left one, or the left one to the right one: the bits are the same.
-        add(own, into);
-    }
-    tree.give(into);
-    for (level, pair) in left.windows(2).enumerate().rev() {
-        let partner = rank ^ (1 << level);
-        let [own, other] = halves(total, &pair[0], &pair[1]);
-        ranks.exchange(partner, own, partner, other)?;
-    }
-    Ok(())
 }
 
 /// Puts the sum of all nodes into the own chunk of `total`, whatever number of nodes the ranks have.

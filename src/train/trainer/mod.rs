@@ -1,7 +1,7 @@
 //! The training loop, with the one step counter.
 //!
 //! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
-//! one, `hook` shows gradients before the update, `ranks` joins others, `greeting` compares these, `data_parallel` sums gradients over them, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
+//! one, `hook` shows gradients before the update, `ranks` joins others, `greeting` compares these, `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics of batch normalization, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
 //! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
 //! `sample` shows single steps to observers and takes their change of the learning rate,
 //! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
@@ -25,8 +25,10 @@ mod ranks;
 mod report;
 mod run;
 mod sample;
+mod shard;
 mod start;
 mod stream;
+mod sync_batch_norm;
 
 use crate::backend::session::initial_weights;
 pub use hook::Gradients;
